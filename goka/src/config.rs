@@ -1,0 +1,1 @@
+//! Settings: where the brokers are, where state is kept, and every key of librdkafka.

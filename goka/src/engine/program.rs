@@ -1,0 +1,101 @@
+//! A processor without its types: the door between handlers and engine.
+
+use std::{pin::Pin, rc::Rc};
+
+use crate::{
+    BoxError, Kind, Partitioner,
+    engine::{effects::Effects, rows::Rows},
+    record::{OwnedHeaders, Record},
+};
+
+/// A processor as the engine sees it: a group, edges, and a way to handle a record's bytes.
+pub(crate) trait Program: Send + Sync {
+    fn group(&self) -> &'static str;
+
+    /// The graph, as plain data; other modules name an edge by its index here.
+    fn edges(&self) -> Vec<EdgeInfo>;
+
+    /// Handles a record of the edge at `edge` and leaves what the handler did in `effects`, which is
+    /// empty when called. On an error, `effects` is to be dropped.
+    fn handle(
+        &self,
+        edge: usize,
+        record: Record<'_>,
+        effects: &mut Effects,
+        rows: &Rows,
+    ) -> Result<(), Failure>;
+
+    /// The same for a handler that waits ([`EdgeInfo::waits`]). It owns what it needs, stays on the
+    /// thread, and gives the effects back.
+    fn handle_later(
+        &self,
+        edge: usize,
+        record: OwnedRecord,
+        effects: Effects,
+        rows: Rc<Rows>,
+    ) -> Waiting;
+}
+
+/// A handler that waits.
+pub(crate) type Waiting = Pin<Box<dyn Future<Output = (Effects, Result<(), Failure>)>>>;
+
+/// An edge of the graph, as data.
+#[derive(Clone, Debug)]
+pub(crate) struct EdgeInfo {
+    pub(crate) kind: Kind,
+    /// Logical name.
+    pub(crate) topic: &'static str,
+    pub(crate) partitioner: Partitioner,
+    /// Names of the codecs of key and value, as one text that is part of a table's format.
+    pub(crate) codec: &'static str,
+    /// Whether its handler is an `async fn`.
+    pub(crate) waits: bool,
+}
+
+/// Why a record could not be handled. A panic of the handler is caught by the engine.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// For [`crate::Error::Record`]: "decode its key", "decode its value", "run its handler".
+    pub(crate) doing: &'static str,
+    pub(crate) source: BoxError,
+}
+
+/// A record that outlives the poll that brought it.
+pub(crate) struct OwnedRecord {
+    pub(crate) edge: usize,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) timestamp: i64,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) headers: OwnedHeaders,
+}
+
+impl OwnedRecord {
+    pub(crate) fn of(record: &Record<'_>) -> Self {
+        let headers = record.headers.iter();
+        OwnedRecord {
+            edge: record.edge,
+            partition: record.partition,
+            offset: record.offset,
+            timestamp: record.timestamp,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: headers
+                .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
+                .collect(),
+        }
+    }
+
+    pub(crate) fn as_record(&self) -> Record<'_> {
+        Record {
+            edge: self.edge,
+            partition: self.partition,
+            offset: self.offset,
+            timestamp: self.timestamp,
+            key: self.key.as_deref(),
+            value: self.value.as_deref(),
+            headers: crate::record::Headers(Some(&self.headers)),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The one error type. Every message is a sentence that says what happened where, and what to do.
+
+use std::{error, fmt, path::PathBuf};
+
+/// What a handler may fail with: any error converts into it.
+pub type BoxError = Box<dyn error::Error + Send + Sync>;
+
+/// `goka::Result` is what handlers and `main` return.
+pub type Result<T = (), E = Error> = std::result::Result<T, E>;
+
+/// Why something could not be done.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// Bytes that are no value of the type that the topic carries.
+    Decode {
+        /// The topic they came from.
+        topic: String,
+        /// What the codec says.
+        source: BoxError,
+    },
+    /// A value that its codec cannot write.
+    Encode {
+        /// The topic it was meant for.
+        topic: String,
+        /// What the codec says.
+        source: BoxError,
+    },
+    /// A record that could not be handled. Nothing is committed past it: a restart reads it again.
+    Record {
+        /// The group that reads it.
+        group: String,
+        /// The physical topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset in the partition.
+        offset: i64,
+        /// Its key, as text where it is UTF-8, else in hexadecimal.
+        key: String,
+        /// What was being done, for example "decode its value" or "run its handler".
+        doing: &'static str,
+        /// Why it failed.
+        source: BoxError,
+    },
+    /// A setting that is unknown, malformed or in conflict with another.
+    Config(String),
+    /// A topic that is missing, or not as the graph needs it. Nothing was changed.
+    Topic(String),
+    /// The local state cannot be used.
+    State {
+        /// Its directory.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// The broker, or the connection to it.
+    Kafka {
+        /// What was being done.
+        doing: String,
+        /// What librdkafka says.
+        source: BoxError,
+    },
+    /// Something was used after it was closed.
+    Closed(&'static str),
+}
+
+impl Error {
+    pub(crate) fn decode(topic: &str) -> impl FnOnce(BoxError) -> Self {
+        move |source| Error::Decode {
+            topic: topic.to_owned(),
+            source,
+        }
+    }
+
+    pub(crate) fn encode(topic: &str) -> impl FnOnce(BoxError) -> Self {
+        move |source| Error::Encode {
+            topic: topic.to_owned(),
+            source,
+        }
+    }
+
+    pub(crate) fn kafka(doing: impl Into<String>, source: impl Into<BoxError>) -> Self {
+        Error::Kafka {
+            doing: doing.into(),
+            source: source.into(),
+        }
+    }
+
+    pub(crate) fn state(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
+        Error::State {
+            path: path.into(),
+            problem: problem.into(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Decode { topic, source } => {
+                write!(f, "cannot decode a record of `{topic}`: {source}")
+            }
+            Error::Encode { topic, source } => {
+                write!(f, "cannot encode a record for `{topic}`: {source}")
+            }
+            Error::Record {
+                group,
+                topic,
+                partition,
+                offset,
+                key,
+                doing,
+                source,
+            } => write!(
+                f,
+                "group `{group}` cannot {doing}: topic `{topic}`, partition {partition}, offset {offset}, key `{key}`: {source}"
+            ),
+            Error::Config(sentence) | Error::Topic(sentence) => f.write_str(sentence),
+            Error::State { path, problem } => {
+                write!(f, "local state in {}: {problem}", path.display())
+            }
+            Error::Kafka { doing, source } => write!(f, "cannot {doing}: {source}"),
+            Error::Closed(what) => write!(f, "{what} was closed"),
+        }
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Error::Decode { source, .. }
+            | Error::Encode { source, .. }
+            | Error::Record { source, .. }
+            | Error::Kafka { source, .. } => Some(&**source),
+            Error::Config(_) | Error::Topic(_) | Error::State { .. } | Error::Closed(_) => None,
+        }
+    }
+}

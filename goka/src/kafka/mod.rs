@@ -1,0 +1,197 @@
+//! Kafka as the engine sees it, and the only folder that names rdkafka.
+//!
+//! The engine reaches Kafka through two small traits, [`Kafka`] (one per worker: a group member and
+//! a producer) and [`Reader`] (a consumer of one topic that joins no group: recovery, views). One
+//! implementation of each speaks to brokers; another is in memory, so that a seeded simulation runs
+//! the same engine. Nothing here knows types, codecs or handlers: it moves bytes.
+//!
+//! Names of topics that cross this border are *logical*; the physical ones (prefix, renames) are
+//! known on this side only, and appear in errors and logs.
+
+use std::time::Duration;
+
+use crate::{
+    Error,
+    record::{OwnedHeaders, Record},
+};
+
+/// One worker's connection: member of its group, producer, and a clock.
+///
+/// All methods take `&self` and are called from the worker's thread alone, so that a record can be
+/// borrowed from the connection while its effects are sent. Sources are the topics of the group
+/// whose records it handles (inputs, then its loop), known by their place in the list the
+/// connection was made with; every group of partitions `n` means partition `n` of every source.
+pub(crate) trait Kafka {
+    /// Time that goes on while the machine sleeps (`CLOCK_BOOTTIME`), from any origin.
+    fn now(&self) -> Duration;
+
+    /// Wall clock, milliseconds since 1970.
+    fn wall_ms(&self) -> i64;
+
+    /// Waits at most `wait` for the next event, and gives it to `on`. At most one event a call;
+    /// `false` if there was none. `on` may call every other method of this trait but `poll`.
+    fn poll(&self, wait: Duration, on: &mut dyn FnMut(Event<'_>)) -> bool;
+
+    /// Begins to fetch partition `partition` of every source, at one offset per source.
+    fn assign(&self, partition: i32, offsets: &[i64]) -> Result<(), Error>;
+
+    /// Stops fetching partition `partition` of every source. Events of it that are already on
+    /// their way may still come, until the next `assign` of it. Not assigned: nothing happens.
+    fn unassign(&self, partition: i32) -> Result<(), Error>;
+
+    /// Answers [`Event::Revoked`]: this member no longer holds the partitions, which were unassigned.
+    fn released(&self, partitions: &[i32]) -> Result<(), Error>;
+
+    /// Commits positions (the next offset to read) to the group, and waits for the broker's answer.
+    /// `metadata` is stored beside each.
+    fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), CommitError>;
+
+    /// What the group has committed for `partition`, one entry per source.
+    fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error>;
+
+    /// First offset and end (the next one to be written) of `partition` of a source.
+    fn bounds(&self, source: usize, partition: i32) -> Result<(i64, i64), Error>;
+
+    /// Partitions of a topic that is produced to (an index into the list of targets).
+    fn partitions(&self, target: usize) -> i32;
+
+    /// Hands a record to the producer. `Err(Full)`: nothing was taken; `serve` and try again.
+    /// Records of one target and partition are written in the order in which they were sent.
+    fn send(&self, record: Outgoing<'_>) -> Result<(), SendError>;
+
+    /// Waits at most `wait` for delivery reports, and gives all there are to `on`. Every record
+    /// that `send` took is reported exactly once.
+    fn serve(&self, wait: Duration, on: &mut dyn FnMut(Report));
+
+    /// Records that were sent and are not reported yet.
+    fn in_flight(&self) -> usize;
+
+    /// Drops what the producer still holds, as failed deliveries, reported by `serve`.
+    fn purge(&self);
+
+    /// The reader of the group table's topic; `None` for a group without a table.
+    fn table(&self) -> Option<&dyn Reader>;
+
+    /// The commit protocol got to a step. A simulation crashes here; brokers ignore it.
+    fn reached(&self, _step: Step) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Leaves the group. After it nothing else is called. What is still queued is dropped.
+    fn close(&self);
+}
+
+/// Reads one topic without joining a group: table topics, into local copies.
+pub(crate) trait Reader {
+    /// Begins to read `partition` at an offset. `from` below the topic's start gives
+    /// [`TableEvent::OutOfRange`].
+    fn start(&self, partition: i32, from: i64) -> Result<(), Error>;
+
+    /// Stops reading it; no event of it comes after this call. Not started: nothing happens.
+    fn stop(&self, partition: i32) -> Result<(), Error>;
+
+    /// Waits at most `wait` for the next event. At most one a call; `false` if there was none.
+    fn poll(&self, wait: Duration, on: &mut dyn FnMut(TableEvent<'_>)) -> bool;
+
+    /// First offset and end of a partition.
+    fn bounds(&self, partition: i32) -> Result<(i64, i64), Error>;
+}
+
+/// What [`Kafka::poll`] gives.
+pub(crate) enum Event<'a> {
+    Record(Record<'a>),
+    /// These partitions are ours from now on. Nothing is fetched before [`Kafka::assign`].
+    Assigned(Vec<i32>),
+    /// These are to be given back: finish, commit, [`Kafka::unassign`], then [`Kafka::released`].
+    /// `lost`: somebody else may own them already, so a commit would be refused.
+    Revoked {
+        partitions: Vec<i32>,
+        lost: bool,
+    },
+    /// The offset asked for is not in the log (fell off retention, or the topic was recreated).
+    OutOfRange {
+        source: usize,
+        partition: i32,
+    },
+    /// The connection is beyond repair (fenced, not authorized, fatal error).
+    Failed(Error),
+}
+
+/// What [`Reader::poll`] gives.
+pub(crate) enum TableEvent<'a> {
+    /// `edge` is 0.
+    Record(Record<'a>),
+    /// Everything that was there has been read.
+    End {
+        partition: i32,
+    },
+    OutOfRange {
+        partition: i32,
+    },
+    Failed(Error),
+}
+
+/// A record to be produced. `tag` comes back in its [`Report`].
+pub(crate) struct Outgoing<'a> {
+    pub(crate) target: usize,
+    pub(crate) partition: i32,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    /// Milliseconds since 1970.
+    pub(crate) timestamp: i64,
+    pub(crate) headers: &'a OwnedHeaders,
+    pub(crate) tag: u32,
+}
+
+/// What became of a record: its offset, or why it was not delivered.
+pub(crate) struct Report {
+    pub(crate) tag: u32,
+    pub(crate) result: Result<i64, Box<str>>,
+}
+
+#[derive(Debug)]
+pub(crate) enum SendError {
+    /// The producer's queue is full: back-pressure.
+    Full,
+    /// It will never be taken, for example larger than `message.max.bytes`.
+    Refused(Error),
+}
+
+/// The next offset to read of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) source: usize,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Committed {
+    pub(crate) offset: i64,
+    pub(crate) metadata: String,
+}
+
+#[derive(Debug)]
+pub(crate) enum CommitError {
+    /// The group is rebalancing or the broker is away: keep the positions and commit again.
+    Again(Error),
+    /// This member is no longer in the group: what it holds belongs to others.
+    NotMember(Error),
+}
+
+/// Steps of the commit protocol, in order; see `engine/commit.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Step {
+    /// A record's effects went to the producer.
+    Handled,
+    /// All delivery reports of the interval are in.
+    Delivered,
+    /// The local transaction is committed.
+    Stored,
+    /// The group has the positions.
+    Committed,
+    /// In the middle of a replay of the table's topic.
+    Replaying,
+    /// A revoke was answered.
+    Released,
+}

@@ -1,0 +1,140 @@
+//! A record as it comes and as it goes: what is not key and value. Knows no types.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// Headers that are kept; a value may be null in Kafka.
+pub(crate) type OwnedHeaders = Vec<(String, Option<Vec<u8>>)>;
+
+/// A record between broker and handler: borrowed bytes and metadata.
+#[derive(Clone, Copy)]
+pub(crate) struct Record<'a> {
+    /// Which source it came from.
+    pub(crate) edge: usize,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    /// Milliseconds since 1970; -1 if the record has none.
+    pub(crate) timestamp: i64,
+    pub(crate) key: Option<&'a [u8]>,
+    /// `None` is a tombstone.
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) headers: Headers<'a>,
+}
+
+/// Where headers are read from: a broker's message, or a list.
+pub(crate) trait HeaderSource {
+    fn len(&self) -> usize;
+    /// Name and value of the header at `index`, which is below `len`.
+    fn get(&self, index: usize) -> (&str, Option<&[u8]>);
+}
+
+impl HeaderSource for OwnedHeaders {
+    fn len(&self) -> usize {
+        Vec::len(self)
+    }
+    fn get(&self, index: usize) -> (&str, Option<&[u8]>) {
+        let (name, value) = &self[index];
+        (name, value.as_deref())
+    }
+}
+
+/// Headers of the record at hand, in order; a name may occur more than once. Nothing is read from
+/// the message before it is asked for.
+#[derive(Clone, Copy, Default)]
+pub struct Headers<'a>(pub(crate) Option<&'a dyn HeaderSource>);
+
+impl<'a> Headers<'a> {
+    /// The value of the last header of this name; `None` also for a header whose value is null.
+    pub fn get(&self, name: &str) -> Option<&'a [u8]> {
+        let mut found = None;
+        for (n, value) in self.iter() {
+            if n == name {
+                found = value;
+            }
+        }
+        found
+    }
+
+    /// All headers, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, Option<&'a [u8]>)> + use<'a> {
+        let source = self.0;
+        (0..self.len()).filter_map(move |index| source.map(|source| source.get(index)))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.map_or(0, HeaderSource::len)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+/// What an emitted record carries beside its key and value. Without it: no headers, the timestamp
+/// of the record that caused it (now, for an emitter), the partition of its key.
+#[derive(Clone, Debug, Default)]
+pub struct Meta {
+    pub(crate) headers: OwnedHeaders,
+    pub(crate) partition: Option<i32>,
+    pub(crate) timestamp: Option<i64>,
+}
+
+impl Meta {
+    /// Nothing of its own.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
+        self.headers
+            .push((name.into(), Some(value.as_ref().to_vec())));
+        self
+    }
+
+    /// Adds all of these headers, for example those of the record at hand.
+    #[must_use]
+    pub fn headers(mut self, headers: Headers<'_>) -> Self {
+        let copied = headers
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)));
+        self.headers.extend(copied);
+        self
+    }
+
+    /// Instead of the partition of the key.
+    #[must_use]
+    pub fn to_partition(mut self, partition: i32) -> Self {
+        self.partition = Some(partition);
+        self
+    }
+
+    /// Instead of the timestamp of the record at hand.
+    #[must_use]
+    pub fn at(mut self, timestamp: SystemTime) -> Self {
+        self.timestamp = Some(to_ms(timestamp));
+        self
+    }
+}
+
+/// Milliseconds since 1970, as Kafka counts; times before 1970 become 0.
+pub(crate) fn to_ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The time of Kafka's milliseconds; a record without one (-1) gives 1970.
+pub(crate) fn from_ms(ms: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}
