@@ -5,14 +5,11 @@
 #[allow(unused_extern_crates)]
 extern crate self as goka;
 
-<<<<<<< HEAD
-mod config;
-=======
 pub mod check;
 pub mod codec;
+mod config;
 mod context;
 mod edge;
->>>>>>> surface
 mod engine;
 mod error;
 mod graph;
@@ -28,6 +25,7 @@ mod typed;
 pub use codec::Codec;
 pub use context::Context;
 pub use edge::{Consumable, Consumes, Emits, Emittable, Loops, Persistable, Persists};
+pub use engine::status::PartitionState;
 pub use error::{BoxError, Error, Result};
 pub use goka_macros::{message, processor, stream, table};
 pub use graph::{Edge, Handler, Kind, Later, Outcome, TopicInfo};

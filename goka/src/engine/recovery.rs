@@ -440,7 +440,7 @@ fn is_ours(metadata: &str) -> bool {
 }
 
 /// Why a local copy cannot be topped up.
-fn distrust(
+pub(crate) fn distrust(
     stands: &Position,
     (first, end): (i64, i64),
     age_max_ms: Option<i64>,
