@@ -1,5 +1,7 @@
 //! Stream processing on Kafka.
 
+#![allow(dead_code)]
+
 // So that the macros, which print `::goka`, also work in the tests of this crate.
 extern crate self as goka;
 
