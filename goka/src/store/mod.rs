@@ -21,7 +21,10 @@ mod tests;
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -83,6 +86,8 @@ pub(crate) struct Store {
 struct Open {
     environment: Environment,
     path: PathBuf,
+    /// The store is gone: no more snapshots, so that the last one comes.
+    closed: AtomicBool,
     _claim: Claim,
 }
 
@@ -124,6 +129,7 @@ impl Store {
         let open = Open {
             environment,
             path,
+            closed: AtomicBool::new(false),
             _claim: claim,
         };
         let store = Store {
@@ -168,5 +174,11 @@ impl Store {
         let synced = environment.env.force_sync();
         synced.map_err(|error| problem::state(path, "sync", error))?;
         mark::clear(path).map_err(|error| problem::state(path, "mark as closed", error))
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.open.closed.store(true, Ordering::Relaxed);
     }
 }

@@ -1,6 +1,6 @@
 //! Reading a copy.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Weak, atomic::Ordering};
 
 use heed::{RoTxn, WithoutTls};
 
@@ -65,7 +65,8 @@ pub(crate) struct Snapshots(pub(super) Weak<Open>);
 impl Snapshots {
     /// As [`Store::snapshot`](super::Store::snapshot).
     pub(crate) fn take(&self) -> Result<Snapshot, Error> {
-        let open = self.0.upgrade().ok_or(Error::Closed("the local copy"))?;
-        Snapshot::take(&open)
+        let open = self.0.upgrade();
+        let open = open.filter(|open| !open.closed.load(Ordering::Relaxed));
+        Snapshot::take(&open.ok_or(Error::Closed("the local copy"))?)
     }
 }

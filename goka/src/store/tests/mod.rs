@@ -1,6 +1,10 @@
 //! What a copy promises, tested on real files. Dropping a store is the crash.
 
+mod discard;
+mod hold;
+mod limits;
 mod model;
+mod speed;
 
 use std::{path::Path, time::Duration};
 
