@@ -1,8 +1,11 @@
 //! Stream processing on Kafka.
+#![allow(dead_code)]
 
 // So that the macros, which print `::goka`, also work in the tests of this crate.
 extern crate self as goka;
 
+mod block;
+mod config;
 mod engine;
 mod error;
 mod kafka;
@@ -10,7 +13,9 @@ mod partitioner;
 mod record;
 mod store;
 
+pub use config::{Config, Membership, Start};
 pub use error::{BoxError, Error, Result};
+pub use kafka::EmbeddedBroker;
 pub use partitioner::Partitioner;
 pub use record::{Headers, Meta};
 
