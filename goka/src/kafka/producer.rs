@@ -246,6 +246,9 @@ fn undelivered(code: RDKafkaErrorCode) -> Box<str> {
         }
         RDKafkaErrorCode::MessageTimedOut => "the broker did not take it in `message.timeout.ms`",
         RDKafkaErrorCode::TopicAuthorizationFailed => "grant the right Write on the topic",
+        RDKafkaErrorCode::InvalidRecord => {
+            "the topic refuses it; one that is compacted takes no record without a key"
+        }
         RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => "it was given up",
         _ => return code.to_string().into(),
     };

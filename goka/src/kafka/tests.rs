@@ -372,7 +372,7 @@ fn an_offset_that_is_not_there_is_told() {
 }
 
 #[test]
-fn a_table_is_read_to_its_end_and_again() {
+fn a_topic_is_read_to_its_end_and_again() {
     let bench = Bench::new();
     let cluster = bench.cluster();
     create(&cluster, 2);
@@ -383,11 +383,11 @@ fn a_table_is_read_to_its_end_and_again() {
         ("one".to_owned(), Some(Vec::new())),
     ];
     let none = OwnedHeaders::new();
-    member.send(&outgoing(0, 1, b"value", &headers)).unwrap();
-    let mut tombstone = outgoing(0, 1, b"", &none);
+    member.send(&outgoing(1, 1, b"value", &headers)).unwrap();
+    let mut tombstone = outgoing(1, 1, b"", &none);
     tombstone.value = None;
     member.send(&tombstone).unwrap();
-    let mut null_key = outgoing(0, 1, b"", &none);
+    let mut null_key = outgoing(1, 1, b"", &none);
     null_key.key = None;
     member.send(&null_key).unwrap();
     let offsets: Vec<i64> = delivered(&*member)
@@ -396,7 +396,8 @@ fn a_table_is_read_to_its_end_and_again() {
         .collect();
     assert_eq!(offsets, [0, 1, 2]);
 
-    let reader = member.table().unwrap();
+    assert!(member.table().is_some());
+    let reader = cluster.reader("a").unwrap();
     assert_eq!(reader.bounds(1).unwrap(), (0, 3));
     let read = |from: i64| {
         reader.start(1, from).unwrap();
