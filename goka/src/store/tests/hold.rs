@@ -214,7 +214,9 @@ impl Other {
 #[test]
 #[ignore = "is run by tests beside it, as another process"]
 fn another_process() {
-    let root = env::var_os("GOKA_TEST_HOLD").expect("set by the test that runs this");
+    let Some(root) = env::var_os("GOKA_TEST_HOLD") else {
+        return println!("not run: does its work for another test");
+    };
     let state = StateDir::open(Path::new(&root), true).unwrap();
     let mut store = open(&state.group("cluster", "group", 0));
     commit(&mut store, b"key", b"committed", 1);
