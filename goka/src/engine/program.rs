@@ -46,7 +46,7 @@ pub(crate) struct EdgeInfo {
     /// Logical name.
     pub(crate) topic: &'static str,
     pub(crate) partitioner: Partitioner,
-    /// Names of the codecs of key and value, as one text that is part of a table's format.
+    /// Name of the codec of its values: part of the format of a table.
     pub(crate) codec: &'static str,
     /// Whether its handler is an `async fn`.
     pub(crate) waits: bool,
@@ -85,6 +85,12 @@ impl OwnedRecord {
                 .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
                 .collect(),
         }
+    }
+
+    /// Memory it takes, bytes.
+    pub(crate) fn size(&self) -> usize {
+        let part = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        size_of::<Self>() + part(&self.key) + part(&self.value)
     }
 
     pub(crate) fn as_record(&self) -> Record<'_> {
