@@ -28,9 +28,16 @@ impl FromStr for Topic {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Topic> {
-        let (name, partitions) = text.rsplit_once(':').context("write a name, a colon and a number")?;
-        let partitions = partitions.parse().context("behind the colon stands the number of partitions")?;
-        Ok(Topic { name: name.to_owned(), partitions })
+        let (name, partitions) = text
+            .rsplit_once(':')
+            .context("write a name, a colon and a number")?;
+        let partitions = partitions
+            .parse()
+            .context("behind the colon stands the number of partitions")?;
+        Ok(Topic {
+            name: name.to_owned(),
+            partitions,
+        })
     }
 }
 

@@ -12,5 +12,8 @@ fn count(ctx: &mut count::Context, _clicked_at: String) -> goka::Result {
 
 #[tokio::main]
 async fn main() -> goka::Result {
-    goka::App::from_env()?.processor(count::Processor).run().await
+    goka::App::from_env()?
+        .processor(count::Processor)
+        .run()
+        .await
 }

@@ -5,6 +5,7 @@
 //! cannot do its work, since the only callers are tests.
 
 mod broker;
+mod clicks;
 mod kafka;
 mod model;
 mod program;
@@ -12,6 +13,7 @@ mod proxy;
 mod topic;
 
 pub use broker::{Broker, broker, unique};
+pub use clicks::Clicks;
 pub use kafka::Kafka;
 pub use model::{count_by_key, last_values};
 pub use program::{Program, example};

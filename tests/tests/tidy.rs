@@ -298,8 +298,14 @@ fn every_mistake_has_its_text() {
 
 #[test]
 fn the_readme_shows_a_program_that_compiles() {
-    let example = fs::read_to_string(root().join("examples/examples/counter.rs")).expect("the example counter");
-    let program = example.split_once("\n\n").map_or("", |(_header, program)| program);
+    let example = fs::read_to_string(root().join("examples/examples/counter.rs"))
+        .expect("the example counter");
+    let program = example
+        .split_once("\n\n")
+        .map_or("", |(_header, program)| program);
     let readme = fs::read_to_string(root().join("README.md")).expect("the README");
-    assert!(readme.contains(program), "README.md and examples/examples/counter.rs show different programs");
+    assert!(
+        readme.contains(program),
+        "README.md and examples/examples/counter.rs show different programs"
+    );
 }

@@ -44,7 +44,9 @@ pub(crate) async fn run(options: &Options, config: &Config) -> Result<()> {
     let acknowledged = *progress.borrow();
     screen.print(&format!("{acknowledged} clicks acknowledged"))?;
     match options.clicks {
-        Some(clicks) if acknowledged < clicks => bail!("ended before {clicks} clicks were acknowledged"),
+        Some(clicks) if acknowledged < clicks => {
+            bail!("ended before {clicks} clicks were acknowledged")
+        }
         _ => Ok(()),
     }
 }
@@ -78,7 +80,11 @@ pub(crate) async fn emit(
             0 => u64::MAX,
             rate => (started.elapsed().as_secs_f64() * rate as f64) as u64,
         };
-        let burst = wanted.min(allowed_now).min(due).saturating_sub(emitted).min(BURST_MAX);
+        let burst = wanted
+            .min(allowed_now)
+            .min(due)
+            .saturating_sub(emitted)
+            .min(BURST_MAX);
         for _ in 0..burst {
             let (user, at) = clicks.next()?;
             under_way.push_back(emitter.emit(user, at)?);

@@ -60,7 +60,9 @@ impl Options {
     /// Refuses what makes no sense together.
     pub(crate) fn check(&self) -> Result<()> {
         if self.role == Some(Role::Processor) && self.clicks.is_some() {
-            bail!("a processor does not know how many clicks will come, so it takes no --clicks; give it to the view");
+            bail!(
+                "a processor does not know how many clicks will come, so it takes no --clicks; give it to the view"
+            );
         }
         if self.role.is_some() && self.brokers.as_deref() == Some(EMBEDDED) {
             bail!(

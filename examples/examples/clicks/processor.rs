@@ -39,7 +39,10 @@ pub(crate) fn progress(running: &Running) -> String {
     let mut line = String::new();
     for group in &stats.groups {
         let (up, all) = (up(group), group.partitions_total);
-        line += &format!("{}: {up} of {all} partitions run here, {} clicks counted", group.group, group.handled);
+        line += &format!(
+            "{}: {up} of {all} partitions run here, {} clicks counted",
+            group.group, group.handled
+        );
         for state in group.partitions.values() {
             if let PartitionState::Recovering { rows, progress, .. } = state {
                 line += &format!("; recovering {:.0} %, {rows} rows", progress * 100.0);
@@ -52,10 +55,15 @@ pub(crate) fn progress(running: &Running) -> String {
 /// Whether no partition of the group is missing or recovering: this process is all of it.
 pub(crate) fn all_run(running: &Running) -> bool {
     let stats = running.stats();
-    stats.groups.iter().all(|group| up(group) == usize::try_from(group.partitions_total).unwrap_or(0))
+    stats
+        .groups
+        .iter()
+        .all(|group| up(group) == usize::try_from(group.partitions_total).unwrap_or(0))
 }
 
 fn up(group: &GroupStats) -> usize {
     let states = group.partitions.values();
-    states.filter(|state| **state == PartitionState::Running).count()
+    states
+        .filter(|state| **state == PartitionState::Running)
+        .count()
 }

@@ -43,14 +43,23 @@ impl Table {
 
     /// For a person to read.
     pub(crate) fn lines(&self, clicks_per_second: f64) -> Vec<String> {
-        let width = self.rows.iter().map(|(user, _)| user.len()).max().unwrap_or(0);
+        let width = self
+            .rows
+            .iter()
+            .map(|(user, _)| user.len())
+            .max()
+            .unwrap_or(0);
         let rows = self.rows.iter();
-        let mut lines: Vec<String> = rows.map(|(user, clicks)| format!("{user:width$}  {clicks:>12}")).collect();
+        let mut lines: Vec<String> = rows
+            .map(|(user, clicks)| format!("{user:width$}  {clicks:>12}"))
+            .collect();
         if self.users > self.rows.len() as u64 {
             lines.push(format!("and {} more", self.users - self.rows.len() as u64));
         }
         let (total, users) = (self.total, self.users);
-        lines.push(format!("{total} clicks of {users} users, {clicks_per_second:.0} a second"));
+        lines.push(format!(
+            "{total} clicks of {users} users, {clicks_per_second:.0} a second"
+        ));
         lines
     }
 }

@@ -33,7 +33,10 @@ const STALLED: Duration = Duration::from_secs(30);
 /// Emits, counts and shows until `--clicks` are counted, or until Ctrl-C.
 pub(crate) async fn run(options: &Options, config: Config) -> Result<()> {
     let mut screen = Screen::new();
-    let mut running = App::new(config.clone()).processor(count::Processor).start().await?;
+    let mut running = App::new(config.clone())
+        .processor(count::Processor)
+        .start()
+        .await?;
     let ended = tokio::select! {
         total = simulate(options, &config, &mut running, &mut screen) => total.map(Some),
         asked = goka_examples::asked_to_end() => asked.map(|()| None).map_err(Into::into),
@@ -56,13 +59,20 @@ pub(crate) async fn run(options: &Options, config: Config) -> Result<()> {
 }
 
 /// Emits once all partitions run, and gives the table's sum when `--clicks` are in it.
-async fn simulate(options: &Options, config: &Config, running: &mut Running, screen: &mut Screen) -> Result<u64> {
+async fn simulate(
+    options: &Options,
+    config: &Config,
+    running: &mut Running,
+    screen: &mut Screen,
+) -> Result<u64> {
     wait_for_partitions(running, screen).await?;
     let view = View::<Clicks>::open(config).await?;
     recovered(&view, screen).await?;
     let before = Table::read(&view)?.total;
     if options.clicks.is_some() && before > 0 {
-        bail!("the table holds {before} clicks already, so it cannot end with as many as are emitted now; use another broker, or GOKA_PREFIX");
+        bail!(
+            "the table holds {before} clicks already, so it cannot end with as many as are emitted now; use another broker, or GOKA_PREFIX"
+        );
     }
     let emitter = Emitter::<UserClicks>::new(config)?;
     let (acknowledged, _) = watch::channel(0);
@@ -103,7 +113,12 @@ async fn wait_for_partitions(running: &mut Running, screen: &mut Screen) -> Resu
 
 /// Shows the table until it holds `clicks`, and tells `seen` how many it holds. Looks more often than it draws, since
 /// who emits waits for it.
-async fn show(clicks: Option<u64>, view: &View<Clicks>, screen: &mut Screen, seen: impl Fn(u64)) -> Result<u64> {
+async fn show(
+    clicks: Option<u64>,
+    view: &View<Clicks>,
+    screen: &mut Screen,
+    seen: impl Fn(u64),
+) -> Result<u64> {
     let mut speed = Speed::new();
     let mut drawn: Option<Instant> = None;
     let mut last = (0, Instant::now());
@@ -123,8 +138,13 @@ async fn show(clicks: Option<u64>, view: &View<Clicks>, screen: &mut Screen, see
         if table.total != last.0 {
             last = (table.total, Instant::now());
         }
-        if let Some(clicks) = clicks && last.1.elapsed() > STALLED {
-            bail!("{} of {clicks} clicks were counted, and none for {STALLED:?}", table.total);
+        if let Some(clicks) = clicks
+            && last.1.elapsed() > STALLED
+        {
+            bail!(
+                "{} of {clicks} clicks were counted, and none for {STALLED:?}",
+                table.total
+            );
         }
         sleep(LOOK.max(table.read_in)).await;
     }
