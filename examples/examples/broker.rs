@@ -8,12 +8,12 @@ use anyhow::{Context, Error, Result};
 use clap::Parser;
 use goka::EmbeddedBroker;
 
-/// Runs a small Kafka in this process, prints its address, and goes on until Ctrl-C. It keeps at most 5 MB a partition,
-/// and nothing when it ends.
+/// Runs a small Kafka in this process, prints its address, and goes on until Ctrl-C.
+///
+/// It keeps at most 5 MB a partition, and nothing when it ends.
 #[derive(Parser)]
 struct Options {
-    /// Creates a topic, for example `user-clicks:4`; may be given several times. A topic that is not there when somebody
-    /// asks for it is created with 4 partitions.
+    /// Creates a topic, for example `user-clicks:4`; may be given several times.
     #[arg(long, value_name = "NAME:PARTITIONS")]
     topic: Vec<Topic>,
 }

@@ -6,7 +6,9 @@ use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use goka::Config;
 
-/// Counts the clicks of simulated users: an emitter writes them to Kafka, a processor counts them, a view shows the counts.
+/// Counts the clicks of simulated users.
+///
+/// An emitter writes them to Kafka, a processor counts them, a view shows the counts.
 #[derive(Parser)]
 pub(crate) struct Options {
     /// Which part to run; without it all of them, on a broker inside this process.
