@@ -85,6 +85,7 @@ pub(crate) async fn emit(
             .min(due)
             .saturating_sub(emitted)
             .min(BURST_MAX);
+        clicks.look_at_the_clock()?;
         for _ in 0..burst {
             let (user, at) = clicks.next()?;
             under_way.push_back(emitter.emit(user, at)?);
@@ -113,7 +114,6 @@ struct Clicks {
     users: u64,
     user: String,
     at: String,
-    at_ms: u128,
 }
 
 const USER: &str = "user-";
@@ -125,21 +125,23 @@ impl Clicks {
             users,
             user: USER.to_owned(),
             at: String::new(),
-            at_ms: 0,
         }
+    }
+
+    /// The clicks that follow happen now.
+    fn look_at_the_clock(&mut self) -> Result<()> {
+        self.at.clear();
+        Ok(write!(
+            self.at,
+            "{}",
+            humantime::format_rfc3339_millis(SystemTime::now())
+        )?)
     }
 
     /// A user's id, and the time as text.
     fn next(&mut self) -> Result<(&str, &String)> {
         self.user.truncate(USER.len());
         write!(self.user, "{}", self.chance.random_range(0..self.users))?;
-        let now = SystemTime::now();
-        let now_ms = now.duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
-        if now_ms != self.at_ms {
-            self.at.clear();
-            write!(self.at, "{}", humantime::format_rfc3339_millis(now))?;
-            self.at_ms = now_ms;
-        }
         Ok((&self.user, &self.at))
     }
 }

@@ -77,7 +77,10 @@ impl Options {
 
     /// Environment variables of goka, then the command line.
     pub(crate) fn config(&self) -> Result<Config> {
-        let mut config = Config::from_env()?.create_stream("user-clicks", self.partitions);
+        let mut config = Config::from_env()?;
+        if matches!(self.role, None | Some(Role::Emitter)) {
+            config = config.create_stream("user-clicks", self.partitions);
+        }
         match (&self.brokers, self.role) {
             (Some(brokers), _) => config = config.brokers(brokers),
             (None, None) => config = config.brokers(EMBEDDED),
