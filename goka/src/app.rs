@@ -67,15 +67,25 @@ pub struct App {
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let groups: Vec<_> = self.programs.iter().map(|program| program.group()).collect();
-        f.debug_struct("App").field("config", &self.config).field("groups", &groups).finish()
+        let groups: Vec<_> = self
+            .programs
+            .iter()
+            .map(|program| program.group())
+            .collect();
+        f.debug_struct("App")
+            .field("config", &self.config)
+            .field("groups", &groups)
+            .finish()
     }
 }
 
 impl App {
     /// An app without processors yet.
     pub fn new(config: Config) -> Self {
-        App { config, programs: Vec::new() }
+        App {
+            config,
+            programs: Vec::new(),
+        }
     }
 
     /// [`App::new`] with [`Config::from_env`].
@@ -103,7 +113,10 @@ impl App {
     /// the state directory cannot be used. Nothing runs then.
     pub async fn start(self) -> Result<Running> {
         let runtime = Handle::try_current().ok();
-        blocking("start the app", move || launch(self.config, self.programs, runtime)).await
+        blocking("start the app", move || {
+            launch(self.config, self.programs, runtime)
+        })
+        .await
     }
 
     /// [`start`](Self::start), then runs until SIGINT or SIGTERM, and shuts down: handles what was
@@ -141,10 +154,14 @@ impl Signals {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
-            let listen = |kind| signal(kind).map_err(|error| Error::kafka("listen for signals", error));
+            let listen =
+                |kind| signal(kind).map_err(|error| Error::kafka("listen for signals", error));
             let interrupt = listen(SignalKind::interrupt())?;
             let terminate = listen(SignalKind::terminate())?;
-            Ok(Signals { interrupt, terminate })
+            Ok(Signals {
+                interrupt,
+                terminate,
+            })
         }
         #[cfg(not(unix))]
         Ok(Signals {})
@@ -207,7 +224,9 @@ pub struct GroupStats {
 
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("Running")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
     }
 }
 
@@ -222,7 +241,11 @@ impl Running {
         loop {
             changes.borrow_and_update();
             let up = |group: &Group| {
-                let mut here = group.workers.iter().flat_map(|worker| worker.partitions()).peekable();
+                let mut here = group
+                    .workers
+                    .iter()
+                    .flat_map(|worker| worker.partitions())
+                    .peekable();
                 here.peek().is_some() && here.all(|(_, state)| state == PartitionState::Running)
             };
             if self.groups.iter().all(up) {
@@ -238,11 +261,21 @@ impl Running {
     pub fn stats(&self) -> Stats {
         let groups = self.groups.iter().map(|group| GroupStats {
             group: group.name,
-            handled: group.workers.iter().map(|worker| worker.handled_so_far()).sum(),
+            handled: group
+                .workers
+                .iter()
+                .map(|worker| worker.handled_so_far())
+                .sum(),
             partitions_total: group.partitions,
-            partitions: group.workers.iter().flat_map(|worker| worker.partitions()).collect(),
+            partitions: group
+                .workers
+                .iter()
+                .flat_map(|worker| worker.partitions())
+                .collect(),
         });
-        Stats { groups: groups.collect() }
+        Stats {
+            groups: groups.collect(),
+        }
     }
 
     /// Waits until all processors have ended: by a failure, for otherwise they run on. May be
@@ -292,15 +325,24 @@ pub(crate) async fn blocking<T: Send + 'static>(
     result.await.unwrap_or(Err(Error::Closed("its thread")))
 }
 
-fn launch(config: Config, programs: Vec<Arc<dyn Program>>, runtime: Option<Handle>) -> Result<Running> {
+fn launch(
+    config: Config,
+    programs: Vec<Arc<dyn Program>>,
+    runtime: Option<Handle>,
+) -> Result<Running> {
     if programs.is_empty() {
-        return Err(Error::Config("the app has no processor: add one with `App::processor`".to_owned()));
+        return Err(Error::Config(
+            "the app has no processor: add one with `App::processor`".to_owned(),
+        ));
     }
     let cluster = Cluster::connect(&config)?;
     Topology::create_streams(&cluster, &config.streams)?;
     let mut topologies = Vec::new();
     for (i, program) in programs.iter().enumerate() {
-        if programs[..i].iter().any(|other| other.group() == program.group()) {
+        if programs[..i]
+            .iter()
+            .any(|other| other.group() == program.group())
+        {
             let group = program.group();
             return Err(Error::Config(format!(
                 "two processors of this app belong to group `{group}`: a group is one processor; its workers run side by side"
@@ -309,7 +351,10 @@ fn launch(config: Config, programs: Vec<Arc<dyn Program>>, runtime: Option<Handl
         topologies.push(Topology::prepare(&cluster, &**program)?);
     }
     let home = Arc::new(Home::open(&config, &cluster)?);
-    let instance = config.instance_id.clone().unwrap_or_else(|| home.instance_id().to_owned());
+    let instance = config
+        .instance_id
+        .clone()
+        .unwrap_or_else(|| home.instance_id().to_owned());
     let (changed, changes) = watch::channel(0);
     let (ends, ended) = mpsc::unbounded_channel();
     let stop = Arc::new(AtomicBool::new(false));
@@ -317,13 +362,19 @@ fn launch(config: Config, programs: Vec<Arc<dyn Program>>, runtime: Option<Handl
     for (program, topology) in programs.iter().zip(&topologies) {
         refuse_two_leaders(&cluster, &**program, topology)?;
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let workers = config.workers.unwrap_or(cores).min(topology.partitions as usize).max(1);
+        let workers = config
+            .workers
+            .unwrap_or(cores)
+            .min(topology.partitions as usize)
+            .max(1);
         let mut statuses = Vec::new();
         for number in 0..workers {
             let status = Arc::new(Status::new(changed.clone()));
             statuses.push(status.clone());
             let start = Start {
-                spec: spec(&config, &cluster, &home, program, topology, &instance, status)?,
+                spec: spec(
+                    &config, &cluster, &home, program, topology, &instance, status,
+                )?,
                 member: member(&**program, &instance, number),
                 cluster: cluster.clone(),
                 home: home.clone(),
@@ -332,12 +383,28 @@ fn launch(config: Config, programs: Vec<Arc<dyn Program>>, runtime: Option<Handl
             };
             start.spawn(ends.clone())?;
         }
-        groups.push(Group { name: program.group(), partitions: topology.partitions, workers: statuses });
+        groups.push(Group {
+            name: program.group(),
+            partitions: topology.partitions,
+            workers: statuses,
+        });
     }
     let (monitor, ends_monitor) = std_mpsc::channel();
-    let watched = Watched { cluster, topologies, interval: config.metadata_interval, stop: stop.clone() };
+    let watched = Watched {
+        cluster,
+        topologies,
+        interval: config.metadata_interval,
+        stop: stop.clone(),
+    };
     watched.watch(ends_monitor, ends)?;
-    Ok(Running { stop, ended, groups, changes, _monitor: monitor, first_error: None })
+    Ok(Running {
+        stop,
+        ended,
+        groups,
+        changes,
+        _monitor: monitor,
+        first_error: None,
+    })
 }
 
 /// What the thread of a worker begins with.
@@ -356,7 +423,9 @@ impl Start {
         let spawned = thread::Builder::new().name(name).spawn(move || {
             let stop = self.stop.clone();
             let ended = catch_unwind(AssertUnwindSafe(|| self.run()));
-            let ended = ended.unwrap_or(Err(Error::Closed("a worker, whose thread panicked, which is a bug of goka,")));
+            let ended = ended.unwrap_or(Err(Error::Closed(
+                "a worker, whose thread panicked, which is a bug of goka,",
+            )));
             if ended.is_err() {
                 // The others end in good order, also if nobody waits for them.
                 stop.store(true, Ordering::Relaxed);
@@ -364,7 +433,9 @@ impl Start {
             // Nobody waits any more if this fails.
             let _ = ends.send(ended);
         });
-        spawned.map(drop).map_err(|error| Error::kafka("start the thread of a worker", error))
+        spawned
+            .map(drop)
+            .map_err(|error| Error::kafka("start the thread of a worker", error))
     }
 
     fn run(self) -> Result {
@@ -444,7 +515,10 @@ fn spec(
 }
 
 /// What a view of the table `T` keeps.
-pub(crate) fn replica_spec<T: SharedTable>(cluster: &Cluster, home: &Home) -> Result<replica::Spec> {
+pub(crate) fn replica_spec<T: SharedTable>(
+    cluster: &Cluster,
+    home: &Home,
+) -> Result<replica::Spec> {
     let name = <T as SharedTable>::NAME;
     let physical = cluster.names().topic(name)?;
     let topic = cluster.topics(&[name])?.into_iter().next().flatten().ok_or_else(|| {
@@ -476,7 +550,11 @@ fn refuse_two_leaders(cluster: &Cluster, program: &dyn Program, topology: &Topol
     if topology.table().is_some() {
         return Ok(());
     }
-    let leader = program.edges().iter().position(|edge| edge.kind == Kind::Input).unwrap_or(0);
+    let leader = program
+        .edges()
+        .iter()
+        .position(|edge| edge.kind == Kind::Input)
+        .unwrap_or(0);
     let leader = &topology.names[leader];
     for other in cluster.members(program.group())? {
         if !other.topics.is_empty() && !other.topics.contains(leader) {
@@ -515,7 +593,9 @@ impl Watched {
                 return;
             }
         });
-        spawned.map(drop).map_err(|error| Error::kafka("start the thread that checks topics", error))
+        spawned
+            .map(drop)
+            .map_err(|error| Error::kafka("start the thread that checks topics", error))
     }
 
     fn look(&self) -> Result {

@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use crate::{Config, Error, kafka::Cluster, store::{Options, StateDir}};
+use crate::{
+    Config, Error,
+    kafka::Cluster,
+    store::{Options, StateDir},
+};
 
 /// Address space of a copy: costs nothing until it is used.
 const MAP_BYTES: usize = 64 << 30;
@@ -33,7 +37,10 @@ impl Home {
             None if is_embedded => Arc::new(StateDir::temporary()?),
             _ => shared(&config.state_path()?, cluster.is_embedded())?,
         };
-        Ok(Home { state, cluster: cluster.cluster_id().to_owned() })
+        Ok(Home {
+            state,
+            cluster: cluster.cluster_id().to_owned(),
+        })
     }
 
     /// The id of this instance, unless one is configured: kept in the directory.
@@ -52,7 +59,10 @@ impl Home {
     }
 
     pub(crate) fn options() -> Options {
-        Options { map_size: MAP_BYTES, wait: CLOSE_TIMEOUT }
+        Options {
+            map_size: MAP_BYTES,
+            wait: CLOSE_TIMEOUT,
+        }
     }
 }
 

@@ -22,7 +22,10 @@ pub(crate) struct Topology {
 
 impl Topology {
     /// Creates the streams that the configuration asks for.
-    pub(crate) fn create_streams(cluster: &Cluster, streams: &[(String, i32)]) -> Result<(), Error> {
+    pub(crate) fn create_streams(
+        cluster: &Cluster,
+        streams: &[(String, i32)],
+    ) -> Result<(), Error> {
         for (name, partitions) in streams {
             let found = cluster.topics(&[name])?.into_iter().next().flatten();
             match found {
@@ -60,7 +63,13 @@ impl Topology {
             check(&group, edge.kind, name, &topic, partitions)?;
             topics.push(topic);
         }
-        Ok(Topology { group, edges, topics, names, partitions })
+        Ok(Topology {
+            group,
+            edges,
+            topics,
+            names,
+            partitions,
+        })
     }
 
     /// Compares with what the broker has now. Partitions added to an input would never be read, and
@@ -88,7 +97,10 @@ impl Topology {
 
     /// Of the table, if the group has one: index of its edge, and the topic.
     pub(crate) fn table(&self) -> Option<(usize, &TopicInfo)> {
-        let edge = self.edges.iter().position(|edge| edge.kind == Kind::Table)?;
+        let edge = self
+            .edges
+            .iter()
+            .position(|edge| edge.kind == Kind::Table)?;
         Some((edge, &self.topics[edge]))
     }
 }
@@ -100,10 +112,16 @@ fn inputs_agree(
     names: &[String],
     found: &[Option<TopicInfo>],
 ) -> Result<i32, Error> {
-    let inputs = edges.iter().zip(names).zip(found).filter(|((edge, _), _)| edge.kind == Kind::Input);
+    let inputs = edges
+        .iter()
+        .zip(names)
+        .zip(found)
+        .filter(|((edge, _), _)| edge.kind == Kind::Input);
     let mut first: Option<(&str, i32)> = None;
     for ((edge, name), topic) in inputs {
-        let topic = topic.as_ref().ok_or_else(|| missing(group, edge.kind, name))?;
+        let topic = topic
+            .as_ref()
+            .ok_or_else(|| missing(group, edge.kind, name))?;
         match first {
             None => first = Some((name, topic.partitions)),
             Some((other, count)) if count != topic.partitions => {
@@ -116,7 +134,11 @@ fn inputs_agree(
             Some(_) => {}
         }
     }
-    let none = || Error::Topic(format!("group `{group}` has no input: a processor reads at least one stream"));
+    let none = || {
+        Error::Topic(format!(
+            "group `{group}` has no input: a processor reads at least one stream"
+        ))
+    };
     first.map(|(_, count)| count).ok_or_else(none)
 }
 
@@ -133,7 +155,13 @@ fn missing(group: &str, kind: Kind, name: &str) -> Error {
     ))
 }
 
-fn check(group: &str, kind: Kind, name: &str, topic: &TopicInfo, partitions: i32) -> Result<(), Error> {
+fn check(
+    group: &str,
+    kind: Kind,
+    name: &str,
+    topic: &TopicInfo,
+    partitions: i32,
+) -> Result<(), Error> {
     let has = topic.partitions;
     if kind != Kind::Output && has != partitions {
         let cure = match kind {
@@ -141,14 +169,18 @@ fn check(group: &str, kind: Kind, name: &str, topic: &TopicInfo, partitions: i32
                 "a group keeps its number of partitions, for keys would move: stop the group, and move its data to an \
                  input with the old number, or to a new group"
             }
-            _ => "it must have as many as the inputs: delete it if it can be rebuilt, or name a new group",
+            _ => {
+                "it must have as many as the inputs: delete it if it can be rebuilt, or name a new group"
+            }
         };
         return Err(Error::Topic(format!(
             "topic `{name}` of group `{group}` has {has} partitions, but the group has {partitions}: {cure}"
         )));
     }
     let policy = topic.cleanup_policy.as_deref();
-    if kind == Kind::Table && policy.is_some_and(|policy| !policy.split(',').any(|p| p.trim() == "compact")) {
+    if kind == Kind::Table
+        && policy.is_some_and(|policy| !policy.split(',').any(|p| p.trim() == "compact"))
+    {
         let policy = policy.unwrap_or_default();
         return Err(Error::Topic(format!(
             "the table topic `{name}` of group `{group}` is not compacted (cleanup.policy={policy}): rows would be \

@@ -29,7 +29,7 @@ struct Shared {
     replica: Replica,
     /// The lock of the state directory, or the directory itself if it is a temporary one. Dropped
     /// after the replica.
-    _home: Arc<Home>,
+    _home: Home,
     path: PathBuf,
 }
 
@@ -45,13 +45,18 @@ pub struct View<T> {
 
 impl<T> Clone for View<T> {
     fn clone(&self) -> Self {
-        View { shared: self.shared.clone(), table: PhantomData }
+        View {
+            shared: self.shared.clone(),
+            table: PhantomData,
+        }
     }
 }
 
 impl<T> fmt::Debug for View<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("View").field("path", &self.shared.path).finish_non_exhaustive()
+        f.debug_struct("View")
+            .field("path", &self.shared.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -98,13 +103,23 @@ impl<T> View<T> {
         let replicas = replicas.get_or_insert_default();
         replicas.retain(|_, replica| replica.strong_count() > 0);
         if let Some(shared) = replicas.get(&path).and_then(Weak::upgrade) {
-            return Ok(View { shared, table: PhantomData });
+            return Ok(View {
+                shared,
+                table: PhantomData,
+            });
         }
         let topic = <T as SharedTable>::NAME;
         let replica = Replica::open(spec, move || cluster.reader(topic))?;
-        let shared = Arc::new(Shared { replica, _home: home, path: path.clone() });
+        let shared = Arc::new(Shared {
+            replica,
+            _home: home,
+            path: path.clone(),
+        });
         replicas.insert(path, Arc::downgrade(&shared));
-        Ok(View { shared, table: PhantomData })
+        Ok(View {
+            shared,
+            table: PhantomData,
+        })
     }
 
     /// Waits until every partition was read to its end once: from then on, reads see everything
@@ -146,7 +161,10 @@ impl<T> View<T> {
             }
         }
         match recovering {
-            true => ViewState::Recovering { rows: rows_read, progress: sum / states.len().max(1) as f64 },
+            true => ViewState::Recovering {
+                rows: rows_read,
+                progress: sum / states.len().max(1) as f64,
+            },
             false => ViewState::Running,
         }
     }
@@ -217,7 +235,11 @@ impl<T: Topic> View<T> {
             rows: VecDeque::new(),
             at_end: false,
         });
-        Rows { view: self.clone(), cursors: cursors.collect(), to }
+        Rows {
+            view: self.clone(),
+            cursors: cursors.collect(),
+            to,
+        }
     }
 }
 
@@ -234,7 +256,9 @@ pub struct Rows<T> {
 
 impl<T> fmt::Debug for Rows<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rows").field("view", &self.view).finish_non_exhaustive()
+        f.debug_struct("Rows")
+            .field("view", &self.view)
+            .finish_non_exhaustive()
     }
 }
 
@@ -286,7 +310,10 @@ impl<T: Topic> Iterator for Rows<T> {
                 return Some(Err(error));
             }
         }
-        let waiting = self.cursors.iter_mut().filter(|cursor| !cursor.rows.is_empty());
+        let waiting = self
+            .cursors
+            .iter_mut()
+            .filter(|cursor| !cursor.rows.is_empty());
         let first = waiting.min_by(|a, b| a.rows[0].0.cmp(&b.rows[0].0))?;
         let (key, value) = first.rows.pop_front()?;
         let key = T::Key::decode(&key).map_err(Error::decode(std::any::type_name::<T>()));

@@ -83,15 +83,30 @@ impl Replica {
         let status = Arc::new(Status::new(changed));
         let (mut copies, mut partitions) = (BTreeMap::new(), Vec::new());
         for number in 0..spec.identity.partitions {
-            let identity = Identity { partition: number, ..spec.identity.clone() };
+            let identity = Identity {
+                partition: number,
+                ..spec.identity.clone()
+            };
             let path = spec.dir.join(number.to_string());
             let (store, discarded) = Store::open(&path, &identity, &spec.options)?;
             if let Some(reason) = discarded {
-                warn!(topic = identity.topic, partition = number, reason, "the local copy is rebuilt");
+                warn!(
+                    topic = identity.topic,
+                    partition = number,
+                    reason,
+                    "the local copy is rebuilt"
+                );
             }
             partitions.push(store.snapshots());
             let (rows, retry_at) = (Rows::default(), Duration::ZERO);
-            let copy = Copy { rows, store, replay: None, retry_at, up_to_date: false, dirty: false };
+            let copy = Copy {
+                rows,
+                store,
+                replay: None,
+                retry_at,
+                up_to_date: false,
+                dirty: false,
+            };
             copies.insert(number, copy);
             status.recovering(number, 0, 0, 0.0);
         }
@@ -103,19 +118,33 @@ impl Replica {
                 let topic = spec.identity.topic.clone();
                 let began = Instant::now();
                 let kept = connect().and_then(|reader| {
-                    let mut keeper = Keeper { spec, reader, copies, status: status.clone(), began };
+                    let mut keeper = Keeper {
+                        spec,
+                        reader,
+                        copies,
+                        status: status.clone(),
+                        began,
+                    };
                     let kept = keeper.keep(&stop);
                     kept.and(keeper.close())
                 });
                 if let Err(error) = kept {
                     error!(topic, %error, "the view is no longer kept up to date");
-                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                    *failure.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some(error.to_string());
                 }
                 status.joined();
             })
         };
         let thread = thread.map_err(|error| Error::kafka("start the thread of a view", error))?;
-        Ok(Replica { status, changes, partitions, failure, stop, thread: Some(thread) })
+        Ok(Replica {
+            status,
+            changes,
+            partitions,
+            failure,
+            stop,
+            thread: Some(thread),
+        })
     }
 
     pub(crate) fn partitions(&self) -> i32 {
@@ -130,13 +159,18 @@ impl Replica {
 
     /// Why it is no longer kept up to date.
     pub(crate) fn failure(&self) -> Option<String> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Whether every partition has been read to its end once.
     pub(crate) fn is_up_to_date(&self) -> bool {
         let states = self.status.partitions();
-        states.values().all(|state| *state == PartitionState::Running)
+        states
+            .values()
+            .all(|state| *state == PartitionState::Running)
     }
 }
 
@@ -161,8 +195,16 @@ impl Keeper {
             let mut wait = IDLE;
             for _ in 0..EVENTS_MAX {
                 let (mut result, now) = (Ok(()), self.now());
-                let Keeper { reader, copies, status, spec, .. } = self;
-                let on = &mut |event: TableEvent<'_>| result = on(copies, status, spec, &**reader, event, now);
+                let Keeper {
+                    reader,
+                    copies,
+                    status,
+                    spec,
+                    ..
+                } = self;
+                let on = &mut |event: TableEvent<'_>| {
+                    result = on(copies, status, spec, &**reader, event, now)
+                };
                 if !reader.poll(wait, on) {
                     break;
                 }
@@ -170,7 +212,11 @@ impl Keeper {
                 wait = Duration::ZERO;
             }
             let at_ms = to_ms(SystemTime::now());
-            for copy in self.copies.values_mut().filter(|copy| copy.dirty && copy.up_to_date) {
+            for copy in self
+                .copies
+                .values_mut()
+                .filter(|copy| copy.dirty && copy.up_to_date)
+            {
                 copy.store_rows(at_ms)?;
             }
         }
@@ -180,6 +226,7 @@ impl Keeper {
     /// Begins to read every partition that is not read yet.
     fn begin(&mut self) -> Result<(), Error> {
         let (now, at_ms) = (self.now(), to_ms(SystemTime::now()));
+        let mut starting = Vec::new();
         for (&number, copy) in &mut self.copies {
             if copy.replay.is_some() || now < copy.retry_at {
                 continue;
@@ -198,17 +245,25 @@ impl Keeper {
                 )));
             }
             if let Some(reason) = distrust(&stands, (first, end), self.spec.age_max_ms, at_ms) {
-                warn!(topic, partition = number, reason, "the local copy is rebuilt");
+                warn!(
+                    topic,
+                    partition = number,
+                    reason,
+                    "the local copy is rebuilt"
+                );
                 let mut batch = copy.store.batch()?;
                 batch.clear()?;
                 batch.commit(Position::default())?;
             }
             let from = copy.store.position().table.max(first);
-            self.reader.start(number, from)?;
             let partitioner = (self.spec.partitioner, self.spec.identity.partitions);
+            starting.push((number, from));
             copy.replay = Some(Replay::new(topic, number, (from, end), partitioner, now));
         }
-        Ok(())
+        // All at once: a broker answers one request of a connection after another.
+        starting
+            .into_iter()
+            .try_for_each(|(number, from)| self.reader.start(number, from))
     }
 
     fn close(self) -> Result<(), Error> {
@@ -264,7 +319,10 @@ fn on(
             }
         }
         TableEvent::OutOfRange { partition } => {
-            warn!(topic = spec.identity.topic, partition, "the table's topic was cut off or made anew");
+            warn!(
+                topic = spec.identity.topic,
+                partition, "the table's topic was cut off or made anew"
+            );
             reader.stop(partition)?;
             if let Some(copy) = copies.get_mut(&partition) {
                 copy.rows.forget();
