@@ -8,41 +8,41 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Program, count_by_key, example, last_values, read_topic, unique};
+use crate::{
+    Broker, Message, Program, count_by_key, example, last_values, produce, read_topic, read_until,
+    unique,
+};
 
 /// Programs that belong together: one prefix on one broker, one directory for their states.
-pub struct Clicks {
+pub struct Clicks<'a> {
+    broker: &'a Broker,
+    /// Where programs reach the broker.
     address: String,
     prefix: String,
     states: TempDir,
 }
 
-impl Clicks {
-    /// Nothing runs yet. `address` is the broker's.
-    pub fn on(address: &str) -> Clicks {
+impl<'a> Clicks<'a> {
+    /// Nothing runs yet.
+    pub fn on(broker: &'a Broker) -> Clicks<'a> {
         Clicks {
-            address: address.to_owned(),
+            broker,
+            address: broker.address().to_owned(),
             prefix: unique("clicks") + "-",
             states: tempfile::tempdir().expect("a temporary directory"),
         }
     }
 
-    /// The same programs, which reach their broker at another address.
-    #[must_use]
-    pub fn through(mut self, address: &str) -> Clicks {
+    /// Programs reach the broker at another address from now on, that of a proxy.
+    pub fn go_through(&mut self, address: &str) {
         address.clone_into(&mut self.address);
-        self
     }
 
-    /// Emits `clicks` clicks as fast as it goes, and waits until the broker has them.
-    pub fn emit(&self, clicks: u64, users: u64) {
-        let (clicks, users) = (clicks.to_string(), users.to_string());
-        let mut emitter = self.start(
-            "emitter",
-            &["--rate", "0", "--users", &users, "--clicks", &clicks],
-            None,
-        );
-        emitter.succeed();
+    /// Writes clicks of users in turn by a plain client, into a topic of four partitions that is created for it.
+    pub fn produce(&self, clicks: u64, users: u64) {
+        self.broker.create_topic(&self.input(), 4);
+        let clicks = (0..clicks).map(|n| Message::new(format!("user-{}", n % users), "now"));
+        produce(self.broker.address(), &self.input(), clicks);
     }
 
     /// Starts an emitter with more arguments.
@@ -50,9 +50,13 @@ impl Clicks {
         self.start("emitter", arguments, None)
     }
 
-    /// Starts a processor, whose state is kept by this name.
+    /// Starts a processor, whose state is kept by this name, and waits until it has found and created its topics.
     pub fn processor(&self, state: &str) -> Program {
-        self.start("processor", &[], Some(&self.state(state)))
+        let mut processor = self.start("processor", &[], Some(&self.state(state)));
+        processor.wait_for("partitions", |line| {
+            line.contains("partitions run here").then_some(())
+        });
+        processor
     }
 
     /// Waits until the table's sum is at least `clicks`, as a view of its own sees it.
@@ -60,6 +64,19 @@ impl Clicks {
         let state = self.state(&unique("view"));
         self.start("view", &["--clicks", &clicks.to_string()], Some(&state))
             .succeed();
+    }
+
+    /// Waits until the table has at least as many clicks as expected for each user. Its sum would not do: what was counted
+    /// twice stands in for what is not counted yet.
+    pub fn wait_until_all_counted(&self, expected: &BTreeMap<String, i64>) {
+        let mut missing = expected.clone();
+        read_until(self.broker.address(), &self.table(), |row| {
+            let (user, counted) = (row.key_text(), count(row.value_text()));
+            if missing.get(user).is_some_and(|clicks| counted >= *clicks) {
+                missing.remove(user);
+            }
+            missing.is_empty()
+        });
     }
 
     fn start(&self, role: &str, arguments: &[&str], state: Option<&Path>) -> Program {
@@ -92,18 +109,19 @@ impl Clicks {
 
     /// What ought to be in the table, counted from the input by a plain client.
     pub fn expected(&self) -> BTreeMap<String, i64> {
-        count_by_key(&read_topic(&self.address, &self.input()))
+        count_by_key(&read_topic(self.broker.address(), &self.input()))
     }
 
     /// What is in the table, read from its topic by a plain client.
     pub fn counted(&self) -> BTreeMap<String, i64> {
-        let rows = last_values(&read_topic(&self.address, &self.table()));
-        let counts = rows.into_iter().map(|(user, clicks)| {
-            let clicks = clicks
-                .parse()
-                .unwrap_or_else(|_| panic!("`{clicks}` is no count"));
-            (user, clicks)
-        });
-        counts.collect()
+        let rows = last_values(&read_topic(self.broker.address(), &self.table()));
+        rows.into_iter()
+            .map(|(user, clicks)| (user, count(&clicks)))
+            .collect()
     }
+}
+
+fn count(text: &str) -> i64 {
+    text.parse()
+        .unwrap_or_else(|_| panic!("`{text}` is no count"))
 }

@@ -59,8 +59,9 @@ fn an_interrupted_run_that_should_have_counted_is_no_success() {
 
 #[test]
 fn roles_are_programs_of_their_own() {
-    let clicks = Clicks::on(broker().address());
-    clicks.emit(20_000, 300);
+    let clicks = Clicks::on(broker());
+    let mut emitter = clicks.emitter(&["--rate", "0", "--users", "300", "--clicks", "20000"]);
+    emitter.succeed();
     let mut processor = clicks.processor("one");
     clicks.wait_until_counted(20_000);
     processor.interrupt();

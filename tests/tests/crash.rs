@@ -32,8 +32,8 @@ fn killed_ten_times_it_never_counts_too_low() {
         return; // the embedded broker repeats records around each rebalance, so that this would show nothing
     }
     let mut chance = chance();
-    let clicks = Clicks::on(broker().address());
-    clicks.emit(200_000, 5_000);
+    let clicks = Clicks::on(broker());
+    clicks.produce(200_000, 5_000);
     let mut rows = 0;
     for _ in 0..10 {
         let mut processor = clicks.processor("one");
@@ -42,11 +42,12 @@ fn killed_ten_times_it_never_counts_too_low() {
         processor.kill();
     }
     let mut processor = clicks.processor("one");
-    clicks.wait_until_counted(200_000);
+    let expected = clicks.expected();
+    clicks.wait_until_all_counted(&expected);
     processor.interrupt();
     processor.succeed();
 
-    let (expected, counted) = (clicks.expected(), clicks.counted());
+    let counted = clicks.counted();
     for (user, clicks) in &expected {
         let counted = counted.get(user).copied().unwrap_or(0);
         assert!(
@@ -68,15 +69,15 @@ fn a_restart_reads_only_the_tail_and_a_lost_state_is_rebuilt() {
         return;
     };
     let broker = kafka.broker();
-    let clicks = Clicks::on(broker.address());
-    clicks.emit(300_000, 100_000);
+    let mut clicks = Clicks::on(&broker);
+    clicks.produce(300_000, 100_000);
     let mut processor = clicks.processor("one");
     clicks.wait_until_counted(300_000);
     processor.kill();
     let table = clicks.counted();
     assert_eq!(table, clicks.expected());
 
-    let clicks = clicks.through(&proxy.address());
+    clicks.go_through(&proxy.address());
     let bytes_to_run = || {
         let before = proxy.bytes_served();
         let mut processor = clicks.processor("one");
@@ -103,7 +104,7 @@ fn a_second_processor_joins_and_leaves_and_no_click_is_lost() {
     if !broker().is_kafka() {
         return; // the embedded broker repeats records around each rebalance
     }
-    let clicks = Clicks::on(broker().address());
+    let clicks = Clicks::on(broker());
     let mut emitter = clicks.emitter(&["--rate", "2000", "--users", "500"]);
     emitter.wait_for("a click", |line| {
         line.contains("clicks acknowledged").then_some(())

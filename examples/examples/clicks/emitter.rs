@@ -108,6 +108,18 @@ pub(crate) async fn emit(
     Ok(())
 }
 
+/// Waits for the oldest delivery.
+async fn settle(
+    under_way: &mut VecDeque<Delivery>,
+    acknowledged: &watch::Sender<u64>,
+) -> Result<()> {
+    if let Some(delivery) = under_way.pop_front() {
+        delivery.await?;
+        acknowledged.send_modify(|count| *count += 1);
+    }
+    Ok(())
+}
+
 /// What happens when one user after the other clicks, chosen by chance. Nothing is allocated for a click.
 struct Clicks {
     chance: SmallRng,
