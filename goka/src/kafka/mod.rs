@@ -22,6 +22,9 @@ pub(crate) use cluster::{Cluster, GroupMember, MemberSpec, TopicInfo};
 pub use embedded::EmbeddedBroker;
 pub(crate) use names::Names;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use crate::{

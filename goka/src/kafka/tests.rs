@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::*;
-use crate::{Config, Membership, record::HeaderSource as _};
+use crate::{Config, Membership};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(20);
@@ -182,7 +182,7 @@ fn two_members_share_partitions_and_pass_them_on() {
         for target in [1, 2] {
             first
                 .member
-                .send(outgoing(target, partition, b"x", &headers))
+                .send(&outgoing(target, partition, b"x", &headers))
                 .unwrap();
         }
     }
@@ -251,7 +251,7 @@ fn a_revoke_waits_for_its_answer() {
     let headers = OwnedHeaders::new();
     first
         .member
-        .send(outgoing(1, kept, b"x", &headers))
+        .send(&outgoing(1, kept, b"x", &headers))
         .unwrap();
     assert!(delivered(&*first.member)[0].is_ok());
     until("the kept one is read", || {
@@ -383,13 +383,13 @@ fn a_table_is_read_to_its_end_and_again() {
         ("one".to_owned(), Some(Vec::new())),
     ];
     let none = OwnedHeaders::new();
-    member.send(outgoing(0, 1, b"value", &headers)).unwrap();
+    member.send(&outgoing(0, 1, b"value", &headers)).unwrap();
     let mut tombstone = outgoing(0, 1, b"", &none);
     tombstone.value = None;
-    member.send(tombstone).unwrap();
+    member.send(&tombstone).unwrap();
     let mut null_key = outgoing(0, 1, b"", &none);
     null_key.key = None;
-    member.send(null_key).unwrap();
+    member.send(&null_key).unwrap();
     let offsets: Vec<i64> = delivered(&*member)
         .into_iter()
         .map(|r| r.unwrap())
@@ -435,7 +435,6 @@ fn a_table_is_read_to_its_end_and_again() {
     assert_eq!(rows[0], (0, key.clone(), Some(b"value".to_vec()), headers));
     assert_eq!(rows[1], (1, key, None, vec![]));
     assert_eq!(rows[2], (2, None, Some(vec![]), vec![]));
-    assert_eq!(none.len(), 0);
     // Stopped and started elsewhere: nothing of before comes.
     assert_eq!(read(2).len(), 1);
     assert_eq!(read(3).len(), 0);
@@ -465,7 +464,7 @@ fn a_full_queue_pushes_back_and_keeps_order() {
     for number in 0..200_u32 {
         let value = number.to_be_bytes();
         until("there is room", || {
-            match member.send(outgoing(1, 0, &value, &headers)) {
+            match member.send(&outgoing(1, 0, &value, &headers)) {
                 Ok(()) => true,
                 Err(SendError::Full) => {
                     full += 1;
@@ -488,7 +487,7 @@ fn what_is_too_large_is_refused_with_the_cure() {
     create(&cluster, 1);
     let member = cluster.member(&spec(0)).unwrap();
     let value = vec![0; 2_000_000];
-    let refused = member.send(outgoing(1, 0, &value, &OwnedHeaders::new()));
+    let refused = member.send(&outgoing(1, 0, &value, &OwnedHeaders::new()));
     let Err(SendError::Refused(error)) = refused else {
         panic!("{refused:?}");
     };
@@ -506,7 +505,7 @@ fn what_is_purged_is_reported_as_failed() {
     let member = cluster.member(&spec(0)).unwrap();
     let headers = OwnedHeaders::new();
     for _ in 0..3 {
-        member.send(outgoing(1, 0, b"x", &headers)).unwrap();
+        member.send(&outgoing(1, 0, b"x", &headers)).unwrap();
     }
     assert_eq!(member.in_flight(), 3);
     member.purge();
