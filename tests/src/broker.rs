@@ -24,6 +24,10 @@ use crate::DEADLINE;
 /// How long a broker that runs already may take to answer for the first time.
 const ANSWER: Duration = Duration::from_secs(15);
 
+/// How long a group on the mock cluster waits for members before it first gives out partitions. The default is 3 s; but
+/// each member that comes after it costs 5 s, so those of one process should come within.
+const FIRST_REBALANCE_MS: i32 = 300;
+
 type MockProducer = BaseProducer<DefaultProducerContext>;
 
 /// A broker, and the means to prepare topics on it.
@@ -77,7 +81,7 @@ impl Broker {
         // only stores a number in it, under the cluster's own lock.
         unsafe {
             let cluster = rd_kafka_handle_mock_cluster(producer.client().native_ptr());
-            rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0);
+            rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, FIRST_REBALANCE_MS);
         }
         Broker {
             address,

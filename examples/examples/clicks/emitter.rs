@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use goka::{Config, Emitter};
+use goka::{Config, Delivery, Emitter};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tokio::{
     sync::watch,
@@ -58,7 +58,9 @@ async fn show(acknowledged: &watch::Receiver<u64>, screen: &mut Screen) -> Resul
         ticks.tick().await;
         let total = *acknowledged.borrow();
         let speed = speed.at(total);
-        screen.draw(&[format!("{total} clicks acknowledged, {speed:.0} a second")])?;
+        screen.draw(vec![format!(
+            "{total} clicks acknowledged, {speed:.0} a second"
+        )])?;
     }
 }
 

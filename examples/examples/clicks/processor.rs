@@ -14,7 +14,6 @@ pub(crate) async fn run(config: Config) -> Result<()> {
     let mut running = App::new(config).processor(count::Processor).start().await?;
     let mut screen = Screen::new();
     let mut ticks = interval(REFRESH);
-    let mut shown = String::new();
     loop {
         tokio::select! {
             ended = running.wait() => return Ok(ended?),
@@ -22,13 +21,7 @@ pub(crate) async fn run(config: Config) -> Result<()> {
                 asked?;
                 return Ok(running.shutdown().await?);
             }
-            _ = ticks.tick() => {
-                let now = progress(&running);
-                if now != shown {
-                    screen.draw(std::slice::from_ref(&now))?;
-                    shown = now;
-                }
-            }
+            _ = ticks.tick() => screen.draw(vec![progress(&running)])?,
         }
     }
 }
@@ -36,20 +29,28 @@ pub(crate) async fn run(config: Config) -> Result<()> {
 /// One line: how many partitions run here, how far those are that recover, and what was counted.
 pub(crate) fn progress(running: &Running) -> String {
     let stats = running.stats();
-    let mut line = String::new();
-    for group in &stats.groups {
-        let (up, all) = (up(group), group.partitions_total);
-        line += &format!(
-            "{}: {up} of {all} partitions run here, {} clicks counted",
-            group.group, group.handled
+    let groups = stats.groups.iter().map(|group| {
+        let (name, all, counted) = (group.group, group.partitions_total, group.handled);
+        let line = format!(
+            "{name}: {} of {all} partitions run here, {counted} clicks counted",
+            up(group)
         );
-        for state in group.partitions.values() {
-            if let PartitionState::Recovering { rows, progress, .. } = state {
-                line += &format!("; recovering {:.0} %, {rows} rows", progress * 100.0);
-            }
+        let recovering = group.partitions.values().filter_map(|state| match state {
+            PartitionState::Recovering { rows, progress, .. } => Some((*rows, *progress)),
+            _ => None,
+        });
+        let (rows, behind): (Vec<u64>, Vec<f64>) = recovering.unzip();
+        if rows.is_empty() {
+            return line;
         }
-    }
-    line
+        let percent = behind.iter().sum::<f64>() / behind.len() as f64 * 100.0;
+        let rows_read = rows.iter().sum::<u64>();
+        format!(
+            "{line}; {} recover: {percent:.0} %, {rows_read} rows",
+            rows.len()
+        )
+    });
+    groups.collect::<Vec<_>>().join("\n")
 }
 
 /// Whether no partition of the group is missing or recovering: this process is all of it.

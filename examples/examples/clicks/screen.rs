@@ -5,35 +5,39 @@ use std::io::{self, IsTerminal, Write};
 /// Standard output.
 pub(crate) struct Screen {
     is_terminal: bool,
-    /// Lines to go up by, to draw over what was drawn last.
-    drawn: usize,
+    /// What was drawn last, and is still the last that was printed.
+    drawn: Vec<String>,
 }
 
 impl Screen {
     pub(crate) fn new() -> Screen {
         Screen {
             is_terminal: io::stdout().is_terminal(),
-            drawn: 0,
+            drawn: Vec::new(),
         }
     }
 
-    /// Draws lines in place of those drawn last. They must be narrower than a terminal is wide.
-    pub(crate) fn draw(&mut self, lines: &[String]) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        if self.is_terminal && self.drawn > 0 {
-            // Up to the first line drawn, and clear from there.
-            write!(out, "\x1b[{}A\x1b[J", self.drawn)?;
+    /// Draws lines in place of those drawn last, which must be narrower than a terminal is wide. Draws nothing if they are
+    /// the same.
+    pub(crate) fn draw(&mut self, lines: Vec<String>) -> io::Result<()> {
+        if lines == self.drawn {
+            return Ok(());
         }
-        self.drawn = lines.len();
-        for line in lines {
+        let mut out = io::stdout().lock();
+        if self.is_terminal && !self.drawn.is_empty() {
+            // Up to the first line drawn, and clear from there.
+            write!(out, "\x1b[{}A\x1b[J", self.drawn.len())?;
+        }
+        for line in &lines {
             writeln!(out, "{line}")?;
         }
+        self.drawn = lines;
         out.flush()
     }
 
     /// Prints a line that stays.
     pub(crate) fn print(&mut self, line: &str) -> io::Result<()> {
-        self.drawn = 0;
+        self.drawn.clear();
         let mut out = io::stdout().lock();
         writeln!(out, "{line}")?;
         out.flush()

@@ -102,7 +102,7 @@ async fn wait_for_partitions(running: &mut Running, screen: &mut Screen) -> Resu
             ended = running.wait() => ended?,
             _ = ticks.tick() => {
                 if drawn.elapsed() >= REFRESH {
-                    screen.draw(&[progress(running)])?;
+                    screen.draw(vec![progress(running)])?;
                     drawn = Instant::now();
                 }
             }
@@ -127,7 +127,7 @@ async fn show(
         seen(table.total);
         let complete = clicks.is_some_and(|clicks| table.total >= clicks);
         if complete || drawn.is_none_or(|drawn| drawn.elapsed() >= REFRESH) {
-            screen.draw(&table.lines(speed.at(table.total)))?;
+            screen.draw(table.lines(speed.at(table.total)))?;
             drawn = Some(Instant::now());
         }
         if complete {

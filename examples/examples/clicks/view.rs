@@ -33,7 +33,7 @@ async fn show(options: &Options, config: &Config) -> Result<()> {
     let mut speed = Speed::new();
     loop {
         let table = Table::read(&view)?;
-        screen.draw(&table.lines(speed.at(table.total)))?;
+        screen.draw(table.lines(speed.at(table.total)))?;
         if options.clicks.is_some_and(|clicks| table.total >= clicks) {
             return Ok(());
         }
@@ -55,7 +55,7 @@ pub(crate) async fn recovered(view: &View<Clicks>, screen: &mut Screen) -> Resul
             result = &mut recovered => return Ok(result?),
             _ = ticks.tick() => {
                 if let ViewState::Recovering { rows, progress } = view.state() {
-                    screen.draw(&[format!("view: {:.0} % recovered, {rows} rows read", progress * 100.0)])?;
+                    screen.draw(vec![format!("view: {:.0} % recovered, {rows} rows read", progress * 100.0)])?;
                 }
             }
         }
