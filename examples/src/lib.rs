@@ -1,1 +1,27 @@
-//! Placeholder.
+//! What all examples share: a quiet log, and the wish of the user to end.
+
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Logs to stderr what `RUST_LOG` asks for; without it, only errors, so that an example's own output can be read.
+pub fn log_quietly() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
+}
+
+/// Waits for Ctrl-C or SIGTERM. From the first call on neither ends the process by itself.
+///
+/// # Errors
+/// If the system does not let the process listen to signals.
+pub async fn asked_to_end() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}

@@ -33,9 +33,11 @@ impl Home {
     /// topics do not last either.
     pub(crate) fn open(config: &Config, cluster: &Cluster) -> Result<Self, Error> {
         let is_embedded = config.brokers.trim() == "embedded";
+        // By default state is never under the temp directory; who asks for that by name gets it.
+        let allow_temp = cluster.is_embedded() || config.state_dir.is_some();
         let state = match &config.state_dir {
             None if is_embedded => Arc::new(StateDir::temporary()?),
-            _ => shared(&config.state_path()?, cluster.is_embedded())?,
+            _ => shared(&config.state_path()?, allow_temp)?,
         };
         Ok(Home {
             state,

@@ -1,6 +1,6 @@
 //! Stream processing on Kafka.
 #![allow(dead_code)] // until the engine is joined
-#![allow(dead_code, unused_imports, unused_extern_crates)]
+#![allow(unused_imports)]
 
 // So that the macros, which print `::goka`, also work in the tests of this crate.
 #[allow(unused_extern_crates)]

@@ -1,1 +1,26 @@
-//! Placeholder.
+//! What the integration tests stand on: a broker, plain clients that read and write topics without goka, programs run
+//! as child processes, and a proxy that counts bytes.
+//!
+//! Nothing here uses goka: what it did is judged by means of its own. Everything here panics with a sentence when it
+//! cannot do its work, since the only callers are tests.
+
+mod broker;
+mod clicks;
+mod kafka;
+mod model;
+mod program;
+mod proxy;
+mod topic;
+
+pub use broker::{Broker, broker, unique};
+pub use clicks::Clicks;
+pub use kafka::Kafka;
+pub use model::{count_by_key, last_values};
+pub use program::{Program, example};
+pub use proxy::Proxy;
+pub use topic::{Message, Record, produce, read_topic, read_until};
+
+use std::time::Duration;
+
+/// How long anything may take before a test gives up. Far above what it takes: a slow machine must not fail a test.
+pub const DEADLINE: Duration = Duration::from_secs(60);

@@ -83,8 +83,9 @@ impl EmbeddedBroker {
         // SAFETY: the client is alive, and was made with a mock cluster, which lives as long.
         unsafe {
             let cluster = rd_kafka_handle_mock_cluster(client.client().native_ptr());
-            // 3 s by default, for more members to come: a first run should begin at once.
-            rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0);
+            // A first run should begin at once, so less than the default of 3 s, but the workers of a
+            // process should come in one go: a rebalance that adds one later takes 5 s.
+            rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 300);
         }
         let address = cluster(&client)?.bootstrap_servers();
         let broker = Arc::new(Broker {

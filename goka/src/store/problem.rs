@@ -65,6 +65,11 @@ fn cure(error: &heed::Error) -> Option<&'static str> {
                 "that much address space is not to be had: lower the map size, or raise the limit \
                  on virtual memory (`ulimit -v`)",
             ),
+            // What LMDB says when the system wrote a part of what it was asked to.
+            _ if error.raw_os_error() == Some(libc::EIO) => Some(
+                "the disk is full or failing, and nothing of this batch was stored: make room, or \
+                 use a state directory elsewhere",
+            ),
             _ => None,
         },
         _ => None,

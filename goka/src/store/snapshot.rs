@@ -7,7 +7,7 @@ use heed::{RoTxn, WithoutTls};
 use super::{Open, problem, scan};
 use crate::Error;
 
-/// A moment of the copy: one read transaction. Any thread may read it.
+/// A moment of the copy: one read transaction. It may go to another thread.
 pub(crate) struct Snapshot {
     // Before `open`, which holds what it reads.
     txn: RoTxn<'static, WithoutTls>,

@@ -1,5 +1,7 @@
 //! Limits are errors that say what to do, and nothing is half done.
 
+use std::{env, path::Path, process::Command};
+
 use super::{Options, at, commit, get, identity, open, options};
 use crate::store::{Store, environment::SNAPSHOTS_MAX};
 
@@ -81,4 +83,51 @@ fn address_space_that_is_not_to_be_had_is_an_error() {
     let error = Store::open(dir.path(), &identity(), &all).err().unwrap();
     let error = error.to_string();
     assert!(error.contains("lower the map size"), "{error}");
+}
+
+#[test]
+#[ignore = "is run by the test below, as a process whose files cannot grow far"]
+fn full_disk() {
+    let Some(path) = env::var_os("GOKA_TEST_FULL") else {
+        return println!("not run: does its work for another test");
+    };
+    let mut store = open(Path::new(&path));
+    commit(&mut store, b"key", b"before", 1);
+    for size in [20_000, 1_000_000, 20_000_000] {
+        let mut batch = store.batch().unwrap();
+        batch.put(b"key", b"after").unwrap();
+        let stored = (0..20_000_000 / size)
+            .try_for_each(|n: u32| batch.put(&n.to_be_bytes(), &vec![0; size as usize]))
+            .and_then(|()| batch.commit(at(2)));
+        let error = stored.expect_err("more than files take").to_string();
+        println!("{error}");
+        assert!(
+            error.contains("nothing of this batch was stored"),
+            "{error}"
+        );
+        assert_eq!(*store.position(), at(1));
+        assert_eq!(get(&store, b"key").unwrap(), b"before");
+    }
+    commit(&mut store, b"key", b"small enough", 3);
+    store.close().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_stores_nothing_of_the_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    // Ignored, the signal becomes an error, as of a full disk.
+    let limited = "trap '' XFSZ; ulimit -f 4096; exec \"$0\" \"$@\"";
+    let output = Command::new("sh")
+        .args(["-c", limited])
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", "store::tests::limits::full_disk"])
+        .args(["--ignored", "--nocapture"])
+        .env("GOKA_TEST_FULL", dir.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("1 passed"), "{text}");
+    assert_eq!(get(&open(dir.path()), b"key").unwrap(), b"small enough");
 }

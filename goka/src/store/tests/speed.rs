@@ -1,7 +1,10 @@
 //! How fast a copy is, by hand: `cargo test --release -p goka --lib store::tests::speed -- --ignored
-//! --nocapture`. Prints, and asserts nothing of time.
+//! --nocapture --test-threads=1`. Prints, and asserts nothing of time. Counts time on the processor,
+//! which a busy machine does not change much (Linux).
 
-use std::{collections::HashMap, hint::black_box, time::Instant};
+use std::{fs, hint::black_box, path::Path};
+
+use hashbrown::HashMap;
 
 use super::{at, open};
 use crate::store::Store;
@@ -29,9 +32,24 @@ fn key(number: usize) -> [u8; 12] {
     key
 }
 
-fn per_second(count: usize, since: Instant) -> String {
-    let seconds = since.elapsed().as_secs_f64();
-    format!("{:.2} M/s", count as f64 / seconds / 1e6)
+/// Time of this thread on the processor, seconds.
+struct Clock(f64);
+
+impl Clock {
+    fn now() -> f64 {
+        let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        let (nanoseconds, _) = stat.split_once(' ').unwrap();
+        nanoseconds.parse::<f64>().unwrap() / 1e9
+    }
+
+    fn start() -> Clock {
+        Clock(Clock::now())
+    }
+
+    fn print(&self, what: &str, count: usize) {
+        let per_second = count as f64 / (Clock::now() - self.0) / 1e6;
+        println!("{what:<50} {per_second:6.2} M/s");
+    }
 }
 
 fn fill(store: &mut Store, rows: usize) {
@@ -62,27 +80,54 @@ fn in_transaction(store: &mut Store, rows: usize, batches: usize) {
 }
 
 /// Reads go to a snapshot below a map, writes to the map, which is sorted and written at the end.
-fn over_snapshot(store: &mut Store, rows: usize, batches: usize) {
+/// With `keep`, rows stay in the map, as a cache of what a snapshot would give.
+fn over_snapshot<const KEEP: bool>(store: &mut Store, rows: usize, batches: usize) {
+    struct Row {
+        count: u64,
+        written: bool,
+    }
     let mut random = Random(42);
-    let mut written: HashMap<[u8; 12], Vec<u8>> = HashMap::new();
+    let mut map: HashMap<[u8; 12], Row> = HashMap::new();
     let mut sorted = Vec::new();
     for number in 0..batches {
         let snapshot = store.snapshot().unwrap();
         for _ in 0..BATCH {
             let key = key(random.below(rows));
-            let value = match written.get(&key) {
-                Some(value) => Some(&value[..]),
-                None => snapshot.get(&key).unwrap(),
-            };
-            let count = count(value) + 1;
-            written.insert(key, count.to_string().into_bytes());
+            let row = map.entry(key).or_insert_with(|| Row {
+                count: count(snapshot.get(&key).unwrap()),
+                written: false,
+            });
+            row.count += 1;
+            if !row.written {
+                row.written = true;
+                sorted.push(key);
+            }
         }
         drop(snapshot);
-        sorted.extend(written.drain());
-        sorted.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        sorted.sort_unstable();
         let mut batch = store.batch().unwrap();
-        for (key, value) in sorted.drain(..) {
-            batch.put(&key, &value).unwrap();
+        for key in sorted.drain(..) {
+            let row = map.get_mut(&key).unwrap();
+            row.written = false;
+            batch.put(&key, row.count.to_string().as_bytes()).unwrap();
+        }
+        batch.commit(at(number as i64)).unwrap();
+        if !KEEP {
+            map.clear();
+        }
+    }
+}
+
+/// The writes of a batch alone.
+fn writes_only(store: &mut Store, rows: usize, batches: usize) {
+    let mut random = Random(42);
+    for number in 0..batches {
+        let mut keys: Vec<_> = (0..BATCH).map(|_| random.below(rows)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let mut batch = store.batch().unwrap();
+        for row in keys {
+            batch.put(&key(row), b"1").unwrap();
         }
         batch.commit(at(number as i64)).unwrap();
     }
@@ -97,14 +142,16 @@ fn reads_and_writes() {
                 "in the write transaction",
                 in_transaction as fn(&mut Store, usize, usize),
             ),
-            ("over a snapshot, sorted ", over_snapshot),
+            ("over a snapshot, sorted", over_snapshot::<false>),
+            ("the same, rows are kept", over_snapshot::<true>),
+            ("sorted writes alone", writes_only),
         ] {
             let dir = tempfile::tempdir().unwrap();
             let mut store = open(dir.path());
             fill(&mut store, rows);
-            let since = Instant::now();
+            let clock = Clock::start();
             run(&mut store, rows, 80);
-            println!("{rows:>8} rows, {name}: {}", per_second(80 * BATCH, since));
+            clock.print(&format!("{rows} rows, {name}"), 80 * BATCH);
             store.close().unwrap();
         }
     }
@@ -119,24 +166,18 @@ fn reads() {
         fill(&mut store, rows);
         let mut random = Random(42);
         let snapshot = store.snapshot().unwrap();
-        let since = Instant::now();
+        let clock = Clock::start();
         for _ in 0..2_000_000 {
             black_box(snapshot.get(&key(random.below(rows))).unwrap().unwrap());
         }
-        println!(
-            "{rows:>8} rows, one snapshot: {}",
-            per_second(2_000_000, since)
-        );
-        let since = Instant::now();
+        clock.print(&format!("{rows} rows, one snapshot"), 2_000_000);
+        let clock = Clock::start();
         for _ in 0..2_000_000 {
             let snapshot = store.snapshot().unwrap();
             black_box(snapshot.get(&key(random.below(rows))).unwrap().unwrap());
         }
-        println!(
-            "{rows:>8} rows, one each    : {}",
-            per_second(2_000_000, since)
-        );
-        let since = Instant::now();
+        clock.print(&format!("{rows} rows, one each"), 2_000_000);
+        let clock = Clock::start();
         let mut length = 0;
         let mut row = |key: &[u8], value: &[u8]| {
             length += key.len() + value.len();
@@ -144,11 +185,11 @@ fn reads() {
         };
         snapshot.scan(b"", false, &mut row).unwrap();
         assert_eq!(length, rows * 13);
-        println!("{rows:>8} rows, scan        : {}", per_second(rows, since));
+        clock.print(&format!("{rows} rows, scan"), rows);
     }
 }
 
-/// One million rows come in any order, in batches of 50,000.
+/// One million rows come in any order, in batches.
 #[test]
 #[ignore = "a measurement"]
 fn rebuild() {
@@ -157,11 +198,11 @@ fn rebuild() {
     for place in (1..order.len()).rev() {
         order.swap(place, random.below(place + 1));
     }
-    for sorted in [false, true] {
+    for (sorted, batch_rows) in [(false, 50_000), (true, 50_000), (true, 200_000)] {
         let dir = tempfile::tempdir().unwrap();
         let mut store = open(dir.path());
-        let since = Instant::now();
-        for rows in order.chunks(50_000) {
+        let clock = Clock::start();
+        for rows in order.chunks(batch_rows) {
             let mut rows = rows.to_vec();
             if sorted {
                 rows.sort_unstable();
@@ -172,21 +213,21 @@ fn rebuild() {
             }
             batch.commit(at(1)).unwrap();
         }
-        println!(
-            "rebuild, batches sorted {sorted}: {}",
-            per_second(order.len(), since)
+        clock.print(
+            &format!("rebuild, batches of {batch_rows}, sorted {sorted}"),
+            order.len(),
         );
         print_size(dir.path());
     }
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(dir.path());
-    let since = Instant::now();
+    let clock = Clock::start();
     fill(&mut store, order.len());
-    println!("rebuild, all sorted: {}", per_second(order.len(), since));
+    clock.print("rebuild, all sorted", order.len());
     print_size(dir.path());
 }
 
-fn print_size(path: &std::path::Path) {
-    let length = std::fs::metadata(path.join("data.mdb")).unwrap().len();
+fn print_size(path: &Path) {
+    let length = fs::metadata(path.join("data.mdb")).unwrap().len();
     println!("    {} MB", length >> 20);
 }

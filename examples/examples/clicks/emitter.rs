@@ -1,0 +1,161 @@
+//! The emitter: simulates users that click.
+
+use std::{
+    collections::VecDeque,
+    fmt::Write,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Result, bail};
+use goka::{Config, Delivery, Emitter};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+use tokio::{
+    sync::watch,
+    task::yield_now,
+    time::{interval, sleep},
+};
+
+use crate::{
+    UserClicks,
+    options::Options,
+    screen::Screen,
+    view::{REFRESH, Speed},
+};
+
+/// Clicks that the broker has not acknowledged yet: enough to keep the producer busy.
+const UNDER_WAY_MAX: usize = 20_000;
+/// Clicks between two looks at the clock and at what else is to be done.
+const BURST_MAX: u64 = 500;
+/// Between two bursts, if the rate allows no more.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Emits until the broker has `--clicks` clicks, or until Ctrl-C.
+pub(crate) async fn run(options: &Options, config: &Config) -> Result<()> {
+    let emitter = Emitter::<UserClicks>::new(config)?;
+    let (acknowledged, progress) = watch::channel(0);
+    let (_without_limit, allowed) = watch::channel(u64::MAX);
+    let mut screen = Screen::new();
+    tokio::select! {
+        emitted = emit(options, &emitter, allowed, &acknowledged) => emitted?,
+        shown = show(&progress, &mut screen) => shown?,
+        asked = goka_examples::asked_to_end() => asked?,
+    }
+    emitter.close().await?;
+    let acknowledged = *progress.borrow();
+    screen.print(&format!("{acknowledged} clicks acknowledged"))?;
+    match options.clicks {
+        Some(clicks) if acknowledged < clicks => {
+            bail!("ended before {clicks} clicks were acknowledged")
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn show(acknowledged: &watch::Receiver<u64>, screen: &mut Screen) -> Result<()> {
+    let mut speed = Speed::new();
+    let mut ticks = interval(REFRESH);
+    loop {
+        ticks.tick().await;
+        let total = *acknowledged.borrow();
+        let speed = speed.at(total);
+        screen.draw(vec![format!(
+            "{total} clicks acknowledged, {speed:.0} a second"
+        )])?;
+    }
+}
+
+/// Emits clicks at `--rate`, until the broker has `--clicks` of them, and never more than `allowed` in all.
+pub(crate) async fn emit(
+    options: &Options,
+    emitter: &Emitter<UserClicks>,
+    mut allowed: watch::Receiver<u64>,
+    acknowledged: &watch::Sender<u64>,
+) -> Result<()> {
+    let wanted = options.clicks.unwrap_or(u64::MAX);
+    let mut clicks = Clicks::of(options.users);
+    let mut under_way = VecDeque::with_capacity(UNDER_WAY_MAX);
+    let mut emitted = 0;
+    let started = Instant::now();
+    while emitted < wanted {
+        let allowed_now = *allowed.borrow_and_update();
+        let due = match options.rate {
+            0 => u64::MAX,
+            rate => (started.elapsed().as_secs_f64() * rate as f64) as u64,
+        };
+        let burst = wanted
+            .min(allowed_now)
+            .min(due)
+            .saturating_sub(emitted)
+            .min(BURST_MAX);
+        clicks.look_at_the_clock()?;
+        for _ in 0..burst {
+            let (user, at) = clicks.next()?;
+            under_way.push_back(emitter.emit(user, at)?);
+        }
+        emitted += burst;
+        while under_way.len() > UNDER_WAY_MAX {
+            settle(&mut under_way, acknowledged).await?;
+        }
+        if burst > 0 {
+            yield_now().await;
+        } else if emitted >= allowed_now {
+            allowed.changed().await?;
+        } else {
+            sleep(PAUSE).await;
+        }
+    }
+    while !under_way.is_empty() {
+        settle(&mut under_way, acknowledged).await?;
+    }
+    Ok(())
+}
+
+/// Waits for the oldest delivery.
+async fn settle(
+    under_way: &mut VecDeque<Delivery>,
+    acknowledged: &watch::Sender<u64>,
+) -> Result<()> {
+    if let Some(delivery) = under_way.pop_front() {
+        delivery.await?;
+        acknowledged.send_modify(|count| *count += 1);
+    }
+    Ok(())
+}
+
+/// What happens when one user after the other clicks, chosen by chance. Nothing is allocated for a click.
+struct Clicks {
+    chance: SmallRng,
+    users: u64,
+    user: String,
+    at: String,
+}
+
+const USER: &str = "user-";
+
+impl Clicks {
+    fn of(users: u64) -> Clicks {
+        Clicks {
+            chance: SmallRng::from_os_rng(),
+            users,
+            user: USER.to_owned(),
+            at: String::new(),
+        }
+    }
+
+    /// The clicks that follow happen now.
+    fn look_at_the_clock(&mut self) -> Result<()> {
+        self.at.clear();
+        Ok(write!(
+            self.at,
+            "{}",
+            humantime::format_rfc3339_millis(SystemTime::now())
+        )?)
+    }
+
+    /// A user's id, and the time as text.
+    fn next(&mut self) -> Result<(&str, &String)> {
+        self.user.truncate(USER.len());
+        write!(self.user, "{}", self.chance.random_range(0..self.users))?;
+        Ok((&self.user, &self.at))
+    }
+}

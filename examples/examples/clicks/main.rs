@@ -1,0 +1,62 @@
+//! Users click, a processor counts their clicks, a view shows the counts: the toy example of goka, whole.
+//!
+//! Without a role all of it runs in this process, on a broker inside of it:
+//!
+//! ```sh
+//! cargo run --example clicks
+//! ```
+//!
+//! Each role is also a program of its own: `clicks emitter`, `clicks processor` (as many as there are partitions), and
+//! `clicks view`. They know nothing of each other but the topics, which are the types in this file.
+
+mod emitter;
+mod options;
+mod processor;
+mod screen;
+mod table;
+mod together;
+mod view;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use options::{Options, Role};
+
+/// A user clicked, at this time. The key is the user's id.
+#[goka::stream("user-clicks", value = String)]
+struct UserClicks;
+
+/// How often each user clicked.
+#[goka::table(group = "my-group", value = i64)]
+struct Clicks;
+
+#[goka::processor(group = "my-group", input = UserClicks, table = Clicks)]
+fn count(ctx: &mut count::Context, _clicked_at: String) -> goka::Result {
+    let clicks = ctx.value()?.unwrap_or(0);
+    ctx.set_value(&(clicks + 1))
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    goka_examples::log_quietly();
+    match run(&Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("clicks: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: &Options) -> Result<()> {
+    options.check()?;
+    let config = options.config()?;
+    match options.role {
+        None => together::run(options, config).await,
+        Some(Role::Emitter) => emitter::run(options, &config).await,
+        Some(Role::Processor) => processor::run(config).await,
+        Some(Role::View) => view::run(options, &config).await,
+    }
+}

@@ -1,0 +1,70 @@
+//! The processor: counts, and tells what its partitions do.
+
+use std::pin::pin;
+
+use anyhow::Result;
+use goka::{App, Config, GroupStats, PartitionState, Running};
+use tokio::time::interval;
+
+use crate::{count, screen::Screen, view::REFRESH};
+
+/// Counts until Ctrl-C, then commits what it has and leaves the group.
+pub(crate) async fn run(config: Config) -> Result<()> {
+    let mut asked_to_end = pin!(goka_examples::asked_to_end());
+    let mut running = App::new(config).processor(count::Processor).start().await?;
+    let mut screen = Screen::new();
+    let mut ticks = interval(REFRESH);
+    loop {
+        tokio::select! {
+            ended = running.wait() => return Ok(ended?),
+            asked = &mut asked_to_end => {
+                asked?;
+                return Ok(running.shutdown().await?);
+            }
+            _ = ticks.tick() => screen.draw(vec![progress(&running)])?,
+        }
+    }
+}
+
+/// One line: how many partitions run here, how far those are that recover, and what was counted.
+pub(crate) fn progress(running: &Running) -> String {
+    let stats = running.stats();
+    let groups = stats.groups.iter().map(|group| {
+        let (name, all, counted) = (group.group, group.partitions_total, group.handled);
+        let line = format!(
+            "{name}: {} of {all} partitions run here, {counted} clicks counted",
+            up(group)
+        );
+        let recovering = group.partitions.values().filter_map(|state| match state {
+            PartitionState::Recovering { rows, progress, .. } => Some((*rows, *progress)),
+            _ => None,
+        });
+        let (rows, behind): (Vec<u64>, Vec<f64>) = recovering.unzip();
+        if rows.is_empty() {
+            return line;
+        }
+        let percent = behind.iter().sum::<f64>() / behind.len() as f64 * 100.0;
+        let rows_read = rows.iter().sum::<u64>();
+        format!(
+            "{line}; {} recover: {percent:.0} %, {rows_read} rows",
+            rows.len()
+        )
+    });
+    groups.collect::<Vec<_>>().join("\n")
+}
+
+/// Whether no partition of the group is missing or recovering: this process is all of it.
+pub(crate) fn all_run(running: &Running) -> bool {
+    let stats = running.stats();
+    stats
+        .groups
+        .iter()
+        .all(|group| up(group) == usize::try_from(group.partitions_total).unwrap_or(0))
+}
+
+fn up(group: &GroupStats) -> usize {
+    let states = group.partitions.values();
+    states
+        .filter(|state| **state == PartitionState::Running)
+        .count()
+}

@@ -1,0 +1,65 @@
+//! The table of clicks at one moment, read from a view: its sum, and the first rows.
+
+use std::time::{Duration, Instant};
+
+use goka::View;
+
+use crate::Clicks;
+
+/// More rows would not fit a terminal.
+const ROWS_SHOWN: usize = 15;
+
+#[derive(Default)]
+pub(crate) struct Table {
+    /// Clicks of all users.
+    pub(crate) total: u64,
+    users: u64,
+    /// The first users and their clicks.
+    rows: Vec<(String, i64)>,
+    /// How long it took to read.
+    pub(crate) read_in: Duration,
+}
+
+impl Table {
+    /// Reads all rows: as long as there are few, nobody notices.
+    pub(crate) fn read(view: &View<Clicks>) -> goka::Result<Table> {
+        let started = Instant::now();
+        let mut table = Table::default();
+        // Other tasks of this thread go elsewhere meanwhile.
+        tokio::task::block_in_place(|| {
+            for row in view.iter() {
+                let (user, clicks) = row?;
+                table.total += clicks.unsigned_abs();
+                table.users += 1;
+                if table.rows.len() < ROWS_SHOWN {
+                    table.rows.push((user, clicks));
+                }
+            }
+            Ok::<_, goka::Error>(())
+        })?;
+        table.read_in = started.elapsed();
+        Ok(table)
+    }
+
+    /// For a person to read.
+    pub(crate) fn lines(&self, clicks_per_second: f64) -> Vec<String> {
+        let width = self
+            .rows
+            .iter()
+            .map(|(user, _)| user.len())
+            .max()
+            .unwrap_or(0);
+        let rows = self.rows.iter();
+        let mut lines: Vec<String> = rows
+            .map(|(user, clicks)| format!("{user:width$}  {clicks:>12}"))
+            .collect();
+        if self.users > self.rows.len() as u64 {
+            lines.push(format!("and {} more", self.users - self.rows.len() as u64));
+        }
+        let (total, users) = (self.total, self.users);
+        lines.push(format!(
+            "{total} clicks of {users} users, {clicks_per_second:.0} a second"
+        ));
+        lines
+    }
+}

@@ -1,0 +1,151 @@
+//! All roles in one process: what was emitted is what the table holds in the end.
+
+use std::{
+    future::pending,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+use goka::{App, Config, Emitter, Running, View};
+use tokio::{
+    sync::watch,
+    time::{interval, sleep},
+};
+
+use crate::{
+    Clicks, UserClicks, count,
+    emitter::emit,
+    options::Options,
+    processor::{all_run, progress},
+    screen::Screen,
+    table::Table,
+    view::{REFRESH, Speed, recovered},
+};
+
+/// Clicks that were emitted and are not in the view yet. The embedded broker keeps 5 MB or 100,000 batches of a
+/// partition: this is less than either, should all of them go to one.
+const AHEAD_MAX: u64 = 50_000;
+/// The least time between two looks at the table.
+const LOOK: Duration = Duration::from_millis(20);
+/// No click was counted for so long, though not all are: there are none to come.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// Emits, counts and shows until `--clicks` are counted, or until Ctrl-C.
+pub(crate) async fn run(options: &Options, config: Config) -> Result<()> {
+    let mut screen = Screen::new();
+    let mut running = App::new(config.clone())
+        .processor(count::Processor)
+        .start()
+        .await?;
+    let ended = tokio::select! {
+        total = simulate(options, &config, &mut running, &mut screen) => total.map(Some),
+        asked = goka_examples::asked_to_end() => asked.map(|()| None).map_err(Into::into),
+    };
+    // However it ended: what was counted is committed.
+    let closed = running.shutdown().await;
+    let total = ended?;
+    closed?;
+    match (options.clicks, total) {
+        (None, _) => Ok(()),
+        (Some(clicks), None) => bail!("ended before {clicks} clicks were counted"),
+        (Some(clicks), Some(total)) => {
+            screen.print(&format!("total {total}"))?;
+            if total != clicks {
+                bail!("the table holds {total} clicks, but {clicks} were emitted");
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Emits once all partitions run, and gives the table's sum when `--clicks` are in it.
+async fn simulate(
+    options: &Options,
+    config: &Config,
+    running: &mut Running,
+    screen: &mut Screen,
+) -> Result<u64> {
+    wait_for_partitions(running, screen).await?;
+    let view = View::<Clicks>::open(config).await?;
+    recovered(&view, screen).await?;
+    let before = Table::read(&view)?.total;
+    if options.clicks.is_some() && before > 0 {
+        bail!(
+            "the table holds {before} clicks already, so it cannot end with as many as are emitted now; use another broker, or GOKA_PREFIX"
+        );
+    }
+    let emitter = Emitter::<UserClicks>::new(config)?;
+    let (acknowledged, _) = watch::channel(0);
+    let (may_emit, allowed) = watch::channel(AHEAD_MAX);
+    let emit_all = async {
+        emit(options, &emitter, allowed, &acknowledged).await?;
+        pending().await
+    };
+    tokio::select! {
+        failed = emit_all => failed,
+        ended = running.wait() => match ended {
+            Err(failure) => Err(failure.into()),
+            Ok(()) => bail!("the processor ended by itself"),
+        },
+        total = show(options.clicks, &view, screen, |seen| {
+            // Nobody emits any more if this fails.
+            let _all_emitted = may_emit.send(seen.saturating_sub(before) + AHEAD_MAX);
+        }) => total,
+    }
+}
+
+async fn wait_for_partitions(running: &mut Running, screen: &mut Screen) -> Result<()> {
+    let mut ticks = interval(LOOK);
+    let mut drawn = Instant::now();
+    while !all_run(running) {
+        tokio::select! {
+            ended = running.wait() => ended?,
+            _ = ticks.tick() => {
+                if drawn.elapsed() >= REFRESH {
+                    screen.draw(vec![progress(running)])?;
+                    drawn = Instant::now();
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Shows the table until it holds `clicks`, and tells `seen` how many it holds. Looks more often than it draws, since
+/// who emits waits for it.
+async fn show(
+    clicks: Option<u64>,
+    view: &View<Clicks>,
+    screen: &mut Screen,
+    seen: impl Fn(u64),
+) -> Result<u64> {
+    let mut speed = Speed::new();
+    let mut drawn: Option<Instant> = None;
+    let mut last = (0, Instant::now());
+    loop {
+        let table = Table::read(view)?;
+        seen(table.total);
+        let complete = clicks.is_some_and(|clicks| table.total >= clicks);
+        if complete || drawn.is_none_or(|drawn| drawn.elapsed() >= REFRESH) {
+            screen.draw(table.lines(speed.at(table.total)))?;
+            drawn = Some(Instant::now());
+        }
+        if complete {
+            // Once more: a click that was counted twice comes after the last one.
+            sleep(REFRESH).await;
+            return Ok(Table::read(view)?.total);
+        }
+        if table.total != last.0 {
+            last = (table.total, Instant::now());
+        }
+        if let Some(clicks) = clicks
+            && last.1.elapsed() > STALLED
+        {
+            bail!(
+                "{} of {clicks} clicks were counted, and none for {STALLED:?}",
+                table.total
+            );
+        }
+        sleep(LOOK.max(table.read_in)).await;
+    }
+}

@@ -1,0 +1,193 @@
+//! The broker that tests run on: the real Kafka that `GOKA_TEST_BROKERS` names, else the mock cluster of librdkafka. It
+//! is what the embedded broker of goka is made of too, but started here, so that it owes goka nothing.
+
+use std::{
+    env, process,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
+    bindings::{rd_kafka_handle_mock_cluster, rd_kafka_mock_group_initial_rebalance_delay_ms},
+    client::DefaultClientContext,
+    mocking::MockCluster,
+    producer::{BaseProducer, DefaultProducerContext, Producer},
+};
+
+use crate::DEADLINE;
+
+/// How long a broker that runs already may take to answer for the first time.
+const ANSWER: Duration = Duration::from_secs(15);
+
+/// How long a group on the mock cluster waits for members before it first gives out partitions. The default is 3 s; but
+/// each member that comes after it costs 5 s, so those of one process should come within.
+const FIRST_REBALANCE_MS: i32 = 300;
+
+type MockProducer = BaseProducer<DefaultProducerContext>;
+
+/// A broker, and the means to prepare topics on it.
+pub struct Broker {
+    address: String,
+    /// The client that the mock cluster lives in; a real Kafka has none.
+    mock: Option<MockProducer>,
+}
+
+/// The broker of this process. A real Kafka that was asked for and does not answer is a failure, not a reason to skip.
+pub fn broker() -> &'static Broker {
+    static BROKER: OnceLock<Broker> = OnceLock::new();
+    BROKER.get_or_init(|| match env::var("GOKA_TEST_BROKERS") {
+        Ok(address) => Broker::kafka(&address),
+        Err(_) => Broker::mock(),
+    })
+}
+
+/// A name that no other test has, nor an earlier run on the same broker.
+pub fn unique(name: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{name}-{}-{}-{count}", since_1970.as_secs(), process::id())
+}
+
+impl Broker {
+    /// A real Kafka that runs already.
+    pub fn kafka(address: &str) -> Broker {
+        let broker = Broker {
+            address: address.to_owned(),
+            mock: None,
+        };
+        if let Err(error) = broker.admin().inner().fetch_metadata(None, ANSWER) {
+            panic!(
+                "no Kafka answers at `{address}`, which GOKA_TEST_BROKERS or a test names: {error}"
+            );
+        }
+        broker
+    }
+
+    fn mock() -> Broker {
+        let producer: MockProducer = ClientConfig::new()
+            .set("test.mock.num.brokers", "1")
+            .create()
+            .expect("librdkafka has a mock cluster");
+        let address = mock_cluster(&producer).bootstrap_servers();
+        // SAFETY: the client is alive, and was configured to have a mock cluster, so the pointer is valid; the call
+        // only stores a number in it, under the cluster's own lock.
+        unsafe {
+            let cluster = rd_kafka_handle_mock_cluster(producer.client().native_ptr());
+            rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, FIRST_REBALANCE_MS);
+        }
+        Broker {
+            address,
+            mock: Some(producer),
+        }
+    }
+
+    /// What clients connect to.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether it is a real Kafka: it compacts, knows the settings of topics, and rebalances without repetitions.
+    pub fn is_kafka(&self) -> bool {
+        self.mock.is_none()
+    }
+
+    /// Creates a topic that must not exist yet.
+    pub fn create_topic(&self, topic: &str, partitions: i32) {
+        self.create_topic_with(topic, partitions, &[]);
+    }
+
+    /// As [`create_topic`](Self::create_topic), with settings of the topic, which a mock cluster ignores.
+    pub fn create_topic_with(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
+        if let Some(producer) = &self.mock {
+            let created = mock_cluster(producer).create_topic(topic, partitions, 1);
+            created.unwrap_or_else(|error| panic!("cannot create `{topic}`: {error}"));
+            return;
+        }
+        let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        for (name, value) in settings {
+            new = new.set(name, value);
+        }
+        let admin = self.admin();
+        let created = futures_executor::block_on(admin.create_topics([&new], &AdminOptions::new()));
+        check("create", topic, created);
+        self.wait_for_partitions(&admin, topic, partitions);
+    }
+
+    /// Adds partitions to a topic, up to `partitions`. A real Kafka only.
+    pub fn add_partitions(&self, topic: &str, partitions: i32) {
+        let total = usize::try_from(partitions).expect("a count of partitions is positive");
+        let admin = self.admin();
+        let new = NewPartitions::new(topic, total);
+        let added =
+            futures_executor::block_on(admin.create_partitions([&new], &AdminOptions::new()));
+        check("add partitions to", topic, added);
+        self.wait_for_partitions(&admin, topic, partitions);
+    }
+
+    /// Deletes a topic. A real Kafka only.
+    pub fn delete_topic(&self, topic: &str) {
+        let admin = self.admin();
+        let deleted =
+            futures_executor::block_on(admin.delete_topics(&[topic], &AdminOptions::new()));
+        check("delete", topic, deleted);
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        ClientConfig::new()
+            .set("bootstrap.servers", &self.address)
+            .create()
+            .expect("an address is all that an admin client needs")
+    }
+
+    /// The controller answers before the broker serves the new partitions.
+    fn wait_for_partitions(
+        &self,
+        admin: &AdminClient<DefaultClientContext>,
+        topic: &str,
+        partitions: i32,
+    ) {
+        let started = Instant::now();
+        loop {
+            let metadata = admin
+                .inner()
+                .fetch_metadata(Some(topic), DEADLINE)
+                .unwrap_or_else(|error| panic!("cannot ask for `{topic}`: {error}"));
+            let topics = metadata.topics();
+            let led = topics.iter().flat_map(|topic| topic.partitions());
+            let led = led.filter(|partition| partition.leader() >= 0).count();
+            if i32::try_from(led) == Ok(partitions) {
+                return;
+            }
+            assert!(
+                started.elapsed() < DEADLINE,
+                "`{topic}` has {led} of {partitions} partitions with a leader after {DEADLINE:?}"
+            );
+        }
+    }
+}
+
+fn mock_cluster(producer: &MockProducer) -> MockCluster<'_, DefaultProducerContext> {
+    let cluster = producer.client().mock_cluster();
+    cluster.expect("the producer was configured to have one")
+}
+
+fn check(
+    doing: &str,
+    topic: &str,
+    answer: rdkafka::error::KafkaResult<Vec<rdkafka::admin::TopicResult>>,
+) {
+    let results = answer.unwrap_or_else(|error| panic!("cannot {doing} `{topic}`: {error}"));
+    for result in results {
+        if let Err((_, error)) = result {
+            panic!("cannot {doing} `{topic}`: {error}");
+        }
+    }
+}

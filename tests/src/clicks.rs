@@ -1,0 +1,127 @@
+//! The example `clicks`, role by role, on names of its own, and the judgement of what it counted.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    Broker, Message, Program, count_by_key, example, last_values, produce, read_topic, read_until,
+    unique,
+};
+
+/// Programs that belong together: one prefix on one broker, one directory for their states.
+pub struct Clicks<'a> {
+    broker: &'a Broker,
+    /// Where programs reach the broker.
+    address: String,
+    prefix: String,
+    states: TempDir,
+}
+
+impl<'a> Clicks<'a> {
+    /// Nothing runs yet.
+    pub fn on(broker: &'a Broker) -> Clicks<'a> {
+        Clicks {
+            broker,
+            address: broker.address().to_owned(),
+            prefix: unique("clicks") + "-",
+            states: tempfile::tempdir().expect("a temporary directory"),
+        }
+    }
+
+    /// Programs reach the broker at another address from now on, that of a proxy.
+    pub fn go_through(&mut self, address: &str) {
+        address.clone_into(&mut self.address);
+    }
+
+    /// Writes clicks of users in turn by a plain client, into a topic of four partitions that is created for it.
+    pub fn produce(&self, clicks: u64, users: u64) {
+        self.broker.create_topic(&self.input(), 4);
+        let clicks = (0..clicks).map(|n| Message::new(format!("user-{}", n % users), "now"));
+        produce(self.broker.address(), &self.input(), clicks);
+    }
+
+    /// Starts an emitter with more arguments.
+    pub fn emitter(&self, arguments: &[&str]) -> Program {
+        self.start("emitter", arguments, None)
+    }
+
+    /// Starts a processor, whose state is kept by this name, and waits until it has found and created its topics.
+    pub fn processor(&self, state: &str) -> Program {
+        let mut processor = self.start("processor", &[], Some(&self.state(state)));
+        processor.wait_for("partitions", |line| {
+            line.contains("partitions run here").then_some(())
+        });
+        processor
+    }
+
+    /// Waits until the table's sum is at least `clicks`, as a view of its own sees it.
+    pub fn wait_until_counted(&self, clicks: u64) {
+        let state = self.state(&unique("view"));
+        self.start("view", &["--clicks", &clicks.to_string()], Some(&state))
+            .succeed();
+    }
+
+    /// Waits until the table has at least as many clicks as expected for each user. Its sum would not do: what was counted
+    /// twice stands in for what is not counted yet.
+    pub fn wait_until_all_counted(&self, expected: &BTreeMap<String, i64>) {
+        let mut missing = expected.clone();
+        read_until(self.broker.address(), &self.table(), |row| {
+            let (user, counted) = (row.key_text(), count(row.value_text()));
+            if missing.get(user).is_some_and(|clicks| counted >= *clicks) {
+                missing.remove(user);
+            }
+            missing.is_empty()
+        });
+    }
+
+    fn start(&self, role: &str, arguments: &[&str], state: Option<&Path>) -> Program {
+        let mut command = Command::new(example("clicks"));
+        command
+            .arg(role)
+            .args(["--brokers", &self.address])
+            .args(arguments);
+        if let Some(state) = state {
+            command.arg("--state-dir").arg(state);
+        }
+        command.env("GOKA_PREFIX", &self.prefix);
+        Program::run(command)
+    }
+
+    /// The directory of a state.
+    pub fn state(&self, name: &str) -> PathBuf {
+        self.states.path().join(name)
+    }
+
+    /// The input, as the broker calls it.
+    pub fn input(&self) -> String {
+        format!("{}user-clicks", self.prefix)
+    }
+
+    /// The table's topic, as the broker calls it.
+    pub fn table(&self) -> String {
+        format!("{}my-group-state", self.prefix)
+    }
+
+    /// What ought to be in the table, counted from the input by a plain client.
+    pub fn expected(&self) -> BTreeMap<String, i64> {
+        count_by_key(&read_topic(self.broker.address(), &self.input()))
+    }
+
+    /// What is in the table, read from its topic by a plain client.
+    pub fn counted(&self) -> BTreeMap<String, i64> {
+        let rows = last_values(&read_topic(self.broker.address(), &self.table()));
+        rows.into_iter()
+            .map(|(user, clicks)| (user, count(&clicks)))
+            .collect()
+    }
+}
+
+fn count(text: &str) -> i64 {
+    text.parse()
+        .unwrap_or_else(|_| panic!("`{text}` is no count"))
+}

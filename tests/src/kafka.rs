@@ -1,0 +1,105 @@
+//! A real Kafka of a test's own, for what cannot be done to a shared broker: stop it, start it again, stand a proxy
+//! before it. Started by `scripts/kafka.sh`.
+
+use std::{
+    env,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::{Broker, Proxy};
+
+/// A Kafka that is stopped, and its data deleted, when this is dropped.
+pub struct Kafka {
+    directory: TempDir,
+    /// As given to the script, so that a restart is the same broker.
+    ports: (u16, Option<u16>),
+}
+
+impl Kafka {
+    /// Starts one, or gives `None` where no real Kafka was asked for: `GOKA_TEST_BROKERS` is not set.
+    pub fn start() -> Option<Kafka> {
+        Self::started(None)
+    }
+
+    /// Starts one that sends those who ask it through the proxy on to the proxy, so that all they read passes there.
+    pub fn start_behind(proxy: &Proxy) -> Option<Kafka> {
+        let kafka = Self::started(Some(proxy.port()))?;
+        proxy.forward_to(kafka.behind());
+        Some(kafka)
+    }
+
+    fn started(proxy_port: Option<u16>) -> Option<Kafka> {
+        if env::var_os("GOKA_TEST_BROKERS").is_none() {
+            eprintln!("not run: it needs a Kafka of its own, and GOKA_TEST_BROKERS asks for none");
+            return None;
+        }
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let address = start(directory.path(), "any", proxy_port);
+        let port = address
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok());
+        let port = port.unwrap_or_else(|| panic!("`{address}` ends with no port"));
+        Some(Kafka {
+            directory,
+            ports: (port, proxy_port),
+        })
+    }
+
+    /// The broker, to prepare topics and for clients that go round the proxy.
+    pub fn broker(&self) -> Broker {
+        Broker::kafka(&format!("127.0.0.1:{}", self.ports.0))
+    }
+
+    /// Where a proxy is to send its clients.
+    pub fn behind(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports.0 + 2))
+    }
+
+    /// Stops it; its data stays.
+    pub fn stop(&self) {
+        let stopped = script().arg("stop").arg(self.directory.path()).status();
+        let stopped =
+            stopped.unwrap_or_else(|error| panic!("cannot run scripts/kafka.sh: {error}"));
+        assert!(stopped.success(), "scripts/kafka.sh cannot stop its Kafka");
+    }
+
+    /// Starts it again after a [`stop`](Self::stop), with the same address and data.
+    pub fn start_again(&self) {
+        let (port, proxy_port) = self.ports;
+        start(self.directory.path(), &port.to_string(), proxy_port);
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn script() -> Command {
+    Command::new(root().join("scripts/kafka.sh"))
+}
+
+/// The repository's.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Gives its address.
+fn start(directory: &Path, port: &str, proxy_port: Option<u16>) -> String {
+    let mut command = script();
+    command.arg("start").arg(directory).arg(port);
+    command.args(proxy_port.map(|port| port.to_string()));
+    let output = command.stderr(Stdio::inherit()).output();
+    let output = output.unwrap_or_else(|error| panic!("cannot run scripts/kafka.sh: {error}"));
+    assert!(
+        output.status.success(),
+        "scripts/kafka.sh cannot start a Kafka"
+    );
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}

@@ -1,0 +1,34 @@
+//! What tables ought to hold, said as plainly as it can be said, from the records of a topic alone.
+
+use std::collections::BTreeMap;
+
+use crate::Record;
+
+/// How many records each key has.
+pub fn count_by_key(records: &[Record]) -> BTreeMap<String, i64> {
+    let mut counts = BTreeMap::new();
+    for record in records {
+        *counts.entry(record.key_text().to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+/// The last value of each key, without those that were deleted: the table that a compacted topic stands for. A key
+/// belongs to one partition, so the order between partitions does not matter; a key found in two is a failure.
+pub fn last_values(records: &[Record]) -> BTreeMap<String, String> {
+    let mut partitions = BTreeMap::new();
+    let mut values = BTreeMap::new();
+    for record in records {
+        let key = record.key_text().to_owned();
+        let partition = *partitions.entry(key.clone()).or_insert(record.partition);
+        assert_eq!(
+            partition, record.partition,
+            "partition of the rows of `{key}`"
+        );
+        match record.value {
+            Some(_) => values.insert(key, record.value_text().to_owned()),
+            None => values.remove(&key),
+        };
+    }
+    values
+}

@@ -1,0 +1,198 @@
+//! Programs as users run them: the examples, as child processes that are watched by their output, interrupted, killed.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        OnceLock,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
+    thread,
+    time::Instant,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{DEADLINE, kafka::root};
+
+/// The executable of an example, built if it is not up to date.
+pub fn example(name: &str) -> PathBuf {
+    static BUILT: OnceLock<Vec<(String, PathBuf)>> = OnceLock::new();
+    let built = BUILT.get_or_init(build_examples);
+    let found = built.iter().find(|(example, _)| example == name);
+    let (_, path) = found.unwrap_or_else(|| panic!("there is no example `{name}`"));
+    path.clone()
+}
+
+/// With the same profile and the same set of packages as the tests, so that hardly anything is compiled twice.
+fn build_examples() -> Vec<(String, PathBuf)> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(root());
+    command.args([
+        "build",
+        "--workspace",
+        "--examples",
+        "--message-format=json",
+    ]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    let output = command.stderr(Stdio::inherit()).output();
+    let output = output.unwrap_or_else(|error| panic!("cannot run cargo: {error}"));
+    assert!(output.status.success(), "the examples do not compile");
+    let messages = serde_json::Deserializer::from_slice(&output.stdout);
+    let messages = messages
+        .into_iter::<serde_json::Value>()
+        .map_while(Result::ok);
+    messages
+        .filter(|message| message["target"]["kind"][0] == "example")
+        .filter_map(|message| {
+            let name = message["target"]["name"].as_str()?;
+            Some((name.to_owned(), message["executable"].as_str()?.into()))
+        })
+        .collect()
+}
+
+/// A running program. It is killed when this is dropped.
+pub struct Program {
+    name: String,
+    child: Child,
+    lines: Receiver<String>,
+    /// All lines so far, of both its outputs: what a failed test shows.
+    seen: Vec<String>,
+}
+
+impl Program {
+    /// Starts it with its output captured and its input closed.
+    pub fn start(path: &Path, arguments: &[&str]) -> Program {
+        let mut command = Command::new(path);
+        command.args(arguments);
+        Self::run(command)
+    }
+
+    /// As [`start`](Self::start), for a command with an environment of its own.
+    pub fn run(mut command: Command) -> Program {
+        let name = format!("{command:?}");
+        command.stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot run {name}: {error}"));
+        let (sender, lines) = channel();
+        let outputs: [Option<Box<dyn Read + Send>>; 2] = [
+            child.stdout.take().map(|out| Box::new(out) as _),
+            child.stderr.take().map(|err| Box::new(err) as _),
+        ];
+        for output in outputs.into_iter().flatten() {
+            let sender = sender.clone();
+            thread::spawn(move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    // Nobody listens any more once the test is over.
+                    let _over = sender.send(line);
+                }
+            });
+        }
+        Program {
+            name,
+            child,
+            lines,
+            seen: Vec::new(),
+        }
+    }
+
+    /// Waits for a line that is as wanted, and gives what `wanted` made of it.
+    pub fn wait_for<T>(&mut self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> T {
+        let started = Instant::now();
+        loop {
+            let left = DEADLINE.saturating_sub(started.elapsed());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => {
+                    let found = wanted(&line);
+                    self.seen.push(line);
+                    if let Some(found) = found {
+                        return found;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.fail(&format!("no {what} within {DEADLINE:?}"))
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.fail(&format!("it ended without {what}"))
+                }
+            }
+        }
+    }
+
+    /// Waits for its end, and gives how it ended. Both outputs are read to their ends first.
+    pub fn wait(&mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            let left = DEADLINE.saturating_sub(started.elapsed());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => self.seen.push(line),
+                Err(RecvTimeoutError::Timeout) => self.fail(&format!("no end within {DEADLINE:?}")),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        let status = self.child.wait();
+        status.unwrap_or_else(|error| panic!("cannot wait for {}: {error}", self.name))
+    }
+
+    /// [`wait`](Self::wait), for a program that has to succeed.
+    pub fn succeed(&mut self) {
+        let status = self.wait();
+        if !status.success() {
+            self.fail(&format!("it ended with {status}"));
+        }
+    }
+
+    /// As `kill -9`: it gets no chance to finish anything. Returns when it is gone.
+    pub fn kill(&mut self) {
+        // Fails only where it has ended by itself.
+        let _ended_already = self.child.kill();
+        let _status = self.child.wait();
+    }
+
+    /// As Ctrl-C.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
+    /// As `kill`.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Freezes it until [`resume`](Self::resume): its session runs out, and it knows nothing of it.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a paused program go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let sent = kill_process(Pid::from_child(&self.child), signal);
+        sent.unwrap_or_else(|error| panic!("cannot send {signal:?} to {}: {error}", self.name));
+    }
+
+    /// What it has printed so far, as far as it was waited for.
+    pub fn output(&self) -> String {
+        self.seen.join("\n")
+    }
+
+    fn fail(&self, why: &str) -> ! {
+        panic!("{}: {why}. It printed:\n{}", self.name, self.output());
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

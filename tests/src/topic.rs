@@ -1,0 +1,272 @@
+//! Topics written and read by a plain client: the judge of what goka wrote, and the source of what it reads.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientConfig, ClientContext, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{DeliveryResult, Header, Headers as _, OwnedHeaders},
+    producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
+};
+
+use crate::DEADLINE;
+
+/// A record as it stands in a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it stands.
+    pub partition: i32,
+    /// Where it stands in the partition.
+    pub offset: i64,
+    /// Milliseconds since 1970.
+    pub timestamp: Option<i64>,
+    /// Null for records that belong to nobody.
+    pub key: Option<Vec<u8>>,
+    /// `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// In order; a value may be null.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Record {
+    /// The key as text.
+    pub fn key_text(&self) -> &str {
+        text("key", self.key.as_deref())
+    }
+
+    /// The value as text.
+    pub fn value_text(&self) -> &str {
+        text("value", self.value.as_deref())
+    }
+}
+
+fn text<'a>(what: &str, bytes: Option<&'a [u8]>) -> &'a str {
+    let bytes = bytes.unwrap_or_else(|| panic!("the {what} is null"));
+    std::str::from_utf8(bytes).unwrap_or_else(|_| panic!("the {what} {bytes:?} is not UTF-8"))
+}
+
+/// A record to be written.
+#[derive(Clone, Debug, Default)]
+pub struct Message {
+    /// May be null.
+    pub key: Option<Vec<u8>>,
+    /// `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// That of the key by murmur2, as the JVM clients do it, unless said.
+    pub partition: Option<i32>,
+    /// Milliseconds since 1970; now, unless said.
+    pub timestamp: Option<i64>,
+    /// In order.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Message {
+    /// Key and value, nothing else.
+    pub fn new(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Message {
+        Message {
+            key: Some(key.into()),
+            value: Some(value.into()),
+            ..Message::default()
+        }
+    }
+
+    /// A key that is deleted from a table.
+    pub fn tombstone(key: impl Into<Vec<u8>>) -> Message {
+        Message {
+            key: Some(key.into()),
+            ..Message::default()
+        }
+    }
+}
+
+/// Writes records, and returns when the broker has taken every one of them. Records of one key keep their order.
+pub fn produce(address: &str, topic: &str, messages: impl IntoIterator<Item = Message>) {
+    let delivered = Delivered::default();
+    let taken = Arc::clone(&delivered.0);
+    let producer: ThreadedProducer<Delivered> = ClientConfig::new()
+        .set("bootstrap.servers", address)
+        .set("partitioner", "murmur2_random")
+        .set("enable.idempotence", "true")
+        .set("linger.ms", "5")
+        .create_with_context(delivered)
+        .unwrap_or_else(|error| panic!("cannot connect to `{address}`: {error}"));
+    let mut sent = 0;
+    for message in messages {
+        let mut record = message.record(topic);
+        while let Err((error, back)) = producer.send(record) {
+            let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+            assert!(full, "cannot write to `{topic}`: {error}");
+            producer.poll(Duration::from_millis(10));
+            record = back;
+        }
+        sent += 1;
+    }
+    let flushed = producer.flush(DEADLINE);
+    flushed.unwrap_or_else(|error| panic!("cannot write to `{topic}`: {error}"));
+    assert_eq!(
+        taken.load(Ordering::Relaxed),
+        sent,
+        "records that `{topic}` took"
+    );
+}
+
+impl Message {
+    fn record<'a>(&'a self, topic: &'a str) -> BaseRecord<'a, [u8], [u8]> {
+        let mut record = BaseRecord::to(topic);
+        record.key = self.key.as_deref();
+        record.payload = self.value.as_deref();
+        record.partition = self.partition;
+        record.timestamp = self.timestamp;
+        if !self.headers.is_empty() {
+            let mut headers = OwnedHeaders::new();
+            for (key, value) in &self.headers {
+                let value = Some(value);
+                headers = headers.insert(Header { key, value });
+            }
+            record.headers = Some(headers);
+        }
+        record
+    }
+}
+
+#[derive(Clone, Default)]
+struct Delivered(Arc<AtomicUsize>);
+
+impl ClientContext for Delivered {}
+
+impl ProducerContext for Delivered {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if result.is_ok() {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// All committed records that a topic holds now, by partition and offset. A topic that is missing is a failure.
+pub fn read_topic(address: &str, topic: &str) -> Vec<Record> {
+    let (consumer, partitions) = reader(address, topic);
+    let mut records = Vec::new();
+    let mut ended = HashSet::new();
+    read(&consumer, topic, |event| {
+        match event {
+            Event::Record(record) => records.push(record),
+            Event::End(partition) => {
+                ended.insert(partition);
+            }
+        }
+        ended.len() == partitions
+    });
+    records.sort_by_key(|record| (record.partition, record.offset));
+    records
+}
+
+/// Reads a topic from its start, and on as it grows, until `last` says so of a record. Records of different partitions
+/// come in any order.
+pub fn read_until(
+    address: &str,
+    topic: &str,
+    mut last: impl FnMut(&Record) -> bool,
+) -> Vec<Record> {
+    let (consumer, _) = reader(address, topic);
+    let mut records = Vec::new();
+    read(&consumer, topic, |event| match event {
+        Event::End(_) => false,
+        Event::Record(record) => {
+            let done = last(&record);
+            records.push(record);
+            done
+        }
+    });
+    records
+}
+
+enum Event {
+    Record(Record),
+    /// All that was in the partition when its end was reached has been read.
+    End(i32),
+}
+
+fn reader(address: &str, topic: &str) -> (BaseConsumer, usize) {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", address)
+        // librdkafka wants a group to assign; nothing is ever committed with it.
+        .set("group.id", "goka-tests-reader")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("isolation.level", "read_committed")
+        .set("allow.auto.create.topics", "false")
+        .set("fetch.queue.backoff.ms", "2")
+        .create()
+        .unwrap_or_else(|error| panic!("cannot connect to `{address}`: {error}"));
+    let metadata = consumer
+        .fetch_metadata(Some(topic), DEADLINE)
+        .unwrap_or_else(|error| panic!("cannot ask for `{topic}`: {error}"));
+    let mut all = TopicPartitionList::new();
+    for partition in metadata
+        .topics()
+        .iter()
+        .flat_map(|topic| topic.partitions())
+    {
+        all.add_partition_offset(topic, partition.id(), Offset::Beginning)
+            .expect("the start of a partition is an offset");
+    }
+    assert!(
+        all.count() > 0,
+        "there is no topic `{topic}` at `{address}`"
+    );
+    consumer
+        .assign(&all)
+        .unwrap_or_else(|error| panic!("cannot read `{topic}`: {error}"));
+    (consumer, all.count())
+}
+
+/// Gives events to `done` until it returns true, or nothing new came for as long as the deadline.
+fn read(consumer: &BaseConsumer, topic: &str, mut done: impl FnMut(Event) -> bool) {
+    let mut last_record = Instant::now();
+    loop {
+        let left = DEADLINE.saturating_sub(last_record.elapsed());
+        assert!(
+            !left.is_zero(),
+            "waited {DEADLINE:?} for another record of `{topic}`"
+        );
+        let event = match consumer.poll(left) {
+            None => continue,
+            Some(Ok(message)) => {
+                last_record = Instant::now();
+                Event::Record(Record {
+                    partition: message.partition(),
+                    offset: message.offset(),
+                    timestamp: message.timestamp().to_millis(),
+                    key: message.key().map(<[u8]>::to_vec),
+                    value: message.payload().map(<[u8]>::to_vec),
+                    headers: headers(&message),
+                })
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => Event::End(partition),
+            Some(Err(error)) => panic!("cannot read `{topic}`: {error}"),
+        };
+        if done(event) {
+            return;
+        }
+    }
+}
+
+fn headers(message: &rdkafka::message::BorrowedMessage<'_>) -> Vec<(String, Option<Vec<u8>>)> {
+    let headers = message
+        .headers()
+        .into_iter()
+        .flat_map(|headers| headers.iter());
+    headers
+        .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
+        .collect()
+}

@@ -1,0 +1,103 @@
+//! The main job as a user runs it: the example `clicks`, in one process and as separate programs.
+
+use std::process::Command;
+
+use goka_tests::{Clicks, Program, broker, example};
+
+/// All roles in one process, on the broker inside of it.
+fn together(arguments: &[&str]) -> Program {
+    let mut command = Command::new(example("clicks"));
+    for variable in [
+        "GOKA_BROKERS",
+        "GOKA_STATE_DIR",
+        "GOKA_PREFIX",
+        "GOKA_WORKERS",
+    ] {
+        command.env_remove(variable);
+    }
+    command.args(arguments);
+    Program::run(command)
+}
+
+#[test]
+fn counts_every_click_once_in_one_process() {
+    let mut clicks = together(&["--clicks", "200000", "--rate", "0", "--users", "1000"]);
+    clicks.succeed();
+    let output = clicks.output();
+    assert!(
+        output.lines().any(|line| line == "total 200000"),
+        "{output}"
+    );
+}
+
+#[test]
+fn shows_counts_growing_and_ends_when_interrupted() {
+    let mut clicks = together(&["--rate", "500"]);
+    let total = |line: &str| line.split_once(" clicks of ")?.0.parse::<u64>().ok();
+    let first = clicks.wait_for("a first count", |line| {
+        total(line).filter(|total| *total > 0)
+    });
+    clicks.wait_for("a higher count", |line| {
+        total(line).filter(|total| *total > first)
+    });
+    clicks.interrupt();
+    clicks.succeed();
+}
+
+#[test]
+fn an_interrupted_run_that_should_have_counted_is_no_success() {
+    let mut clicks = together(&["--rate", "10", "--clicks", "1000000"]);
+    clicks.wait_for("a table", |line| line.contains(" clicks of ").then_some(()));
+    clicks.interrupt();
+    assert_eq!(clicks.wait().code(), Some(1));
+    assert!(
+        clicks.output().contains("before 1000000 clicks"),
+        "{}",
+        clicks.output()
+    );
+}
+
+#[test]
+fn roles_are_programs_of_their_own() {
+    let clicks = Clicks::on(broker());
+    let mut emitter = clicks.emitter(&["--rate", "0", "--users", "300", "--clicks", "20000"]);
+    emitter.succeed();
+    let mut processor = clicks.processor("one");
+    clicks.wait_until_counted(20_000);
+    processor.interrupt();
+    processor.succeed();
+    assert_eq!(clicks.expected().values().sum::<i64>(), 20_000);
+    assert_eq!(clicks.counted(), clicks.expected());
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_the_cure() {
+    let refused = |arguments: &[&str], cure: &str| {
+        let mut clicks = together(arguments);
+        assert!(!clicks.wait().success(), "{arguments:?} is accepted");
+        let output = clicks.output();
+        assert!(output.contains(cure), "{arguments:?}: {output}");
+    };
+    refused(
+        &["processor", "--clicks", "5", "--brokers", "127.0.0.1:9"],
+        "give it to the view",
+    );
+    refused(&["view", "--brokers", "embedded"], "--example broker");
+    refused(&["emitter", "--users", "0"], "--users");
+    refused(&["emitter", "--partitions", "0"], "--partitions");
+    refused(&["watcher"], "processor");
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_said() {
+    for role in ["emitter", "processor", "view"] {
+        // Port 9 is for a protocol of 1983: nothing listens there.
+        let mut clicks = together(&[role, "--brokers", "127.0.0.1:9"]);
+        assert_eq!(clicks.wait().code(), Some(1), "{role}");
+        assert!(
+            clicks.output().contains("127.0.0.1:9"),
+            "{role}: {}",
+            clicks.output()
+        );
+    }
+}

@@ -1,0 +1,313 @@
+//! The invariants of ARCHITECTURE.md that can be read off the tree, and the habits that a reviewer should not have to
+//! look for. A broken rule is a sentence with the file and the line.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+const COLUMNS: usize = 120;
+const LINES: usize = 500;
+
+struct Source {
+    /// From the repository's root, with `/`.
+    path: String,
+    text: String,
+    /// Whether all of it is compiled for tests alone.
+    is_test: bool,
+}
+
+impl Source {
+    /// Lines of code, numbered from 1, without what stands behind `//`.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self
+            .text
+            .lines()
+            .map(|line| line.split("//").next().unwrap_or(line));
+        lines.enumerate().map(|(index, line)| (index + 1, line))
+    }
+
+    /// As `code`, for what runs outside tests.
+    fn shipped(&self) -> impl Iterator<Item = (usize, &str)> {
+        let mut tests = self.text.match_indices("#[cfg(test)]\n");
+        let inside = tests.find(|(at, attribute)| {
+            let next = self.text[at + attribute.len()..].lines().next();
+            next.is_some_and(|line| line.ends_with("mod tests {"))
+        });
+        let end = inside.map_or(self.text.len(), |(at, _)| at);
+        let end = if self.is_test { 0 } else { end };
+        let lines = self.text[..end].lines().count();
+        self.code().take(lines)
+    }
+
+    /// Modules that it declares for tests alone, as the paths that their files begin with.
+    fn test_modules(&self) -> impl Iterator<Item = String> {
+        let folder = match self
+            .path
+            .strip_suffix("/mod.rs")
+            .or(self.path.strip_suffix("/lib.rs"))
+        {
+            Some(folder) => folder,
+            None => self.path.trim_end_matches(".rs"),
+        };
+        let declarations = self.text.split("#[cfg(test)]\n").skip(1);
+        let names = declarations.filter_map(|rest| {
+            let line = rest.lines().next()?.trim_end_matches(';');
+            line.split_once("mod ").map(|(_, name)| name)
+        });
+        names.map(move |name| format!("{folder}/{name}"))
+    }
+
+    fn within(&self, folder: &str) -> bool {
+        self.path.starts_with(folder) || self.path == format!("{}.rs", folder.trim_end_matches('/'))
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// All text files of the repository but what is built, fetched or locked.
+fn sources(extensions: &[&str]) -> Vec<Source> {
+    let mut found = Vec::new();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the repository can be read") {
+            let path = entry.expect("its entries can be read").path();
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            if path.is_dir() {
+                if !["target", ".git", ".kafka", "state", "wip"].contains(&name) {
+                    folders.push(path);
+                }
+            } else if extensions.contains(&extension.unwrap_or_default()) {
+                let relative = path
+                    .strip_prefix(root())
+                    .expect("it was found below the root");
+                found.push(Source {
+                    path: relative.to_string_lossy().replace('\\', "/"),
+                    text: fs::read_to_string(&path).expect("sources are UTF-8"),
+                    is_test: false,
+                });
+            }
+        }
+    }
+    assert!(!found.is_empty(), "the repository is where the tests are");
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut tests: Vec<String> = found.iter().flat_map(Source::test_modules).collect();
+    tests.extend(["tests/", "ui-tests/"].map(str::to_owned));
+    for source in &mut found {
+        let path = source.path.trim_end_matches(".rs");
+        source.is_test = tests.iter().any(|test| {
+            let rest = path.strip_prefix(test);
+            rest.is_some_and(|rest| test.ends_with('/') || rest.is_empty() || rest.starts_with('/'))
+        });
+    }
+    found
+}
+
+/// Files of programs that trybuild compiles, each a few lines made to fail.
+fn is_ui_case(source: &Source) -> bool {
+    source.path.starts_with("ui-tests/") && !source.path.starts_with("ui-tests/src/")
+}
+
+fn report(broken: &[String]) {
+    assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
+}
+
+/// Whether `word` stands in `line` as a whole word.
+fn names(line: &str, word: &str) -> bool {
+    line.split(|c: char| !c.is_alphanumeric() && c != '_')
+        .any(|part| part == word)
+}
+
+#[test]
+fn only_kafka_names_rdkafka_and_only_store_names_heed() {
+    let homes = [
+        ("rdkafka", "goka/src/kafka/"),
+        ("rdkafka_sys", "goka/src/kafka/"),
+        ("heed", "goka/src/store/"),
+    ];
+    let mut broken = Vec::new();
+    for source in sources(&["rs"]) {
+        // The tests' own clients judge goka by rdkafka itself.
+        if source.path.starts_with("tests/") {
+            continue;
+        }
+        for (number, line) in source.code() {
+            for (name, home) in homes {
+                if names(line, name) && !source.within(home) {
+                    broken.push(format!(
+                        "{}:{number} names {name}: only {home} may",
+                        source.path
+                    ));
+                }
+            }
+        }
+    }
+    for source in sources(&["toml"]) {
+        for (name, allowed) in [("rdkafka", &["goka/", "tests/"][..]), ("heed", &["goka/"])] {
+            let depends = source.text.lines().any(|line| line.starts_with(name));
+            if depends && !allowed.iter().any(|folder| source.path.starts_with(folder)) {
+                broken.push(format!(
+                    "{} depends on {name}: it must not know it",
+                    source.path
+                ));
+            }
+        }
+    }
+    report(&broken);
+}
+
+#[test]
+fn the_engine_knows_bytes_and_edges_never_types() {
+    let typed = [
+        "codec",
+        "serde",
+        "Context",
+        "Codec",
+        "Topic",
+        "Stream",
+        "Processor",
+    ];
+    let mut broken = Vec::new();
+    for source in sources(&["rs"]) {
+        if !["goka/src/engine/", "goka/src/kafka/", "goka/src/store/"]
+            .iter()
+            .any(|folder| source.within(folder))
+        {
+            continue;
+        }
+        for (number, line) in source.shipped() {
+            let uses = line.trim_start().starts_with("use ") || line.contains("crate::");
+            for name in typed.iter().filter(|name| uses && names(line, name)) {
+                broken.push(format!(
+                    "{}:{number} names {name}: types end above it",
+                    source.path
+                ));
+            }
+        }
+    }
+    report(&broken);
+}
+
+#[test]
+fn every_file_says_why_it_exists_and_stays_readable() {
+    let mut broken = Vec::new();
+    for source in sources(&["rs"]) {
+        if is_ui_case(&source) {
+            continue;
+        }
+        if !source.text.starts_with("//!") {
+            broken.push(format!(
+                "{} does not begin with //! and why it exists",
+                source.path
+            ));
+        }
+        let lines = source.text.lines().count();
+        if lines > LINES {
+            broken.push(format!(
+                "{} has {lines} lines: two ideas share it",
+                source.path
+            ));
+        }
+        for (index, line) in source.text.lines().enumerate() {
+            // A sentence for users stays on one line, where it can be searched for.
+            if line.chars().count() > COLUMNS && !line.contains('"') && !line.ends_with('\\') {
+                broken.push(format!(
+                    "{}:{} is wider than {COLUMNS} columns",
+                    source.path,
+                    index + 1
+                ));
+            }
+        }
+    }
+    report(&broken);
+}
+
+#[test]
+fn what_is_shipped_neither_panics_at_will_nor_is_unfinished() {
+    let mut broken = Vec::new();
+    for source in sources(&["rs"]) {
+        for (number, line) in source.shipped() {
+            for call in [".unwrap()", "todo!(", "unimplemented!(", "dbg!("] {
+                if line.contains(call) {
+                    broken.push(format!("{}:{number} calls {call}", source.path));
+                }
+            }
+        }
+    }
+    report(&broken);
+}
+
+#[test]
+fn tests_wait_for_events_not_for_time() {
+    // Put together here, so that this file does not break its own rule.
+    let sleeps = [concat!("thread::", "sleep"), concat!("time::", "sleep(")];
+    let mut broken = Vec::new();
+    for source in sources(&["rs"]) {
+        let shipped = source.shipped().count();
+        for (number, line) in source.code().skip(shipped) {
+            for sleep in sleeps.iter().filter(|sleep| line.contains(**sleep)) {
+                broken.push(format!(
+                    "{}:{number} waits by {sleep}: wait for the event",
+                    source.path
+                ));
+            }
+        }
+    }
+    report(&broken);
+}
+
+#[test]
+fn nothing_depends_on_one_machine() {
+    let places = ["work", "root", "home", "Users"].map(|place| format!("/{place}/"));
+    let mut broken = Vec::new();
+    for source in sources(&["rs", "toml", "md", "sh", "yml", "xml", "stderr", "snap"]) {
+        for (index, line) in source.text.lines().enumerate() {
+            for place in places.iter().filter(|place| line.contains(*place)) {
+                broken.push(format!(
+                    "{}:{} has a path below {place}",
+                    source.path,
+                    index + 1
+                ));
+            }
+        }
+    }
+    report(&broken);
+}
+
+#[test]
+fn every_mistake_has_its_text() {
+    let mut broken = Vec::new();
+    let texts: Vec<String> = sources(&["stderr", "rs"])
+        .into_iter()
+        .map(|source| source.path)
+        .collect();
+    for path in &texts {
+        let fails =
+            path.starts_with("ui-tests/") && path.contains("/fail/") && path.ends_with(".rs");
+        let text = path.replace(".rs", ".stderr");
+        if fails && !texts.contains(&text) {
+            broken.push(format!("{path} has no {text}"));
+        }
+    }
+    report(&broken);
+}
+
+#[test]
+fn the_readme_shows_a_program_that_compiles() {
+    let example = fs::read_to_string(root().join("examples/examples/counter.rs"))
+        .expect("the example counter");
+    let program = example
+        .split_once("\n\n")
+        .map_or("", |(_header, program)| program);
+    let readme = fs::read_to_string(root().join("README.md")).expect("the README");
+    assert!(
+        readme.contains(program),
+        "README.md and examples/examples/counter.rs show different programs"
+    );
+}
