@@ -21,6 +21,8 @@ use rdkafka::{
     producer::ProducerContext,
 };
 
+use super::EmbeddedBroker;
+
 const QUIET_FOR: Duration = Duration::from_secs(30);
 
 /// Who a client is, for the log.
@@ -29,6 +31,8 @@ pub(super) struct Context {
     last: Mutex<Last>,
     /// Whether a rebalance was answered while closing.
     answered: AtomicBool,
+    /// A broker inside this process lives as long as its clients.
+    _broker: Option<EmbeddedBroker>,
 }
 
 #[derive(Default)]
@@ -41,11 +45,12 @@ struct Last {
 
 impl Context {
     /// `client` says whose connection it is, for example "worker 0 of group `clicks`".
-    pub(super) fn new(client: impl Into<String>) -> Self {
+    pub(super) fn new(client: impl Into<String>, broker: Option<EmbeddedBroker>) -> Self {
         Context {
             client: client.into(),
             last: Mutex::default(),
             answered: AtomicBool::new(false),
+            _broker: broker,
         }
     }
 
