@@ -406,7 +406,7 @@ fn drain(admin: &Polled<AdminClient<Context>>) {
     while let Some(event) = admin.poll(Duration::ZERO) {
         if let super::native::Kind::Failed(failure) = event.kind() {
             let context: &Context = admin.client().inner().context();
-            context.complain(&failure.code.to_string(), &failure.reason);
+            context.error(failure.code, &failure.reason);
         }
     }
 }

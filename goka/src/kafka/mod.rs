@@ -8,6 +8,7 @@
 //! Names of topics that cross this border are *logical*; the physical ones (prefix, renames) are
 //! known on this side only, and appear in errors and logs.
 
+mod assignment;
 mod cluster;
 mod context;
 mod embedded;

@@ -169,7 +169,7 @@ impl Producer {
                 }
                 Kind::Failed(failure) => {
                     let context = self.client.client().context();
-                    context.complain(&failure.code.to_string(), &failure.reason);
+                    context.error(failure.code, &failure.reason);
                     if failure.fatal {
                         let why = format!("{}: {}", failure.code, failure.reason);
                         *self.fatal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);

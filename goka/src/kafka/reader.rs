@@ -114,7 +114,7 @@ impl TopicReader {
                     ))),
                     (code, _) => {
                         let context = self.consumer.client().context();
-                        context.complain(&code.to_string(), &failure.reason);
+                        context.error(code, &failure.reason);
                         None
                     }
                 }
