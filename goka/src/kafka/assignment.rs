@@ -12,7 +12,7 @@ use rdkafka::{
     error::KafkaError,
 };
 
-use super::context::Context;
+use super::log::ClientLog;
 use crate::Error;
 
 pub(super) struct Assignment {
@@ -48,7 +48,7 @@ impl Assignment {
     }
 
     /// Answers that the group gives partitions. Nothing is fetched before `assign`.
-    pub(super) fn taken(&self, client: &BaseConsumer<Context>) -> Result<(), Error> {
+    pub(super) fn taken(&self, client: &BaseConsumer<ClientLog>) -> Result<(), Error> {
         let nothing = TopicPartitionList::new();
         client
             .incremental_assign(&nothing)
@@ -56,7 +56,7 @@ impl Assignment {
     }
 
     /// The group takes partitions, and `released` will answer. Gives whether they are lost.
-    pub(super) fn revoked(&self, client: &BaseConsumer<Context>) -> bool {
+    pub(super) fn revoked(&self, client: &BaseConsumer<ClientLog>) -> bool {
         self.held.borrow_mut().waiting = Some(Vec::new());
         // Asked at once: librdkafka forgets it at any call that assigns or unassigns.
         client.assignment_lost()
@@ -64,7 +64,7 @@ impl Assignment {
 
     pub(super) fn assign(
         &self,
-        client: &BaseConsumer<Context>,
+        client: &BaseConsumer<ClientLog>,
         partition: i32,
         offsets: &[i64],
     ) -> Result<(), Error> {
@@ -77,7 +77,7 @@ impl Assignment {
 
     pub(super) fn unassign(
         &self,
-        client: &BaseConsumer<Context>,
+        client: &BaseConsumer<ClientLog>,
         partition: i32,
     ) -> Result<(), Error> {
         if let Some(waiting) = &mut self.held.borrow_mut().waiting {
@@ -93,7 +93,7 @@ impl Assignment {
     /// Answers a revoke, then does what had to wait for it.
     pub(super) fn released(
         &self,
-        client: &BaseConsumer<Context>,
+        client: &BaseConsumer<ClientLog>,
         partitions: &[i32],
     ) -> Result<(), Error> {
         let waiting = self.held.borrow_mut().waiting.take().unwrap_or_default();
@@ -113,7 +113,7 @@ impl Assignment {
     }
 
     /// Lets go of everything, which answers an open revoke.
-    pub(super) fn let_go(&self, client: &BaseConsumer<Context>) -> Result<(), Error> {
+    pub(super) fn let_go(&self, client: &BaseConsumer<ClientLog>) -> Result<(), Error> {
         self.held.borrow_mut().waiting = None;
         let all = self.held.borrow().fetched.clone();
         self.unfetch(client, all)
@@ -138,7 +138,7 @@ impl Assignment {
 
     fn fetch(
         &self,
-        client: &BaseConsumer<Context>,
+        client: &BaseConsumer<ClientLog>,
         partition: i32,
         offsets: &[i64],
     ) -> Result<(), Error> {
@@ -151,7 +151,7 @@ impl Assignment {
 
     fn unfetch(
         &self,
-        client: &BaseConsumer<Context>,
+        client: &BaseConsumer<ClientLog>,
         partitions: impl IntoIterator<Item = i32>,
     ) -> Result<(), Error> {
         let mut held = self.held.borrow_mut();

@@ -16,9 +16,9 @@ use super::{
     CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError,
     assignment::Assignment,
     cluster::{ANSWER, Connection, MemberSpec},
-    context::Context,
+    log::ClientLog,
     names,
-    native::{self, Failure, Kind, Message, Polled, Topic},
+    native::{self, Failure, Kind, Message, Polled, TopicHandle},
     producer::{Producer, ToSend, partitions},
     reader::TopicReader,
     settings::Role,
@@ -40,11 +40,11 @@ pub(super) struct Member {
     assignment: Assignment,
     producer: Producer,
     table: Option<TopicReader>,
-    consumer: Polled<BaseConsumer<Context>>,
+    consumer: Polled<BaseConsumer<ClientLog>>,
 }
 
 struct Source {
-    topic: Topic,
+    topic: TopicHandle,
     physical: String,
 }
 
@@ -76,7 +76,7 @@ impl Member {
             let physical = connection.names.topic(logical)?;
             partitions(native, &physical)?;
             // SAFETY: the client is alive, and a field that is dropped after its topics.
-            let topic = unsafe { Topic::new(native.native_ptr(), &physical)? };
+            let topic = unsafe { TopicHandle::new(native.native_ptr(), &physical)? };
             sources.push(Source { topic, physical });
         }
         let producer = Producer::open(connection, Role::Worker, who("producer"), &spec.targets)?;
@@ -95,7 +95,7 @@ impl Member {
         })
     }
 
-    fn client(&self) -> &BaseConsumer<Context> {
+    fn client(&self) -> &BaseConsumer<ClientLog> {
         self.consumer.client()
     }
 

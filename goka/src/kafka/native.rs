@@ -8,7 +8,7 @@
 mod message;
 mod request;
 
-pub(super) use message::{Message, Produced, Topic};
+pub(super) use message::{Message, Produced, TopicHandle};
 pub(super) use request::{commit, topic_id};
 
 use std::{
@@ -28,13 +28,13 @@ use rdkafka::{
     producer::{BaseProducer, Producer as _},
 };
 
-use super::context::Context;
+use super::log::ClientLog;
 use crate::Error;
 
 /// A client and its queue of events. Log lines go to its context and are never seen.
 pub(super) struct Polled<T> {
     queue: NonNull<rd_kafka_queue_t>,
-    context: Arc<Context>,
+    context: Arc<ClientLog>,
     client: T,
 }
 
@@ -43,24 +43,24 @@ unsafe impl<T: Send> Send for Polled<T> {}
 // SAFETY: librdkafka locks its queues; an event belongs to the thread that polled it.
 unsafe impl<T: Sync> Sync for Polled<T> {}
 
-impl Polled<BaseConsumer<Context>> {
-    pub(super) fn consumer(client: BaseConsumer<Context>) -> Result<Self, Error> {
+impl Polled<BaseConsumer<ClientLog>> {
+    pub(super) fn consumer(client: BaseConsumer<ClientLog>) -> Result<Self, Error> {
         // SAFETY: the client is alive, and outlives its queue (see `drop`).
         let queue = unsafe { rd_kafka_queue_get_consumer(client.client().native_ptr()) };
         Self::new(client.context().clone(), client, queue)
     }
 }
 
-impl Polled<BaseProducer<Context>> {
-    pub(super) fn producer(client: BaseProducer<Context>) -> Result<Self, Error> {
+impl Polled<BaseProducer<ClientLog>> {
+    pub(super) fn producer(client: BaseProducer<ClientLog>) -> Result<Self, Error> {
         // SAFETY: as above.
         let queue = unsafe { rd_kafka_queue_get_main(client.client().native_ptr()) };
         Self::new(client.context().clone(), client, queue)
     }
 }
 
-impl Polled<AdminClient<Context>> {
-    pub(super) fn admin(client: AdminClient<Context>) -> Result<Self, Error> {
+impl Polled<AdminClient<ClientLog>> {
+    pub(super) fn admin(client: AdminClient<ClientLog>) -> Result<Self, Error> {
         // SAFETY: as above.
         let queue = unsafe { rd_kafka_queue_get_main(client.inner().native_ptr()) };
         Self::new(client.inner().context().clone(), client, queue)
@@ -68,7 +68,11 @@ impl Polled<AdminClient<Context>> {
 }
 
 impl<T> Polled<T> {
-    fn new(context: Arc<Context>, client: T, queue: *mut rd_kafka_queue_t) -> Result<Self, Error> {
+    fn new(
+        context: Arc<ClientLog>,
+        client: T,
+        queue: *mut rd_kafka_queue_t,
+    ) -> Result<Self, Error> {
         let queue = NonNull::new(queue)
             .ok_or_else(|| Error::kafka("open a client", "librdkafka gave it no queue"))?;
         Ok(Polled {

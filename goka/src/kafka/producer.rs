@@ -16,7 +16,7 @@ use rdkafka::{
 use super::{
     SendError,
     cluster::{ANSWER, Connection},
-    native::{Kind, Polled, Produced, Topic},
+    native::{Kind, Polled, Produced, TopicHandle},
     settings::Role,
 };
 use crate::{Error, record::OwnedHeaders};
@@ -26,11 +26,11 @@ pub(super) struct Producer {
     targets: Vec<Target>,
     in_flight: AtomicUsize,
     fatal: Mutex<Option<String>>,
-    client: Polled<BaseProducer<super::context::Context>>,
+    client: Polled<BaseProducer<super::log::ClientLog>>,
 }
 
 struct Target {
-    topic: Topic,
+    topic: TopicHandle,
     physical: String,
     partitions: i32,
 }
@@ -72,7 +72,7 @@ impl Producer {
             // Asked for now: the first record would wait for it.
             let partitions = partitions(native, &physical)?;
             // SAFETY: the client is alive, and a field that is dropped after its topics.
-            let topic = unsafe { Topic::new(native.native_ptr(), &physical)? };
+            let topic = unsafe { TopicHandle::new(native.native_ptr(), &physical)? };
             topics.push(Target {
                 topic,
                 physical,
@@ -214,7 +214,7 @@ impl Drop for Producer {
 
 /// Partitions of a topic that must exist.
 pub(super) fn partitions(
-    client: &rdkafka::client::Client<super::context::Context>,
+    client: &rdkafka::client::Client<super::log::ClientLog>,
     physical: &str,
 ) -> Result<i32, Error> {
     let doing = || format!("ask for topic `{physical}`");

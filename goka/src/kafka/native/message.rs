@@ -12,7 +12,7 @@ use rdkafka::{
     producer::{BaseProducer, Producer as _},
 };
 
-use super::{Context, Polled, text};
+use super::{ClientLog, Polled, text};
 use crate::{
     Error,
     record::{HeaderSource, OwnedHeaders},
@@ -28,7 +28,7 @@ impl<'e> Message<'e> {
     }
 
     /// Which topic it is of, to be compared.
-    pub(in crate::kafka) fn is_of(&self, topic: &Topic) -> bool {
+    pub(in crate::kafka) fn is_of(&self, topic: &TopicHandle) -> bool {
         ptr::eq(self.0.rkt, topic.0.as_ptr())
     }
 
@@ -105,21 +105,21 @@ impl HeaderSource for Message<'_> {
 }
 
 /// A topic as a client knows it. Must be dropped before the client.
-pub(in crate::kafka) struct Topic(NonNull<rd_kafka_topic_t>);
+pub(in crate::kafka) struct TopicHandle(NonNull<rd_kafka_topic_t>);
 
 // SAFETY: librdkafka's topics may be used by any thread.
-unsafe impl Send for Topic {}
+unsafe impl Send for TopicHandle {}
 // SAFETY: as above.
-unsafe impl Sync for Topic {}
+unsafe impl Sync for TopicHandle {}
 
-impl Topic {
+impl TopicHandle {
     /// # Safety
     /// `client` is alive, and is destroyed after the topic is dropped.
     pub(in crate::kafka) unsafe fn new(client: *mut rd_kafka_t, name: &str) -> Result<Self, Error> {
         let text = CString::new(name).map_err(|nul| Error::kafka("name a topic", nul))?;
         // SAFETY: by the caller; the name is copied, a null configuration is the default one.
         let topic = unsafe { rd_kafka_topic_new(client, text.as_ptr(), ptr::null_mut()) };
-        NonNull::new(topic).map(Topic).ok_or_else(|| {
+        NonNull::new(topic).map(TopicHandle).ok_or_else(|| {
             Error::kafka(
                 format!("open topic `{name}`"),
                 "librdkafka refuses its name",
@@ -128,7 +128,7 @@ impl Topic {
     }
 }
 
-impl Drop for Topic {
+impl Drop for TopicHandle {
     fn drop(&mut self) {
         // SAFETY: owned, and its client is alive.
         unsafe { rd_kafka_topic_destroy(self.0.as_ptr()) }
@@ -137,7 +137,7 @@ impl Drop for Topic {
 
 /// A record to be produced.
 pub(in crate::kafka) struct Produced<'a> {
-    pub(in crate::kafka) topic: &'a Topic,
+    pub(in crate::kafka) topic: &'a TopicHandle,
     pub(in crate::kafka) partition: i32,
     pub(in crate::kafka) key: Option<&'a [u8]>,
     pub(in crate::kafka) value: Option<&'a [u8]>,
@@ -147,7 +147,7 @@ pub(in crate::kafka) struct Produced<'a> {
     pub(in crate::kafka) opaque: usize,
 }
 
-impl Polled<BaseProducer<Context>> {
+impl Polled<BaseProducer<ClientLog>> {
     /// Copies the record into the producer's queue.
     pub(in crate::kafka) fn produce(&self, record: &Produced<'_>) -> Result<(), RDKafkaErrorCode> {
         let (key, key_len) = raw(record.key);

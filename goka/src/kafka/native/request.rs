@@ -5,7 +5,7 @@ use std::{ffi::CString, marker::PhantomData, ptr, ptr::NonNull, time::Duration};
 
 use rdkafka::{TopicPartitionList, bindings::*, client::Client, error::RDKafkaErrorCode};
 
-use super::{Context, Event, milliseconds, text};
+use super::{ClientLog, Event, milliseconds, text};
 
 const NO_ERROR: rd_kafka_resp_err_t = rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
 
@@ -15,7 +15,7 @@ const NO_ERROR: rd_kafka_resp_err_t = rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_
 /// rdkafka's commit waits for as long as no coordinator is there, and does not tell if only some of
 /// the offsets were taken.
 pub(in crate::kafka) fn commit(
-    client: &Client<Context>,
+    client: &Client<ClientLog>,
     offsets: &TopicPartitionList,
     wait: Duration,
 ) -> Result<(), RDKafkaErrorCode> {
@@ -44,7 +44,7 @@ pub(in crate::kafka) fn commit(
 
 /// The broker's id of a topic, which rdkafka's metadata leaves out.
 pub(in crate::kafka) fn topic_id(
-    client: &Client<Context>,
+    client: &Client<ClientLog>,
     topic: &str,
     wait: Duration,
 ) -> Result<String, RDKafkaErrorCode> {
@@ -93,7 +93,7 @@ pub(in crate::kafka) fn topic_id(
 
 /// Sends a request, and waits for the answer on a queue of its own.
 fn ask<'c>(
-    client: &'c Client<Context>,
+    client: &'c Client<ClientLog>,
     wait: Duration,
     request: impl FnOnce(*mut rd_kafka_queue_t) -> Result<(), RDKafkaErrorCode>,
 ) -> Result<Event<'c>, RDKafkaErrorCode> {

@@ -27,7 +27,7 @@ use super::EmbeddedBroker;
 const QUIET_FOR: Duration = Duration::from_secs(30);
 
 /// Who a client is, for the log.
-pub(super) struct Context {
+pub(super) struct ClientLog {
     client: String,
     last: Mutex<Last>,
     /// Whether a rebalance was answered while closing.
@@ -44,10 +44,10 @@ struct Last {
     problem: Option<String>,
 }
 
-impl Context {
+impl ClientLog {
     /// `client` says whose connection it is, for example "worker 0 of group `clicks`".
     pub(super) fn new(client: impl Into<String>, broker: Option<EmbeddedBroker>) -> Self {
-        Context {
+        ClientLog {
             client: client.into(),
             last: Mutex::default(),
             answered: AtomicBool::new(false),
@@ -119,7 +119,7 @@ impl Context {
     }
 }
 
-impl ClientContext for Context {
+impl ClientContext for ClientLog {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         self.line(level as i32, facility, line);
     }
@@ -137,7 +137,7 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {
+impl ConsumerContext for ClientLog {
     /// Only called while the consumer closes: before that, events are read by `native.rs`.
     ///
     /// librdkafka takes the first answer for all that it waits for, and may be gone before it replies
@@ -158,7 +158,7 @@ impl ConsumerContext for Context {
     }
 }
 
-impl ProducerContext for Context {
+impl ProducerContext for ClientLog {
     type DeliveryOpaque = usize;
 
     /// Only called while a producer is dropped with records in it; its owner has logged how many.
