@@ -20,6 +20,7 @@ use crate::{
     context::{KeyOf, ValueOf},
     kafka::{Cluster, Letter, Outbox, Receipt},
     record::to_ms,
+    topology::Topology,
 };
 
 /// Writes messages into the stream `S`.
@@ -79,10 +80,8 @@ impl<S: Stream> Emitter<S> {
     /// Settings that are wrong, no broker within 10 s, or a topic that does not exist.
     pub fn new(config: &Config) -> Result<Self, Error> {
         let cluster = Cluster::connect(config)?;
-        let asked = config.streams.iter().find(|(name, _)| name == S::NAME);
-        if let Some((name, partitions)) = asked {
-            cluster.create_topic(name, *partitions, false)?;
-        }
+        let own = config.streams.iter().filter(|(name, _)| name == S::NAME);
+        Topology::create_streams(&cluster, &own.cloned().collect::<Vec<_>>())?;
         Ok(Emitter {
             outbox: Arc::new(Outbox::open(&cluster, S::NAME)?),
             turn: Arc::default(),
