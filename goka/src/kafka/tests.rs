@@ -90,8 +90,12 @@ impl Holder {
         let (records, member) = (&mut self.records, &self.member);
         member.poll(STEP, &mut |event| match event {
             Event::Record(r) => records.push((r.edge, r.partition, r.offset)),
-            Event::Assigned(partitions) => given = partitions,
+            Event::Assigned(partitions) => {
+                println!("given {partitions:?}");
+                given = partitions;
+            }
             Event::Revoked { partitions, lost } => {
+                println!("taken {partitions:?}");
                 assert!(!lost);
                 taken = Some(partitions);
             }
