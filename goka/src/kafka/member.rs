@@ -454,7 +454,7 @@ impl Member {
 }
 
 /// Time since the machine was started, sleep included.
-fn boot_time() -> Duration {
+pub(super) fn boot_time() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,

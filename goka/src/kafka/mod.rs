@@ -11,6 +11,7 @@
 mod cluster;
 mod context;
 mod embedded;
+mod lanes;
 mod member;
 mod names;
 mod native;
