@@ -1,4 +1,5 @@
 //! Stream processing on Kafka.
+#![allow(dead_code)]
 
 // So that the macros, which print `::goka`, also work in the tests of this crate.
 extern crate self as goka;

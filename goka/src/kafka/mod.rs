@@ -8,6 +8,9 @@
 //! Names of topics that cross this border are *logical*; the physical ones (prefix, renames) are
 //! known on this side only, and appear in errors and logs.
 
+#[cfg(test)]
+pub(crate) mod memory;
+
 use std::time::Duration;
 
 use crate::{
