@@ -1,1 +1,7 @@
-//! Settings: where the brokers are, where state is kept, and every key of librdkafka.
+//! Settings.
+#[derive(Clone, Copy, Debug)]
+pub enum Start {
+    Earliest,
+    Latest,
+    Reset,
+}

@@ -4,6 +4,7 @@
 // So that the macros, which print `::goka`, also work in the tests of this crate.
 extern crate self as goka;
 
+mod config;
 mod engine;
 mod error;
 mod kafka;

@@ -1,6 +1,15 @@
-//! Which partition a key belongs to. Part of a topic's type: a group and all it joins must agree.
+//! Which partition a key belongs to. Part of a topic's type: the topics of a group must agree.
 
 /// How the partition of a key is computed.
+///
+/// ```
+/// use goka::Partitioner;
+///
+/// #[goka::stream("user-clicks", value = String, partitioner = fnv1a)]
+/// struct Clicks; // written by Go Goka
+///
+/// assert_eq!(Partitioner::Murmur2.partition(b"alice", 12), 4);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Partitioner {
@@ -8,6 +17,62 @@ pub enum Partitioner {
     /// modulo the number of partitions.
     #[default]
     Murmur2,
-    /// As Go Goka: 32-bit FNV-1a of the key.
+    /// As Go Goka: 32-bit FNV-1a of the key, modulo the number of partitions as a signed number,
+    /// without the sign of the result.
     Fnv1a,
+}
+
+impl Partitioner {
+    /// All there are.
+    pub(crate) const ALL: [Partitioner; 2] = [Partitioner::Murmur2, Partitioner::Fnv1a];
+
+    /// The partition of `key`, from 0 to `partitions` - 1.
+    ///
+    /// # Panics
+    /// If `partitions` is not positive: no topic is without partitions.
+    pub fn partition(self, key: &[u8], partitions: i32) -> i32 {
+        assert!(partitions > 0, "a topic has at least one partition");
+        match self {
+            Partitioner::Murmur2 => (murmur2(key) & 0x7fff_ffff).cast_signed() % partitions,
+            Partitioner::Fnv1a => (fnv1a(key).cast_signed() % partitions).abs(),
+        }
+    }
+}
+
+/// Kafka's `Utils.murmur2`: a murmur2 whose seed is fixed.
+fn murmur2(key: &[u8]) -> u32 {
+    const M: u32 = 0x5bd1_e995;
+    let mut hash = 0x9747_b28c ^ key.len() as u32;
+    let (words, tail) = key.as_chunks::<4>();
+    for word in words {
+        let mut k = u32::from_le_bytes(*word).wrapping_mul(M);
+        k ^= k >> 24;
+        hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
+    }
+    if !tail.is_empty() {
+        let mut last = [0; 4];
+        last[..tail.len()].copy_from_slice(tail);
+        hash = (hash ^ u32::from_le_bytes(last)).wrapping_mul(M);
+    }
+    hash ^= hash >> 13;
+    hash = hash.wrapping_mul(M);
+    hash ^ (hash >> 15)
+}
+
+/// Go's `hash/fnv.New32a`.
+fn fnv1a(key: &[u8]) -> u32 {
+    let offset = 0x811c_9dc5;
+    key.iter().fold(offset, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
+/// As it is written in `partitioner = ...`.
+impl std::fmt::Display for Partitioner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Partitioner::Murmur2 => "murmur2",
+            Partitioner::Fnv1a => "fnv1a",
+        })
+    }
 }

@@ -1,6 +1,15 @@
 //! The engine: partitions, recovery, commits. It knows bytes and edges, never types: what is typed
-//! reaches it as a [`program::Program`].
+//! reaches it as a [`program::Program`], Kafka as [`crate::kafka::Kafka`].
 
+mod assignment;
+mod commit;
 pub(crate) mod effects;
+mod ledger;
+mod overlay;
+mod partition;
 pub(crate) mod program;
+pub(crate) mod recovery;
+pub(crate) mod replay;
 pub(crate) mod rows;
+pub(crate) mod status;
+pub(crate) mod worker;

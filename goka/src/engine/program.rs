@@ -87,6 +87,12 @@ impl OwnedRecord {
         }
     }
 
+    /// Memory it takes, bytes.
+    pub(crate) fn size(&self) -> usize {
+        let part = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        size_of::<Self>() + part(&self.key) + part(&self.value)
+    }
+
     pub(crate) fn as_record(&self) -> Record<'_> {
         Record {
             edge: self.edge,

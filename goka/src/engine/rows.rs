@@ -1,18 +1,94 @@
-//! Rows of one partition of the group table, as a handler sees them.
+//! Rows of one partition of the group table, as a handler sees them: what was written since the
+//! last commit, over the local copy.
+//!
+//! Writes of two commit intervals can be in memory at once. The *open* one takes what handlers
+//! write now; the *closing* one waits for its delivery reports before it goes to the local copy, and
+//! handlers go on meanwhile. So a write transaction is open only while it is being committed.
 
-use crate::Error;
+use std::cell::RefCell;
 
-/// The rows: what was written since the last commit, over the local copy.
+use crate::{
+    Error,
+    engine::overlay::Overlay,
+    store::{Position, Snapshot, Store},
+};
+
+/// The rows of a partition. Shared with handlers that wait, on one thread.
 #[derive(Default)]
-pub(crate) struct Rows {}
+pub(crate) struct Rows(RefCell<Layers>);
+
+#[derive(Default)]
+struct Layers {
+    open: Overlay,
+    closing: Overlay,
+    stored: Option<Snapshot>,
+}
 
 impl Rows {
-    /// Reads the row at `key`, as encoded bytes.
+    /// Reads the newest value at `key`.
     pub(crate) fn read<R>(
         &self,
-        _key: &[u8],
+        key: &[u8],
         with: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<R, Error> {
-        Ok(with(None))
+        let layers = self.0.borrow();
+        let written = layers.open.get(key).or_else(|| layers.closing.get(key));
+        let value = match (written, &layers.stored) {
+            (Some(value), _) => value,
+            (None, Some(stored)) => stored.get(key)?,
+            (None, None) => None,
+        };
+        Ok(with(value))
+    }
+
+    /// Writes into the open interval; `None` deletes.
+    pub(crate) fn write(&self, key: &[u8], value: Option<&[u8]>) {
+        self.0.borrow_mut().open.put(key, value);
+    }
+
+    /// Memory that the open interval takes, bytes.
+    pub(crate) fn open_size(&self) -> usize {
+        self.0.borrow().open.size()
+    }
+
+    /// The open interval becomes the closing one, which is empty before.
+    pub(crate) fn close_interval(&self) {
+        let layers = &mut *self.0.borrow_mut();
+        debug_assert!(
+            layers.closing.is_empty(),
+            "one interval is closed at a time"
+        );
+        std::mem::swap(&mut layers.open, &mut layers.closing);
+    }
+
+    /// Commits the closing interval to the local copy, together with the position it stands for.
+    pub(crate) fn store(&self, store: &mut Store, position: Position) -> Result<(), Error> {
+        let layers = &mut *self.0.borrow_mut();
+        let mut batch = store.batch()?;
+        layers.closing.sorted(|key, value| match value {
+            Some(value) => batch.put(key, value),
+            None => batch.delete(key),
+        })?;
+        // Pages that the old snapshot sees could not be reused.
+        layers.stored = None;
+        batch.commit(position)?;
+        layers.stored = Some(store.snapshot()?);
+        layers.closing.clear();
+        Ok(())
+    }
+
+    /// Forgets what is not committed, and sees the local copy as it is.
+    pub(crate) fn reload(&self, store: Option<&Store>) -> Result<(), Error> {
+        self.forget();
+        self.0.borrow_mut().stored = store.map(Store::snapshot).transpose()?;
+        Ok(())
+    }
+
+    /// Forgets what is not committed, and lets go of the local copy.
+    pub(crate) fn forget(&self) {
+        let layers = &mut *self.0.borrow_mut();
+        layers.open.clear();
+        layers.closing.clear();
+        layers.stored = None;
     }
 }

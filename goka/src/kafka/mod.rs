@@ -60,7 +60,7 @@ pub(crate) trait Kafka {
 
     /// Hands a record to the producer. `Err(Full)`: nothing was taken; `serve` and try again.
     /// Records of one target and partition are written in the order in which they were sent.
-    fn send(&self, record: Outgoing<'_>) -> Result<(), SendError>;
+    fn send(&self, record: &Outgoing<'_>) -> Result<(), SendError>;
 
     /// Waits at most `wait` for delivery reports, and gives all there are to `on`. Every record
     /// that `send` took is reported exactly once.

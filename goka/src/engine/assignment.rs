@@ -1,0 +1,109 @@
+//! Partitions come and go: what the group gives to this member and takes from it.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::{
+    Error,
+    engine::{partition::Partition, worker::Core},
+    kafka::Kafka,
+};
+
+/// How long a partition that is given back may take to finish what is in the air.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the positions of a partition that is given back are offered to the group.
+const COMMIT_TRIES: usize = 3;
+
+impl Core {
+    /// These are ours from now on. Nothing is fetched before they are recovered.
+    pub(crate) fn assigned(&mut self, numbers: &[i32]) {
+        info!(group = self.spec.program.group(), partitions = ?numbers, "assigned");
+        self.lease_at = self.now;
+        self.spec.status.joined();
+        for &number in numbers {
+            self.partitions
+                .entry(number)
+                .or_insert_with(|| Partition::new(number));
+            self.spec.status.recovering(number, 0, 0, 0.0);
+        }
+    }
+
+    /// Finishes and commits these, unless they are `lost` already, and closes them.
+    pub(crate) fn give_back(
+        &mut self,
+        kafka: &dyn Kafka,
+        numbers: &[i32],
+        lost: bool,
+    ) -> Result<(), Error> {
+        info!(group = self.spec.program.group(), partitions = ?numbers, lost, "giving back");
+        let mut result = Ok(());
+        if lost {
+            kafka.purge();
+        } else {
+            result = self.finish(kafka, numbers);
+        }
+        for &number in numbers {
+            kafka.unassign(number)?;
+            if let Some(table) = kafka.table() {
+                table.stop(number)?;
+            }
+            self.spec.status.gone(number);
+            let Some(mut partition) = self.partitions.remove(&number) else {
+                continue;
+            };
+            partition.drop_uncommitted();
+            if let Some(store) = partition.store.take()
+                && let Err(error) = store.close()
+            {
+                warn!(partition = number, %error, "the local copy was not closed cleanly");
+            }
+        }
+        result
+    }
+
+    /// Waits for what is in the air, and commits it. What cannot be finished is not committed: its
+    /// records run again at the next owner.
+    fn finish(&mut self, kafka: &dyn Kafka, numbers: &[i32]) -> Result<(), Error> {
+        let give_up = kafka.now() + FINISH_TIMEOUT;
+        let mut result = Ok(());
+        loop {
+            let mut busy = false;
+            for &number in numbers {
+                let Some(partition) = self.partitions.get_mut(&number).filter(|p| p.is_running())
+                else {
+                    continue;
+                };
+                partition.waiting = None;
+                if partition.closing.is_none() && partition.open.records > 0 {
+                    partition.close_interval();
+                }
+                if let Err(error) = self.advance_commit(kafka, number) {
+                    // The others are still finished.
+                    self.abandon(kafka, number, &error.to_string())?;
+                    result = result.and(Err(error));
+                }
+                let running = self.partitions.get(&number).filter(|p| p.is_running());
+                busy |= running.is_some_and(|p| p.closing.is_some() || p.open.records > 0);
+            }
+            if !busy {
+                break;
+            }
+            if kafka.now() > give_up {
+                warn!(
+                    group = self.spec.program.group(),
+                    "what is in the air was not delivered in time"
+                );
+                break;
+            }
+            self.serve(kafka, Duration::from_millis(2));
+        }
+        for _ in 0..COMMIT_TRIES {
+            let left = |p: &Partition| p.uncommitted && numbers.contains(&p.number);
+            if !self.partitions.values().any(left) || self.commit_offsets(kafka, left)? {
+                break;
+            }
+        }
+        result
+    }
+}

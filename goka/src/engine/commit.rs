@@ -1,0 +1,396 @@
+//! The commit protocol, at-least-once. The one place that decides what is committed when.
+//!
+//! Per partition and interval, in this order: handlers run and their effects go to the producer;
+//! every delivery report is in; rows and positions go to the local copy in one transaction; the
+//! group gets the positions. So the local copy is never ahead of Kafka, and the group never ahead of
+//! either. Whatever fails before the local commit drops the interval, and the partition goes back
+//! through recovery before its records run again.
+//!
+//! Nothing fences a member that was paused past its session (a zombie), so that rows of it can land
+//! behind newer ones. Three rules close that hole: the producer gives up on a record well within the
+//! session (`message.timeout.ms`); before a record is handled, membership must have been proven
+//! within the lease; and rows of ours are contiguous in the topic, so a gap between them is somebody
+//! else's row, over which our value is written again.
+
+use std::{collections::BTreeMap, ops::Range, time::Duration};
+
+use tracing::{debug, warn};
+
+use crate::{
+    Error,
+    engine::{
+        ledger::{Ledger, Sent},
+        partition::Partition,
+        worker::Core,
+    },
+    kafka::{CommitError, Kafka, Outgoing, Position, Step, TableEvent},
+    record::OwnedHeaders,
+    store,
+};
+
+/// How long rows of somebody else may take to read.
+const GAP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the end of an idle partition is looked at for rows of somebody else.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// How old the time in a local copy may get while its partition is idle.
+const REFRESH_MS: i64 = 3_600_000;
+
+/// Rows of somebody else, newest per key.
+type Foreign = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+impl Core {
+    /// Before a record is handled: membership was proven lately, and its interval has room.
+    /// `false`: the partition was dropped, and the record with it.
+    pub(crate) fn make_room(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Error> {
+        if self.now.saturating_sub(self.lease_at) > self.spec.settings.lease
+            && !self.renew(kafka)?
+        {
+            return Ok(false);
+        }
+        let (records_max, bytes_max) =
+            (self.spec.settings.records_max, self.spec.settings.bytes_max);
+        loop {
+            let Some(partition) = self.partitions.get_mut(&number).filter(|p| p.is_running())
+            else {
+                return Ok(false);
+            };
+            if partition.open.records < records_max && partition.rows.open_size() < bytes_max {
+                return Ok(true);
+            }
+            if partition.closing.is_none() {
+                partition.close_interval();
+                return Ok(true);
+            }
+            self.serve(kafka, Duration::from_millis(5));
+            self.advance_commit(kafka, number)?;
+        }
+    }
+
+    /// Commits what is due.
+    pub(crate) fn commit_due(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
+        let (now, interval) = (self.now, self.spec.settings.commit_interval);
+        let due = |p: &Partition| {
+            p.closing.is_some()
+                || p.open.records > 0 && now.saturating_sub(p.open.began) >= interval
+        };
+        let next = |core: &Self, from: i32| {
+            let mut rest = core.partitions.range(from..);
+            rest.find(|(_, p)| p.is_running() && due(p))
+                .map(|(number, _)| *number)
+        };
+        let mut from = 0;
+        while let Some(number) = next(self, from) {
+            from = number + 1;
+            if let Some(partition) = self.partitions.get_mut(&number)
+                && partition.closing.is_none()
+            {
+                partition.close_interval();
+            }
+            self.advance_commit(kafka, number)?;
+        }
+        if now.saturating_sub(self.committed_at) >= interval
+            && self.partitions.values().any(|p| p.uncommitted)
+        {
+            self.committed_at = now;
+            return self.commit_offsets(kafka, |p| p.uncommitted).map(|_| ());
+        }
+        self.keep_idle(kafka)
+    }
+
+    /// Moves a closing interval on, as far as its delivery reports allow.
+    pub(crate) fn advance_commit(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
+        let Some(partition) = self.partitions.get(&number) else {
+            return Ok(());
+        };
+        let parity = partition.parity ^ 1;
+        if partition.closing.is_none() || !self.ledger.is_complete(number, parity) {
+            return Ok(());
+        }
+        if let Some(reason) = self.ledger.failure(number) {
+            return self.abandon(kafka, number, &reason);
+        }
+        let gaps = self.ledger.take_gaps(number);
+        if !gaps.is_empty() && !self.repair(kafka, number, gaps)? {
+            return Ok(());
+        }
+        kafka.reached(Step::Delivered)?;
+        let at_ms = kafka.wall_ms();
+        let outcome = self.ledger.take(number, parity);
+        let Some(partition) = self.partitions.get_mut(&number) else {
+            return Ok(());
+        };
+        let Some(closing) = partition.closing.take() else {
+            return Ok(());
+        };
+        partition.table = outcome.table.unwrap_or(partition.table);
+        if let Some(store) = &mut partition.store {
+            let names = self
+                .sources
+                .iter()
+                .map(|&edge| self.edges[edge].topic.to_owned());
+            let inputs = names.zip(closing.positions.iter().copied()).collect();
+            let position = store::Position {
+                table: partition.table,
+                inputs,
+                at_ms,
+            };
+            partition.rows.store(store, position)?;
+        } else {
+            partition.rows.forget();
+        }
+        partition.stored = closing.positions;
+        partition.uncommitted = true;
+        kafka.reached(Step::Stored)
+    }
+
+    /// Commits positions of the running partitions that `which` picks to the group. `false`: it
+    /// did not take them; they are tried again at every interval.
+    pub(crate) fn commit_offsets(
+        &mut self,
+        kafka: &dyn Kafka,
+        which: impl Fn(&Partition) -> bool,
+    ) -> Result<bool, Error> {
+        let chosen = |p: &&mut Partition| p.is_running() && which(p);
+        let mut positions = Vec::new();
+        let mut numbers = Vec::new();
+        for partition in self.partitions.values_mut().filter(chosen) {
+            positions.extend(positions_of(partition.number, &partition.stored));
+            numbers.push(partition.number);
+        }
+        let began = kafka.now();
+        match kafka.commit(&positions, &self.spec.settings.instance) {
+            Ok(()) => {
+                self.lease_at = began;
+                for number in numbers {
+                    if let Some(partition) = self.partitions.get_mut(&number) {
+                        partition.uncommitted = false;
+                    }
+                }
+                kafka.reached(Step::Committed)?;
+                Ok(true)
+            }
+            Err(CommitError::Again(error)) => {
+                debug!(group = self.spec.program.group(), %error, "offsets will be committed again");
+                Ok(false)
+            }
+            Err(CommitError::NotMember(error)) => {
+                self.drop_all(kafka, &error.to_string())?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Proves membership, or drops everything that is not committed.
+    fn renew(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
+        let renewed = self.commit_offsets(kafka, |_| true)?;
+        if !renewed && self.partitions.values().any(Partition::is_running) {
+            self.drop_all(kafka, "the group did not confirm this member in time")?;
+        }
+        Ok(renewed)
+    }
+
+    /// What has to be done now and then while nothing comes: the lease is renewed before a record
+    /// needs it, and rows of somebody else are looked for.
+    fn keep_idle(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
+        let idle = self
+            .now
+            .saturating_sub(self.lease_at.max(self.committed_at));
+        if idle < self.spec.settings.lease / 2
+            || !self.partitions.values().any(Partition::is_running)
+        {
+            return Ok(());
+        }
+        self.committed_at = self.now;
+        self.commit_offsets(kafka, |_| true)?;
+        if self.now.saturating_sub(self.looked_at) < LOOK_INTERVAL {
+            return Ok(());
+        }
+        self.looked_at = self.now;
+        let idle = |p: &&Partition| p.is_running() && p.closing.is_none() && p.open.records == 0;
+        let numbers: Vec<i32> = self
+            .partitions
+            .values()
+            .filter(idle)
+            .map(|p| p.number)
+            .collect();
+        for number in numbers {
+            self.look_behind(kafka, number)?;
+        }
+        Ok(())
+    }
+
+    /// Looks for rows of somebody else behind the last one of an idle partition.
+    fn look_behind(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
+        let (Some(table), Some(next)) = (kafka.table(), self.ledger.next_row(number)) else {
+            return Ok(());
+        };
+        if let Ok((_, end)) = table.bounds(number)
+            && end > next
+        {
+            self.ledger.expect_row(number, end);
+            // An interval without records carries the repairs.
+            if let Some(partition) = self.partitions.get_mut(&number) {
+                partition.close_interval();
+            }
+            self.ledger
+                .return_gaps(number, std::iter::once(next..end).collect());
+            return self.advance_commit(kafka, number);
+        }
+        let at_ms = kafka.wall_ms();
+        if let Some(store) = self
+            .partitions
+            .get_mut(&number)
+            .and_then(|p| p.store.as_mut())
+            && at_ms - store.position().at_ms > REFRESH_MS
+        {
+            let position = store::Position {
+                at_ms,
+                ..store.position().clone()
+            };
+            store.batch()?.commit(position)?;
+        }
+        Ok(())
+    }
+
+    /// Rows of somebody else landed among ours. If the group confirms that the partition is ours,
+    /// our values are written again where they differ. `true`: nothing had to be written.
+    fn repair(
+        &mut self,
+        kafka: &dyn Kafka,
+        number: i32,
+        gaps: Vec<Range<i64>>,
+    ) -> Result<bool, Error> {
+        let ours = self.commit_offsets(kafka, |p| p.number == number)?;
+        let Some(partition) = self.partitions.get(&number).filter(|p| p.is_running()) else {
+            return Ok(false);
+        };
+        let (rows, parity) = (partition.rows.clone(), partition.parity ^ 1);
+        let foreign = if ours {
+            self.read_gaps(kafka, number, &gaps)?
+        } else {
+            None
+        };
+        let Some(foreign) = foreign else {
+            self.ledger.return_gaps(number, gaps);
+            return Ok(false);
+        };
+        let Some(target) = self.table_edge else {
+            return Ok(true);
+        };
+        let mut repairs = 0;
+        for (key, theirs) in &foreign {
+            let mine = rows.read(key, |value| value.map(<[u8]>::to_vec))?;
+            if mine == *theirs {
+                continue;
+            }
+            let tag = Ledger::tag(number, parity, Sent::Repair);
+            let (key, value) = (Some(&key[..]), mine.as_deref());
+            let (headers, timestamp) = (&OwnedHeaders::new(), kafka.wall_ms());
+            let partition = number;
+            self.send(
+                kafka,
+                &Outgoing {
+                    target,
+                    partition,
+                    key,
+                    value,
+                    timestamp,
+                    headers,
+                    tag,
+                },
+            )?;
+            repairs += 1;
+        }
+        if !foreign.is_empty() {
+            let (group, rows) = (self.spec.program.group(), foreign.len());
+            warn!(
+                group,
+                partition = number,
+                rows,
+                repairs,
+                "rows of a former owner landed behind ours"
+            );
+        }
+        Ok(repairs == 0)
+    }
+
+    /// The newest foreign row per key; `None` if they could not be read in time.
+    fn read_gaps(
+        &mut self,
+        kafka: &dyn Kafka,
+        number: i32,
+        gaps: &[Range<i64>],
+    ) -> Result<Option<Foreign>, Error> {
+        let (Some(table), Some(first), Some(last)) = (kafka.table(), gaps.first(), gaps.last())
+        else {
+            return Ok(Some(Foreign::new()));
+        };
+        let (mut foreign, mut done) = (Foreign::new(), false);
+        let give_up = kafka.now() + GAP_TIMEOUT;
+        table.start(number, first.start)?;
+        while !done && kafka.now() < give_up {
+            let mut result = Ok(());
+            table.poll(Duration::from_millis(10), &mut |event| match event {
+                TableEvent::Record(record) if record.partition == number => {
+                    if gaps.iter().any(|gap| gap.contains(&record.offset))
+                        && let Some(key) = record.key
+                    {
+                        foreign.insert(key.to_vec(), record.value.map(<[u8]>::to_vec));
+                    }
+                    done |= record.offset + 1 >= last.end;
+                }
+                TableEvent::End { partition } if partition == number => done = true,
+                TableEvent::OutOfRange { partition } if partition == number => done = true,
+                other => result = self.table_event(kafka, other),
+            });
+            result?;
+        }
+        table.stop(number)?;
+        Ok(done.then_some(foreign))
+    }
+
+    /// Drops what is not committed of a partition, and lets it recover.
+    pub(crate) fn abandon(
+        &mut self,
+        kafka: &dyn Kafka,
+        number: i32,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let group = self.spec.program.group();
+        warn!(
+            group,
+            partition = number,
+            reason,
+            "dropped what was not committed; recovering"
+        );
+        kafka.unassign(number)?;
+        if let Some(table) = kafka.table() {
+            table.stop(number)?;
+        }
+        if let Some(partition) = self.partitions.get_mut(&number) {
+            partition.drop_uncommitted();
+            self.spec.status.recovering(number, 0, 0, 0.0);
+        }
+        Ok(())
+    }
+
+    /// This member may not be one any more: nothing of what it holds is committed, and what its
+    /// producer still holds is not sent.
+    pub(crate) fn drop_all(&mut self, kafka: &dyn Kafka, reason: &str) -> Result<(), Error> {
+        kafka.purge();
+        let numbers: Vec<i32> = self.partitions.keys().copied().collect();
+        numbers
+            .into_iter()
+            .try_for_each(|number| self.abandon(kafka, number, reason))
+    }
+}
+
+/// Positions as the group takes them, one per source.
+pub(crate) fn positions_of(partition: i32, offsets: &[i64]) -> impl Iterator<Item = Position> {
+    let offsets = offsets.iter().enumerate();
+    offsets.map(move |(source, &offset)| Position {
+        source,
+        partition,
+        offset,
+    })
+}

@@ -1,0 +1,175 @@
+//! One partition of a group at one worker: its rows, where it stands, and what it is doing.
+//!
+//! A partition is settling → asking for offsets → replaying → claiming → running. Whatever goes
+//! wrong drops what is not committed and sends it back to settling.
+
+use std::{collections::VecDeque, rc::Rc, time::Duration};
+
+use crate::{
+    engine::{
+        program::{OwnedRecord, Waiting},
+        replay::Replay,
+        rows::Rows,
+    },
+    kafka::Committed,
+    store::Store,
+};
+
+/// Records kept for a partition whose handler is waiting, before its inputs are unassigned.
+const BACKLOG_RECORDS: usize = 512;
+/// The same in bytes.
+const BACKLOG_BYTES: usize = 4 << 20;
+
+pub(crate) struct Partition {
+    pub(crate) number: i32,
+    pub(crate) phase: Phase,
+    pub(crate) rows: Rc<Rows>,
+    /// `None` for a group without a table, and while it is not open yet.
+    pub(crate) store: Option<Store>,
+    /// Next offset to take from each source.
+    pub(crate) fetched: Vec<i64>,
+    /// The interval that takes records now.
+    pub(crate) open: Interval,
+    /// The interval that waits for its delivery reports.
+    pub(crate) closing: Option<Interval>,
+    /// Which half of the ledger the open interval uses.
+    pub(crate) parity: usize,
+    /// Positions that are safe: delivered and in the local copy.
+    pub(crate) stored: Vec<i64>,
+    /// Whether the group does not have them yet.
+    pub(crate) uncommitted: bool,
+    /// Next offset of the table's topic, as of the last local commit.
+    pub(crate) table: i64,
+    /// A handler that waits, with the record it handles.
+    pub(crate) waiting: Option<(Waiting, Cause)>,
+    /// Records behind it.
+    pub(crate) backlog: VecDeque<OwnedRecord>,
+    backlog_bytes: usize,
+    /// The inputs were unassigned until the backlog is worked off.
+    pub(crate) held: bool,
+}
+
+/// What a partition is doing.
+pub(crate) enum Phase {
+    /// Waiting for the reports of what was sent before.
+    Settling,
+    /// Asking the group where it stands, at this time.
+    Asking { at: Duration },
+    /// Reading the table's topic into the local copy.
+    Replaying {
+        committed: Vec<Option<Committed>>,
+        replay: Replay,
+    },
+    /// Telling the group that it is ours, at this time.
+    Claiming {
+        committed: Vec<Option<Committed>>,
+        at: Duration,
+    },
+    /// Handling records.
+    Running,
+}
+
+/// A commit interval: records from one commit to the next.
+#[derive(Clone, Default)]
+pub(crate) struct Interval {
+    pub(crate) records: u64,
+    /// When its first record was handled.
+    pub(crate) began: Duration,
+    /// Next offset of each source, behind what was handled.
+    pub(crate) positions: Vec<i64>,
+}
+
+/// The record that caused effects: what is needed of it once it was handled.
+#[derive(Clone)]
+pub(crate) struct Cause {
+    pub(crate) source: usize,
+    pub(crate) offset: i64,
+    pub(crate) timestamp: i64,
+    pub(crate) key: Option<Vec<u8>>,
+}
+
+impl Partition {
+    pub(crate) fn new(number: i32) -> Self {
+        Partition {
+            number,
+            phase: Phase::Settling,
+            rows: Rc::default(),
+            store: None,
+            fetched: Vec::new(),
+            open: Interval::default(),
+            closing: None,
+            parity: 0,
+            stored: Vec::new(),
+            uncommitted: false,
+            table: 0,
+            waiting: None,
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            held: false,
+        }
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running)
+    }
+
+    /// Whether a record is the next one, and not left over from before the inputs were unassigned.
+    pub(crate) fn takes(&self, source: usize, offset: i64) -> bool {
+        self.is_running() && !self.held && offset >= self.fetched[source]
+    }
+
+    /// Begins to run at these positions.
+    pub(crate) fn run_from(&mut self, positions: Vec<i64>) {
+        self.fetched.clone_from(&positions);
+        self.stored.clone_from(&positions);
+        self.open = Interval {
+            positions,
+            ..Interval::default()
+        };
+        self.closing = None;
+        self.uncommitted = false;
+        self.phase = Phase::Running;
+    }
+
+    /// The open interval becomes the closing one, and a new one is opened.
+    pub(crate) fn close_interval(&mut self) {
+        let positions = self.open.positions.clone();
+        let next = Interval {
+            positions,
+            ..Interval::default()
+        };
+        self.closing = Some(std::mem::replace(&mut self.open, next));
+        self.rows.close_interval();
+        self.parity ^= 1;
+    }
+
+    /// Keeps a record for later.
+    pub(crate) fn keep(&mut self, record: OwnedRecord) {
+        self.backlog_bytes += record.size();
+        self.backlog.push_back(record);
+    }
+
+    /// The next record kept.
+    pub(crate) fn next_kept(&mut self) -> Option<OwnedRecord> {
+        let record = self.backlog.pop_front()?;
+        self.backlog_bytes -= record.size();
+        Some(record)
+    }
+
+    pub(crate) fn is_backlog_full(&self) -> bool {
+        self.backlog.len() >= BACKLOG_RECORDS || self.backlog_bytes >= BACKLOG_BYTES
+    }
+
+    /// Drops whatever is not committed, a waiting handler included.
+    pub(crate) fn drop_uncommitted(&mut self) {
+        self.waiting = None;
+        self.backlog.clear();
+        self.backlog_bytes = 0;
+        self.held = false;
+        self.rows.forget();
+        self.closing = None;
+        self.open = Interval::default();
+        self.uncommitted = false;
+        self.phase = Phase::Settling;
+    }
+}

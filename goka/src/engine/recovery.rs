@@ -1,0 +1,514 @@
+//! From assigned to running: where the group stands, the table's topic into the local copy, and
+//! the claim. Inputs are assigned only when all of it is done, so that nothing is fetched before.
+
+use std::time::Duration;
+
+use tracing::{debug, info, warn};
+
+use crate::{
+    Error,
+    config::Start,
+    engine::{
+        commit::positions_of,
+        ledger::{Ledger, Sent},
+        partition::Phase,
+        replay::Replay,
+        worker::Core,
+    },
+    kafka::{CommitError, Committed, Kafka, Outgoing, Reader, Step, TableEvent},
+    record::OwnedHeaders,
+    store::{Position, Store},
+};
+
+/// When something has to be asked again.
+const RETRY: Duration = Duration::from_millis(200);
+/// Time for reading tables in one turn, beside running partitions and without.
+const BUDGET_BESIDE: Duration = Duration::from_millis(5);
+const BUDGET_ALONE: Duration = Duration::from_millis(50);
+/// Rows that a reset deletes at a time.
+const RESET_ROWS: usize = 10_000;
+
+impl Core {
+    /// Moves every partition on that does not run yet; whether one is reading its table.
+    pub(crate) fn recover(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
+        let mut from = 0;
+        let mut replaying = false;
+        while let Some(number) = self
+            .partitions
+            .range(from..)
+            .find(|(_, p)| !p.is_running())
+            .map(|(n, _)| *n)
+        {
+            from = number + 1;
+            self.move_on(kafka, number)?;
+            let phase = self.partitions.get(&number).map(|p| &p.phase);
+            replaying |= matches!(phase, Some(Phase::Replaying { .. }));
+        }
+        if replaying && let Some(table) = kafka.table() {
+            self.read_table(kafka, table)?;
+        }
+        Ok(replaying)
+    }
+
+    fn read_table(&mut self, kafka: &dyn Kafka, table: &dyn Reader) -> Result<(), Error> {
+        let runs = self.partitions.values().any(|p| p.is_running());
+        let until = kafka.now() + if runs { BUDGET_BESIDE } else { BUDGET_ALONE };
+        let mut wait = Duration::from_millis(2);
+        for taken in 1.. {
+            let mut result = Ok(());
+            let some = table.poll(wait, &mut |event| result = self.table_event(kafka, event));
+            result?;
+            if !some || taken % 64 == 0 && kafka.now() >= until {
+                break;
+            }
+            wait = Duration::ZERO;
+        }
+        Ok(())
+    }
+
+    fn move_on(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
+        let now = self.now;
+        let Some(partition) = self.partitions.get_mut(&number) else {
+            return Ok(());
+        };
+        match &partition.phase {
+            Phase::Settling if self.ledger.pending(number) == 0 => {
+                self.ledger.reset(number);
+                self.open_copy(number)?;
+                self.set_phase(number, Phase::Asking { at: now });
+                self.move_on(kafka, number)
+            }
+            Phase::Asking { at } if now >= *at => match kafka.committed(number) {
+                Ok(committed) => self.begin_replay(kafka, number, committed),
+                Err(error) => {
+                    debug!(partition = number, %error, "asking for the committed offsets again");
+                    self.set_phase(number, Phase::Asking { at: now + RETRY });
+                    Ok(())
+                }
+            },
+            Phase::Claiming { at, .. } if now >= *at => self.claim(kafka, number),
+            _ => Ok(()),
+        }
+    }
+
+    fn set_phase(&mut self, number: i32, phase: Phase) {
+        if let Some(partition) = self.partitions.get_mut(&number) {
+            partition.phase = phase;
+        }
+    }
+
+    fn open_copy(&mut self, number: i32) -> Result<(), Error> {
+        let (Some(table), Some(partition)) = (&self.spec.table, self.partitions.get_mut(&number))
+        else {
+            return Ok(());
+        };
+        if partition.store.is_none() {
+            let mut identity = table.identity.clone();
+            identity.partition = number;
+            let path = table.dir.join(number.to_string());
+            let (store, discarded) = Store::open(&path, &identity, &table.options)?;
+            if let Some(reason) = discarded {
+                warn!(
+                    topic = identity.topic,
+                    partition = number,
+                    reason,
+                    "the local copy is rebuilt"
+                );
+            }
+            partition.store = Some(store);
+        }
+        partition.rows.reload(partition.store.as_ref())
+    }
+
+    /// Begins to read the table's topic behind the local copy.
+    fn begin_replay(
+        &mut self,
+        kafka: &dyn Kafka,
+        number: i32,
+        committed: Vec<Option<Committed>>,
+    ) -> Result<(), Error> {
+        let (now, at_ms) = (self.now, kafka.wall_ms());
+        let (Some(spec), Some(reader)) = (&self.spec.table, kafka.table()) else {
+            self.set_phase(number, Phase::Claiming { committed, at: now });
+            return Ok(());
+        };
+        let (first, end) = match reader.bounds(number) {
+            Ok(bounds) => bounds,
+            Err(error) => {
+                debug!(partition = number, %error, "asking for the ends of the table's topic again");
+                self.set_phase(number, Phase::Asking { at: now + RETRY });
+                return Ok(());
+            }
+        };
+        let Some(partition) = self.partitions.get_mut(&number) else {
+            return Ok(());
+        };
+        let Some(store) = &mut partition.store else {
+            return Ok(());
+        };
+        let topic = &spec.identity.topic;
+        let stands = store.position().clone();
+        if spec.forgets_rows && stands.table < first {
+            return Err(Error::Topic(format!(
+                "`{topic}` partition {number} begins at offset {first}: the embedded broker keeps 5 MB a partition, and \
+                 older rows of the table are gone. Start again with a fresh broker and state, or use a real Kafka"
+            )));
+        }
+        if let Some(reason) = distrust(&stands, (first, end), spec.age_max_ms, at_ms) {
+            warn!(
+                topic,
+                partition = number,
+                reason,
+                "the local copy is rebuilt"
+            );
+            partition.rows.forget();
+            let mut batch = store.batch()?;
+            batch.clear()?;
+            batch.commit(Position::default())?;
+        }
+        let from = store.position().table.max(first);
+        partition.rows.reload(Some(store))?;
+        reader.start(number, from)?;
+        let declared = self
+            .table_edge
+            .map(|edge| self.edges[edge].partitioner)
+            .unwrap_or_default();
+        let partitioner = (declared, spec.identity.partitions);
+        let replay = Replay::new(topic, number, (from, end), partitioner, now);
+        partition.phase = Phase::Replaying { committed, replay };
+        Ok(())
+    }
+
+    /// A record or the end of the table's topic.
+    pub(crate) fn table_event(
+        &mut self,
+        kafka: &dyn Kafka,
+        event: TableEvent<'_>,
+    ) -> Result<(), Error> {
+        match event {
+            TableEvent::Record(record) => {
+                let Some(partition) = self.partitions.get_mut(&record.partition) else {
+                    return Ok(());
+                };
+                let (Phase::Replaying { replay, .. }, Some(store)) =
+                    (&mut partition.phase, &mut partition.store)
+                else {
+                    return Ok(());
+                };
+                if replay.take(&partition.rows, &record)? {
+                    replay.store(&partition.rows, store, kafka.wall_ms())?;
+                    let (rows, bytes, done) = replay.progress();
+                    self.spec
+                        .status
+                        .recovering(record.partition, rows, bytes, done);
+                    kafka.reached(Step::Replaying)?;
+                }
+                Ok(())
+            }
+            TableEvent::End { partition } => self.end_replay(kafka, partition),
+            TableEvent::OutOfRange { partition } => {
+                // The topic was cut off meanwhile: what its ends are now decides.
+                if let Some(table) = kafka.table() {
+                    table.stop(partition)?;
+                }
+                self.set_phase(
+                    partition,
+                    Phase::Asking {
+                        at: self.now + RETRY,
+                    },
+                );
+                Ok(())
+            }
+            TableEvent::Failed(error) => Err(error),
+        }
+    }
+
+    fn end_replay(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
+        let at = kafka.now();
+        let Some(partition) = self.partitions.get_mut(&number) else {
+            return Ok(());
+        };
+        let Phase::Replaying { committed, replay } = &mut partition.phase else {
+            return Ok(());
+        };
+        if let Some(store) = &mut partition.store
+            && replay.next != store.position().table
+        {
+            replay.store(&partition.rows, store, kafka.wall_ms())?;
+        }
+        replay.log_end(at);
+        partition.table = replay.next;
+        self.ledger.expect_row(number, replay.next);
+        partition.phase = Phase::Claiming {
+            committed: std::mem::take(committed),
+            at,
+        };
+        if let Some(table) = kafka.table() {
+            table.stop(number)?;
+        }
+        kafka.reached(Step::Replaying)?;
+        self.claim(kafka, number)
+    }
+
+    /// Tells the group where the partition goes on, which proves that it is ours, and runs it.
+    fn claim(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
+        let Some(positions) = self.positions(kafka, number)? else {
+            return Ok(());
+        };
+        let began = kafka.now();
+        let offered: Vec<_> = positions_of(number, &positions).collect();
+        let asking = Phase::Asking { at: began + RETRY };
+        match kafka.commit(&offered, &self.spec.settings.instance) {
+            Ok(()) => {
+                self.lease_at = began;
+                kafka.assign(number, &positions)?;
+                if let Some(partition) = self.partitions.get_mut(&number) {
+                    partition.run_from(positions);
+                }
+                self.spec.status.running(number);
+                info!(
+                    group = self.spec.program.group(),
+                    partition = number,
+                    "running"
+                );
+            }
+            Err(CommitError::Again(error) | CommitError::NotMember(error)) => {
+                debug!(partition = number, %error, "claiming the partition again");
+                self.set_phase(number, asking);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where each source goes on; `None` if it could not be found out now.
+    fn positions(&mut self, kafka: &dyn Kafka, number: i32) -> Result<Option<Vec<i64>>, Error> {
+        let now = self.now;
+        let Some(partition) = self.partitions.get_mut(&number) else {
+            return Ok(None);
+        };
+        let Phase::Claiming { committed, .. } = &partition.phase else {
+            return Ok(None);
+        };
+        let local = partition.store.as_ref().map(Store::position);
+        let local = |topic: &str| {
+            let inputs = local.iter().flat_map(|position| &position.inputs);
+            inputs
+                .filter(|(name, _)| name == topic)
+                .map(|(_, offset)| *offset)
+                .next()
+        };
+        let known: Vec<Option<i64>> = self
+            .sources
+            .iter()
+            .zip(committed)
+            .map(|(&edge, committed)| which_wins(committed.as_ref(), local(self.edges[edge].topic)))
+            .collect();
+        let table_end = partition.table;
+        let is_new = known.iter().all(Option::is_none);
+        let start = self.spec.settings.start;
+        if is_new && table_end > 0 {
+            match start {
+                None => return Err(self.no_offsets()),
+                Some(Start::Reset) => {
+                    if !self.reset(kafka, number)? {
+                        return Ok(None);
+                    }
+                }
+                Some(Start::Earliest | Start::Latest) => {}
+            }
+        }
+        let mut positions = Vec::new();
+        for (source, known) in known.into_iter().enumerate() {
+            let position = match known {
+                Some(offset) => Ok(offset),
+                None => kafka
+                    .bounds(source, number)
+                    .map(|(first, end)| match start {
+                        Some(Start::Latest) => end,
+                        _ => first,
+                    }),
+            };
+            match position {
+                Ok(offset) => positions.push(offset),
+                Err(error) => {
+                    debug!(partition = number, %error, "asking for the ends of the inputs again");
+                    self.set_phase(number, Phase::Asking { at: now + RETRY });
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(positions))
+    }
+
+    fn no_offsets(&self) -> Error {
+        let group = self.spec.program.group();
+        let topic = self
+            .table_edge
+            .map_or("its table", |edge| &self.spec.topics[edge]);
+        Error::Topic(format!(
+            "group `{group}` has no committed offsets, but `{topic}` is not empty: where it should go on cannot be known. \
+             Choose with `start`: `earliest` handles every record of the inputs again on top of the table, `latest` only new \
+             ones, `reset` deletes the table's rows and begins at the earliest record"
+        ))
+    }
+
+    /// Deletes every row of the partition, in Kafka and here. `false`: it was abandoned on the way.
+    fn reset(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Error> {
+        warn!(
+            group = self.spec.program.group(),
+            partition = number,
+            "deleting all rows, as `start = reset` says"
+        );
+        let Some(target) = self.table_edge else {
+            return Ok(true);
+        };
+        loop {
+            let Some(Some(store)) = self.partitions.get(&number).map(|p| &p.store) else {
+                return Ok(true);
+            };
+            let mut keys = Vec::new();
+            store.snapshot()?.scan(&[], false, &mut |key, _| {
+                keys.push(key.to_vec());
+                keys.len() < RESET_ROWS
+            })?;
+            if keys.is_empty() {
+                return Ok(true);
+            }
+            let (headers, timestamp) = (&OwnedHeaders::new(), kafka.wall_ms());
+            for key in &keys {
+                let tag = Ledger::tag(number, 0, Sent::Row);
+                let (partition, key, value) = (number, Some(&key[..]), None);
+                self.send(
+                    kafka,
+                    &Outgoing {
+                        target,
+                        partition,
+                        key,
+                        value,
+                        timestamp,
+                        headers,
+                        tag,
+                    },
+                )?;
+            }
+            while self.ledger.pending(number) > 0 {
+                self.serve(kafka, Duration::from_millis(5));
+            }
+            let outcome = self.ledger.take(number, 0);
+            if let Some(reason) = outcome.failed {
+                self.abandon(kafka, number, &reason)?;
+                return Ok(false);
+            }
+            let Some(partition) = self.partitions.get_mut(&number) else {
+                return Ok(false);
+            };
+            keys.iter().for_each(|key| partition.rows.write(key, None));
+            partition.table = outcome.table.unwrap_or(partition.table);
+            partition.rows.close_interval();
+            if let Some(store) = &mut partition.store {
+                let position = Position {
+                    table: partition.table,
+                    inputs: Vec::new(),
+                    at_ms: timestamp,
+                };
+                partition.rows.store(store, position)?;
+            }
+        }
+    }
+}
+
+/// Which position of an input wins, at-least-once: the later one, for the local copy may be an
+/// interval ahead of the group, and its rows are in. But offsets that none of us committed were set
+/// by an operator, who means it.
+fn which_wins(committed: Option<&Committed>, local: Option<i64>) -> Option<i64> {
+    match (committed, local) {
+        (Some(committed), Some(local)) if is_ours(&committed.metadata) => {
+            Some(committed.offset.max(local))
+        }
+        (Some(committed), _) => Some(committed.offset),
+        (None, local) => local,
+    }
+}
+
+/// What is stored beside an offset that an instance of a group committed.
+pub(crate) fn mark(instance: &str) -> String {
+    format!("goka {instance}")
+}
+
+fn is_ours(metadata: &str) -> bool {
+    metadata.starts_with("goka ")
+}
+
+/// Why a local copy cannot be topped up.
+fn distrust(
+    stands: &Position,
+    (first, end): (i64, i64),
+    age_max_ms: Option<i64>,
+    now_ms: i64,
+) -> Option<String> {
+    let at = stands.table;
+    if at > end {
+        return Some(format!(
+            "it stands at offset {at}, the topic ends at {end}: the topic was made anew or cut off"
+        ));
+    }
+    if at > 0 && at < first {
+        return Some(format!(
+            "it stands at offset {at}, the topic begins at {first}: rows between are unknown"
+        ));
+    }
+    let age_ms = now_ms - stands.at_ms;
+    match age_max_ms {
+        Some(max) if at > 0 && at < end && age_ms > max => Some(format!(
+            "it is {} s old, and deletions are kept for {} s (`delete.retention.ms`): deleted keys could come back",
+            age_ms / 1000,
+            max / 1000
+        )),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn committed(offset: i64, metadata: &str) -> Committed {
+        Committed {
+            offset,
+            metadata: metadata.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_later_position_wins_unless_an_operator_set_it() {
+        let ours = mark("a");
+        assert_eq!(which_wins(Some(&committed(5, &ours)), Some(7)), Some(7));
+        assert_eq!(which_wins(Some(&committed(9, &ours)), Some(7)), Some(9));
+        assert_eq!(which_wins(Some(&committed(2, "")), Some(7)), Some(2));
+        assert_eq!(which_wins(None, Some(7)), Some(7));
+        assert_eq!(which_wins(Some(&committed(3, "")), None), Some(3));
+        assert_eq!(which_wins(None, None), None);
+    }
+
+    #[test]
+    fn a_copy_is_distrusted_beyond_the_ends_and_beyond_the_age() {
+        let at = |table, at_ms| Position {
+            table,
+            inputs: Vec::new(),
+            at_ms,
+        };
+        assert_eq!(
+            distrust(&at(5, 0), (0, 5), Some(10), 100),
+            None,
+            "nothing to read: nothing missed"
+        );
+        assert!(distrust(&at(6, 0), (0, 5), None, 0).is_some());
+        assert!(distrust(&at(2, 0), (3, 5), None, 0).is_some());
+        assert!(distrust(&at(4, 0), (0, 5), Some(10), 100).is_some());
+        assert_eq!(
+            distrust(&at(0, 0), (3, 5), Some(10), 100),
+            None,
+            "an empty copy has nothing to distrust"
+        );
+    }
+}

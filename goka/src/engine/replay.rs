@@ -1,0 +1,162 @@
+//! Table topic → local copy: the one mechanism behind recovery and views.
+//!
+//! Rows are gathered into large sorted batches, each committed together with the position behind
+//! it, so that a replay can be cut off at any record and goes on where it was.
+
+use std::time::Duration;
+
+use tracing::{debug, info};
+
+use crate::{
+    Error, Partitioner,
+    engine::rows::Rows,
+    record::Record,
+    store::{Position, Store},
+};
+
+/// A batch is committed when it takes this much memory.
+const BATCH_BYTES: usize = 8 << 20;
+/// Keys that are held against the partitioner: the first ones, then one of so many.
+const SAMPLED_FIRST: u64 = 64;
+const SAMPLED_ONE_OF: u64 = 256;
+/// So many keys tell which partitioner a table was written with.
+const SAMPLES_MIN: u64 = 8;
+
+/// A replay of one partition.
+pub(crate) struct Replay {
+    topic: String,
+    partition: i32,
+    /// Next offset to read.
+    pub(crate) next: i64,
+    /// End of the partition when the replay began.
+    pub(crate) end: i64,
+    began: Duration,
+    from: i64,
+    rows: u64,
+    bytes: u64,
+    sample: Sample,
+}
+
+/// Keys held against the partitioners.
+struct Sample {
+    declared: Partitioner,
+    partitions: i32,
+    taken: u64,
+    /// How many each of [`Partitioner::ALL`] would have put here.
+    fits: [u64; Partitioner::ALL.len()],
+}
+
+impl Replay {
+    /// `end`: of the partition, now. `partitioner`: what the table's type declares.
+    pub(crate) fn new(
+        topic: &str,
+        partition: i32,
+        (from, end): (i64, i64),
+        (declared, partitions): (Partitioner, i32),
+        now: Duration,
+    ) -> Self {
+        info!(
+            topic,
+            partition, from, end, "recovering a partition of the table"
+        );
+        let sample = Sample {
+            declared,
+            partitions,
+            taken: 0,
+            fits: [0; Partitioner::ALL.len()],
+        };
+        let (next, began) = (from, now);
+        Replay {
+            topic: topic.to_owned(),
+            partition,
+            next,
+            end,
+            began,
+            from,
+            rows: 0,
+            bytes: 0,
+            sample,
+        }
+    }
+
+    /// Takes a record. `Ok(true)`: the batch is large enough to be stored.
+    pub(crate) fn take(&mut self, rows: &Rows, record: &Record<'_>) -> Result<bool, Error> {
+        self.next = record.offset + 1;
+        let Some(key) = record.key else {
+            // A compacted topic refuses them; one that was made compacted later may hold some.
+            debug!(
+                topic = self.topic,
+                offset = record.offset,
+                "skipped a row without a key"
+            );
+            return Ok(false);
+        };
+        if self.rows < SAMPLED_FIRST || self.rows.is_multiple_of(SAMPLED_ONE_OF) {
+            self.sample.take(key, self.partition);
+            self.sample.check(&self.topic)?;
+        }
+        self.rows += 1;
+        self.bytes += (key.len() + record.value.map_or(0, <[u8]>::len)) as u64;
+        rows.write(key, record.value);
+        Ok(rows.open_size() >= BATCH_BYTES)
+    }
+
+    /// Commits what was gathered; the positions in the inputs stay as they are.
+    pub(crate) fn store(&self, rows: &Rows, store: &mut Store, at_ms: i64) -> Result<(), Error> {
+        let inputs = store.position().inputs.clone();
+        rows.close_interval();
+        rows.store(
+            store,
+            Position {
+                table: self.next,
+                inputs,
+                at_ms,
+            },
+        )
+    }
+
+    /// Rows read, bytes read, and how much of the way is behind, between 0 and 1.
+    pub(crate) fn progress(&self) -> (u64, u64, f64) {
+        let whole = (self.end - self.from).max(1) as f64;
+        let done = ((self.next - self.from) as f64 / whole).clamp(0.0, 1.0);
+        (self.rows, self.bytes, done)
+    }
+
+    pub(crate) fn log_end(&self, now: Duration) {
+        let millis = (now.saturating_sub(self.began)).as_millis() as u64;
+        let (topic, partition, rows, bytes) = (&self.topic, self.partition, self.rows, self.bytes);
+        info!(
+            topic,
+            partition, rows, bytes, millis, "recovered a partition of the table"
+        );
+    }
+}
+
+impl Sample {
+    fn take(&mut self, key: &[u8], here: i32) {
+        self.taken += 1;
+        for (fits, partitioner) in self.fits.iter_mut().zip(Partitioner::ALL) {
+            *fits += u64::from(partitioner.partition(key, self.partitions) == here);
+        }
+    }
+
+    /// Rows that only another partitioner can have put here mean that the type declares a wrong one.
+    fn check(&self, topic: &str) -> Result<(), Error> {
+        if self.taken < SAMPLES_MIN {
+            return Ok(());
+        }
+        let all = || self.fits.iter().zip(Partitioner::ALL);
+        let declared = all()
+            .find(|(_, p)| *p == self.declared)
+            .map_or(0, |(fits, _)| *fits);
+        let better = all().find(|(fits, _)| **fits == self.taken);
+        match better {
+            Some((_, fitting)) if declared * 2 < self.taken => Err(Error::Topic(format!(
+                "the rows of `{topic}` are in partitions that `{fitting}` chose, but its type declares `{}`: \
+                 write `partitioner = {fitting}` on the table and on the streams of its group",
+                self.declared
+            ))),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What a worker tells about itself: which partitions it has and what they do, how much it did.
+//! Written by the worker's thread, read by any other.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::watch;
+
+/// What a partition of a group, or of a view, is doing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum PartitionState {
+    /// It reads its table's topic into the local copy.
+    Recovering {
+        /// Rows read so far.
+        rows: u64,
+        /// Bytes of keys and values read so far.
+        bytes: u64,
+        /// How much of the way is behind, from 0 to 1.
+        progress: f64,
+    },
+    /// It is up to date.
+    Running,
+}
+
+/// Status of one worker.
+pub(crate) struct Status {
+    handled: AtomicU64,
+    partitions: Mutex<BTreeMap<i32, PartitionState>>,
+    changes: watch::Sender<u64>,
+}
+
+impl Status {
+    /// `changes` counts up whenever a state changes.
+    pub(crate) fn new(changes: watch::Sender<u64>) -> Self {
+        Status {
+            handled: AtomicU64::new(0),
+            partitions: Mutex::default(),
+            changes,
+        }
+    }
+
+    /// A record was handled.
+    pub(crate) fn handled(&self) {
+        // Only this worker writes it, so that no locked instruction is needed.
+        let before = self.handled.load(Ordering::Relaxed);
+        self.handled.store(before + 1, Ordering::Relaxed);
+    }
+
+    /// How many records were handled.
+    pub(crate) fn handled_so_far(&self) -> u64 {
+        self.handled.load(Ordering::Relaxed)
+    }
+
+    /// The group has given this worker its partitions, maybe none.
+    pub(crate) fn joined(&self) {
+        self.changed();
+    }
+
+    pub(crate) fn recovering(&self, partition: i32, rows: u64, bytes: u64, progress: f64) {
+        self.set(
+            partition,
+            PartitionState::Recovering {
+                rows,
+                bytes,
+                progress,
+            },
+        );
+    }
+
+    pub(crate) fn running(&self, partition: i32) {
+        self.set(partition, PartitionState::Running);
+    }
+
+    /// It is no longer here.
+    pub(crate) fn gone(&self, partition: i32) {
+        self.lock().remove(&partition);
+        self.changed();
+    }
+
+    /// All partitions that are here.
+    pub(crate) fn partitions(&self) -> BTreeMap<i32, PartitionState> {
+        self.lock().clone()
+    }
+
+    fn set(&self, partition: i32, state: PartitionState) {
+        self.lock().insert(partition, state);
+        self.changed();
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, PartitionState>> {
+        // Nothing is left half done under this lock.
+        self.partitions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

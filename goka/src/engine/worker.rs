@@ -1,0 +1,509 @@
+//! One worker: a thread's loop over its connection and its partitions. It shares nothing with
+//! other workers; scaling within a process and across processes is the same thing.
+//!
+//! This file is the loop and the way of one record. What else a worker does is beside it:
+//! `assignment` (partitions come and go), `recovery` (until they run), `commit` (the protocol).
+
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    BoxError, Error, Kind,
+    config::Start,
+    engine::{
+        effects::{Effects, Row},
+        ledger::{Ledger, Sent},
+        partition::{Cause, Partition},
+        program::{EdgeInfo, Failure, OwnedRecord, Program},
+        status::Status,
+    },
+    kafka::{Event, Kafka, Outgoing, SendError, Step},
+    record::{OwnedHeaders, Record},
+    store,
+};
+
+/// Events taken in one turn, so that commits and recovery get their turn too.
+const EVENTS_MAX: usize = 4096;
+/// How often a full turn looks at delivery reports and for commits that are due.
+const EVENTS_PER_LOOK: usize = 64;
+/// How often it looks at the clock: a process that was stopped for long must notice soon.
+const EVENTS_PER_CLOCK: usize = 8;
+
+/// What a worker is made of.
+pub(crate) struct Spec {
+    pub(crate) program: Arc<dyn Program>,
+    /// Physical topics by index of their edge, for errors.
+    pub(crate) topics: Vec<String>,
+    /// The table's copy: directory of the group, and what it is a copy of (of which partition is
+    /// filled in). `None` for a group without a table.
+    pub(crate) table: Option<TableSpec>,
+    pub(crate) settings: Settings,
+    pub(crate) status: Arc<Status>,
+}
+
+/// The group table, as far as one worker is concerned.
+pub(crate) struct TableSpec {
+    pub(crate) dir: PathBuf,
+    pub(crate) identity: store::Identity,
+    pub(crate) options: store::Options,
+    /// A copy older than this may have missed deletions: `delete.retention.ms`.
+    pub(crate) age_max_ms: Option<i64>,
+    /// Whether the broker may drop rows that are not overwritten (the embedded one).
+    pub(crate) forgets_rows: bool,
+}
+
+/// Settings of the engine.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) commit_interval: Duration,
+    /// A commit interval ends early at so many records: what a kill repeats at most.
+    pub(crate) records_max: u64,
+    /// And at so much memory for uncommitted rows of a partition, bytes.
+    pub(crate) bytes_max: usize,
+    /// Membership is proven anew before a record is handled, if the last proof is older.
+    pub(crate) lease: Duration,
+    /// Stored beside every committed offset: who wrote it.
+    pub(crate) instance: String,
+    /// Where a group begins that has a table but no offsets.
+    pub(crate) start: Option<Start>,
+}
+
+/// A worker. Drive it with [`turn`](Worker::turn); drop it without [`close`](Worker::close), and
+/// that is a crash.
+pub(crate) struct Worker {
+    pub(crate) core: Core,
+    pub(crate) kafka: Box<dyn Kafka>,
+}
+
+/// Everything but the connection, which events are borrowed from.
+pub(crate) struct Core {
+    pub(crate) spec: Spec,
+    pub(crate) edges: Vec<EdgeInfo>,
+    /// Index of the edge of each source.
+    pub(crate) sources: Vec<usize>,
+    /// Index of the table's edge.
+    pub(crate) table_edge: Option<usize>,
+    pub(crate) partitions: BTreeMap<i32, Partition>,
+    pub(crate) ledger: Ledger,
+    pub(crate) effects: Effects,
+    pub(crate) now: Duration,
+    /// When membership was last proven, by a commit that the group took.
+    pub(crate) lease_at: Duration,
+    pub(crate) committed_at: Duration,
+    pub(crate) looked_at: Duration,
+    /// Records that came for partitions which did not want them, counted.
+    pub(crate) stale: u64,
+    /// For records without a key: round robin.
+    pub(crate) spread: i32,
+}
+
+impl Worker {
+    pub(crate) fn new(spec: Spec, kafka: Box<dyn Kafka>) -> Self {
+        let edges = spec.program.edges();
+        let of = |kinds: &[Kind]| {
+            let edges = edges.iter().enumerate();
+            let found = edges.filter(|(_, edge)| kinds.contains(&edge.kind));
+            found.map(|(index, _)| index).collect::<Vec<_>>()
+        };
+        let (sources, table_edge) = (
+            of(&[Kind::Input, Kind::Loop]),
+            of(&[Kind::Table]).first().copied(),
+        );
+        let now = kafka.now();
+        let core = Core {
+            spec,
+            sources,
+            table_edge,
+            edges,
+            partitions: BTreeMap::new(),
+            ledger: Ledger::default(),
+            effects: Effects::default(),
+            now,
+            lease_at: now,
+            committed_at: now,
+            looked_at: now,
+            stale: 0,
+            spread: 0,
+        };
+        Worker { core, kafka }
+    }
+
+    /// One bounded step: takes events, lets handlers that wait go on, recovers, commits. Waits at
+    /// most `idle` if there is nothing to do. An error ends the worker: [`close`](Self::close) it.
+    pub(crate) fn turn(&mut self, idle: Duration) -> Result<(), Error> {
+        let (core, kafka) = (&mut self.core, &*self.kafka);
+        core.now = kafka.now();
+        let recovering = core.recover(kafka)?;
+        let waits = core.advance_waiting(kafka)?;
+        let mut wait = match (recovering, waits) {
+            (true, _) => Duration::ZERO,
+            (false, true) => idle.min(Duration::from_millis(1)),
+            (false, false) => idle,
+        };
+        for taken in 1..=EVENTS_MAX {
+            let mut result = Ok(());
+            if !kafka.poll(wait, &mut |event| result = core.on(kafka, event)) {
+                break;
+            }
+            result?;
+            wait = Duration::ZERO;
+            if taken % EVENTS_PER_CLOCK == 0 {
+                core.now = kafka.now();
+            }
+            if taken % EVENTS_PER_LOOK == 0 {
+                core.serve(kafka, Duration::ZERO);
+                core.commit_due(kafka)?;
+            }
+        }
+        core.serve(kafka, Duration::ZERO);
+        core.now = kafka.now();
+        core.commit_due(kafka)
+    }
+
+    /// Finishes and commits what was handled, and leaves the group.
+    pub(crate) fn close(mut self) -> Result<(), Error> {
+        let (core, kafka) = (&mut self.core, &*self.kafka);
+        let numbers: Vec<i32> = core.partitions.keys().copied().collect();
+        let result = core.give_back(kafka, &numbers, false);
+        kafka.close();
+        result
+    }
+}
+
+impl Core {
+    fn on(&mut self, kafka: &dyn Kafka, event: Event<'_>) -> Result<(), Error> {
+        match event {
+            Event::Record(record) => self.take(kafka, &record),
+            Event::Assigned(numbers) => {
+                self.assigned(&numbers);
+                Ok(())
+            }
+            Event::Revoked { partitions, lost } => {
+                self.give_back(kafka, &partitions, lost)?;
+                kafka.released(&partitions)?;
+                kafka.reached(Step::Released)
+            }
+            Event::OutOfRange { source, partition } => {
+                Err(self.out_of_range(kafka, source, partition))
+            }
+            Event::Failed(error) => Err(error),
+        }
+    }
+
+    /// Takes delivery reports.
+    pub(crate) fn serve(&mut self, kafka: &dyn Kafka, wait: Duration) {
+        let ledger = &mut self.ledger;
+        kafka.serve(wait, &mut |report| ledger.report(report));
+    }
+
+    /// Handles a record, or keeps it behind a handler that waits.
+    fn take(&mut self, kafka: &dyn Kafka, record: &Record<'_>) -> Result<(), Error> {
+        let (number, source) = (record.partition, record.edge);
+        let takes = |p: &&mut Partition| p.takes(source, record.offset);
+        let Some(partition) = self.partitions.get_mut(&number).filter(takes) else {
+            self.stale += 1;
+            return Ok(());
+        };
+        partition.fetched[source] = record.offset + 1;
+        if partition.waiting.is_some() || !partition.backlog.is_empty() {
+            partition.keep(OwnedRecord::of(record));
+            return self.hold_if_full(kafka, number);
+        }
+        self.handle(kafka, record)?;
+        if self
+            .partitions
+            .get(&number)
+            .is_some_and(|p| p.waiting.is_some())
+        {
+            self.advance(kafka, number)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a record to its handler. One that waits is only begun.
+    fn handle(&mut self, kafka: &dyn Kafka, record: &Record<'_>) -> Result<(), Error> {
+        if !self.make_room(kafka, record.partition)? {
+            return Ok(());
+        }
+        let edge = self.sources[record.edge];
+        let Some(partition) = self.partitions.get_mut(&record.partition) else {
+            return Ok(());
+        };
+        if self.edges[edge].waits {
+            let (owned, rows) = (OwnedRecord::of(record), partition.rows.clone());
+            let cause = Cause {
+                source: record.edge,
+                offset: record.offset,
+                timestamp: record.timestamp,
+                key: owned.key.clone(),
+            };
+            let future = self
+                .spec
+                .program
+                .handle_later(edge, owned, Effects::default(), rows);
+            partition.waiting = Some((future, cause));
+            return Ok(());
+        }
+        let (program, effects, rows) = (&self.spec.program, &mut self.effects, &partition.rows);
+        effects.clear();
+        let call = AssertUnwindSafe(|| program.handle(edge, *record, effects, rows));
+        match catch_unwind(call).unwrap_or_else(|panic| Err(panicked(&*panic))) {
+            Ok(()) => {
+                let effects = std::mem::take(&mut self.effects);
+                let (source, offset) = (record.edge, record.offset);
+                let cause = (record.partition, source, offset, record.timestamp);
+                let applied = self.apply(kafka, cause, record.key, &effects);
+                self.effects = effects;
+                applied
+            }
+            Err(failure) => {
+                Err(self.failed(record.partition, edge, record.offset, record.key, failure))
+            }
+        }
+    }
+
+    /// What the handler did goes to the producer and to the open interval: all of it.
+    fn apply(
+        &mut self,
+        kafka: &dyn Kafka,
+        (number, source, offset, timestamp): (i32, usize, i64, i64),
+        key: Option<&[u8]>,
+        effects: &Effects,
+    ) -> Result<(), Error> {
+        let Some(partition) = self.partitions.get_mut(&number) else {
+            return Ok(());
+        };
+        let parity = partition.parity;
+        let timestamp = if timestamp < 0 {
+            kafka.wall_ms()
+        } else {
+            timestamp
+        };
+        let row = match effects.row() {
+            Row::Untouched => None,
+            Row::Put(range) => Some(Some(effects.bytes(range))),
+            Row::Delete => Some(None),
+        };
+        if let (Some(value), Some(target), Some(key)) = (row, self.table_edge, key) {
+            partition.rows.write(key, value);
+            let tag = Ledger::tag(number, parity, Sent::Row);
+            let headers = &NO_HEADERS;
+            let (partition, key) = (number, Some(key));
+            self.send(
+                kafka,
+                &Outgoing {
+                    target,
+                    partition,
+                    key,
+                    value,
+                    timestamp,
+                    headers,
+                    tag,
+                },
+            )?;
+        }
+        for emit in effects.emits() {
+            let key = emit.key.as_ref().map(|range| effects.bytes(range));
+            let value = emit.value.as_ref().map(|range| effects.bytes(range));
+            let partition = match emit.partition {
+                Some(partition) => partition,
+                None => self.partition_of(kafka, emit.edge, key),
+            };
+            let (target, headers) = (emit.edge, &emit.headers);
+            let timestamp = emit.timestamp.unwrap_or(timestamp);
+            let tag = Ledger::tag(number, parity, Sent::Output);
+            self.send(
+                kafka,
+                &Outgoing {
+                    target,
+                    partition,
+                    key,
+                    value,
+                    timestamp,
+                    headers,
+                    tag,
+                },
+            )?;
+        }
+        let Some(partition) = self.partitions.get_mut(&number) else {
+            return Ok(());
+        };
+        if partition.open.records == 0 {
+            partition.open.began = self.now;
+        }
+        partition.open.records += 1;
+        partition.open.positions[source] = offset + 1;
+        self.spec.status.handled();
+        kafka.reached(Step::Handled)
+    }
+
+    fn partition_of(&mut self, kafka: &dyn Kafka, edge: usize, key: Option<&[u8]>) -> i32 {
+        let count = kafka.partitions(edge).max(1);
+        match key {
+            Some(key) => self.edges[edge].partitioner.partition(key, count),
+            None => {
+                self.spread = (self.spread + 1) % count;
+                self.spread
+            }
+        }
+    }
+
+    /// Hands a record to the producer, and waits while its queue is full: back-pressure.
+    pub(crate) fn send(&mut self, kafka: &dyn Kafka, record: &Outgoing<'_>) -> Result<(), Error> {
+        loop {
+            match kafka.send(record) {
+                Ok(()) => {
+                    self.ledger.sent(record.tag);
+                    return Ok(());
+                }
+                Err(SendError::Full) => self.serve(kafka, Duration::from_millis(1)),
+                Err(SendError::Refused(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Lets every handler that waits go on; whether one is still waiting.
+    fn advance_waiting(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
+        let numbers = self
+            .partitions
+            .values()
+            .filter(|p| p.waiting.is_some() || !p.backlog.is_empty());
+        let numbers: Vec<i32> = numbers.map(|p| p.number).collect();
+        let mut waits = false;
+        for number in numbers {
+            waits |= self.advance(kafka, number)?;
+        }
+        Ok(waits)
+    }
+
+    /// Lets the handler of a partition go on, then those of the records behind it.
+    fn advance(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Error> {
+        loop {
+            let Some(partition) = self.partitions.get_mut(&number) else {
+                return Ok(false);
+            };
+            if let Some((future, _)) = &mut partition.waiting {
+                let mut waking = std::task::Context::from_waker(std::task::Waker::noop());
+                let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut waking)));
+                let done = match polled {
+                    Ok(std::task::Poll::Pending) => return Ok(true),
+                    Ok(std::task::Poll::Ready(done)) => done,
+                    Err(panic) => (Effects::default(), Err(panicked(&*panic))),
+                };
+                let Some((_, cause)) = partition.waiting.take() else {
+                    return Ok(false);
+                };
+                let key = cause.key.as_deref();
+                match done {
+                    (effects, Ok(())) => {
+                        let of = (number, cause.source, cause.offset, cause.timestamp);
+                        self.apply(kafka, of, key, &effects)?;
+                    }
+                    (_, Err(failure)) => {
+                        let edge = self.sources[cause.source];
+                        return Err(self.failed(number, edge, cause.offset, key, failure));
+                    }
+                }
+                continue;
+            }
+            match partition.next_kept() {
+                Some(record) => self.handle(kafka, &record.as_record())?,
+                None => {
+                    self.release_if_held(kafka, number)?;
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    /// Enough is kept for a partition that waits: its inputs are unassigned, the others go on.
+    fn hold_if_full(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
+        if let Some(partition) = self.partitions.get_mut(&number)
+            && partition.is_backlog_full()
+        {
+            partition.held = true;
+            kafka.unassign(number)?;
+        }
+        Ok(())
+    }
+
+    fn release_if_held(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
+        match self.partitions.get_mut(&number) {
+            Some(partition) if partition.held => {
+                partition.held = false;
+                kafka.assign(number, &partition.fetched)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn failed(
+        &self,
+        partition: i32,
+        edge: usize,
+        offset: i64,
+        key: Option<&[u8]>,
+        failure: Failure,
+    ) -> Error {
+        Error::Record {
+            group: self.spec.program.group().to_owned(),
+            topic: self.spec.topics[edge].clone(),
+            partition,
+            offset,
+            key: key.map_or_else(|| "null".to_owned(), readable),
+            doing: failure.doing,
+            source: failure.source,
+        }
+    }
+
+    fn out_of_range(&self, kafka: &dyn Kafka, source: usize, partition: i32) -> Error {
+        let topic = &self.spec.topics[self.sources[source]];
+        let wanted = self
+            .partitions
+            .get(&partition)
+            .and_then(|p| p.fetched.get(source).copied());
+        let wanted = wanted.map_or_else(
+            || "the committed offset".to_owned(),
+            |o| format!("offset {o}"),
+        );
+        let there = match kafka.bounds(source, partition) {
+            Ok((first, end)) => format!("it holds {first} to {end}"),
+            Err(error) => error.to_string(),
+        };
+        let group = self.spec.program.group();
+        Error::Topic(format!(
+            "group `{group}` wants {wanted} of `{topic}` partition {partition}, which is not there ({there}): \
+             records fell off retention before they were handled, or the topic was made anew. Reset the group's \
+             offsets for this topic (kafka-consumer-groups --reset-offsets) to choose where to go on"
+        ))
+    }
+}
+
+static NO_HEADERS: OwnedHeaders = Vec::new();
+
+/// A key for people: text where it is text.
+fn readable(key: &[u8]) -> String {
+    match std::str::from_utf8(key) {
+        Ok(text) => text.to_owned(),
+        Err(_) => key.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Failure {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    let source = BoxError::from(format!(
+        "it panicked: {}",
+        text.as_deref().unwrap_or("(no text)")
+    ));
+    Failure {
+        doing: "run its handler",
+        source,
+    }
+}
