@@ -309,13 +309,13 @@ impl Kafka for Connection {
         topic.map_or(0, |topic| self.state.borrow().topics.partitions(topic))
     }
 
-    fn send(&self, record: Outgoing<'_>) -> Result<(), SendError> {
+    fn send(&self, record: &Outgoing<'_>) -> Result<(), SendError> {
         if self.dead.get() {
             return Err(SendError::Refused(Error::Closed("this connection")));
         }
         let topic = self.target(record.target).map_err(SendError::Refused)?;
         let mut state = self.state.borrow_mut();
-        state.accept(self.producer, topic, &record)?;
+        state.accept(self.producer, topic, record)?;
         let written = Written {
             offset: 0,
             timestamp: record.timestamp,
