@@ -11,5 +11,7 @@ pub(crate) mod program;
 pub(crate) mod recovery;
 pub(crate) mod replay;
 pub(crate) mod rows;
+#[cfg(test)]
+mod simulation;
 pub(crate) mod status;
 pub(crate) mod worker;

@@ -122,7 +122,7 @@ impl World {
 
     /// The next `count` records of a connection are reported as failed; if `landed`, they are in
     /// their topic all the same.
-    pub(crate) fn fail_deliveries(&self, name: &str, count: u32, landed: bool) {
+    pub(crate) fn fail_deliveries(&self, name: &str, count: u64, landed: bool) {
         let mut state = self.0.borrow_mut();
         state.failing.insert(name.into(), (count, landed));
     }

@@ -100,7 +100,7 @@ pub(super) struct State {
     next_id: u64,
     pub(super) broker_is_back_at: Duration,
     pub(super) slow: Slow,
-    pub(super) failing: BTreeMap<Rc<str>, (u32, bool)>,
+    pub(super) failing: BTreeMap<Rc<str>, (u64, bool)>,
     pub(super) commits: Vec<CommitEntry>,
     pub(super) mishaps: Mishaps,
     pub(super) trace: Option<Vec<String>>,
