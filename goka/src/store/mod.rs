@@ -3,8 +3,40 @@
 //! One LMDB environment per partition. Rows and the positions they stand for are committed in one
 //! transaction, so that a copy is never ahead of what it says. Knows keys and values as bytes.
 
-use std::{path::Path, time::Duration};
+mod batch;
+mod bucket;
+mod environment;
+mod header;
+mod key;
+mod mark;
+mod problem;
+mod registry;
+mod rows;
+mod scan;
+mod snapshot;
+mod state;
+#[cfg(test)]
+mod tests;
 
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+pub(crate) use self::{
+    batch::Batch,
+    snapshot::{Snapshot, Snapshots},
+    state::StateDir,
+};
+use self::{
+    environment::{Environment, Failure},
+    registry::Claim,
+};
 use crate::Error;
 
 /// What a copy is a copy of. A copy of something else is discarded, with the reason.
@@ -41,83 +73,112 @@ pub(crate) struct Options {
     pub(crate) wait: Duration,
 }
 
-/// An open copy.
-pub(crate) struct Store;
+/// An open copy. Dropped without [`close`](Store::close): a crash, as far as the copy is concerned.
+pub(crate) struct Store {
+    open: Arc<Open>,
+    position: Position,
+    /// Whether it was noted that the copy is written to; see [`mark`].
+    marked: bool,
+}
 
-/// A moment of the copy: one read transaction.
-pub(crate) struct Snapshot;
-
-/// Rows and a position that will be committed together; dropped, nothing happened.
-pub(crate) struct Batch<'s>(std::marker::PhantomData<&'s mut Store>);
+/// What a store and its snapshots share. The environment is closed when the last of them is gone,
+/// and only then the directory given up: the order of the fields is the order of their drop.
+struct Open {
+    environment: Environment,
+    path: PathBuf,
+    /// The store is gone: no more snapshots, so that the last one comes.
+    closed: AtomicBool,
+    _claim: Claim,
+}
 
 impl Store {
     /// Opens the copy in `path`, which is created. Gives the reason if what was there could not be
     /// trusted and was discarded: the copy is then empty, at position 0 with no inputs.
+    ///
+    /// Damage is noticed if the file is not one of LMDB or too short, not deeper inside. `path` is to
+    /// be in a locked [`StateDir`], and not on a network file system.
+    ///
+    /// # Errors
+    /// If the directory cannot be written to, if another part of this process has it open for longer
+    /// than [`Options::wait`], and if the rows were written with another codec.
     pub(crate) fn open(
-        _path: &Path,
-        _identity: &Identity,
-        _options: &Options,
+        path: &Path,
+        identity: &Identity,
+        options: &Options,
     ) -> Result<(Store, Option<String>), Error> {
-        unimplemented!()
+        let problem = |error: io::Error| problem::state(path, "open the local copy", error);
+        fs::create_dir_all(path).map_err(problem)?;
+        let path = path.canonicalize().map_err(problem)?;
+        let claim = Claim::take(&path, options.wait)?;
+
+        let mut discarded = mark::distrust(&path).map_err(problem)?;
+        if discarded.is_some() {
+            environment::delete(&path)?;
+        }
+        let (environment, position) = loop {
+            match Environment::open(&path, identity, options.map_size) {
+                Ok(opened) => break opened,
+                Err(Failure::Untrusted(reason)) if discarded.is_none() => {
+                    environment::delete(&path)?;
+                    discarded = Some(reason);
+                }
+                Err(Failure::Untrusted(problem)) => return Err(Error::state(path, problem)),
+                Err(Failure::Refused(error)) => return Err(error),
+            }
+        };
+        let open = Open {
+            environment,
+            path,
+            closed: AtomicBool::new(false),
+            _claim: claim,
+        };
+        let store = Store {
+            open: Arc::new(open),
+            position,
+            marked: false,
+        };
+        Ok((store, discarded))
     }
+
     /// As of the last commit.
     pub(crate) fn position(&self) -> &Position {
-        unimplemented!()
+        &self.position
     }
+
     /// Must be dropped soon: pages that it can see are not reused.
     pub(crate) fn snapshot(&self) -> Result<Snapshot, Error> {
-        unimplemented!()
+        Snapshot::take(&self.open)
     }
+
+    /// Takes snapshots from other threads, and does not keep the copy open.
+    pub(crate) fn snapshots(&self) -> Snapshots {
+        Snapshots(Arc::downgrade(&self.open))
+    }
+
     /// The one write transaction.
     pub(crate) fn batch(&mut self) -> Result<Batch<'_>, Error> {
-        unimplemented!()
+        if !self.marked {
+            mark::set(&self.open.path)
+                .map_err(|error| problem::state(&self.open.path, "begin to write", error))?;
+            self.marked = true;
+        }
+        Batch::begin(&self.open, &mut self.position)
     }
-    /// Syncs to disk, marks the copy as cleanly closed, and closes it. (Dropped without: a crash,
-    /// as far as the copy is concerned.)
+
+    /// Syncs to disk, marks the copy as cleanly closed, and closes it: at once, or when the last of
+    /// its snapshots is dropped, for which the next [`open`](Store::open) waits.
     pub(crate) fn close(self) -> Result<(), Error> {
-        unimplemented!()
+        let Open {
+            environment, path, ..
+        } = &*self.open;
+        let synced = environment.env.force_sync();
+        synced.map_err(|error| problem::state(path, "sync", error))?;
+        mark::clear(path).map_err(|error| problem::state(path, "mark as closed", error))
     }
 }
 
-impl Snapshot {
-    /// The value at `key`.
-    pub(crate) fn get(&self, _key: &[u8]) -> Result<Option<&[u8]>, Error> {
-        unimplemented!()
-    }
-    /// How many rows there are.
-    pub(crate) fn len(&self) -> Result<u64, Error> {
-        unimplemented!()
-    }
-    /// Rows whose key is at or after `from` (after it, if `exclusive`), in order of key bytes
-    /// until `row` returns `false`.
-    pub(crate) fn scan(
-        &self,
-        _from: &[u8],
-        _exclusive: bool,
-        _row: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), Error> {
-        unimplemented!()
-    }
-}
-
-impl Batch<'_> {
-    /// Fastest in ascending order of keys.
-    pub(crate) fn put(&mut self, _key: &[u8], _value: &[u8]) -> Result<(), Error> {
-        unimplemented!()
-    }
-    pub(crate) fn delete(&mut self, _key: &[u8]) -> Result<(), Error> {
-        unimplemented!()
-    }
-    /// As the batch sees it.
-    pub(crate) fn get(&self, _key: &[u8]) -> Result<Option<&[u8]>, Error> {
-        unimplemented!()
-    }
-    /// Deletes every row.
-    pub(crate) fn clear(&mut self) -> Result<(), Error> {
-        unimplemented!()
-    }
-    /// Rows and position, at once. A full disk or map is an error that says so, and changes nothing.
-    pub(crate) fn commit(self, _position: Position) -> Result<(), Error> {
-        unimplemented!()
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.open.closed.store(true, Ordering::Relaxed);
     }
 }

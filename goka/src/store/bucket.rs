@@ -1,0 +1,112 @@
+//! What is stored at a long key: the whole key before the value, because the stored key holds only
+//! a hash of it. Two keys that share the hash share the bucket, one entry after the other, so a
+//! collision costs time and never gives another key's value.
+//!
+//! An entry is the length of the key and the length of the value (32 bits each, big-endian), then
+//! both. Part of the data format. Knows nothing of LMDB but its errors.
+
+use heed::{Error, MdbError, Result};
+
+/// The entries of a bucket. A bucket that ends in the middle of one is damaged.
+pub(super) struct Entries<'b>(pub(super) &'b [u8]);
+
+impl<'b> Iterator for Entries<'b> {
+    /// Key and value.
+    type Item = Result<(&'b [u8], &'b [u8])>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let entry = self.entry();
+        if entry.is_none() {
+            self.0 = &[];
+        }
+        Some(entry.ok_or(Error::Mdb(MdbError::Corrupted)))
+    }
+}
+
+impl<'b> Entries<'b> {
+    fn entry(&mut self) -> Option<(&'b [u8], &'b [u8])> {
+        let (key_length, rest) = self.0.split_first_chunk()?;
+        let (value_length, rest) = rest.split_first_chunk()?;
+        let (key, rest) = rest.split_at_checked(length(*key_length)?)?;
+        let (value, rest) = rest.split_at_checked(length(*value_length)?)?;
+        self.0 = rest;
+        Some((key, value))
+    }
+}
+
+fn length(bytes: [u8; 4]) -> Option<usize> {
+    usize::try_from(u32::from_be_bytes(bytes)).ok()
+}
+
+/// The value of `key`.
+pub(super) fn find<'b>(bucket: &'b [u8], key: &[u8]) -> Result<Option<&'b [u8]>> {
+    for entry in Entries(bucket) {
+        let (of, value) = entry?;
+        if of == key {
+            return Ok(Some(value));
+        }
+    }
+    Ok(None)
+}
+
+/// The bucket with another value at `key`, or without it.
+pub(super) fn rewritten(bucket: &[u8], key: &[u8], value: Option<&[u8]>) -> Result<Vec<u8>> {
+    let mut new = Vec::with_capacity(bucket.len() + 8 + key.len() + value.map_or(0, <[u8]>::len));
+    for entry in Entries(bucket) {
+        let (of, value) = entry?;
+        if of != key {
+            push(&mut new, of, value)?;
+        }
+    }
+    if let Some(value) = value {
+        push(&mut new, key, value)?;
+    }
+    Ok(new)
+}
+
+fn push(bucket: &mut Vec<u8>, key: &[u8], value: &[u8]) -> Result<()> {
+    for bytes in [key, value] {
+        let length = u32::try_from(bytes.len()).map_err(|_| Error::Mdb(MdbError::BadValSize))?;
+        bucket.extend_from_slice(&length.to_be_bytes());
+    }
+    bucket.extend_from_slice(key);
+    bucket.extend_from_slice(value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_frozen() {
+        let bucket = rewritten(b"", b"key", Some(b"v")).unwrap();
+        assert_eq!(bucket, b"\0\0\0\x03\0\0\0\x01keyv");
+    }
+
+    #[test]
+    fn entries_come_and_go_alone() {
+        let one = rewritten(b"", b"one", Some(b"1")).unwrap();
+        let two = rewritten(&one, b"two", Some(b"")).unwrap();
+        let three = rewritten(&two, b"one", Some(b"11")).unwrap();
+        assert_eq!(find(&three, b"one").unwrap(), Some(&b"11"[..]));
+        assert_eq!(find(&three, b"two").unwrap(), Some(&b""[..]));
+        assert_eq!(find(&three, b"").unwrap(), None);
+        let four = rewritten(&three, b"one", None).unwrap();
+        assert_eq!(find(&four, b"one").unwrap(), None);
+        assert_eq!(find(&four, b"two").unwrap(), Some(&b""[..]));
+        assert_eq!(rewritten(&four, b"two", None).unwrap(), b"");
+    }
+
+    #[test]
+    fn damage_is_an_error() {
+        let bucket = rewritten(b"", b"key", Some(b"value")).unwrap();
+        for length in 1..bucket.len() {
+            find(&bucket[..length], b"other").expect_err("cut short");
+        }
+        find(&[255; 12], b"other").expect_err("lengths beyond the end");
+    }
+}

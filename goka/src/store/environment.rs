@@ -1,0 +1,187 @@
+//! Opens the LMDB environment of a copy, if what is there can be trusted and is a copy of the right
+//! thing. Knows nothing of rows.
+
+use std::{
+    fs::{self, File},
+    io::ErrorKind,
+    path::Path,
+};
+
+use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions, WithoutTls, types::Bytes};
+
+use super::{
+    Identity, Position,
+    header::{self, Verdict},
+    mark, problem,
+    rows::{Rows, Table},
+};
+use crate::Error;
+
+/// How many snapshots of one copy can be held at once.
+pub(super) const SNAPSHOTS_MAX: u32 = 4096;
+
+/// A multiple of every page size there is, as LMDB wants the size of its map to be.
+const MAP_SIZE_STEP: usize = 1 << 16;
+
+/// An open environment.
+pub(super) struct Environment {
+    pub(super) env: Env<WithoutTls>,
+    pub(super) rows: Rows,
+    pub(super) meta: Table<'static>,
+    data: File,
+}
+
+/// Why an environment was not opened.
+pub(super) enum Failure {
+    /// What is there cannot be trusted, or is something else: discard it and begin anew.
+    Untrusted(String),
+    /// Beginning anew would not help.
+    Refused(Error),
+}
+
+impl Environment {
+    /// Opens the environment in `path`, and makes one if there is none. `path` must be claimed.
+    pub(super) fn open(
+        path: &Path,
+        identity: &Identity,
+        map_size: usize,
+    ) -> Result<(Environment, Position), Failure> {
+        let failure = |error| failure(path, error);
+        let env = map(path, map_size).map_err(failure)?;
+        let data = env.try_clone_inner_file().map_err(failure)?;
+        let length = data.metadata().map_err(|e| failure(e.into()))?.len();
+        if length < length_needed(&env) {
+            return Err(Failure::Untrusted(format!(
+                "its file was cut short: it has {length} bytes of {}",
+                length_needed(&env)
+            )));
+        }
+        let (rows, meta) = match tables(&env).map_err(failure)? {
+            Some(tables) => tables,
+            None => {
+                mark::set(path).map_err(|e| failure(e.into()))?;
+                create(&env, identity).map_err(failure)?
+            }
+        };
+        let environment = Environment {
+            env,
+            rows: Rows(rows),
+            meta,
+            data,
+        };
+        let position = environment.judged(path, identity)?;
+        Ok((environment, position))
+    }
+
+    fn judged(&self, path: &Path, identity: &Identity) -> Result<Position, Failure> {
+        let failure = |error| failure(path, error);
+        let txn = self.env.read_txn().map_err(failure)?;
+        let verdict = header::judge(&self.meta, &txn, identity).map_err(failure)?;
+        drop(txn);
+        match verdict {
+            Verdict::Right { position, learn_id } => {
+                if learn_id {
+                    mark::set(path).map_err(|e| failure(e.into()))?;
+                    let mut txn = self.env.write_txn().map_err(failure)?;
+                    header::put_identity(&self.meta, &mut txn, identity).map_err(failure)?;
+                    txn.commit().map_err(failure)?;
+                }
+                Ok(position)
+            }
+            Verdict::Other(reason) => Err(Failure::Untrusted(reason)),
+            Verdict::Codec { written } => Err(Failure::Refused(Error::state(
+                path,
+                format!(
+                    "the rows were written with the codec `{written}`, and the table has the codec \
+                     `{}` now, which would misread them: go back to the codec, or give the changed \
+                     table another group; if the records of topic `{}` are in the new codec \
+                     already, delete this directory, and it is rebuilt from them",
+                    identity.codec, identity.topic
+                ),
+            ))),
+        }
+    }
+
+    /// Makes the file reach to the end of its last page. LMDB does not write a page that the
+    /// transaction which added it has given up again, so that after a commit a sound file may be
+    /// shorter, and would be taken for one that was cut short.
+    pub(super) fn reach_last_page(&self) -> std::io::Result<()> {
+        let needed = length_needed(&self.env);
+        if self.data.metadata()?.len() < needed {
+            self.data.set_len(needed)?;
+        }
+        Ok(())
+    }
+}
+
+/// Deletes the environment in `path`, which must be claimed.
+pub(super) fn delete(path: &Path) -> Result<(), Error> {
+    for name in ["data.mdb", "lock.mdb"] {
+        match fs::remove_file(path.join(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(problem::state(path, "delete a copy that is no good", error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn map(path: &Path, map_size: usize) -> heed::Result<Env<WithoutTls>> {
+    let mut options = EnvOpenOptions::new().read_txn_without_tls();
+    options
+        .map_size(map_size.next_multiple_of(MAP_SIZE_STEP))
+        .max_readers(SNAPSHOTS_MAX)
+        .max_dbs(2);
+    // SAFETY: unsynced commits can only lose pages when the machine stops, and `mark` keeps such a
+    // file from being opened. (Not together with WRITE_MAP, under which a stray write would damage
+    // the file, and a full disk would be a SIGBUS.)
+    unsafe { options.flags(EnvFlags::NO_SYNC) };
+    // SAFETY: nobody else changes the file while it is mapped: the claim keeps this process from
+    // opening it twice, the lock of the state directory keeps other processes away, and no page is
+    // read before the file is known to reach to its last one.
+    unsafe { options.open(path) }
+}
+
+/// What the file must reach to: beyond its end, the map gives a SIGBUS.
+fn length_needed(env: &Env<WithoutTls>) -> u64 {
+    let pages = env.info().last_page_number as u64 + 1;
+    pages.saturating_mul(u64::from(env.unnamed_database_stat().page_size))
+}
+
+/// The tables; `None` if nothing has been written yet. Tables that are not ours are damage.
+fn tables(env: &Env<WithoutTls>) -> heed::Result<Option<(Table<'static>, Table<'static>)>> {
+    let txn = env.read_txn()?;
+    let tables = env.open_databases_and_commit(txn, |opener, txn| {
+        let rows = opener.open_database::<Bytes, Bytes>(txn, Some("rows"))?;
+        let meta = opener.open_database::<Bytes, Bytes>(txn, Some("meta"))?;
+        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit((rows, meta)))
+    })?;
+    match tables.commit() {
+        Some((Some(rows), Some(meta))) => Ok(Some((rows, meta))),
+        _ if env.unnamed_database_stat().entries == 0 => Ok(None),
+        _ => Err(heed::Error::Mdb(heed::MdbError::Incompatible)),
+    }
+}
+
+fn create(
+    env: &Env<WithoutTls>,
+    identity: &Identity,
+) -> heed::Result<(Table<'static>, Table<'static>)> {
+    let txn = env.write_txn()?;
+    let tables = env.create_databases_and_commit(txn, |opener, txn| {
+        let rows = opener.create_database::<Bytes, Bytes>(txn, Some("rows"))?;
+        let meta = opener.create_database::<Bytes, Bytes>(txn, Some("meta"))?;
+        header::create(&meta, txn, identity)?;
+        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit((rows, meta)))
+    })?;
+    Ok(tables.commit().expect("never aborted above"))
+}
+
+fn failure(path: &Path, error: heed::Error) -> Failure {
+    if problem::is_damage(&error) {
+        Failure::Untrusted(format!("its file is damaged, or not one of ours: {error}"))
+    } else {
+        Failure::Refused(problem::state(path, "open the local copy", error))
+    }
+}

@@ -1,0 +1,125 @@
+//! How a key is stored: the bytes that LMDB orders and finds rows by.
+//!
+//! LMDB takes keys of 1 to 511 bytes, Kafka any. So a tag byte comes first, then the key itself up
+//! to [`WHOLE_MAX`] bytes. A longer key keeps its first [`HEAD`] bytes and a hash of all of it; its
+//! row then holds the whole key beside the value (see `bucket.rs`). Part of the data format: a
+//! change of anything here needs another `FORMAT`. Knows nothing of LMDB.
+
+use siphasher::sip128::SipHasher24;
+
+/// Keys up to this many bytes are stored as they are.
+const WHOLE_MAX: usize = 480;
+/// Bytes that a longer key keeps.
+const HEAD: usize = WHOLE_MAX - 16;
+
+const WHOLE: u8 = 0;
+const HASHED: u8 = 1;
+
+/// Room for any stored key, on the stack: looking up a row allocates nothing.
+pub(super) type Buffer = [u8; 1 + WHOLE_MAX];
+
+pub(super) const EMPTY: Buffer = [0; 1 + WHOLE_MAX];
+
+/// Whether the stored key is not the whole key.
+pub(super) fn is_long(key: &[u8]) -> bool {
+    key.len() > WHOLE_MAX
+}
+
+/// The stored form of `key`.
+pub(super) fn stored<'b>(key: &[u8], buffer: &'b mut Buffer) -> &'b [u8] {
+    if is_long(key) {
+        buffer[0] = HASHED;
+        buffer[1..=HEAD].copy_from_slice(&key[..HEAD]);
+        buffer[1 + HEAD..].copy_from_slice(&hash(key));
+        buffer
+    } else {
+        buffer[0] = WHOLE;
+        buffer[1..=key.len()].copy_from_slice(key);
+        &buffer[..=key.len()]
+    }
+}
+
+/// The key whose stored form this is, of a row that is not long.
+pub(super) fn whole(stored: &[u8]) -> &[u8] {
+    &stored[1..]
+}
+
+/// What long keys share that are next to each other, but in order of their hashes.
+pub(super) fn head(stored: &[u8]) -> &[u8] {
+    stored.get(..=HEAD).unwrap_or(stored)
+}
+
+/// The stored keys, from the first to before the second, among which are all keys at or after
+/// `from` that are stored whole.
+pub(super) fn whole_from(from: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let from = &from[..from.len().min(WHOLE_MAX)];
+    ([&[WHOLE], from].concat(), vec![HASHED])
+}
+
+/// The same for long keys.
+pub(super) fn long_from(from: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let from = &from[..from.len().min(HEAD)];
+    ([&[HASHED], from].concat(), vec![HASHED + 1])
+}
+
+/// SipHash-2-4-128 under the key 0, as its reference implementation writes it.
+fn hash(key: &[u8]) -> [u8; 16] {
+    #[cfg(test)]
+    if tests::COLLIDE.get() {
+        return [0; 16];
+    }
+    SipHasher24::new().hash(key).as_bytes()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        /// Gives all long keys of this thread one hash.
+        pub(in crate::store) static COLLIDE: Cell<bool> = const { Cell::new(false) };
+    }
+
+    fn of(key: &[u8]) -> Vec<u8> {
+        stored(key, &mut EMPTY.clone()).to_vec()
+    }
+
+    #[test]
+    fn the_format_is_frozen() {
+        assert_eq!(of(b""), [0]);
+        assert_eq!(of(b"user-1"), b"\0user-1");
+        assert_eq!(of(&[7; 480]), [&[0][..], &[7; 480]].concat());
+        let key: Vec<u8> = (0..481_u32).map(|n| n as u8).collect();
+        let hash = u128::from_be_bytes(of(&key)[465..].try_into().unwrap());
+        assert_eq!(of(&key)[..465], [&[1], &key[..464]].concat());
+        assert_eq!(hash, 0x5610_f7f2_5761_fe73_3da5_88ac_e70a_50c0);
+    }
+
+    /// Vectors of the reference implementation (`vectors.h`, key 00 01 .. 0f, input 00 01 ..).
+    #[test]
+    fn the_hash_is_siphash_2_4_with_128_bits() {
+        let key: [u8; 16] = std::array::from_fn(|n| n as u8);
+        let hasher = SipHasher24::new_with_key(&key);
+        let vectors = [
+            0xa381_7f04_ba25_a8e6_6df6_7214_c755_0293_u128,
+            0xda87_c1d8_6b99_af44_3476_5911_9b22_fc45,
+            0x8177_228d_a4a4_5dc7_fca3_8bde_f60a_ffe4,
+        ];
+        for (length, expected) in vectors.into_iter().enumerate() {
+            let input: Vec<u8> = (0..length).map(|n| n as u8).collect();
+            assert_eq!(
+                u128::from_be_bytes(hasher.hash(&input).as_bytes()),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn no_stored_key_is_longer_than_lmdb_takes() {
+        assert_eq!(of(&[255; 480]).len(), 481);
+        assert_eq!(of(&[255; 100_000]).len(), 481);
+        assert_eq!(long_from(&[255; 1000]).0.len(), 465);
+    }
+}

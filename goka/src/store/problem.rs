@@ -1,0 +1,72 @@
+//! What LMDB says, as sentences with the cure.
+
+use std::{io, path::Path};
+
+use heed::MdbError;
+
+use crate::Error;
+
+/// `doing` completes "cannot".
+pub(super) fn state(path: &Path, doing: &str, error: impl Into<heed::Error>) -> Error {
+    let error = error.into();
+    let problem = match cure(&error) {
+        Some(cure) => format!("cannot {doing}: {error}; {cure}"),
+        None => format!("cannot {doing}: {error}"),
+    };
+    Error::state(path, problem)
+}
+
+/// Whether an error in reading what is there says that the file is no good, rather than that it
+/// cannot be read at the moment.
+pub(super) fn is_damage(error: &heed::Error) -> bool {
+    use MdbError::{Corrupted, Incompatible, Invalid, PageNotFound, VersionMismatch};
+    matches!(
+        error,
+        heed::Error::Mdb(Corrupted | Incompatible | Invalid | PageNotFound | VersionMismatch)
+    )
+}
+
+fn cure(error: &heed::Error) -> Option<&'static str> {
+    use io::ErrorKind::{
+        FileTooLarge, NotADirectory, OutOfMemory, PermissionDenied, QuotaExceeded,
+        ReadOnlyFilesystem, StorageFull,
+    };
+    match error {
+        heed::Error::Mdb(MdbError::MapFull) => Some(
+            "the copy has reached its map size, and nothing of this batch was stored: restart with \
+             a larger one",
+        ),
+        heed::Error::Mdb(MdbError::ReadersFull) => {
+            Some("too many snapshots are held at once: drop them, or take one for several reads")
+        }
+        heed::Error::Mdb(MdbError::BadValSize) => {
+            Some("LMDB takes values below 4 GiB, and nothing of this batch was stored")
+        }
+        heed::Error::Mdb(MdbError::Panic) => Some(
+            "an earlier write failed in a way that leaves the copy unusable until it is opened again",
+        ),
+        error if is_damage(error) => Some(
+            "the file is damaged: stop the process and delete this directory, it is then rebuilt \
+             from Kafka",
+        ),
+        heed::Error::Io(error) => match error.kind() {
+            StorageFull | QuotaExceeded | FileTooLarge => Some(
+                "the disk, a quota or a limit of file sizes is exhausted, and nothing of this batch \
+                 was stored: make room, or use a state directory elsewhere",
+            ),
+            PermissionDenied | ReadOnlyFilesystem => Some(
+                "give the user that runs this process the right to write there, or use another \
+                 state directory",
+            ),
+            NotADirectory => {
+                Some("a file is in the way: remove it, or use another state directory")
+            }
+            OutOfMemory => Some(
+                "that much address space is not to be had: lower the map size, or raise the limit \
+                 on virtual memory (`ulimit -v`)",
+            ),
+            _ => None,
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,72 @@
+//! Reading a copy.
+
+use std::sync::{Arc, Weak, atomic::Ordering};
+
+use heed::{RoTxn, WithoutTls};
+
+use super::{Open, problem, scan};
+use crate::Error;
+
+/// A moment of the copy: one read transaction. Any thread may read it.
+pub(crate) struct Snapshot {
+    // Before `open`, which holds what it reads.
+    txn: RoTxn<'static, WithoutTls>,
+    open: Arc<Open>,
+}
+
+impl Snapshot {
+    pub(super) fn take(open: &Arc<Open>) -> Result<Snapshot, Error> {
+        let env = open.environment.env.clone();
+        let txn = env
+            .static_read_txn()
+            .map_err(|error| problem::state(&open.path, "take a snapshot", error))?;
+        Ok(Snapshot {
+            txn,
+            open: Arc::clone(open),
+        })
+    }
+
+    /// The value at `key`.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<&[u8]>, Error> {
+        let rows = &self.open.environment.rows;
+        let value = rows.get(&self.txn, key);
+        value.map_err(|error| self.problem("read a row", error))
+    }
+
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> Result<u64, Error> {
+        let rows = &self.open.environment.rows;
+        let length = rows.len(&self.txn);
+        length.map_err(|error| self.problem("count the rows", error))
+    }
+
+    /// Rows whose key is at or after `from` (after it, if `exclusive`), in order of key bytes
+    /// until `row` returns `false`.
+    pub(crate) fn scan(
+        &self,
+        from: &[u8],
+        exclusive: bool,
+        row: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Error> {
+        let rows = &self.open.environment.rows;
+        let scanned = scan::scan(rows, &self.txn, from, exclusive, row);
+        scanned.map_err(|error| self.problem("read rows in order", error))
+    }
+
+    fn problem(&self, doing: &str, error: heed::Error) -> Error {
+        problem::state(&self.open.path, doing, error)
+    }
+}
+
+/// Takes snapshots of a copy from any thread, for as long as its [`Store`](super::Store) is open.
+#[derive(Clone)]
+pub(crate) struct Snapshots(pub(super) Weak<Open>);
+
+impl Snapshots {
+    /// As [`Store::snapshot`](super::Store::snapshot).
+    pub(crate) fn take(&self) -> Result<Snapshot, Error> {
+        let open = self.0.upgrade();
+        let open = open.filter(|open| !open.closed.load(Ordering::Relaxed));
+        Snapshot::take(&open.ok_or(Error::Closed("the local copy"))?)
+    }
+}

@@ -1,0 +1,283 @@
+//! The state directory of a process: who may use it, what it is called in the group, and where each
+//! copy lies in it. Knows nothing of what is in a copy.
+//!
+//! ```text
+//! <state>/lock                                           held while in use; has the holder's pid
+//! <state>/instance                                       the id of whoever uses this directory
+//! <state>/<cluster id>/groups/<group>/<partition>/       a processor's own copies
+//! <state>/<cluster id>/replicas/<topic>/<partition>/     copies that are only read
+//! ```
+
+use std::{
+    env,
+    fs::{self, File, TryLockError},
+    io::{self, ErrorKind, Write as _},
+    path::{Path, PathBuf},
+    process,
+    time::Duration,
+};
+
+use siphasher::sip128::SipHasher24;
+
+use super::{problem, registry::Claim};
+use crate::Error;
+
+/// A longer name is cut to this many bytes and a hash; file systems take 255 in all.
+const NAME_MAX: usize = 200;
+
+/// A locked state directory. Dropped, it is free for others.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    root: PathBuf,
+    instance_id: String,
+    temporary: bool,
+    /// Keeps others away. The kernel lets go of it with the process, however that ends.
+    _lock: File,
+}
+
+impl StateDir {
+    /// Creates the directory, if need be, and locks it.
+    ///
+    /// # Errors
+    /// If it cannot be written to, if somebody else holds it, and, unless `allow_temp`, if it lies
+    /// under the system's temp directory.
+    pub(crate) fn open(root: &Path, allow_temp: bool) -> Result<StateDir, Error> {
+        if !allow_temp && is_temp(root) {
+            let problem = "what lies in the temp directory of the system is deleted at times, and \
+                           would have to be rebuilt from Kafka: use a state directory elsewhere";
+            return Err(Error::state(root, problem));
+        }
+        Self::locked(root, false)
+    }
+
+    /// A new directory under the system's temp directory, deleted on drop: for topics that do not
+    /// last either, on the embedded broker.
+    pub(crate) fn temporary() -> Result<StateDir, Error> {
+        let id = random_id().map_err(|error| problem::state(&env::temp_dir(), DOING, error))?;
+        Self::locked(&env::temp_dir().join(format!("goka-{id}")), true)
+    }
+
+    fn locked(root: &Path, temporary: bool) -> Result<StateDir, Error> {
+        let problem = |error| problem::state(root, DOING, error);
+        fs::create_dir_all(root).map_err(problem)?;
+        let root = root.canonicalize().map_err(problem)?;
+        let lock = lock(&root)?;
+        let instance_id = instance_id(&root).map_err(problem)?;
+        Ok(StateDir {
+            root,
+            instance_id,
+            temporary,
+            _lock: lock,
+        })
+    }
+
+    /// Where it is, without symbolic links.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A UUID made with the directory: two processes on a machine differ in it, a restart keeps it.
+    pub(crate) fn instance_id(&self) -> &str {
+        &self.instance_id
+    }
+
+    /// The directory of a processor's copy of a partition of its table. Not created.
+    pub(crate) fn group(&self, cluster: &str, group: &str, partition: i32) -> PathBuf {
+        self.copy(cluster, "groups", group, partition)
+    }
+
+    /// The directory of a copy for views, joins and lookups. Not created.
+    pub(crate) fn replica(&self, cluster: &str, topic: &str, partition: i32) -> PathBuf {
+        self.copy(cluster, "replicas", topic, partition)
+    }
+
+    fn copy(&self, cluster: &str, kind: &str, name: &str, partition: i32) -> PathBuf {
+        let mut path = self.root.join(file_name(cluster));
+        path.push(kind);
+        path.push(file_name(name));
+        path.push(partition.to_string());
+        path
+    }
+
+    /// Deletes the directory of a copy, and all in it. Not there: nothing happens.
+    ///
+    /// # Errors
+    /// If this process has the copy open, or `path` is not inside the state directory.
+    pub(crate) fn discard(&self, path: &Path) -> Result<(), Error> {
+        const DOING: &str = "delete a local copy";
+        let path = match path.canonicalize() {
+            Ok(path) => path,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(problem::state(path, DOING, error)),
+        };
+        if path == self.root || !path.starts_with(&self.root) {
+            let problem = format!(
+                "it is not a copy in the state directory {}, and is left alone",
+                self.root.display()
+            );
+            return Err(Error::state(path, problem));
+        }
+        let _claim = Claim::take(&path, Duration::ZERO)?;
+        fs::remove_dir_all(&path).map_err(|error| problem::state(&path, DOING, error))
+    }
+}
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        if self.temporary
+            && let Err(error) = fs::remove_dir_all(&self.root)
+        {
+            tracing::warn!("cannot delete {}: {error}", self.root.display());
+        }
+    }
+}
+
+const DOING: &str = "use the state directory";
+
+/// Whether `path`, which need not exist, is under a directory that the system clears.
+fn is_temp(path: &Path) -> bool {
+    let Ok(path) = std::path::absolute(path) else {
+        return false;
+    };
+    // What does not exist yet will be created below what does.
+    let real = path.ancestors().find_map(|path| path.canonicalize().ok());
+    let temp = [env::temp_dir(), PathBuf::from("/tmp")];
+    let mut temp = temp.iter().filter_map(|temp| temp.canonicalize().ok());
+    real.is_some_and(|real| temp.any(|temp| real.starts_with(temp)))
+}
+
+fn lock(root: &Path) -> Result<File, Error> {
+    let path = root.join("lock");
+    let problem = |error| problem::state(root, DOING, error);
+    let mut options = File::options();
+    let options = options.create(true).truncate(false).write(true);
+    let mut file = options.open(&path).map_err(problem)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let pid = fs::read_to_string(&path).unwrap_or_default();
+            let holder = match pid.trim() {
+                "" => "another process holds it".to_owned(),
+                pid if pid == process::id().to_string() => {
+                    return Err(Error::state(
+                        root,
+                        "this process holds it already: run all parts in one app, or give each app \
+                         its own state directory",
+                    ));
+                }
+                pid => format!("another process (pid {pid}) holds it"),
+            };
+            let cure = "give each process its own state directory, or stop that one";
+            return Err(Error::state(root, format!("{holder}: {cure}")));
+        }
+        Err(TryLockError::Error(error)) => return Err(problem(error)),
+    }
+    // Only for the message above: what keeps others away is the lock.
+    let noted = file
+        .set_len(0)
+        .and_then(|()| write!(file, "{}", process::id()));
+    noted.map_err(problem)?;
+    Ok(file)
+}
+
+fn instance_id(root: &Path) -> io::Result<String> {
+    let path = root.join("instance");
+    match fs::read_to_string(&path) {
+        Ok(id) if is_id(&id) => return Ok(id),
+        Ok(_) => tracing::warn!(
+            "{} has no instance id in it, so this instance gets a new one",
+            path.display()
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let id = random_id()?;
+    // Renamed into place, so that it is there whole or not at all.
+    let new = root.join("instance.new");
+    let mut file = File::create(&new)?;
+    file.write_all(id.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, &path)?;
+    Ok(id)
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 36 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+}
+
+/// A UUID, version 4.
+fn random_id() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    let mut bits = u128::from_be_bytes(bytes);
+    bits = bits & !(0xf << 76) | 0x4 << 76;
+    bits = bits & !(0x3 << 62) | 0x2 << 62;
+    let hex = format!("{bits:032x}");
+    let parts = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
+    Ok(parts.join("-"))
+}
+
+/// `name` as the name of a directory: two names never give one.
+fn file_name(name: &str) -> String {
+    let mut safe = String::new();
+    for (index, byte) in name.bytes().enumerate() {
+        match byte {
+            b'.' if index == 0 => safe.push_str("%2e"),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+                safe.push(char::from(byte));
+            }
+            byte => safe.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    if safe.is_empty() {
+        safe.push('%');
+    }
+    if safe.len() > NAME_MAX {
+        let hash = SipHasher24::new().hash(name.as_bytes()).as_bytes();
+        safe.truncate(NAME_MAX);
+        safe.push_str(&format!("~{:032x}", u128::from_be_bytes(hash)));
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_names_of_directories() {
+        assert_eq!(file_name("my-group_1.v2"), "my-group_1.v2");
+        assert_eq!(file_name(""), "%");
+        assert_eq!(file_name("."), "%2e");
+        assert_eq!(file_name(".."), "%2e.");
+        assert_eq!(file_name("a/b\\c %~é"), "a%2fb%5cc%20%25%7e%c3%a9");
+        let long = "x".repeat(249);
+        let name = file_name(&long);
+        assert_eq!(name.len(), 233);
+        assert_ne!(name, file_name(&"x".repeat(248)));
+    }
+
+    #[test]
+    fn ids_are_uuids_and_differ() {
+        let id = random_id().unwrap();
+        assert!(is_id(&id), "{id}");
+        assert_eq!(&id[14..15], "4");
+        assert!("89ab".contains(&id[19..20]), "{id}");
+        assert_ne!(id, random_id().unwrap());
+        assert!(!is_id(""));
+    }
+
+    #[test]
+    fn temp_directories_are_known_before_they_exist() {
+        assert!(is_temp(&env::temp_dir()));
+        assert!(is_temp(&env::temp_dir().join("not/there/yet")));
+        assert!(!is_temp(Path::new("/var/lib/not-there/yet")));
+        assert!(!is_temp(Path::new("/tmpfs")));
+    }
+}

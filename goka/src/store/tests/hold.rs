@@ -1,0 +1,259 @@
+//! Who holds what: a directory within a process, the state directory among processes.
+
+use std::{
+    env, fs,
+    io::{BufRead as _, BufReader, Read as _, stdin},
+    path::Path,
+    process::{Child, ChildStdout, Command, Stdio, id},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use super::{Options, at, commit, get, identity, open, options};
+use crate::{
+    Error,
+    store::{StateDir, Store},
+};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn waiting() -> Options {
+    Options {
+        wait: DEADLINE,
+        ..options()
+    }
+}
+
+#[test]
+fn a_second_store_is_refused_while_the_first_is_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let other_way = dir.path().join("../").join(dir.path().file_name().unwrap());
+    let error = Store::open(&other_way, &identity(), &options())
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("this process has had it open"));
+    store.close().unwrap();
+    open(dir.path());
+}
+
+#[test]
+fn a_second_store_waits_for_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    commit(&mut store, b"key", b"value", 1);
+    thread::scope(|scope| {
+        let (begun, begin) = mpsc::channel();
+        let second = scope.spawn(move || {
+            begun.send(()).unwrap();
+            let (store, discarded) = Store::open(dir.path(), &identity(), &waiting()).unwrap();
+            assert_eq!(discarded, None);
+            assert_eq!(get(&store, b"key").unwrap(), b"value");
+        });
+        begin.recv().unwrap();
+        store.close().unwrap();
+        second.join().unwrap();
+    });
+}
+
+/// A snapshot is a view into the map: while it lives, the file must not be mapped again or deleted.
+#[test]
+fn a_snapshot_outlives_its_store_and_keeps_the_directory() {
+    let root = tempfile::tempdir().unwrap();
+    let state = StateDir::open(root.path(), true).unwrap();
+    let path = state.replica("cluster", "topic", 0);
+    for closed in [true, false] {
+        let mut store = open(&path);
+        commit(&mut store, b"key", b"value", 1);
+        let snapshots = store.snapshots();
+        let snapshot = snapshots.take().unwrap();
+        if closed {
+            store.close().unwrap();
+        } else {
+            drop(store);
+        }
+        assert!(matches!(snapshots.take(), Err(Error::Closed(_))));
+        Store::open(&path, &identity(), &options())
+            .err()
+            .expect("still held");
+        state.discard(&path).expect_err("still held");
+        assert_eq!(snapshot.get(b"key").unwrap(), Some(&b"value"[..]));
+        thread::spawn(move || drop(snapshot)).join().unwrap();
+        open(&path);
+    }
+    state.discard(&path).unwrap();
+    assert!(!path.exists());
+    state.discard(&path).unwrap();
+}
+
+#[test]
+fn snapshots_are_taken_and_read_by_other_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    commit(&mut store, b"key", b"1", 1);
+    let (snapshots, snapshot) = (store.snapshots(), store.snapshot().unwrap());
+    commit(&mut store, b"key", b"2", 2);
+    thread::spawn(move || {
+        assert_eq!(snapshot.get(b"key").unwrap(), Some(&b"1"[..]));
+        let later = snapshots.take().unwrap();
+        assert_eq!(later.get(b"key").unwrap(), Some(&b"2"[..]));
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn only_copies_are_discarded() {
+    let root = tempfile::tempdir().unwrap();
+    let state = StateDir::open(&root.path().join("state"), true).unwrap();
+    for path in [root.path(), &root.path().join("state"), Path::new("/")] {
+        let error = state.discard(path).unwrap_err().to_string();
+        assert!(error.contains("left alone"), "{error}");
+    }
+}
+
+#[test]
+fn a_state_directory_is_held_once_in_a_process() {
+    let root = tempfile::tempdir().unwrap();
+    let state = StateDir::open(root.path(), true).unwrap();
+    let error = StateDir::open(root.path(), true).unwrap_err().to_string();
+    assert!(error.contains("this process holds it already"), "{error}");
+    let id = state.instance_id().to_owned();
+    drop(state);
+    let state = StateDir::open(root.path(), true).unwrap();
+    assert_eq!(state.instance_id(), id);
+    drop(state);
+    fs::write(root.path().join("instance"), "").unwrap();
+    let state = StateDir::open(root.path(), true).unwrap();
+    assert_ne!(state.instance_id(), id);
+}
+
+#[test]
+fn state_under_the_temp_directory_is_refused_unless_allowed() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("state");
+    let error = StateDir::open(&path, false).unwrap_err().to_string();
+    assert!(error.contains("use a state directory elsewhere"), "{error}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_temporary_state_directory_goes_with_its_holder() {
+    let (one, two) = (
+        StateDir::temporary().unwrap(),
+        StateDir::temporary().unwrap(),
+    );
+    assert_ne!(one.root(), two.root());
+    assert_ne!(one.instance_id(), two.instance_id());
+    let root = one.root().to_owned();
+    let mut store = open(&one.group("cluster", "my-group", 0));
+    commit(&mut store, b"key", b"value", 1);
+    store.close().unwrap();
+    assert!(root.join("cluster/groups/my-group/0/data.mdb").exists());
+    drop(one);
+    assert!(!root.exists());
+    assert!(two.root().exists());
+}
+
+#[test]
+fn what_is_not_a_directory_one_can_write_to_is_refused_with_the_cure() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("file");
+    fs::write(&file, "").unwrap();
+    for path in [&file, &file.join("below")] {
+        let error = StateDir::open(path, true).unwrap_err().to_string();
+        assert!(error.contains("cannot use the state directory"), "{error}");
+        let error = Store::open(path, &identity(), &options()).err().unwrap();
+        let error = error.to_string();
+        assert!(error.contains("cannot open the local copy"), "{error}");
+    }
+    // Not even the superuser writes here.
+    #[cfg(target_os = "linux")]
+    StateDir::open(Path::new("/proc/goka"), true).unwrap_err();
+}
+
+/// A process that holds the state directory and a copy in it, until it is told to end by the end of
+/// its input.
+struct Other {
+    process: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Other {
+    fn start(root: &Path) -> Other {
+        let child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "store::tests::hold::another_process"])
+            .args(["--ignored", "--nocapture", "--test-threads=1"])
+            .env("GOKA_TEST_HOLD", root)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut process = child.unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.ends_with("holding\n") {
+            line.clear();
+            assert_ne!(output.read_line(&mut line).unwrap(), 0, "it ended");
+        }
+        Other { process, output }
+    }
+
+    fn stop(mut self) {
+        drop(self.process.stdin.take());
+        self.output.read_to_end(&mut Vec::new()).unwrap();
+        assert!(self.process.wait().unwrap().success());
+    }
+
+    fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+#[test]
+#[ignore = "is run by tests beside it, as another process"]
+fn another_process() {
+    let root = env::var_os("GOKA_TEST_HOLD").expect("set by the test that runs this");
+    let state = StateDir::open(Path::new(&root), true).unwrap();
+    let mut store = open(&state.group("cluster", "group", 0));
+    commit(&mut store, b"key", b"committed", 1);
+    let mut batch = store.batch().unwrap();
+    for number in 0..100_000_u32 {
+        batch.put(&number.to_be_bytes(), &[0; 100]).unwrap();
+    }
+    batch.put(b"key", b"not committed").unwrap();
+    println!("holding");
+    stdin().read_to_end(&mut Vec::new()).unwrap();
+    drop(batch);
+    store.close().unwrap();
+}
+
+#[test]
+fn another_process_keeps_the_state_directory_until_it_ends() {
+    let root = tempfile::tempdir().unwrap();
+    let other = Other::start(root.path());
+    let error = StateDir::open(root.path(), true).unwrap_err().to_string();
+    let holder = format!("another process (pid {}) holds it", other.process.id());
+    assert!(error.contains(&holder), "{error}");
+    assert!(error.contains("its own state directory"), "{error}");
+    assert_ne!(other.process.id(), id());
+    other.stop();
+    let state = StateDir::open(root.path(), true).unwrap();
+    let path = state.group("cluster", "group", 0);
+    assert!(!path.join("not-closed").exists());
+    assert_eq!(get(&open(&path), b"key").unwrap(), b"committed");
+}
+
+#[test]
+fn a_killed_process_leaves_what_it_committed() {
+    let root = tempfile::tempdir().unwrap();
+    Other::start(root.path()).kill();
+    let state = StateDir::open(root.path(), true).unwrap();
+    let path = state.group("cluster", "group", 0);
+    assert!(path.join("not-closed").exists());
+    let store = open(&path);
+    assert_eq!(get(&store, b"key").unwrap(), b"committed");
+    assert_eq!(store.snapshot().unwrap().len().unwrap(), 1);
+    assert_eq!(*store.position(), at(1));
+}

@@ -1,0 +1,84 @@
+//! Limits are errors that say what to do, and nothing is half done.
+
+use super::{Options, at, commit, get, identity, open, options};
+use crate::store::{Store, environment::SNAPSHOTS_MAX};
+
+fn small() -> Options {
+    Options {
+        map_size: 1 << 20,
+        ..options()
+    }
+}
+
+#[test]
+fn a_full_map_stores_nothing_of_the_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path(), &identity(), &small()).unwrap();
+    commit(&mut store, b"key", b"before", 1);
+
+    let mut batch = store.batch().unwrap();
+    batch.put(b"key", b"after").unwrap();
+    let full = (0..1000_u32).find_map(|n| batch.put(&n.to_be_bytes(), &[0; 5000]).err());
+    let full = full.expect("more than the map takes").to_string();
+    assert!(full.contains("map size"), "{full}");
+    assert!(full.contains("restart with a larger one"), "{full}");
+    let error = batch.commit(at(2)).unwrap_err().to_string();
+    assert!(error.contains("none of it was stored"), "{error}");
+
+    assert_eq!(*store.position(), at(1));
+    assert_eq!(get(&store, b"key").unwrap(), b"before");
+    commit(&mut store, b"key", b"small enough", 3);
+    store.close().unwrap();
+
+    let mut store = open(dir.path());
+    assert_eq!(get(&store, b"key").unwrap(), b"small enough");
+    let mut batch = store.batch().unwrap();
+    for number in 0..1000_u32 {
+        batch.put(&number.to_be_bytes(), &[0; 5000]).unwrap();
+    }
+    batch.commit(at(4)).unwrap();
+    store.close().unwrap();
+
+    // What is there already is never beyond the map.
+    let (store, discarded) = Store::open(dir.path(), &identity(), &small()).unwrap();
+    assert_eq!(discarded, None);
+    assert_eq!(store.snapshot().unwrap().len().unwrap(), 1001);
+}
+
+#[test]
+fn too_many_snapshots_are_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    let mut snapshots: Vec<_> = (0..SNAPSHOTS_MAX)
+        .map(|_| store.snapshot().unwrap())
+        .collect();
+    let error = store.snapshot().err().expect("one too many").to_string();
+    assert!(error.contains("too many snapshots are held"), "{error}");
+    // Writing goes on.
+    commit(&mut store, b"key", b"value", 1);
+    snapshots.pop();
+    assert_eq!(get(&store, b"key").unwrap(), b"value");
+}
+
+#[test]
+fn any_map_size_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let odd = Options {
+        map_size: 1_000_001,
+        ..options()
+    };
+    let (mut store, _) = Store::open(dir.path(), &identity(), &odd).unwrap();
+    commit(&mut store, b"key", b"value", 1);
+}
+
+#[test]
+fn address_space_that_is_not_to_be_had_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = Options {
+        map_size: 1 << 62,
+        ..options()
+    };
+    let error = Store::open(dir.path(), &identity(), &all).err().unwrap();
+    let error = error.to_string();
+    assert!(error.contains("lower the map size"), "{error}");
+}

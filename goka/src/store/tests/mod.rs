@@ -1,0 +1,68 @@
+//! What a copy promises, tested on real files. Dropping a store is the crash.
+
+mod discard;
+mod hold;
+mod limits;
+mod model;
+mod speed;
+
+use std::{path::Path, time::Duration};
+
+use super::{Identity, Options, Position, Store};
+
+fn identity() -> Identity {
+    Identity {
+        cluster: "cluster-1".to_owned(),
+        topic: "clicks-state".to_owned(),
+        topic_id: String::new(),
+        partition: 3,
+        partitions: 8,
+        codec: "Text, MessagePack".to_owned(),
+    }
+}
+
+fn options() -> Options {
+    Options {
+        map_size: 1 << 32,
+        wait: Duration::ZERO,
+    }
+}
+
+/// Opens a copy in which nothing must be discarded.
+fn open(path: &Path) -> Store {
+    let (store, discarded) = Store::open(path, &identity(), &options()).unwrap();
+    assert_eq!(discarded, None);
+    store
+}
+
+fn at(table: i64) -> Position {
+    Position {
+        table,
+        inputs: vec![("user-clicks".to_owned(), table * 2)],
+        at_ms: 1_700_000_000_000 + table,
+    }
+}
+
+/// Commits one row and the position `table`.
+fn commit(store: &mut Store, key: &[u8], value: &[u8], table: i64) {
+    let mut batch = store.batch().unwrap();
+    batch.put(key, value).unwrap();
+    batch.commit(at(table)).unwrap();
+}
+
+fn get(store: &Store, key: &[u8]) -> Option<Vec<u8>> {
+    let snapshot = store.snapshot().unwrap();
+    snapshot.get(key).unwrap().map(<[u8]>::to_vec)
+}
+
+/// All rows from `from` on.
+fn scan(store: &Store, from: &[u8], exclusive: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut rows = Vec::new();
+    let mut row = |key: &[u8], value: &[u8]| {
+        rows.push((key.to_vec(), value.to_vec()));
+        true
+    };
+    let snapshot = store.snapshot().unwrap();
+    snapshot.scan(from, exclusive, &mut row).unwrap();
+    rows
+}
