@@ -1,6 +1,5 @@
 //! Stream processing on Kafka.
 #![allow(dead_code)]
-
 #![allow(dead_code, unused_imports, unused_extern_crates)]
 
 // So that the macros, which print `::goka`, also work in the tests of this crate.

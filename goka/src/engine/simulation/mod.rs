@@ -7,16 +7,14 @@
 //! `GOKA_SIM_SEEDS=10000` runs so many seeds, `GOKA_SIM_SEED=7` one, with its trace.
 
 mod check;
+mod engine;
+mod panics;
 mod plain;
 mod schedule;
 mod shrink;
 mod stage;
 
-use std::{
-    collections::BTreeMap,
-    env,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::{collections::BTreeMap, env};
 
 use crate::{
     Error,
@@ -47,7 +45,7 @@ trait Rig {
     /// Deletes what a slot has on disk.
     fn wipe(&mut self, slot: usize);
     /// What a slot has on disk, while no worker runs there.
-    fn copies(&self, slot: usize, partitions: i32) -> Result<Vec<Copy>, Error>;
+    fn copies(&self, slot: usize) -> Result<Vec<Copy>, Error>;
 }
 
 /// A local copy of a partition of the table.
@@ -60,7 +58,7 @@ struct Copy {
 }
 
 /// Makes a rig for a run of its own.
-type MakeRig<'a> = &'a dyn Fn() -> Box<dyn Rig>;
+type MakeRig<'a> = &'a dyn Fn(&Schedule) -> Box<dyn Rig>;
 
 /// Runs a schedule. `Err` says what went wrong, and what happened if `traced`.
 fn run(schedule: &Schedule, rig: MakeRig<'_>, traced: bool) -> Result<(), (String, Vec<String>)> {
@@ -68,11 +66,10 @@ fn run(schedule: &Schedule, rig: MakeRig<'_>, traced: bool) -> Result<(), (Strin
     if traced {
         world.keep_trace();
     }
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let stage = Stage::run(schedule.clone(), rig(), world.clone())?;
+    let outcome = panics::caught(|| {
+        let stage = Stage::run(schedule.clone(), rig(schedule), world.clone())?;
         check::check(&stage)
-    }));
-    let outcome = outcome.unwrap_or_else(|_| Err("a panic, see above".to_owned()));
+    });
     outcome.map_err(|why| (why, world.trace()))
 }
 
@@ -113,15 +110,20 @@ fn report(schedule: &Schedule, rig: MakeRig<'_>) -> String {
 }
 
 #[test]
+fn the_engine_holds() {
+    simulate(&|schedule| Box::new(engine::Rig::new(schedule.partitions)));
+}
+
+#[test]
 fn a_plain_worker_holds() {
-    simulate(&|| Box::new(plain::Rig::new(plain::Flaw::None)));
+    simulate(&|_| Box::new(plain::Rig::new(plain::Flaw::None)));
 }
 
 /// Every flaw is found, and its schedule is a short one.
 #[test]
 fn flaws_are_found() {
     for flaw in plain::FLAWS {
-        let rig: MakeRig<'_> = &|| Box::new(plain::Rig::new(flaw));
+        let rig: MakeRig<'_> = &|_| Box::new(plain::Rig::new(flaw));
         let fails = |schedule: &Schedule| run(schedule, rig, false).is_err();
         let found = (0..500).map(Schedule::of).find(fails);
         let schedule = found.unwrap_or_else(|| panic!("{flaw:?} was not found"));

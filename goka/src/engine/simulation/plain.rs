@@ -77,7 +77,7 @@ impl super::Rig for Rig {
         self.disks.remove(&slot);
     }
 
-    fn copies(&self, slot: usize, _: i32) -> Result<Vec<Copy>, Error> {
+    fn copies(&self, slot: usize) -> Result<Vec<Copy>, Error> {
         let Some(disk) = self.disks.get(&slot) else {
             return Ok(Vec::new());
         };

@@ -101,7 +101,7 @@ impl Stage {
     /// What every slot has on disk.
     pub(super) fn copies(&self, slot: usize) -> Result<Vec<super::Copy>, String> {
         let rig = self.rig.borrow();
-        let copies = rig.copies(slot, self.partitions);
+        let copies = rig.copies(slot);
         copies.map_err(|error| format!("the copies of worker {slot} cannot be read: {error}"))
     }
 
