@@ -1,7 +1,455 @@
-//! Settings.
-#[derive(Clone, Copy, Debug)]
+//! Settings: where the brokers are, where state is kept, and every key of librdkafka.
+//!
+//! Plain data with safe defaults. What is wrong with it is said when it is used first, by
+//! `kafka::settings` for librdkafka's keys and by [`Config::check`] for the rest. Names here are
+//! logical; what they are called on the broker is known in `kafka::names` alone.
+
+use std::{
+    collections::BTreeMap,
+    env, fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use crate::Error;
+
+/// How to run: brokers, state, names, and librdkafka's settings.
+///
+/// ```
+/// let config = goka::Config::new()
+///     .brokers("localhost:9092")
+///     .prefix("staging-")
+///     .set("session.timeout.ms", "10000");
+/// ```
+#[derive(Clone)]
+pub struct Config {
+    pub(crate) brokers: String,
+    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) prefix: String,
+    /// Physical names of single topics, by their logical ones.
+    pub(crate) topics: BTreeMap<String, String>,
+    pub(crate) commit_interval: Duration,
+    pub(crate) records_per_commit: usize,
+    pub(crate) metadata_interval: Duration,
+    pub(crate) workers: Option<usize>,
+    pub(crate) instance_id: Option<String>,
+    pub(crate) membership: Membership,
+    pub(crate) start: Option<Start>,
+    /// Topics to be created where they are missing, and their partitions.
+    pub(crate) streams: Vec<(String, i32)>,
+    pub(crate) keys: Keys,
+}
+
+/// Keys of librdkafka that were set.
+#[derive(Clone, Default)]
+pub(crate) struct Keys {
+    pub(crate) both: BTreeMap<String, String>,
+    pub(crate) consumer: BTreeMap<String, String>,
+    pub(crate) producer: BTreeMap<String, String>,
+}
+
+/// How instances belong to their group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Membership {
+    /// The group knows an instance by its id: after a restart it goes on with its partitions at
+    /// once. After a clean stop they wait for `session.timeout.ms` before others take them.
+    #[default]
+    Static,
+    /// An instance leaves when it stops: others take over at once, and a restart moves partitions
+    /// twice. For those who scale up and down often.
+    Dynamic,
+}
+
+/// Where a group begins that has no position, neither in Kafka nor in its local state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
+    /// With the oldest record of each input.
     Earliest,
+    /// With the records that come after the start.
     Latest,
+    /// Empties the group's table, then with the oldest record of each input.
     Reset,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            brokers: "localhost:9092".to_owned(),
+            state_dir: None,
+            prefix: String::new(),
+            topics: BTreeMap::new(),
+            commit_interval: Duration::from_millis(100),
+            records_per_commit: 100_000,
+            metadata_interval: Duration::from_secs(60),
+            workers: None,
+            instance_id: None,
+            membership: Membership::default(),
+            start: None,
+            streams: Vec::new(),
+            keys: Keys::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Defaults, with brokers at `localhost:9092`.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Defaults, changed by environment variables: `GOKA_BROKERS`, `GOKA_STATE_DIR`,
+    /// `GOKA_PREFIX`, `GOKA_WORKERS`, `GOKA_COMMIT_INTERVAL_MS`, `GOKA_INSTANCE_ID`,
+    /// `GOKA_MEMBERSHIP` (`static`, `dynamic`), `GOKA_START` (`earliest`, `latest`, `reset`), and
+    /// any key of librdkafka: `GOKA_KAFKA__SESSION_TIMEOUT_MS` is `session.timeout.ms`,
+    /// `GOKA_KAFKA_CONSUMER__…` is for consumers and `GOKA_KAFKA_PRODUCER__…` for producers only.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a value cannot be read, or a variable begins with `GOKA_` and is none
+    /// of these.
+    pub fn from_env() -> Result<Self, Error> {
+        let variables = env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            name.starts_with("GOKA_").then_some((name, value))
+        });
+        let mut config = Config::new();
+        for (name, value) in variables {
+            let value = value.into_string().map_err(|_| {
+                Error::Config(format!("the environment variable {name} is not UTF-8"))
+            })?;
+            config = config.variable(&name, &value)?;
+        }
+        Ok(config)
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Result<Self, Error> {
+        let key = |rest: &str| rest.to_lowercase().replace('_', ".");
+        self = match name {
+            "GOKA_BROKERS" => self.brokers(value),
+            "GOKA_STATE_DIR" => self.state_dir(value),
+            "GOKA_PREFIX" => self.prefix(value),
+            "GOKA_WORKERS" => self.workers(number(name, value)?),
+            "GOKA_COMMIT_INTERVAL_MS" => {
+                self.commit_interval(Duration::from_millis(number(name, value)?))
+            }
+            "GOKA_INSTANCE_ID" => self.instance_id(value),
+            "GOKA_MEMBERSHIP" => match value {
+                "static" => self.membership(Membership::Static),
+                "dynamic" => self.membership(Membership::Dynamic),
+                _ => return Err(choice(name, value, "`static` or `dynamic`")),
+            },
+            "GOKA_START" => match value {
+                "earliest" => self.start(Start::Earliest),
+                "latest" => self.start(Start::Latest),
+                "reset" => self.start(Start::Reset),
+                _ => return Err(choice(name, value, "`earliest`, `latest` or `reset`")),
+            },
+            // For the tests of this library: which brokers they use.
+            "GOKA_TEST_BROKERS" => self,
+            _ => {
+                if let Some(rest) = name.strip_prefix("GOKA_KAFKA__") {
+                    self.set(key(rest), value)
+                } else if let Some(rest) = name.strip_prefix("GOKA_KAFKA_CONSUMER__") {
+                    self.set_consumer(key(rest), value)
+                } else if let Some(rest) = name.strip_prefix("GOKA_KAFKA_PRODUCER__") {
+                    self.set_producer(key(rest), value)
+                } else {
+                    return Err(Error::Config(format!(
+                        "the environment variable {name} means nothing to goka; \
+                         keys of librdkafka are written GOKA_KAFKA__SESSION_TIMEOUT_MS"
+                    )));
+                }
+            }
+        };
+        Ok(self)
+    }
+
+    /// Addresses of one or more brokers, separated by commas; `embedded` for a broker inside this
+    /// process (see [`crate::EmbeddedBroker`]).
+    #[must_use]
+    pub fn brokers(mut self, brokers: impl Into<String>) -> Self {
+        self.brokers = brokers.into();
+        self
+    }
+
+    /// Where local state is kept, by default `$XDG_STATE_HOME/goka/<program>` or
+    /// `~/.local/state/goka/<program>`. One process holds a directory at a time. It must stay when
+    /// the process ends (else tables are read from Kafka again at each start) and be on a local
+    /// file system.
+    #[must_use]
+    pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state_dir = Some(path.into());
+        self
+    }
+
+    /// Begins every name on the broker, of topics and groups, with this.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Calls a topic of the graph something else on the broker. The prefix is not added to it.
+    #[must_use]
+    pub fn topic(mut self, name: impl Into<String>, on_the_broker: impl Into<String>) -> Self {
+        self.topics.insert(name.into(), on_the_broker.into());
+        self
+    }
+
+    /// How often positions are committed, by default every 100 ms. A killed process repeats at most
+    /// what it handled in one interval.
+    #[must_use]
+    pub fn commit_interval(mut self, interval: Duration) -> Self {
+        self.commit_interval = interval;
+        self
+    }
+
+    /// Commits earlier than at the interval once a partition has handled so many records, by
+    /// default 100,000.
+    #[must_use]
+    pub fn records_per_commit(mut self, records: usize) -> Self {
+        self.records_per_commit = records;
+        self
+    }
+
+    /// How often topics are checked against the graph again, by default every 60 s.
+    #[must_use]
+    pub fn metadata_interval(mut self, interval: Duration) -> Self {
+        self.metadata_interval = interval;
+        self
+    }
+
+    /// Threads per processor, by default one for each core, at most one for each partition.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Names this instance among those of its group, by default an id kept in the state directory.
+    #[must_use]
+    pub fn instance_id(mut self, id: impl Into<String>) -> Self {
+        self.instance_id = Some(id.into());
+        self
+    }
+
+    /// How instances belong to their group, by default [`Membership::Static`].
+    #[must_use]
+    pub fn membership(mut self, membership: Membership) -> Self {
+        self.membership = membership;
+        self
+    }
+
+    /// Where a group begins that has no position, by default [`Start::Earliest`] if its table is
+    /// empty; otherwise to start is refused until this is set.
+    #[must_use]
+    pub fn start(mut self, start: Start) -> Self {
+        self.start = Some(start);
+        self
+    }
+
+    /// Creates the topic of a stream with so many partitions, if it is missing. A topic that exists
+    /// is not changed.
+    #[must_use]
+    pub fn create_stream(mut self, name: impl Into<String>, partitions: i32) -> Self {
+        self.streams.push((name.into(), partitions));
+        self
+    }
+
+    /// Sets a key of librdkafka for consumers and producers, for example
+    /// `.set("security.protocol", "ssl")`.
+    #[must_use]
+    pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.keys.both.insert(key.into(), value.into());
+        self
+    }
+
+    /// Sets a key of librdkafka for consumers only; wins over [`Config::set`].
+    #[must_use]
+    pub fn set_consumer(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.keys.consumer.insert(key.into(), value.into());
+        self
+    }
+
+    /// Sets a key of librdkafka for producers only; wins over [`Config::set`].
+    #[must_use]
+    pub fn set_producer(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.keys.producer.insert(key.into(), value.into());
+        self
+    }
+
+    /// The state directory, chosen or by default; it need not exist.
+    pub(crate) fn state_path(&self) -> Result<PathBuf, Error> {
+        if let Some(path) = &self.state_dir {
+            return Ok(path.clone());
+        }
+        let absolute = |name: &str| {
+            env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+        let home = absolute("XDG_STATE_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
+        let program = env::current_exe().ok();
+        let program = program.as_deref().and_then(Path::file_stem);
+        match (home, program) {
+            (Some(home), Some(program)) => Ok(home.join("goka").join(program)),
+            _ => Err(Error::Config(
+                "there is no place for local state: neither XDG_STATE_HOME nor HOME is set; \
+                 choose one with `Config::state_dir` or GOKA_STATE_DIR"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// What can be said about these settings without a broker and without librdkafka.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let refuse = |sentence: &str| Err(Error::Config(sentence.to_owned()));
+        if self.brokers.trim().is_empty() {
+            return refuse("`brokers` is empty: give the address of a broker, or `embedded`");
+        }
+        if self.workers == Some(0) {
+            return refuse("`workers` is 0: a processor needs at least one");
+        }
+        if self.records_per_commit == 0 {
+            return refuse("`records_per_commit` is 0: at least one record must be committed");
+        }
+        if self.commit_interval.is_zero() || self.commit_interval > Duration::from_secs(2) {
+            return refuse(
+                "`commit_interval` must be above 0 and at most 2 s: a member has to commit well \
+                 within its session, or others may have taken its partitions unnoticed",
+            );
+        }
+        if self.metadata_interval.is_zero() {
+            return refuse("`metadata_interval` is 0: topics would be checked all the time");
+        }
+        if let Some((name, partitions)) = self.streams.iter().find(|(_, count)| *count < 1) {
+            return Err(Error::Config(format!(
+                "`create_stream` of `{name}` asks for {partitions} partitions; at least 1 is needed"
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn number<T: FromStr>(name: &str, value: &str) -> Result<T, Error> {
+    value
+        .parse()
+        .map_err(|_| choice(name, value, "a whole number"))
+}
+
+fn choice(name: &str, value: &str, wanted: &str) -> Error {
+    Error::Config(format!(
+        "the environment variable {name} is `{value}`, but must be {wanted}"
+    ))
+}
+
+/// Whether the value of a key of librdkafka must not be shown.
+pub(crate) fn is_secret(key: &str) -> bool {
+    key.contains("password") || key.contains("secret") || key.ends_with("key.pem") || {
+        // These can hold a password among other things.
+        matches!(key, "sasl.jaas.config" | "sasl.oauthbearer.config")
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        let roles = [
+            ("", &self.both),
+            ("consumer ", &self.consumer),
+            ("producer ", &self.producer),
+        ];
+        for (role, keys) in roles {
+            for (key, value) in keys {
+                let value = if is_secret(key) { "<secret>" } else { value };
+                map.entry(&format!("{role}{key}"), &value);
+            }
+        }
+        map.finish()
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("brokers", &self.brokers)
+            .field("state_dir", &self.state_dir)
+            .field("prefix", &self.prefix)
+            .field("topics", &self.topics)
+            .field("commit_interval", &self.commit_interval)
+            .field("records_per_commit", &self.records_per_commit)
+            .field("metadata_interval", &self.metadata_interval)
+            .field("workers", &self.workers)
+            .field("instance_id", &self.instance_id)
+            .field("membership", &self.membership)
+            .field("start", &self.start)
+            .field("streams", &self.streams)
+            .field("keys", &self.keys)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_become_settings() {
+        let config = Config::new()
+            .variable("GOKA_KAFKA__SESSION_TIMEOUT_MS", "9000")
+            .and_then(|c| c.variable("GOKA_KAFKA_CONSUMER__FETCH_MIN_BYTES", "2"))
+            .and_then(|c| c.variable("GOKA_KAFKA_PRODUCER__LINGER_MS", "7"))
+            .and_then(|c| c.variable("GOKA_COMMIT_INTERVAL_MS", "250"))
+            .and_then(|c| c.variable("GOKA_MEMBERSHIP", "dynamic"))
+            .and_then(|c| c.variable("GOKA_START", "reset"))
+            .unwrap();
+        assert_eq!(config.keys.both["session.timeout.ms"], "9000");
+        assert_eq!(config.keys.consumer["fetch.min.bytes"], "2");
+        assert_eq!(config.keys.producer["linger.ms"], "7");
+        assert_eq!(config.commit_interval, Duration::from_millis(250));
+        assert_eq!(config.membership, Membership::Dynamic);
+        assert_eq!(config.start, Some(Start::Reset));
+    }
+
+    #[test]
+    fn variables_that_mean_nothing_are_refused() {
+        for (name, value) in [
+            ("GOKA_BROKER", "x"),
+            ("GOKA_WORKERS", "many"),
+            ("GOKA_START", "now"),
+            ("GOKA_MEMBERSHIP", "cooperative"),
+        ] {
+            let error = Config::new().variable(name, value).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let config = Config::new()
+            .set("sasl.password", "hush")
+            .set_producer("ssl.key.password", "hush")
+            .set_consumer("sasl.oauthbearer.client.secret", "hush")
+            .set("ssl.key.pem", "hush")
+            .set("sasl.username", "me");
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("hush"), "{shown}");
+        assert!(shown.contains("\"sasl.username\": \"me\""), "{shown}");
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        for config in [
+            Config::new().brokers(" "),
+            Config::new().workers(0),
+            Config::new().records_per_commit(0),
+            Config::new().commit_interval(Duration::ZERO),
+            Config::new().metadata_interval(Duration::ZERO),
+            Config::new().create_stream("clicks", 0),
+        ] {
+            assert!(config.check().is_err(), "{config:?}");
+        }
+        Config::new().check().unwrap();
+    }
 }

@@ -39,6 +39,16 @@ impl Partitioner {
     }
 }
 
+/// As it is written in `partitioner = ...`.
+impl std::fmt::Display for Partitioner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Partitioner::Murmur2 => "murmur2",
+            Partitioner::Fnv1a => "fnv1a",
+        })
+    }
+}
+
 /// Kafka's `Utils.murmur2`: a murmur2 whose seed is fixed.
 fn murmur2(key: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;
@@ -65,14 +75,4 @@ fn fnv1a(key: &[u8]) -> u32 {
     key.iter().fold(offset, |hash, byte| {
         (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
     })
-}
-
-/// As it is written in `partitioner = ...`.
-impl std::fmt::Display for Partitioner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Partitioner::Murmur2 => "murmur2",
-            Partitioner::Fnv1a => "fnv1a",
-        })
-    }
 }

@@ -10,6 +10,7 @@ mod partition;
 pub(crate) mod program;
 pub(crate) mod recovery;
 pub(crate) mod replay;
+pub(crate) mod replica;
 pub(crate) mod rows;
 #[cfg(test)]
 mod simulation;

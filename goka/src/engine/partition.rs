@@ -55,10 +55,11 @@ pub(crate) enum Phase {
     Settling,
     /// Asking the group where it stands, at this time.
     Asking { at: Duration },
-    /// Reading the table's topic into the local copy.
+    /// Reading the table's topic into the local copy, or about to.
     Replaying {
         committed: Vec<Option<Committed>>,
         replay: Replay,
+        started: bool,
     },
     /// Telling the group that it is ours, at this time.
     Claiming {

@@ -46,7 +46,7 @@ pub(crate) struct EdgeInfo {
     /// Logical name.
     pub(crate) topic: &'static str,
     pub(crate) partitioner: Partitioner,
-    /// Names of the codecs of key and value, as one text that is part of a table's format.
+    /// Name of the codec of its values: part of the format of a table.
     pub(crate) codec: &'static str,
     /// Whether its handler is an `async fn`.
     pub(crate) waits: bool,

@@ -45,9 +45,26 @@ impl Core {
             replaying |= matches!(phase, Some(Phase::Replaying { .. }));
         }
         if replaying && let Some(table) = kafka.table() {
+            self.start_reading(table)?;
             self.read_table(kafka, table)?;
         }
         Ok(replaying)
+    }
+
+    /// Begins to read all at once: a broker answers one request of a connection after another, so
+    /// that a question asked while it waits for rows of one partition would wait too.
+    fn start_reading(&mut self, table: &dyn Reader) -> Result<(), Error> {
+        for partition in self.partitions.values_mut() {
+            if let Phase::Replaying {
+                replay, started, ..
+            } = &mut partition.phase
+                && !*started
+            {
+                *started = true;
+                table.start(partition.number, replay.next)?;
+            }
+        }
+        Ok(())
     }
 
     fn read_table(&mut self, kafka: &dyn Kafka, table: &dyn Reader) -> Result<(), Error> {
@@ -168,14 +185,17 @@ impl Core {
         }
         let from = store.position().table.max(first);
         partition.rows.reload(Some(store))?;
-        reader.start(number, from)?;
         let declared = self
             .table_edge
             .map(|edge| self.edges[edge].partitioner)
             .unwrap_or_default();
         let partitioner = (declared, spec.identity.partitions);
         let replay = Replay::new(topic, number, (from, end), partitioner, now);
-        partition.phase = Phase::Replaying { committed, replay };
+        partition.phase = Phase::Replaying {
+            committed,
+            replay,
+            started: false,
+        };
         Ok(())
     }
 
@@ -228,7 +248,10 @@ impl Core {
         let Some(partition) = self.partitions.get_mut(&number) else {
             return Ok(());
         };
-        let Phase::Replaying { committed, replay } = &mut partition.phase else {
+        let Phase::Replaying {
+            committed, replay, ..
+        } = &mut partition.phase
+        else {
             return Ok(());
         };
         if let Some(store) = &mut partition.store
@@ -440,7 +463,7 @@ fn is_ours(metadata: &str) -> bool {
 }
 
 /// Why a local copy cannot be topped up.
-fn distrust(
+pub(crate) fn distrust(
     stands: &Position,
     (first, end): (i64, i64),
     age_max_ms: Option<i64>,

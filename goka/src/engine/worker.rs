@@ -236,7 +236,8 @@ impl Core {
             return Ok(());
         };
         if self.edges[edge].waits {
-            let (owned, rows) = (OwnedRecord::of(record), partition.rows.clone());
+            let owned = OwnedRecord::of(&Record { edge, ..*record });
+            let rows = partition.rows.clone();
             let cause = Cause {
                 source: record.edge,
                 offset: record.offset,
@@ -252,7 +253,9 @@ impl Core {
         }
         let (program, effects, rows) = (&self.spec.program, &mut self.effects, &partition.rows);
         effects.clear();
-        let call = AssertUnwindSafe(|| program.handle(edge, *record, effects, rows));
+        // Behind the door an edge is known by its place in the graph.
+        let record_of_edge = Record { edge, ..*record };
+        let call = AssertUnwindSafe(|| program.handle(edge, record_of_edge, effects, rows));
         match catch_unwind(call).unwrap_or_else(|panic| Err(panicked(&*panic))) {
             Ok(()) => {
                 let effects = std::mem::take(&mut self.effects);

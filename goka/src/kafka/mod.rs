@@ -8,8 +8,24 @@
 //! Names of topics that cross this border are *logical*; the physical ones (prefix, renames) are
 //! known on this side only, and appear in errors and logs.
 
+mod cluster;
+mod context;
+mod embedded;
+mod member;
+mod names;
+mod native;
+mod producer;
+mod reader;
+mod settings;
+
+pub(crate) use cluster::{Cluster, GroupMember, MemberSpec, TopicInfo};
+pub use embedded::EmbeddedBroker;
+pub(crate) use names::Names;
+
 #[cfg(test)]
 pub(crate) mod memory;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -1,0 +1,278 @@
+//! The arguments of the attributes. A wrong argument is reported and skipped, so that the rest of
+//! the attribute is still checked. Must not know the items that the attributes are on.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote};
+use syn::{
+    Ident, LitStr, Path, Token, Type,
+    ext::IdentExt,
+    parse::{Parse, ParseStream, Parser},
+    punctuated::Punctuated,
+};
+
+use crate::report::Errors;
+
+/// A topic named by a literal, or by a type declared with `#[stream]`.
+#[derive(Clone)]
+pub(crate) enum TopicRef {
+    Literal(LitStr),
+    Path(Path),
+}
+
+impl Parse for TopicRef {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        if input.peek(LitStr) {
+            input.parse().map(TopicRef::Literal)
+        } else if input.peek(Ident)
+            || input.peek(Token![::])
+            || input.peek(Token![crate])
+            || input.peek(Token![self])
+            || input.peek(Token![super])
+        {
+            input.parse().map(TopicRef::Path)
+        } else {
+            Err(input.error(
+                "expected a topic: a string literal, or a type declared with `#[goka::stream(...)]`",
+            ))
+        }
+    }
+}
+
+impl ToTokens for TopicRef {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        match self {
+            TopicRef::Literal(literal) => literal.to_tokens(tokens),
+            TopicRef::Path(path) => path.to_tokens(tokens),
+        }
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct ProcessorArgs {
+    krate: Option<Path>,
+    pub(crate) group: Option<LitStr>,
+    pub(crate) input: Option<TopicRef>,
+    pub(crate) key: Option<Type>,
+    pub(crate) table: Option<Path>,
+    pub(crate) outputs: Vec<Path>,
+}
+
+impl ProcessorArgs {
+    pub(crate) fn parse(errors: &mut Errors, tokens: TokenStream) -> Self {
+        let mut args = Self::default();
+        each(errors, tokens, |errors, name, input| {
+            match name.to_string().as_str() {
+                "crate" => once(errors, name, &mut args.krate, assigned(input)?),
+                "group" => once(errors, name, &mut args.group, literal(input)?),
+                "input" => once(errors, name, &mut args.input, assigned(input)?),
+                "key" => once(errors, name, &mut args.key, assigned(input)?),
+                "table" => once(errors, name, &mut args.table, assigned(input)?),
+                "output" => listed(errors, name, &mut args.outputs, input)?,
+                other => {
+                    let hint = match other {
+                        "outputs" | "emit" | "emits" => "; did you mean `output`?",
+                        "inputs" | "topic" | "stream" => "; did you mean `input`?",
+                        "state" | "persist" | "tables" => "; did you mean `table`?",
+                        "value" | "codec" | "partitioner" => {
+                            "; it belongs to the type of a stream or table"
+                        }
+                        _ => "",
+                    };
+                    unknown(errors, name, input, hint, PROCESSOR)?;
+                }
+            }
+            Ok(())
+        });
+        args
+    }
+
+    pub(crate) fn krate(&self, span: Span) -> Path {
+        krate(&self.krate, span)
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct TopicArgs {
+    krate: Option<Path>,
+    /// The name of a stream, `#[stream("name")]`, or of a table's topic, `topic = "name"`.
+    pub(crate) topic: Option<LitStr>,
+    pub(crate) group: Option<LitStr>,
+    pub(crate) key: Option<Type>,
+    pub(crate) value: Option<Type>,
+    pub(crate) codec: Option<Type>,
+    pub(crate) partitioner: Option<Ident>,
+}
+
+/// The attributes on types: each knows other arguments.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum TopicKind {
+    Stream,
+    Table,
+    Message,
+}
+
+impl TopicArgs {
+    pub(crate) fn parse(errors: &mut Errors, kind: TopicKind, tokens: TokenStream) -> Self {
+        use TopicKind::{Message, Stream, Table};
+        let mut args = Self::default();
+        let tokens = match kind {
+            Stream => args.leading_name(errors, tokens),
+            Table | Message => tokens,
+        };
+        each(errors, tokens, |errors, name, input| {
+            match (kind, name.to_string().as_str()) {
+                (_, "crate") => once(errors, name, &mut args.krate, assigned(input)?),
+                (Table, "group") => once(errors, name, &mut args.group, literal(input)?),
+                (Table, "topic") => once(errors, name, &mut args.topic, literal(input)?),
+                (Table | Stream, "key") => once(errors, name, &mut args.key, assigned(input)?),
+                (Table | Stream, "value") => once(errors, name, &mut args.value, assigned(input)?),
+                (Table | Stream, "codec") => once(errors, name, &mut args.codec, assigned(input)?),
+                (Table | Stream, "partitioner") => {
+                    once(errors, name, &mut args.partitioner, assigned(input)?);
+                }
+                (_, other) => {
+                    let hint = match (kind, other) {
+                        (Stream, "topic" | "name") => {
+                            "; the name of a stream comes first: `#[goka::stream(\"topic\")]`"
+                        }
+                        (Stream, "group") => "; a group owns tables, not streams",
+                        _ => "",
+                    };
+                    let known = match kind {
+                        Stream => STREAM,
+                        Table => TABLE,
+                        Message => "`crate`",
+                    };
+                    unknown(errors, name, input, hint, known)?;
+                }
+            }
+            Ok(())
+        });
+        args
+    }
+
+    fn leading_name(&mut self, errors: &mut Errors, tokens: TokenStream) -> TokenStream {
+        let parser = |input: ParseStream<'_>| {
+            if input.peek(LitStr) {
+                self.topic = Some(input.parse()?);
+                if !input.is_empty() {
+                    input.parse::<Token![,]>()?;
+                }
+            }
+            input.parse::<TokenStream>()
+        };
+        let rest = errors.take(parser.parse2(tokens));
+        rest.unwrap_or_default()
+    }
+
+    pub(crate) fn krate(&self, span: Span) -> Path {
+        krate(&self.krate, span)
+    }
+}
+
+const PROCESSOR: &str = "`group`, `input`, `key`, `table`, `output`, `crate`";
+const STREAM: &str = "`key`, `value`, `codec`, `partitioner`, `crate`";
+const TABLE: &str = "`group`, `topic`, `key`, `value`, `codec`, `partitioner`, `crate`";
+
+/// `crate = path`, for a dependency that was renamed.
+fn krate(named: &Option<Path>, span: Span) -> Path {
+    let named = named.clone();
+    named.unwrap_or_else(|| syn::parse_quote_spanned!(span=> ::goka))
+}
+
+/// `name = value` or `name(values)`, separated by commas.
+fn each(
+    errors: &mut Errors,
+    tokens: TokenStream,
+    mut one: impl FnMut(&mut Errors, &Ident, ParseStream<'_>) -> syn::Result<()>,
+) {
+    let parser = |input: ParseStream<'_>| {
+        while !input.is_empty() {
+            let name = input.call(Ident::parse_any)?;
+            if let Err(error) = one(errors, &name, input) {
+                errors.take::<()>(Err(error));
+                skip(input)?;
+            }
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(())
+    };
+    let parsed = parser.parse2(tokens);
+    errors.take(parsed);
+}
+
+/// To the end of this argument.
+fn skip(input: ParseStream<'_>) -> syn::Result<()> {
+    while !input.is_empty() && !input.peek(Token![,]) {
+        input.parse::<proc_macro2::TokenTree>()?;
+    }
+    Ok(())
+}
+
+fn assigned<T: Parse>(input: ParseStream<'_>) -> syn::Result<T> {
+    input.parse::<Token![=]>()?;
+    input.parse()
+}
+
+/// A name that other names are made of, and that is therefore known when the macro runs.
+fn literal(input: ParseStream<'_>) -> syn::Result<LitStr> {
+    input.parse::<Token![=]>()?;
+    match input.peek(LitStr) {
+        true => input.parse(),
+        false => Err(input.error("expected a string literal: the name is checked when compiling, and names of topics are made of it")),
+    }
+}
+
+/// `name = X` or `name(X, Y)`.
+fn listed(
+    errors: &mut Errors,
+    name: &Ident,
+    to: &mut Vec<Path>,
+    input: ParseStream<'_>,
+) -> syn::Result<()> {
+    let found = if input.peek(Token![=]) {
+        vec![assigned::<Path>(input)?]
+    } else {
+        let content;
+        syn::parenthesized!(content in input);
+        let paths = Punctuated::<Path, Token![,]>::parse_terminated(&content)?;
+        paths.into_iter().collect()
+    };
+    for path in found {
+        let text = quote!(#path).to_string();
+        match to.iter().any(|before| quote!(#before).to_string() == text) {
+            true => errors.at(&path, format!("this `{name}` is declared twice")),
+            false => to.push(path),
+        }
+    }
+    Ok(())
+}
+
+fn once<T>(errors: &mut Errors, name: &Ident, slot: &mut Option<T>, value: T) {
+    if slot.is_none() {
+        *slot = Some(value);
+        return;
+    }
+    let rule = match name.to_string().as_str() {
+        "table" => "a group has one table; give it a struct to keep several values",
+        "input" => "a function reads one input",
+        _ => "one is enough",
+    };
+    errors.at(name, format!("`{name}` is given twice: {rule}"));
+}
+
+fn unknown(
+    errors: &mut Errors,
+    name: &Ident,
+    input: ParseStream<'_>,
+    hint: &str,
+    known: &str,
+) -> syn::Result<()> {
+    errors.at(
+        name,
+        format!("unknown argument `{name}`{hint}\nknown arguments are {known}"),
+    );
+    skip(input)
+}

@@ -1,0 +1,229 @@
+//! Mistakes that the tokens show. What rustc can see (types, traits) is left to rustc, what only
+//! constants show (names) to `const fn`s of `goka::check`.
+
+use proc_macro2::Span;
+use quote::{ToTokens, quote};
+use syn::{
+    DeriveInput, FnArg, GenericArgument, GenericParam, Generics, Ident, LitStr, Path,
+    PathArguments, Signature, Type, spanned::Spanned,
+};
+
+use crate::{
+    ast::Processor,
+    attr::{ProcessorArgs, TopicArgs, TopicRef},
+    report::Errors,
+};
+
+pub(crate) fn processor(errors: &mut Errors, model: &Processor) {
+    ensure_name(errors, &model.group, "group");
+    if let Some(handler) = &model.handler
+        && let TopicRef::Literal(topic) = &handler.input
+    {
+        ensure_name(errors, topic, "topic");
+    }
+}
+
+/// The name of the group. What is missing is said only if nothing else is wrong: it may be what was
+/// meant there.
+pub(crate) fn ensure_group(errors: &mut Errors, args: &ProcessorArgs) -> LitStr {
+    if args.group.is_none() && errors.is_empty() {
+        errors.missing("missing `group = \"...\"`, the name of the processor group");
+    }
+    args.group.clone().unwrap_or_else(stand_in)
+}
+
+pub(crate) fn ensure_input(
+    errors: &mut Errors,
+    input: Option<TopicRef>,
+    handler: &Ident,
+) -> TopicRef {
+    if input.is_none() && errors.is_empty() {
+        errors.missing(format!("missing `input = ...`, the topic that `{handler}` reads: a string literal, or a type declared with `#[goka::stream(...)]`"));
+    }
+    input.unwrap_or_else(|| TopicRef::Literal(stand_in()))
+}
+
+/// A name for what is missing, so that the rest is still printed.
+fn stand_in() -> LitStr {
+    LitStr::new("missing", Span::call_site())
+}
+
+/// Neither a function nor what begins with `found`.
+pub(crate) fn not_a_function(errors: &mut Errors, found: impl ToTokens) {
+    errors.at(
+        found,
+        "`#[goka::processor]` goes on a function of its own: `fn count(ctx: &mut count::Context, message: T) -> goka::Result`",
+    );
+}
+
+/// Not generic, `const`, `unsafe` or `extern`.
+pub(crate) fn ensure_plain_fn(
+    errors: &mut Errors,
+    signature: &Signature,
+    expected: &str,
+) -> Option<()> {
+    if let Some(generic) = generic(&signature.generics) {
+        errors.at(
+            generic,
+            format!("a handler cannot be generic: the type of its message is known when compiling; write {expected}"),
+        );
+        return None;
+    }
+    let (constness, unsafety) = (&signature.constness, &signature.unsafety);
+    let (abi, variadic) = (&signature.abi, &signature.variadic);
+    let qualifiers = quote!(#constness #unsafety #abi #variadic);
+    if !qualifiers.is_empty() {
+        errors.at(
+            qualifiers,
+            format!("a handler has the signature {expected}"),
+        );
+        return None;
+    }
+    Some(())
+}
+
+fn generic(generics: &Generics) -> Option<&GenericParam> {
+    let is_lifetime = |param: &&GenericParam| matches!(param, GenericParam::Lifetime(_));
+    generics.params.iter().find(|param| !is_lifetime(param))
+}
+
+/// The context, first and mutable; gives the token to point at.
+pub(crate) fn ensure_context(
+    errors: &mut Errors,
+    first: Option<&FnArg>,
+    name: &Ident,
+    expected: &str,
+) -> Option<Span> {
+    let Some(FnArg::Typed(context)) = first else {
+        errors.at(name, format!("a handler takes the context: {expected}"));
+        return None;
+    };
+    if let Type::Reference(reference) = &*context.ty
+        && reference.mutability.is_some()
+    {
+        return Some(match &*reference.elem {
+            Type::Path(path) => processor_in(&path.path),
+            other => other.span(),
+        });
+    }
+    errors.at(
+        &context.ty,
+        format!("a handler takes the context first, by mutable reference: {expected}"),
+    );
+    None
+}
+
+/// The processor in `other::Context<'_>` or in `Context<'_, Other>`.
+fn processor_in(context: &Path) -> Span {
+    if let Some(last) = context.segments.last()
+        && let PathArguments::AngleBracketed(args) = &last.arguments
+        && let Some(GenericArgument::Type(processor)) = args.args.last()
+    {
+        return processor.span();
+    }
+    context.span()
+}
+
+pub(crate) fn ensure_no_more(
+    errors: &mut Errors,
+    more: Option<&FnArg>,
+    expected: &str,
+) -> Option<()> {
+    if let Some(more) = more {
+        errors.at(
+            more,
+            format!("a handler takes the context and at most one message: {expected}"),
+        );
+        return None;
+    }
+    Some(())
+}
+
+/// A topic type: not generic, and either a value or a marker for one.
+pub(crate) fn ensure_topic_type(errors: &mut Errors, args: &TopicArgs, item: &DeriveInput) {
+    let ident = &item.ident;
+    ensure_plain_item(errors, item, "topic");
+    ensure_codec(errors, args);
+    ensure_partitioner(errors, args);
+    let generics = item.generics.params.to_token_stream();
+    if !generics.is_empty() {
+        errors.at(
+            generics,
+            "a topic cannot be generic: it is one name for one type of values; write one topic per type",
+        );
+    }
+    let unit = matches!(&item.data, syn::Data::Struct(s) if matches!(s.fields, syn::Fields::Unit));
+    match &args.value {
+        Some(value) if !unit => errors.at(
+            value,
+            format!("`value` goes with a unit struct, as in `struct {ident};`: `{ident}` has content and is its own value"),
+        ),
+        None if unit => errors.at(
+            ident,
+            format!("`{ident}` has no content: give it fields, or name the type of the values with `value = ...`"),
+        ),
+        _ => {}
+    }
+}
+
+pub(crate) fn ensure_plain_item(errors: &mut Errors, item: &DeriveInput, what: &str) {
+    if let syn::Data::Union(union) = &item.data {
+        errors.at(
+            union.union_token,
+            format!("a {what} is a struct or an enum"),
+        );
+    }
+}
+
+/// A codec named without a path is one of ours, or a type in scope: rustc tells. Only a name that
+/// is nearly one of ours has a better answer.
+fn ensure_codec(errors: &mut Errors, args: &TopicArgs) {
+    let Some(codec) = &args.codec else { return };
+    let name = codec.to_token_stream().to_string();
+    let meant = match name.to_lowercase().as_str() {
+        "json" => "Json",
+        "msgpack" | "messagepack" => "MsgPack",
+        "raw" | "bytes" => "Raw",
+        "text" | "utf8" | "string" | "int64" => "Text",
+        _ => return,
+    };
+    if name != meant {
+        errors.at(
+            codec,
+            format!("unknown codec `{name}`; did you mean `{meant}`?\nfor a codec of your own with this name write `self::{name}`"),
+        );
+    }
+}
+
+fn ensure_partitioner(errors: &mut Errors, args: &TopicArgs) {
+    let Some(name) = &args.partitioner else {
+        return;
+    };
+    if name != "murmur2" && name != "fnv1a" {
+        errors.at(
+            name,
+            format!("unknown partitioner `{name}`\nknown are `murmur2` (the default, as the JVM clients and Kafka Streams) and `fnv1a` (as Go Goka)"),
+        );
+    }
+}
+
+/// Kafka: 1 to 249 of `[a-zA-Z0-9._-]`.
+pub(crate) fn ensure_name(errors: &mut Errors, literal: &LitStr, what: &str) {
+    let value = literal.value();
+    // The topics of a group add a suffix to its name.
+    let longest = if what == "group" { 243 } else { 249 };
+    let is_legal = |c: &char| c.is_ascii_alphanumeric() || "._-".contains(*c);
+    if value.is_empty() || value.len() > longest {
+        errors.at(
+            literal,
+            format!("a {what} name has 1 to {longest} characters"),
+        );
+    } else if let Some(bad) = value.chars().find(|c| !is_legal(c)) {
+        errors.at(literal, format!("a {what} name cannot contain {bad:?}; Kafka allows letters, digits, `.`, `_` and `-`"));
+    } else if value == "." || value == ".." {
+        errors.at(
+            literal,
+            format!("a {what} cannot be named {value:?}; Kafka forbids it"),
+        );
+    }
+}

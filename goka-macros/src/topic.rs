@@ -1,0 +1,182 @@
+//! `#[stream]`, `#[table]` and `#[message]`: a type becomes the key, value and codec of a topic.
+//! Must not know processors.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{DeriveInput, LitStr, Path, Type, punctuated::Punctuated, spanned::Spanned};
+
+use crate::{
+    attr::{TopicArgs, TopicKind},
+    check,
+    report::{Errors, at},
+};
+
+pub(crate) fn stream(
+    errors: &mut Errors,
+    args: TokenStream,
+    item: TokenStream,
+) -> Option<TokenStream> {
+    let args = TopicArgs::parse(errors, TopicKind::Stream, args);
+    let item: DeriveInput = errors.take(syn::parse2(item))?;
+    check::ensure_topic_type(errors, &args, &item);
+    match &args.topic {
+        Some(name) => check::ensure_name(errors, name, "topic"),
+        None if errors.is_empty() => {
+            errors.missing("missing the name of the topic: `#[goka::stream(\"topic\")]`");
+        }
+        None => {}
+    }
+    let ident = &item.ident;
+    let name = args.topic.as_ref().map(LitStr::value).unwrap_or_default();
+    let stream = quote_spanned! {ident.span()=>
+        impl __goka::Stream for #ident {
+            const NAME: &'static str = #name;
+        }
+    };
+    Some(topic(errors, &args, &item, stream))
+}
+
+pub(crate) fn table(
+    errors: &mut Errors,
+    args: TokenStream,
+    item: TokenStream,
+) -> Option<TokenStream> {
+    let args = TopicArgs::parse(errors, TopicKind::Table, args);
+    let item: DeriveInput = errors.take(syn::parse2(item))?;
+    check::ensure_topic_type(errors, &args, &item);
+    if let Some(group) = &args.group {
+        check::ensure_name(errors, group, "group");
+    }
+    if let Some(name) = &args.topic {
+        check::ensure_name(errors, name, "topic");
+        if args.group.is_none() && errors.is_empty() {
+            errors.at(name, "a table without a group has the topic of its processor, `<group>-state`; add `group = \"...\"` to choose another");
+        }
+    }
+    let ident = &item.ident;
+    let table = match &args.group {
+        None => quote_spanned! {ident.span()=>
+            impl __goka::Table for #ident {
+                const HOME: ::core::option::Option<__goka::Home> = ::core::option::Option::None;
+            }
+        },
+        Some(group) => {
+            let chosen = args.topic.as_ref().map(LitStr::value);
+            let name = chosen.unwrap_or_else(|| format!("{}-state", group.value()));
+            let group = group.value();
+            quote_spanned! {ident.span()=>
+                impl __goka::Table for #ident {
+                    const HOME: ::core::option::Option<__goka::Home> = ::core::option::Option::Some(
+                        __goka::Home { group: #group, topic: #name },
+                    );
+                }
+                impl __goka::SharedTable for #ident {}
+            }
+        }
+    };
+    Some(topic(errors, &args, &item, table))
+}
+
+pub(crate) fn message(
+    errors: &mut Errors,
+    args: TokenStream,
+    item: TokenStream,
+) -> Option<TokenStream> {
+    let args = TopicArgs::parse(errors, TopicKind::Message, args);
+    let item: DeriveInput = errors.take(syn::parse2(item))?;
+    check::ensure_plain_item(errors, &item, "message");
+    let derives = derives(&args.krate(item.ident.span()), &item);
+    Some(quote!(#derives #item))
+}
+
+/// The item, what all topics have, and `kind`: what a stream or a table has.
+fn topic(errors: &Errors, args: &TopicArgs, item: &DeriveInput, kind: TokenStream) -> TokenStream {
+    let ident = &item.ident;
+    let krate = args.krate(ident.span());
+    let own = args.value.is_none();
+    let derives =
+        (own && (needs_serde(&args.codec) || !errors.is_empty())).then(|| derives(&krate, item));
+    let krate = at(ident.span(), &krate);
+    let value = match &args.value {
+        Some(value) => quote!(#value),
+        None => quote!(#ident),
+    };
+    let key = match &args.key {
+        Some(key) => quote!(#key),
+        None => quote_spanned!(ident.span()=> ::std::string::String),
+    };
+    let codec = match &args.codec {
+        Some(_) if !errors.is_empty() => quote_spanned!(value.span()=> __goka::codec::ByType),
+        Some(codec) if is_ours(codec) => quote_spanned!(codec.span()=> __goka::codec::#codec),
+        Some(codec) => quote!(#codec),
+        None => quote_spanned!(value.span()=> __goka::codec::ByType),
+    };
+    let known = args.partitioner.as_ref();
+    let partitioner = known.filter(|name| *name == "fnv1a").map(|name| {
+        quote_spanned!(name.span()=> const PARTITIONER: __goka::Partitioner = __goka::Partitioner::Fnv1a;)
+    });
+    let generic = !item.generics.params.is_empty();
+    let impls = (!generic).then(|| {
+        quote_spanned! {ident.span()=>
+            const _: () = {
+                use #krate as __goka;
+                impl __goka::Topic for #ident {
+                    type Key = #key;
+                    type Value = #value;
+                    type Codec = #codec;
+                    #partitioner
+                }
+                #kind
+            };
+        }
+    });
+    quote!(#derives #item #impls)
+}
+
+/// `codec = Json` without a path is `goka::codec::Json`; a path is what it says.
+fn is_ours(codec: &Type) -> bool {
+    let name = codec.to_token_stream().to_string();
+    ["Json", "MsgPack", "Raw", "Text"].contains(&name.as_str())
+}
+
+/// Codecs of ours that are made of serde; what another codec needs, its user derives.
+fn needs_serde(codec: &Option<Type>) -> bool {
+    match codec {
+        None => true,
+        Some(Type::Path(path)) => {
+            let last = path.path.segments.last();
+            last.is_some_and(|last| last.ident == "Json" || last.ident == "MsgPack")
+        }
+        Some(_) => false,
+    }
+}
+
+/// serde's derives, except those that are there. Only those below the attribute are seen: rustc
+/// expands from top to bottom.
+fn derives(krate: &Path, item: &DeriveInput) -> Option<TokenStream> {
+    let (mut derived, mut named) = (Vec::new(), false);
+    for attr in &item.attrs {
+        if attr.path().is_ident("derive") {
+            let parser = Punctuated::<Path, syn::Token![,]>::parse_terminated;
+            let paths = attr.parse_args_with(parser).into_iter().flatten();
+            derived.extend(paths.filter_map(|p| Some(p.segments.last()?.ident.to_string())));
+        } else if attr.path().is_ident("serde") {
+            named |= attr.to_token_stream().to_string().contains("crate");
+        }
+    }
+    let missing = |name: &&str| !derived.iter().any(|derived| derived == name);
+    let missing: Vec<_> = ["Serialize", "Deserialize"]
+        .into_iter()
+        .filter(missing)
+        .map(|name| syn::Ident::new(name, item.ident.span()))
+        .collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let span = item.ident.span();
+    let path = format!("{}::serde", krate.to_token_stream()).replace(' ', "");
+    let path = LitStr::new(&path, span);
+    let krate = at(span, krate);
+    let path = (!named).then(|| quote_spanned!(span=> #[serde(crate = #path)]));
+    Some(quote_spanned!(span=> #[derive(#(#krate::serde::#missing),*)] #path))
+}

@@ -1,0 +1,234 @@
+//! What a handler may do with the record at hand. What it writes stays in [`Effects`] until it
+//! returns `Ok`. Must not know Kafka or where rows are kept.
+
+use std::{marker::PhantomData, time::SystemTime};
+
+use crate::{
+    Codec, Emits, Error, Headers, Key, Kind, Loops, Meta, Persists, Processor, Result, Topic,
+    engine::{
+        effects::{Effects, Row},
+        rows::Rows,
+    },
+    graph::slot,
+    record::{Record, from_ms},
+};
+
+/// The borrowed form of a topic's key: `str` for `String`.
+pub(crate) type KeyOf<T> = <<T as Topic>::Key as Key>::Ref;
+/// The value of a topic.
+pub(crate) type ValueOf<T> = <T as Topic>::Value;
+
+/// The record at hand, and the edges that its processor declares.
+///
+/// What a handler does takes effect when it returns `Ok`, and then as a whole: an error drops it.
+/// Helpers that several processors share name the edges they need:
+///
+/// ```
+/// use goka::{Context, Emits, Persists, Processor};
+///
+/// #[goka::table(group = "click-count", value = i64)]
+/// struct Clicks;
+/// #[goka::stream("user-warnings", value = String)]
+/// struct Warnings;
+///
+/// fn bump<P>(ctx: &mut Context<'_, P>) -> goka::Result
+/// where
+///     P: Processor<Key = String> + Persists<Clicks> + Emits<Warnings>,
+/// {
+///     let clicks = ctx.value()?.unwrap_or(0) + 1;
+///     if clicks == 1_000 {
+///         ctx.emit::<Warnings>(ctx.key(), &"enough".to_owned())?;
+///     }
+///     ctx.set_value(&clicks)
+/// }
+/// ```
+pub struct Context<'a, P: Processor> {
+    record: Record<'a>,
+    key: &'a <P::Key as Key>::Ref,
+    effects: &'a mut Effects,
+    rows: &'a Rows,
+    local: PhantomData<dyn UsedOnlyInsideItsHandler>,
+}
+
+/// Neither `Send` nor `Sync`; its name is in the error for `thread::spawn`.
+trait UsedOnlyInsideItsHandler {}
+
+/// The record. What is borrowed from it outlives the borrow of the context, so that
+/// `ctx.emit::<S>(ctx.key(), ..)` compiles.
+impl<'a, P: Processor> Context<'a, P> {
+    pub(crate) fn new(
+        record: Record<'a>,
+        key: &'a <P::Key as Key>::Ref,
+        effects: &'a mut Effects,
+        rows: &'a Rows,
+    ) -> Self {
+        Context {
+            record,
+            key,
+            effects,
+            rows,
+            local: PhantomData,
+        }
+    }
+
+    /// The name of the group.
+    pub fn group(&self) -> &'static str {
+        P::GROUP
+    }
+
+    /// The key of the record.
+    pub fn key(&self) -> &'a <P::Key as Key>::Ref {
+        self.key
+    }
+
+    /// The logical name of the topic that the record came from.
+    pub fn topic(&self) -> &'static str {
+        P::GRAPH
+            .get(self.record.edge)
+            .map_or("", |edge| edge.topic.name)
+    }
+
+    /// The partition of the record.
+    pub fn partition(&self) -> i32 {
+        self.record.partition
+    }
+
+    /// The offset of the record in its partition.
+    pub fn offset(&self) -> i64 {
+        self.record.offset
+    }
+
+    /// When the record was made, as its producer or its broker says; 1970 if neither does.
+    pub fn timestamp(&self) -> SystemTime {
+        from_ms(self.record.timestamp)
+    }
+
+    /// The headers of the record.
+    pub fn headers(&self) -> Headers<'a> {
+        self.record.headers
+    }
+
+    pub(crate) fn payload(&self) -> Option<&'a [u8]> {
+        self.record.value
+    }
+}
+
+impl<P: Processor> Context<'_, P> {
+    /// The row of the group table at the key of the record, as this handler has left it.
+    ///
+    /// # Errors
+    /// The row does not decode, or the local copy cannot be read.
+    pub fn value<T: Topic>(&self) -> Result<Option<ValueOf<T>>>
+    where
+        P: Persists<T>,
+    {
+        let decode = |row: Option<&[u8]>| row.map(T::Codec::decode).transpose();
+        let decoded = match self.effects.row() {
+            Row::Untouched => self.rows.read(self.row_key(), decode)?,
+            Row::Put(range) => decode(Some(self.effects.bytes(range))),
+            Row::Delete => Ok(None),
+        };
+        decoded.map_err(Error::decode(P::TOPIC.name))
+    }
+
+    /// Writes the row of the group table at the key of the record.
+    ///
+    /// # Errors
+    /// The codec cannot encode the value.
+    pub fn set_value<T: Topic>(&mut self, value: &ValueOf<T>) -> Result
+    where
+        P: Persists<T>,
+    {
+        let encoded = self.effects.encode(|out| T::Codec::encode(value, out));
+        let row = encoded.map_err(Error::encode(P::TOPIC.name))?;
+        self.effects.set_row(Row::Put(row));
+        Ok(())
+    }
+
+    /// Deletes the row of the group table at the key of the record; there may be none.
+    ///
+    /// # Errors
+    /// None so far.
+    pub fn delete<T: Topic>(&mut self) -> Result
+    where
+        P: Persists<T>,
+    {
+        self.effects.set_row(Row::Delete);
+        Ok(())
+    }
+
+    /// Sends a message to a declared output, with the timestamp of the record at hand.
+    ///
+    /// # Errors
+    /// The codec cannot encode the value.
+    pub fn emit<S: Topic>(&mut self, key: &KeyOf<S>, value: &ValueOf<S>) -> Result
+    where
+        P: Emits<S>,
+    {
+        self.emit_with::<S>(key, value, Meta::new())
+    }
+
+    /// [`emit`](Self::emit), with headers, a timestamp or a partition of its own.
+    ///
+    /// # Errors
+    /// As `emit`.
+    pub fn emit_with<S: Topic>(&mut self, key: &KeyOf<S>, value: &ValueOf<S>, meta: Meta) -> Result
+    where
+        P: Emits<S>,
+    {
+        let edge = const { slot::<P>(Kind::Output, P::TOPIC.name) };
+        self.send::<S>(edge, P::TOPIC.name, key, value, meta)
+    }
+
+    /// Sends a message to any key of this very group, with the timestamp of the record at hand.
+    ///
+    /// # Errors
+    /// The codec cannot encode the value.
+    pub fn loopback<S: Topic>(&mut self, key: &KeyOf<S>, value: &ValueOf<S>) -> Result
+    where
+        P: Loops<S>,
+    {
+        self.loopback_with::<S>(key, value, Meta::new())
+    }
+
+    /// [`loopback`](Self::loopback), with headers, a timestamp or a partition of its own.
+    ///
+    /// # Errors
+    /// As `loopback`.
+    pub fn loopback_with<S: Topic>(
+        &mut self,
+        key: &KeyOf<S>,
+        value: &ValueOf<S>,
+        meta: Meta,
+    ) -> Result
+    where
+        P: Loops<S>,
+    {
+        let edge = const { slot::<P>(Kind::Loop, P::TOPIC.name) };
+        self.send::<S>(edge, P::TOPIC.name, key, value, meta)
+    }
+
+    fn send<S: Topic>(
+        &mut self,
+        edge: usize,
+        topic: &str,
+        key: &KeyOf<S>,
+        value: &ValueOf<S>,
+        meta: Meta,
+    ) -> Result {
+        let encoded = self.effects.encode(|out| {
+            S::Key::encode(key, out);
+            Ok::<(), Error>(())
+        })?;
+        let key = (!S::Key::IS_NULL).then_some(encoded);
+        let encoded = self.effects.encode(|out| S::Codec::encode(value, out));
+        let value = encoded.map_err(Error::encode(topic))?;
+        self.effects.emit(edge, key, Some(value), meta);
+        Ok(())
+    }
+
+    /// Where the row is: the bytes of the key, as they came.
+    fn row_key(&self) -> &[u8] {
+        self.record.key.unwrap_or_default()
+    }
+}

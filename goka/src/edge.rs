@@ -1,0 +1,82 @@
+//! One trait per kind of edge. A processor implements the trait of each edge it declares; the
+//! methods of [`Context`](crate::Context) are bounded by them, so that using an edge that was not
+//! declared does not compile. Must not know how an edge is run.
+//!
+//! Each has a supertrait, `..able`, with one blanket impl: whether a type fits the edge. rustc
+//! implies supertraits where the trait is used, so the question is asked once, in the `impl` that
+//! declares the edge, and a mistake is one error.
+
+use crate::{Handler, Home, Processor, Stream, Table, TopicInfo, check};
+
+/// The processor handles the records of `S`: `input = S`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no handler for the stream `{S}`",
+    label = "no handler for `{S}`"
+)]
+pub trait Consumes<S>: Processor + Consumable<S> {
+    /// What is called for each record.
+    const HANDLER: Handler<Self>;
+}
+
+/// `S` can be an input: it is a stream with the key of the group.
+pub trait Consumable<S> {
+    /// The stream, as data.
+    const TOPIC: TopicInfo;
+}
+impl<P: Processor, S: Stream> Consumable<S> for P
+where
+    S::Key: check::InputKey<P::Key>,
+{
+    const TOPIC: TopicInfo = TopicInfo::of::<S>(S::NAME);
+}
+
+/// The processor writes to `S`: `output(S)`.
+#[diagnostic::on_unimplemented(
+    message = "this processor does not declare the output `{S}`",
+    label = "undeclared output",
+    note = "add `output({S})` to its `#[goka::processor(...)]` attribute"
+)]
+pub trait Emits<S>: Processor + Emittable<S> {}
+
+/// `S` can be an output: it is a stream, of any key.
+pub trait Emittable<S> {
+    /// The stream, as data.
+    const TOPIC: TopicInfo;
+}
+impl<P: Processor, S: Stream> Emittable<S> for P {
+    const TOPIC: TopicInfo = TopicInfo::of::<S>(S::NAME);
+}
+
+/// The group keeps its state in `T`: `table = T`.
+#[diagnostic::on_unimplemented(
+    message = "this processor has no table",
+    label = "needs a group table",
+    note = "declare one with `#[goka::table]` and add `table = MyTable` to the `#[goka::processor(...)]` attribute"
+)]
+pub trait Persists<T>: Processor + Persistable<T> {}
+
+/// `T` can be the table of the group: it has the group's key.
+pub trait Persistable<T> {
+    /// The table's topic, as data.
+    const TOPIC: TopicInfo;
+    /// Where the table says that it is.
+    const HOME: Option<Home>;
+}
+impl<P: Processor, T: Table> Persistable<T> for P
+where
+    T::Key: check::TableKey<P::Key>,
+{
+    const TOPIC: TopicInfo = TopicInfo::of::<T>(match T::HOME {
+        Some(home) => home.topic,
+        None => <P as check::Derived>::STATE,
+    });
+    const HOME: Option<Home> = T::HOME;
+}
+
+/// The group writes messages to itself, at other keys, through the stream `S`.
+#[diagnostic::on_unimplemented(
+    message = "this processor has no loopback",
+    label = "needs a loopback",
+    note = "add a handler marked `#[loopback]`; only a processor on an `impl` block has one"
+)]
+pub trait Loops<S>: Consumes<S> {}

@@ -1,0 +1,85 @@
+//! Where a process keeps its local copies: one locked state directory, shared by all apps and views
+//! of the process that name the same one.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use crate::{
+    Config, Error,
+    kafka::Cluster,
+    store::{Options, StateDir},
+};
+
+/// Address space of a copy: costs nothing until it is used.
+const MAP_BYTES: usize = 64 << 30;
+/// How long a copy may take to be closed by whoever had it before.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Homes of this process, by the directory that was asked for.
+static HOMES: Mutex<Option<HashMap<PathBuf, Weak<StateDir>>>> = Mutex::new(None);
+
+/// A state directory, and the cluster whose copies are meant.
+pub(crate) struct Home {
+    state: Arc<StateDir>,
+    cluster: String,
+}
+
+impl Home {
+    /// The configured directory, the default one, or a temporary one for the embedded broker, whose
+    /// topics do not last either.
+    pub(crate) fn open(config: &Config, cluster: &Cluster) -> Result<Self, Error> {
+        let is_embedded = config.brokers.trim() == "embedded";
+        let state = match &config.state_dir {
+            None if is_embedded => Arc::new(StateDir::temporary()?),
+            _ => shared(&config.state_path()?, cluster.is_embedded())?,
+        };
+        Ok(Home {
+            state,
+            cluster: cluster.cluster_id().to_owned(),
+        })
+    }
+
+    /// The id of this instance, unless one is configured: kept in the directory.
+    pub(crate) fn instance_id(&self) -> &str {
+        self.state.instance_id()
+    }
+
+    /// Directory of a group's own copies; below it, one per partition.
+    pub(crate) fn group(&self, group: &str) -> PathBuf {
+        parent(self.state.group(&self.cluster, group, 0))
+    }
+
+    /// Directory of a replica; below it, one per partition.
+    pub(crate) fn replica(&self, topic: &str) -> PathBuf {
+        parent(self.state.replica(&self.cluster, topic, 0))
+    }
+
+    pub(crate) fn options() -> Options {
+        Options {
+            map_size: MAP_BYTES,
+            wait: CLOSE_TIMEOUT,
+        }
+    }
+}
+
+fn parent(path: PathBuf) -> PathBuf {
+    path.parent().map_or_else(|| path.clone(), Path::to_owned)
+}
+
+fn shared(path: &Path, allow_temp: bool) -> Result<Arc<StateDir>, Error> {
+    let mut homes = HOMES.lock().unwrap_or_else(PoisonError::into_inner);
+    let homes = homes.get_or_insert_default();
+    homes.retain(|_, home| home.strong_count() > 0);
+    // The directory may not exist yet; a name that differs only by links is a lock held twice.
+    let key = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if let Some(state) = homes.get(&key).and_then(Weak::upgrade) {
+        return Ok(state);
+    }
+    let state = Arc::new(StateDir::open(path, allow_temp)?);
+    homes.insert(key, Arc::downgrade(&state));
+    Ok(state)
+}

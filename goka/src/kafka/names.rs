@@ -1,0 +1,113 @@
+//! Logical names, as the graph has them, and physical ones, as the broker has them.
+//!
+//! The only place that knows prefix and renames. Must not know brokers.
+
+use std::collections::BTreeMap;
+
+use crate::{Config, Error};
+
+/// Kafka's own limit.
+const NAME_BYTES_MAX: usize = 249;
+
+/// The mapping of one configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    prefix: String,
+    topics: BTreeMap<String, String>,
+}
+
+impl Names {
+    /// # Errors
+    /// [`Error::Config`] if a name is not one that Kafka takes, or two topics would be one.
+    pub(crate) fn new(config: &Config) -> Result<Self, Error> {
+        if !config.prefix.is_empty() {
+            check("prefix", &config.prefix)?;
+        }
+        let mut seen = BTreeMap::new();
+        for (logical, physical) in &config.topics {
+            check("topic", logical)?;
+            check("topic", physical)?;
+            if let Some(other) = seen.insert(physical, logical) {
+                return Err(Error::Config(format!(
+                    "the topics `{other}` and `{logical}` are both called `{physical}` on the \
+                     broker: give each a topic of its own"
+                )));
+            }
+        }
+        for (stream, _) in &config.streams {
+            check("topic", stream)?;
+        }
+        Ok(Names {
+            prefix: config.prefix.clone(),
+            topics: config.topics.clone(),
+        })
+    }
+
+    /// What a topic is called on the broker.
+    pub(crate) fn topic(&self, logical: &str) -> Result<String, Error> {
+        match self.topics.get(logical) {
+            Some(physical) => Ok(physical.clone()),
+            None => self.prefixed("topic", logical),
+        }
+    }
+
+    /// What a group is called on the broker.
+    pub(crate) fn group(&self, logical: &str) -> Result<String, Error> {
+        self.prefixed("group", logical)
+    }
+
+    fn prefixed(&self, what: &str, logical: &str) -> Result<String, Error> {
+        check(what, logical)?;
+        let physical = format!("{}{logical}", self.prefix);
+        check(what, &physical)?;
+        Ok(physical)
+    }
+}
+
+/// What Kafka takes as the name of a topic; the same is asked of groups, whose table's topic is
+/// named after them, and of instances, which are part of names of files.
+pub(crate) fn check(what: &str, name: &str) -> Result<(), Error> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let problem = if name.is_empty() {
+        "is empty".to_owned()
+    } else if name.len() > NAME_BYTES_MAX {
+        format!("is longer than {NAME_BYTES_MAX} bytes")
+    } else if name == "." || name == ".." {
+        "is a path".to_owned()
+    } else if !name.bytes().all(allowed) {
+        "has characters other than letters, digits, `.`, `_` and `-`".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(Error::Config(format!(
+        "the {what} name `{name}` {problem}: choose another one"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefix_and_renames() {
+        let config = Config::new()
+            .prefix("staging-")
+            .topic("user-clicks", "eu.clicks.v2");
+        let names = Names::new(&config).unwrap();
+        assert_eq!(names.topic("user-clicks").unwrap(), "eu.clicks.v2");
+        assert_eq!(names.topic("counts").unwrap(), "staging-counts");
+        assert_eq!(names.group("my-group").unwrap(), "staging-my-group");
+    }
+
+    #[test]
+    fn names_that_kafka_refuses() {
+        let names = Names::new(&Config::new().prefix("p-")).unwrap();
+        for name in ["", "a b", "a/b", "é", &"x".repeat(249)] {
+            assert!(names.topic(name).is_err(), "{name}");
+        }
+        assert!(check("topic", "..").is_err());
+        assert!(Names::new(&Config::new().prefix("a b")).is_err());
+        let twice = Config::new().topic("a", "x").topic("b", "x");
+        assert!(Names::new(&twice).is_err());
+    }
+}

@@ -1,0 +1,170 @@
+//! [`Reader`] by rdkafka: a consumer of one topic that joins no group. Must not know what is read.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::RDKafkaErrorCode,
+};
+
+use super::{
+    Reader, TableEvent,
+    cluster::{ANSWER, Connection},
+    context::Context,
+    native::{Kind, Polled, Topic},
+    producer::partitions,
+    settings::Role,
+};
+use crate::{
+    Error,
+    record::{Headers, Record},
+};
+
+pub(super) struct TopicReader {
+    // Before the client, which must be dropped last.
+    topic: Topic,
+    physical: String,
+    /// What is read, and the next offset of each that may be given: librdkafka may still hold
+    /// records from before a stop.
+    reading: RefCell<BTreeMap<i32, i64>>,
+    consumer: Polled<BaseConsumer<Context>>,
+}
+
+impl TopicReader {
+    pub(super) fn open(connection: &Connection, topic: &str) -> Result<Self, Error> {
+        let physical = connection.names.topic(topic)?;
+        let opened: BaseConsumer<_> = connection.open(
+            Role::Reader,
+            format!("reader of topic `{physical}`"),
+            |_| {},
+        )?;
+        let consumer = Polled::consumer(opened)?;
+        let native = consumer.client().client();
+        partitions(native, &physical)?;
+        // SAFETY: the client is alive, and a field that is dropped after its topic.
+        let topic = unsafe { Topic::new(native.native_ptr(), &physical)? };
+        Ok(TopicReader {
+            topic,
+            physical,
+            reading: RefCell::default(),
+            consumer,
+        })
+    }
+
+    fn list(&self, partition: i32, offset: Offset) -> Result<TopicPartitionList, Error> {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition_offset(&self.physical, partition, offset)
+            .map_err(|error| self.failed("address", partition, error))?;
+        Ok(list)
+    }
+
+    fn failed(&self, doing: &str, partition: i32, error: impl Into<crate::BoxError>) -> Error {
+        let topic = &self.physical;
+        Error::kafka(
+            format!("{doing} topic `{topic}`, partition {partition}"),
+            error,
+        )
+    }
+
+    /// `None`: nothing that concerns the caller.
+    fn event<'e>(&self, kind: &'e Kind<'_>) -> Option<TableEvent<'e>> {
+        match kind {
+            Kind::Record(message) => {
+                let (partition, offset) = (message.partition(), message.offset());
+                let mut reading = self.reading.borrow_mut();
+                let next = reading.get_mut(&partition)?;
+                if offset < *next || !message.is_of(&self.topic) {
+                    return None;
+                }
+                *next = offset + 1;
+                Some(TableEvent::Record(Record {
+                    edge: 0,
+                    partition,
+                    offset,
+                    timestamp: message.timestamp(),
+                    key: message.key(),
+                    value: message.value(),
+                    headers: Headers(Some(message)),
+                }))
+            }
+            Kind::Failed(failure) => {
+                use RDKafkaErrorCode::*;
+                let partition = failure.partition.as_ref().map(|(_, partition)| *partition);
+                let started =
+                    partition.filter(|partition| self.reading.borrow().contains_key(partition));
+                match (failure.code, started) {
+                    (PartitionEOF, started) => {
+                        started.map(|partition| TableEvent::End { partition })
+                    }
+                    (AutoOffsetReset | OffsetOutOfRange, started) => {
+                        started.map(|partition| TableEvent::OutOfRange { partition })
+                    }
+                    (TopicAuthorizationFailed, _) => Some(TableEvent::Failed(Error::kafka(
+                        format!("read topic `{}`", self.physical),
+                        "the broker denies it; grant the right Read on the topic",
+                    ))),
+                    (code, _) if failure.fatal => Some(TableEvent::Failed(Error::kafka(
+                        format!("read topic `{}`", self.physical),
+                        format!("{code}: {}", failure.reason),
+                    ))),
+                    (code, _) => {
+                        let context = self.consumer.client().context();
+                        context.complain(&code.to_string(), &failure.reason);
+                        None
+                    }
+                }
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Reader for TopicReader {
+    fn start(&self, partition: i32, from: i64) -> Result<(), Error> {
+        self.stop(partition)?;
+        let list = self.list(partition, Offset::Offset(from))?;
+        self.consumer
+            .client()
+            .incremental_assign(&list)
+            .map_err(|error| self.failed("read", partition, error))?;
+        self.reading.borrow_mut().insert(partition, from);
+        Ok(())
+    }
+
+    fn stop(&self, partition: i32) -> Result<(), Error> {
+        if self.reading.borrow_mut().remove(&partition).is_none() {
+            return Ok(());
+        }
+        let list = self.list(partition, Offset::Invalid)?;
+        self.consumer
+            .client()
+            .incremental_unassign(&list)
+            .map_err(|error| self.failed("stop reading", partition, error))
+    }
+
+    fn poll(&self, wait: Duration, on: &mut dyn FnMut(TableEvent<'_>)) -> bool {
+        let until = Instant::now() + wait;
+        let mut wait = wait;
+        while let Some(event) = self.consumer.poll(wait) {
+            let kind = event.kind();
+            if let Some(event) = self.event(&kind) {
+                on(event);
+                return true;
+            }
+            wait = until.saturating_duration_since(Instant::now());
+        }
+        false
+    }
+
+    fn bounds(&self, partition: i32) -> Result<(i64, i64), Error> {
+        self.consumer
+            .client()
+            .fetch_watermarks(&self.physical, partition, ANSWER)
+            .map_err(|error| self.failed("ask for the offsets of", partition, error))
+    }
+}

@@ -1,0 +1,350 @@
+//! librdkafka's keys for each kind of client: safe defaults, what the user set over them, and what
+//! the engine cannot do without.
+//!
+//! A key that librdkafka does not know, or that would break a promise of the engine, is refused with
+//! the reason. Must not know topics.
+
+use std::time::Duration;
+
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
+
+use crate::{Config, Error};
+
+/// What a client is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A member of a group.
+    Member,
+    /// Reads a table's topic, in no group.
+    Reader,
+    /// The producer of a member.
+    Worker,
+    /// The producer of an emitter.
+    Emitter,
+    /// Asks about topics and groups.
+    Admin,
+}
+
+/// Keys that are the engine's own: the values that it accepts, and why.
+const OWN: &[(&str, &[&str], &str)] = &[
+    (
+        "bootstrap.servers",
+        &[],
+        "addresses of brokers are given by `Config::brokers` or GOKA_BROKERS",
+    ),
+    ("group.id", &[], "a group is named by its processor"),
+    (
+        "group.instance.id",
+        &[],
+        "an instance is named by `Config::instance_id`, and whether the group knows it by \
+         `Config::membership`",
+    ),
+    (
+        "transactional.id",
+        &[],
+        "goka names its producers itself, so that a successor finds them",
+    ),
+    (
+        "enable.auto.commit",
+        &["false"],
+        "a position is committed when the effects of its records are safe",
+    ),
+    (
+        "enable.auto.offset.store",
+        &["false"],
+        "a position is committed when the effects of its records are safe",
+    ),
+    (
+        "auto.offset.reset",
+        &["error"],
+        "an offset that fell off the log is an error, never skipped in silence; where a new group \
+         begins is set by `Config::start`",
+    ),
+    (
+        "isolation.level",
+        &["read_committed"],
+        "records of aborted transactions must not be handled",
+    ),
+    (
+        "enable.partition.eof",
+        &[],
+        "goka sets it where it needs to know the end of a table",
+    ),
+    (
+        "partition.assignment.strategy",
+        &["cooperative-sticky"],
+        "all inputs of a group are assigned together, through one topic, by this strategy",
+    ),
+    (
+        "acks",
+        &["all", "-1"],
+        "a record that one broker has can be lost with it",
+    ),
+    (
+        "enable.idempotence",
+        &["true"],
+        "without it a retry can double records and change their order",
+    ),
+    (
+        "allow.auto.create.topics",
+        &["false"],
+        "a topic that a typing error creates has the wrong partitions; create one with \
+         `Config::create_stream`",
+    ),
+    (
+        "delivery.report.only.error",
+        &["false"],
+        "a commit waits for the report of every record",
+    ),
+    (
+        "queuing.strategy",
+        &["fifo"],
+        "records of one key must stay in order",
+    ),
+    (
+        "test.mock.num.brokers",
+        &[],
+        "a broker inside the process is asked for with `brokers = \"embedded\"`",
+    ),
+    ("log.queue", &["true"], "librdkafka's log goes to `tracing`"),
+];
+
+/// Keys that librdkafka knows by two names, and the one used here.
+const ALIASES: &[(&str, &str)] = &[
+    ("delivery.timeout.ms", "message.timeout.ms"),
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("compression.codec", "compression.type"),
+    ("request.required.acks", "acks"),
+    ("metadata.broker.list", "bootstrap.servers"),
+    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
+];
+
+/// Refuses what is unknown or in conflict, before anything is connected.
+pub(super) fn check(config: &Config) -> Result<(), Error> {
+    let keys = &config.keys;
+    let all = [&keys.both, &keys.consumer, &keys.producer];
+    for (key, value) in all.into_iter().flatten() {
+        check_known(key, value)?;
+        let own = OWN.iter().find(|(name, ..)| *name == canonical(key));
+        if let Some((_, accepted, why)) = own
+            && !accepted.contains(&value.as_str())
+        {
+            return Err(Error::Config(format!(
+                "`{key}` cannot be set to `{value}`: {why}"
+            )));
+        }
+    }
+    let allowed = message_timeout(config)?;
+    let timeouts = [&keys.both, &keys.producer].into_iter().flatten();
+    for (key, value) in timeouts.filter(|(key, _)| canonical(key) == "message.timeout.ms") {
+        let asked = value.parse().map_or(Duration::MAX, Duration::from_millis);
+        // 0 is for ever.
+        if asked.is_zero() || asked > allowed {
+            let allowed = allowed.as_millis();
+            return Err(Error::Config(format!(
+                "`{key}` cannot be set to `{value}`: a record must be written or given up before \
+                 another member may own its partition, so at most `session.timeout.ms` - \
+                 `heartbeat.interval.ms` - 1 s = {allowed} ms; raise `session.timeout.ms` with it"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn canonical(key: &str) -> &str {
+    let alias = ALIASES.iter().find(|(alias, _)| *alias == key);
+    alias.map_or(key, |(_, name)| name)
+}
+
+fn check_known(key: &str, value: &str) -> Result<(), Error> {
+    let asked = ClientConfig::new().set(key, value).create_native_config();
+    match asked {
+        Ok(_) => Ok(()),
+        Err(KafkaError::ClientConfig(_, reason, ..)) => Err(Error::Config(format!(
+            "librdkafka does not take the setting `{key}`: {reason}"
+        ))),
+        Err(error) => Err(Error::kafka(format!("set `{key}`"), error)),
+    }
+}
+
+/// How long a member's producer may try to write a record. Longer, and it could write after the
+/// session ended: behind the rows of the partition's next owner.
+fn message_timeout(config: &Config) -> Result<Duration, Error> {
+    let session = milliseconds(config, "session.timeout.ms", 6000)?;
+    let heartbeat = milliseconds(config, "heartbeat.interval.ms", 1000)?;
+    let left = session.saturating_sub(heartbeat + 1000);
+    if left < 1000 {
+        return Err(Error::Config(format!(
+            "`session.timeout.ms` is {session} and `heartbeat.interval.ms` is {heartbeat}: the \
+             session must be at least 2 s longer than a heartbeat, or no record can be written \
+             safely within it"
+        )));
+    }
+    Ok(Duration::from_millis(left))
+}
+
+fn milliseconds(config: &Config, key: &str, default: u64) -> Result<u64, Error> {
+    let keys = &config.keys;
+    match keys.consumer.get(key).or_else(|| keys.both.get(key)) {
+        None => Ok(default),
+        Some(value) => value.parse().map_err(|_| {
+            Error::Config(format!("`{key}` is `{value}`, but must be a whole number"))
+        }),
+    }
+}
+
+/// The settings of a client; the addresses of the brokers are the caller's to add.
+pub(super) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
+    let mut settings = ClientConfig::new();
+    // What is worth showing is decided by `tracing`.
+    settings.set_log_level(RDKafkaLogLevel::Info);
+    let mut set = |keys: &[(&str, &str)]| {
+        for (key, value) in keys {
+            settings.set(*key, *value);
+        }
+    };
+    set(&[
+        ("client.id", "goka"),
+        ("allow.auto.create.topics", "false"),
+        // A broker that was away for a second is tried again soon.
+        ("reconnect.backoff.max.ms", "1000"),
+    ]);
+    match role {
+        Role::Member | Role::Reader => set(&[
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("auto.offset.reset", "error"),
+            ("isolation.level", "read_committed"),
+            // Else a consumer whose queue was full stalls for a second.
+            ("fetch.queue.backoff.ms", "2"),
+            ("queued.max.messages.kbytes", "16384"),
+            ("fetch.wait.max.ms", "100"),
+        ]),
+        Role::Worker | Role::Emitter => set(&[
+            ("acks", "all"),
+            ("enable.idempotence", "true"),
+            ("compression.type", "lz4"),
+            ("linger.ms", "5"),
+            ("queue.buffering.max.kbytes", "32768"),
+        ]),
+        Role::Admin => {}
+    }
+    match role {
+        Role::Member if protocol(config) == "consumer" => {}
+        Role::Member => set(&[
+            ("partition.assignment.strategy", "cooperative-sticky"),
+            ("session.timeout.ms", "6000"),
+            ("heartbeat.interval.ms", "1000"),
+        ]),
+        // Never joined, never committed with; without one librdkafka does not assign.
+        Role::Reader => set(&[
+            ("group.id", "goka-reader-in-no-group"),
+            ("enable.partition.eof", "true"),
+        ]),
+        Role::Worker => {
+            let timeout = message_timeout(config)?.as_millis().to_string();
+            set(&[("message.timeout.ms", &timeout)]);
+        }
+        Role::Emitter | Role::Admin => {}
+    }
+    let keys = match role {
+        Role::Member | Role::Reader => &config.keys.consumer,
+        Role::Worker | Role::Emitter | Role::Admin => &config.keys.producer,
+    };
+    for (key, value) in config.keys.both.iter().chain(keys) {
+        settings.set(canonical(key), value);
+    }
+    if role == Role::Reader {
+        // Those of a group; librdkafka would refuse some of them without one.
+        settings.remove("group.protocol");
+    }
+    Ok(settings)
+}
+
+/// Which protocol members speak with their group's coordinator.
+fn protocol(config: &Config) -> &str {
+    let keys = &config.keys;
+    let key = "group.protocol";
+    let set = keys.consumer.get(key).or_else(|| keys.both.get(key));
+    set.map_or("classic", String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(config: Config) -> String {
+        check(&config).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_own_key_is_known_to_librdkafka() {
+        for (key, accepted, _) in OWN {
+            check_known(key, accepted.first().unwrap_or(&"1")).unwrap();
+            for value in *accepted {
+                check(&Config::new().set(*key, *value)).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        let said = refused(Config::new().set("session.timeout", "1"));
+        assert!(said.contains("`session.timeout`"), "{said}");
+        let said = refused(Config::new().set_producer("linger.ms", "soon"));
+        assert!(said.contains("`linger.ms`"), "{said}");
+    }
+
+    #[test]
+    fn conflicts_are_refused_with_the_reason() {
+        for (key, value, why) in [
+            ("enable.auto.commit", "true", "effects"),
+            ("group.id", "mine", "processor"),
+            ("group.instance.id", "mine", "Config::instance_id"),
+            ("transactional.id", "mine", "successor"),
+            ("isolation.level", "read_uncommitted", "aborted"),
+            ("partition.assignment.strategy", "range", "together"),
+            ("acks", "1", "lost"),
+            ("enable.idempotence", "false", "double"),
+            ("auto.offset.reset", "latest", "Config::start"),
+            ("bootstrap.servers", "x:1", "Config::brokers"),
+        ] {
+            let said = refused(Config::new().set(key, value));
+            assert!(said.contains(key) && said.contains(why), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_given_up_before_its_partition_may_move() {
+        let said = refused(Config::new().set_producer("message.timeout.ms", "4001"));
+        assert!(said.contains("4000 ms"), "{said}");
+        let said = refused(Config::new().set("delivery.timeout.ms", "0"));
+        assert!(said.contains("4000 ms"), "{said}");
+        check(&Config::new().set("message.timeout.ms", "4000")).unwrap();
+        let longer = Config::new()
+            .set("session.timeout.ms", "45000")
+            .set("message.timeout.ms", "43000");
+        check(&longer).unwrap();
+        assert_eq!(
+            of(&longer.set("linger.ms", "1"), Role::Worker)
+                .unwrap()
+                .get("message.timeout.ms"),
+            Some("43000")
+        );
+        let said = refused(Config::new().set("session.timeout.ms", "2500"));
+        assert!(said.contains("2 s longer"), "{said}");
+    }
+
+    #[test]
+    fn the_users_keys_win_over_defaults_and_those_of_a_role_over_both() {
+        let config = Config::new()
+            .set("linger.ms", "1")
+            .set_producer("linger.ms", "2")
+            .set_consumer("fetch.wait.max.ms", "7");
+        let producer = of(&config, Role::Emitter).unwrap();
+        assert_eq!(producer.get("linger.ms"), Some("2"));
+        assert_eq!(producer.get("message.timeout.ms"), None);
+        let consumer = of(&config, Role::Member).unwrap();
+        assert_eq!(consumer.get("fetch.wait.max.ms"), Some("7"));
+    }
+}

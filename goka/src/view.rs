@@ -1,0 +1,322 @@
+//! Views: a local, read-only copy of a whole group table, for services to answer from. No macro is
+//! needed: the table's type says it all.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    marker::PhantomData,
+    ops::{Bound, RangeBounds},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use crate::{
+    Codec, Config, Error, Key, PartitionState, Result, SharedTable, Topic,
+    app::{Home, blocking, replica_spec},
+    context::KeyOf,
+    engine::replica::Replica,
+    kafka::Cluster,
+};
+
+/// Rows that an iterator takes from a partition at a time: it holds no read transaction between,
+/// which would keep the file from reusing pages.
+const CHUNK_ROWS: usize = 256;
+
+/// Replicas of this process, by directory: views of one table share one.
+static REPLICAS: Mutex<Option<HashMap<PathBuf, Weak<Shared>>>> = Mutex::new(None);
+
+struct Shared {
+    replica: Replica,
+    /// The lock of the state directory, or the directory itself if it is a temporary one. Dropped
+    /// after the replica.
+    _home: Home,
+    path: PathBuf,
+}
+
+/// A local copy of the table `T`, kept up to date in the background. Cheap to clone; the copy goes
+/// on while one clone is left.
+///
+/// Reads never wait for Kafka: they answer from the local copy, also while the broker is away, and
+/// while the view recovers they see what is there so far. See [`recovered`](Self::recovered).
+pub struct View<T> {
+    shared: Arc<Shared>,
+    table: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for View<T> {
+    fn clone(&self) -> Self {
+        View {
+            shared: self.shared.clone(),
+            table: PhantomData,
+        }
+    }
+}
+
+impl<T> fmt::Debug for View<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View")
+            .field("path", &self.shared.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a view is doing.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ViewState {
+    /// Some partitions are still read for the first time since the view was opened.
+    Recovering {
+        /// Rows read so far.
+        rows: u64,
+        /// How much of the way is behind, from 0 to 1: the mean of its partitions.
+        progress: f64,
+    },
+    /// Every partition was read to its end, and is followed from there.
+    Running,
+    /// It is no longer kept up to date; reads still answer from the local copy.
+    Failed(String),
+}
+
+impl<T> View<T> {
+    /// Opens the local copy and begins to bring it up to date, in the background.
+    ///
+    /// # Errors
+    /// If no broker answers within 10 seconds, the table's topic does not exist (the processor of
+    /// its group creates it), or the local copy cannot be opened.
+    pub async fn open(config: &Config) -> Result<Self>
+    where
+        T: SharedTable,
+    {
+        let config = config.clone();
+        blocking("open a view", move || Self::open_now(&config)).await
+    }
+
+    fn open_now(config: &Config) -> Result<Self>
+    where
+        T: SharedTable,
+    {
+        let cluster = Cluster::connect(config)?;
+        let home = Home::open(config, &cluster)?;
+        let spec = replica_spec::<T>(&cluster, &home)?;
+        let path = spec.dir.clone();
+        let mut replicas = REPLICAS.lock().unwrap_or_else(PoisonError::into_inner);
+        let replicas = replicas.get_or_insert_default();
+        replicas.retain(|_, replica| replica.strong_count() > 0);
+        if let Some(shared) = replicas.get(&path).and_then(Weak::upgrade) {
+            return Ok(View {
+                shared,
+                table: PhantomData,
+            });
+        }
+        let topic = <T as SharedTable>::NAME;
+        let replica = Replica::open(spec, move || cluster.reader(topic))?;
+        let shared = Arc::new(Shared {
+            replica,
+            _home: home,
+            path: path.clone(),
+        });
+        replicas.insert(path, Arc::downgrade(&shared));
+        Ok(View {
+            shared,
+            table: PhantomData,
+        })
+    }
+
+    /// Waits until every partition was read to its end once: from then on, reads see everything
+    /// that was in the table when the view was opened.
+    ///
+    /// # Errors
+    /// If the view failed, with the reason.
+    pub async fn recovered(&self) -> Result {
+        let mut changes = self.shared.replica.changes.clone();
+        loop {
+            if let Some(failure) = self.shared.replica.failure() {
+                return Err(Error::Topic(failure));
+            }
+            if self.shared.replica.is_up_to_date() {
+                return Ok(());
+            }
+            if changes.changed().await.is_err() {
+                return Err(Error::Closed("the view"));
+            }
+        }
+    }
+
+    /// What the view is doing now.
+    pub fn state(&self) -> ViewState {
+        let replica = &self.shared.replica;
+        if let Some(failure) = replica.failure() {
+            return ViewState::Failed(failure);
+        }
+        let (mut rows_read, mut sum, states) = (0, 0.0, replica.status.partitions());
+        let mut recovering = false;
+        for state in states.values() {
+            match state {
+                PartitionState::Recovering { rows, progress, .. } => {
+                    recovering = true;
+                    rows_read += rows;
+                    sum += progress;
+                }
+                PartitionState::Running => sum += 1.0,
+            }
+        }
+        match recovering {
+            true => ViewState::Recovering {
+                rows: rows_read,
+                progress: sum / states.len().max(1) as f64,
+            },
+            false => ViewState::Running,
+        }
+    }
+}
+
+impl<T: Topic> View<T> {
+    /// The value at `key`, `None` if there is none.
+    ///
+    /// # Errors
+    /// If the value does not decode, or the local copy cannot be read.
+    pub fn get(&self, key: &KeyOf<T>) -> Result<Option<T::Value>> {
+        self.read(key, |bytes| bytes.map(decode::<T>).transpose())?
+    }
+
+    /// Whether there is a value at `key`. It is not decoded.
+    ///
+    /// # Errors
+    /// If the local copy cannot be read.
+    pub fn has(&self, key: &KeyOf<T>) -> Result<bool> {
+        self.read(key, |bytes| bytes.is_some())
+    }
+
+    fn read<R>(&self, key: &KeyOf<T>, with: impl FnOnce(Option<&[u8]>) -> R) -> Result<R> {
+        let mut bytes = Vec::new();
+        T::Key::encode(key, &mut bytes);
+        let replica = &self.shared.replica;
+        let partition = T::PARTITIONER.partition(&bytes, replica.partitions());
+        let snapshot = replica.snapshot(partition)?;
+        Ok(with(snapshot.get(&bytes)?))
+    }
+
+    /// All rows, in ascending order of the bytes of their keys (text order for `String`; integers
+    /// are decimal text). Each partition is read in chunks: a row that is written while the
+    /// iterator runs may be seen or not.
+    ///
+    /// # Errors
+    /// Each item may be one: a row that does not decode, or a copy that cannot be read.
+    pub fn iter(&self) -> Rows<T> {
+        self.between(Bound::Unbounded, Bound::Unbounded)
+    }
+
+    /// The rows whose keys lie in `range`, as [`iter`](Self::iter).
+    pub fn range<'k, R>(&self, range: R) -> Rows<T>
+    where
+        R: RangeBounds<&'k KeyOf<T>>,
+        KeyOf<T>: 'k,
+    {
+        let encoded = |bound: Bound<&&KeyOf<T>>| {
+            bound.map(|key| {
+                let mut bytes = Vec::new();
+                T::Key::encode(key, &mut bytes);
+                bytes
+            })
+        };
+        self.between(encoded(range.start_bound()), encoded(range.end_bound()))
+    }
+
+    fn between(&self, from: Bound<Vec<u8>>, to: Bound<Vec<u8>>) -> Rows<T> {
+        let (from, exclusive) = match from {
+            Bound::Included(key) => (key, false),
+            Bound::Excluded(key) => (key, true),
+            Bound::Unbounded => (Vec::new(), false),
+        };
+        let cursors = (0..self.shared.replica.partitions()).map(|partition| Cursor {
+            partition,
+            from: from.clone(),
+            exclusive,
+            rows: VecDeque::new(),
+            at_end: false,
+        });
+        Rows {
+            view: self.clone(),
+            cursors: cursors.collect(),
+            to,
+        }
+    }
+}
+
+fn decode<T: Topic>(bytes: &[u8]) -> Result<T::Value> {
+    T::Codec::decode(bytes).map_err(Error::decode(std::any::type_name::<T>()))
+}
+
+/// Rows of a [`View`], all partitions merged by key. See [`View::iter`].
+pub struct Rows<T> {
+    view: View<T>,
+    cursors: Vec<Cursor>,
+    to: Bound<Vec<u8>>,
+}
+
+impl<T> fmt::Debug for Rows<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rows")
+            .field("view", &self.view)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where the iterator is in one partition.
+struct Cursor {
+    partition: i32,
+    from: Vec<u8>,
+    exclusive: bool,
+    rows: VecDeque<(Vec<u8>, Vec<u8>)>,
+    at_end: bool,
+}
+
+impl Cursor {
+    fn fill(&mut self, replica: &Replica, to: &Bound<Vec<u8>>) -> Result<(), Error> {
+        if self.at_end || !self.rows.is_empty() {
+            return Ok(());
+        }
+        let (rows, mut beyond) = (&mut self.rows, false);
+        let snapshot = replica.snapshot(self.partition)?;
+        snapshot.scan(&self.from, self.exclusive, &mut |key, value| {
+            beyond = match to {
+                Bound::Included(to) => key > &to[..],
+                Bound::Excluded(to) => key >= &to[..],
+                Bound::Unbounded => false,
+            };
+            if !beyond {
+                rows.push_back((key.to_vec(), value.to_vec()));
+            }
+            !beyond && rows.len() < CHUNK_ROWS
+        })?;
+        self.at_end = beyond || self.rows.len() < CHUNK_ROWS;
+        if let Some((key, _)) = self.rows.back() {
+            self.from.clone_from(key);
+            self.exclusive = true;
+        }
+        Ok(())
+    }
+}
+
+impl<T: Topic> Iterator for Rows<T> {
+    type Item = Result<(T::Key, T::Value)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let replica = &self.view.shared.replica;
+        for cursor in &mut self.cursors {
+            if let Err(error) = cursor.fill(replica, &self.to) {
+                // Told once; there is nothing behind it.
+                self.cursors.clear();
+                return Some(Err(error));
+            }
+        }
+        let waiting = self
+            .cursors
+            .iter_mut()
+            .filter(|cursor| !cursor.rows.is_empty());
+        let first = waiting.min_by(|a, b| a.rows[0].0.cmp(&b.rows[0].0))?;
+        let (key, value) = first.rows.pop_front()?;
+        let key = T::Key::decode(&key).map_err(Error::decode(std::any::type_name::<T>()));
+        Some(key.and_then(|key| Ok((key, decode::<T>(&value)?))))
+    }
+}
