@@ -2,7 +2,13 @@
 //!
 //! Must not know what goes wrong around it.
 
-use std::{collections::BTreeMap, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -34,7 +40,13 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) fn new(partitions: i32) -> Self {
-        let disk = TempDir::new().expect("a simulation needs a directory for its local copies");
+        // Syncing to a disk would take most of the time.
+        let memory = Path::new("/dev/shm");
+        let disk = match memory.is_dir() {
+            true => TempDir::new_in(memory),
+            false => TempDir::new(),
+        };
+        let disk = disk.expect("a simulation needs a directory for its local copies");
         Rig { disk, partitions }
     }
 

@@ -101,11 +101,10 @@ fn report(schedule: &Schedule, rig: MakeRig<'_>) -> String {
         Err(failure) => failure,
         Ok(()) => ("it failed once, and now it does not".to_owned(), Vec::new()),
     };
+    let seed = schedule.seed;
     format!(
-        "seed {}: {why}\n{short:#?}\n{}\nseed {}: {why}",
-        schedule.seed,
-        trace.join("\n"),
-        schedule.seed
+        "seed {seed}: {why}\n{short}\n{}\nseed {seed}: {why}",
+        trace.join("\n")
     )
 }
 

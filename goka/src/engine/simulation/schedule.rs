@@ -3,6 +3,8 @@
 //! Every action can be left out, and the rest still makes sense: so that a list which leads to a
 //! failure can be cut down to what is needed for it. Must not know how actions are carried out.
 
+use std::fmt;
+
 use crate::kafka::{Step, memory::Chance};
 
 /// Workers that may run at a time.
@@ -110,6 +112,25 @@ impl Schedule {
             static_members,
             actions,
         }
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Schedule {
+            partitions,
+            queue_max,
+            static_members,
+            actions,
+            ..
+        } = self;
+        writeln!(
+            f,
+            "{partitions} partitions, at most {queue_max} records in a queue, static members: {static_members}"
+        )?;
+        actions
+            .iter()
+            .try_for_each(|action| writeln!(f, "    {action:?}"))
     }
 }
 
