@@ -296,21 +296,19 @@ impl State {
     /// Stores a position of a member that may commit.
     pub(super) fn commit(&mut self, group: &str, member: MemberId, entry: CommitEntry) {
         let moment = self.next_moment();
-        self.note(|| {
-            format!(
-                "{} commits {}/{} @ {}",
-                entry.by, entry.topic, entry.partition, entry.offset
-            )
-        });
         let Some(group) = self.groups.get_mut(group) else {
             return;
         };
-        let committed = Committed {
-            offset: entry.offset,
-            metadata: entry.metadata.clone(),
-        };
-        let owned = group.owns(member, entry.partition);
-        group.commit(&entry.topic, entry.partition, committed);
+        let (topic, partition, offset) = (&entry.topic, entry.partition, entry.offset);
+        let metadata = entry.metadata.clone();
+        let owned = group.owns(member, partition);
+        let before = group
+            .committed(topic, partition)
+            .map(|before| before.offset);
+        group.commit(topic, partition, Committed { offset, metadata });
+        if before != Some(offset) {
+            self.note(|| format!("{} commits {topic}/{partition} @ {offset}", entry.by));
+        }
         self.commits.push(CommitEntry {
             owned,
             moment,
