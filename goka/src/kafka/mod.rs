@@ -28,6 +28,8 @@ pub(crate) use outbox::{Letter, Outbox, Receipt};
 #[cfg(test)]
 pub(crate) mod bench;
 #[cfg(test)]
+pub(crate) mod memory;
+#[cfg(test)]
 mod tests;
 
 use std::time::Duration;
