@@ -18,7 +18,7 @@ use super::{
     cluster::{ANSWER, Connection},
     lanes::{Lanes, Left, Lone},
     member::boot_time,
-    native::{Kind, Polled, Produced, Topic},
+    native::{Kind, Polled, Produced, TopicHandle},
     settings::{self, Role},
 };
 use crate::{Error, record::OwnedHeaders};
@@ -36,11 +36,11 @@ pub(super) struct Producer {
     /// `message.max.bytes`.
     bytes_max: usize,
     fatal: Mutex<Option<String>>,
-    client: Polled<BaseProducer<super::context::Context>>,
+    client: Polled<BaseProducer<super::log::ClientLog>>,
 }
 
 struct Target {
-    topic: Topic,
+    topic: TopicHandle,
     physical: String,
     partitions: i32,
 }
@@ -82,7 +82,7 @@ impl Producer {
             // Asked for now: the first record would wait for it.
             let partitions = partitions(native, &physical)?;
             // SAFETY: the client is alive, and a field that is dropped after its topics.
-            let topic = unsafe { Topic::new(native.native_ptr(), &physical)? };
+            let topic = unsafe { TopicHandle::new(native.native_ptr(), &physical)? };
             topics.push(Target {
                 topic,
                 physical,
@@ -256,7 +256,7 @@ impl Producer {
                 }
                 Kind::Failed(failure) => {
                     let context = self.client.client().context();
-                    context.complain(&failure.code.to_string(), &failure.reason);
+                    context.error(failure.code, &failure.reason);
                     if failure.fatal {
                         let why = format!("{}: {}", failure.code, failure.reason);
                         *self.fatal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
@@ -311,7 +311,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// Partitions of a topic that must exist.
 pub(super) fn partitions(
-    client: &rdkafka::client::Client<super::context::Context>,
+    client: &rdkafka::client::Client<super::log::ClientLog>,
     physical: &str,
 ) -> Result<i32, Error> {
     let doing = || format!("ask for topic `{physical}`");
