@@ -32,7 +32,7 @@ use crate::{
 /// let clicks = goka::Emitter::<UserClicks>::new(&config)?;
 /// let delivered = clicks.emit("alice", &"12:00".to_owned())?.wait()?;
 /// assert_eq!(delivered.offset, 0);
-/// # goka::Result::Ok(())
+/// # Ok::<(), goka::Error>(())
 /// ```
 ///
 /// It works in any program, with or without an async runtime. Clones share one connection, and may
