@@ -1,7 +1,7 @@
 //! Mistakes that the tokens show. What rustc can see (types, traits) is left to rustc, what only
 //! constants show (names) to `const fn`s of `goka::check`.
 
-use proc_macro2::Span;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{
     DeriveInput, FnArg, GenericArgument, GenericParam, Generics, Ident, LitStr, Path,
@@ -142,7 +142,6 @@ pub(crate) fn ensure_no_more(
 /// A topic type: not generic, and either a value or a marker for one.
 pub(crate) fn ensure_topic_type(errors: &mut Errors, args: &TopicArgs, item: &DeriveInput) {
     let ident = &item.ident;
-    ensure_plain_item(errors, item, "topic");
     ensure_codec(errors, args);
     ensure_partitioner(errors, args);
     let generics = item.generics.params.to_token_stream();
@@ -166,13 +165,14 @@ pub(crate) fn ensure_topic_type(errors: &mut Errors, args: &TopicArgs, item: &De
     }
 }
 
-pub(crate) fn ensure_plain_item(errors: &mut Errors, item: &DeriveInput, what: &str) {
+/// Without it there is nothing to print impls for.
+pub(crate) fn ensure_struct_or_enum(errors: &mut Errors, item: TokenStream) -> Option<DeriveInput> {
+    let item: DeriveInput = errors.take(syn::parse2(item))?;
     if let syn::Data::Union(union) = &item.data {
-        errors.at(
-            union.union_token,
-            format!("a {what} is a struct or an enum"),
-        );
+        errors.at(union.union_token, "values are of a struct or an enum");
+        return None;
     }
+    Some(item)
 }
 
 /// A codec named without a path is one of ours, or a type in scope: rustc tells. Only a name that

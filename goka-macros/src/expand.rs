@@ -9,9 +9,9 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Ident, Path, spanned::Spanned};
 
 use crate::{
-    ast::{Handler, Processor},
+    ast::{Handler, Message, Processor},
     attr::TopicRef,
-    report::{at, point, text},
+    report::{at, point},
 };
 
 pub(crate) fn processor(model: &Processor) -> TokenStream {
@@ -28,7 +28,7 @@ pub(crate) fn with_item(model: &Processor, printed: TokenStream) -> TokenStream 
     quote_spanned! {span=>
         #function
         #module
-        #[allow(non_camel_case_types)]
+        #[allow(unused_qualifications)]
         const _: () = {
             use #krate as __goka;
             #printed
@@ -66,13 +66,13 @@ pub(crate) struct Declared<'a> {
 pub(crate) fn declared(model: &Processor) -> impl Iterator<Item = Declared<'_>> {
     let table = model.args.table.iter().enumerate();
     let outputs = model.args.outputs.iter().enumerate();
-    let table = table.map(|numbered| ("Persists", "table", numbered));
-    let outputs = outputs.map(|numbered| ("Emits", "output", numbered));
+    let table = table.map(|numbered| ("Table", "Persists", "table", numbered));
+    let outputs = outputs.map(|numbered| ("Output", "Emits", "output", numbered));
     table
         .chain(outputs)
-        .map(|(marker, edge, (i, path))| Declared {
+        .map(|(name, marker, edge, (i, path))| Declared {
             path,
-            alias: format_ident!("__{edge}_{i}", span = point(path)),
+            alias: format_ident!("__{name}{i}", span = point(path)),
             marker,
             edge,
         })
@@ -137,33 +137,30 @@ pub(crate) fn handler(model: &Processor) -> Option<TokenStream> {
             Later(|_, __ctx| ::std::boxed::Box::pin(async move { #message #call }))
         },
     };
+    let takes = |message: &&Message| message.tombstones;
+    let tombstones = handler
+        .message
+        .as_ref()
+        .filter(takes)
+        .map(|message| quote_spanned!(message.ty.span()=> const TOMBSTONES: bool = true;));
     Some(quote_spanned! {stream.span()=>
         #declared
         impl __goka::Consumes<#stream> for #processor {
             const HANDLER: __goka::Handler<Self> = __goka::Handler::#body;
+            #tombstones
         }
     })
 }
 
-/// Gets the message; a tombstone reaches only the handlers that ask for it.
-fn message(handler: &Handler, stream: &Ident) -> TokenStream {
-    let Some(message) = &handler.message else {
-        return quote_spanned! {handler.name.span()=>
-            if __goka::check::is_tombstone(__ctx) {
-                return ::core::result::Result::Ok(());
-            }
-        };
+/// Gets the message, for a handler that takes it.
+fn message(handler: &Handler, stream: &Ident) -> Option<TokenStream> {
+    let message = handler.message.as_ref()?;
+    let (ty, span) = (&message.ty, message.ty.span());
+    let get = match message.tombstones {
+        false => quote_spanned!(span=> message),
+        true => quote_spanned!(span=> message_or_tombstone),
     };
-    let ty = &message.ty;
-    let decoded = quote_spanned!(ty.span()=> __goka::check::message::<#stream, #ty>(__ctx)?);
-    match message.tombstones {
-        true => quote_spanned!(ty.span()=> let __message = #decoded;),
-        false => quote_spanned! {ty.span()=>
-            let ::core::option::Option::Some(__message) = #decoded else {
-                return ::core::result::Result::Ok(());
-            };
-        },
-    }
+    Some(quote_spanned!(span=> let __message = __goka::check::#get::<#stream, #ty>(__ctx)?;))
 }
 
 /// Calls the user's function, and takes what it returns.
@@ -185,7 +182,7 @@ fn stream(handler: &Handler) -> Ident {
         TopicRef::Path(path) => point(path),
         TopicRef::Literal(name) => name.span(),
     };
-    format_ident!("__{}_reads", handler.name, span = span)
+    Ident::new("__Input0", span)
 }
 
 /// The stream of a topic that was named by a literal: its value is what the handler takes.
@@ -215,46 +212,14 @@ fn anonymous(
     }
 }
 
-/// What only constants tell: whose table it is, where it is, how it is partitioned.
+/// What only constants tell of each edge, at the token that declares it.
 fn checks(model: &Processor) -> TokenStream {
-    let mut checks = TokenStream::new();
-    let Some(table) = declared(model).find(|topic| topic.edge == "table") else {
-        return checks;
-    };
-    let Some(handler) = &model.handler else {
-        return checks;
-    };
-    let (alias, span) = (&table.alias, table.alias.span());
-    let processor = at(span, &model.processor);
-    let (name, input) = (text(table.path), text(&handler.input));
-    let mut check = |call: TokenStream| {
-        checks.extend(quote_spanned!(call.span()=> const _: () = __goka::check::#call;))
-    };
-    let otherwise = format!(
-        "the table `{name}` belongs to another group than `{}`; a group writes only its own table",
-        model.group.value()
-    );
-    check(quote_spanned!(span=> owns::<#processor, #alias>(#otherwise)));
-    let cure = match &handler.input {
-        TopicRef::Literal(_) => format!(
-            "a topic named by a literal has `murmur2`; declare it with `#[goka::stream(\"{input}\", partitioner = ...)]`"
-        ),
-        TopicRef::Path(_) => "give both the same `partitioner = ...`".to_owned(),
-    };
-    let otherwise = format!(
-        "the table `{name}` has another partitioner than the input `{input}`, so a row would not be where its key is handled; {cure}"
-    );
-    let edge_of_table = edge("table", alias);
-    check(quote_spanned!(span=> co_partitioned::<#processor>(#edge_of_table, #otherwise)));
-    let stream = stream(handler);
-    let processor = at(stream.span(), &model.processor);
-    let otherwise = format!("`{input}` is the table of this very group; use `ctx.value()`");
-    let edge_of_input = edge("input", &stream);
-    check(quote_spanned!(stream.span()=> apart::<#processor>(#edge_of_input, #otherwise)));
-    if let Some(key) = &model.args.key {
-        let processor = at(key.span(), &model.processor);
-        let otherwise = "a group whose records have the null key cannot have a table, which keeps a row per key; name the type of the key, or leave out `table`";
-        check(quote_spanned!(key.span()=> keyed::<#processor>(#otherwise)));
-    }
-    checks
+    let input = model.handler.iter().map(stream);
+    let topics = input.chain(declared(model).map(|topic| topic.alias));
+    let checks = topics.enumerate().map(|(i, topic)| {
+        let i = syn::Index::from(i);
+        let processor = at(topic.span(), &model.processor);
+        quote_spanned!(topic.span()=> const _: () = __goka::check::edge::<#processor>(#i);)
+    });
+    checks.collect()
 }

@@ -19,7 +19,7 @@ pub(crate) fn processor(model: &Processor, errors: Errors) -> TokenStream {
     let lost = model
         .lost
         .iter()
-        .map(|path| quote_spanned!(point(path)=> #[allow(dead_code)] type __lost = #path;));
+        .map(|path| quote_spanned!(point(path)=> #[allow(dead_code)] type __Lost = #path;));
     let printed = quote_spanned! {span=>
         #named
         #(#lost)*

@@ -14,6 +14,9 @@ mod fallback;
 mod report;
 mod topic;
 
+#[cfg(test)]
+mod tests;
+
 use proc_macro2::TokenStream;
 
 use report::Errors;

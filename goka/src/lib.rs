@@ -36,7 +36,7 @@ pub use edge::{Consumable, Consumes, Emits, Emittable, Loops, Persistable, Persi
 pub use engine::status::PartitionState;
 pub use error::{BoxError, Error, Result};
 pub use goka_macros::{message, processor, stream, table};
-pub use graph::{Edge, Handler, Kind, Later, Outcome, TopicInfo};
+pub use graph::{Edge, EdgeTopic, Handler, Kind, Later, Outcome};
 pub use kafka::EmbeddedBroker;
 pub use key::Key;
 pub use partitioner::Partitioner;
