@@ -268,7 +268,7 @@ fn once<T>(errors: &mut Errors, name: &Ident, slot: &mut Option<T>, value: T) {
     }
     let rule = match name.to_string().as_str() {
         "table" => "a group has one table; give it a struct to keep several values",
-        "input" => "a function reads one input",
+        "input" => "a function reads one input; for several, put handlers on an `impl` block",
         _ => "one is enough",
     };
     errors.at(name, format!("`{name}` is given twice: {rule}"));

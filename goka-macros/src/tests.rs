@@ -89,6 +89,29 @@ fn an_async_function() {
 }
 
 #[test]
+fn an_impl_block() {
+    let args = quote!(group = "status", table = Status, output = Warnings);
+    let item = quote! {
+        impl UserStatus {
+            pub fn new() -> Self {
+                UserStatus { limit: 7 }
+            }
+            #[loopback]
+            fn recheck(&self, ctx: &mut Context<'_, Self>, recheck: Recheck) {}
+            #[cfg(feature = "logins")]
+            #[input("user-logins")]
+            async fn logged_in(&self, ctx: &mut Context<'_, Self>, id: u64) -> goka::Result {
+                Ok(())
+            }
+            /// Clicks.
+            #[input(Click)]
+            fn clicked(&self, ctx: &mut Context<'_, Self>) {}
+        }
+    };
+    snapshot!("impl_block", print_processor(args, item));
+}
+
+#[test]
 fn a_function_with_errors() {
     let args = quote!(
         group = "my group",

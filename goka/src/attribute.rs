@@ -1,6 +1,8 @@
 //! The attributes, documented where their examples compile. Must not hold anything else.
 
-/// Makes a processor of a function, its one handler: `fn count` is run as `count::Processor`.
+/// Makes a processor of a function, its one handler, or of an `impl` block with several.
+///
+/// `fn count` is run as `count::Processor`:
 ///
 /// ```
 /// /// Clicks per user.
@@ -20,14 +22,14 @@
 /// | argument | |
 /// |---|---|
 /// | `group = "..."` | the name of the group |
-/// | `input = ...` | the stream that is read: a type, or a literal for a topic that has none |
+/// | `input = ...` | of a function: the stream that is read, a type, or a literal for a topic that has none |
 /// | `table = T` | the group table, which keeps a row per key |
-/// | `output(S, ...)` | streams that the handler emits to |
+/// | `output(S, ...)` | streams that handlers emit to |
 /// | `key = K` | what its inputs and its table are keyed by; `String` unless given |
 /// | `crate = path` | where `goka` is, if it was renamed |
 ///
-/// The handler takes its context, [`&mut count::Context`](crate::Context), and the message as its
-/// last parameter: `T` for records with a value; `Option<T>`, written so, to get tombstones as
+/// A handler takes its context, [`&mut count::Context`](crate::Context), and the message as its last
+/// parameter: `T` for records with a value; `Option<T>`, written so, to get tombstones as
 /// `None` too; or none, and nothing is decoded. It returns nothing, [`goka::Result`](crate::Result)
 /// or a `Result<(), E>` whose error converts into [`BoxError`](crate::BoxError), as that of
 /// `anyhow` and all of `std` do.
@@ -43,6 +45,35 @@
 /// async fn name(ctx: &mut name::Context<'_>, id: u64) -> Result<(), goka::BoxError> {
 ///     let found = look_up(id).await?;
 ///     Ok(ctx.set_value(&found)?)
+/// }
+/// ```
+///
+/// On an `impl` block each handler is a method with an input of its own. `&self` is what was
+/// injected, shared by all workers. `#[loopback]` handles what the group sends to itself, at other
+/// keys, through the topic `<group>-loop`:
+///
+/// ```
+/// use goka::Context;
+///
+/// # #[goka::table(value = u64)]
+/// # struct Points;
+/// /// Points per user; whoever was invited brings some to the one who did it.
+/// struct Rewards {
+///     for_inviting: u64,
+/// }
+///
+/// #[goka::processor(group = "rewards", table = Points)]
+/// impl Rewards {
+///     #[input("user-invited-by")]
+///     fn invited(&self, ctx: &mut Context<'_, Self>, by: String) -> goka::Result {
+///         ctx.loopback(&by, &self.for_inviting)
+///     }
+///
+///     #[loopback]
+///     fn rewarded(&self, ctx: &mut Context<'_, Self>, points: u64) -> goka::Result {
+///         let before = ctx.value()?.unwrap_or(0);
+///         ctx.set_value(&(before + points))
+///     }
 /// }
 /// ```
 ///

@@ -7,11 +7,21 @@
 use std::{fs, path::PathBuf};
 
 /// One mistake is one error, but for these.
-const MORE_THAN_ONE: [(&str, usize, &str); 8] = [
+const MORE_THAN_ONE: [(&str, usize, &str); 10] = [
     (
         "handler/fail/leave-half-typed",
         2,
         "rustc goes on with what it can read, so that editors complete what is being typed",
+    ),
+    (
+        "impl/fail/make-several-mistakes",
+        4,
+        "four mistakes, all reported at once",
+    ),
+    (
+        "impl/fail/share-state",
+        2,
+        "rustc asks for `Sync` at the processor and at each of its edges",
     ),
     (
         "message/fail/omit-message-of-field",

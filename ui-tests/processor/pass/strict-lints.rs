@@ -23,6 +23,24 @@ fn seen(ctx: &mut seen::Context<'_>, _at: ::std::option::Option<u64>) -> ::goka:
     ctx.delete()
 }
 
+/// Several handlers.
+#[derive(Debug)]
+pub struct Several;
+
+#[::goka::processor(group = "several", output(Warnings))]
+impl Several {
+    #[input(Click)]
+    fn clicked(&self, ctx: &mut ::goka::Context<'_, Self>, click: Click) -> ::goka::Result {
+        ctx.loopback("bob", &click.page)
+    }
+    #[input("user-logins")]
+    async fn login(&self, _ctx: &mut ::goka::Context<'_, Self>, _at: ::std::option::Option<u64>) {}
+    #[loopback]
+    fn again(&self, ctx: &mut ::goka::Context<'_, Self>, page: ::std::string::String) {
+        ctx.emit::<Warnings>(ctx.key(), &page).unwrap();
+    }
+}
+
 /// A bare table.
 #[::goka::table(partitioner = murmur2)]
 #[derive(Debug)]
