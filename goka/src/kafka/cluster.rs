@@ -42,7 +42,7 @@ pub(super) struct Connection {
     pub(super) config: Config,
     pub(super) names: Names,
     pub(super) brokers: String,
-    /// The broker, if it is inside this process; it lives as long as its clients.
+    /// The broker, if it is inside this process.
     embedded: Option<EmbeddedBroker>,
 }
 
@@ -112,7 +112,8 @@ impl Connection {
         let mut settings = settings::of(&self.config, role)?;
         settings.set("bootstrap.servers", &self.brokers);
         change(&mut settings);
-        let opened = settings.create_with_context(Context::new(client.clone()));
+        let opened =
+            settings.create_with_context(Context::new(client.clone(), self.embedded.clone()));
         opened.map_err(|error| Error::kafka(format!("open the {client}"), error))
     }
 }
@@ -161,6 +162,10 @@ impl Cluster {
 
     pub(crate) fn names(&self) -> &Names {
         &self.0.connection.names
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.0.connection
     }
 
     /// Whether it is the mock cluster, of this process or another: it answers no questions about

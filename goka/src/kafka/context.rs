@@ -4,7 +4,10 @@
 //! minute, not one at each attempt to reach it.
 
 use std::{
-    sync::Mutex,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -18,12 +21,18 @@ use rdkafka::{
     producer::ProducerContext,
 };
 
+use super::EmbeddedBroker;
+
 const QUIET_FOR: Duration = Duration::from_secs(30);
 
 /// Who a client is, for the log.
 pub(super) struct Context {
     client: String,
     last: Mutex<Last>,
+    /// Whether a rebalance was answered while closing.
+    answered: AtomicBool,
+    /// A broker inside this process lives as long as its clients.
+    _broker: Option<EmbeddedBroker>,
 }
 
 #[derive(Default)]
@@ -36,10 +45,12 @@ struct Last {
 
 impl Context {
     /// `client` says whose connection it is, for example "worker 0 of group `clicks`".
-    pub(super) fn new(client: impl Into<String>) -> Self {
+    pub(super) fn new(client: impl Into<String>, broker: Option<EmbeddedBroker>) -> Self {
         Context {
             client: client.into(),
             last: Mutex::default(),
+            answered: AtomicBool::new(false),
+            _broker: broker,
         }
     }
 
@@ -75,11 +86,9 @@ impl Context {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Last> {
+    fn lock(&self) -> MutexGuard<'_, Last> {
         // What is under the lock is whole at every moment, so a panic elsewhere does not matter.
-        self.last
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,27 +109,22 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
-    /// Only called while the consumer closes (before that, events are read by `native.rs`): answers
-    /// at once, so that closing never hangs, not even on a thread that panics.
+    /// Only called while the consumer closes: before that, events are read by `native.rs`.
+    ///
+    /// librdkafka takes the first answer for all that it waits for, and may be gone before it replies
+    /// to another: so one is given, whatever it is that comes first.
     fn rebalance(
         &self,
         consumer: &BaseConsumer<Self>,
-        what: rd_kafka_resp_err_t,
-        partitions: &mut TopicPartitionList,
+        _: rd_kafka_resp_err_t,
+        _: &mut TopicPartitionList,
     ) {
-        let answer = match what {
-            rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                consumer.incremental_assign(&TopicPartitionList::new())
-            }
-            // What was assigned in the name of these partitions goes as well, whatever it is.
-            _ => consumer
-                .assignment()
-                .and_then(|all| consumer.incremental_unassign(&all)),
-        };
-        if let Err(error) = answer {
+        if self.answered.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if let Err(error) = consumer.incremental_unassign(&TopicPartitionList::new()) {
             let client = &*self.client;
-            let count = partitions.count();
-            tracing::debug!(target: "goka::kafka", client, count, %error, "rebalance while closing");
+            tracing::debug!(target: "goka::kafka", client, %error, "rebalance while closing");
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) const DEFAULT_PARTITIONS: i32 = 4;
 /// let broker = goka::EmbeddedBroker::start()?;
 /// broker.create_topic("user-clicks", 4)?;
 /// let config = goka::Config::new().brokers(broker.address());
-/// # goka::Result::Ok(())
+/// # Ok::<(), goka::Error>(())
 /// ```
 ///
 /// It produces, fetches, and coordinates groups, and that is all:

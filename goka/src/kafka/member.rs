@@ -155,8 +155,24 @@ impl Member {
             .filter(|partition| held.assigned.remove(partition))
             .collect();
         let list = self.list(gone, None)?;
-        self.client().incremental_unassign(&list).map_err(|error| {
-            Error::kafka(format!("give back partitions of `{}`", self.group), error)
+        self.unfetch(&list)
+    }
+
+    fn unfetch(&self, list: &TopicPartitionList) -> Result<(), Error> {
+        self.client().incremental_unassign(list).map_err(|error| {
+            Error::kafka(
+                format!("give back partitions of group `{}`", self.group),
+                error,
+            )
+        })
+    }
+
+    /// Answers that partitions were given. Nothing is fetched yet: the engine assigns a partition
+    /// when it has recovered.
+    fn take(&self) -> Result<(), Error> {
+        let nothing = TopicPartitionList::new();
+        self.client().incremental_assign(&nothing).map_err(|error| {
+            Error::kafka(format!("take partitions of group `{}`", self.group), error)
         })
     }
 
@@ -177,18 +193,11 @@ impl Member {
                     headers: Headers(Some(message)),
                 }))
             }
-            Kind::Assigned(partitions) => {
-                // Nothing is fetched yet: the engine assigns a partition when it has recovered.
-                let answer = self.client().incremental_assign(&TopicPartitionList::new());
-                match answer {
-                    Err(error) => Some(Event::Failed(Error::kafka(
-                        format!("take partitions of group `{}`", self.group),
-                        error,
-                    ))),
-                    Ok(()) if partitions.is_empty() => None,
-                    Ok(()) => Some(Event::Assigned(partitions.clone())),
-                }
-            }
+            Kind::Assigned(partitions) => match self.take() {
+                Err(error) => Some(Event::Failed(error)),
+                Ok(()) if partitions.is_empty() => None,
+                Ok(()) => Some(Event::Assigned(partitions.clone())),
+            },
             Kind::Revoked(partitions) => {
                 // Asked now: any later call of assign or unassign makes librdkafka forget it.
                 let lost = self.client().assignment_lost();
@@ -399,19 +408,29 @@ impl Kafka for Member {
         self.table.as_ref().map(|table| table as &dyn Reader)
     }
 
-    /// Answers an open revoke. The group is left when `self` is dropped, which must be soon.
+    /// Lets all partitions go. The group is left when `self` is dropped, which must be soon.
+    ///
+    /// Nothing is left for the consumer's own drop to answer: from then on librdkafka takes any
+    /// call for the answer to all that it waits for, and may never reply to a second one.
     fn close(&self) {
         let all = std::mem::take(&mut *self.held.borrow_mut()).assigned;
-        self.held.borrow_mut().assigned = all.clone();
-        if let Err(error) = self.unassign_now(all) {
+        let mut answers = vec![self.list(all, None).and_then(|list| self.unfetch(&list))];
+        while let Some(event) = self.consumer.poll(Duration::ZERO) {
+            match event.kind() {
+                Kind::Assigned(_) => answers.push(self.take()),
+                Kind::Revoked(_) => answers.push(self.unfetch(&TopicPartitionList::new())),
+                _ => {}
+            }
+        }
+        for error in answers.into_iter().filter_map(Result::err) {
             tracing::debug!(target: "goka::kafka", "while leaving: {error}");
         }
     }
 }
 
 impl Drop for Member {
-    /// librdkafka waits for the answer to an open revoke before it lets a consumer go; also on a
-    /// thread that panics.
+    /// librdkafka waits for an open answer before it lets a consumer go, also on a thread that
+    /// panics.
     fn drop(&mut self) {
         self.close();
     }

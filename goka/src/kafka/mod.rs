@@ -14,6 +14,7 @@ mod embedded;
 mod member;
 mod names;
 mod native;
+mod outbox;
 mod producer;
 mod reader;
 mod settings;
@@ -21,7 +22,10 @@ mod settings;
 pub(crate) use cluster::{Cluster, GroupMember, MemberSpec, TopicInfo};
 pub use embedded::EmbeddedBroker;
 pub(crate) use names::Names;
+pub(crate) use outbox::{Letter, Outbox, Receipt};
 
+#[cfg(test)]
+pub(crate) mod bench;
 #[cfg(test)]
 mod tests;
 

@@ -99,15 +99,19 @@ impl Producer {
         let target = &self.targets[record.target];
         // Before it is sent: its report may come on another thread at once.
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let sent = self.client.produce(&Produced {
-            topic: &target.topic,
-            partition: record.partition,
-            key: record.key,
-            value: record.value,
-            timestamp: record.timestamp,
-            headers: record.headers,
-            opaque: record.opaque,
-        });
+        let sent = match record.partition {
+            // For librdkafka, a negative one is its own choice.
+            ..0 => Err(RDKafkaErrorCode::UnknownPartition),
+            _ => self.client.produce(&Produced {
+                topic: &target.topic,
+                partition: record.partition,
+                key: record.key,
+                value: record.value,
+                timestamp: record.timestamp,
+                headers: record.headers,
+                opaque: record.opaque,
+            }),
+        };
         let Err(code) = sent else {
             return Ok(());
         };
@@ -246,6 +250,9 @@ fn undelivered(code: RDKafkaErrorCode) -> Box<str> {
         }
         RDKafkaErrorCode::MessageTimedOut => "the broker did not take it in `message.timeout.ms`",
         RDKafkaErrorCode::TopicAuthorizationFailed => "grant the right Write on the topic",
+        RDKafkaErrorCode::InvalidRecord => {
+            "the topic refuses it; one that is compacted takes no record without a key"
+        }
         RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => "it was given up",
         _ => return code.to_string().into(),
     };

@@ -261,6 +261,22 @@ pub(super) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
     Ok(settings)
 }
 
+/// How many records, and how many bytes, an emitter may have on their way.
+pub(super) fn queue(config: &Config) -> Result<(usize, usize), Error> {
+    let settings = of(config, Role::Emitter)?;
+    let number = |key: &str, default: usize| match settings.get(key) {
+        None => Ok(default),
+        Some(value) => value.parse().map_err(|_| {
+            Error::Config(format!("`{key}` is `{value}`, but must be a whole number"))
+        }),
+    };
+    let records = number("queue.buffering.max.messages", 100_000)?;
+    let kbytes = number("queue.buffering.max.kbytes", 32_768)?;
+    // For librdkafka, 0 records means no limit but that of bytes.
+    let records = if records == 0 { usize::MAX } else { records };
+    Ok((records, kbytes.saturating_mul(1024)))
+}
+
 /// Which protocol members speak with their group's coordinator.
 fn protocol(config: &Config) -> &str {
     let keys = &config.keys;

@@ -2,54 +2,14 @@
 
 use std::{
     collections::BTreeSet,
-    env,
-    sync::atomic::{AtomicUsize, Ordering},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use super::*;
-use crate::{Config, Membership};
-
-const DEADLINE: Duration = Duration::from_secs(60);
-const STEP: Duration = Duration::from_millis(20);
-
-/// A broker and names of its own for one test.
-struct Bench {
-    config: Config,
-    _broker: Option<EmbeddedBroker>,
-}
-
-impl Bench {
-    fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let since = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis();
-        let prefix = format!("goka-test-{since}-{}-{count}-", std::process::id());
-        let (brokers, broker) = match env::var("GOKA_TEST_BROKERS") {
-            Ok(brokers) => (brokers, None),
-            Err(_) => {
-                let broker = EmbeddedBroker::start().unwrap();
-                (broker.address().to_owned(), Some(broker))
-            }
-        };
-        let config = Config::new()
-            .brokers(brokers)
-            .prefix(prefix)
-            .membership(Membership::Dynamic);
-        Bench {
-            config,
-            _broker: broker,
-        }
-    }
-
-    fn on_kafka() -> bool {
-        env::var_os("GOKA_TEST_BROKERS").is_some()
-    }
-
-    fn cluster(&self) -> Cluster {
-        Cluster::connect(&self.config).unwrap()
-    }
-}
+use super::{
+    bench::{Bench, DEADLINE, STEP, until},
+    *,
+};
+use crate::Config;
 
 /// A member of group `group` with inputs `a` and `b` and the table's topic as its leader.
 fn spec(worker: usize) -> MemberSpec {
@@ -100,14 +60,6 @@ fn delivered(member: &dyn Kafka) -> Vec<Result<i64, Box<str>>> {
     }
     assert_eq!(member.in_flight(), 0);
     all
-}
-
-/// Polls until `done` says so; records and errors are not expected before.
-fn until(what: &str, mut step: impl FnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !step() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-    }
 }
 
 /// A member and what it holds; every revoke is answered at the next step.
@@ -372,7 +324,7 @@ fn an_offset_that_is_not_there_is_told() {
 }
 
 #[test]
-fn a_table_is_read_to_its_end_and_again() {
+fn a_topic_is_read_to_its_end_and_again() {
     let bench = Bench::new();
     let cluster = bench.cluster();
     create(&cluster, 2);
@@ -383,11 +335,11 @@ fn a_table_is_read_to_its_end_and_again() {
         ("one".to_owned(), Some(Vec::new())),
     ];
     let none = OwnedHeaders::new();
-    member.send(&outgoing(0, 1, b"value", &headers)).unwrap();
-    let mut tombstone = outgoing(0, 1, b"", &none);
+    member.send(&outgoing(1, 1, b"value", &headers)).unwrap();
+    let mut tombstone = outgoing(1, 1, b"", &none);
     tombstone.value = None;
     member.send(&tombstone).unwrap();
-    let mut null_key = outgoing(0, 1, b"", &none);
+    let mut null_key = outgoing(1, 1, b"", &none);
     null_key.key = None;
     member.send(&null_key).unwrap();
     let offsets: Vec<i64> = delivered(&*member)
@@ -396,7 +348,8 @@ fn a_table_is_read_to_its_end_and_again() {
         .collect();
     assert_eq!(offsets, [0, 1, 2]);
 
-    let reader = member.table().unwrap();
+    assert!(member.table().is_some());
+    let reader = cluster.reader("a").unwrap();
     assert_eq!(reader.bounds(1).unwrap(), (0, 3));
     let read = |from: i64| {
         reader.start(1, from).unwrap();

@@ -1,0 +1,60 @@
+//! A broker for tests: the embedded one, or the Kafka that GOKA_TEST_BROKERS names.
+
+use std::{
+    env,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{Cluster, EmbeddedBroker};
+use crate::{Config, Membership};
+
+/// How long a test waits for what must come.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const STEP: Duration = Duration::from_millis(20);
+
+/// A broker and names of its own for one test.
+pub(crate) struct Bench {
+    pub(crate) config: Config,
+    _broker: Option<EmbeddedBroker>,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let since = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis();
+        let prefix = format!("goka-test-{since}-{}-{count}-", std::process::id());
+        let (brokers, broker) = match env::var("GOKA_TEST_BROKERS") {
+            Ok(brokers) => (brokers, None),
+            Err(_) => {
+                let broker = EmbeddedBroker::start().unwrap();
+                (broker.address().to_owned(), Some(broker))
+            }
+        };
+        let config = Config::new()
+            .brokers(brokers)
+            .prefix(prefix)
+            .membership(Membership::Dynamic);
+        Bench {
+            config,
+            _broker: broker,
+        }
+    }
+
+    pub(crate) fn on_kafka() -> bool {
+        env::var_os("GOKA_TEST_BROKERS").is_some()
+    }
+
+    pub(crate) fn cluster(&self) -> Cluster {
+        Cluster::connect(&self.config).unwrap()
+    }
+}
+
+/// Steps until `step` says that it is done.
+pub(crate) fn until(what: &str, mut step: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !step() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+    }
+}

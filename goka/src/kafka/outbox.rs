@@ -1,0 +1,517 @@
+//! A producer that many threads share, with what is known of each record on its way: the inside of
+//! an emitter. Must not know types or partitioners.
+//!
+//! One thread per outbox waits for delivery reports. What is on its way is bounded, in records and
+//! in bytes, by the settings of librdkafka's queue.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
+    thread,
+    time::Duration,
+};
+
+use super::{
+    SendError,
+    cluster::Cluster,
+    producer::{Delivered, Producer, ToSend},
+    settings::Role,
+};
+use crate::{Error, record::OwnedHeaders};
+
+/// How long the thread sleeps when there is nothing to do; whatever comes wakes it.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// What a record takes in memory beside its key and value, about.
+const RECORD_BYTES: usize = 200;
+
+/// Dropped, it goes on delivering what it took, and then ends.
+pub(crate) struct Outbox {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    producer: Producer,
+    state: Mutex<State>,
+    room: Condvar,
+    records_max: usize,
+    bytes_max: usize,
+}
+
+#[derive(Default)]
+struct State {
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+    records: usize,
+    bytes: usize,
+    flushes: Flushes,
+    /// Those who wait for room or for a flush.
+    wakers: Vec<Waker>,
+    /// Records that failed and that nobody asked about, since the last flush.
+    failed: usize,
+    first_failure: Option<String>,
+    closed: bool,
+    /// The outbox was dropped.
+    left: bool,
+}
+
+enum Slot {
+    Free,
+    Sent {
+        bytes: usize,
+        epoch: u64,
+        /// Whether a receipt will ask for the outcome.
+        asked: bool,
+        waker: Option<Waker>,
+    },
+    Settled(Result<(i32, i64), Error>),
+}
+
+/// What a batch of reports leaves to be done without the lock.
+#[derive(Default)]
+struct Settled {
+    wakers: Vec<Waker>,
+    unasked: Vec<Error>,
+}
+
+/// Counts what each flush waits for. A flush ends an epoch, and waits until nothing of it, or of one
+/// before it, is on its way.
+struct Flushes {
+    /// Records on their way, by epoch; the last one is open.
+    epochs: VecDeque<usize>,
+    first: u64,
+}
+
+/// A record to be sent.
+pub(crate) struct Letter<'a> {
+    pub(crate) partition: i32,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    /// Milliseconds since 1970.
+    pub(crate) timestamp: i64,
+    pub(crate) headers: &'a OwnedHeaders,
+}
+
+/// The outcome of one record, to be asked for once. Dropped before: a failure is logged, and told
+/// by the next flush.
+pub(crate) struct Receipt {
+    shared: Arc<Shared>,
+    slot: Option<usize>,
+}
+
+impl Outbox {
+    /// Opens a producer to a topic (logical name), which must exist.
+    pub(crate) fn open(cluster: &Cluster, topic: &str) -> Result<Self, Error> {
+        let connection = cluster.connection();
+        let producer = Producer::open(
+            connection,
+            Role::Emitter,
+            format!("emitter of topic `{}`", connection.names.topic(topic)?),
+            &[topic.to_owned()],
+        )?;
+        let (records_max, bytes_max) = super::settings::queue(&connection.config)?;
+        let shared = Arc::new(Shared {
+            producer,
+            state: Mutex::default(),
+            room: Condvar::new(),
+            records_max,
+            bytes_max,
+        });
+        let serving = shared.clone();
+        thread::Builder::new()
+            .name("goka-emitter".to_owned())
+            .spawn(move || serving.serve())
+            .map_err(|error| Error::kafka("start the thread of an emitter", error))?;
+        Ok(Outbox { shared })
+    }
+
+    pub(crate) fn partitions(&self) -> i32 {
+        self.shared.producer.partitions(0)
+    }
+
+    pub(crate) fn physical(&self) -> &str {
+        self.shared.producer.physical(0)
+    }
+
+    /// Takes a record; while there is no room, waits on this thread.
+    pub(crate) fn send(&self, letter: &Letter<'_>) -> Result<Receipt, Error> {
+        let shared = &self.shared;
+        let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        let bytes = RECORD_BYTES + len(letter.key) + len(letter.value);
+        let mut state = shared.lock();
+        while !state.closed && !shared.has_room(&state) {
+            state = shared.wait(state);
+        }
+        if state.closed {
+            return Err(Error::Closed("the emitter"));
+        }
+        let slot = state.take(bytes);
+        drop(state);
+        loop {
+            let sent = shared.producer.send(&ToSend {
+                target: 0,
+                partition: letter.partition,
+                key: letter.key,
+                value: letter.value,
+                timestamp: letter.timestamp,
+                headers: letter.headers,
+                opaque: slot,
+            });
+            match sent {
+                Ok(()) => break,
+                // librdkafka counts otherwise than we do. A report makes room; those that came before
+                // the lock was taken are told after it, so none is missed.
+                Err(SendError::Full) => {
+                    let state = shared.lock();
+                    if shared.producer.in_flight() > 0 {
+                        drop(shared.wait(state));
+                    }
+                }
+                Err(SendError::Refused(error)) => {
+                    let mut state = shared.lock();
+                    state.settle(slot);
+                    state.release(slot);
+                    shared.wake(state);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Receipt {
+            shared: shared.clone(),
+            slot: Some(slot),
+        })
+    }
+
+    /// Whether there is room for a record; if not, `waker` is called when to ask again.
+    pub(crate) fn poll_ready(&self, waker: &Waker) -> Poll<Result<(), Error>> {
+        let mut state = self.shared.lock();
+        if state.closed {
+            Poll::Ready(Err(Error::Closed("the emitter")))
+        } else if self.shared.has_room(&state) {
+            Poll::Ready(Ok(()))
+        } else {
+            state.call(waker);
+            Poll::Pending
+        }
+    }
+
+    /// Takes no more records.
+    pub(crate) fn close(&self) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        self.shared.wake(state);
+    }
+
+    /// A mark after all records that were sent before, for [`Outbox::poll_flushed`].
+    pub(crate) fn mark(&self) -> u64 {
+        self.shared.lock().flushes.end_epoch()
+    }
+
+    /// Whether all records before `mark` are delivered, or known not to be.
+    pub(crate) fn poll_flushed(&self, mark: u64, waker: &Waker) -> Poll<Result<(), Error>> {
+        let mut state = self.shared.lock();
+        if !state.flushes.is_over(mark) {
+            state.call(waker);
+            return Poll::Pending;
+        }
+        let failed = std::mem::take(&mut state.failed);
+        Poll::Ready(match state.first_failure.take() {
+            None => Ok(()),
+            Some(first) => Err(Error::kafka(
+                format!("deliver {failed} records to topic `{}`", self.physical()),
+                format!("the first one failed: {first}"),
+            )),
+        })
+    }
+}
+
+#[cfg(test)]
+impl Outbox {
+    pub(crate) fn on_their_way(&self) -> usize {
+        self.shared.lock().records
+    }
+
+    pub(crate) fn purge(&self) {
+        self.shared.producer.purge();
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.shared.lock().left = true;
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code of others runs under the lock, so it is whole even after a panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_room(&self, state: &State) -> bool {
+        // One record is always taken, however large.
+        state.records == 0 || (state.records < self.records_max && state.bytes < self.bytes_max)
+    }
+
+    /// Until the next report, or the end.
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let waited = self.room.wait(state);
+        waited.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes all who wait for room, a flush or the end.
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        self.room.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// The outbox's thread.
+    fn serve(&self) {
+        let mut reports = Vec::new();
+        let mut settled = Settled::default();
+        loop {
+            self.producer
+                .serve(IDLE, &mut |report| reports.push(report));
+            if let Some(error) = self.producer.fatal() {
+                tracing::error!(target: "goka::kafka", "topic `{}`: {error}", self.topic());
+            }
+            let mut state = self.lock();
+            if reports.is_empty() {
+                if state.left && state.records == 0 {
+                    return;
+                }
+                continue;
+            }
+            for report in reports.drain(..) {
+                self.report(&mut state, report, &mut settled);
+            }
+            // Others are called without the lock: they may well emit.
+            self.wake(state);
+            settled.wakers.drain(..).for_each(Waker::wake);
+            settled.unasked.drain(..).for_each(|error| log(&error));
+        }
+    }
+
+    /// Keeps the outcome for who asks.
+    fn report(&self, state: &mut State, report: Delivered, settled: &mut Settled) {
+        let (asked, waker) = state.settle(report.opaque);
+        settled.wakers.extend(waker);
+        let outcome = match report.result {
+            Ok(offset) => Ok((report.partition, offset)),
+            Err(why) => Err(Error::kafka(
+                format!(
+                    "deliver a record to topic `{}`, partition {}",
+                    self.topic(),
+                    report.partition
+                ),
+                why.into_string(),
+            )),
+        };
+        if asked {
+            state.slots[report.opaque] = Slot::Settled(outcome);
+        } else {
+            state.release(report.opaque);
+            if let Err(error) = outcome {
+                state.count(&error);
+                settled.unasked.push(error);
+            }
+        }
+    }
+
+    fn topic(&self) -> &str {
+        self.producer.physical(0)
+    }
+}
+
+impl State {
+    fn take(&mut self, bytes: usize) -> usize {
+        self.records += 1;
+        self.bytes += bytes;
+        let sent = Slot::Sent {
+            bytes,
+            epoch: self.flushes.enter(),
+            asked: true,
+            waker: None,
+        };
+        match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot] = sent;
+                slot
+            }
+            None => {
+                self.slots.push(sent);
+                self.slots.len() - 1
+            }
+        }
+    }
+
+    /// The record of a slot is no longer on its way: whether its outcome is asked for, and by whom.
+    fn settle(&mut self, slot: usize) -> (bool, Option<Waker>) {
+        let sent = std::mem::replace(&mut self.slots[slot], Slot::Free);
+        let Slot::Sent {
+            bytes,
+            epoch,
+            asked,
+            waker,
+        } = sent
+        else {
+            return (false, None);
+        };
+        self.records -= 1;
+        self.bytes -= bytes;
+        self.flushes.leave(epoch);
+        (asked, waker)
+    }
+
+    /// Calls `waker` at the next report.
+    fn call(&mut self, waker: &Waker) {
+        if !self.wakers.iter().any(|known| known.will_wake(waker)) {
+            self.wakers.push(waker.clone());
+        }
+    }
+
+    fn release(&mut self, slot: usize) {
+        self.slots[slot] = Slot::Free;
+        self.free.push(slot);
+    }
+
+    /// A failure that nobody asked about.
+    fn count(&mut self, error: &Error) {
+        self.failed += 1;
+        self.first_failure.get_or_insert_with(|| error.to_string());
+    }
+}
+
+fn log(unasked: &Error) {
+    tracing::error!(target: "goka::kafka", "{unasked}");
+}
+
+impl Default for Flushes {
+    fn default() -> Self {
+        Flushes {
+            epochs: VecDeque::from([0]),
+            first: 0,
+        }
+    }
+}
+
+impl Flushes {
+    fn open(&self) -> u64 {
+        self.first + self.epochs.len() as u64 - 1
+    }
+
+    fn count(&mut self, epoch: u64) -> &mut usize {
+        // Not gone yet, because something of it is on its way or it is the open one.
+        let index = (epoch - self.first) as usize;
+        &mut self.epochs[index]
+    }
+
+    fn enter(&mut self) -> u64 {
+        let open = self.open();
+        *self.count(open) += 1;
+        open
+    }
+
+    fn leave(&mut self, epoch: u64) {
+        *self.count(epoch) -= 1;
+        self.forget();
+    }
+
+    fn end_epoch(&mut self) -> u64 {
+        let ended = self.open();
+        self.epochs.push_back(0);
+        self.forget();
+        ended
+    }
+
+    fn forget(&mut self) {
+        while self.epochs.len() > 1 && self.epochs[0] == 0 {
+            self.epochs.pop_front();
+            self.first += 1;
+        }
+    }
+
+    fn is_over(&self, epoch: u64) -> bool {
+        epoch < self.first
+    }
+}
+
+impl Receipt {
+    /// Partition and offset of the record, or why it was not delivered.
+    ///
+    /// # Panics
+    /// If it was ready before.
+    pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Result<(i32, i64), Error>> {
+        let slot = self.slot.expect("a delivery is awaited once");
+        let mut state = self.shared.lock();
+        if let Slot::Sent { waker: waiting, .. } = &mut state.slots[slot] {
+            *waiting = Some(waker.clone());
+            return Poll::Pending;
+        }
+        self.slot = None;
+        let outcome = std::mem::replace(&mut state.slots[slot], Slot::Free);
+        state.release(slot);
+        match outcome {
+            Slot::Settled(outcome) => Poll::Ready(outcome),
+            Slot::Sent { .. } | Slot::Free => Poll::Ready(Err(Error::Closed("the emitter"))),
+        }
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        let Some(slot) = self.slot else {
+            return;
+        };
+        let mut state = self.shared.lock();
+        match &mut state.slots[slot] {
+            Slot::Sent { asked, waker, .. } => {
+                *asked = false;
+                *waker = None;
+            }
+            Slot::Settled(_) | Slot::Free => {
+                let outcome = std::mem::replace(&mut state.slots[slot], Slot::Free);
+                state.release(slot);
+                if let Slot::Settled(Err(error)) = outcome {
+                    state.count(&error);
+                    drop(state);
+                    log(&error);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flush_waits_for_what_was_before_it() {
+        let mut flushes = Flushes::default();
+        let early = flushes.enter();
+        let mark = flushes.end_epoch();
+        let late = flushes.enter();
+        assert!(!flushes.is_over(mark));
+        flushes.leave(late);
+        assert!(!flushes.is_over(mark));
+        flushes.leave(early);
+        assert!(flushes.is_over(mark));
+        let empty = flushes.end_epoch();
+        assert!(flushes.is_over(empty));
+    }
+
+    #[test]
+    fn many_flushes_take_no_memory() {
+        let mut flushes = Flushes::default();
+        for _ in 0..1000 {
+            let epoch = flushes.enter();
+            flushes.end_epoch();
+            flushes.leave(epoch);
+        }
+        assert_eq!(flushes.epochs.len(), 1);
+    }
+}
