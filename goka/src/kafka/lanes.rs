@@ -10,9 +10,12 @@ use std::{ops::Range, time::Duration};
 
 use crate::record::OwnedHeaders;
 
-/// Handed over at a time, so that it is done within about `linger.ms` and becomes one request.
-const BURST_RECORDS: usize = 5_000;
+/// For so long records of a lane are handed over at a time: less than `linger.ms`, so that they
+/// become one request. What came later would have to wait for its answer.
+const BURST_TIME: Duration = Duration::from_micros(600);
 const BURST_BYTES: usize = 900_000;
+/// How often the clock is looked at meanwhile.
+const RECORDS_PER_LOOK: usize = 128;
 /// Records of one lane that wait to be gathered: more is back-pressure.
 const LANE_RECORDS: usize = 10_000;
 /// Bytes that wait in all lanes together.
@@ -110,7 +113,7 @@ impl Lanes {
         target: usize,
         partition: i32,
         record: &Lone<'_>,
-        now: Duration,
+        clock: fn() -> Duration,
     ) -> bool {
         let is_full = self.bytes >= ALL_BYTES;
         let Some(lane) = self.lane(target, partition) else {
@@ -119,7 +122,7 @@ impl Lanes {
         if is_full || lane.filling.records.len() >= LANE_RECORDS {
             return false;
         }
-        self.bytes += lane.filling.push(record, now);
+        self.bytes += lane.filling.push(record, clock);
         true
     }
 
@@ -137,7 +140,7 @@ impl Lanes {
     /// longer than `age_max`: then it must fail.
     pub(super) fn let_go(
         &mut self,
-        now: Duration,
+        clock: fn() -> Duration,
         age_max: Duration,
         go: &mut dyn FnMut(usize, i32, &Lone<'_>, bool) -> Left,
     ) {
@@ -146,7 +149,7 @@ impl Lanes {
                 continue;
             };
             let before = lane.size();
-            lane.let_go(now, age_max, &mut |record, is_old| {
+            lane.let_go(clock, age_max, &mut |record, is_old| {
                 go(target, partition, record, is_old)
             });
             let (after, again) = (lane.size(), lane.in_flight == 0 && !lane.is_empty());
@@ -183,20 +186,23 @@ impl Lane {
 
     fn let_go(
         &mut self,
-        now: Duration,
+        clock: fn() -> Duration,
         age_max: Duration,
         go: &mut dyn FnMut(&Lone<'_>, bool) -> Left,
     ) {
         let (mut records, mut bytes) = (0, 0);
+        let began = clock();
         loop {
             if self.leaving.records.is_empty() {
                 std::mem::swap(&mut self.leaving, &mut self.filling);
             }
-            let is_old = now.saturating_sub(self.leaving.since) > age_max;
+            let is_old = began.saturating_sub(self.leaving.since) > age_max;
             let Some(record) = self.leaving.next() else {
                 return;
             };
-            if !is_old && (records >= BURST_RECORDS || bytes >= BURST_BYTES) {
+            let look = records > 0 && records % RECORDS_PER_LOOK == 0;
+            let is_over = look && clock().saturating_sub(began) >= BURST_TIME;
+            if !is_old && (is_over || bytes >= BURST_BYTES) {
                 return;
             }
             bytes += record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
@@ -215,9 +221,9 @@ impl Lane {
 
 impl Batch {
     /// Gives how many bytes it took.
-    fn push(&mut self, record: &Lone<'_>, now: Duration) -> usize {
+    fn push(&mut self, record: &Lone<'_>, clock: fn() -> Duration) -> usize {
         if self.records.is_empty() {
-            self.since = now;
+            self.since = clock();
         }
         let start = self.bytes.len();
         let mut copy = |bytes: Option<&[u8]>| {

@@ -127,7 +127,7 @@ impl Producer {
         };
         let mut lanes = lock(&self.lanes);
         if !lanes.is_free(target, partition) {
-            if !lanes.wait(target, partition, &lone, boot_time()) {
+            if !lanes.wait(target, partition, &lone, boot_time) {
                 return Err(SendError::Full);
             }
             self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -195,7 +195,7 @@ impl Producer {
         let mut failed = std::mem::take(&mut *lock(&self.given_up));
         let mut reports = Vec::new();
         lock(&self.lanes).let_go(
-            boot_time(),
+            boot_time,
             self.wait_max,
             &mut |target, partition, record, is_old| {
                 let sent = match is_old {
@@ -230,7 +230,8 @@ impl Producer {
 
     /// Waits at most `wait` for delivery reports, and gives all there are to `on`.
     pub(super) fn serve(&self, wait: Duration, on: &mut dyn FnMut(Delivered)) {
-        let until = Instant::now() + wait;
+        // The clock costs as much as a record: it is not looked at without need.
+        let until = (!wait.is_zero()).then(|| Instant::now() + wait);
         let mut wait = wait;
         while let Some(event) = self.client.poll(wait) {
             match event.kind() {
@@ -264,7 +265,9 @@ impl Producer {
                 }
                 _ => {}
             }
-            if !wait.is_zero() {
+            if let Some(until) = until
+                && !wait.is_zero()
+            {
                 wait = until.saturating_duration_since(Instant::now());
             }
         }
