@@ -4,6 +4,7 @@
 //! minute, not one at each attempt to reach it.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -16,7 +17,7 @@ use rdkafka::{
     bindings::rd_kafka_resp_err_t,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
     message::DeliveryResult,
     producer::ProducerContext,
 };
@@ -26,7 +27,7 @@ use super::EmbeddedBroker;
 const QUIET_FOR: Duration = Duration::from_secs(30);
 
 /// Who a client is, for the log.
-pub(super) struct Context {
+pub(super) struct ClientLog {
     client: String,
     last: Mutex<Last>,
     /// Whether a rebalance was answered while closing.
@@ -37,16 +38,16 @@ pub(super) struct Context {
 
 #[derive(Default)]
 struct Last {
-    /// What was complained about, and when that was last shown.
-    shown: Option<(String, Instant)>,
+    /// When what was complained about was last shown.
+    shown: BTreeMap<String, Instant>,
     /// The latest complaint, for an error that has to say why nobody answers.
     problem: Option<String>,
 }
 
-impl Context {
+impl ClientLog {
     /// `client` says whose connection it is, for example "worker 0 of group `clicks`".
     pub(super) fn new(client: impl Into<String>, broker: Option<EmbeddedBroker>) -> Self {
-        Context {
+        ClientLog {
             client: client.into(),
             last: Mutex::default(),
             answered: AtomicBool::new(false),
@@ -62,8 +63,13 @@ impl Context {
     /// A line of librdkafka's log, with syslog's level: up to 4 are warnings, 7 is debugging.
     pub(super) fn line(&self, level: i32, facility: &str, line: &str) {
         let client = &*self.client;
-        // Keys for consumers and producers alike are given to both: that is meant.
-        let meant = facility == "CONFWARN" && line.contains("property and will be ignored");
+        let meant = match facility {
+            // These come as errors, too.
+            "FAIL" | "ERROR" => true,
+            // Keys for consumers and producers alike are given to both.
+            "CONFWARN" => line.contains("property and will be ignored"),
+            _ => false,
+        };
         match level {
             ..=4 if !meant => self.complain(facility, line),
             ..=6 => tracing::debug!(target: "goka::kafka", client, facility, "{line}"),
@@ -71,17 +77,38 @@ impl Context {
         }
     }
 
-    /// An error that librdkafka goes on after, for example a broker that cannot be reached.
-    pub(super) fn complain(&self, about: &str, why: &str) {
+    /// An error that librdkafka goes on after.
+    pub(super) fn error(&self, code: RDKafkaErrorCode, reason: &str) {
+        use RDKafkaErrorCode::*;
+        match code {
+            // Said by another error, with the reason.
+            AllBrokersDown => {
+                let client = &*self.client;
+                tracing::debug!(target: "goka::kafka", client, "{reason}");
+            }
+            BrokerTransportFailure | Resolve | OperationTimedOut => {
+                self.complain("a broker cannot be reached", reason);
+            }
+            code => self.complain(&code.to_string(), reason),
+        }
+    }
+
+    fn complain(&self, about: &str, why: &str) {
         let client = &*self.client;
+        let now = Instant::now();
         let mut last = self.lock();
         last.problem = Some(why.to_owned());
-        let again =
-            matches!(&last.shown, Some((what, at)) if what == about && at.elapsed() < QUIET_FOR);
+        last.shown
+            .retain(|_, at| now.duration_since(*at) < QUIET_FOR);
+        let again = last.shown.contains_key(about);
+        if !again {
+            last.shown.insert(about.to_owned(), now);
+        }
+        // Logged without the lock: who logs may do anything.
+        drop(last);
         if again {
             tracing::debug!(target: "goka::kafka", client, about, "{why}");
         } else {
-            last.shown = Some((about.to_owned(), Instant::now()));
             tracing::warn!(target: "goka::kafka", client, about, "{why}");
         }
     }
@@ -92,13 +119,15 @@ impl Context {
     }
 }
 
-impl ClientContext for Context {
+impl ClientContext for ClientLog {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         self.line(level as i32, facility, line);
     }
 
+    /// Only called while the client closes: before that, events are read by `native.rs`.
     fn error(&self, error: KafkaError, reason: &str) {
-        self.complain(&error.to_string(), reason);
+        let client = &*self.client;
+        tracing::debug!(target: "goka::kafka", client, %error, "while closing: {reason}");
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
@@ -108,7 +137,7 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {
+impl ConsumerContext for ClientLog {
     /// Only called while the consumer closes: before that, events are read by `native.rs`.
     ///
     /// librdkafka takes the first answer for all that it waits for, and may be gone before it replies
@@ -129,7 +158,7 @@ impl ConsumerContext for Context {
     }
 }
 
-impl ProducerContext for Context {
+impl ProducerContext for ClientLog {
     type DeliveryOpaque = usize;
 
     /// Only called while a producer is dropped with records in it; its owner has logged how many.
