@@ -157,24 +157,22 @@ fn a_context_tells_of_its_record() {
 fn failures_say_what_was_being_done() {
     let rows = Rows::default();
     rows.write(b"broken", Some(b"x"));
-    let cases: [(Option<&[u8]>, &[u8], &str, &str); 5] = [
-        (Some(b"alice"), b"x", "decode its value", "invalid digit"),
-        (Some(b"\xff"), b"1", "decode its key", "utf-8"),
-        (None, b"1", "decode its key", "the key is null"),
-        (Some(b"alice"), b"13", "run its handler", "thirteen"),
-        (
-            Some(b"broken"),
-            b"1",
-            "run its handler",
-            "`click-count-state`",
-        ),
-    ];
-    for (key, value, doing, text) in cases {
+    let fails = |key: Option<&[u8]>, value: &[u8], doing: &str, text: &str| {
         let (_, result) = handle(count::Processor, record(key, Some(value)), &rows);
         let failure = result.expect_err(doing);
         assert_eq!(failure.doing, doing);
         assert!(failure.source.to_string().contains(text), "{failure:?}");
-    }
+    };
+    fails(Some(b"alice"), b"x", "decode its value", "invalid digit");
+    fails(Some(b"\xff"), b"1", "decode its key", "utf-8");
+    fails(None, b"1", "decode its key", "the key is null");
+    fails(Some(b"alice"), b"13", "run its handler", "thirteen");
+    fails(
+        Some(b"broken"),
+        b"1",
+        "run its handler",
+        "click-count-state",
+    );
 }
 
 #[test]
