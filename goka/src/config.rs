@@ -183,8 +183,8 @@ impl Config {
         self
     }
 
-    /// Creates the topic of a stream with so many partitions, if it is missing. A topic that exists
-    /// is not changed.
+    /// Creates the topic of a stream with so many partitions, if it is missing. One that exists with
+    /// another number is refused: it is never changed.
     #[must_use]
     pub fn create_stream(mut self, name: impl Into<String>, partitions: i32) -> Self {
         self.streams.push((name.into(), partitions));

@@ -20,6 +20,7 @@ use crate::{
     context::{KeyOf, ValueOf},
     kafka::{Cluster, Letter, Outbox, Receipt},
     record::to_ms,
+    topology::Topology,
 };
 
 /// Writes messages into the stream `S`.
@@ -83,10 +84,8 @@ impl<S> Emitter<S> {
         S: Stream,
     {
         let cluster = Cluster::connect(config)?;
-        let asked = config.streams.iter().find(|(name, _)| name == S::NAME);
-        if let Some((name, partitions)) = asked {
-            cluster.create_topic(name, *partitions, false)?;
-        }
+        let own = config.streams.iter().filter(|(name, _)| name == S::NAME);
+        Topology::create_streams(&cluster, &own.cloned().collect::<Vec<_>>())?;
         Ok(Emitter {
             outbox: Arc::new(Outbox::open(&cluster, S::NAME)?),
             turn: Arc::default(),

@@ -52,8 +52,8 @@ impl Config {
                 "reset" => self.start(Start::Reset),
                 _ => return Err(choice(name, value, "`earliest`, `latest` or `reset`")),
             },
-            // For the tests of this library: which brokers they use.
-            "GOKA_TEST_BROKERS" => self,
+            // For the tests of this library.
+            _ if name.starts_with("GOKA_TEST_") => self,
             _ => {
                 if let Some(rest) = name.strip_prefix("GOKA_KAFKA__") {
                     self.set(key(rest), value)

@@ -189,3 +189,61 @@ fn commits_are_read_back_with_their_metadata() {
     assert_eq!(member.committed(1).unwrap(), [committed(5), committed(0)]);
     assert_eq!(member.committed(0).unwrap(), [None, None]);
 }
+
+#[test]
+fn a_static_member_comes_back_to_what_it_had() {
+    let mut bench = Bench::new();
+    bench.config = bench.config.membership(crate::Membership::Static);
+    let cluster = bench.cluster();
+    create(&cluster, 4);
+    let mut first = Holder::new(&cluster, 0);
+    let mut second = Holder::new(&cluster, 1);
+    until("each holds two", || {
+        first.step();
+        second.step();
+        first.held.len() == 2 && second.held.len() == 2
+    });
+    let had = second.held.clone();
+    let moved = first.revoked;
+    drop(second);
+    let mut second = Holder::new(&cluster, 1);
+    until("it holds what it had", || {
+        first.step();
+        second.step();
+        second.held == had
+    });
+    assert_eq!(first.revoked, moved, "nothing moved");
+}
+
+#[test]
+fn two_with_the_same_instance_id_do_not_both_go_on() {
+    if !Bench::on_kafka() {
+        return; // The embedded broker does not fence.
+    }
+    let mut bench = Bench::new();
+    bench.config = bench.config.membership(crate::Membership::Static);
+    let cluster = bench.cluster();
+    create(&cluster, 1);
+    let mut first = Holder::new(&cluster, 0);
+    until("the first holds it", || {
+        first.step();
+        first.held.len() == 1
+    });
+    let mut second = Holder::new(&cluster, 0);
+    let mut said = None;
+    until("the first is told", || {
+        second.step();
+        first.member.poll(STEP, &mut |event| {
+            if let Event::Failed(error) = event {
+                said = Some(error.to_string());
+            }
+        });
+        said.is_some()
+    });
+    let said = said.unwrap();
+    assert!(said.contains("Config::instance_id"), "{said}");
+    until("the second holds it", || {
+        second.step();
+        second.held.len() == 1
+    });
+}
