@@ -17,7 +17,7 @@ const BURST_BYTES: usize = 900_000;
 /// How often the clock is looked at meanwhile.
 const RECORDS_PER_LOOK: usize = 128;
 /// Records of one lane that wait to be gathered: more is back-pressure.
-const LANE_RECORDS: usize = 10_000;
+const LANE_RECORDS: usize = 4_000;
 /// Bytes that wait in all lanes together.
 const ALL_BYTES: usize = 16 << 20;
 

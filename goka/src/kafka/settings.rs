@@ -143,7 +143,7 @@ pub(super) fn check(config: &Config) -> Result<(), Error> {
             let allowed = allowed.as_millis();
             return Err(Error::Config(format!(
                 "`{key}` cannot be set to `{value}`: a record must be written or given up before \
-                 another member may own its partition, so at most three quarters of \
+                 another member may own its partition, so at most half of \
                  `session.timeout.ms` - `heartbeat.interval.ms` - 1 s, {allowed} ms; raise \
                  `session.timeout.ms` with it"
             )));
@@ -185,7 +185,7 @@ fn message_timeout(config: &Config) -> Result<Duration, Error> {
 }
 
 /// How much of that time librdkafka gets; the rest is for records that wait to be handed to it.
-const SHARE_OF_TIMEOUT: f32 = 0.75;
+const SHARE_OF_TIMEOUT: f32 = 0.5;
 
 /// How long a record may wait before it is handed to librdkafka.
 pub(super) fn wait_max(config: &Config, role: Role) -> Result<Duration, Error> {
@@ -361,20 +361,20 @@ mod tests {
 
     #[test]
     fn a_record_is_given_up_before_its_partition_may_move() {
-        let said = refused(Config::new().set_producer("message.timeout.ms", "3001"));
-        assert!(said.contains("3000 ms"), "{said}");
+        let said = refused(Config::new().set_producer("message.timeout.ms", "2001"));
+        assert!(said.contains("2000 ms"), "{said}");
         let said = refused(Config::new().set("delivery.timeout.ms", "0"));
-        assert!(said.contains("3000 ms"), "{said}");
-        check(&Config::new().set("message.timeout.ms", "3000")).unwrap();
+        assert!(said.contains("2000 ms"), "{said}");
+        check(&Config::new().set("message.timeout.ms", "2000")).unwrap();
         let longer = Config::new()
             .set("session.timeout.ms", "45000")
-            .set("message.timeout.ms", "32000");
+            .set("message.timeout.ms", "21000");
         check(&longer).unwrap();
         assert_eq!(
             of(&longer.set("linger.ms", "1"), Role::Worker)
                 .unwrap()
                 .get("message.timeout.ms"),
-            Some("32000")
+            Some("21000")
         );
         let said = refused(Config::new().set("session.timeout.ms", "2500"));
         assert!(said.contains("2 s longer"), "{said}");
