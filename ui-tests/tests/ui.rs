@@ -96,15 +96,9 @@ fn no_stderr_names_a_machine_or_lacks_its_case() {
     for (path, text) in files("stderr") {
         found += 1;
         assert!(path.with_extension("rs").exists(), "{}", path.display());
-        for foreign in [
-            "/home/",
-            "/root/",
-            "/tmp/",
-            "/work/",
-            "/Users/",
-            ".cargo/registry",
-        ] {
-            assert!(!text.contains(foreign), "{foreign} in {}", path.display());
+        // trybuild writes `$WORKSPACE`, `$RUST` and `$CARGO` for what differs between machines.
+        for absolute in ["--> /", "::: /", "@/"] {
+            assert!(!text.contains(absolute), "{absolute} in {}", path.display());
         }
     }
     assert!(found > 50, "{found} cases");
