@@ -66,8 +66,8 @@ impl<'a> Clicks<'a> {
             .succeed();
     }
 
-    /// Waits until the table has at least as many clicks as expected for each user. Its sum would not do: what was counted
-    /// twice stands in for what is not counted yet.
+    /// Waits until the table has at least as many clicks as expected for each user. Its sum would not do: what was
+    /// counted twice stands in for what is not counted yet.
     pub fn wait_until_all_counted(&self, expected: &BTreeMap<String, i64>) {
         let mut missing = expected.clone();
         read_until(self.broker.address(), &self.table(), |row| {

@@ -70,9 +70,9 @@ fn a_restart_reads_only_the_tail_and_a_lost_state_is_rebuilt() {
     };
     let broker = kafka.broker();
     let mut clicks = Clicks::on(&broker);
-    clicks.produce(300_000, 100_000);
+    clicks.produce(120_000, 100_000);
     let mut processor = clicks.processor("one");
-    clicks.wait_until_counted(300_000);
+    clicks.wait_until_counted(120_000);
     processor.kill();
     let table = clicks.counted();
     assert_eq!(table, clicks.expected());
@@ -95,7 +95,7 @@ fn a_restart_reads_only_the_tail_and_a_lost_state_is_rebuilt() {
         "with its state {tail} bytes were read, without {whole}"
     );
 
-    clicks.wait_until_counted(300_000);
+    clicks.wait_until_counted(120_000);
     assert_eq!(clicks.counted(), table, "nothing was counted again");
 }
 

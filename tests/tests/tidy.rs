@@ -167,8 +167,8 @@ fn the_engine_knows_bytes_and_edges_never_types() {
     let typed = [
         "codec",
         "serde",
-        "Context",
         "Codec",
+        "Key",
         "Topic",
         "Stream",
         "Processor",

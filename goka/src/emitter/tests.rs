@@ -14,7 +14,7 @@ use crate::{
 
 struct Clicks;
 
-impl crate::Topic for Clicks {
+impl Topic for Clicks {
     type Key = String;
     type Value = u64;
     type Codec = crate::codec::ByType;

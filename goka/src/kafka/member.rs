@@ -204,7 +204,7 @@ impl Kafka for Member {
             on(Event::Failed(error));
             return true;
         }
-        let until = Instant::now() + wait;
+        let until = (!wait.is_zero()).then(|| Instant::now() + wait);
         let mut wait = wait;
         while let Some(event) = self.consumer.poll(wait) {
             let kind = event.kind();
@@ -212,7 +212,9 @@ impl Kafka for Member {
                 on(event);
                 return true;
             }
-            wait = until.saturating_duration_since(Instant::now());
+            wait = until.map_or(wait, |until| {
+                until.saturating_duration_since(Instant::now())
+            });
         }
         false
     }
@@ -351,7 +353,7 @@ impl Drop for Member {
 }
 
 /// Time since the machine was started, sleep included.
-fn boot_time() -> Duration {
+pub(super) fn boot_time() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,

@@ -11,6 +11,7 @@
 mod assignment;
 mod cluster;
 mod embedded;
+mod lanes;
 mod log;
 mod member;
 mod names;
@@ -29,6 +30,8 @@ pub(crate) use topics::TopicInfo;
 
 #[cfg(test)]
 pub(crate) mod bench;
+#[cfg(test)]
+pub(crate) mod memory;
 #[cfg(test)]
 mod tests;
 

@@ -148,7 +148,7 @@ impl Reader for TopicReader {
     }
 
     fn poll(&self, wait: Duration, on: &mut dyn FnMut(TableEvent<'_>)) -> bool {
-        let until = Instant::now() + wait;
+        let until = (!wait.is_zero()).then(|| Instant::now() + wait);
         let mut wait = wait;
         while let Some(event) = self.consumer.poll(wait) {
             let kind = event.kind();
@@ -156,7 +156,9 @@ impl Reader for TopicReader {
                 on(event);
                 return true;
             }
-            wait = until.saturating_duration_since(Instant::now());
+            wait = until.map_or(wait, |until| {
+                until.saturating_duration_since(Instant::now())
+            });
         }
         false
     }
