@@ -118,6 +118,11 @@ impl Producer {
             let code = RDKafkaErrorCode::MessageSizeTooLarge;
             return Err(SendError::Refused(self.refused(record, code)));
         }
+        // For librdkafka, a negative one would be its own choice.
+        if !(0..self.targets[target].partitions).contains(&partition) {
+            let code = RDKafkaErrorCode::UnknownPartition;
+            return Err(SendError::Refused(self.refused(record, code)));
+        }
         let lone = Lone {
             key: record.key,
             value: record.value,
