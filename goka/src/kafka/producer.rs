@@ -89,7 +89,12 @@ impl Producer {
                 partitions,
             });
         }
-        let lanes = Lanes::new(topics.iter().map(|target| target.partitions));
+        let bounds = settings::queue_max(&connection.config, role)?;
+        let lanes = Lanes::new(
+            topics.iter().map(|target| target.partitions),
+            bounds.records,
+            bounds.bytes,
+        );
         Ok(Producer {
             targets: topics,
             in_flight: AtomicUsize::new(0),
@@ -116,6 +121,10 @@ impl Producer {
         let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
         if len(record.key) + len(record.value) > self.bytes_max {
             let code = RDKafkaErrorCode::MessageSizeTooLarge;
+            return Err(SendError::Refused(self.refused(record, code)));
+        }
+        if !(0..self.targets[target].partitions).contains(&partition) {
+            let code = RDKafkaErrorCode::UnknownPartition;
             return Err(SendError::Refused(self.refused(record, code)));
         }
         let lone = Lone {
