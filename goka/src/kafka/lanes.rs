@@ -24,6 +24,9 @@ const ALL_BYTES: usize = 16 << 20;
 /// Lanes by topic and partition.
 pub(super) struct Lanes {
     lanes: Vec<Vec<Lane>>,
+    /// How many may wait in one lane, and how many bytes in all.
+    records_max: usize,
+    bytes_max: usize,
     bytes: usize,
     /// Lanes whose turn it is.
     ready: Vec<(usize, i32)>,
@@ -79,11 +82,18 @@ pub(super) enum Left {
 }
 
 impl Lanes {
-    /// As many lanes as each topic has partitions.
-    pub(super) fn new(partitions: impl Iterator<Item = i32>) -> Self {
+    /// As many lanes as each topic has partitions. The bounds are those of librdkafka's own queue,
+    /// if they are smaller than ours.
+    pub(super) fn new(
+        partitions: impl Iterator<Item = i32>,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Self {
         let lanes = |count: i32| (0..count).map(|_| Lane::default()).collect();
         Lanes {
             lanes: partitions.map(lanes).collect(),
+            records_max: records_max.min(LANE_RECORDS),
+            bytes_max: bytes_max.min(ALL_BYTES),
             bytes: 0,
             ready: Vec::new(),
         }
@@ -115,11 +125,11 @@ impl Lanes {
         record: &Lone<'_>,
         clock: fn() -> Duration,
     ) -> bool {
-        let is_full = self.bytes >= ALL_BYTES;
+        let (is_full, records_max) = (self.bytes >= self.bytes_max, self.records_max);
         let Some(lane) = self.lane(target, partition) else {
             return false;
         };
-        if is_full || lane.filling.records.len() >= LANE_RECORDS {
+        if is_full || lane.filling.records.len() >= records_max {
             return false;
         }
         self.bytes += lane.filling.push(record, clock);

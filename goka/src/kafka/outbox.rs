@@ -18,7 +18,7 @@ use super::{
     SendError,
     cluster::Cluster,
     producer::{Delivered, Producer, ToSend},
-    settings::Role,
+    settings::{self, Role},
 };
 use crate::{Error, record::OwnedHeaders};
 
@@ -68,13 +68,13 @@ impl Outbox {
             format!("emitter of topic `{}`", connection.names.topic(topic)?),
             &[topic.to_owned()],
         )?;
-        let (records_max, bytes_max) = super::settings::queue(&connection.config)?;
+        let max = settings::queue_max(&connection.config, Role::Emitter)?;
         let shared = Arc::new(Shared {
             producer,
             state: Mutex::default(),
             room: Condvar::new(),
-            records_max,
-            bytes_max,
+            records_max: max.records,
+            bytes_max: max.bytes,
         });
         let serving = shared.clone();
         thread::Builder::new()

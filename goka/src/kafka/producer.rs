@@ -89,7 +89,12 @@ impl Producer {
                 partitions,
             });
         }
-        let lanes = Lanes::new(topics.iter().map(|target| target.partitions));
+        let bounds = settings::queue_max(&connection.config, role)?;
+        let lanes = Lanes::new(
+            topics.iter().map(|target| target.partitions),
+            bounds.records,
+            bounds.bytes,
+        );
         Ok(Producer {
             targets: topics,
             in_flight: AtomicUsize::new(0),

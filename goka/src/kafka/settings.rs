@@ -201,11 +201,33 @@ pub(super) fn wait_max(config: &Config, role: Role) -> Result<Duration, Error> {
 
 /// How large a record may be, bytes of key and value.
 pub(super) fn message_bytes_max(config: &Config, role: Role) -> Result<usize, Error> {
-    let set = of(config, role)?
-        .get("message.max.bytes")
-        .and_then(|bytes| bytes.parse().ok());
-    // librdkafka's default.
-    Ok(set.unwrap_or(1_000_000))
+    Ok(number(&of(config, role)?, "message.max.bytes", 1_000_000))
+}
+
+/// How much a producer's queue may hold.
+pub(super) struct QueueMax {
+    pub(super) records: usize,
+    pub(super) bytes: usize,
+}
+
+pub(super) fn queue_max(config: &Config, role: Role) -> Result<QueueMax, Error> {
+    let settings = of(config, role)?;
+    let records = number(&settings, "queue.buffering.max.messages", 100_000);
+    let kbytes: usize = number(&settings, "queue.buffering.max.kbytes", 1_048_576);
+    // For librdkafka, no messages are no limit.
+    let records = if records == 0 { usize::MAX } else { records };
+    Ok(QueueMax {
+        records,
+        bytes: kbytes.saturating_mul(1024),
+    })
+}
+
+/// A number that librdkafka has checked, or its default.
+fn number(settings: &ClientConfig, key: &str, default: usize) -> usize {
+    settings
+        .get(key)
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(default)
 }
 
 fn milliseconds(config: &Config, key: &str, default: u64) -> Result<u64, Error> {
@@ -288,22 +310,6 @@ pub(super) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
         settings.remove("group.protocol");
     }
     Ok(settings)
-}
-
-/// How many records, and how many bytes, an emitter may have on their way.
-pub(super) fn queue(config: &Config) -> Result<(usize, usize), Error> {
-    let settings = of(config, Role::Emitter)?;
-    let number = |key: &str, default: usize| match settings.get(key) {
-        None => Ok(default),
-        Some(value) => value.parse().map_err(|_| {
-            Error::Config(format!("`{key}` is `{value}`, but must be a whole number"))
-        }),
-    };
-    let records = number("queue.buffering.max.messages", 100_000)?;
-    let kbytes = number("queue.buffering.max.kbytes", 32_768)?;
-    // For librdkafka, 0 records means no limit but that of bytes.
-    let records = if records == 0 { usize::MAX } else { records };
-    Ok((records, kbytes.saturating_mul(1024)))
 }
 
 /// Which protocol members speak with their group's coordinator.
