@@ -63,7 +63,7 @@ impl ProcessorArgs {
         each(errors, tokens, |errors, name, input| {
             match name.to_string().as_str() {
                 "crate" => once(errors, name, &mut args.krate, assigned(input)?),
-                "group" => once(errors, name, &mut args.group, literal(input)?),
+                "group" => once(errors, name, &mut args.group, name_of(input)?),
                 "input" => once(errors, name, &mut args.input, assigned(input)?),
                 "key" => once(errors, name, &mut args.key, assigned(input)?),
                 "table" => once(errors, name, &mut args.table, assigned(input)?),
@@ -122,8 +122,8 @@ impl TopicArgs {
         each(errors, tokens, |errors, name, input| {
             match (kind, name.to_string().as_str()) {
                 (_, "crate") => once(errors, name, &mut args.krate, assigned(input)?),
-                (Table, "group") => once(errors, name, &mut args.group, literal(input)?),
-                (Table, "topic") => once(errors, name, &mut args.topic, literal(input)?),
+                (Table, "group") => once(errors, name, &mut args.group, name_of(input)?),
+                (Table, "topic") => once(errors, name, &mut args.topic, name_of(input)?),
                 (Table | Stream, "key") => once(errors, name, &mut args.key, assigned(input)?),
                 (Table | Stream, "value") => once(errors, name, &mut args.value, assigned(input)?),
                 (Table | Stream, "codec") => once(errors, name, &mut args.codec, assigned(input)?),
@@ -136,6 +136,9 @@ impl TopicArgs {
                             "; the name of a stream comes first: `#[goka::stream(\"topic\")]`"
                         }
                         (Stream, "group") => "; a group owns tables, not streams",
+                        (Message, "key" | "codec" | "value" | "partitioner") => {
+                            "; it belongs to the type of a stream or table"
+                        }
                         _ => "",
                     };
                     let known = match kind {
@@ -153,16 +156,16 @@ impl TopicArgs {
 
     fn leading_name(&mut self, errors: &mut Errors, tokens: TokenStream) -> TokenStream {
         let parser = |input: ParseStream<'_>| {
-            if input.peek(LitStr) {
-                self.topic = Some(input.parse()?);
-                if !input.is_empty() {
-                    input.parse::<Token![,]>()?;
-                }
+            let is_argument = input.peek2(Token![=]) || input.is_empty();
+            if !is_argument {
+                self.topic = errors.take(literal(input));
+                skip(input)?;
+                input.parse::<Option<Token![,]>>()?;
             }
             input.parse::<TokenStream>()
         };
-        let rest = errors.take(parser.parse2(tokens));
-        rest.unwrap_or_default()
+        let rest = parser.parse2(tokens);
+        errors.take(rest).unwrap_or_default()
     }
 
     pub(crate) fn krate(&self, span: Span) -> Path {
@@ -188,9 +191,11 @@ fn each(
 ) {
     let parser = |input: ParseStream<'_>| {
         while !input.is_empty() {
-            let name = input.call(Ident::parse_any)?;
-            if let Err(error) = one(errors, &name, input) {
-                errors.take::<()>(Err(error));
+            let argument = match input.call(Ident::parse_any) {
+                Ok(name) => one(errors, &name, input),
+                Err(_) => Err(input.error("expected an argument, `name = value`")),
+            };
+            if errors.take(argument).is_none() {
                 skip(input)?;
             }
             if !input.is_empty() {
@@ -216,12 +221,18 @@ fn assigned<T: Parse>(input: ParseStream<'_>) -> syn::Result<T> {
     input.parse()
 }
 
+fn name_of(input: ParseStream<'_>) -> syn::Result<LitStr> {
+    input.parse::<Token![=]>()?;
+    literal(input)
+}
+
 /// A name that other names are made of, and that is therefore known when the macro runs.
 fn literal(input: ParseStream<'_>) -> syn::Result<LitStr> {
-    input.parse::<Token![=]>()?;
     match input.peek(LitStr) {
         true => input.parse(),
-        false => Err(input.error("expected a string literal: the name is checked when compiling, and names of topics are made of it")),
+        false => Err(input.error(
+            "expected a string literal: names of groups and topics are checked when compiling",
+        )),
     }
 }
 
@@ -257,7 +268,7 @@ fn once<T>(errors: &mut Errors, name: &Ident, slot: &mut Option<T>, value: T) {
     }
     let rule = match name.to_string().as_str() {
         "table" => "a group has one table; give it a struct to keep several values",
-        "input" => "a function reads one input",
+        "input" => "a function reads one input; for several, put handlers on an `impl` block",
         _ => "one is enough",
     };
     errors.at(name, format!("`{name}` is given twice: {rule}"));

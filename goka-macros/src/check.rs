@@ -1,7 +1,7 @@
 //! Mistakes that the tokens show. What rustc can see (types, traits) is left to rustc, what only
 //! constants show (names) to `const fn`s of `goka::check`.
 
-use proc_macro2::Span;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{
     DeriveInput, FnArg, GenericArgument, GenericParam, Generics, Ident, LitStr, Path,
@@ -9,17 +9,77 @@ use syn::{
 };
 
 use crate::{
-    ast::Processor,
+    ast::{Handler, Processor, Role},
     attr::{ProcessorArgs, TopicArgs, TopicRef},
+    item::{Block, Function},
     report::Errors,
 };
 
-pub(crate) fn processor(errors: &mut Errors, model: &Processor) {
+/// What was reported is removed from the model, so that rustc does not report it again.
+pub(crate) fn processor(errors: &mut Errors, model: &mut Processor) {
     ensure_name(errors, &model.group, "group");
-    if let Some(handler) = &model.handler
-        && let TopicRef::Literal(topic) = &handler.input
-    {
-        ensure_name(errors, topic, "topic");
+    for handler in &model.handlers {
+        if let Role::Input(TopicRef::Literal(topic)) = &handler.role {
+            ensure_name(errors, topic, "topic");
+        }
+    }
+    ensure_distinct_handlers(errors, model);
+    ensure_some_input(errors, model);
+}
+
+/// As far as tokens show it: the same type, or the same literal. The rest is a constant's. Of two
+/// handlers with `#[cfg]`s one may be absent.
+fn ensure_distinct_handlers(errors: &mut Errors, model: &mut Processor) {
+    let mut kept: Vec<Handler> = Vec::new();
+    for handler in std::mem::take(&mut model.handlers) {
+        let first = kept.iter().find(|first| {
+            let is_always = first.cfgs.is_empty() && handler.cfgs.is_empty();
+            is_always && is_same_source(&first.role, &handler.role)
+        });
+        match (first, &handler.role) {
+            (None, _) => kept.push(handler),
+            (Some(first), Role::Input(topic)) => errors.at(
+                topic,
+                format!(
+                    "`{}` already reads this topic; a record has one handler",
+                    first.name
+                ),
+            ),
+            (Some(_), Role::Loopback(_)) => errors.at(
+                &handler.name,
+                "a group has one loopback; let its message be an enum to tell cases apart",
+            ),
+        }
+    }
+    model.handlers = kept;
+}
+
+fn is_same_source(one: &Role, other: &Role) -> bool {
+    let text = |topic: &TopicRef| topic.to_token_stream().to_string();
+    match (one, other) {
+        (Role::Input(one), Role::Input(other)) => text(one) == text(other),
+        (Role::Loopback(_), Role::Loopback(_)) => true,
+        (Role::Input(_), Role::Loopback(_)) | (Role::Loopback(_), Role::Input(_)) => false,
+    }
+}
+
+fn ensure_some_input(errors: &mut Errors, model: &Processor) {
+    let mut roles = model.handlers.iter().map(|handler| &handler.role);
+    if errors.is_empty() && !roles.any(|role| matches!(role, Role::Input(_))) {
+        let name = &model.name;
+        errors.at(
+            name,
+            format!("`{name}` has no input: mark a method with `#[input(...)]`"),
+        );
+    }
+}
+
+pub(crate) fn ensure_some_handler(errors: &mut Errors, handlers: usize, name: &Ident) {
+    if errors.is_empty() && handlers == 0 {
+        errors.at(
+            name,
+            format!("`{name}` has no handler: mark a method with `#[input(...)]`"),
+        );
     }
 }
 
@@ -44,16 +104,105 @@ pub(crate) fn ensure_input(
 }
 
 /// A name for what is missing, so that the rest is still printed.
-fn stand_in() -> LitStr {
+pub(crate) fn stand_in() -> LitStr {
     LitStr::new("missing", Span::call_site())
 }
 
-/// Neither a function nor what begins with `found`.
-pub(crate) fn not_a_function(errors: &mut Errors, found: impl ToTokens) {
+/// It begins with `keyword`, and is neither a function nor an `impl` block.
+pub(crate) fn ensure_item(errors: &mut Errors, keyword: TokenStream) {
     errors.at(
-        found,
-        "`#[goka::processor]` goes on a function of its own: `fn count(ctx: &mut count::Context, message: T) -> goka::Result`",
+        keyword,
+        "`#[goka::processor]` goes on a function (one handler) or on an `impl` block (several)",
     );
+}
+
+pub(crate) fn ensure_no_receiver(errors: &mut Errors, function: &Function) -> Option<()> {
+    let Some(receiver) = function.signature.receiver() else {
+        return Some(());
+    };
+    let name = &function.signature.ident;
+    errors.at(
+        receiver,
+        format!("a handler with `self` is marked `#[input(...)]`, and its `impl` block has the `#[goka::processor(...)]`; a function of its own is `fn {name}(ctx: &mut {name}::Context<'_>, message: T) -> goka::Result`"),
+    );
+    None
+}
+
+/// The type of an `impl` block is a name, and the block is its own.
+pub(crate) fn ensure_plain_block(errors: &mut Errors, block: &Block) -> Option<Ident> {
+    let generic =
+        "a processor cannot be generic: its graph is one constant; write one processor per type";
+    if let Some(of_trait) = &block.of_trait {
+        errors.at(
+            of_trait,
+            "`#[goka::processor]` goes on an `impl` block without a trait: `impl MyProcessor { ... }`",
+        );
+        return None;
+    }
+    let generics = block.generics.params.to_token_stream();
+    if !generics.is_empty() {
+        errors.at(generics, generic);
+        return None;
+    }
+    if let Type::Path(path) = &block.ty
+        && let Some(name) = path.path.get_ident()
+    {
+        return Some(name.clone());
+    }
+    if let Type::Path(path) = &block.ty
+        && let Some(last) = path.path.segments.last()
+        && !last.arguments.is_empty()
+    {
+        errors.at(&last.arguments, generic);
+        return None;
+    }
+    errors.at(
+        &block.ty,
+        "a processor is a type named without a path; put the `impl` block where the type is declared",
+    );
+    None
+}
+
+pub(crate) fn ensure_inputs_on_handlers(errors: &mut Errors, args: &ProcessorArgs) {
+    if let Some(input) = &args.input {
+        errors.at(
+            input,
+            "on an `impl` block each handler names its input: `#[input(...)]`",
+        );
+    }
+}
+
+/// A second `#[input]` or `#[loopback]`.
+pub(crate) fn one_source(errors: &mut Errors, attr: TokenStream) {
+    errors.at(
+        attr,
+        "a handler has one source; call a shared method from two handlers instead",
+    );
+}
+
+pub(crate) fn ensure_receiver(
+    errors: &mut Errors,
+    first: Option<&FnArg>,
+    name: &Ident,
+    expected: &str,
+) -> Option<()> {
+    let begins = format!("a handler of an `impl` block begins with `&self`: {expected}");
+    match first {
+        Some(FnArg::Receiver(receiver))
+            if receiver.reference.is_some()
+                && receiver.mutability.is_none()
+                && receiver.colon_token.is_none() =>
+        {
+            return Some(());
+        }
+        Some(FnArg::Receiver(receiver)) => errors.at(
+            receiver,
+            format!("partitions share one processor, so a handler takes `&self`: {expected}"),
+        ),
+        Some(other) => errors.at(other, begins),
+        None => errors.at(name, begins),
+    }
+    None
 }
 
 /// Not generic, `const`, `unsafe` or `extern`.
@@ -142,7 +291,6 @@ pub(crate) fn ensure_no_more(
 /// A topic type: not generic, and either a value or a marker for one.
 pub(crate) fn ensure_topic_type(errors: &mut Errors, args: &TopicArgs, item: &DeriveInput) {
     let ident = &item.ident;
-    ensure_plain_item(errors, item, "topic");
     ensure_codec(errors, args);
     ensure_partitioner(errors, args);
     let generics = item.generics.params.to_token_stream();
@@ -166,13 +314,14 @@ pub(crate) fn ensure_topic_type(errors: &mut Errors, args: &TopicArgs, item: &De
     }
 }
 
-pub(crate) fn ensure_plain_item(errors: &mut Errors, item: &DeriveInput, what: &str) {
+/// Without it there is nothing to print impls for.
+pub(crate) fn ensure_struct_or_enum(errors: &mut Errors, item: TokenStream) -> Option<DeriveInput> {
+    let item: DeriveInput = errors.take(syn::parse2(item))?;
     if let syn::Data::Union(union) = &item.data {
-        errors.at(
-            union.union_token,
-            format!("a {what} is a struct or an enum"),
-        );
+        errors.at(union.union_token, "values are of a struct or an enum");
+        return None;
     }
+    Some(item)
 }
 
 /// A codec named without a path is one of ours, or a type in scope: rustc tells. Only a name that

@@ -6,29 +6,36 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Ident, Path, spanned::Spanned};
+use syn::{Attribute, Ident, LitStr, Meta, Path, spanned::Spanned};
 
 use crate::{
-    ast::{Handler, Processor},
+    ast::{Handler, Message, Processor, Role},
     attr::TopicRef,
-    report::{at, point, text},
+    item::{Function, Item},
+    report::{at, point},
 };
 
 pub(crate) fn processor(model: &Processor) -> TokenStream {
     let (named, graph) = (named_topics(model), graph(model));
-    let (edges, handler, checks) = (edges(model), handler(model), checks(model));
-    with_item(model, quote!(#named #graph #edges #handler #checks))
+    let (edges, handlers, checks) = (edges(model), handlers(model), checks(model));
+    with_item(model, quote!(#named #graph #edges #handlers #checks))
 }
 
-/// The function as it was, the module that has its name, and `printed` where no name of it is seen.
+/// The user's item, and `printed` where no name of it is seen.
 pub(crate) fn with_item(model: &Processor, printed: TokenStream) -> TokenStream {
     let span = model.name.span();
     let krate = at(span, model.args.krate(span));
-    let (function, module) = (&model.function, module(model, &krate));
+    let item = match &model.item {
+        Item::Function(function) => {
+            let module = module(&model.name, function, &krate);
+            quote!(#function #module)
+        }
+        Item::Block(block) => block.to_token_stream(),
+        Item::Other(tokens) => tokens.clone(),
+    };
     quote_spanned! {span=>
-        #function
-        #module
-        #[allow(non_camel_case_types)]
+        #item
+        #[allow(unused_qualifications)]
         const _: () = {
             use #krate as __goka;
             #printed
@@ -37,8 +44,8 @@ pub(crate) fn with_item(model: &Processor, printed: TokenStream) -> TokenStream 
 }
 
 /// For `count::Processor` and `count::Context`: a function and a module may have the same name.
-fn module(model: &Processor, krate: &TokenStream) -> TokenStream {
-    let (name, vis) = (&model.name, &model.function.vis);
+fn module(name: &Ident, function: &Function, krate: &TokenStream) -> TokenStream {
+    let vis = &function.vis;
     let about = format!("The processor of the handler [`{name}`](fn@{name}).");
     quote_spanned! {name.span()=>
         #[doc = #about]
@@ -66,16 +73,15 @@ pub(crate) struct Declared<'a> {
 pub(crate) fn declared(model: &Processor) -> impl Iterator<Item = Declared<'_>> {
     let table = model.args.table.iter().enumerate();
     let outputs = model.args.outputs.iter().enumerate();
-    let table = table.map(|numbered| ("Persists", "table", numbered));
-    let outputs = outputs.map(|numbered| ("Emits", "output", numbered));
-    table
-        .chain(outputs)
-        .map(|(marker, edge, (i, path))| Declared {
-            path,
-            alias: format_ident!("__{edge}_{i}", span = point(path)),
-            marker,
-            edge,
-        })
+    let table = table.map(|numbered| ("Table", "Persists", "table", numbered));
+    let outputs = outputs.map(|numbered| ("Output", "Emits", "output", numbered));
+    let all = table.chain(outputs);
+    all.map(|(name, marker, edge, (i, path))| Declared {
+        path,
+        alias: format_ident!("__{name}{i}", span = point(path)),
+        marker,
+        edge,
+    })
 }
 
 pub(crate) fn named_topics(model: &Processor) -> TokenStream {
@@ -86,20 +92,47 @@ pub(crate) fn named_topics(model: &Processor) -> TokenStream {
     named.collect()
 }
 
+/// The stream that a handler reads, under a name of its own: an alias of the user's type, or a type
+/// of ours.
+fn streams(model: &Processor) -> impl Iterator<Item = (Ident, &Handler)> {
+    let numbered = model.handlers.iter().enumerate();
+    numbered.map(|(i, handler)| {
+        let stream = match &handler.role {
+            Role::Input(TopicRef::Path(path)) => format_ident!("__Input{i}", span = point(path)),
+            Role::Input(TopicRef::Literal(name)) => {
+                format_ident!("__Input{i}", span = name.span())
+            }
+            Role::Loopback(span) => Ident::new("__Loop", *span),
+        };
+        (stream, handler)
+    })
+}
+
 pub(crate) fn graph(model: &Processor) -> TokenStream {
     let (processor, group) = (&model.processor, &model.group);
     let key = match &model.args.key {
         Some(key) => quote!(#key),
         None => quote_spanned!(model.name.span()=> ::std::string::String),
     };
-    let input = model.handler.iter();
-    let input = input.map(|handler| edge("input", &stream(handler)));
-    let edges = input.chain(declared(model).map(|topic| edge(topic.edge, &topic.alias)));
+    let read = streams(model).map(|(stream, handler)| {
+        let (cfgs, edge) = (&handler.cfgs, edge(handler.role.edge(), &stream));
+        quote!(#(#cfgs)* #edge)
+    });
+    let edges = read.chain(declared(model).map(|topic| edge(topic.edge, &topic.alias)));
     quote_spanned! {model.name.span()=>
         impl __goka::Processor for #processor {
             const GROUP: &'static str = #group;
             type Key = #key;
             const GRAPH: &'static [__goka::Edge<Self>] = &[#(#edges),*];
+        }
+    }
+}
+
+impl Role {
+    fn edge(&self) -> &'static str {
+        match self {
+            Role::Input(_) => "input",
+            Role::Loopback(_) => "loopback",
         }
     }
 }
@@ -120,141 +153,152 @@ pub(crate) fn marker(model: &Processor, topic: &Declared<'_>) -> TokenStream {
     quote_spanned!(span=> impl __goka::#marker<#alias> for #processor {})
 }
 
-/// `Consumes`, and the stream itself where no type was named.
-pub(crate) fn handler(model: &Processor) -> Option<TokenStream> {
-    let handler = model.handler.as_ref()?;
-    let stream = stream(handler);
-    let processor = at(stream.span(), &model.processor);
-    let declared = match &handler.input {
-        TopicRef::Path(path) => quote_spanned!(stream.span()=> type #stream = #path;),
-        TopicRef::Literal(name) => anonymous(model, handler, &stream, name),
-    };
-    let (message, call) = (message(handler, &stream), call(handler));
-    let span = handler.name.span();
-    let body = match handler.waits {
-        false => quote_spanned!(span=> Now(|_, __ctx| { #message #call })),
-        true => quote_spanned! {span=>
-            Later(|_, __ctx| ::std::boxed::Box::pin(async move { #message #call }))
-        },
-    };
-    Some(quote_spanned! {stream.span()=>
-        #declared
-        impl __goka::Consumes<#stream> for #processor {
-            const HANDLER: __goka::Handler<Self> = __goka::Handler::#body;
-        }
-    })
+pub(crate) fn handlers(model: &Processor) -> TokenStream {
+    let printed = streams(model).map(|(stream, handler)| print_handler(model, handler, &stream));
+    printed.collect()
 }
 
-/// Gets the message; a tombstone reaches only the handlers that ask for it.
-fn message(handler: &Handler, stream: &Ident) -> TokenStream {
-    let Some(message) = &handler.message else {
-        return quote_spanned! {handler.name.span()=>
-            if __goka::check::is_tombstone(__ctx) {
-                return ::core::result::Result::Ok(());
+/// `Consumes`, and the stream itself where no type was named.
+fn print_handler(model: &Processor, handler: &Handler, stream: &Ident) -> TokenStream {
+    let (span, cfgs) = (stream.span(), &handler.cfgs);
+    let processor = at(span, &model.processor);
+    let declared = match &handler.role {
+        Role::Input(TopicRef::Path(path)) => {
+            quote_spanned!(span=> #(#cfgs)* type #stream = #path;)
+        }
+        Role::Input(TopicRef::Literal(name)) => anonymous(model, handler, stream, name),
+        Role::Loopback(_) => {
+            let name = LitStr::new(&format!("{}-loop", model.group.value()), span);
+            let stream_of_loop = anonymous(model, handler, stream, &name);
+            quote_spanned! {span=>
+                #stream_of_loop
+                #(#cfgs)*
+                impl __goka::Loops<#stream> for #processor {}
             }
-        };
+        }
     };
-    let ty = &message.ty;
-    let decoded = quote_spanned!(ty.span()=> __goka::check::message::<#stream, #ty>(__ctx)?);
-    match message.tombstones {
-        true => quote_spanned!(ty.span()=> let __message = #decoded;),
-        false => quote_spanned! {ty.span()=>
-            let ::core::option::Option::Some(__message) = #decoded else {
-                return ::core::result::Result::Ok(());
-            };
+    let (message, call) = (message(handler, stream), call(model, handler));
+    let this = match &model.item {
+        Item::Block(_) => quote_spanned!(handler.name.span()=> __this),
+        Item::Function(_) | Item::Other(_) => quote_spanned!(handler.name.span()=> _),
+    };
+    let body = match handler.waits {
+        false => quote_spanned!(handler.name.span()=> Now(|#this, __ctx| { #message #call })),
+        true => quote_spanned! {handler.name.span()=>
+            Later(|#this, __ctx| ::std::boxed::Box::pin(async move { #message #call }))
         },
+    };
+    let takes_tombstones = |message: &&Message| message.tombstones;
+    let message = handler.message.as_ref().filter(takes_tombstones);
+    let tombstones =
+        message.map(|message| quote_spanned!(message.ty.span()=> const TOMBSTONES: bool = true;));
+    quote_spanned! {span=>
+        #declared
+        #(#cfgs)*
+        impl __goka::Consumes<#stream> for #processor {
+            const HANDLER: __goka::Handler<Self> = __goka::Handler::#body;
+            #tombstones
+        }
     }
 }
 
+/// Gets the message, for a handler that takes it.
+fn message(handler: &Handler, stream: &Ident) -> Option<TokenStream> {
+    let message = handler.message.as_ref()?;
+    let (ty, span) = (&message.ty, message.ty.span());
+    let get = match message.tombstones {
+        false => quote_spanned!(span=> message),
+        true => quote_spanned!(span=> message_or_tombstone),
+    };
+    Some(quote_spanned!(span=> let __message = __goka::check::#get::<#stream, #ty>(__ctx)?;))
+}
+
 /// Calls the user's function, and takes what it returns.
-fn call(handler: &Handler) -> TokenStream {
+fn call(model: &Processor, handler: &Handler) -> TokenStream {
     let returned = handler.returns.span();
     let name = Ident::new(&handler.name.to_string(), returned);
     let mut args = quote_spanned!(handler.context=> __goka::check::context(__ctx));
     if let Some(message) = &handler.message {
         args.extend(quote_spanned!(message.ty.span()=> , __message));
     }
-    let wait = handler.waits.then(|| quote_spanned!(returned=> .await));
-    quote_spanned!(returned=> __goka::check::outcome(#name(#args)#wait))
-}
-
-/// The stream that a handler reads, under a name of its own: an alias of the user's type, or a type
-/// of ours.
-fn stream(handler: &Handler) -> Ident {
-    let span = match &handler.input {
-        TopicRef::Path(path) => point(path),
-        TopicRef::Literal(name) => name.span(),
+    let call = match &model.item {
+        Item::Block(_) => {
+            let processor = at(returned, &model.processor);
+            quote_spanned!(returned=> #processor::#name(__this, #args))
+        }
+        Item::Function(_) | Item::Other(_) => quote_spanned!(returned=> #name(#args)),
     };
-    format_ident!("__{}_reads", handler.name, span = span)
+    let wait = handler.waits.then(|| quote_spanned!(returned=> .await));
+    quote_spanned!(returned=> __goka::check::outcome(#call #wait))
 }
 
-/// The stream of a topic that was named by a literal: its value is what the handler takes.
-fn anonymous(
-    model: &Processor,
-    handler: &Handler,
-    stream: &Ident,
-    name: &syn::LitStr,
-) -> TokenStream {
-    let span = stream.span();
+/// The stream of a topic that was named by a literal, or of the loopback: its value is what the
+/// handler takes. A loopback is the group's own, and is partitioned as its input.
+fn anonymous(model: &Processor, handler: &Handler, stream: &Ident, name: &LitStr) -> TokenStream {
+    let (span, cfgs) = (stream.span(), &handler.cfgs);
     let processor = at(span, &model.processor);
     let value = match &handler.message {
         Some(message) => message.ty.to_token_stream(),
         None => quote_spanned!(span=> ::std::vec::Vec<u8>),
     };
     let codec = quote_spanned!(value.span()=> __goka::codec::ByType);
+    let is_there = |(_, handler): &(Ident, &Handler)| {
+        matches!(handler.role, Role::Input(_)) && handler.cfgs.is_empty()
+    };
+    let mut inputs = streams(model).filter(is_there);
+    let partitioner = match (&handler.role, inputs.next()) {
+        (Role::Loopback(_), Some((input, _))) => {
+            let input = Ident::new(&input.to_string(), span);
+            Some(quote_spanned! {span=>
+                const PARTITIONER: __goka::Partitioner = <#input as __goka::Topic>::PARTITIONER;
+            })
+        }
+        _ => None,
+    };
     quote_spanned! {span=>
+        #(#cfgs)*
         struct #stream;
+        #(#cfgs)*
         impl __goka::Topic for #stream {
             type Key = <#processor as __goka::Processor>::Key;
             type Value = #value;
             type Codec = #codec;
+            #partitioner
         }
+        #(#cfgs)*
         impl __goka::Stream for #stream {
             const NAME: &'static str = #name;
         }
     }
 }
 
-/// What only constants tell: whose table it is, where it is, how it is partitioned.
+/// What only constants tell of each edge, at the token that declares it. Edges are counted as the
+/// compiler will, without those that a `#[cfg]` leaves out.
 fn checks(model: &Processor) -> TokenStream {
+    let read = streams(model).map(|(stream, handler)| (stream, handler.cfgs.as_slice()));
+    let others = declared(model).map(|topic| (topic.alias, [].as_slice()));
+    let (mut always, mut sometimes) = (0_usize, TokenStream::new());
     let mut checks = TokenStream::new();
-    let Some(table) = declared(model).find(|topic| topic.edge == "table") else {
-        return checks;
-    };
-    let Some(handler) = &model.handler else {
-        return checks;
-    };
-    let (alias, span) = (&table.alias, table.alias.span());
-    let processor = at(span, &model.processor);
-    let (name, input) = (text(table.path), text(&handler.input));
-    let mut check = |call: TokenStream| {
-        checks.extend(quote_spanned!(call.span()=> const _: () = __goka::check::#call;))
-    };
-    let otherwise = format!(
-        "the table `{name}` belongs to another group than `{}`; a group writes only its own table",
-        model.group.value()
-    );
-    check(quote_spanned!(span=> owns::<#processor, #alias>(#otherwise)));
-    let cure = match &handler.input {
-        TopicRef::Literal(_) => format!(
-            "a topic named by a literal has `murmur2`; declare it with `#[goka::stream(\"{input}\", partitioner = ...)]`"
-        ),
-        TopicRef::Path(_) => "give both the same `partitioner = ...`".to_owned(),
-    };
-    let otherwise = format!(
-        "the table `{name}` has another partitioner than the input `{input}`, so a row would not be where its key is handled; {cure}"
-    );
-    let edge_of_table = edge("table", alias);
-    check(quote_spanned!(span=> co_partitioned::<#processor>(#edge_of_table, #otherwise)));
-    let stream = stream(handler);
-    let processor = at(stream.span(), &model.processor);
-    let otherwise = format!("`{input}` is the table of this very group; use `ctx.value()`");
-    let edge_of_input = edge("input", &stream);
-    check(quote_spanned!(stream.span()=> apart::<#processor>(#edge_of_input, #otherwise)));
-    if let Some(key) = &model.args.key {
-        let processor = at(key.span(), &model.processor);
-        let otherwise = "a group whose records have the null key cannot have a table, which keeps a row per key; name the type of the key, or leave out `table`";
-        check(quote_spanned!(key.span()=> keyed::<#processor>(#otherwise)));
+    for (topic, cfgs) in read.chain(others) {
+        let (i, processor) = (syn::Index::from(always), at(topic.span(), &model.processor));
+        checks.extend(quote_spanned! {topic.span()=>
+            #(#cfgs)*
+            const _: () = __goka::check::edge::<#processor>(#i #sometimes);
+        });
+        match condition(cfgs, &topic) {
+            None => always += 1,
+            Some(condition) => sometimes.extend(condition),
+        }
     }
     checks
+}
+
+/// `+ 1` where all of these hold.
+fn condition(cfgs: &[Attribute], topic: &Ident) -> Option<TokenStream> {
+    let predicates = cfgs.iter().filter_map(|cfg| match &cfg.meta {
+        Meta::List(list) => Some(&list.tokens),
+        Meta::Path(_) | Meta::NameValue(_) => None,
+    });
+    let all = quote_spanned!(topic.span()=> + ::core::cfg!(all(#(#predicates),*)) as usize);
+    (!cfgs.is_empty()).then_some(all)
 }

@@ -2,7 +2,7 @@
 //! what depends on the wrong part is not a second error. Must not report anything itself.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 
 use crate::{
     ast::Processor,
@@ -13,18 +13,18 @@ use crate::{
 pub(crate) fn processor(model: &Processor, errors: Errors) -> TokenStream {
     let (processor, span) = (&model.processor, model.name.span());
     let (named, graph) = (expand::named_topics(model), expand::graph(model));
-    let handler = expand::handler(model);
+    let handlers = expand::handlers(model);
     let table = expand::declared(model).find(|topic| topic.marker == "Persists");
     let table = table.map(|topic| expand::marker(model, &topic));
-    let lost = model
-        .lost
-        .iter()
-        .map(|path| quote_spanned!(point(path)=> #[allow(dead_code)] type __lost = #path;));
+    let lost = model.lost.iter().enumerate().map(|(i, path)| {
+        let alias = format_ident!("__Lost{i}", span = point(path));
+        quote_spanned!(point(path)=> #[allow(dead_code)] type #alias = #path;)
+    });
     let printed = quote_spanned! {span=>
         #named
         #(#lost)*
         #graph
-        #handler
+        #handlers
         #table
         impl<S> __goka::Emits<S> for #processor where #processor: __goka::Emittable<S> {}
     };

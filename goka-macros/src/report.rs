@@ -49,8 +49,3 @@ pub(crate) fn point(path: &Path) -> Span {
     let last = path.segments.last();
     last.map_or_else(Span::call_site, |last| last.ident.span())
 }
-
-/// As the user wrote it, to be quoted in a sentence.
-pub(crate) fn text(tokens: impl ToTokens) -> String {
-    tokens.to_token_stream().to_string().replace([' ', '"'], "")
-}

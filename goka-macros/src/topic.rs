@@ -17,7 +17,7 @@ pub(crate) fn stream(
     item: TokenStream,
 ) -> Option<TokenStream> {
     let args = TopicArgs::parse(errors, TopicKind::Stream, args);
-    let item: DeriveInput = errors.take(syn::parse2(item))?;
+    let item = check::ensure_struct_or_enum(errors, item)?;
     check::ensure_topic_type(errors, &args, &item);
     match &args.topic {
         Some(name) => check::ensure_name(errors, name, "topic"),
@@ -42,7 +42,7 @@ pub(crate) fn table(
     item: TokenStream,
 ) -> Option<TokenStream> {
     let args = TopicArgs::parse(errors, TopicKind::Table, args);
-    let item: DeriveInput = errors.take(syn::parse2(item))?;
+    let item = check::ensure_struct_or_enum(errors, item)?;
     check::ensure_topic_type(errors, &args, &item);
     if let Some(group) = &args.group {
         check::ensure_name(errors, group, "group");
@@ -83,8 +83,7 @@ pub(crate) fn message(
     item: TokenStream,
 ) -> Option<TokenStream> {
     let args = TopicArgs::parse(errors, TopicKind::Message, args);
-    let item: DeriveInput = errors.take(syn::parse2(item))?;
-    check::ensure_plain_item(errors, &item, "message");
+    let item = check::ensure_struct_or_enum(errors, item)?;
     let derives = derives(&args.krate(item.ident.span()), &item);
     Some(quote!(#derives #item))
 }
@@ -118,6 +117,7 @@ fn topic(errors: &Errors, args: &TopicArgs, item: &DeriveInput, kind: TokenStrea
     let generic = !item.generics.params.is_empty();
     let impls = (!generic).then(|| {
         quote_spanned! {ident.span()=>
+            #[allow(unused_qualifications)]
             const _: () = {
                 use #krate as __goka;
                 impl __goka::Topic for #ident {

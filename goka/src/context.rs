@@ -1,7 +1,7 @@
 //! What a handler may do with the record at hand. What it writes stays in [`Effects`] until it
 //! returns `Ok`. Must not know Kafka or where rows are kept.
 
-use std::{marker::PhantomData, time::SystemTime};
+use std::time::SystemTime;
 
 use crate::{
     Codec, Emits, Error, Headers, Key, Kind, Loops, Meta, Persists, Processor, Result, Topic,
@@ -43,31 +43,45 @@ pub(crate) type ValueOf<T> = <T as Topic>::Value;
 /// }
 /// ```
 pub struct Context<'a, P: Processor> {
-    record: Record<'a>,
     key: &'a <P::Key as Key>::Ref,
     effects: &'a mut Effects,
-    rows: &'a Rows,
-    local: PhantomData<dyn UsedOnlyInsideItsHandler>,
+    at_hand: &'a dyn UsedOnlyInsideItsHandler,
 }
 
-/// Neither `Send` nor `Sync`; its name is in the error for `thread::spawn`.
-trait UsedOnlyInsideItsHandler {}
+/// The record that is handled, and the rows of its partition.
+pub(crate) struct AtHand<'a> {
+    pub(crate) record: Record<'a>,
+    pub(crate) rows: &'a Rows,
+}
+
+/// [`AtHand`], which stays on its thread: this name is what rustc says to who sends a context to
+/// another, in one error. (Without it each part that cannot be sent would be one, by its own name.)
+trait UsedOnlyInsideItsHandler {
+    fn record(&self) -> &Record<'_>;
+    fn rows(&self) -> &Rows;
+}
+
+impl UsedOnlyInsideItsHandler for AtHand<'_> {
+    fn record(&self) -> &Record<'_> {
+        &self.record
+    }
+    fn rows(&self) -> &Rows {
+        self.rows
+    }
+}
 
 /// The record. What is borrowed from it outlives the borrow of the context, so that
 /// `ctx.emit::<S>(ctx.key(), ..)` compiles.
 impl<'a, P: Processor> Context<'a, P> {
     pub(crate) fn new(
-        record: Record<'a>,
+        at_hand: &'a AtHand<'_>,
         key: &'a <P::Key as Key>::Ref,
         effects: &'a mut Effects,
-        rows: &'a Rows,
     ) -> Self {
         Context {
-            record,
             key,
             effects,
-            rows,
-            local: PhantomData,
+            at_hand,
         }
     }
 
@@ -84,32 +98,32 @@ impl<'a, P: Processor> Context<'a, P> {
     /// The logical name of the topic that the record came from.
     pub fn topic(&self) -> &'static str {
         P::GRAPH
-            .get(self.record.edge)
+            .get(self.at_hand.record().edge)
             .map_or("", |edge| edge.topic.name)
     }
 
     /// The partition of the record.
     pub fn partition(&self) -> i32 {
-        self.record.partition
+        self.at_hand.record().partition
     }
 
     /// The offset of the record in its partition.
     pub fn offset(&self) -> i64 {
-        self.record.offset
+        self.at_hand.record().offset
     }
 
     /// When the record was made, as its producer or its broker says; 1970 if neither does.
     pub fn timestamp(&self) -> SystemTime {
-        from_ms(self.record.timestamp)
+        from_ms(self.at_hand.record().timestamp)
     }
 
     /// The headers of the record.
     pub fn headers(&self) -> Headers<'a> {
-        self.record.headers
+        self.at_hand.record().headers
     }
 
     pub(crate) fn payload(&self) -> Option<&'a [u8]> {
-        self.record.value
+        self.at_hand.record().value
     }
 }
 
@@ -124,7 +138,7 @@ impl<P: Processor> Context<'_, P> {
     {
         let decode = |row: Option<&[u8]>| row.map(T::Codec::decode).transpose();
         let decoded = match self.effects.row() {
-            Row::Untouched => self.rows.read(self.row_key(), decode)?,
+            Row::Untouched => self.at_hand.rows().read(self.row_key(), decode)?,
             Row::Put(range) => decode(Some(self.effects.bytes(range))),
             Row::Delete => Ok(None),
         };
@@ -229,6 +243,6 @@ impl<P: Processor> Context<'_, P> {
 
     /// Where the row is: the bytes of the key, as they came.
     fn row_key(&self) -> &[u8] {
-        self.record.key.unwrap_or_default()
+        self.at_hand.record().key.unwrap_or_default()
     }
 }

@@ -6,7 +6,7 @@
 //! implies supertraits where the trait is used, so the question is asked once, in the `impl` that
 //! declares the edge, and a mistake is one error.
 
-use crate::{Handler, Home, Processor, Stream, Table, TopicInfo, check};
+use crate::{EdgeTopic, Handler, Processor, Stream, Table, check};
 
 /// The processor handles the records of `S`: `input = S`.
 #[diagnostic::on_unimplemented(
@@ -16,18 +16,21 @@ use crate::{Handler, Home, Processor, Stream, Table, TopicInfo, check};
 pub trait Consumes<S>: Processor + Consumable<S> {
     /// What is called for each record.
     const HANDLER: Handler<Self>;
+    /// Whether it is called for tombstones too, records without a value. They are passed over
+    /// otherwise.
+    const TOMBSTONES: bool = false;
 }
 
 /// `S` can be an input: it is a stream with the key of the group.
 pub trait Consumable<S> {
     /// The stream, as data.
-    const TOPIC: TopicInfo;
+    const TOPIC: EdgeTopic;
 }
 impl<P: Processor, S: Stream> Consumable<S> for P
 where
     S::Key: check::InputKey<P::Key>,
 {
-    const TOPIC: TopicInfo = TopicInfo::of::<S>(S::NAME);
+    const TOPIC: EdgeTopic = EdgeTopic::of::<S>(S::NAME, None);
 }
 
 /// The processor writes to `S`: `output(S)`.
@@ -41,10 +44,10 @@ pub trait Emits<S>: Processor + Emittable<S> {}
 /// `S` can be an output: it is a stream, of any key.
 pub trait Emittable<S> {
     /// The stream, as data.
-    const TOPIC: TopicInfo;
+    const TOPIC: EdgeTopic;
 }
 impl<P: Processor, S: Stream> Emittable<S> for P {
-    const TOPIC: TopicInfo = TopicInfo::of::<S>(S::NAME);
+    const TOPIC: EdgeTopic = EdgeTopic::of::<S>(S::NAME, None);
 }
 
 /// The group keeps its state in `T`: `table = T`.
@@ -58,19 +61,16 @@ pub trait Persists<T>: Processor + Persistable<T> {}
 /// `T` can be the table of the group: it has the group's key.
 pub trait Persistable<T> {
     /// The table's topic, as data.
-    const TOPIC: TopicInfo;
-    /// Where the table says that it is.
-    const HOME: Option<Home>;
+    const TOPIC: EdgeTopic;
 }
 impl<P: Processor, T: Table> Persistable<T> for P
 where
     T::Key: check::TableKey<P::Key>,
 {
-    const TOPIC: TopicInfo = TopicInfo::of::<T>(match T::HOME {
-        Some(home) => home.topic,
-        None => <P as check::Derived>::STATE,
-    });
-    const HOME: Option<Home> = T::HOME;
+    const TOPIC: EdgeTopic = match T::HOME {
+        Some(home) => EdgeTopic::of::<T>(home.topic, Some(home.group)),
+        None => EdgeTopic::of::<T>(<P as check::Derived>::STATE, None),
+    };
 }
 
 /// The group writes messages to itself, at other keys, through the stream `S`.

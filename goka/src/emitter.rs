@@ -15,11 +15,12 @@ use std::{
 };
 
 use crate::{
-    Codec as _, Config, Error, Key as _, Meta, Stream,
+    Codec as _, Config, Error, Key as _, Meta, Stream, Topic,
     block::block_on,
     context::{KeyOf, ValueOf},
     kafka::{Cluster, Letter, Outbox, Receipt},
     record::to_ms,
+    topology::Topology,
 };
 
 /// Writes messages into the stream `S`.
@@ -71,25 +72,29 @@ thread_local! {
     static BYTES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-impl<S: Stream> Emitter<S> {
+impl<S> Emitter<S> {
     /// Connects, and creates the topic if [`Config::create_stream`] asks for it. Blocks until a
     /// broker answers.
     ///
     /// # Errors
     /// Settings that are wrong, no broker within 10 s, or a topic that does not exist.
-    pub fn new(config: &Config) -> Result<Self, Error> {
+    pub fn new(config: &Config) -> Result<Self, Error>
+    where
+        // Asked here alone, so that a type that is no stream is one error.
+        S: Stream,
+    {
         let cluster = Cluster::connect(config)?;
-        let asked = config.streams.iter().find(|(name, _)| name == S::NAME);
-        if let Some((name, partitions)) = asked {
-            cluster.create_topic(name, *partitions, false)?;
-        }
+        let own = config.streams.iter().filter(|(name, _)| name == S::NAME);
+        Topology::create_streams(&cluster, &own.cloned().collect::<Vec<_>>())?;
         Ok(Emitter {
             outbox: Arc::new(Outbox::open(&cluster, S::NAME)?),
             turn: Arc::default(),
             stream: PhantomData,
         })
     }
+}
 
+impl<S: Topic> Emitter<S> {
     /// Writes a message to the partition of its key, with the present time.
     ///
     /// # Errors
@@ -215,7 +220,7 @@ impl<S> Clone for Emitter<S> {
     }
 }
 
-impl<S: Stream> fmt::Debug for Emitter<S> {
+impl<S> fmt::Debug for Emitter<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let topic = self.outbox.physical();
         f.debug_struct("Emitter").field("topic", &topic).finish()

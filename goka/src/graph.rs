@@ -5,7 +5,7 @@ use std::{fmt, pin::Pin};
 
 use crate::{
     BoxError, Codec, Consumes, Context, Emits, Loops, Partitioner, Persists, Processor, Topic,
-    check::equal,
+    check::{equal, fail},
 };
 
 /// What is left of a handler's result: any error, as it was.
@@ -49,23 +49,26 @@ pub enum Kind {
     Table,
 }
 
-/// A topic as data: what is left of its type.
+/// The topic of an edge, as data: what is left of its type.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
-pub struct TopicInfo {
+pub struct EdgeTopic {
     /// Its logical name.
     pub name: &'static str,
+    /// The group that a table belongs to; `None` for a stream and a bare table.
+    pub owner: Option<&'static str>,
     /// Which partition a key is in.
     pub partitioner: Partitioner,
     /// Gives [`Codec::name`] of its values.
     pub codec: fn() -> &'static str,
 }
 
-impl TopicInfo {
-    /// The topic of this type, under the name it has for its group.
-    pub const fn of<T: Topic>(name: &'static str) -> Self {
-        TopicInfo {
+impl EdgeTopic {
+    /// The topic of this type, with what the type alone does not tell.
+    pub(crate) const fn of<T: Topic>(name: &'static str, owner: Option<&'static str>) -> Self {
+        EdgeTopic {
             name,
+            owner,
             partitioner: T::PARTITIONER,
             codec: <T::Codec as Codec<T::Value>>::name,
         }
@@ -78,17 +81,32 @@ pub struct Edge<P: Processor> {
     /// What the topic is to the group.
     pub kind: Kind,
     /// The topic.
-    pub topic: TopicInfo,
+    pub topic: EdgeTopic,
     /// What handles its records; none for what is only written.
     pub handler: Option<Handler<P>>,
+    /// Whether the handler is called for records without a value.
+    pub tombstones: bool,
 }
 
 impl<P: Processor> Edge<P> {
-    const fn new(kind: Kind, topic: TopicInfo, handler: Option<Handler<P>>) -> Self {
+    const fn written(kind: Kind, topic: EdgeTopic) -> Self {
         Edge {
             kind,
             topic,
-            handler,
+            handler: None,
+            tombstones: false,
+        }
+    }
+
+    const fn handled<S>(kind: Kind) -> Self
+    where
+        P: Consumes<S>,
+    {
+        Edge {
+            kind,
+            topic: P::TOPIC,
+            handler: Some(P::HANDLER),
+            tombstones: P::TOMBSTONES,
         }
     }
 
@@ -97,7 +115,7 @@ impl<P: Processor> Edge<P> {
     where
         P: Consumes<S>,
     {
-        Self::new(Kind::Input, P::TOPIC, Some(P::HANDLER))
+        Self::handled(Kind::Input)
     }
 
     /// The stream that the group writes to itself.
@@ -105,7 +123,7 @@ impl<P: Processor> Edge<P> {
     where
         P: Loops<S>,
     {
-        Self::new(Kind::Loop, P::TOPIC, Some(P::HANDLER))
+        Self::handled(Kind::Loop)
     }
 
     /// A stream that is written to.
@@ -113,7 +131,7 @@ impl<P: Processor> Edge<P> {
     where
         P: Emits<S>,
     {
-        Self::new(Kind::Output, P::TOPIC, None)
+        Self::written(Kind::Output, P::TOPIC)
     }
 
     /// The group's table.
@@ -121,7 +139,7 @@ impl<P: Processor> Edge<P> {
     where
         P: Persists<T>,
     {
-        Self::new(Kind::Table, P::TOPIC, None)
+        Self::written(Kind::Table, P::TOPIC)
     }
 }
 
@@ -131,9 +149,11 @@ impl<P: Processor> fmt::Debug for Edge<P> {
         f.debug_struct("Edge")
             .field("kind", &self.kind)
             .field("topic", &self.topic.name)
+            .field("owner", &self.topic.owner)
             .field("partitioner", &self.topic.partitioner)
             .field("codec", &(self.topic.codec)())
             .field("waits", &self.handler.map(|handler| handler.waits()))
+            .field("tombstones", &self.tombstones)
             .finish()
     }
 }
@@ -149,5 +169,11 @@ pub(crate) const fn slot<P: Processor>(kind: Kind, topic: &str) -> usize {
         }
         i += 1;
     }
-    panic!("the edge is declared by a marker trait but is missing in `Processor::GRAPH`")
+    fail(&[
+        "a marker trait declares the topic `",
+        topic,
+        "`, but `Processor::GRAPH` of the group `",
+        P::GROUP,
+        "` has no such edge",
+    ])
 }

@@ -7,6 +7,7 @@
 extern crate self as goka;
 
 mod app;
+mod attribute;
 mod block;
 pub mod check;
 pub mod codec;
@@ -30,6 +31,7 @@ mod typed;
 mod view;
 
 pub use app::{App, GroupStats, Running, Stats};
+pub use attribute::{message, processor, stream, table};
 pub use codec::Codec;
 pub use config::{Config, Membership, Start};
 pub use context::Context;
@@ -37,8 +39,7 @@ pub use edge::{Consumable, Consumes, Emits, Emittable, Loops, Persistable, Persi
 pub use emitter::{Delivered, Delivery, Emitter};
 pub use engine::status::PartitionState;
 pub use error::{BoxError, Error, Result};
-pub use goka_macros::{message, processor, stream, table};
-pub use graph::{Edge, Handler, Kind, Later, Outcome, TopicInfo};
+pub use graph::{Edge, EdgeTopic, Handler, Kind, Later, Outcome};
 pub use kafka::EmbeddedBroker;
 pub use key::Key;
 pub use partitioner::Partitioner;

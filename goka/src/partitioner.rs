@@ -8,7 +8,7 @@
 /// #[goka::stream("user-clicks", value = String, partitioner = fnv1a)]
 /// struct Clicks; // written by Go Goka
 ///
-/// assert_eq!(Partitioner::Murmur2.partition(b"alice", 12), 4);
+/// assert_eq!(Partitioner::Murmur2.partition(b"alice", 12), 9);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -4,8 +4,9 @@
 use std::{rc::Rc, sync::Arc};
 
 use crate::{
-    BoxError, Context, Handler, Processor,
+    BoxError, Context, Edge, Handler, Processor,
     check::{self, Undecodable},
+    context::AtHand,
     engine::{
         effects::Effects,
         program::{EdgeInfo, Failure, OwnedRecord, Program, Waiting},
@@ -45,12 +46,16 @@ impl<P: Processor> Program for Typed<P> {
         effects: &mut Effects,
         rows: &Rows,
     ) -> Result<(), Failure> {
-        let Some(Handler::Now(handler)) = handler::<P>(edge) else {
+        let Some((edge, Handler::Now(handler))) = handled::<P>(edge) else {
             return Err(bug("the engine called an edge that has no `fn` handler"));
         };
         let mut slot = None;
         let key = key::of_record::<P::Key>(record.key, &mut slot).map_err(undecodable_key)?;
-        let mut ctx = Context::new(record, key, effects, rows);
+        if record.value.is_none() && !edge.tombstones {
+            return Ok(());
+        }
+        let at_hand = AtHand { record, rows };
+        let mut ctx = Context::new(&at_hand, key, effects);
         handler(&self.0, &mut ctx).map_err(failure)
     }
 
@@ -76,7 +81,7 @@ async fn later<P: Processor>(
     effects: &mut Effects,
     rows: &Rows,
 ) -> Result<(), Failure> {
-    let Some(Handler::Later(handler)) = handler::<P>(edge) else {
+    let Some((edge, Handler::Later(handler))) = handled::<P>(edge) else {
         return Err(bug(
             "the engine waits for an edge that has no `async fn` handler",
         ));
@@ -84,12 +89,17 @@ async fn later<P: Processor>(
     let record = record.as_record();
     let mut slot = None;
     let key = key::of_record::<P::Key>(record.key, &mut slot).map_err(undecodable_key)?;
-    let mut ctx = Context::new(record, key, effects, rows);
+    if record.value.is_none() && !edge.tombstones {
+        return Ok(());
+    }
+    let at_hand = AtHand { record, rows };
+    let mut ctx = Context::new(&at_hand, key, effects);
     handler(processor, &mut ctx).await.map_err(failure)
 }
 
-fn handler<P: Processor>(edge: usize) -> Option<Handler<P>> {
-    P::GRAPH.get(edge)?.handler
+fn handled<P: Processor>(edge: usize) -> Option<(&'static Edge<P>, Handler<P>)> {
+    let edge = P::GRAPH.get(edge)?;
+    Some((edge, edge.handler?))
 }
 
 fn undecodable_key(source: BoxError) -> Failure {
@@ -119,3 +129,6 @@ fn bug(sentence: &str) -> Failure {
         source: format!("{sentence}; this is a mistake in goka: please report it").into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

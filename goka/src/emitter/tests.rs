@@ -14,7 +14,7 @@ use crate::{
 
 struct Clicks;
 
-impl crate::Topic for Clicks {
+impl Topic for Clicks {
     type Key = String;
     type Value = u64;
     type Codec = crate::codec::ByType;
@@ -249,4 +249,7 @@ fn what_cannot_be_taken_is_refused_at_once() {
     }
     assert_eq!(emitter.outbox.on_their_way(), 0);
     block_on(emitter.flush()).unwrap();
+    let config = bench.config.clone().create_stream(Clicks::NAME, 3);
+    let otherwise = Emitter::<Clicks>::new(&config).err().unwrap();
+    assert!(otherwise.to_string().contains("has 2"), "{otherwise}");
 }

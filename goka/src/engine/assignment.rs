@@ -86,6 +86,10 @@ impl Core {
                 let running = self.partitions.get(&number).filter(|p| p.is_running());
                 busy |= running.is_some_and(|p| p.closing.is_some() || p.open.records > 0);
             }
+            // What failed is dropped, but the rest of it could land behind rows of the next owner.
+            busy |= numbers
+                .iter()
+                .any(|&number| self.ledger.pending(number) > 0);
             if !busy {
                 break;
             }

@@ -42,6 +42,8 @@ impl Core {
     /// Before a record is handled: membership was proven lately, and its interval has room.
     /// `false`: the partition was dropped, and the record with it.
     pub(crate) fn make_room(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Error> {
+        // Before every record: a process that was stopped may go on anywhere.
+        self.now = kafka.now();
         if self.now.saturating_sub(self.lease_at) > self.spec.settings.lease
             && !self.renew(kafka)?
         {

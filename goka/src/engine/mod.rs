@@ -12,5 +12,7 @@ pub(crate) mod recovery;
 pub(crate) mod replay;
 pub(crate) mod replica;
 pub(crate) mod rows;
+#[cfg(test)]
+mod simulation;
 pub(crate) mod status;
 pub(crate) mod worker;

@@ -330,6 +330,12 @@ impl Core {
         let is_new = known.iter().all(Option::is_none);
         let start = self.spec.settings.start;
         if is_new && table_end > 0 {
+            // Rows may be those of an owner that took over after we had asked for its offsets.
+            let still = kafka.committed(number);
+            if !still.is_ok_and(|committed| committed.iter().all(Option::is_none)) {
+                self.set_phase(number, Phase::Asking { at: now + RETRY });
+                return Ok(None);
+            }
             match start {
                 None => return Err(self.no_offsets()),
                 Some(Start::Reset) => {

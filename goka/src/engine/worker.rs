@@ -32,8 +32,6 @@ use crate::{
 const EVENTS_MAX: usize = 4096;
 /// How often a full turn looks at delivery reports and for commits that are due.
 const EVENTS_PER_LOOK: usize = 64;
-/// How often it looks at the clock: a process that was stopped for long must notice soon.
-const EVENTS_PER_CLOCK: usize = 8;
 
 /// What a worker is made of.
 pub(crate) struct Spec {
@@ -153,10 +151,8 @@ impl Worker {
             }
             result?;
             wait = Duration::ZERO;
-            if taken % EVENTS_PER_CLOCK == 0 {
-                core.now = kafka.now();
-            }
             if taken % EVENTS_PER_LOOK == 0 {
+                core.now = kafka.now();
                 core.serve(kafka, Duration::ZERO);
                 core.commit_due(kafka)?;
             }

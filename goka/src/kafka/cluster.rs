@@ -14,8 +14,8 @@ use rdkafka::{
 
 use super::{
     Kafka, Reader,
-    context::Context,
     embedded::{self, EmbeddedBroker},
+    log::ClientLog,
     member::Member,
     names::Names,
     native::{Polled, topic_id},
@@ -32,7 +32,7 @@ pub(super) const ANSWER: Duration = Duration::from_secs(10);
 pub(crate) struct Cluster(Arc<Inner>);
 
 struct Inner {
-    admin: Polled<AdminClient<Context>>,
+    admin: Polled<AdminClient<ClientLog>>,
     connection: Connection,
     cluster_id: String,
 }
@@ -43,18 +43,7 @@ pub(super) struct Connection {
     pub(super) names: Names,
     pub(super) brokers: String,
     /// The broker, if it is inside this process.
-    embedded: Option<EmbeddedBroker>,
-}
-
-/// A topic as the broker has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TopicInfo {
-    pub(crate) partitions: i32,
-    /// Another one after the topic was deleted and created again; empty if it is not known.
-    pub(crate) id: String,
-    /// `None` if the broker does not tell.
-    pub(crate) cleanup_policy: Option<String>,
-    pub(crate) delete_retention_ms: Option<i64>,
+    pub(super) embedded: Option<EmbeddedBroker>,
 }
 
 /// What a worker connects with. Topics and group are logical names.
@@ -102,7 +91,7 @@ impl Connection {
     }
 
     /// Opens a client; `change` has the last word on its settings.
-    pub(super) fn open<T: FromClientConfigAndContext<Context>>(
+    pub(super) fn open<T: FromClientConfigAndContext<ClientLog>>(
         &self,
         role: Role,
         client: impl Into<String>,
@@ -113,7 +102,7 @@ impl Connection {
         settings.set("bootstrap.servers", &self.brokers);
         change(&mut settings);
         let opened =
-            settings.create_with_context(Context::new(client.clone(), self.embedded.clone()));
+            settings.create_with_context(ClientLog::new(client.clone(), self.embedded.clone()));
         opened.map_err(|error| Error::kafka(format!("open the {client}"), error))
     }
 }
@@ -126,7 +115,7 @@ impl Cluster {
     /// 10 s.
     pub(crate) fn connect(config: &Config) -> Result<Self, Error> {
         let connection = Connection::new(config)?;
-        let admin: AdminClient<Context> =
+        let admin: AdminClient<ClientLog> =
             connection.open(Role::Admin, "connection for questions about topics", |_| {})?;
         let admin = Polled::admin(admin)?;
         let deadline = Instant::now() + ANSWER;
@@ -164,6 +153,10 @@ impl Cluster {
         &self.0.connection.names
     }
 
+    pub(super) fn admin(&self) -> &Polled<AdminClient<ClientLog>> {
+        &self.0.admin
+    }
+
     pub(super) fn connection(&self) -> &Connection {
         &self.0.connection
     }
@@ -172,167 +165,6 @@ impl Cluster {
     /// settings.
     pub(crate) fn is_embedded(&self) -> bool {
         self.0.cluster_id.starts_with(embedded::CLUSTER_ID)
-    }
-
-    /// What there is of these topics (logical names), in their order; `None` for a missing one.
-    pub(crate) fn topics(&self, names: &[&str]) -> Result<Vec<Option<TopicInfo>>, Error> {
-        let mut topics = Vec::with_capacity(names.len());
-        for name in names {
-            let physical = self.names().topic(name)?;
-            let partitions = self.partitions(&physical)?;
-            topics.push(partitions.map(|partitions| TopicInfo {
-                partitions,
-                id: String::new(),
-                cleanup_policy: None,
-                delete_retention_ms: None,
-            }));
-        }
-        for (name, topic) in names.iter().zip(&mut topics) {
-            if let Some(topic) = topic {
-                self.describe(&self.names().topic(name)?, topic)?;
-            }
-        }
-        drain(&self.0.admin);
-        Ok(topics)
-    }
-
-    fn partitions(&self, physical: &str) -> Result<Option<i32>, Error> {
-        let asked = self.0.admin.client().inner();
-        let failed = |why: String| Error::kafka(format!("ask for topic `{physical}`"), why);
-        let metadata = asked
-            .fetch_metadata(Some(physical), ANSWER)
-            .map_err(|error| failed(error.to_string()))?;
-        let Some(topic) = metadata.topics().first() else {
-            return Ok(None);
-        };
-        match topic.error().map(RDKafkaErrorCode::from) {
-            None => Ok(i32::try_from(topic.partitions().len()).ok()),
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                Ok(None)
-            }
-            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(failed(format!(
-                "the broker denies it; grant the right Describe on topic `{physical}`"
-            ))),
-            Some(code) => Err(failed(code.to_string())),
-        }
-    }
-
-    /// Adds what only the broker's administration tells. Where that is denied, it stays unknown.
-    fn describe(&self, physical: &str, topic: &mut TopicInfo) -> Result<(), Error> {
-        if self.is_embedded() {
-            let embedded = self.0.connection.embedded.as_ref();
-            topic.cleanup_policy = embedded
-                .and_then(|broker| broker.compacted(physical))
-                .map(|compacted| if compacted { "compact" } else { "delete" }.to_owned());
-            return Ok(());
-        }
-        let admin = self.0.admin.client();
-        match topic_id(admin.inner(), physical, ANSWER) {
-            Ok(id) => topic.id = id,
-            Err(code) => denied(physical, "Describe", code)?,
-        }
-        let resource = ResourceSpecifier::Topic(physical);
-        let options = AdminOptions::new().request_timeout(Some(ANSWER));
-        let answer = block_on(admin.describe_configs([&resource], &options))
-            .map_err(|error| Error::kafka(format!("describe topic `{physical}`"), error))?;
-        match answer.into_iter().next() {
-            Some(Ok(settings)) => {
-                let value = |key: &str| settings.get(key).and_then(|entry| entry.value.clone());
-                topic.cleanup_policy = value("cleanup.policy");
-                topic.delete_retention_ms =
-                    value("delete.retention.ms").and_then(|ms| ms.parse().ok());
-            }
-            Some(Err(code)) => denied(physical, "DescribeConfigs", code)?,
-            None => {}
-        }
-        Ok(())
-    }
-
-    /// Creates a topic with the broker's default number of replicas, and waits until it is known.
-    /// One that exists is left as it is, whatever its partitions.
-    pub(crate) fn create_topic(
-        &self,
-        name: &str,
-        partitions: i32,
-        compacted: bool,
-    ) -> Result<(), Error> {
-        let physical = self.names().topic(name)?;
-        if let Some(broker) = &self.0.connection.embedded {
-            return broker.create(&physical, partitions, compacted);
-        }
-        if self.is_embedded() {
-            return self.create_far(&physical, partitions);
-        }
-        let policy = if compacted { "compact" } else { "delete" };
-        let topic = NewTopic::new(&physical, partitions, TopicReplication::Fixed(-1))
-            .set("cleanup.policy", policy);
-        let options = AdminOptions::new()
-            .request_timeout(Some(ANSWER))
-            .operation_timeout(Some(ANSWER));
-        let answer = block_on(self.0.admin.client().create_topics([&topic], &options));
-        let doing = || format!("create topic `{physical}`");
-        match answer
-            .map_err(|error| Error::kafka(doing(), error))?
-            .into_iter()
-            .next()
-        {
-            None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {}
-            Some(Err((
-                _,
-                RDKafkaErrorCode::TopicAuthorizationFailed
-                | RDKafkaErrorCode::ClusterAuthorizationFailed,
-            ))) => {
-                return Err(Error::Topic(format!(
-                    "the broker denies the right to create topic `{physical}`: grant Create on it, \
-                     or create it by hand with {partitions} partitions and cleanup.policy={policy}"
-                )));
-            }
-            Some(Err((_, code))) => return Err(Error::kafka(doing(), code)),
-        }
-        self.wait_for(&physical).map(drop)
-    }
-
-    /// On an embedded broker of another process: it creates what it is asked about, but always with
-    /// the same number of partitions.
-    fn create_far(&self, physical: &str, partitions: i32) -> Result<(), Error> {
-        if self.partitions(physical)?.is_some() {
-            return Ok(());
-        }
-        if partitions != embedded::DEFAULT_PARTITIONS {
-            return Err(Error::Topic(format!(
-                "topic `{physical}` cannot be created with {partitions} partitions: the embedded \
-                 broker of another process creates topics with {} only; let that process create \
-                 it (`EmbeddedBroker::create_topic`), or use a real Kafka",
-                embedded::DEFAULT_PARTITIONS
-            )));
-        }
-        let creator: AdminClient<Context> =
-            self.0
-                .connection
-                .open(Role::Admin, "connection that creates topics", |settings| {
-                    settings.set("allow.auto.create.topics", "true");
-                })?;
-        creator
-            .inner()
-            .fetch_metadata(Some(physical), ANSWER)
-            .map_err(|error| Error::kafka(format!("create topic `{physical}`"), error))?;
-        self.wait_for(physical).map(drop)
-    }
-
-    /// Until every broker knows a topic that was just created.
-    fn wait_for(&self, physical: &str) -> Result<i32, Error> {
-        let deadline = Instant::now() + ANSWER;
-        loop {
-            if let Some(partitions) = self.partitions(physical)? {
-                return Ok(partitions);
-            }
-            if Instant::now() > deadline {
-                return Err(Error::Topic(format!(
-                    "topic `{physical}` was created, but no broker knows it after 10 s"
-                )));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
     }
 
     /// Who is in a group now. Empty where the broker does not tell (the embedded one).
@@ -380,33 +212,12 @@ impl Cluster {
     }
 }
 
-/// An answer that is not allowed is no answer; anything else is an error.
-fn denied(physical: &str, right: &str, code: RDKafkaErrorCode) -> Result<(), Error> {
-    use RDKafkaErrorCode::*;
-    match code {
-        TopicAuthorizationFailed
-        | ClusterAuthorizationFailed
-        | UnsupportedFeature
-        | UnsupportedVersion => {
-            tracing::warn!(
-                target: "goka::kafka",
-                "topic `{physical}` cannot be checked: {code}; grant the right {right} on it"
-            );
-            Ok(())
-        }
-        _ => {
-            let doing = format!("describe topic `{physical}`");
-            Err(Error::kafka(doing, code))
-        }
-    }
-}
-
 /// librdkafka's log of this connection, which nobody else reads.
-fn drain(admin: &Polled<AdminClient<Context>>) {
+pub(super) fn drain(admin: &Polled<AdminClient<ClientLog>>) {
     while let Some(event) = admin.poll(Duration::ZERO) {
         if let super::native::Kind::Failed(failure) = event.kind() {
-            let context: &Context = admin.client().inner().context();
-            context.complain(&failure.code.to_string(), &failure.reason);
+            let context: &ClientLog = admin.client().inner().context();
+            context.error(failure.code, &failure.reason);
         }
     }
 }

@@ -1,28 +1,24 @@
 //! [`Kafka`] by rdkafka: a member of a group, its producer, and the reader of its table's topic.
 //!
 //! One topic, the leader, is subscribed, and only for the numbers of its partitions: partition `n`
-//! of every source is assigned for `n`, when the engine asks. librdkafka waits for an answer to a
-//! rebalance but does not mind when it comes, so a revoke is answered by `released`, after the
-//! worker has finished. Must not know tables or commits.
+//! of every source is assigned for `n`, when the engine asks (see `assignment.rs`). Must not know
+//! tables or the order of a commit.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeSet,
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::{Duration, Instant, SystemTime};
 
 use rdkafka::{
     Offset, TopicPartitionList,
-    consumer::{BaseConsumer, CommitMode, Consumer as _},
+    consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
 };
 
 use super::{
     CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError,
+    assignment::Assignment,
     cluster::{ANSWER, Connection, MemberSpec},
-    context::Context,
+    log::ClientLog,
     names,
-    native::{Failure, Kind, Polled, Topic},
+    native::{self, Failure, Kind, Message, Polled, TopicHandle},
     producer::{Producer, ToSend, partitions},
     reader::TopicReader,
     settings::Role,
@@ -33,33 +29,23 @@ use crate::{
     record::{Headers, Record, to_ms},
 };
 
+/// How long a commit may take: less than the lease that it renews, so that a member whose
+/// coordinator is away finds out in time.
+const COMMIT_ANSWER: Duration = Duration::from_secs(3);
+
 pub(super) struct Member {
     // Before the client, which must be dropped last.
     sources: Vec<Source>,
     group: String,
-    held: RefCell<Held>,
+    assignment: Assignment,
     producer: Producer,
     table: Option<TopicReader>,
-    consumer: Polled<BaseConsumer<Context>>,
+    consumer: Polled<BaseConsumer<ClientLog>>,
 }
 
 struct Source {
-    topic: Topic,
+    topic: TopicHandle,
     physical: String,
-}
-
-/// Which partitions librdkafka has been told to fetch.
-#[derive(Default)]
-struct Held {
-    assigned: BTreeSet<i32>,
-    /// While a revoke is not answered, what is to be done after it: any `incremental_unassign` would
-    /// be taken for the answer.
-    waiting: Option<Vec<Change>>,
-}
-
-enum Change {
-    Assign(i32, Vec<i64>),
-    Unassign(i32),
 }
 
 impl Member {
@@ -90,7 +76,7 @@ impl Member {
             let physical = connection.names.topic(logical)?;
             partitions(native, &physical)?;
             // SAFETY: the client is alive, and a field that is dropped after its topics.
-            let topic = unsafe { Topic::new(native.native_ptr(), &physical)? };
+            let topic = unsafe { TopicHandle::new(native.native_ptr(), &physical)? };
             sources.push(Source { topic, physical });
         }
         let producer = Producer::open(connection, Role::Worker, who("producer"), &spec.targets)?;
@@ -98,115 +84,50 @@ impl Member {
             .client()
             .subscribe(&[&leader])
             .map_err(|error| Error::kafka(format!("join group `{group}`"), error))?;
+        let topics = sources.iter().map(|source| source.physical.clone());
         Ok(Member {
+            assignment: Assignment::new(&group, topics.collect()),
             sources,
             group,
-            held: RefCell::default(),
             producer,
             table,
             consumer,
         })
     }
 
-    fn client(&self) -> &BaseConsumer<Context> {
+    fn client(&self) -> &BaseConsumer<ClientLog> {
         self.consumer.client()
     }
 
-    /// Partition `partition` of every source.
-    fn list(
-        &self,
-        partitions: impl IntoIterator<Item = i32>,
-        offsets: Option<&[i64]>,
-    ) -> Result<TopicPartitionList, Error> {
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            for (index, source) in self.sources.iter().enumerate() {
-                let offset = offsets.and_then(|offsets| offsets.get(index));
-                let offset = offset.map_or(Offset::Invalid, |offset| Offset::Offset(*offset));
-                list.add_partition_offset(&source.physical, partition, offset)
-                    .map_err(|error| self.failed("address", partition, error))?;
-            }
-        }
-        Ok(list)
-    }
-
-    fn failed(&self, doing: &str, partition: i32, error: KafkaError) -> Error {
-        let group = &self.group;
-        Error::kafka(
-            format!("{doing} partition {partition} of the inputs of group `{group}`"),
-            error,
-        )
-    }
-
-    fn assign_now(&self, partition: i32, offsets: &[i64]) -> Result<(), Error> {
-        let list = self.list([partition], Some(offsets))?;
-        self.client()
-            .incremental_assign(&list)
-            .map_err(|error| self.failed("fetch", partition, error))?;
-        self.held.borrow_mut().assigned.insert(partition);
-        Ok(())
-    }
-
-    /// Answers an open revoke, if these are all partitions that it named.
-    fn unassign_now(&self, partitions: impl IntoIterator<Item = i32>) -> Result<(), Error> {
-        let mut held = self.held.borrow_mut();
-        let gone: Vec<i32> = partitions
-            .into_iter()
-            .filter(|partition| held.assigned.remove(partition))
-            .collect();
-        let list = self.list(gone, None)?;
-        self.unfetch(&list)
-    }
-
-    fn unfetch(&self, list: &TopicPartitionList) -> Result<(), Error> {
-        self.client().incremental_unassign(list).map_err(|error| {
-            Error::kafka(
-                format!("give back partitions of group `{}`", self.group),
-                error,
-            )
+    fn record<'e>(&self, message: &'e Message<'_>) -> Option<Record<'e>> {
+        let edge = self
+            .sources
+            .iter()
+            .position(|source| message.is_of(&source.topic))?;
+        Some(Record {
+            edge,
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp: message.timestamp(),
+            key: message.key(),
+            value: message.value(),
+            headers: Headers(Some(message)),
         })
     }
 
-    /// Answers that partitions were given. Nothing is fetched yet: the engine assigns a partition
-    /// when it has recovered.
-    fn take(&self) -> Result<(), Error> {
-        let nothing = TopicPartitionList::new();
-        self.client().incremental_assign(&nothing).map_err(|error| {
-            Error::kafka(format!("take partitions of group `{}`", self.group), error)
-        })
-    }
-
+    /// `None`: nothing that concerns the engine.
     fn event<'e>(&self, kind: &'e Kind<'_>) -> Option<Event<'e>> {
         match kind {
-            Kind::Record(message) => {
-                let edge = self
-                    .sources
-                    .iter()
-                    .position(|source| message.is_of(&source.topic))?;
-                Some(Event::Record(Record {
-                    edge,
-                    partition: message.partition(),
-                    offset: message.offset(),
-                    timestamp: message.timestamp(),
-                    key: message.key(),
-                    value: message.value(),
-                    headers: Headers(Some(message)),
-                }))
-            }
-            Kind::Assigned(partitions) => match self.take() {
+            Kind::Record(message) => self.record(message).map(Event::Record),
+            Kind::Assigned(partitions) => match self.assignment.taken(self.client()) {
                 Err(error) => Some(Event::Failed(error)),
                 Ok(()) if partitions.is_empty() => None,
                 Ok(()) => Some(Event::Assigned(partitions.clone())),
             },
-            Kind::Revoked(partitions) => {
-                // Asked now: any later call of assign or unassign makes librdkafka forget it.
-                let lost = self.client().assignment_lost();
-                self.held.borrow_mut().waiting = Some(Vec::new());
-                Some(Event::Revoked {
-                    partitions: partitions.clone(),
-                    lost,
-                })
-            }
+            Kind::Revoked(partitions) => Some(Event::Revoked {
+                partitions: partitions.clone(),
+                lost: self.assignment.revoked(self.client()),
+            }),
             Kind::Failed(failure) => self.failure(failure),
             Kind::Delivered(_) | Kind::Other => None,
         }
@@ -242,9 +163,29 @@ impl Member {
             (code, _) if failure.fatal => failed(format!("{code}: {}", failure.reason)),
             (code, _) => {
                 let context = self.client().context();
-                context.complain(&code.to_string(), &failure.reason);
+                context.error(code, &failure.reason);
                 None
             }
+        }
+    }
+
+    fn asked(&self, what: &str, partition: i32, error: impl Into<crate::BoxError>) -> Error {
+        let group = &self.group;
+        Error::kafka(
+            format!("ask for the {what} of group `{group}`, partition {partition}"),
+            error,
+        )
+    }
+
+    fn uncommitted(&self, code: RDKafkaErrorCode) -> CommitError {
+        use RDKafkaErrorCode::*;
+        let error = Error::kafka(format!("commit offsets of group `{}`", self.group), code);
+        match code {
+            UnknownMemberId | FencedInstanceId | AssignmentLost | Fenced | Fatal
+            | FencedMemberEpoch | UnreleasedInstanceId => CommitError::NotMember(error),
+            // Rebalances, brokers that are away, and what nobody foresaw: the positions are kept, and
+            // the lease ends a membership that cannot commit.
+            _ => CommitError::Again(error),
         }
     }
 }
@@ -263,7 +204,7 @@ impl Kafka for Member {
             on(Event::Failed(error));
             return true;
         }
-        let until = Instant::now() + wait;
+        let until = (!wait.is_zero()).then(|| Instant::now() + wait);
         let mut wait = wait;
         while let Some(event) = self.consumer.poll(wait) {
             let kind = event.kind();
@@ -271,48 +212,23 @@ impl Kafka for Member {
                 on(event);
                 return true;
             }
-            wait = until.saturating_duration_since(Instant::now());
+            wait = until.map_or(wait, |until| {
+                until.saturating_duration_since(Instant::now())
+            });
         }
         false
     }
 
     fn assign(&self, partition: i32, offsets: &[i64]) -> Result<(), Error> {
-        if let Some(waiting) = &mut self.held.borrow_mut().waiting {
-            waiting.push(Change::Assign(partition, offsets.to_vec()));
-            return Ok(());
-        }
-        self.assign_now(partition, offsets)
+        self.assignment.assign(self.client(), partition, offsets)
     }
 
     fn unassign(&self, partition: i32) -> Result<(), Error> {
-        let mut held = self.held.borrow_mut();
-        if let Some(waiting) = &mut held.waiting {
-            waiting.push(Change::Unassign(partition));
-            return Ok(());
-        }
-        if !held.assigned.contains(&partition) {
-            return Ok(());
-        }
-        drop(held);
-        self.unassign_now([partition])
+        self.assignment.unassign(self.client(), partition)
     }
 
     fn released(&self, partitions: &[i32]) -> Result<(), Error> {
-        let waiting = self.held.borrow_mut().waiting.take().unwrap_or_default();
-        let also = waiting.iter().filter_map(|change| match change {
-            Change::Unassign(partition) => Some(*partition),
-            Change::Assign(..) => None,
-        });
-        let gone: BTreeSet<i32> = partitions.iter().copied().chain(also).collect();
-        self.unassign_now(gone)?;
-        for change in waiting {
-            if let Change::Assign(partition, offsets) = change
-                && !partitions.contains(&partition)
-            {
-                self.assign_now(partition, &offsets)?;
-            }
-        }
-        Ok(())
+        self.assignment.released(self.client(), partitions)
     }
 
     fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), CommitError> {
@@ -327,17 +243,20 @@ impl Kafka for Member {
             Ok(())
         });
         added
-            .and_then(|()| self.client().commit(&list, CommitMode::Sync))
-            .map_err(|error| self.uncommitted(error))
+            .map_err(|error: KafkaError| error.rdkafka_error_code())
+            .and_then(|()| {
+                native::commit(self.client().client(), &list, COMMIT_ANSWER).map_err(Some)
+            })
+            .map_err(|code| self.uncommitted(code.unwrap_or(RDKafkaErrorCode::InvalidArgument)))
     }
 
     fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error> {
-        let doing = "ask for the committed offsets of";
-        let list = self.list([partition], None)?;
+        let failed = |error| self.asked("committed offsets", partition, error);
+        let list = self.assignment.list([partition], None).map_err(failed)?;
         let answer = self
             .client()
             .committed_offsets(list, ANSWER)
-            .map_err(|error| self.failed(doing, partition, error))?;
+            .map_err(failed)?;
         let mut committed = Vec::with_capacity(self.sources.len());
         for source in &self.sources {
             let element = answer.find_partition(&source.physical, partition);
@@ -345,9 +264,7 @@ impl Kafka for Member {
                 committed.push(None);
                 continue;
             };
-            element
-                .error()
-                .map_err(|error| self.failed(doing, partition, error))?;
+            element.error().map_err(failed)?;
             committed.push(match element.offset() {
                 Offset::Offset(offset) => Some(Committed {
                     offset,
@@ -413,12 +330,11 @@ impl Kafka for Member {
     /// Nothing is left for the consumer's own drop to answer: from then on librdkafka takes any
     /// call for the answer to all that it waits for, and may never reply to a second one.
     fn close(&self) {
-        let all = std::mem::take(&mut *self.held.borrow_mut()).assigned;
-        let mut answers = vec![self.list(all, None).and_then(|list| self.unfetch(&list))];
+        let mut answers = vec![self.assignment.let_go(self.client())];
         while let Some(event) = self.consumer.poll(Duration::ZERO) {
             match event.kind() {
-                Kind::Assigned(_) => answers.push(self.take()),
-                Kind::Revoked(_) => answers.push(self.unfetch(&TopicPartitionList::new())),
+                Kind::Assigned(_) => answers.push(self.assignment.taken(self.client())),
+                Kind::Revoked(_) => answers.push(self.assignment.let_go(self.client())),
                 _ => {}
             }
         }
@@ -436,25 +352,8 @@ impl Drop for Member {
     }
 }
 
-impl Member {
-    fn uncommitted(&self, error: KafkaError) -> CommitError {
-        use RDKafkaErrorCode::*;
-        let code = error.rdkafka_error_code();
-        let error = Error::kafka(format!("commit offsets of group `{}`", self.group), error);
-        match code {
-            Some(
-                UnknownMemberId | FencedInstanceId | AssignmentLost | Fenced | Fatal
-                | FencedMemberEpoch | UnreleasedInstanceId,
-            ) => CommitError::NotMember(error),
-            // Rebalances, brokers that are away, and what nobody foresaw: the positions are kept, and
-            // the lease ends a membership that cannot commit.
-            _ => CommitError::Again(error),
-        }
-    }
-}
-
 /// Time since the machine was started, sleep included.
-fn boot_time() -> Duration {
+pub(super) fn boot_time() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,

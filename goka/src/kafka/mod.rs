@@ -8,9 +8,11 @@
 //! Names of topics that cross this border are *logical*; the physical ones (prefix, renames) are
 //! known on this side only, and appear in errors and logs.
 
+mod assignment;
 mod cluster;
-mod context;
 mod embedded;
+mod lanes;
+mod log;
 mod member;
 mod names;
 mod native;
@@ -18,14 +20,18 @@ mod outbox;
 mod producer;
 mod reader;
 mod settings;
+mod topics;
 
-pub(crate) use cluster::{Cluster, GroupMember, MemberSpec, TopicInfo};
+pub(crate) use cluster::{Cluster, GroupMember, MemberSpec};
 pub use embedded::EmbeddedBroker;
 pub(crate) use names::Names;
 pub(crate) use outbox::{Letter, Outbox, Receipt};
+pub(crate) use topics::TopicInfo;
 
 #[cfg(test)]
 pub(crate) mod bench;
+#[cfg(test)]
+pub(crate) mod memory;
 #[cfg(test)]
 mod tests;
 

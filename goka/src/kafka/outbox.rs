@@ -4,14 +4,16 @@
 //! One thread per outbox waits for delivery reports. What is on its way is bounded, in records and
 //! in bytes, by the settings of librdkafka's queue.
 
+mod state;
+
 use std::{
-    collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
     thread,
     time::Duration,
 };
 
+use self::state::{Outcome, State};
 use super::{
     SendError,
     cluster::Cluster,
@@ -37,50 +39,6 @@ struct Shared {
     room: Condvar,
     records_max: usize,
     bytes_max: usize,
-}
-
-#[derive(Default)]
-struct State {
-    slots: Vec<Slot>,
-    free: Vec<usize>,
-    records: usize,
-    bytes: usize,
-    flushes: Flushes,
-    /// Those who wait for room or for a flush.
-    wakers: Vec<Waker>,
-    /// Records that failed and that nobody asked about, since the last flush.
-    failed: usize,
-    first_failure: Option<String>,
-    closed: bool,
-    /// The outbox was dropped.
-    left: bool,
-}
-
-enum Slot {
-    Free,
-    Sent {
-        bytes: usize,
-        epoch: u64,
-        /// Whether a receipt will ask for the outcome.
-        asked: bool,
-        waker: Option<Waker>,
-    },
-    Settled(Result<(i32, i64), Error>),
-}
-
-/// What a batch of reports leaves to be done without the lock.
-#[derive(Default)]
-struct Settled {
-    wakers: Vec<Waker>,
-    unasked: Vec<Error>,
-}
-
-/// Counts what each flush waits for. A flush ends an epoch, and waits until nothing of it, or of one
-/// before it, is on its way.
-struct Flushes {
-    /// Records on their way, by epoch; the last one is open.
-    epochs: VecDeque<usize>,
-    first: u64,
 }
 
 /// A record to be sent.
@@ -146,7 +104,7 @@ impl Outbox {
         if state.closed {
             return Err(Error::Closed("the emitter"));
         }
-        let slot = state.take(bytes);
+        let slot = state.sent(bytes);
         drop(state);
         loop {
             let sent = shared.producer.send(&ToSend {
@@ -170,8 +128,7 @@ impl Outbox {
                 }
                 Err(SendError::Refused(error)) => {
                     let mut state = shared.lock();
-                    state.settle(slot);
-                    state.release(slot);
+                    state.not_sent(slot);
                     shared.wake(state);
                     return Err(error);
                 }
@@ -271,7 +228,7 @@ impl Shared {
     /// The outbox's thread.
     fn serve(&self) {
         let mut reports = Vec::new();
-        let mut settled = Settled::default();
+        let (mut wakers, mut failures) = (Vec::new(), Vec::new());
         loop {
             self.producer
                 .serve(IDLE, &mut |report| reports.push(report));
@@ -286,39 +243,29 @@ impl Shared {
                 continue;
             }
             for report in reports.drain(..) {
-                self.report(&mut state, report, &mut settled);
+                let (slot, outcome) = (report.opaque, self.outcome(report));
+                let (waker, unasked) = state.reported(slot, outcome);
+                wakers.extend(waker);
+                failures.extend(unasked);
             }
             // Others are called without the lock: they may well emit.
             self.wake(state);
-            settled.wakers.drain(..).for_each(Waker::wake);
-            settled.unasked.drain(..).for_each(|error| log(&error));
+            wakers.drain(..).for_each(Waker::wake);
+            failures.drain(..).for_each(|error| log(&error));
         }
     }
 
-    /// Keeps the outcome for who asks.
-    fn report(&self, state: &mut State, report: Delivered, settled: &mut Settled) {
-        let (asked, waker) = state.settle(report.opaque);
-        settled.wakers.extend(waker);
-        let outcome = match report.result {
-            Ok(offset) => Ok((report.partition, offset)),
-            Err(why) => Err(Error::kafka(
-                format!(
-                    "deliver a record to topic `{}`, partition {}",
-                    self.topic(),
-                    report.partition
-                ),
+    fn outcome(&self, report: Delivered) -> Outcome {
+        let Delivered {
+            partition, result, ..
+        } = report;
+        result.map(|offset| (partition, offset)).map_err(|why| {
+            let topic = self.topic();
+            Error::kafka(
+                format!("deliver a record to topic `{topic}`, partition {partition}"),
                 why.into_string(),
-            )),
-        };
-        if asked {
-            state.slots[report.opaque] = Slot::Settled(outcome);
-        } else {
-            state.release(report.opaque);
-            if let Err(error) = outcome {
-                state.count(&error);
-                settled.unasked.push(error);
-            }
-        }
+            )
+        })
     }
 
     fn topic(&self) -> &str {
@@ -326,117 +273,8 @@ impl Shared {
     }
 }
 
-impl State {
-    fn take(&mut self, bytes: usize) -> usize {
-        self.records += 1;
-        self.bytes += bytes;
-        let sent = Slot::Sent {
-            bytes,
-            epoch: self.flushes.enter(),
-            asked: true,
-            waker: None,
-        };
-        match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot] = sent;
-                slot
-            }
-            None => {
-                self.slots.push(sent);
-                self.slots.len() - 1
-            }
-        }
-    }
-
-    /// The record of a slot is no longer on its way: whether its outcome is asked for, and by whom.
-    fn settle(&mut self, slot: usize) -> (bool, Option<Waker>) {
-        let sent = std::mem::replace(&mut self.slots[slot], Slot::Free);
-        let Slot::Sent {
-            bytes,
-            epoch,
-            asked,
-            waker,
-        } = sent
-        else {
-            return (false, None);
-        };
-        self.records -= 1;
-        self.bytes -= bytes;
-        self.flushes.leave(epoch);
-        (asked, waker)
-    }
-
-    /// Calls `waker` at the next report.
-    fn call(&mut self, waker: &Waker) {
-        if !self.wakers.iter().any(|known| known.will_wake(waker)) {
-            self.wakers.push(waker.clone());
-        }
-    }
-
-    fn release(&mut self, slot: usize) {
-        self.slots[slot] = Slot::Free;
-        self.free.push(slot);
-    }
-
-    /// A failure that nobody asked about.
-    fn count(&mut self, error: &Error) {
-        self.failed += 1;
-        self.first_failure.get_or_insert_with(|| error.to_string());
-    }
-}
-
 fn log(unasked: &Error) {
     tracing::error!(target: "goka::kafka", "{unasked}");
-}
-
-impl Default for Flushes {
-    fn default() -> Self {
-        Flushes {
-            epochs: VecDeque::from([0]),
-            first: 0,
-        }
-    }
-}
-
-impl Flushes {
-    fn open(&self) -> u64 {
-        self.first + self.epochs.len() as u64 - 1
-    }
-
-    fn count(&mut self, epoch: u64) -> &mut usize {
-        // Not gone yet, because something of it is on its way or it is the open one.
-        let index = (epoch - self.first) as usize;
-        &mut self.epochs[index]
-    }
-
-    fn enter(&mut self) -> u64 {
-        let open = self.open();
-        *self.count(open) += 1;
-        open
-    }
-
-    fn leave(&mut self, epoch: u64) {
-        *self.count(epoch) -= 1;
-        self.forget();
-    }
-
-    fn end_epoch(&mut self) -> u64 {
-        let ended = self.open();
-        self.epochs.push_back(0);
-        self.forget();
-        ended
-    }
-
-    fn forget(&mut self) {
-        while self.epochs.len() > 1 && self.epochs[0] == 0 {
-            self.epochs.pop_front();
-            self.first += 1;
-        }
-    }
-
-    fn is_over(&self, epoch: u64) -> bool {
-        epoch < self.first
-    }
 }
 
 impl Receipt {
@@ -444,19 +282,14 @@ impl Receipt {
     ///
     /// # Panics
     /// If it was ready before.
-    pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Result<(i32, i64), Error>> {
+    pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Outcome> {
         let slot = self.slot.expect("a delivery is awaited once");
-        let mut state = self.shared.lock();
-        if let Slot::Sent { waker: waiting, .. } = &mut state.slots[slot] {
-            *waiting = Some(waker.clone());
-            return Poll::Pending;
-        }
-        self.slot = None;
-        let outcome = std::mem::replace(&mut state.slots[slot], Slot::Free);
-        state.release(slot);
-        match outcome {
-            Slot::Settled(outcome) => Poll::Ready(outcome),
-            Slot::Sent { .. } | Slot::Free => Poll::Ready(Err(Error::Closed("the emitter"))),
+        match self.shared.lock().ask(slot, waker) {
+            None => Poll::Pending,
+            Some(outcome) => {
+                self.slot = None;
+                Poll::Ready(outcome)
+            }
         }
     }
 }
@@ -466,52 +299,9 @@ impl Drop for Receipt {
         let Some(slot) = self.slot else {
             return;
         };
-        let mut state = self.shared.lock();
-        match &mut state.slots[slot] {
-            Slot::Sent { asked, waker, .. } => {
-                *asked = false;
-                *waker = None;
-            }
-            Slot::Settled(_) | Slot::Free => {
-                let outcome = std::mem::replace(&mut state.slots[slot], Slot::Free);
-                state.release(slot);
-                if let Slot::Settled(Err(error)) = outcome {
-                    state.count(&error);
-                    drop(state);
-                    log(&error);
-                }
-            }
+        let unasked = self.shared.lock().forget(slot);
+        if let Some(error) = unasked {
+            log(&error);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flush_waits_for_what_was_before_it() {
-        let mut flushes = Flushes::default();
-        let early = flushes.enter();
-        let mark = flushes.end_epoch();
-        let late = flushes.enter();
-        assert!(!flushes.is_over(mark));
-        flushes.leave(late);
-        assert!(!flushes.is_over(mark));
-        flushes.leave(early);
-        assert!(flushes.is_over(mark));
-        let empty = flushes.end_epoch();
-        assert!(flushes.is_over(empty));
-    }
-
-    #[test]
-    fn many_flushes_take_no_memory() {
-        let mut flushes = Flushes::default();
-        for _ in 0..1000 {
-            let epoch = flushes.enter();
-            flushes.end_epoch();
-            flushes.leave(epoch);
-        }
-        assert_eq!(flushes.epochs.len(), 1);
     }
 }

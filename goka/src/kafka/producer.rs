@@ -16,21 +16,31 @@ use rdkafka::{
 use super::{
     SendError,
     cluster::{ANSWER, Connection},
-    native::{Kind, Polled, Produced, Topic},
-    settings::Role,
+    lanes::{Lanes, Left, Lone},
+    member::boot_time,
+    native::{Kind, Polled, Produced, TopicHandle},
+    settings::{self, Role},
 };
 use crate::{Error, record::OwnedHeaders};
 
 pub(super) struct Producer {
     // Before the client, which must be dropped last.
     targets: Vec<Target>,
+    /// Taken and not reported yet, those in `lanes` included.
     in_flight: AtomicUsize,
+    lanes: Mutex<Lanes>,
+    /// Given up while they waited in `lanes`, to be reported.
+    given_up: Mutex<Vec<usize>>,
+    /// How long a record may wait in `lanes`; librdkafka counts only what comes after.
+    wait_max: Duration,
+    /// `message.max.bytes`.
+    bytes_max: usize,
     fatal: Mutex<Option<String>>,
-    client: Polled<BaseProducer<super::context::Context>>,
+    client: Polled<BaseProducer<super::log::ClientLog>>,
 }
 
 struct Target {
-    topic: Topic,
+    topic: TopicHandle,
     physical: String,
     partitions: i32,
 }
@@ -72,16 +82,21 @@ impl Producer {
             // Asked for now: the first record would wait for it.
             let partitions = partitions(native, &physical)?;
             // SAFETY: the client is alive, and a field that is dropped after its topics.
-            let topic = unsafe { Topic::new(native.native_ptr(), &physical)? };
+            let topic = unsafe { TopicHandle::new(native.native_ptr(), &physical)? };
             topics.push(Target {
                 topic,
                 physical,
                 partitions,
             });
         }
+        let lanes = Lanes::new(topics.iter().map(|target| target.partitions));
         Ok(Producer {
             targets: topics,
             in_flight: AtomicUsize::new(0),
+            lanes: Mutex::new(lanes),
+            given_up: Mutex::default(),
+            wait_max: settings::wait_max(&connection.config, role)?,
+            bytes_max: settings::message_bytes_max(&connection.config, role)?,
             fatal: Mutex::default(),
             client,
         })
@@ -95,34 +110,64 @@ impl Producer {
         &self.targets[target].physical
     }
 
+    /// Takes a record: to librdkafka, or behind those of its partition that are in the air.
     pub(super) fn send(&self, record: &ToSend<'_>) -> Result<(), SendError> {
-        let target = &self.targets[record.target];
+        let (target, partition) = (record.target, record.partition);
+        let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        if len(record.key) + len(record.value) > self.bytes_max {
+            let code = RDKafkaErrorCode::MessageSizeTooLarge;
+            return Err(SendError::Refused(self.refused(record, code)));
+        }
+        let lone = Lone {
+            key: record.key,
+            value: record.value,
+            timestamp: record.timestamp,
+            headers: record.headers,
+            opaque: record.opaque,
+        };
+        let mut lanes = lock(&self.lanes);
+        if !lanes.is_free(target, partition) {
+            if !lanes.wait(target, partition, &lone, boot_time) {
+                return Err(SendError::Full);
+            }
+            self.in_flight.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        }
         // Before it is sent: its report may come on another thread at once.
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let sent = match record.partition {
-            // For librdkafka, a negative one is its own choice.
-            ..0 => Err(RDKafkaErrorCode::UnknownPartition),
-            _ => self.client.produce(&Produced {
-                topic: &target.topic,
-                partition: record.partition,
-                key: record.key,
-                value: record.value,
-                timestamp: record.timestamp,
-                headers: record.headers,
-                opaque: record.opaque,
-            }),
-        };
-        let Err(code) = sent else {
+        let Err(code) = self.produce(target, partition, &lone) else {
+            lanes.sent(target, partition);
             return Ok(());
         };
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        if code == RDKafkaErrorCode::QueueFull {
-            return Err(SendError::Full);
+        match code {
+            RDKafkaErrorCode::QueueFull => Err(SendError::Full),
+            code => Err(SendError::Refused(self.refused(record, code))),
         }
-        let physical = &target.physical;
+    }
+
+    fn produce(
+        &self,
+        target: usize,
+        partition: i32,
+        record: &Lone<'_>,
+    ) -> Result<(), RDKafkaErrorCode> {
+        self.client.produce(&Produced {
+            topic: &self.targets[target].topic,
+            partition,
+            key: record.key,
+            value: record.value,
+            timestamp: record.timestamp,
+            headers: record.headers,
+            opaque: record.opaque,
+        })
+    }
+
+    fn refused(&self, record: &ToSend<'_>, code: RDKafkaErrorCode) -> Error {
+        let target = &self.targets[record.target];
         let doing = format!(
-            "write to topic `{physical}`, partition {}",
-            record.partition
+            "write to topic `{}`, partition {}",
+            target.physical, record.partition
         );
         let why = match code {
             RDKafkaErrorCode::MessageSizeTooLarge => {
@@ -142,18 +187,61 @@ impl Producer {
             }
             _ => code.to_string(),
         };
-        Err(SendError::Refused(Error::kafka(doing, why)))
+        Error::kafka(doing, why)
+    }
+
+    /// Lets records go that waited for those of their partition in the air.
+    fn let_go(&self, on: &mut dyn FnMut(Delivered)) {
+        let mut failed = std::mem::take(&mut *lock(&self.given_up));
+        let mut reports = Vec::new();
+        lock(&self.lanes).let_go(
+            boot_time,
+            self.wait_max,
+            &mut |target, partition, record, is_old| {
+                let sent = match is_old {
+                    true => Err(RDKafkaErrorCode::MessageTimedOut),
+                    false => self.produce(target, partition, record),
+                };
+                match sent {
+                    Ok(()) => Left::Sent,
+                    Err(RDKafkaErrorCode::QueueFull) => Left::Full,
+                    Err(code) => {
+                        let result = Err(undelivered(code));
+                        reports.push(Delivered {
+                            opaque: record.opaque,
+                            partition,
+                            result,
+                        });
+                        Left::Failed
+                    }
+                }
+            },
+        );
+        let given_up = failed.drain(..).map(|opaque| Delivered {
+            opaque,
+            partition: -1,
+            result: Err(undelivered(RDKafkaErrorCode::PurgeQueue)),
+        });
+        for report in reports.into_iter().chain(given_up) {
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            on(report);
+        }
     }
 
     /// Waits at most `wait` for delivery reports, and gives all there are to `on`.
     pub(super) fn serve(&self, wait: Duration, on: &mut dyn FnMut(Delivered)) {
-        let until = Instant::now() + wait;
+        // The clock costs as much as a record: it is not looked at without need.
+        let until = (!wait.is_zero()).then(|| Instant::now() + wait);
         let mut wait = wait;
         while let Some(event) = self.client.poll(wait) {
             match event.kind() {
                 Kind::Delivered(messages) => {
                     for message in messages {
                         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+                        let is_of = |target: &Target| message.is_of(&target.topic);
+                        if let Some(target) = self.targets.iter().position(is_of) {
+                            lock(&self.lanes).reported(target, message.partition());
+                        }
                         let result = match message.error() {
                             None => Ok(message.offset()),
                             Some(code) => Err(undelivered(code)),
@@ -169,7 +257,7 @@ impl Producer {
                 }
                 Kind::Failed(failure) => {
                     let context = self.client.client().context();
-                    context.complain(&failure.code.to_string(), &failure.reason);
+                    context.error(failure.code, &failure.reason);
                     if failure.fatal {
                         let why = format!("{}: {}", failure.code, failure.reason);
                         *self.fatal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
@@ -177,10 +265,13 @@ impl Producer {
                 }
                 _ => {}
             }
-            if !wait.is_zero() {
+            if let Some(until) = until
+                && !wait.is_zero()
+            {
                 wait = until.saturating_duration_since(Instant::now());
             }
         }
+        self.let_go(on);
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -194,7 +285,11 @@ impl Producer {
         Some(Error::kafka("write any record with this producer", why))
     }
 
+    /// Gives up what waits and what is in the air; it is reported as failed.
     pub(super) fn purge(&self) {
+        let mut given_up = lock(&self.given_up);
+        lock(&self.lanes).clear(|opaque| given_up.push(opaque));
+        drop(given_up);
         let client = self.client.client();
         client.purge(PurgeConfig::default().queue().inflight());
     }
@@ -212,9 +307,14 @@ impl Drop for Producer {
     }
 }
 
+/// Nothing is left half done under these locks.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Partitions of a topic that must exist.
 pub(super) fn partitions(
-    client: &rdkafka::client::Client<super::context::Context>,
+    client: &rdkafka::client::Client<super::log::ClientLog>,
     physical: &str,
 ) -> Result<i32, Error> {
     let doing = || format!("ask for topic `{physical}`");

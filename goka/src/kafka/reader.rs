@@ -15,8 +15,8 @@ use rdkafka::{
 use super::{
     Reader, TableEvent,
     cluster::{ANSWER, Connection},
-    context::Context,
-    native::{Kind, Polled, Topic},
+    log::ClientLog,
+    native::{Kind, Polled, TopicHandle},
     producer::partitions,
     settings::Role,
 };
@@ -27,12 +27,12 @@ use crate::{
 
 pub(super) struct TopicReader {
     // Before the client, which must be dropped last.
-    topic: Topic,
+    topic: TopicHandle,
     physical: String,
     /// What is read, and the next offset of each that may be given: librdkafka may still hold
     /// records from before a stop.
     reading: RefCell<BTreeMap<i32, i64>>,
-    consumer: Polled<BaseConsumer<Context>>,
+    consumer: Polled<BaseConsumer<ClientLog>>,
 }
 
 impl TopicReader {
@@ -47,7 +47,7 @@ impl TopicReader {
         let native = consumer.client().client();
         partitions(native, &physical)?;
         // SAFETY: the client is alive, and a field that is dropped after its topic.
-        let topic = unsafe { Topic::new(native.native_ptr(), &physical)? };
+        let topic = unsafe { TopicHandle::new(native.native_ptr(), &physical)? };
         Ok(TopicReader {
             topic,
             physical,
@@ -114,7 +114,7 @@ impl TopicReader {
                     ))),
                     (code, _) => {
                         let context = self.consumer.client().context();
-                        context.complain(&code.to_string(), &failure.reason);
+                        context.error(code, &failure.reason);
                         None
                     }
                 }
@@ -148,7 +148,7 @@ impl Reader for TopicReader {
     }
 
     fn poll(&self, wait: Duration, on: &mut dyn FnMut(TableEvent<'_>)) -> bool {
-        let until = Instant::now() + wait;
+        let until = (!wait.is_zero()).then(|| Instant::now() + wait);
         let mut wait = wait;
         while let Some(event) = self.consumer.poll(wait) {
             let kind = event.kind();
@@ -156,7 +156,9 @@ impl Reader for TopicReader {
                 on(event);
                 return true;
             }
-            wait = until.saturating_duration_since(Instant::now());
+            wait = until.map_or(wait, |until| {
+                until.saturating_duration_since(Instant::now())
+            });
         }
         false
     }

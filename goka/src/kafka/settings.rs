@@ -134,7 +134,7 @@ pub(super) fn check(config: &Config) -> Result<(), Error> {
             )));
         }
     }
-    let allowed = message_timeout(config)?;
+    let allowed = message_timeout(config)?.mul_f32(SHARE_OF_TIMEOUT);
     let timeouts = [&keys.both, &keys.producer].into_iter().flatten();
     for (key, value) in timeouts.filter(|(key, _)| canonical(key) == "message.timeout.ms") {
         let asked = value.parse().map_or(Duration::MAX, Duration::from_millis);
@@ -143,8 +143,9 @@ pub(super) fn check(config: &Config) -> Result<(), Error> {
             let allowed = allowed.as_millis();
             return Err(Error::Config(format!(
                 "`{key}` cannot be set to `{value}`: a record must be written or given up before \
-                 another member may own its partition, so at most `session.timeout.ms` - \
-                 `heartbeat.interval.ms` - 1 s = {allowed} ms; raise `session.timeout.ms` with it"
+                 another member may own its partition, so at most half of \
+                 `session.timeout.ms` - `heartbeat.interval.ms` - 1 s, {allowed} ms; raise \
+                 `session.timeout.ms` with it"
             )));
         }
     }
@@ -181,6 +182,30 @@ fn message_timeout(config: &Config) -> Result<Duration, Error> {
         )));
     }
     Ok(Duration::from_millis(left))
+}
+
+/// How much of that time librdkafka gets; the rest is for records that wait to be handed to it.
+const SHARE_OF_TIMEOUT: f32 = 0.5;
+
+/// How long a record may wait before it is handed to librdkafka.
+pub(super) fn wait_max(config: &Config, role: Role) -> Result<Duration, Error> {
+    let timeout = of(config, role)?
+        .get("message.timeout.ms")
+        .and_then(|ms| ms.parse().ok());
+    match (role, timeout.map(Duration::from_millis)) {
+        (Role::Worker, Some(timeout)) => Ok(message_timeout(config)?.saturating_sub(timeout)),
+        // librdkafka's default.
+        (_, timeout) => Ok(timeout.unwrap_or(Duration::from_secs(300))),
+    }
+}
+
+/// How large a record may be, bytes of key and value.
+pub(super) fn message_bytes_max(config: &Config, role: Role) -> Result<usize, Error> {
+    let set = of(config, role)?
+        .get("message.max.bytes")
+        .and_then(|bytes| bytes.parse().ok());
+    // librdkafka's default.
+    Ok(set.unwrap_or(1_000_000))
 }
 
 fn milliseconds(config: &Config, key: &str, default: u64) -> Result<u64, Error> {
@@ -224,7 +249,8 @@ pub(super) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
             ("acks", "all"),
             ("enable.idempotence", "true"),
             ("compression.type", "lz4"),
-            ("linger.ms", "5"),
+            // Batches are gathered while the last one is in the air, see `lanes`.
+            ("linger.ms", "1"),
             ("queue.buffering.max.kbytes", "32768"),
         ]),
         Role::Admin => {}
@@ -242,7 +268,10 @@ pub(super) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
             ("enable.partition.eof", "true"),
         ]),
         Role::Worker => {
-            let timeout = message_timeout(config)?.as_millis().to_string();
+            let timeout = message_timeout(config)?
+                .mul_f32(SHARE_OF_TIMEOUT)
+                .as_millis()
+                .to_string();
             set(&[("message.timeout.ms", &timeout)]);
         }
         Role::Emitter | Role::Admin => {}
@@ -332,20 +361,20 @@ mod tests {
 
     #[test]
     fn a_record_is_given_up_before_its_partition_may_move() {
-        let said = refused(Config::new().set_producer("message.timeout.ms", "4001"));
-        assert!(said.contains("4000 ms"), "{said}");
+        let said = refused(Config::new().set_producer("message.timeout.ms", "2001"));
+        assert!(said.contains("2000 ms"), "{said}");
         let said = refused(Config::new().set("delivery.timeout.ms", "0"));
-        assert!(said.contains("4000 ms"), "{said}");
-        check(&Config::new().set("message.timeout.ms", "4000")).unwrap();
+        assert!(said.contains("2000 ms"), "{said}");
+        check(&Config::new().set("message.timeout.ms", "2000")).unwrap();
         let longer = Config::new()
             .set("session.timeout.ms", "45000")
-            .set("message.timeout.ms", "43000");
+            .set("message.timeout.ms", "21000");
         check(&longer).unwrap();
         assert_eq!(
             of(&longer.set("linger.ms", "1"), Role::Worker)
                 .unwrap()
                 .get("message.timeout.ms"),
-            Some("43000")
+            Some("21000")
         );
         let said = refused(Config::new().set("session.timeout.ms", "2500"));
         assert!(said.contains("2 s longer"), "{said}");

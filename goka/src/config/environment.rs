@@ -1,0 +1,122 @@
+//! Settings from environment variables, `GOKA_…`. Must not know what a setting means.
+
+use std::{env, str::FromStr, time::Duration};
+
+use super::{Config, Membership, Start};
+use crate::Error;
+
+impl Config {
+    /// Defaults, changed by environment variables: `GOKA_BROKERS`, `GOKA_STATE_DIR`,
+    /// `GOKA_PREFIX`, `GOKA_WORKERS`, `GOKA_COMMIT_INTERVAL_MS`, `GOKA_INSTANCE_ID`,
+    /// `GOKA_MEMBERSHIP` (`static`, `dynamic`), `GOKA_START` (`earliest`, `latest`, `reset`), and
+    /// any key of librdkafka: `GOKA_KAFKA__SESSION_TIMEOUT_MS` is `session.timeout.ms`,
+    /// `GOKA_KAFKA_CONSUMER__…` is for consumers and `GOKA_KAFKA_PRODUCER__…` for producers only.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a value cannot be read, or a variable begins with `GOKA_` and is none
+    /// of these.
+    pub fn from_env() -> Result<Self, Error> {
+        let variables = env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            name.starts_with("GOKA_").then_some((name, value))
+        });
+        let mut config = Config::new();
+        for (name, value) in variables {
+            let value = value.into_string().map_err(|_| {
+                Error::Config(format!("the environment variable {name} is not UTF-8"))
+            })?;
+            config = config.variable(&name, &value)?;
+        }
+        Ok(config)
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Result<Self, Error> {
+        let key = |rest: &str| rest.to_lowercase().replace('_', ".");
+        self = match name {
+            "GOKA_BROKERS" => self.brokers(value),
+            "GOKA_STATE_DIR" => self.state_dir(value),
+            "GOKA_PREFIX" => self.prefix(value),
+            "GOKA_WORKERS" => self.workers(number(name, value)?),
+            "GOKA_COMMIT_INTERVAL_MS" => {
+                self.commit_interval(Duration::from_millis(number(name, value)?))
+            }
+            "GOKA_INSTANCE_ID" => self.instance_id(value),
+            "GOKA_MEMBERSHIP" => match value {
+                "static" => self.membership(Membership::Static),
+                "dynamic" => self.membership(Membership::Dynamic),
+                _ => return Err(choice(name, value, "`static` or `dynamic`")),
+            },
+            "GOKA_START" => match value {
+                "earliest" => self.start(Start::Earliest),
+                "latest" => self.start(Start::Latest),
+                "reset" => self.start(Start::Reset),
+                _ => return Err(choice(name, value, "`earliest`, `latest` or `reset`")),
+            },
+            // For the tests of this library.
+            _ if name.starts_with("GOKA_TEST_") => self,
+            _ => {
+                if let Some(rest) = name.strip_prefix("GOKA_KAFKA__") {
+                    self.set(key(rest), value)
+                } else if let Some(rest) = name.strip_prefix("GOKA_KAFKA_CONSUMER__") {
+                    self.set_consumer(key(rest), value)
+                } else if let Some(rest) = name.strip_prefix("GOKA_KAFKA_PRODUCER__") {
+                    self.set_producer(key(rest), value)
+                } else {
+                    return Err(Error::Config(format!(
+                        "the environment variable {name} means nothing to goka; \
+                         keys of librdkafka are written GOKA_KAFKA__SESSION_TIMEOUT_MS"
+                    )));
+                }
+            }
+        };
+        Ok(self)
+    }
+}
+
+fn number<T: FromStr>(name: &str, value: &str) -> Result<T, Error> {
+    value
+        .parse()
+        .map_err(|_| choice(name, value, "a whole number"))
+}
+
+fn choice(name: &str, value: &str, wanted: &str) -> Error {
+    Error::Config(format!(
+        "the environment variable {name} is `{value}`, but must be {wanted}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_become_settings() {
+        let config = Config::new()
+            .variable("GOKA_KAFKA__SESSION_TIMEOUT_MS", "9000")
+            .and_then(|c| c.variable("GOKA_KAFKA_CONSUMER__FETCH_MIN_BYTES", "2"))
+            .and_then(|c| c.variable("GOKA_KAFKA_PRODUCER__LINGER_MS", "7"))
+            .and_then(|c| c.variable("GOKA_COMMIT_INTERVAL_MS", "250"))
+            .and_then(|c| c.variable("GOKA_MEMBERSHIP", "dynamic"))
+            .and_then(|c| c.variable("GOKA_START", "reset"))
+            .unwrap();
+        assert_eq!(config.keys.both["session.timeout.ms"], "9000");
+        assert_eq!(config.keys.consumer["fetch.min.bytes"], "2");
+        assert_eq!(config.keys.producer["linger.ms"], "7");
+        assert_eq!(config.commit_interval, Duration::from_millis(250));
+        assert_eq!(config.membership, Membership::Dynamic);
+        assert_eq!(config.start, Some(Start::Reset));
+    }
+
+    #[test]
+    fn variables_that_mean_nothing_are_refused() {
+        for (name, value) in [
+            ("GOKA_BROKER", "x"),
+            ("GOKA_WORKERS", "many"),
+            ("GOKA_START", "now"),
+            ("GOKA_MEMBERSHIP", "cooperative"),
+        ] {
+            let error = Config::new().variable(name, value).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What must be true after a simulation, whatever happened in it: against a plain model.
+//!
+//! The model is the inputs: how often a key was fed is how high it must have been counted. Reads
+//! topics and local copies, and must not know how they came about.
+
+use std::collections::BTreeMap;
+
+use super::{ECHO, INPUTS, TABLE, schedule::SLOTS, stage::Stage};
+use crate::kafka::memory::{Mishaps, Written};
+
+/// One record of an input: which one, partition and offset.
+type Input = (usize, i32, i64);
+
+/// A row of the table's topic.
+struct Row {
+    moment: u64,
+    count: u64,
+}
+
+/// What the topics of a run say.
+struct Seen {
+    /// In the order of their offsets, per input and partition.
+    inputs: BTreeMap<(usize, i32), Vec<Vec<u8>>>,
+    /// Per key, in the order of offsets.
+    rows: BTreeMap<Vec<u8>, Vec<Row>>,
+    /// When each input's echo was written, every time.
+    echoes: BTreeMap<Input, Vec<u64>>,
+}
+
+pub(super) fn check(stage: &Stage) -> Result<(), String> {
+    let seen = Seen::of(stage)?;
+    let calm = stage.world.mishaps() == Mishaps::default();
+    seen.every_input_was_handled(calm)?;
+    seen.every_key_was_counted(calm)?;
+    seen.nothing_was_committed_too_early(stage)?;
+    copies_are_what_they_say(stage)
+}
+
+impl Seen {
+    fn of(stage: &Stage) -> Result<Self, String> {
+        let mut seen = Seen {
+            inputs: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            echoes: BTreeMap::new(),
+        };
+        for partition in 0..stage.partitions {
+            for (input, topic) in INPUTS.iter().enumerate() {
+                let keys = history(stage, topic, partition)?;
+                let keys = keys.iter().map(|record| bytes(record.key.as_ref()));
+                seen.inputs.insert((input, partition), keys.collect());
+            }
+            for record in history(stage, TABLE, partition)? {
+                let (moment, count) = (record.moment, number(record.value.as_ref())?);
+                let rows = seen.rows.entry(bytes(record.key.as_ref())).or_default();
+                rows.push(Row { moment, count });
+            }
+            for record in history(stage, ECHO, partition)? {
+                let input = echoed(record.value.as_ref())?;
+                seen.echoes.entry(input).or_default().push(record.moment);
+            }
+        }
+        Ok(seen)
+    }
+
+    fn every_input_was_handled(&self, calm: bool) -> Result<(), String> {
+        for (&(input, partition), keys) in &self.inputs {
+            for offset in (0..).take(keys.len()) {
+                let place = || format!("{}/{partition} @ {offset}", INPUTS[input]);
+                let echoes = self.echoes.get(&(input, partition, offset));
+                match echoes.map_or(0, Vec::len) {
+                    0 => return Err(format!("{} was never handled", place())),
+                    times if calm && times > 1 => {
+                        let place = place();
+                        return Err(format!("{place} was handled {times} times for no reason"));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn every_key_was_counted(&self, calm: bool) -> Result<(), String> {
+        let mut fed: BTreeMap<&[u8], u64> = BTreeMap::new();
+        for key in self.inputs.values().flatten() {
+            *fed.entry(key).or_default() += 1;
+        }
+        for (key, fed) in fed {
+            let rows = self.rows.get(key).map(Vec::as_slice).unwrap_or_default();
+            let last = rows.last().map_or(0, |row| row.count);
+            let highest = rows.iter().map(|row| row.count).max().unwrap_or(0);
+            let key = String::from_utf8_lossy(key);
+            if last < fed {
+                return Err(format!(
+                    "{key} came {fed} times, and its last row is {last}"
+                ));
+            }
+            if last < highest {
+                return Err(format!(
+                    "the last row of {key} is {last}, and was {highest} before"
+                ));
+            }
+            if calm && last != fed {
+                return Err(format!(
+                    "{key} came {fed} times and is {last} for no reason"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Below an offset that was committed, everything was handled and delivered before. Only the
+    /// owner of a partition commits, and never backwards.
+    fn nothing_was_committed_too_early(&self, stage: &Stage) -> Result<(), String> {
+        let mut committed: BTreeMap<(usize, i32), i64> = BTreeMap::new();
+        let mut counted: BTreeMap<&[u8], u64> = BTreeMap::new();
+        for commit in stage.world.commits() {
+            let place = format!(
+                "{} commits {}/{} @ {}",
+                commit.by, commit.topic, commit.partition, commit.offset
+            );
+            let input = INPUTS.iter().position(|topic| **topic == *commit.topic);
+            let input = input.ok_or_else(|| format!("{place}, which is no input"))?;
+            if !commit.owned {
+                return Err(format!("{place}, which is not its own"));
+            }
+            let before = committed.entry((input, commit.partition)).or_default();
+            if commit.offset < *before {
+                return Err(format!("{place}, and {before} was committed before"));
+            }
+            for offset in *before..commit.offset {
+                let echoes = self.echoes.get(&(input, commit.partition, offset));
+                let first = echoes.and_then(|echoes| echoes.first());
+                if first.is_none_or(|moment| *moment > commit.moment) {
+                    return Err(format!("{place}, and offset {offset} has no output yet"));
+                }
+                let keys = self.inputs.get(&(input, commit.partition));
+                let key = keys.and_then(|keys| keys.get(usize::try_from(offset).ok()?));
+                let key = key.ok_or_else(|| format!("{place}, which is beyond the end"))?;
+                *counted.entry(key).or_default() += 1;
+                let rows = self.rows.get(key).map(Vec::as_slice).unwrap_or_default();
+                let rows = rows.iter().take_while(|row| row.moment < commit.moment);
+                let highest = rows.map(|row| row.count).max().unwrap_or(0);
+                if highest < counted[&key[..]] {
+                    return Err(format!(
+                        "{place}, and the row of offset {offset} is not written yet"
+                    ));
+                }
+            }
+            *before = commit.offset;
+        }
+        Ok(())
+    }
+}
+
+/// A local copy is what the table's topic says up to where the copy stands; or it is ahead of it,
+/// because it has the value of the key's next row already.
+fn copies_are_what_they_say(stage: &Stage) -> Result<(), String> {
+    for slot in 0..SLOTS {
+        for copy in stage.copies(slot)? {
+            let partition = copy.partition;
+            let history = history(stage, TABLE, partition)?;
+            let mut there: BTreeMap<&[u8], Option<&Vec<u8>>> = BTreeMap::new();
+            for record in history.iter().filter(|record| record.offset < copy.table) {
+                let key = record.key.as_deref().unwrap_or_default();
+                there.insert(key, record.value.as_ref());
+            }
+            let keys = there
+                .keys()
+                .copied()
+                .chain(copy.rows.keys().map(|key| &key[..]));
+            for key in keys {
+                let (here, there) = (copy.rows.get(key), there.get(key).copied().flatten());
+                let mut later = history.iter().filter(|record| record.offset >= copy.table);
+                let next = later.find(|record| record.key.as_deref() == Some(key));
+                let ahead = next.is_some_and(|next| next.value.as_ref() == here);
+                if here != there && !ahead {
+                    return Err(format!(
+                        "the copy of partition {partition} at worker {slot}, at offset {}, has {} \
+                         for {}, and the topic {}",
+                        copy.table,
+                        show(here),
+                        show(Some(&key.to_vec())),
+                        show(there)
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn show(value: Option<&Vec<u8>>) -> String {
+    value.map_or("nothing".into(), |value| {
+        String::from_utf8_lossy(value).into_owned()
+    })
+}
+
+fn history(
+    stage: &Stage,
+    topic: &str,
+    partition: i32,
+) -> Result<Vec<std::rc::Rc<Written>>, String> {
+    let history = stage.world.history(topic, partition);
+    history.map_err(|error| error.to_string())
+}
+
+fn bytes(bytes: Option<&Vec<u8>>) -> Vec<u8> {
+    bytes.cloned().unwrap_or_default()
+}
+
+fn number(value: Option<&Vec<u8>>) -> Result<u64, String> {
+    let text = String::from_utf8(bytes(value)).map_err(|error| error.to_string())?;
+    text.parse().map_err(|_| format!("`{text}` is no count"))
+}
+
+/// The input that an echo names: `input/partition/offset`.
+fn echoed(value: Option<&Vec<u8>>) -> Result<Input, String> {
+    let text = String::from_utf8(bytes(value)).map_err(|error| error.to_string())?;
+    let mut parts = text.split('/').map(str::parse::<i64>);
+    let mut part = || parts.next().and_then(Result::ok);
+    let parsed = (|| {
+        let input = usize::try_from(part()?).ok()?;
+        let partition = i32::try_from(part()?).ok()?;
+        Some((input, partition, part()?))
+    })();
+    parsed.ok_or_else(|| format!("`{text}` is no echo"))
+}

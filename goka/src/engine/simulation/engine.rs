@@ -1,0 +1,215 @@
+//! The real worker in a simulation: a program that counts, with its local copies on a real disk.
+//!
+//! Must not know what goes wrong around it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use super::{Copy, Driven, ECHO, GROUP, INPUTS, TABLE};
+use crate::{
+    Error, Kind, Meta, Partitioner,
+    engine::{
+        effects::{Effects, Row},
+        program::{EdgeInfo, Failure, OwnedRecord, Program, Waiting},
+        recovery::mark,
+        rows::Rows,
+        status::Status,
+        worker::{Settings, Spec, TableSpec, Worker},
+    },
+    kafka::memory::Connection,
+    record::Record,
+    store::{Identity, Options, Store},
+};
+
+/// How long a turn waits if there is nothing to do.
+const IDLE: Duration = Duration::from_millis(10);
+
+/// Makes workers of the engine.
+pub(super) struct Rig {
+    disk: TempDir,
+    partitions: i32,
+}
+
+impl Rig {
+    pub(super) fn new(partitions: i32) -> Self {
+        // Syncing to a disk would take most of the time.
+        let memory = Path::new("/dev/shm");
+        let disk = match memory.is_dir() {
+            true => TempDir::new_in(memory),
+            false => TempDir::new(),
+        };
+        let disk = disk.expect("a simulation needs a directory for its local copies");
+        Rig { disk, partitions }
+    }
+
+    fn dir(&self, slot: usize) -> PathBuf {
+        self.disk.path().join(slot.to_string())
+    }
+
+    fn identity(&self, partition: i32) -> Identity {
+        Identity {
+            cluster: "memory".to_owned(),
+            topic: TABLE.to_owned(),
+            topic_id: String::new(),
+            partition,
+            partitions: self.partitions,
+            codec: "text".to_owned(),
+        }
+    }
+}
+
+fn options() -> Options {
+    Options {
+        map_size: 8 << 20,
+        wait: Duration::from_secs(10),
+    }
+}
+
+impl super::Rig for Rig {
+    fn start(&mut self, slot: usize, kafka: Connection) -> Result<Box<dyn Driven>, Error> {
+        let settings = Settings {
+            commit_interval: Duration::from_millis(100),
+            records_max: 50,
+            bytes_max: 1 << 20,
+            lease: Duration::from_secs(4),
+            instance: mark(&format!("worker-{slot}")),
+            start: None,
+        };
+        let table = TableSpec {
+            dir: self.dir(slot),
+            identity: self.identity(0),
+            options: options(),
+            age_max_ms: None,
+            forgets_rows: false,
+        };
+        let spec = Spec {
+            program: Arc::new(Count),
+            topics: [INPUTS[0], INPUTS[1], TABLE, ECHO]
+                .map(str::to_owned)
+                .into(),
+            table: Some(table),
+            settings,
+            status: Arc::new(Status::new(watch::Sender::new(0))),
+        };
+        Ok(Box::new(Worker::new(spec, Box::new(kafka))))
+    }
+
+    fn wipe(&mut self, slot: usize) {
+        // There may be nothing to delete.
+        let _ = std::fs::remove_dir_all(self.dir(slot));
+    }
+
+    fn copies(&self, slot: usize) -> Result<Vec<Copy>, Error> {
+        let mut copies = Vec::new();
+        for partition in 0..self.partitions {
+            let path = self.dir(slot).join(partition.to_string());
+            if !path.exists() {
+                continue;
+            }
+            let (store, _) = Store::open(&path, &self.identity(partition), &options())?;
+            let mut rows = BTreeMap::new();
+            store.snapshot()?.scan(&[], false, &mut |key, value| {
+                rows.insert(key.to_vec(), value.to_vec());
+                true
+            })?;
+            let table = store.position().table;
+            copies.push(Copy {
+                partition,
+                table,
+                rows,
+            });
+        }
+        Ok(copies)
+    }
+}
+
+impl Driven for Worker {
+    fn turn(&mut self) -> Result<(), Error> {
+        Worker::turn(self, IDLE)
+    }
+
+    fn close(self: Box<Self>) -> Result<(), Error> {
+        Worker::close(*self)
+    }
+}
+
+/// Counts the records of each key, and says which ones it handled.
+struct Count;
+
+impl Program for Count {
+    fn group(&self) -> &'static str {
+        GROUP
+    }
+
+    fn edges(&self) -> Vec<EdgeInfo> {
+        let edge = |kind, topic| EdgeInfo {
+            kind,
+            topic,
+            partitioner: Partitioner::Murmur2,
+            codec: "text",
+            waits: false,
+        };
+        vec![
+            edge(Kind::Input, INPUTS[0]),
+            edge(Kind::Input, INPUTS[1]),
+            edge(Kind::Table, TABLE),
+            edge(Kind::Output, ECHO),
+        ]
+    }
+
+    fn handle(
+        &self,
+        edge: usize,
+        record: Record<'_>,
+        effects: &mut Effects,
+        rows: &Rows,
+    ) -> Result<(), Failure> {
+        let doing = "run its handler";
+        let failed = |error: Error| Failure {
+            doing,
+            source: error.into(),
+        };
+        let key = record.key.unwrap_or_default();
+        let before = rows
+            .read(key, |row| row.map(<[u8]>::to_vec))
+            .map_err(failed)?;
+        let before = before.map_or(Ok("0".to_owned()), String::from_utf8);
+        let before: u64 = before
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .ok_or(Failure {
+                doing,
+                source: "the row is no number".into(),
+            })?;
+        let count = (before + 1).to_string();
+        let echo = format!("{edge}/{}/{}", record.partition, record.offset);
+        let mut write = |bytes: &[u8]| {
+            let appended = effects.encode(|buffer| {
+                buffer.extend_from_slice(bytes);
+                Ok::<(), Failure>(())
+            });
+            appended
+        };
+        let (row, key, echo) = (
+            write(count.as_bytes())?,
+            write(key)?,
+            write(echo.as_bytes())?,
+        );
+        effects.set_row(Row::Put(row));
+        let meta = Meta::new().to_partition(record.partition);
+        effects.emit(3, Some(key), Some(echo), meta);
+        Ok(())
+    }
+
+    fn handle_later(&self, _: usize, _: OwnedRecord, _: Effects, _: Rc<Rows>) -> Waiting {
+        unreachable!("no edge of this program waits")
+    }
+}

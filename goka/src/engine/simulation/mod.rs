@@ -1,0 +1,136 @@
+//! Seeded simulations: workers of one group on a Kafka in memory, and everything that can go wrong.
+//!
+//! From a seed comes a schedule of inputs, turns, crashes, pauses and failures; after it everything
+//! is left in peace, and what the topics and the local copies then say is held against a plain
+//! model. A schedule that fails is cut down to what is needed for it.
+//!
+//! `GOKA_SIM_SEEDS=10000` runs so many seeds, `GOKA_SIM_SEED=7` one, with its trace.
+
+mod check;
+mod engine;
+mod panics;
+mod plain;
+mod schedule;
+mod shrink;
+mod stage;
+
+use std::{collections::BTreeMap, env};
+
+use crate::{
+    Error,
+    kafka::memory::{Connection, World},
+};
+use schedule::Schedule;
+use stage::Stage;
+
+const GROUP: &str = "counts";
+const INPUTS: [&str; 2] = ["clicks", "more-clicks"];
+const TABLE: &str = "counts-state";
+const ECHO: &str = "echo";
+
+/// Seeds of a normal test run.
+const SEEDS: u64 = 150;
+
+/// A worker, as far as a simulation is concerned. Dropped without a close, it crashed.
+trait Driven {
+    /// One bounded step.
+    fn turn(&mut self) -> Result<(), Error>;
+    /// Finishes, commits and leaves the group.
+    fn close(self: Box<Self>) -> Result<(), Error>;
+}
+
+/// Where workers come from, with a disk for each slot.
+trait Rig {
+    fn start(&mut self, slot: usize, kafka: Connection) -> Result<Box<dyn Driven>, Error>;
+    /// Deletes what a slot has on disk.
+    fn wipe(&mut self, slot: usize);
+    /// What a slot has on disk, while no worker runs there.
+    fn copies(&self, slot: usize) -> Result<Vec<Copy>, Error>;
+}
+
+/// A local copy of a partition of the table.
+#[derive(Clone)]
+struct Copy {
+    partition: i32,
+    /// Next offset in the table's topic.
+    table: i64,
+    rows: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// Makes a rig for a run of its own.
+type MakeRig<'a> = &'a dyn Fn(&Schedule) -> Box<dyn Rig>;
+
+/// Runs a schedule. `Err` says what went wrong, and what happened if `traced`.
+fn run(schedule: &Schedule, rig: MakeRig<'_>, traced: bool) -> Result<(), (String, Vec<String>)> {
+    let world = World::new(Stage::settings(schedule));
+    if traced {
+        world.keep_trace();
+    }
+    let outcome = panics::caught(|| {
+        let stage = Stage::run(schedule.clone(), rig(schedule), world.clone())?;
+        check::check(&stage)
+    });
+    outcome.map_err(|why| (why, world.trace()))
+}
+
+/// Runs many seeds, and fails with the shortest schedule that does not hold.
+fn simulate(rig: MakeRig<'_>) {
+    let number = |name| env::var(name).ok().map(|n| n.parse::<u64>().expect(name));
+    if let Some(seed) = number("GOKA_SIM_SEED") {
+        let result = run(&Schedule::of(seed), rig, true);
+        if let Err((_, trace)) = &result {
+            eprintln!("{}", trace.join("\n"));
+        }
+    }
+    let seeds = match number("GOKA_SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("GOKA_SIM_SEEDS").unwrap_or(SEEDS),
+    };
+    for seed in seeds {
+        let schedule = Schedule::of(seed);
+        if run(&schedule, rig, false).is_err() {
+            panic!("{}", report(&schedule, rig));
+        }
+    }
+}
+
+/// Cuts a schedule that fails down, and tells its story.
+fn report(schedule: &Schedule, rig: MakeRig<'_>) -> String {
+    let short = shrink::shrink(schedule, &|shorter| run(shorter, rig, false).is_err());
+    let (why, trace) = match run(&short, rig, true) {
+        Err(failure) => failure,
+        Ok(()) => ("it failed once, and now it does not".to_owned(), Vec::new()),
+    };
+    let seed = schedule.seed;
+    format!(
+        "seed {seed}: {why}\n{short}\n{}\nseed {seed}: {why}",
+        trace.join("\n")
+    )
+}
+
+#[test]
+fn the_engine_holds() {
+    simulate(&|schedule| Box::new(engine::Rig::new(schedule.partitions)));
+}
+
+#[test]
+fn a_plain_worker_holds() {
+    simulate(&|_| Box::new(plain::Rig::new(plain::Flaw::None)));
+}
+
+/// Every flaw is found, and its schedule is a short one.
+#[test]
+fn flaws_are_found() {
+    for flaw in plain::FLAWS {
+        let rig: MakeRig<'_> = &|_| Box::new(plain::Rig::new(flaw));
+        let fails = |schedule: &Schedule| run(schedule, rig, false).is_err();
+        let found = (0..500).map(Schedule::of).find(fails);
+        let schedule = found.unwrap_or_else(|| panic!("{flaw:?} was not found"));
+        let short = shrink::shrink(&schedule, &fails);
+        assert!(
+            short.actions.len() <= 25,
+            "{flaw:?}: {}",
+            report(&schedule, rig)
+        );
+    }
+}

@@ -1,0 +1,194 @@
+//! What happens in a simulation, as a list of actions drawn from a seed.
+//!
+//! Every action can be left out, and the rest still makes sense: so that a list which leads to a
+//! failure can be cut down to what is needed for it. Must not know how actions are carried out.
+
+use std::fmt;
+
+use crate::kafka::{Step, memory::Chance};
+
+/// Workers that may run at a time.
+pub(super) const SLOTS: usize = 3;
+
+#[derive(Clone, Debug)]
+pub(super) enum Action {
+    /// Somebody writes records of a key to an input.
+    Feed {
+        input: usize,
+        key: u64,
+        count: u64,
+    },
+    /// A worker goes on, if it runs.
+    Turn {
+        slot: usize,
+    },
+    /// Time passes, and nobody does anything.
+    Wait {
+        ms: u64,
+    },
+    Start {
+        slot: usize,
+    },
+    /// A clean end.
+    Stop {
+        slot: usize,
+    },
+    Kill {
+        slot: usize,
+    },
+    /// A worker stands still, while the others go on.
+    Freeze {
+        slot: usize,
+        ms: u64,
+    },
+    /// It dies when it reaches a step for the `nth` time from now.
+    DieAt {
+        slot: usize,
+        step: Step,
+        nth: u64,
+    },
+    /// It stands still in the middle of what it does.
+    FreezeAt {
+        slot: usize,
+        step: Step,
+        nth: u64,
+        ms: u64,
+    },
+    /// What a stopped worker has on disk is deleted.
+    Wipe {
+        slot: usize,
+    },
+    /// The network is slow for a while.
+    Slow {
+        ms: u64,
+        delay_ms: u64,
+    },
+    /// Deliveries of a worker fail, though the records may have landed.
+    Fail {
+        slot: usize,
+        count: u64,
+        landed: bool,
+    },
+    Outage {
+        ms: u64,
+    },
+    /// The table's topic is compacted.
+    Compact,
+}
+
+/// All that is drawn from a seed.
+#[derive(Clone, Debug)]
+pub(super) struct Schedule {
+    pub(super) seed: u64,
+    pub(super) partitions: i32,
+    /// Records that a producer holds.
+    pub(super) queue_max: usize,
+    /// Workers come back under the name that they had.
+    pub(super) static_members: bool,
+    pub(super) actions: Vec<Action>,
+}
+
+impl Schedule {
+    pub(super) fn of(seed: u64) -> Self {
+        let mut chance = Chance::seeded(seed);
+        let partitions = 3 + i32::try_from(chance.below(4)).unwrap_or(0);
+        let queue_max = if chance.one_in(4) { 4 } else { 1000 };
+        let static_members = chance.one_in(3);
+        // One in so many actions is trouble.
+        let calm = [0, 40, 15, 6][chance.index(4)];
+        let keys = [2, 12, 60][chance.index(3)];
+        let mut actions: Vec<Action> = (0..SLOTS).map(|slot| Action::Start { slot }).collect();
+        for _ in 0..100 + chance.below(300) {
+            let trouble = calm > 0 && chance.one_in(calm);
+            actions.push(match trouble {
+                true => trouble_of(&mut chance),
+                false => work_of(&mut chance, keys),
+            });
+        }
+        Schedule {
+            seed,
+            partitions,
+            queue_max,
+            static_members,
+            actions,
+        }
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Schedule {
+            partitions,
+            queue_max,
+            static_members,
+            actions,
+            ..
+        } = self;
+        writeln!(
+            f,
+            "{partitions} partitions, at most {queue_max} records in a queue, static members: {static_members}"
+        )?;
+        actions
+            .iter()
+            .try_for_each(|action| writeln!(f, "    {action:?}"))
+    }
+}
+
+fn work_of(chance: &mut Chance, keys: u64) -> Action {
+    let slot = chance.index(SLOTS);
+    match chance.below(100) {
+        0..50 => Action::Turn { slot },
+        50..80 => Action::Feed {
+            input: chance.index(2),
+            key: chance.below(keys),
+            count: 1 + chance.below(4),
+        },
+        80..96 => Action::Wait {
+            ms: [1, 10, 50, 100, 500][chance.index(5)],
+        },
+        96..98 => Action::Start { slot },
+        98 => Action::Stop { slot },
+        _ => Action::Compact,
+    }
+}
+
+fn trouble_of(chance: &mut Chance) -> Action {
+    const STEPS: [Step; 6] = [
+        Step::Handled,
+        Step::Delivered,
+        Step::Stored,
+        Step::Committed,
+        Step::Replaying,
+        Step::Released,
+    ];
+    let slot = chance.index(SLOTS);
+    let step = STEPS[chance.index(STEPS.len())];
+    let nth = 1 + chance.below(4);
+    let ms = [500, 3000, 5000, 8000, 15_000][chance.index(5)];
+    match chance.below(14) {
+        0 => Action::Kill { slot },
+        1 => Action::Freeze { slot, ms },
+        2 | 3 => Action::DieAt { slot, step, nth },
+        4 | 5 => Action::FreezeAt {
+            slot,
+            step,
+            nth,
+            ms,
+        },
+        6 => Action::Wipe { slot },
+        7 | 8 => Action::Slow {
+            ms,
+            delay_ms: [50, 500, 3000, 6000][chance.index(4)],
+        },
+        9 => Action::Fail {
+            slot,
+            count: 1 + chance.below(3),
+            landed: chance.one_in(2),
+        },
+        10 => Action::Outage { ms },
+        // Time for a frozen worker's session to end, while others may be driven in between.
+        _ => Action::Wait {
+            ms: [1000, 2500, 7000][chance.index(3)],
+        },
+    }
+}

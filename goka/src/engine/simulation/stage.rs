@@ -1,0 +1,378 @@
+//! Carries out a schedule: workers in slots, on one thread, in one world.
+//!
+//! A worker that stands still in the middle of a turn stays on the stack, and the rest of the
+//! schedule goes on above it. Must not know what a worker is, nor what is expected of it.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::{Rc, Weak},
+    time::Duration,
+};
+
+use super::{
+    Driven, ECHO, GROUP, INPUTS, Rig, TABLE,
+    schedule::{Action, SLOTS, Schedule},
+};
+use crate::{
+    Error, Partitioner,
+    kafka::{
+        Step,
+        memory::{Chance, ConnectionSpec, Settings, World},
+    },
+};
+
+/// How long a process takes to start. What a dead one had in its socket has landed by then.
+const START: Duration = Duration::from_secs(1);
+/// How long everything may take once nothing goes wrong any more.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// How long idle workers are watched in the end: they look for rows of others now and then.
+const AFTERWARDS: Duration = Duration::from_secs(40);
+
+pub(super) struct Stage {
+    pub(super) world: World,
+    pub(super) partitions: i32,
+    schedule: Schedule,
+    next: Cell<usize>,
+    rig: RefCell<Box<dyn Rig>>,
+    slots: [Slot; SLOTS],
+    failure: RefCell<Option<String>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    worker: RefCell<Worker>,
+    trap: RefCell<Option<Trap>>,
+    frozen_until: Cell<Duration>,
+    free_at: Cell<Duration>,
+}
+
+#[derive(Default)]
+enum Worker {
+    #[default]
+    None,
+    Waiting(Box<dyn Driven>),
+    /// It is on the stack.
+    Driven,
+    /// It is on the stack, and ends when it is reached again.
+    Dying,
+}
+
+/// What happens when a worker reaches a step for the `nth` time.
+struct Trap {
+    step: Step,
+    nth: u64,
+    /// Stands still so long; or dies.
+    freeze_ms: Option<u64>,
+}
+
+impl Stage {
+    /// Runs a schedule, and then everything that is left to do. `Err` says what went wrong.
+    pub(super) fn run(
+        schedule: Schedule,
+        rig: Box<dyn Rig>,
+        world: World,
+    ) -> Result<Rc<Self>, String> {
+        for topic in [INPUTS[0], INPUTS[1], TABLE, ECHO] {
+            world.create_topic(topic, schedule.partitions);
+        }
+        let stage = Rc::new(Stage {
+            world,
+            partitions: schedule.partitions,
+            schedule,
+            next: Cell::new(0),
+            rig: RefCell::new(rig),
+            slots: Default::default(),
+            failure: RefCell::default(),
+        });
+        stage.act_until(Duration::MAX);
+        stage.failed()?;
+        stage.settle()?;
+        Ok(stage)
+    }
+
+    pub(super) fn settings(schedule: &Schedule) -> Settings {
+        Settings {
+            queue_max: schedule.queue_max,
+            chance: Chance::seeded(!schedule.seed),
+            ..Settings::default()
+        }
+    }
+
+    /// What every slot has on disk.
+    pub(super) fn copies(&self, slot: usize) -> Result<Vec<super::Copy>, String> {
+        let rig = self.rig.borrow();
+        let copies = rig.copies(slot);
+        copies.map_err(|error| format!("the copies of worker {slot} cannot be read: {error}"))
+    }
+
+    fn fail(&self, why: String) {
+        self.world.note(|| format!("FAILED: {why}"));
+        self.failure.borrow_mut().get_or_insert(why);
+    }
+
+    fn failed(&self) -> Result<(), String> {
+        self.failure.borrow().clone().map_or(Ok(()), Err)
+    }
+
+    fn act_until(self: &Rc<Self>, until: Duration) {
+        while self.world.now() < until && self.failure.borrow().is_none() {
+            let Some(action) = self.schedule.actions.get(self.next.get()) else {
+                return;
+            };
+            self.next.set(self.next.get() + 1);
+            if !matches!(action, Action::Turn { .. } | Action::Feed { .. }) {
+                self.world.note(|| format!("-- {action:?}"));
+            }
+            self.act(action);
+        }
+    }
+
+    fn act(self: &Rc<Self>, action: &Action) {
+        let (world, ms) = (&self.world, Duration::from_millis);
+        match *action {
+            Action::Feed { input, key, count } => self.feed(INPUTS[input], key, count),
+            Action::Turn { slot } => self.turn(slot),
+            Action::Wait { ms } => world.advance(Duration::from_millis(ms)),
+            Action::Start { slot } => self.start(slot),
+            Action::Stop { slot } => self.stop(slot),
+            Action::Kill { slot } => self.kill(slot),
+            Action::Freeze { slot, ms: time } => {
+                self.slots[slot].frozen_until.set(world.now() + ms(time));
+            }
+            Action::DieAt { slot, step, nth } => self.set_trap(slot, step, nth, None),
+            Action::FreezeAt {
+                slot,
+                step,
+                nth,
+                ms,
+            } => self.set_trap(slot, step, nth, Some(ms)),
+            Action::Wipe { slot } => {
+                if matches!(*self.slots[slot].worker.borrow(), Worker::None) {
+                    self.rig.borrow_mut().wipe(slot);
+                }
+            }
+            Action::Slow { ms: time, delay_ms } => world.slow_down(ms(time), ms(delay_ms)),
+            Action::Fail {
+                slot,
+                count,
+                landed,
+            } => {
+                world.fail_deliveries(&name(slot), count, landed);
+            }
+            Action::Outage { ms: time } => world.outage(ms(time)),
+            Action::Compact => {
+                for partition in 0..self.partitions {
+                    self.expect(world.compact(TABLE, partition));
+                }
+            }
+        }
+    }
+
+    fn expect<T>(&self, result: Result<T, Error>) {
+        if let Err(error) = result {
+            self.fail(format!("the simulation itself: {error}"));
+        }
+    }
+
+    fn feed(&self, input: &str, key: u64, count: u64) {
+        let key = format!("k{key}").into_bytes();
+        let partition = Partitioner::Murmur2.partition(&key, self.partitions);
+        for _ in 0..count {
+            self.expect(
+                self.world
+                    .append(input, partition, Some(&key), Some(b"click")),
+            );
+        }
+    }
+
+    fn set_trap(&self, slot: usize, step: Step, nth: u64, freeze_ms: Option<u64>) {
+        let trap = Trap {
+            step,
+            nth,
+            freeze_ms,
+        };
+        *self.slots[slot].trap.borrow_mut() = Some(trap);
+    }
+
+    fn start(self: &Rc<Self>, slot: usize) {
+        let (world, at) = (&self.world, &self.slots[slot]);
+        let free = matches!(*at.worker.borrow(), Worker::None) && at.free_at.get() <= world.now();
+        if !free {
+            return;
+        }
+        let stage: Weak<Self> = Rc::downgrade(self);
+        let instance = self.schedule.static_members.then(|| name(slot));
+        let connection = world.connect(ConnectionSpec {
+            name: name(slot),
+            group: GROUP.to_owned(),
+            instance,
+            sources: INPUTS.map(str::to_owned).into(),
+            // By index of their edge in the graph.
+            targets: [INPUTS[0], INPUTS[1], TABLE, ECHO]
+                .map(str::to_owned)
+                .into(),
+            table: Some(TABLE.to_owned()),
+            on_step: Some(Rc::new(move |step| match stage.upgrade() {
+                Some(stage) => stage.reached(slot, step),
+                None => Ok(()),
+            })),
+        });
+        let started = connection.and_then(|kafka| self.rig.borrow_mut().start(slot, kafka));
+        match started {
+            Ok(worker) => {
+                at.frozen_until.set(Duration::ZERO);
+                *at.worker.borrow_mut() = Worker::Waiting(worker);
+            }
+            Err(error) => self.fail(format!("worker {slot} does not start: {error}")),
+        }
+    }
+
+    fn turn(&self, slot: usize) {
+        let at = &self.slots[slot];
+        if at.frozen_until.get() > self.world.now() {
+            return;
+        }
+        let Some(mut worker) = at.take() else { return };
+        let result = worker.turn();
+        let dying = matches!(at.worker.replace(Worker::None), Worker::Dying);
+        match result {
+            Ok(()) if !dying => *at.worker.borrow_mut() = Worker::Waiting(worker),
+            Err(error) if !dying => self.fail(format!("worker {slot} failed: {error}")),
+            _ => at.free_at.set(self.world.now() + START),
+        }
+    }
+
+    fn stop(&self, slot: usize) {
+        let at = &self.slots[slot];
+        if at.frozen_until.get() > self.world.now() {
+            return;
+        }
+        let Some(worker) = at.take() else { return };
+        let result = worker.close();
+        let dying = matches!(at.worker.replace(Worker::None), Worker::Dying);
+        if let Err(error) = result
+            && !dying
+        {
+            self.fail(format!("worker {slot} failed while it closed: {error}"));
+        }
+        at.free_at.set(self.world.now() + START);
+    }
+
+    fn kill(&self, slot: usize) {
+        let at = &self.slots[slot];
+        let mut worker = at.worker.borrow_mut();
+        *worker = match std::mem::take(&mut *worker) {
+            Worker::Waiting(waiting) => {
+                drop(waiting);
+                at.free_at.set(self.world.now() + START);
+                Worker::None
+            }
+            Worker::Driven | Worker::Dying => Worker::Dying,
+            Worker::None => Worker::None,
+        };
+    }
+
+    /// A worker got to a step: here it may die, or stand still while others go on.
+    fn reached(self: &Rc<Self>, slot: usize, step: Step) -> Result<(), Error> {
+        let at = &self.slots[slot];
+        let mut trap = at.trap.borrow_mut();
+        if let Some(set) = trap.as_mut().filter(|trap| trap.step == step) {
+            set.nth -= 1;
+            if set.nth == 0 {
+                let freeze_ms = set.freeze_ms;
+                *trap = None;
+                drop(trap);
+                match freeze_ms {
+                    Some(ms) => {
+                        self.world
+                            .note(|| format!("{} stands still at {step:?}", name(slot)));
+                        self.act_until(self.world.now() + Duration::from_millis(ms));
+                        self.world.note(|| format!("{} goes on", name(slot)));
+                    }
+                    None => *at.worker.borrow_mut() = Worker::Dying,
+                }
+            }
+        }
+        match *at.worker.borrow() {
+            Worker::Dying => Err(Error::Closed("the simulated process")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Nothing goes wrong any more: all is handled, and then everyone stops.
+    fn settle(self: &Rc<Self>) -> Result<(), String> {
+        let world = &self.world;
+        world.note(|| "-- from here on nothing goes wrong".to_owned());
+        world.heal();
+        for slot in &self.slots {
+            *slot.trap.borrow_mut() = None;
+            slot.frozen_until.set(Duration::ZERO);
+        }
+        let give_up = world.now() + PATIENCE;
+        let mut quiet_since = None;
+        loop {
+            for slot in 0..SLOTS {
+                self.start(slot);
+                self.turn(slot);
+                self.failed()?;
+            }
+            world.advance(Duration::from_millis(20));
+            match (self.left()?, quiet_since) {
+                (None, None) => quiet_since = Some(world.now()),
+                (None, Some(since)) if world.now() > since + AFTERWARDS => break,
+                (None, Some(_)) => {}
+                (Some(left), _) if world.now() > give_up => {
+                    return Err(format!("it does not come to an end: {left}"));
+                }
+                (Some(_), _) => quiet_since = None,
+            }
+        }
+        for slot in 0..SLOTS {
+            self.stop(slot);
+            self.failed()?;
+        }
+        world.advance(PATIENCE);
+        Ok(())
+    }
+
+    /// What is not handled and committed yet.
+    fn left(&self) -> Result<Option<String>, String> {
+        if !self.world.is_idle() {
+            return Ok(Some("records are under way".to_owned()));
+        }
+        for input in INPUTS {
+            for partition in 0..self.partitions {
+                let bounds = self.world.bounds(input, partition);
+                let end = bounds.map_err(|error| error.to_string())?.1;
+                let committed = self.world.committed(GROUP, input, partition);
+                let at = committed.map_or(0, |committed| committed.offset);
+                if at != end {
+                    let left = format!("{input}/{partition} is committed up to {at} of {end}");
+                    return Ok(Some(left));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Slot {
+    /// Takes the worker to drive it.
+    fn take(&self) -> Option<Box<dyn Driven>> {
+        let mut worker = self.worker.borrow_mut();
+        match std::mem::take(&mut *worker) {
+            Worker::Waiting(waiting) => {
+                *worker = Worker::Driven;
+                Some(waiting)
+            }
+            other => {
+                *worker = other;
+                None
+            }
+        }
+    }
+}
+
+fn name(slot: usize) -> String {
+    format!("worker-{slot}")
+}

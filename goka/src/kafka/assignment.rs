@@ -1,0 +1,171 @@
+//! Which partitions a member fetches, and how it answers the group.
+//!
+//! librdkafka waits for an answer to every rebalance (a call that assigns or unassigns), but does not
+//! mind when it comes: so a revoke is answered by `released`, after the worker has finished. Must not
+//! know records or offsets that were committed.
+
+use std::{cell::RefCell, collections::BTreeSet};
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
+};
+
+use super::log::ClientLog;
+use crate::Error;
+
+pub(super) struct Assignment {
+    /// Physical names.
+    group: String,
+    topics: Vec<String>,
+    held: RefCell<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    fetched: BTreeSet<i32>,
+    /// While a revoke is not answered, what is to be done after it: any call that unassigns would be
+    /// taken for the answer. (One that comes when librdkafka has asked, but the event was not polled
+    /// yet, is. Then partitions go before the worker has finished with them, as those of a member
+    /// that was paused do, and a commit tells.)
+    waiting: Option<Vec<Change>>,
+}
+
+enum Change {
+    Assign(i32, Vec<i64>),
+    Unassign(i32),
+}
+
+impl Assignment {
+    /// Of partitions of these topics (physical names), whose offsets are given in this order.
+    pub(super) fn new(group: &str, topics: Vec<String>) -> Self {
+        Assignment {
+            group: group.to_owned(),
+            topics,
+            held: RefCell::default(),
+        }
+    }
+
+    /// Answers that the group gives partitions. Nothing is fetched before `assign`.
+    pub(super) fn taken(&self, client: &BaseConsumer<ClientLog>) -> Result<(), Error> {
+        let nothing = TopicPartitionList::new();
+        client
+            .incremental_assign(&nothing)
+            .map_err(|error| self.failed("take", error))
+    }
+
+    /// The group takes partitions, and `released` will answer. Gives whether they are lost.
+    pub(super) fn revoked(&self, client: &BaseConsumer<ClientLog>) -> bool {
+        self.held.borrow_mut().waiting = Some(Vec::new());
+        // Asked at once: librdkafka forgets it at any call that assigns or unassigns.
+        client.assignment_lost()
+    }
+
+    pub(super) fn assign(
+        &self,
+        client: &BaseConsumer<ClientLog>,
+        partition: i32,
+        offsets: &[i64],
+    ) -> Result<(), Error> {
+        if let Some(waiting) = &mut self.held.borrow_mut().waiting {
+            waiting.push(Change::Assign(partition, offsets.to_vec()));
+            return Ok(());
+        }
+        self.fetch(client, partition, offsets)
+    }
+
+    pub(super) fn unassign(
+        &self,
+        client: &BaseConsumer<ClientLog>,
+        partition: i32,
+    ) -> Result<(), Error> {
+        if let Some(waiting) = &mut self.held.borrow_mut().waiting {
+            waiting.push(Change::Unassign(partition));
+            return Ok(());
+        }
+        if !self.held.borrow().fetched.contains(&partition) {
+            return Ok(());
+        }
+        self.unfetch(client, [partition])
+    }
+
+    /// Answers a revoke, then does what had to wait for it.
+    pub(super) fn released(
+        &self,
+        client: &BaseConsumer<ClientLog>,
+        partitions: &[i32],
+    ) -> Result<(), Error> {
+        let waiting = self.held.borrow_mut().waiting.take().unwrap_or_default();
+        let also = waiting.iter().filter_map(|change| match change {
+            Change::Unassign(partition) => Some(*partition),
+            Change::Assign(..) => None,
+        });
+        self.unfetch(client, partitions.iter().copied().chain(also))?;
+        for change in waiting {
+            if let Change::Assign(partition, offsets) = change
+                && !partitions.contains(&partition)
+            {
+                self.fetch(client, partition, &offsets)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of everything, which answers an open revoke.
+    pub(super) fn let_go(&self, client: &BaseConsumer<ClientLog>) -> Result<(), Error> {
+        self.held.borrow_mut().waiting = None;
+        let all = self.held.borrow().fetched.clone();
+        self.unfetch(client, all)
+    }
+
+    /// These partitions of every topic; `offsets` has one for each topic.
+    pub(super) fn list(
+        &self,
+        partitions: impl IntoIterator<Item = i32>,
+        offsets: Option<&[i64]>,
+    ) -> Result<TopicPartitionList, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            for (index, topic) in self.topics.iter().enumerate() {
+                let offset = offsets.and_then(|offsets| offsets.get(index));
+                let offset = offset.map_or(Offset::Invalid, |offset| Offset::Offset(*offset));
+                list.add_partition_offset(topic, partition, offset)?;
+            }
+        }
+        Ok(list)
+    }
+
+    fn fetch(
+        &self,
+        client: &BaseConsumer<ClientLog>,
+        partition: i32,
+        offsets: &[i64],
+    ) -> Result<(), Error> {
+        self.list([partition], Some(offsets))
+            .and_then(|list| client.incremental_assign(&list))
+            .map_err(|error| self.failed("fetch", error))?;
+        self.held.borrow_mut().fetched.insert(partition);
+        Ok(())
+    }
+
+    fn unfetch(
+        &self,
+        client: &BaseConsumer<ClientLog>,
+        partitions: impl IntoIterator<Item = i32>,
+    ) -> Result<(), Error> {
+        let mut held = self.held.borrow_mut();
+        let partitions = partitions.into_iter();
+        let gone: Vec<i32> = partitions
+            .filter(|partition| held.fetched.remove(partition))
+            .collect();
+        self.list(gone, None)
+            .and_then(|list| client.incremental_unassign(&list))
+            .map_err(|error| self.failed("give back", error))
+    }
+
+    fn failed(&self, doing: &str, error: KafkaError) -> Error {
+        let group = &self.group;
+        Error::kafka(format!("{doing} partitions of group `{group}`"), error)
+    }
+}

@@ -1,0 +1,275 @@
+//! Records on their way to librdkafka, one lane per topic and partition.
+//!
+//! An idempotent producer has one request in the air per partition. What librdkafka is given
+//! meanwhile makes its thread spin as soon as `linger.ms` is over, until the request is answered:
+//! half of all CPU time, measured. So records wait here while their partition's last ones are not
+//! acknowledged, and then go together: small batches when there is little to do, large ones when
+//! there is much. Must not know who sends.
+
+use std::{ops::Range, time::Duration};
+
+use crate::record::OwnedHeaders;
+
+/// For so long records of a lane are handed over at a time: less than `linger.ms`, so that they
+/// become one request. What came later would have to wait for its answer.
+const BURST_TIME: Duration = Duration::from_micros(600);
+const BURST_BYTES: usize = 900_000;
+/// How often the clock is looked at meanwhile.
+const RECORDS_PER_LOOK: usize = 128;
+/// Records of one lane that wait to be gathered: more is back-pressure.
+const LANE_RECORDS: usize = 4_000;
+/// Bytes that wait in all lanes together.
+const ALL_BYTES: usize = 16 << 20;
+
+/// Lanes by topic and partition.
+pub(super) struct Lanes {
+    lanes: Vec<Vec<Lane>>,
+    bytes: usize,
+    /// Lanes whose turn it is.
+    ready: Vec<(usize, i32)>,
+}
+
+/// The records of one partition.
+#[derive(Default)]
+struct Lane {
+    /// With librdkafka, not reported yet.
+    in_flight: usize,
+    /// What is gathered.
+    filling: Batch,
+    /// What was gathered before, and goes burst by burst.
+    leaving: Batch,
+}
+
+#[derive(Default)]
+struct Batch {
+    records: Vec<Waiting>,
+    /// The first of `records` that has not left.
+    head: usize,
+    bytes: Vec<u8>,
+    /// When the first of them came.
+    since: Duration,
+}
+
+/// A record that waits.
+struct Waiting {
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
+    timestamp: i64,
+    headers: OwnedHeaders,
+    opaque: usize,
+}
+
+/// A record without its topic and partition.
+pub(super) struct Lone<'a> {
+    pub(super) key: Option<&'a [u8]>,
+    pub(super) value: Option<&'a [u8]>,
+    pub(super) timestamp: i64,
+    pub(super) headers: &'a OwnedHeaders,
+    pub(super) opaque: usize,
+}
+
+/// Whose turn it is, and how it ended.
+pub(super) enum Left {
+    /// It is on its way.
+    Sent,
+    /// There was no room for it: later.
+    Full,
+    /// It never will be; this was reported.
+    Failed,
+}
+
+impl Lanes {
+    /// As many lanes as each topic has partitions.
+    pub(super) fn new(partitions: impl Iterator<Item = i32>) -> Self {
+        let lanes = |count: i32| (0..count).map(|_| Lane::default()).collect();
+        Lanes {
+            lanes: partitions.map(lanes).collect(),
+            bytes: 0,
+            ready: Vec::new(),
+        }
+    }
+
+    fn lane(&mut self, target: usize, partition: i32) -> Option<&mut Lane> {
+        let partition = usize::try_from(partition).ok()?;
+        self.lanes.get_mut(target)?.get_mut(partition)
+    }
+
+    /// Whether a record may go at once. One without a lane may: it will be refused.
+    pub(super) fn is_free(&mut self, target: usize, partition: i32) -> bool {
+        self.lane(target, partition)
+            .is_none_or(|lane| lane.in_flight == 0 && lane.is_empty())
+    }
+
+    /// One went at once.
+    pub(super) fn sent(&mut self, target: usize, partition: i32) {
+        if let Some(lane) = self.lane(target, partition) {
+            lane.in_flight += 1;
+        }
+    }
+
+    /// One waits for its turn. `false`: there is no room.
+    pub(super) fn wait(
+        &mut self,
+        target: usize,
+        partition: i32,
+        record: &Lone<'_>,
+        clock: fn() -> Duration,
+    ) -> bool {
+        let is_full = self.bytes >= ALL_BYTES;
+        let Some(lane) = self.lane(target, partition) else {
+            return false;
+        };
+        if is_full || lane.filling.records.len() >= LANE_RECORDS {
+            return false;
+        }
+        self.bytes += lane.filling.push(record, clock);
+        true
+    }
+
+    /// One was reported. After the last one in the air, it is the turn of those that wait.
+    pub(super) fn reported(&mut self, target: usize, partition: i32) {
+        if let Some(lane) = self.lane(target, partition) {
+            lane.in_flight = lane.in_flight.saturating_sub(1);
+            if lane.in_flight == 0 && !lane.is_empty() {
+                self.ready.push((target, partition));
+            }
+        }
+    }
+
+    /// Lets those go whose turn it is. `go` gets topic, partition, record, and whether it has waited
+    /// longer than `age_max`: then it must fail.
+    pub(super) fn let_go(
+        &mut self,
+        clock: fn() -> Duration,
+        age_max: Duration,
+        go: &mut dyn FnMut(usize, i32, &Lone<'_>, bool) -> Left,
+    ) {
+        for (target, partition) in std::mem::take(&mut self.ready) {
+            let Some(lane) = self.lane(target, partition) else {
+                continue;
+            };
+            let before = lane.size();
+            lane.let_go(clock, age_max, &mut |record, is_old| {
+                go(target, partition, record, is_old)
+            });
+            let (after, again) = (lane.size(), lane.in_flight == 0 && !lane.is_empty());
+            self.bytes -= before - after;
+            if again {
+                self.ready.push((target, partition));
+            }
+        }
+    }
+
+    /// Every record that waits is given up.
+    pub(super) fn clear(&mut self, mut gone: impl FnMut(usize)) {
+        for lane in self.lanes.iter_mut().flatten() {
+            for batch in [&mut lane.leaving, &mut lane.filling] {
+                batch.records[batch.head..]
+                    .iter()
+                    .for_each(|record| gone(record.opaque));
+                batch.clear();
+            }
+        }
+        self.bytes = 0;
+        self.ready.clear();
+    }
+}
+
+impl Lane {
+    fn is_empty(&self) -> bool {
+        self.filling.records.is_empty() && self.leaving.records.is_empty()
+    }
+
+    fn size(&self) -> usize {
+        self.filling.bytes.len() + self.leaving.bytes.len()
+    }
+
+    fn let_go(
+        &mut self,
+        clock: fn() -> Duration,
+        age_max: Duration,
+        go: &mut dyn FnMut(&Lone<'_>, bool) -> Left,
+    ) {
+        let (mut records, mut bytes) = (0, 0);
+        let began = clock();
+        loop {
+            if self.leaving.records.is_empty() {
+                std::mem::swap(&mut self.leaving, &mut self.filling);
+            }
+            let is_old = began.saturating_sub(self.leaving.since) > age_max;
+            let Some(record) = self.leaving.next() else {
+                return;
+            };
+            let look = records > 0 && records % RECORDS_PER_LOOK == 0;
+            let is_over = look && clock().saturating_sub(began) >= BURST_TIME;
+            if !is_old && (is_over || bytes >= BURST_BYTES) {
+                return;
+            }
+            bytes += record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+            match go(&record, is_old) {
+                Left::Sent => {
+                    self.in_flight += 1;
+                    records += 1;
+                }
+                Left::Failed => {}
+                Left::Full => return,
+            }
+            self.leaving.pop();
+        }
+    }
+}
+
+impl Batch {
+    /// Gives how many bytes it took.
+    fn push(&mut self, record: &Lone<'_>, clock: fn() -> Duration) -> usize {
+        if self.records.is_empty() {
+            self.since = clock();
+        }
+        let start = self.bytes.len();
+        let mut copy = |bytes: Option<&[u8]>| {
+            bytes.map(|bytes| {
+                let start = self.bytes.len();
+                self.bytes.extend_from_slice(bytes);
+                start..self.bytes.len()
+            })
+        };
+        let (key, value) = (copy(record.key), copy(record.value));
+        let (timestamp, headers, opaque) =
+            (record.timestamp, record.headers.clone(), record.opaque);
+        self.records.push(Waiting {
+            key,
+            value,
+            timestamp,
+            headers,
+            opaque,
+        });
+        self.bytes.len() - start
+    }
+
+    fn next(&self) -> Option<Lone<'_>> {
+        let record = self.records.get(self.head)?;
+        let of = |range: &Option<Range<usize>>| range.clone().map(|range| &self.bytes[range]);
+        let (key, value) = (of(&record.key), of(&record.value));
+        let (timestamp, headers, opaque) = (record.timestamp, &record.headers, record.opaque);
+        Some(Lone {
+            key,
+            value,
+            timestamp,
+            headers,
+            opaque,
+        })
+    }
+
+    fn pop(&mut self) {
+        self.head += 1;
+        if self.head == self.records.len() {
+            self.clear();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.records.clear();
+        self.bytes.clear();
+        self.head = 0;
+    }
+}

@@ -1,0 +1,413 @@
+//! A worker's connection: [`Kafka`] in memory.
+//!
+//! Never holds a borrow of the world while it calls back: what it calls may call it again. Dropped
+//! without a close, it is a process that died: its member stays until the session is over, and what
+//! it had sent may still land. Must not know the engine.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
+
+use super::{
+    fetching::{Fetched, Fetching},
+    group::Group,
+    log::Written,
+    membership::{Membership, Told},
+    reader::MemoryReader,
+    state::{CommitEntry, State},
+};
+use crate::{
+    Error,
+    kafka::{
+        CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError, Step,
+    },
+};
+
+/// Called at every step of the commit protocol; an error ends the process there.
+pub(crate) type OnStep = Rc<dyn Fn(Step) -> Result<(), Error>>;
+
+/// Who connects, and to what.
+pub(crate) struct ConnectionSpec {
+    /// For traces, and for [`super::World::fail_deliveries`].
+    pub(crate) name: String,
+    pub(crate) group: String,
+    /// `group.instance.id`: who comes back under it gets its place back.
+    pub(crate) instance: Option<String>,
+    pub(crate) sources: Vec<String>,
+    pub(crate) targets: Vec<String>,
+    /// The group table's topic.
+    pub(crate) table: Option<String>,
+    pub(crate) on_step: Option<OnStep>,
+}
+
+/// One worker's connection to a world.
+pub(crate) struct Connection {
+    state: Rc<RefCell<State>>,
+    name: Rc<str>,
+    group: String,
+    instance: Option<String>,
+    sources: Vec<Rc<str>>,
+    targets: Vec<Rc<str>>,
+    table: Option<MemoryReader>,
+    on_step: Option<OnStep>,
+    producer: u64,
+    membership: RefCell<Membership>,
+    fetching: RefCell<Fetching>,
+    /// How many records may still come before what the group has to say.
+    overtaking: Cell<Option<u64>>,
+    /// Closed, or its process ended.
+    dead: Cell<bool>,
+}
+
+enum Found {
+    Fetched(Fetched),
+    Told(Told),
+}
+
+impl Connection {
+    pub(super) fn new(state: Rc<RefCell<State>>, spec: ConnectionSpec) -> Result<Self, Error> {
+        let name: Rc<str> = spec.name.into();
+        let topics =
+            |topics: Vec<String>| -> Vec<Rc<str>> { topics.into_iter().map(Rc::from).collect() };
+        let (sources, targets) = (topics(spec.sources), topics(spec.targets));
+        let table: Option<Rc<str>> = spec.table.map(Rc::from);
+        let producer = {
+            let mut state = state.borrow_mut();
+            for topic in sources.iter().chain(&targets).chain(&table) {
+                state.topics.log(topic, 0)?;
+            }
+            let leader = table.as_ref().or(sources.first());
+            let partitions = leader.map_or(0, |topic| state.topics.partitions(topic));
+            let group = || Group::new(partitions);
+            state.groups.entry(spec.group.clone()).or_insert_with(group);
+            state.new_producer()
+        };
+        Ok(Connection {
+            table: table.map(|topic| MemoryReader::new(Rc::clone(&state), topic)),
+            state,
+            name,
+            group: spec.group,
+            instance: spec.instance,
+            sources,
+            targets,
+            on_step: spec.on_step,
+            producer,
+            membership: RefCell::default(),
+            fetching: RefCell::default(),
+            overtaking: Cell::new(None),
+            dead: Cell::new(false),
+        })
+    }
+
+    /// The process ends here: nothing that it calls on its way out has an effect.
+    fn die(&self) {
+        if self.dead.replace(true) {
+            return;
+        }
+        if let Some(table) = &self.table {
+            table.die();
+        }
+        self.state.borrow_mut().purge(self.producer, true);
+    }
+
+    /// Whether requests are answered; `Err` says that they aren't.
+    fn answer(&self, doing: &str) -> Result<(), Error> {
+        if self.dead.get() {
+            return Err(Error::Closed("this connection"));
+        }
+        self.state.borrow_mut().answer(doing)
+    }
+
+    fn heartbeat(&self, state: &mut State) {
+        let (new, now) = (state.new_id(), state.now);
+        let Some(group) = state.groups.get_mut(&self.group) else {
+            return;
+        };
+        let mut membership = self.membership.borrow_mut();
+        if membership.heartbeat(group, self.instance.as_deref(), new, now) {
+            state.note(|| format!("{} joins the group as member {new}", self.name));
+        }
+    }
+
+    /// librdkafka sends heartbeats whatever its application is doing.
+    fn be_heard(&self, state: &mut State) {
+        let (member, now) = (self.membership.borrow().member, state.now);
+        let group = state.groups.get_mut(&self.group);
+        if let (Some(group), Some(member)) = (group, member) {
+            group.hear(member, now);
+        }
+    }
+
+    fn next(&self, state: &mut State) -> Option<Found> {
+        if self.dead.get() || state.is_broker_away() {
+            return None;
+        }
+        self.heartbeat(state);
+        let State {
+            groups,
+            topics,
+            chance,
+            ..
+        } = state;
+        let group = groups.get_mut(&self.group)?;
+        let mut membership = self.membership.borrow_mut();
+        let news = membership.has_news(group);
+        let first = match self.overtaking.get() {
+            None if news => chance.below(4),
+            Some(left) => left,
+            None => 0,
+        };
+        if !news || first > 0 {
+            let mut fetching = self.fetching.borrow_mut();
+            let fetched = fetching.fetch(&self.sources, topics, chance);
+            if let Some(fetched) = fetched {
+                self.overtaking.set(news.then(|| first - 1));
+                return Some(Found::Fetched(fetched));
+            }
+        }
+        self.overtaking.set(None);
+        let told = membership.listen(group)?;
+        state.note(|| format!("{} is told: {told:?}", self.name));
+        Some(Found::Told(told))
+    }
+
+    fn give(&self, found: Found, on: &mut dyn FnMut(Event<'_>)) {
+        on(match &found {
+            Found::Fetched(Fetched::Record(source, partition, record)) => {
+                Event::Record(record.as_record(*source, *partition))
+            }
+            Found::Fetched(Fetched::OutOfRange(source, partition)) => Event::OutOfRange {
+                source: *source,
+                partition: *partition,
+            },
+            Found::Told(Told::Assigned(partitions)) => Event::Assigned(partitions.clone()),
+            Found::Told(Told::Revoked { partitions, lost }) => Event::Revoked {
+                partitions: partitions.clone(),
+                lost: *lost,
+            },
+            Found::Told(Told::Fenced) => Event::Failed(Error::kafka(
+                format!("stay in group `{}`", self.group),
+                "another member has the same `group.instance.id`",
+            )),
+        });
+    }
+
+    fn target(&self, target: usize) -> Result<&Rc<str>, Error> {
+        let topic = self.targets.get(target);
+        topic.ok_or_else(|| Error::Topic(format!("there is no target {target}")))
+    }
+
+    fn source(&self, source: usize) -> Result<&Rc<str>, Error> {
+        let topic = self.sources.get(source);
+        topic.ok_or_else(|| Error::Topic(format!("there is no source {source}")))
+    }
+}
+
+impl Kafka for Connection {
+    fn now(&self) -> Duration {
+        self.state.borrow().now
+    }
+
+    fn wall_ms(&self) -> i64 {
+        self.state.borrow().wall_ms()
+    }
+
+    fn poll(&self, wait: Duration, on: &mut dyn FnMut(Event<'_>)) -> bool {
+        let deadline = self.state.borrow_mut().begin_wait(wait);
+        loop {
+            let found = self.next(&mut self.state.borrow_mut());
+            if let Some(found) = found {
+                self.give(found, on);
+                return true;
+            }
+            if !self.state.borrow_mut().go_on_waiting(deadline) {
+                return false;
+            }
+        }
+    }
+
+    fn assign(&self, partition: i32, offsets: &[i64]) -> Result<(), Error> {
+        let mut state = self.state.borrow_mut();
+        state.note(|| format!("{} assigns partition {partition} at {offsets:?}", self.name));
+        self.fetching.borrow_mut().assign(partition, offsets);
+        Ok(())
+    }
+
+    fn unassign(&self, partition: i32) -> Result<(), Error> {
+        let mut state = self.state.borrow_mut();
+        state.note(|| format!("{} unassigns partition {partition}", self.name));
+        let State { topics, chance, .. } = &mut *state;
+        let mut fetching = self.fetching.borrow_mut();
+        fetching.unassign(partition, &self.sources, topics, chance);
+        Ok(())
+    }
+
+    fn released(&self, partitions: &[i32]) -> Result<(), Error> {
+        if self.dead.get() {
+            return Ok(());
+        }
+        let mut state = self.state.borrow_mut();
+        state.note(|| format!("{} has given back {partitions:?}", self.name));
+        if let Some(group) = state.groups.get_mut(&self.group) {
+            self.membership.borrow_mut().released(group, partitions);
+        }
+        Ok(())
+    }
+
+    fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), CommitError> {
+        self.answer("commit offsets").map_err(CommitError::Again)?;
+        let membership = self.membership.borrow();
+        let mut state = self.state.borrow_mut();
+        let refused = state.refuse_commit(&self.group, membership.member);
+        if let Some(refusal) = refused {
+            state.note(|| format!("{} may not commit: {refusal:?}", self.name));
+            return Err(refusal);
+        }
+        for position in positions {
+            let topic = self.source(position.source).map_err(CommitError::Again)?;
+            let entry = CommitEntry {
+                by: Rc::clone(&self.name),
+                topic: Rc::clone(topic),
+                partition: position.partition,
+                offset: position.offset,
+                metadata: metadata.to_owned(),
+                moment: 0,
+                owned: false,
+            };
+            state.commit(&self.group, membership.member.unwrap_or(0), entry);
+        }
+        // Taken, but the answer is lost.
+        if state.chance.one_in(50) {
+            state.mishaps.refused_commits += 1;
+            return Err(CommitError::Again(Error::kafka(
+                "commit offsets",
+                "the answer of the brokers did not arrive",
+            )));
+        }
+        Ok(())
+    }
+
+    fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error> {
+        self.answer("ask for committed offsets")?;
+        let state = self.state.borrow();
+        let group = state.groups.get(&self.group);
+        let committed = |topic: &Rc<str>| group?.committed(topic, partition).cloned();
+        Ok(self.sources.iter().map(committed).collect())
+    }
+
+    fn bounds(&self, source: usize, partition: i32) -> Result<(i64, i64), Error> {
+        self.answer("ask for the bounds of a partition")?;
+        let state = self.state.borrow();
+        let log = state.topics.log(self.source(source)?, partition)?;
+        Ok(log.bounds())
+    }
+
+    fn partitions(&self, target: usize) -> i32 {
+        let topic = self.target(target);
+        topic.map_or(0, |topic| self.state.borrow().topics.partitions(topic))
+    }
+
+    fn send(&self, record: &Outgoing<'_>) -> Result<(), SendError> {
+        if self.dead.get() {
+            return Err(SendError::Refused(Error::Closed("this connection")));
+        }
+        let topic = self.target(record.target).map_err(SendError::Refused)?;
+        let mut state = self.state.borrow_mut();
+        state.accept(self.producer, topic, record)?;
+        let written = Written {
+            offset: 0,
+            timestamp: record.timestamp,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: record.headers.clone(),
+            by: Rc::clone(&self.name),
+            moment: 0,
+        };
+        let place = (Rc::clone(topic), record.partition);
+        state.send(self.producer, place, written, record.tag);
+        Ok(())
+    }
+
+    fn serve(&self, wait: Duration, on: &mut dyn FnMut(Report)) {
+        if self.dead.get() {
+            return;
+        }
+        let deadline = self.state.borrow_mut().begin_wait(wait);
+        loop {
+            let reports = self.state.borrow_mut().take_reports(self.producer);
+            let waits = reports.is_empty();
+            reports.into_iter().for_each(&mut *on);
+            let mut state = self.state.borrow_mut();
+            self.be_heard(&mut state);
+            if !waits || !state.go_on_waiting(deadline) {
+                return;
+            }
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        let state = self.state.borrow();
+        state
+            .producers
+            .get(&self.producer)
+            .map_or(0, |producer| producer.in_flight())
+    }
+
+    fn purge(&self) {
+        let mut state = self.state.borrow_mut();
+        state.note(|| format!("{} purges its producer", self.name));
+        state.purge(self.producer, false);
+    }
+
+    fn table(&self) -> Option<&dyn Reader> {
+        let table = self.table.as_ref();
+        table.map(|table| table as &dyn Reader)
+    }
+
+    fn reached(&self, step: Step) -> Result<(), Error> {
+        if self.dead.get() {
+            return Err(Error::Closed("this connection"));
+        }
+        let Some(on_step) = &self.on_step else {
+            return Ok(());
+        };
+        on_step(step).inspect_err(|_| {
+            let mut state = self.state.borrow_mut();
+            state.note(|| format!("{} dies at {step:?}", self.name));
+            state.mishaps.crashed += 1;
+            drop(state);
+            self.die();
+        })
+    }
+
+    fn close(&self) {
+        if self.dead.get() {
+            return;
+        }
+        {
+            let mut state = self.state.borrow_mut();
+            state.note(|| format!("{} closes", self.name));
+            let member = self.membership.borrow().member;
+            let group = state.groups.get_mut(&self.group);
+            if let (Some(id), Some(group)) = (member, group) {
+                group.leave(id);
+            }
+        }
+        self.die();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.dead.get() {
+            return;
+        }
+        let mut state = self.state.borrow_mut();
+        state.note(|| format!("{} is killed", self.name));
+        state.mishaps.crashed += 1;
+        drop(state);
+        self.die();
+    }
+}

@@ -1,0 +1,99 @@
+//! What a consumer fetches: the positions of its partitions, and records that are on their way.
+//!
+//! Must not know groups: it fetches what it was told to.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+};
+
+use super::{
+    chance::Chance,
+    log::{Topics, Written},
+};
+
+/// What a fetch gives.
+pub(super) enum Fetched {
+    Record(usize, i32, Rc<Written>),
+    OutOfRange(usize, i32),
+}
+
+#[derive(Default)]
+pub(super) struct Fetching {
+    /// By partition, the next offset of each source; nothing after it was out of range.
+    positions: BTreeMap<i32, Vec<Option<i64>>>,
+    /// Records of partitions that were unassigned while these were on their way.
+    late: VecDeque<(usize, i32, Rc<Written>)>,
+}
+
+impl Fetching {
+    pub(super) fn assign(&mut self, partition: i32, offsets: &[i64]) {
+        self.late.retain(|(_, late, _)| *late != partition);
+        let offsets = offsets.iter().map(|offset| Some(*offset)).collect();
+        self.positions.insert(partition, offsets);
+    }
+
+    /// Some records may be on their way already.
+    pub(super) fn unassign(
+        &mut self,
+        partition: i32,
+        sources: &[Rc<str>],
+        topics: &Topics,
+        chance: &mut Chance,
+    ) {
+        for _ in 0..chance.below(4) {
+            let fetched = self.fetch_from(partition, sources, topics, chance);
+            if let Some(Fetched::Record(source, partition, record)) = fetched {
+                self.late.push_back((source, partition, record));
+            }
+        }
+        self.positions.remove(&partition);
+    }
+
+    pub(super) fn fetch(
+        &mut self,
+        sources: &[Rc<str>],
+        topics: &Topics,
+        chance: &mut Chance,
+    ) -> Option<Fetched> {
+        if let Some((source, partition, record)) = self.late.pop_front() {
+            return Some(Fetched::Record(source, partition, record));
+        }
+        let mut partitions: Vec<i32> = self.positions.keys().copied().collect();
+        let first = chance.index(partitions.len());
+        partitions.rotate_left(first);
+        partitions
+            .into_iter()
+            .find_map(|partition| self.fetch_from(partition, sources, topics, chance))
+    }
+
+    /// Sources are in no order, their records are.
+    fn fetch_from(
+        &mut self,
+        partition: i32,
+        sources: &[Rc<str>],
+        topics: &Topics,
+        chance: &mut Chance,
+    ) -> Option<Fetched> {
+        let positions = self.positions.get_mut(&partition)?;
+        let first = chance.index(sources.len());
+        for source in (first..sources.len()).chain(0..first) {
+            let Some(next) = positions.get(source).copied().flatten() else {
+                continue;
+            };
+            let Ok(log) = topics.log(&sources[source], partition) else {
+                continue;
+            };
+            let (start, end) = log.bounds();
+            if next < start || next > end {
+                positions[source] = None;
+                return Some(Fetched::OutOfRange(source, partition));
+            }
+            if let Some(record) = log.read(next) {
+                positions[source] = Some(record.offset + 1);
+                return Some(Fetched::Record(source, partition, Rc::clone(record)));
+            }
+        }
+        None
+    }
+}

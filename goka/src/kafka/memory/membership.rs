@@ -1,0 +1,88 @@
+//! A group member's own view of its membership, which lags behind the coordinator's.
+//!
+//! Must not know what is fetched.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::group::{Group, MemberId, Order};
+
+/// What the group tells a worker.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Assigned(Vec<i32>),
+    Revoked { partitions: Vec<i32>, lost: bool },
+    Fenced,
+}
+
+#[derive(Default)]
+pub(super) struct Membership {
+    /// As far as the worker knows.
+    pub(super) member: Option<MemberId>,
+    /// Partitions that it was told are its own, and did not give back.
+    held: BTreeSet<i32>,
+    /// It was expelled, and is not told yet.
+    expelled: bool,
+    fenced: bool,
+}
+
+impl Membership {
+    /// Lets the coordinator hear of the member; who isn't one joins as `new`, as soon as nothing
+    /// is left of an earlier membership. `true` if it just joined.
+    pub(super) fn heartbeat(
+        &mut self,
+        group: &mut Group,
+        instance: Option<&str>,
+        new: MemberId,
+        now: Duration,
+    ) -> bool {
+        if let Some(id) = self.member
+            && !group.hear(id, now)
+        {
+            self.member = None;
+            self.fenced = group.is_fenced(id);
+            self.expelled = !self.held.is_empty();
+        }
+        let joins = self.member.is_none() && self.held.is_empty() && !self.fenced;
+        if joins {
+            group.join(new, instance, now);
+            self.member = Some(new);
+        }
+        joins
+    }
+
+    /// Whether [`Membership::listen`] would give something.
+    pub(super) fn has_news(&self, group: &Group) -> bool {
+        self.fenced || self.expelled || self.member.is_some_and(|id| group.has_order(id))
+    }
+
+    /// What the group has to say.
+    pub(super) fn listen(&mut self, group: &mut Group) -> Option<Told> {
+        if self.fenced {
+            return Some(Told::Fenced);
+        }
+        if std::mem::take(&mut self.expelled) {
+            let partitions = self.held.iter().copied().collect();
+            let lost = true;
+            return Some(Told::Revoked { partitions, lost });
+        }
+        match group.next_order(self.member?)? {
+            Order::Take(partitions) => {
+                self.held.extend(&partitions);
+                Some(Told::Assigned(partitions))
+            }
+            Order::GiveBack(partitions) => {
+                let lost = false;
+                Some(Told::Revoked { partitions, lost })
+            }
+        }
+    }
+
+    pub(super) fn released(&mut self, group: &mut Group, partitions: &[i32]) {
+        for partition in partitions {
+            self.held.remove(partition);
+        }
+        if let Some(id) = self.member {
+            group.released(id, partitions);
+        }
+    }
+}

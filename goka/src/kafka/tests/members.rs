@@ -1,0 +1,249 @@
+//! Members of a group: who holds which partitions, and what they commit.
+
+use super::*;
+
+#[test]
+fn two_members_share_partitions_and_pass_them_on() {
+    let bench = Bench::new();
+    let cluster = bench.cluster();
+    create(&cluster, 4);
+    let mut first = Holder::new(&cluster, 0);
+    until("the first holds all", || {
+        first.step();
+        first.held.len() == 4
+    });
+    let mut second = Holder::new(&cluster, 1);
+    until("each holds two", || {
+        first.step();
+        second.step();
+        first.held.len() == 2 && second.held.len() == 2
+    });
+    assert!(first.held.is_disjoint(&second.held));
+    assert_eq!(first.revoked, 2, "only what must move moved");
+    // Both inputs of the partitions held are read, and no others.
+    let headers = OwnedHeaders::new();
+    for partition in 0..4 {
+        for target in [1, 2] {
+            first
+                .member
+                .send(&outgoing(target, partition, b"x", &headers))
+                .unwrap();
+        }
+    }
+    assert!(delivered(&*first.member).iter().all(Result::is_ok));
+    until("both have read all of theirs", || {
+        first.step();
+        second.step();
+        first.records.len() + second.records.len() == 8
+    });
+    let of = |holder: &Holder| -> BTreeSet<i32> {
+        holder
+            .records
+            .iter()
+            .map(|(_, partition, _)| *partition)
+            .collect()
+    };
+    assert_eq!(of(&first), first.held);
+    assert_eq!(of(&second), second.held);
+    second.member.close();
+    drop(second);
+    until("the first holds all again", || {
+        first.step();
+        first.held.len() == 4
+    });
+}
+
+#[test]
+fn a_revoke_waits_for_its_answer() {
+    let bench = Bench::new();
+    let cluster = bench.cluster();
+    create(&cluster, 2);
+    let mut first = Holder::new(&cluster, 0);
+    until("the first holds all", || {
+        first.step();
+        first.held.len() == 2
+    });
+    let mut second = Holder::new(&cluster, 1);
+    let mut taken = None;
+    until("the first is asked to give one", || {
+        second.step();
+        first.member.poll(STEP, &mut |event| {
+            if let Event::Revoked { partitions, .. } = event {
+                taken = Some(partitions);
+            }
+        });
+        taken.is_some()
+    });
+    let taken = taken.unwrap();
+    assert_eq!(taken.len(), 1);
+    let kept = 1 - taken[0];
+    // Neither of these is the answer. The kept one is held back and taken up again meanwhile.
+    first.member.unassign(taken[0]).unwrap();
+    first.member.unassign(kept).unwrap();
+    first.member.assign(kept, &[0, 0]).unwrap();
+    for _ in 0..20 {
+        first.member.poll(STEP, &mut |_| {});
+        second.step();
+    }
+    assert!(second.held.is_empty(), "given away before the answer");
+    first.member.released(&taken).unwrap();
+    until("the second holds it", || {
+        first.member.poll(STEP, &mut |_| {});
+        second.step();
+        second.held == BTreeSet::from([taken[0]])
+    });
+    let headers = OwnedHeaders::new();
+    first
+        .member
+        .send(&outgoing(1, kept, b"x", &headers))
+        .unwrap();
+    assert!(delivered(&*first.member)[0].is_ok());
+    until("the kept one is read", || {
+        first.step();
+        !first.records.is_empty()
+    });
+}
+
+#[test]
+fn leaving_with_a_revoke_open_does_not_hang() {
+    let bench = Bench::new();
+    let cluster = bench.cluster();
+    create(&cluster, 2);
+    let mut first = Holder::new(&cluster, 0);
+    until("the first holds all", || {
+        first.step();
+        first.held.len() == 2
+    });
+    let mut second = Holder::new(&cluster, 1);
+    let mut asked = false;
+    until("the first is asked to give one", || {
+        second.step();
+        first.member.poll(STEP, &mut |event| {
+            asked |= matches!(event, Event::Revoked { .. });
+        });
+        asked
+    });
+    drop(first);
+    until("the second holds all", || {
+        second.step();
+        second.held.len() == 2
+    });
+}
+
+#[test]
+fn a_panic_does_not_hang() {
+    let bench = Bench::new();
+    let cluster = bench.cluster();
+    create(&cluster, 2);
+    let mut first = Holder::new(&cluster, 0);
+    let worker = std::thread::spawn(move || {
+        until("it holds all", || {
+            first.step();
+            first.held.len() == 2
+        });
+        panic!("on purpose");
+    });
+    assert!(worker.join().is_err());
+    let mut second = Holder::new(&cluster, 1);
+    until("another takes over", || {
+        second.step();
+        second.held.len() == 2
+    });
+}
+
+#[test]
+fn commits_are_read_back_with_their_metadata() {
+    let bench = Bench::new();
+    let cluster = bench.cluster();
+    create(&cluster, 2);
+    let mut holder = Holder::new(&cluster, 0);
+    until("it holds all", || {
+        holder.step();
+        holder.held.len() == 2
+    });
+    let member = &*holder.member;
+    assert_eq!(member.committed(1).unwrap(), [None, None]);
+    let position = |source, offset| Position {
+        source,
+        partition: 1,
+        offset,
+    };
+    let mut refused = 0;
+    until("the commit is taken", || {
+        match member.commit(&[position(0, 5), position(1, 0)], "instance-0") {
+            Ok(()) => true,
+            Err(CommitError::Again(_)) if refused < 1000 => {
+                refused += 1;
+                member.poll(STEP, &mut |_| {});
+                false
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    });
+    let committed = |offset| {
+        Some(Committed {
+            offset,
+            metadata: "instance-0".to_owned(),
+        })
+    };
+    assert_eq!(member.committed(1).unwrap(), [committed(5), committed(0)]);
+    assert_eq!(member.committed(0).unwrap(), [None, None]);
+}
+
+#[test]
+fn a_static_member_comes_back_to_what_it_had() {
+    let mut bench = Bench::new();
+    bench.config = bench.config.membership(crate::Membership::Static);
+    let cluster = bench.cluster();
+    create(&cluster, 4);
+    let mut first = Holder::new(&cluster, 0);
+    let mut second = Holder::new(&cluster, 1);
+    until("each holds two", || {
+        first.step();
+        second.step();
+        first.held.len() == 2 && second.held.len() == 2
+    });
+    let had = second.held.clone();
+    let moved = first.revoked;
+    drop(second);
+    let mut second = Holder::new(&cluster, 1);
+    until("it holds what it had", || {
+        first.step();
+        second.step();
+        second.held == had
+    });
+    assert_eq!(first.revoked, moved, "nothing moved");
+}
+
+#[test]
+fn two_with_the_same_instance_id_do_not_both_go_on() {
+    if !Bench::on_kafka() {
+        return; // The embedded broker does not fence.
+    }
+    let mut bench = Bench::new();
+    bench.config = bench.config.membership(crate::Membership::Static);
+    let cluster = bench.cluster();
+    create(&cluster, 1);
+    let mut first = Holder::new(&cluster, 0);
+    until("the first holds it", || {
+        first.step();
+        first.held.len() == 1
+    });
+    let mut second = Holder::new(&cluster, 0);
+    let mut said = None;
+    until("the first is told", || {
+        second.step();
+        first.member.poll(STEP, &mut |event| {
+            if let Event::Failed(error) = event {
+                said = Some(error.to_string());
+            }
+        });
+        said.is_some()
+    });
+    let said = said.unwrap();
+    assert!(said.contains("Config::instance_id"), "{said}");
+    until("the second holds it", || {
+        second.step();
+        second.held.len() == 1
+    });
+}

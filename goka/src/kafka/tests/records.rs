@@ -1,0 +1,172 @@
+//! Records: sent, reported, read, refused.
+
+use super::*;
+
+#[test]
+fn an_offset_that_is_not_there_is_told() {
+    let bench = Bench::new();
+    let cluster = bench.cluster();
+    create(&cluster, 2);
+    let mut holder = Holder::new(&cluster, 0);
+    until("it holds all", || {
+        holder.step();
+        holder.held.len() == 2
+    });
+    let member = &*holder.member;
+    member.unassign(1).unwrap();
+    member.assign(1, &[0, 99]).unwrap();
+    let mut found = None;
+    until("it is told", || {
+        member.poll(STEP, &mut |event| {
+            if let Event::OutOfRange { source, partition } = event {
+                found = Some((source, partition));
+            }
+        });
+        found.is_some()
+    });
+    assert_eq!(found, Some((1, 1)));
+}
+
+#[test]
+fn a_topic_is_read_to_its_end_and_again() {
+    let bench = Bench::new();
+    let cluster = bench.cluster();
+    create(&cluster, 2);
+    let member = cluster.member(&spec(0)).unwrap();
+    let headers = vec![
+        ("one".to_owned(), Some(b"1".to_vec())),
+        ("none".to_owned(), None),
+        ("one".to_owned(), Some(Vec::new())),
+    ];
+    let none = OwnedHeaders::new();
+    member.send(&outgoing(1, 1, b"value", &headers)).unwrap();
+    let mut tombstone = outgoing(1, 1, b"", &none);
+    tombstone.value = None;
+    member.send(&tombstone).unwrap();
+    let mut null_key = outgoing(1, 1, b"", &none);
+    null_key.key = None;
+    member.send(&null_key).unwrap();
+    let offsets: Vec<i64> = delivered(&*member)
+        .into_iter()
+        .map(|r| r.unwrap())
+        .collect();
+    assert_eq!(offsets, [0, 1, 2]);
+
+    assert!(member.table().is_some());
+    let reader = cluster.reader("a").unwrap();
+    assert_eq!(reader.bounds(1).unwrap(), (0, 3));
+    let read = |from: i64| {
+        reader.start(1, from).unwrap();
+        let mut rows = Vec::new();
+        let mut end = false;
+        until("the end", || {
+            reader.poll(STEP, &mut |event| match event {
+                TableEvent::Record(record) => {
+                    assert_eq!((record.edge, record.partition), (0, 1));
+                    assert_eq!(record.timestamp, 1_700_000_000_000);
+                    let headers = record.headers.iter();
+                    rows.push((
+                        record.offset,
+                        record.key.map(<[u8]>::to_vec),
+                        record.value.map(<[u8]>::to_vec),
+                        headers
+                            .map(|(n, v)| (n.to_owned(), v.map(<[u8]>::to_vec)))
+                            .collect::<OwnedHeaders>(),
+                    ));
+                }
+                TableEvent::End { partition } => {
+                    assert_eq!(partition, 1);
+                    end = true;
+                }
+                TableEvent::OutOfRange { .. } => panic!("out of range"),
+                TableEvent::Failed(error) => panic!("{error}"),
+            });
+            end
+        });
+        reader.stop(1).unwrap();
+        rows
+    };
+    let key = Some(b"key".to_vec());
+    let rows = read(0);
+    assert_eq!(rows.len(), 3);
+    assert_eq!(rows[0], (0, key.clone(), Some(b"value".to_vec()), headers));
+    assert_eq!(rows[1], (1, key, None, vec![]));
+    assert_eq!(rows[2], (2, None, Some(vec![]), vec![]));
+    // Stopped and started elsewhere: nothing of before comes.
+    assert_eq!(read(2).len(), 1);
+    assert_eq!(read(3).len(), 0);
+    assert_eq!(read(1).len(), 2);
+
+    reader.start(1, 77).unwrap();
+    let mut out = false;
+    until("out of range is told", || {
+        reader.poll(STEP, &mut |event| {
+            out |= matches!(event, TableEvent::OutOfRange { partition: 1 });
+        });
+        out
+    });
+}
+
+#[test]
+fn a_full_queue_pushes_back_and_keeps_order() {
+    let mut bench = Bench::new();
+    bench.config = bench
+        .config
+        .set_producer("queue.buffering.max.messages", "10");
+    let cluster = bench.cluster();
+    create(&cluster, 1);
+    let member = cluster.member(&spec(0)).unwrap();
+    let headers = OwnedHeaders::new();
+    let (mut full, mut offsets) = (0, Vec::new());
+    for number in 0..200_u32 {
+        let value = number.to_be_bytes();
+        until("there is room", || {
+            match member.send(&outgoing(1, 0, &value, &headers)) {
+                Ok(()) => true,
+                Err(SendError::Full) => {
+                    full += 1;
+                    member.serve(STEP, &mut |report| offsets.push(report.result.unwrap()));
+                    false
+                }
+                Err(SendError::Refused(error)) => panic!("{error}"),
+            }
+        });
+    }
+    offsets.extend(delivered(&*member).into_iter().map(|r| r.unwrap()));
+    assert!(full > 0);
+    assert_eq!(offsets, (0..200).collect::<Vec<i64>>());
+}
+
+#[test]
+fn what_is_too_large_is_refused_with_the_cure() {
+    let bench = Bench::new();
+    let cluster = bench.cluster();
+    create(&cluster, 1);
+    let member = cluster.member(&spec(0)).unwrap();
+    let value = vec![0; 2_000_000];
+    let refused = member.send(&outgoing(1, 0, &value, &OwnedHeaders::new()));
+    let Err(SendError::Refused(error)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(error.to_string().contains("message.max.bytes"), "{error}");
+    assert_eq!(member.in_flight(), 0);
+}
+
+#[test]
+fn what_is_purged_is_reported_as_failed() {
+    let mut bench = Bench::new();
+    bench.config = bench.config.set_producer("linger.ms", "60000");
+    bench.config = bench.config.set("session.timeout.ms", "180000");
+    let cluster = bench.cluster();
+    create(&cluster, 1);
+    let member = cluster.member(&spec(0)).unwrap();
+    let headers = OwnedHeaders::new();
+    for _ in 0..3 {
+        member.send(&outgoing(1, 0, b"x", &headers)).unwrap();
+    }
+    assert_eq!(member.in_flight(), 3);
+    member.purge();
+    let reports = delivered(&*member);
+    assert_eq!(reports.len(), 3);
+    assert!(reports.iter().all(Result::is_err));
+}

@@ -1,0 +1,8 @@
+struct Status;
+
+#[goka::processor(group = "status")]
+impl Status {
+    #[input("user-logins")]
+    fn login(&mut self, _ctx: &mut goka::Context<'_, Self>, _at: u64) {}
+}
+fn main() {}

@@ -1,0 +1,5 @@
+#[goka::message]
+union Login {
+    _at: u64,
+}
+fn main() {}

@@ -1,0 +1,7 @@
+struct At;
+
+#[goka::message]
+struct Login {
+    _at: At,
+}
+fn main() {}

@@ -1,0 +1,4 @@
+#[goka::processor(group = "status", input = api::Click)]
+mod status {}
+
+fn main() {}

@@ -1,0 +1,3 @@
+#[goka::stream("", value = u64)]
+struct Logins;
+fn main() {}

@@ -1,0 +1,6 @@
+#[goka::stream("user-logins")]
+fn login() {}
+
+fn main() {
+    login();
+}

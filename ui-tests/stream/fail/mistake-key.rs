@@ -1,0 +1,3 @@
+#[goka::stream("user-logins", key = f64, value = u64)]
+struct Logins;
+fn main() {}

@@ -1,0 +1,3 @@
+#[goka::stream("user-logins", value = u64, key = u64, key = String)]
+struct Logins;
+fn main() {}

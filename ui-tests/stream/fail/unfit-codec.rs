@@ -1,0 +1,3 @@
+#[goka::stream("user-logins", value = u64, codec = Raw)]
+struct Logins;
+fn main() {}

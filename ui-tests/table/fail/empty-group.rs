@@ -1,0 +1,3 @@
+#[goka::table(group = "", value = u64)]
+struct Clicks;
+fn main() {}

@@ -1,0 +1,3 @@
+#[goka::table("click-count", value = u64)]
+struct Clicks;
+fn main() {}

@@ -1,0 +1,3 @@
+#[goka::table(group = "click count", value = u64)]
+struct Clicks;
+fn main() {}
