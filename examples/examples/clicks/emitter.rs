@@ -105,10 +105,14 @@ pub(crate) async fn emit(
             under_way.push_back(emitter.emit(user, at)?);
         }
         emitted += burst;
-        while let Some(delivery) = under_way.front_mut() {
+        loop {
+            let is_full = under_way.len() > UNDER_WAY_MAX;
+            let Some(delivery) = under_way.front_mut() else {
+                break;
+            };
             // What is there already is taken; more is waited for only if too much is under way.
             let delivered = match poll_now(delivery) {
-                Poll::Pending if under_way.len() <= UNDER_WAY_MAX => break,
+                Poll::Pending if !is_full => break,
                 Poll::Pending => delivery.await,
                 Poll::Ready(delivered) => delivered,
             };
