@@ -401,6 +401,10 @@ impl Core {
                 let key = cause.key.as_deref();
                 match done {
                     (effects, Ok(())) => {
+                        // It may have waited for longer than the partition is ours.
+                        if !self.make_room(kafka, number)? {
+                            return Ok(false);
+                        }
                         let of = (number, cause.source, cause.offset, cause.timestamp);
                         self.apply(kafka, of, key, &effects)?;
                     }

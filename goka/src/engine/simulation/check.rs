@@ -209,7 +209,11 @@ fn bytes(bytes: Option<&Vec<u8>>) -> Vec<u8> {
     bytes.cloned().unwrap_or_default()
 }
 
+/// A tombstone counts nothing: an owner deletes a zombie's row of a key that it hasn't handled yet.
 fn number(value: Option<&Vec<u8>>) -> Result<u64, String> {
+    if value.is_none() {
+        return Ok(0);
+    }
     let text = String::from_utf8(bytes(value)).map_err(|error| error.to_string())?;
     text.parse().map_err(|_| format!("`{text}` is no count"))
 }

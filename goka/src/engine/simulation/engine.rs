@@ -4,16 +4,18 @@
 
 use std::{
     collections::BTreeMap,
+    future::poll_fn,
     path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use super::{Copy, Driven, ECHO, GROUP, INPUTS, TABLE};
+use super::{Copy, Driven, ECHO, GROUP, INPUTS, TABLE, schedule::Schedule};
 use crate::{
     Error, Kind, Meta, Partitioner,
     engine::{
@@ -36,10 +38,11 @@ const IDLE: Duration = Duration::from_millis(10);
 pub(super) struct Rig {
     disk: TempDir,
     partitions: i32,
+    handlers_wait: bool,
 }
 
 impl Rig {
-    pub(super) fn new(partitions: i32) -> Self {
+    pub(super) fn new(schedule: &Schedule) -> Self {
         // Syncing to a disk would take most of the time.
         let memory = Path::new("/dev/shm");
         let disk = match memory.is_dir() {
@@ -47,7 +50,11 @@ impl Rig {
             false => TempDir::new(),
         };
         let disk = disk.expect("a simulation needs a directory for its local copies");
-        Rig { disk, partitions }
+        Rig {
+            disk,
+            partitions: schedule.partitions,
+            handlers_wait: schedule.handlers_wait,
+        }
     }
 
     fn dir(&self, slot: usize) -> PathBuf {
@@ -91,7 +98,9 @@ impl super::Rig for Rig {
             forgets_rows: false,
         };
         let spec = Spec {
-            program: Arc::new(Count),
+            program: Arc::new(Count {
+                waits: self.handlers_wait,
+            }),
             topics: [INPUTS[0], INPUTS[1], TABLE, ECHO]
                 .map(str::to_owned)
                 .into(),
@@ -142,7 +151,10 @@ impl Driven for Worker {
 }
 
 /// Counts the records of each key, and says which ones it handled.
-struct Count;
+struct Count {
+    /// Whether the handler of the second input waits.
+    waits: bool,
+}
 
 impl Program for Count {
     fn group(&self) -> &'static str {
@@ -155,7 +167,7 @@ impl Program for Count {
             topic,
             partitioner: Partitioner::Murmur2,
             codec: "text",
-            waits: false,
+            waits: self.waits && topic == INPUTS[1],
         };
         vec![
             edge(Kind::Input, INPUTS[0]),
@@ -172,44 +184,68 @@ impl Program for Count {
         effects: &mut Effects,
         rows: &Rows,
     ) -> Result<(), Failure> {
-        let doing = "run its handler";
-        let failed = |error: Error| Failure {
-            doing,
-            source: error.into(),
-        };
-        let key = record.key.unwrap_or_default();
-        let before = rows
-            .read(key, |row| row.map(<[u8]>::to_vec))
-            .map_err(failed)?;
-        let before = before.map_or(Ok("0".to_owned()), String::from_utf8);
-        let before: u64 = before
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .ok_or(Failure {
-                doing,
-                source: "the row is no number".into(),
-            })?;
-        let count = (before + 1).to_string();
-        let echo = format!("{edge}/{}/{}", record.partition, record.offset);
-        let mut write = |bytes: &[u8]| {
-            let appended = effects.encode(|buffer| {
-                buffer.extend_from_slice(bytes);
-                Ok::<(), Failure>(())
-            });
-            appended
-        };
-        let (row, key, echo) = (
-            write(count.as_bytes())?,
-            write(key)?,
-            write(echo.as_bytes())?,
-        );
-        effects.set_row(Row::Put(row));
-        let meta = Meta::new().to_partition(record.partition);
-        effects.emit(3, Some(key), Some(echo), meta);
-        Ok(())
+        count(edge, record, effects, rows)
     }
 
-    fn handle_later(&self, _: usize, _: OwnedRecord, _: Effects, _: Rc<Rows>) -> Waiting {
-        unreachable!("no edge of this program waits")
+    fn handle_later(
+        &self,
+        edge: usize,
+        record: OwnedRecord,
+        mut effects: Effects,
+        rows: Rc<Rows>,
+    ) -> Waiting {
+        let mut polls_left = record.offset % 4;
+        Box::pin(poll_fn(move |_| {
+            polls_left -= 1;
+            if polls_left >= 0 {
+                return Poll::Pending;
+            }
+            let result = count(edge, record.as_record(), &mut effects, &rows);
+            Poll::Ready((std::mem::take(&mut effects), result))
+        }))
     }
+}
+
+/// One more for the key, and an output that names the record.
+fn count(
+    edge: usize,
+    record: Record<'_>,
+    effects: &mut Effects,
+    rows: &Rows,
+) -> Result<(), Failure> {
+    let doing = "run its handler";
+    let failed = |error: Error| Failure {
+        doing,
+        source: error.into(),
+    };
+    let key = record.key.unwrap_or_default();
+    let before = rows
+        .read(key, |row| row.map(<[u8]>::to_vec))
+        .map_err(failed)?;
+    let before = before.map_or(Ok("0".to_owned()), String::from_utf8);
+    let before: u64 = before
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or(Failure {
+            doing,
+            source: "the row is no number".into(),
+        })?;
+    let count = (before + 1).to_string();
+    let echo = format!("{edge}/{}/{}", record.partition, record.offset);
+    let mut write = |bytes: &[u8]| {
+        let appended = effects.encode(|buffer| {
+            buffer.extend_from_slice(bytes);
+            Ok::<(), Failure>(())
+        });
+        appended
+    };
+    let (row, key, echo) = (
+        write(count.as_bytes())?,
+        write(key)?,
+        write(echo.as_bytes())?,
+    );
+    effects.set_row(Row::Put(row));
+    let meta = Meta::new().to_partition(record.partition);
+    effects.emit(3, Some(key), Some(echo), meta);
+    Ok(())
 }

@@ -122,7 +122,7 @@ fn report(schedule: &Schedule, rig: MakeRig<'_>) -> String {
 
 #[test]
 fn the_engine_holds() {
-    simulate(&|schedule| Box::new(engine::Rig::new(schedule.partitions)));
+    simulate(&|schedule| Box::new(engine::Rig::new(schedule)));
 }
 
 #[test]

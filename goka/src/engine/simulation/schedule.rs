@@ -88,6 +88,8 @@ pub(super) struct Schedule {
     pub(super) queue_max: usize,
     /// Workers come back under the name that they had.
     pub(super) static_members: bool,
+    /// Handlers of one input are asynchronous.
+    pub(super) handlers_wait: bool,
     pub(super) actions: Vec<Action>,
 }
 
@@ -97,6 +99,7 @@ impl Schedule {
         let partitions = 3 + i32::try_from(chance.below(4)).unwrap_or(0);
         let queue_max = if chance.one_in(4) { 4 } else { 1000 };
         let static_members = chance.one_in(3);
+        let handlers_wait = chance.one_in(3);
         // One in so many actions is trouble.
         let calm = [0, 40, 15, 6][chance.index(4)];
         let only_zombies = chance.one_in(5);
@@ -116,6 +119,7 @@ impl Schedule {
             partitions,
             queue_max,
             static_members,
+            handlers_wait,
             actions,
         }
     }
@@ -127,12 +131,13 @@ impl fmt::Display for Schedule {
             partitions,
             queue_max,
             static_members,
+            handlers_wait,
             actions,
             ..
         } = self;
         writeln!(
             f,
-            "{partitions} partitions, at most {queue_max} records in a queue, static members: {static_members}"
+            "{partitions} partitions, at most {queue_max} records in a queue, static members: {static_members}, handlers wait: {handlers_wait}"
         )?;
         actions
             .iter()
