@@ -30,7 +30,7 @@ const TABLE: &str = "counts-state";
 const ECHO: &str = "echo";
 
 /// Seeds of a normal test run.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 100;
 
 /// A worker, as far as a simulation is concerned. Dropped without a close, it crashed.
 trait Driven {
