@@ -6,7 +6,7 @@ mod topics;
 
 use std::{
     collections::BTreeSet,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::{
