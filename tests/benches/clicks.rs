@@ -68,7 +68,8 @@ async fn main() -> ExitCode {
     }
     let prefix = unique("bench") + "-";
     let state = tempfile::tempdir().expect("a temporary directory");
-    let config = Config::new()
+    let config = Config::from_env()
+        .unwrap_or_else(|error| panic!("{error}"))
         .brokers(&options.brokers)
         .prefix(&prefix)
         .topic("clicks", &options.topic)

@@ -41,8 +41,18 @@ impl<'a> Clicks<'a> {
     /// Writes clicks of users in turn by a plain client, into a topic of four partitions that is created for it.
     pub fn produce(&self, clicks: u64, users: u64) {
         self.broker.create_topic(&self.input(), 4);
+        self.produce_more(clicks, users);
+    }
+
+    /// As [`produce`](Self::produce), into the topic that is there.
+    pub fn produce_more(&self, clicks: u64, users: u64) {
         let clicks = (0..clicks).map(|n| Message::new(format!("user-{}", n % users), "now"));
         produce(self.broker.address(), &self.input(), clicks);
+    }
+
+    /// Of the broker itself.
+    pub fn address(&self) -> &str {
+        self.broker.address()
     }
 
     /// Starts an emitter with more arguments.

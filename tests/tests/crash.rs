@@ -15,7 +15,7 @@ fn chance() -> StdRng {
 /// Waits until the table's topic holds so many rows.
 fn wait_for_rows(clicks: &Clicks, rows: usize) {
     let mut seen = 0;
-    read_until(broker().address(), &clicks.table(), |_| {
+    read_until(clicks.address(), &clicks.table(), |_| {
         seen += 1;
         seen >= rows
     });
@@ -126,4 +126,25 @@ fn a_second_processor_joins_and_leaves_and_no_click_is_lost() {
     one.interrupt();
     one.succeed();
     assert_eq!(clicks.counted(), expected);
+}
+
+#[test]
+fn an_outage_is_waited_out_and_can_be_ended_in() {
+    let Some(kafka) = Kafka::start() else {
+        return;
+    };
+    let broker = kafka.broker();
+    let clicks = Clicks::on(&broker);
+    clicks.produce(10_000, 100);
+    let mut processor = clicks.processor("one");
+    wait_for_rows(&clicks, 10_000);
+
+    kafka.stop();
+    kafka.start_again();
+    clicks.produce_more(10_000, 100);
+    clicks.wait_until_all_counted(&clicks.expected());
+
+    kafka.stop();
+    processor.interrupt();
+    processor.wait();
 }

@@ -3,6 +3,8 @@
 use std::{
     collections::VecDeque,
     fmt::Write,
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -12,7 +14,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tokio::{
     sync::watch,
     task::yield_now,
-    time::{interval, sleep},
+    time::{interval, sleep, timeout},
 };
 
 use crate::{
@@ -28,19 +30,28 @@ const UNDER_WAY_MAX: usize = 20_000;
 const BURST_MAX: u64 = 500;
 /// Between two bursts, if the rate allows no more.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How long the broker may take for what is on its way when it is time to end.
+const LAST_DELIVERIES: Duration = Duration::from_millis(1500);
 
 /// Emits until the broker has `--clicks` clicks, or until Ctrl-C.
 pub(crate) async fn run(options: &Options, config: &Config) -> Result<()> {
     let emitter = Emitter::<UserClicks>::new(config)?;
     let (acknowledged, progress) = watch::channel(0);
-    let (_without_limit, allowed) = watch::channel(u64::MAX);
+    let (without_limit, allowed) = watch::channel(u64::MAX);
     let mut screen = Screen::new();
+    let mut emitting = pin!(emit(options, &emitter, allowed, &acknowledged));
     tokio::select! {
-        emitted = emit(options, &emitter, allowed, &acknowledged) => emitted?,
+        emitted = &mut emitting => emitted?,
         shown = show(&progress, &mut screen) => shown?,
-        asked = goka_examples::asked_to_end() => asked?,
+        asked = goka_examples::asked_to_end() => {
+            asked?;
+            drop(without_limit);
+            match timeout(LAST_DELIVERIES, emitting).await {
+                Ok(emitted) => emitted?,
+                Err(_) => bail!("the broker did not acknowledge the last clicks within {LAST_DELIVERIES:?}"),
+            }
+        }
     }
-    emitter.close().await?;
     let acknowledged = *progress.borrow();
     screen.print(&format!("{acknowledged} clicks acknowledged"))?;
     match options.clicks {
@@ -64,7 +75,8 @@ async fn show(acknowledged: &watch::Receiver<u64>, screen: &mut Screen) -> Resul
     }
 }
 
-/// Emits clicks at `--rate`, until the broker has `--clicks` of them, and never more than `allowed` in all.
+/// Emits clicks at `--rate`, never more than `allowed` in all, until `--clicks` are emitted or nobody is left to allow
+/// more. Returns when the broker has all of them.
 pub(crate) async fn emit(
     options: &Options,
     emitter: &Emitter<UserClicks>,
@@ -76,7 +88,7 @@ pub(crate) async fn emit(
     let mut under_way = VecDeque::with_capacity(UNDER_WAY_MAX);
     let mut emitted = 0;
     let started = Instant::now();
-    while emitted < wanted {
+    while emitted < wanted && allowed.has_changed().is_ok() {
         let allowed_now = *allowed.borrow_and_update();
         let due = match options.rate {
             0 => u64::MAX,
@@ -93,33 +105,39 @@ pub(crate) async fn emit(
             under_way.push_back(emitter.emit(user, at)?);
         }
         emitted += burst;
-        while under_way.len() > UNDER_WAY_MAX {
-            settle(&mut under_way, acknowledged).await?;
+        loop {
+            let is_full = under_way.len() > UNDER_WAY_MAX;
+            let Some(delivery) = under_way.front_mut() else {
+                break;
+            };
+            // What is there already is taken; more is waited for only if too much is under way.
+            let delivered = match poll_now(delivery) {
+                Poll::Pending if !is_full => break,
+                Poll::Pending => delivery.await,
+                Poll::Ready(delivered) => delivered,
+            };
+            delivered?;
+            under_way.pop_front();
+            acknowledged.send_modify(|count| *count += 1);
         }
         if burst > 0 {
             yield_now().await;
         } else if emitted >= allowed_now {
-            allowed.changed().await?;
+            // Fails when nobody is left.
+            let _may_have_ended = allowed.changed().await;
         } else {
             sleep(PAUSE).await;
         }
     }
-    while !under_way.is_empty() {
-        settle(&mut under_way, acknowledged).await?;
-    }
-    Ok(())
-}
-
-/// Waits for the oldest delivery.
-async fn settle(
-    under_way: &mut VecDeque<Delivery>,
-    acknowledged: &watch::Sender<u64>,
-) -> Result<()> {
-    if let Some(delivery) = under_way.pop_front() {
+    for delivery in under_way {
         delivery.await?;
         acknowledged.send_modify(|count| *count += 1);
     }
     Ok(())
+}
+
+fn poll_now(delivery: &mut Delivery) -> Poll<<Delivery as Future>::Output> {
+    Pin::new(delivery).poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// What happens when one user after the other clicks, chosen by chance. Nothing is allocated for a click.

@@ -17,8 +17,8 @@ impl Screen {
         }
     }
 
-    /// Draws lines in place of those drawn last, or nothing if they are the same. They must be narrower than a terminal is
-    /// wide.
+    /// Draws lines in place of those drawn last, or nothing if they are the same. They must be narrower than a terminal
+    /// is wide.
     pub(crate) fn draw(&mut self, lines: Vec<String>) -> io::Result<()> {
         if lines == self.drawn {
             return Ok(());

@@ -83,10 +83,7 @@ async fn simulate(
     };
     tokio::select! {
         failed = emit_all => failed,
-        ended = running.wait() => match ended {
-            Err(failure) => Err(failure.into()),
-            Ok(()) => bail!("the processor ended by itself"),
-        },
+        ended = running.wait() => ended_by_itself(ended),
         total = show(options.clicks, &view, screen, |seen| {
             // Nobody emits any more if this fails.
             let _all_emitted = may_emit.send(seen.saturating_sub(before) + AHEAD_MAX);
@@ -94,12 +91,18 @@ async fn simulate(
     }
 }
 
+/// Nobody asked the processor to end.
+fn ended_by_itself<T>(ended: goka::Result) -> Result<T> {
+    ended?;
+    bail!("the processor ended by itself")
+}
+
 async fn wait_for_partitions(running: &mut Running, screen: &mut Screen) -> Result<()> {
     let mut ticks = interval(LOOK);
     let mut drawn = Instant::now();
     while !all_run(running) {
         tokio::select! {
-            ended = running.wait() => ended?,
+            ended = running.wait() => return ended_by_itself(ended),
             _ = ticks.tick() => {
                 if drawn.elapsed() >= REFRESH {
                     screen.draw(vec![progress(running)])?;

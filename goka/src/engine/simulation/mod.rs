@@ -4,7 +4,8 @@
 //! is left in peace, and what the topics and the local copies then say is held against a plain
 //! model. A schedule that fails is cut down to what is needed for it.
 //!
-//! `GOKA_SIM_SEEDS=10000` runs so many seeds, `GOKA_SIM_SEED=7` one, with its trace.
+//! `GOKA_SIM_SEEDS=10000` runs so many seeds, `GOKA_SIM_SEEDS=500..900` these, and `GOKA_SIM_SEED=7`
+//! one, with its trace.
 
 mod check;
 mod engine;
@@ -14,7 +15,7 @@ mod schedule;
 mod shrink;
 mod stage;
 
-use std::{collections::BTreeMap, env};
+use std::{collections::BTreeMap, env, ops::Range};
 
 use crate::{
     Error,
@@ -75,22 +76,33 @@ fn run(schedule: &Schedule, rig: MakeRig<'_>, traced: bool) -> Result<(), (Strin
 
 /// Runs many seeds, and fails with the shortest schedule that does not hold.
 fn simulate(rig: MakeRig<'_>) {
-    let number = |name| env::var(name).ok().map(|n| n.parse::<u64>().expect(name));
-    if let Some(seed) = number("GOKA_SIM_SEED") {
-        let result = run(&Schedule::of(seed), rig, true);
-        if let Err((_, trace)) = &result {
-            eprintln!("{}", trace.join("\n"));
-        }
-    }
-    let seeds = match number("GOKA_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("GOKA_SIM_SEEDS").unwrap_or(SEEDS),
-    };
-    for seed in seeds {
+    let seeds = seeds();
+    for seed in seeds.clone() {
         let schedule = Schedule::of(seed);
-        if run(&schedule, rig, false).is_err() {
+        let traced = seeds.end - seeds.start == 1;
+        let outcome = run(&schedule, rig, traced);
+        if let (true, Err((_, trace))) = (traced, &outcome) {
+            eprintln!("{schedule}\n{}", trace.join("\n"));
+        }
+        if outcome.is_err() {
             panic!("{}", report(&schedule, rig));
         }
+    }
+}
+
+/// What the environment asks for.
+fn seeds() -> Range<u64> {
+    let number = |text: &str| text.parse::<u64>().expect("a seed is a number");
+    if let Ok(seed) = env::var("GOKA_SIM_SEED") {
+        let seed = number(&seed);
+        return seed..seed + 1;
+    }
+    let Ok(seeds) = env::var("GOKA_SIM_SEEDS") else {
+        return 0..SEEDS;
+    };
+    match seeds.split_once("..") {
+        Some((first, end)) => number(first)..number(end),
+        None => 0..number(&seeds),
     }
 }
 
