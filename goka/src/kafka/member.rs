@@ -148,7 +148,7 @@ impl Member {
             (AutoOffsetReset | OffsetOutOfRange, Some((source, partition))) => {
                 Some(Event::OutOfRange { source, partition })
             }
-            (FencedInstanceId, _) => failed(format!(
+            (FencedInstanceId | UnreleasedInstanceId, _) => failed(format!(
                 "another process has joined with the same instance id: give each its own \
                  (`Config::instance_id`, or a state directory each) ({})",
                 failure.reason

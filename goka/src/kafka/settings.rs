@@ -305,6 +305,9 @@ pub(super) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
     for (key, value) in config.keys.both.iter().chain(keys) {
         settings.set(canonical(key), value);
     }
+    if settings.get("debug").is_some() {
+        settings.set_log_level(RDKafkaLogLevel::Debug);
+    }
     if role == Role::Reader {
         // Those of a group; librdkafka would refuse some of them without one.
         settings.remove("group.protocol");
