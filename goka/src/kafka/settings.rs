@@ -264,6 +264,9 @@ pub(super) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
             ("isolation.level", "read_committed"),
             // Else a consumer whose queue was full stalls for a second.
             ("fetch.queue.backoff.ms", "2"),
+            // Small records take ten times their size in librdkafka's queue: counted in records,
+            // a queue takes 60 MB less, and is as fast.
+            ("queued.min.messages", "20000"),
             ("queued.max.messages.kbytes", "16384"),
             ("fetch.wait.max.ms", "100"),
         ]),
