@@ -13,6 +13,8 @@ use std::{
     time::Duration,
 };
 
+use tracing::debug;
+
 use crate::{
     BoxError, Error, Kind,
     config::Start,
@@ -167,6 +169,14 @@ impl Worker {
         let (core, kafka) = (&mut self.core, &*self.kafka);
         let numbers: Vec<i32> = core.partitions.keys().copied().collect();
         let result = core.give_back(kafka, &numbers, false);
+        match kafka.in_flight() {
+            0 => {}
+            // Those of partitions that were lost or failed; the others were waited for.
+            left => debug!(
+                group = core.spec.program.group(),
+                left, "leaving with records in the air"
+            ),
+        }
         kafka.close();
         result
     }

@@ -192,11 +192,10 @@ impl Program for Count {
         let count = (before + 1).to_string();
         let echo = format!("{edge}/{}/{}", record.partition, record.offset);
         let mut write = |bytes: &[u8]| {
-            let appended = effects.encode(|buffer| {
+            effects.encode(|buffer| {
                 buffer.extend_from_slice(bytes);
                 Ok::<(), Failure>(())
-            });
-            appended
+            })
         };
         let (row, key, echo) = (
             write(count.as_bytes())?,
