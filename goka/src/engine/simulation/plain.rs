@@ -109,6 +109,9 @@ impl Driven for Plain {
             self.kafka.poll(Duration::from_millis(5), &mut |event| {
                 events.push(Owned::of(event));
             });
+            if events.is_empty() {
+                break;
+            }
             for event in events {
                 match event {
                     Owned::Record(number, source, offset, key) => {

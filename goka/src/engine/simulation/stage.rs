@@ -316,7 +316,8 @@ impl Stage {
                 self.turn(slot);
                 self.failed()?;
             }
-            world.advance(Duration::from_millis(20));
+            let step_ms = if quiet_since.is_some() { 500 } else { 20 };
+            world.advance(Duration::from_millis(step_ms));
             match (self.left()?, quiet_since) {
                 (None, None) => quiet_since = Some(world.now()),
                 (None, Some(since)) if world.now() > since + AFTERWARDS => break,

@@ -82,7 +82,10 @@ impl Producer {
             .lanes
             .iter_mut()
             .find(|(_, lane)| lane.front().is_some_and(due))?;
-        let flight = lane.pop_front()?;
+        let (place, flight) = (place.clone(), lane.pop_front()?);
+        if lane.is_empty() {
+            self.lanes.remove(&place);
+        }
         if flight.lost || flight.times_out_at <= now {
             if !flight.forgotten {
                 let why = "it was not acknowledged within the message timeout";
@@ -90,7 +93,7 @@ impl Producer {
             }
             return Some(Due::TimedOut);
         }
-        Some(Due::Land(place.clone(), flight))
+        Some(Due::Land(place, flight))
     }
 
     /// The flight that [`Producer::next`] gave is in its partition, at `offset`.
@@ -120,6 +123,7 @@ impl Producer {
                     .extend(lane.pop_front().map(|(_, report)| report));
             }
         }
+        self.reports_due.retain(|_, lane| !lane.is_empty());
     }
 
     /// Everything that isn't reported has failed. What the network had already taken still lands:
@@ -142,13 +146,14 @@ impl Producer {
                 flight.lands_at = flight.lands_at.min(until);
             }
         }
+        self.lanes.retain(|_, lane| !lane.is_empty());
+        self.reports_due.clear();
         u32::try_from(self.reports.len() - before).unwrap_or(u32::MAX)
     }
 
     /// Whether nothing will ever happen here again.
     pub(super) fn is_idle(&self) -> bool {
-        self.lanes.values().all(VecDeque::is_empty)
-            && self.reports_due.values().all(VecDeque::is_empty)
+        self.lanes.is_empty() && self.reports_due.is_empty()
     }
 }
 
