@@ -24,9 +24,9 @@ use crate::{
     Codec, Config, Error, Kind, PartitionState, Processor, Result, SharedTable, Topic,
     engine::{
         program::Program,
-        recovery::mark,
         replica,
         status::Status,
+        trust::mark,
         worker::{Settings, Spec, TableSpec, Worker},
     },
     kafka::{Cluster, MemberSpec},

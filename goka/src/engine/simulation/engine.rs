@@ -19,9 +19,9 @@ use crate::{
     engine::{
         effects::{Effects, Row},
         program::{EdgeInfo, Failure, OwnedRecord, Program, Waiting},
-        recovery::mark,
         rows::Rows,
         status::Status,
+        trust::mark,
         worker::{Settings, Spec, TableSpec, Worker},
     },
     kafka::memory::Connection,

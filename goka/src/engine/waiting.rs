@@ -1,0 +1,87 @@
+//! Handlers that wait: polled on the worker's thread, one record of a partition after another, while
+//! other partitions go on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::{
+    Error,
+    engine::{effects::Effects, failure::panicked, worker::Core},
+    kafka::Kafka,
+};
+
+impl Core {
+    /// Lets every handler that waits go on; whether one is still waiting.
+    pub(crate) fn advance_waiting(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
+        let numbers = self
+            .partitions
+            .values()
+            .filter(|p| p.waiting.is_some() || !p.backlog.is_empty());
+        let numbers: Vec<i32> = numbers.map(|p| p.number).collect();
+        let mut waits = false;
+        for number in numbers {
+            waits |= self.advance(kafka, number)?;
+        }
+        Ok(waits)
+    }
+
+    /// Lets the handler of a partition go on, then those of the records behind it.
+    pub(crate) fn advance(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Error> {
+        loop {
+            let Some(partition) = self.partitions.get_mut(&number) else {
+                return Ok(false);
+            };
+            if let Some((future, _)) = &mut partition.waiting {
+                let mut waking = std::task::Context::from_waker(std::task::Waker::noop());
+                let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut waking)));
+                let done = match polled {
+                    Ok(std::task::Poll::Pending) => return Ok(true),
+                    Ok(std::task::Poll::Ready(done)) => done,
+                    Err(panic) => (Effects::default(), Err(panicked(&*panic))),
+                };
+                let Some((_, cause)) = partition.waiting.take() else {
+                    return Ok(false);
+                };
+                let key = cause.key.as_deref();
+                match done {
+                    (effects, Ok(())) => {
+                        let of = (number, cause.source, cause.offset, cause.timestamp);
+                        self.apply(kafka, of, key, &effects)?;
+                    }
+                    (_, Err(failure)) => {
+                        let edge = self.sources[cause.source];
+                        return Err(self.failed(number, edge, cause.offset, key, failure));
+                    }
+                }
+                continue;
+            }
+            match partition.next_kept() {
+                Some(record) => self.handle(kafka, &record.as_record())?,
+                None => {
+                    self.release_if_held(kafka, number)?;
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    /// Enough is kept for a partition that waits: its inputs are unassigned, the others go on.
+    pub(crate) fn hold_if_full(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
+        if let Some(partition) = self.partitions.get_mut(&number)
+            && partition.is_backlog_full()
+        {
+            partition.held = true;
+            kafka.unassign(number)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn release_if_held(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
+        match self.partitions.get_mut(&number) {
+            Some(partition) if partition.held => {
+                partition.held = false;
+                kafka.assign(number, &partition.fetched)
+            }
+            _ => Ok(()),
+        }
+    }
+}
