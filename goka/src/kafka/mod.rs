@@ -25,6 +25,7 @@ mod topics;
 pub(crate) use cluster::{Cluster, MemberSpec};
 pub use embedded::EmbeddedBroker;
 pub(crate) use outbox::{Letter, Outbox, Receipt};
+pub(crate) use settings::message_timeout;
 pub(crate) use topics::TopicInfo;
 
 #[cfg(test)]

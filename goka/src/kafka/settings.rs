@@ -170,7 +170,7 @@ fn check_known(key: &str, value: &str) -> Result<(), Error> {
 
 /// How long a member's producer may try to write a record. Longer, and it could write after the
 /// session ended: behind the rows of the partition's next owner.
-fn message_timeout(config: &Config) -> Result<Duration, Error> {
+pub(crate) fn message_timeout(config: &Config) -> Result<Duration, Error> {
     let session = milliseconds(config, "session.timeout.ms", 6000)?;
     let heartbeat = milliseconds(config, "heartbeat.interval.ms", 1000)?;
     let left = session.saturating_sub(heartbeat + 1000);
