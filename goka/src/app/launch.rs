@@ -9,8 +9,10 @@ use std::{
         mpsc as std_mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+use tracing::warn;
 
 use tokio::{
     runtime::Handle,
@@ -41,6 +43,8 @@ const IDLE: Duration = Duration::from_millis(5);
 /// Uncommitted rows of one partition in memory, bytes: then it commits early.
 const UNCOMMITTED_BYTES: usize = 16 << 20;
 
+/// A member whose id is taken joins again, once in this time.
+const REJOIN_INTERVAL: Duration = Duration::from_secs(60);
 /// Membership is proven anew before a record is handled if the last proof is older. Below the
 /// session timeout (6 s by default), after which others may have taken the partitions.
 const LEASE_MAX: Duration = Duration::from_secs(4);
@@ -97,7 +101,7 @@ pub(super) fn launch(
                 )?,
                 member: member(&**program, &instance, number),
                 cluster: cluster.clone(),
-                home: home.clone(),
+                _home: home.clone(),
                 stop: stop.clone(),
                 runtime: runtime.clone(),
             };
@@ -132,7 +136,8 @@ struct Start {
     spec: Spec,
     member: MemberSpec,
     cluster: Cluster,
-    home: Arc<Home>,
+    /// Its lock is held until the last worker has ended.
+    _home: Arc<Home>,
     stop: Arc<AtomicBool>,
     runtime: Option<Handle>,
 }
@@ -160,15 +165,29 @@ impl Start {
 
     fn run(self) -> Result {
         let _entered = self.runtime.as_ref().map(Handle::enter);
-        let kafka = self.cluster.member(&self.member)?;
-        let mut worker = Worker::new(self.spec, kafka);
-        let mut turned = Ok(());
-        while turned.is_ok() && !self.stop.load(Ordering::Relaxed) {
-            turned = worker.turn(IDLE);
+        let mut rejoined: Option<Instant> = None;
+        loop {
+            let kafka = self.cluster.member(&self.member)?;
+            let mut worker = Worker::new(self.spec.clone(), kafka);
+            let mut turned = Ok(());
+            while turned.is_ok() && !self.stop.load(Ordering::Relaxed) {
+                turned = worker.turn(IDLE);
+            }
+            // After an outage the broker can take what is left of this very member for another one.
+            // If it was another one, it is back within a minute.
+            let again = rejoined.is_none_or(|at| at.elapsed() > REJOIN_INTERVAL);
+            match turned {
+                Err(Error::Fenced(reason)) if again => {
+                    warn!(group = self.member.group, reason, "joining the group anew");
+                    rejoined = Some(Instant::now());
+                    worker.abandon()?;
+                }
+                turned => {
+                    let closed = worker.close();
+                    return turned.and(closed);
+                }
+            }
         }
-        let closed = worker.close();
-        drop(self.home);
-        turned.and(closed)
     }
 }
 

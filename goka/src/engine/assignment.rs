@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// How long a partition that is given back may take to finish what is in the air.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the positions of a partition that is given back are offered to the group.
 const COMMIT_TRIES: usize = 3;
 
@@ -66,6 +66,38 @@ impl Core {
     /// records run again at the next owner.
     fn finish(&mut self, kafka: &dyn Kafka, numbers: &[i32]) -> Result<(), Error> {
         let give_up = kafka.now() + FINISH_TIMEOUT;
+        let mut result = self.drain(kafka, numbers, give_up);
+        // The last chance to write our rows over those of somebody else: the next owner would take
+        // them for ours. Not when the brokers are away, for that takes long to find out.
+        let proven = kafka.now().saturating_sub(self.lease_at) <= self.spec.settings.lease;
+        if proven && result.is_ok() {
+            let running =
+                |number: &&i32| self.partitions.get(number).is_some_and(|p| p.is_running());
+            let running: Vec<i32> = numbers.iter().filter(running).copied().collect();
+            for number in running {
+                self.look_behind(kafka, number)?;
+            }
+            result = self.drain(kafka, numbers, give_up);
+        }
+        for _ in 0..COMMIT_TRIES {
+            let left = |p: &Partition| p.uncommitted && numbers.contains(&p.number);
+            if !self.partitions.values().any(left)
+                || kafka.now() > give_up
+                || self.commit_offsets(kafka, left)?
+            {
+                break;
+            }
+        }
+        result
+    }
+
+    /// Waits for what is in the air, and stores it.
+    fn drain(
+        &mut self,
+        kafka: &dyn Kafka,
+        numbers: &[i32],
+        give_up: Duration,
+    ) -> Result<(), Error> {
         let mut result = Ok(());
         loop {
             let mut busy = false;
@@ -91,23 +123,16 @@ impl Core {
                 .iter()
                 .any(|&number| self.ledger.pending(number) > 0);
             if !busy {
-                break;
+                return result;
             }
             if kafka.now() > give_up {
                 warn!(
                     group = self.spec.program.group(),
                     "what is in the air was not delivered in time"
                 );
-                break;
+                return result;
             }
             self.serve(kafka, Duration::from_millis(2));
         }
-        for _ in 0..COMMIT_TRIES {
-            let left = |p: &Partition| p.uncommitted && numbers.contains(&p.number);
-            if !self.partitions.values().any(left) || self.commit_offsets(kafka, left)? {
-                break;
-            }
-        }
-        result
     }
 }

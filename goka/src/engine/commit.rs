@@ -225,7 +225,7 @@ impl Core {
     }
 
     /// Looks for rows of somebody else behind the last one of an idle partition.
-    fn look_behind(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
+    pub(crate) fn look_behind(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
         let (Some(table), Some(next)) = (kafka.table(), self.ledger.next_row(number)) else {
             return Ok(());
         };

@@ -36,6 +36,7 @@ const EVENTS_MAX: usize = 4096;
 const EVENTS_PER_LOOK: usize = 64;
 
 /// What a worker is made of.
+#[derive(Clone)]
 pub(crate) struct Spec {
     pub(crate) program: Arc<dyn Program>,
     /// Physical topics by index of their edge, for errors.
@@ -48,6 +49,7 @@ pub(crate) struct Spec {
 }
 
 /// The group table, as far as one worker is concerned.
+#[derive(Clone)]
 pub(crate) struct TableSpec {
     pub(crate) dir: PathBuf,
     pub(crate) identity: store::Identity,
@@ -159,6 +161,15 @@ impl Worker {
         core.serve(kafka, Duration::ZERO);
         core.now = kafka.now();
         core.commit_due(kafka)
+    }
+
+    /// Leaves the group without a word: it takes this worker for another one already.
+    pub(crate) fn abandon(mut self) -> Result<(), Error> {
+        let (core, kafka) = (&mut self.core, &*self.kafka);
+        let numbers: Vec<i32> = core.partitions.keys().copied().collect();
+        let result = core.give_back(kafka, &numbers, true);
+        kafka.close();
+        result
     }
 
     /// Finishes and commits what was handled, and leaves the group.
