@@ -1,13 +1,36 @@
 //! Handlers that wait: polled on the worker's thread, one record of a partition after another, while
 //! other partitions go on.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
 
 use crate::{
     Error,
     engine::{effects::Effects, failure::panicked, worker::Core},
     kafka::Kafka,
 };
+
+/// Whether a handler that waits can go on: set from any thread, looked at by the worker.
+#[derive(Default)]
+pub(crate) struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl Woken {
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
 
 impl Core {
     /// Lets every handler that waits go on; whether one is still waiting.
@@ -17,6 +40,8 @@ impl Core {
             .values()
             .filter(|p| p.waiting.is_some() || !p.backlog.is_empty());
         let numbers: Vec<i32> = numbers.map(|p| p.number).collect();
+        // Before they are polled: what wakes them from now on counts for the next time.
+        self.woken.0.store(false, Ordering::Release);
         let mut waits = false;
         for number in numbers {
             waits |= self.advance(kafka, number)?;
@@ -31,11 +56,12 @@ impl Core {
                 return Ok(false);
             };
             if let Some((future, _)) = &mut partition.waiting {
-                let mut waking = std::task::Context::from_waker(std::task::Waker::noop());
+                let waker = Waker::from(Arc::clone(&self.woken));
+                let mut waking = Context::from_waker(&waker);
                 let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut waking)));
                 let done = match polled {
-                    Ok(std::task::Poll::Pending) => return Ok(true),
-                    Ok(std::task::Poll::Ready(done)) => done,
+                    Ok(Poll::Pending) => return Ok(true),
+                    Ok(Poll::Ready(done)) => done,
                     Err(panic) => (Effects::default(), Err(panicked(&*panic))),
                 };
                 let Some((_, cause)) = partition.waiting.take() else {

@@ -24,6 +24,7 @@ use crate::{
         partition::{Cause, Partition},
         program::{EdgeInfo, OwnedRecord, Program},
         status::Status,
+        waiting::Woken,
     },
     kafka::{Event, Kafka, Outgoing, SendError, Step},
     record::{OwnedHeaders, Record},
@@ -99,6 +100,8 @@ pub(crate) struct Core {
     pub(crate) lease_at: Duration,
     pub(crate) committed_at: Duration,
     pub(crate) looked_at: Duration,
+    /// Set when a handler that waits can go on.
+    pub(crate) woken: Arc<Woken>,
     /// For records without a key: round robin.
     pub(crate) spread: i32,
 }
@@ -128,6 +131,7 @@ impl Worker {
             lease_at: now,
             committed_at: now,
             looked_at: now,
+            woken: Arc::default(),
             spread: 0,
         };
         Worker { core, kafka }
@@ -142,6 +146,7 @@ impl Worker {
         let waits = core.advance_waiting(kafka)?;
         let mut wait = match (recovering, waits) {
             (true, _) => Duration::ZERO,
+            (false, true) if core.woken.is_set() => Duration::ZERO,
             (false, true) => idle.min(Duration::from_millis(1)),
             (false, false) => idle,
         };
