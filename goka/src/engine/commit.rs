@@ -44,16 +44,17 @@ impl Core {
     /// Before a record is handled: membership was proven lately, and its interval has room.
     /// `false`: the partition was dropped, and the record with it.
     pub(crate) fn make_room(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Error> {
-        // Before every record: a process that was stopped may go on anywhere.
-        self.now = kafka.now();
-        if self.now.saturating_sub(self.lease_at) > self.spec.settings.lease
-            && !self.renew(kafka)?
-        {
-            return Ok(false);
-        }
         let (records_max, bytes_max) =
             (self.spec.settings.records_max, self.spec.settings.bytes_max);
         loop {
+            // Also after whatever was waited for: a process that was stopped may go on anywhere.
+            self.now = kafka.now();
+            if self.now.saturating_sub(self.lease_at) > self.spec.settings.lease {
+                if !self.renew(kafka)? {
+                    return Ok(false);
+                }
+                continue;
+            }
             let Some(partition) = self.partitions.get_mut(&number).filter(|p| p.is_running())
             else {
                 return Ok(false);

@@ -5,7 +5,10 @@
 
 use std::fmt;
 
-use crate::kafka::{Step, memory::Chance};
+use crate::kafka::{
+    Step,
+    memory::{Chance, Point},
+};
 
 /// Workers that may run at a time.
 pub(super) const SLOTS: usize = 3;
@@ -41,16 +44,16 @@ pub(super) enum Action {
         slot: usize,
         ms: u64,
     },
-    /// It dies when it reaches a step for the `nth` time from now.
+    /// It dies when it comes by a point for the `nth` time from now.
     DieAt {
         slot: usize,
-        step: Step,
+        point: Point,
         nth: u64,
     },
     /// It stands still in the middle of what it does.
     FreezeAt {
         slot: usize,
-        step: Step,
+        point: Point,
         nth: u64,
         ms: u64,
     },
@@ -96,14 +99,17 @@ impl Schedule {
         let static_members = chance.one_in(3);
         // One in so many actions is trouble.
         let calm = [0, 40, 15, 6][chance.index(4)];
+        let only_zombies = chance.one_in(5);
         let keys = [2, 12, 60][chance.index(3)];
         let mut actions: Vec<Action> = (0..SLOTS).map(|slot| Action::Start { slot }).collect();
         for _ in 0..100 + chance.below(300) {
             let trouble = calm > 0 && chance.one_in(calm);
-            actions.push(match trouble {
-                true => trouble_of(&mut chance),
-                false => work_of(&mut chance, keys),
-            });
+            match (trouble, only_zombies) {
+                (true, true) => actions.extend(zombie_of(&mut chance)),
+                (true, false) => actions.push(trouble_of(&mut chance)),
+                (false, true) => actions.push(lively_of(&mut chance, keys)),
+                (false, false) => actions.push(work_of(&mut chance, keys)),
+            }
         }
         Schedule {
             seed,
@@ -162,16 +168,18 @@ fn trouble_of(chance: &mut Chance) -> Action {
         Step::Released,
     ];
     let slot = chance.index(SLOTS);
-    let step = STEPS[chance.index(STEPS.len())];
-    let nth = 1 + chance.below(4);
+    let (point, nth) = match chance.index(STEPS.len() + 1) {
+        6 => (Point::Asks, 1 + chance.below(100)),
+        step => (Point::Reached(STEPS[step]), 1 + chance.below(4)),
+    };
     let ms = [500, 3000, 5000, 8000, 15_000][chance.index(5)];
     match chance.below(14) {
         0 => Action::Kill { slot },
         1 => Action::Freeze { slot, ms },
-        2 | 3 => Action::DieAt { slot, step, nth },
+        2 | 3 => Action::DieAt { slot, point, nth },
         4 | 5 => Action::FreezeAt {
             slot,
-            step,
+            point,
             nth,
             ms,
         },
@@ -191,4 +199,31 @@ fn trouble_of(chance: &mut Chance) -> Action {
             ms: [1000, 2500, 7000][chance.index(3)],
         },
     }
+}
+
+/// Work during which nobody comes or goes.
+fn lively_of(chance: &mut Chance, keys: u64) -> Action {
+    match work_of(chance, keys) {
+        Action::Start { slot } | Action::Stop { slot } => Action::Turn { slot },
+        other => other,
+    }
+}
+
+/// A worker stands still between the proof that it is the owner and a record that it sends: nothing
+/// keeps that record from landing, and it is for the next owner to notice. If that one goes before
+/// it did, a count stays too low, for at-least-once has no fence: so only one worker is a zombie,
+/// and the others live on.
+fn zombie_of(chance: &mut Chance) -> Vec<Action> {
+    let freeze = Action::FreezeAt {
+        slot: 0,
+        point: Point::Sends,
+        nth: 1 + chance.below(40),
+        ms: [7000, 9000][chance.index(2)],
+    };
+    let mut actions = vec![freeze];
+    for _ in 0..chance.below(20) {
+        actions.push(Action::Wait { ms: 500 });
+        actions.extend((0..SLOTS).map(|slot| Action::Turn { slot }));
+    }
+    actions
 }

@@ -15,10 +15,7 @@ use super::{
 };
 use crate::{
     Error, Partitioner,
-    kafka::{
-        Step,
-        memory::{Chance, ConnectionSpec, Settings, World},
-    },
+    kafka::memory::{Chance, ConnectionSpec, Point, Settings, World},
 };
 
 /// How long a process takes to start. What a dead one had in its socket has landed by then.
@@ -57,9 +54,9 @@ enum Worker {
     Dying,
 }
 
-/// What happens when a worker reaches a step for the `nth` time.
+/// What happens when a worker comes by a point for the `nth` time.
 struct Trap {
-    step: Step,
+    point: Point,
     nth: u64,
     /// Stands still so long; or dies.
     freeze_ms: Option<u64>,
@@ -93,6 +90,8 @@ impl Stage {
     pub(super) fn settings(schedule: &Schedule) -> Settings {
         Settings {
             queue_max: schedule.queue_max,
+            // As real ones: longer than a record is under way on a good day.
+            rebalance: Duration::from_millis(50),
             chance: Chance::seeded(!schedule.seed),
             ..Settings::default()
         }
@@ -139,13 +138,13 @@ impl Stage {
             Action::Freeze { slot, ms: time } => {
                 self.slots[slot].frozen_until.set(world.now() + ms(time));
             }
-            Action::DieAt { slot, step, nth } => self.set_trap(slot, step, nth, None),
+            Action::DieAt { slot, point, nth } => self.set_trap(slot, point, nth, None),
             Action::FreezeAt {
                 slot,
-                step,
+                point,
                 nth,
                 ms,
-            } => self.set_trap(slot, step, nth, Some(ms)),
+            } => self.set_trap(slot, point, nth, Some(ms)),
             Action::Wipe { slot } => {
                 if matches!(*self.slots[slot].worker.borrow(), Worker::None) {
                     self.rig.borrow_mut().wipe(slot);
@@ -185,9 +184,9 @@ impl Stage {
         }
     }
 
-    fn set_trap(&self, slot: usize, step: Step, nth: u64, freeze_ms: Option<u64>) {
+    fn set_trap(&self, slot: usize, point: Point, nth: u64, freeze_ms: Option<u64>) {
         let trap = Trap {
-            step,
+            point,
             nth,
             freeze_ms,
         };
@@ -212,8 +211,8 @@ impl Stage {
                 .map(str::to_owned)
                 .into(),
             table: Some(TABLE.to_owned()),
-            on_step: Some(Rc::new(move |step| match stage.upgrade() {
-                Some(stage) => stage.reached(slot, step),
+            on_point: Some(Rc::new(move |point| match stage.upgrade() {
+                Some(stage) => stage.pass(slot, point),
                 None => Ok(()),
             })),
         });
@@ -272,11 +271,11 @@ impl Stage {
         };
     }
 
-    /// A worker got to a step: here it may die, or stand still while others go on.
-    fn reached(self: &Rc<Self>, slot: usize, step: Step) -> Result<(), Error> {
+    /// A worker comes by a point: here it may die, or stand still while others go on.
+    fn pass(self: &Rc<Self>, slot: usize, point: Point) -> Result<(), Error> {
         let at = &self.slots[slot];
         let mut trap = at.trap.borrow_mut();
-        if let Some(set) = trap.as_mut().filter(|trap| trap.step == step) {
+        if let Some(set) = trap.as_mut().filter(|trap| trap.point == point) {
             set.nth -= 1;
             if set.nth == 0 {
                 let freeze_ms = set.freeze_ms;
@@ -285,7 +284,7 @@ impl Stage {
                 match freeze_ms {
                     Some(ms) => {
                         self.world
-                            .note(|| format!("{} stands still at {step:?}", name(slot)));
+                            .note(|| format!("{} stands still: {point:?}", name(slot)));
                         self.act_until(self.world.now() + Duration::from_millis(ms));
                         self.world.note(|| format!("{} goes on", name(slot)));
                     }

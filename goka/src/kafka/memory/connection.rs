@@ -28,8 +28,19 @@ use crate::{
 /// How far the clock of a dead process is ahead.
 const AFTER_DEATH: Duration = Duration::from_secs(86_400);
 
-/// Called at every step of the commit protocol; an error ends the process there.
-pub(crate) type OnStep = Rc<dyn Fn(Step) -> Result<(), Error>>;
+/// Where a worker may be stopped for a while, or for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Point {
+    /// It got to a step of the commit protocol.
+    Reached(Step),
+    /// It is about to hand a record to its producer.
+    Sends,
+    /// It is about to ask the brokers, or to wait for them.
+    Asks,
+}
+
+/// Called at every point that a worker comes by; an error ends the process there.
+pub(crate) type OnPoint = Rc<dyn Fn(Point) -> Result<(), Error>>;
 
 /// Who connects, and to what.
 pub(crate) struct ConnectionSpec {
@@ -42,7 +53,7 @@ pub(crate) struct ConnectionSpec {
     pub(crate) targets: Vec<String>,
     /// The group table's topic.
     pub(crate) table: Option<String>,
-    pub(crate) on_step: Option<OnStep>,
+    pub(crate) on_point: Option<OnPoint>,
 }
 
 /// One worker's connection to a world.
@@ -54,7 +65,7 @@ pub(crate) struct Connection {
     sources: Vec<Rc<str>>,
     targets: Vec<Rc<str>>,
     table: Option<MemoryReader>,
-    on_step: Option<OnStep>,
+    on_point: Option<OnPoint>,
     producer: u64,
     membership: RefCell<Membership>,
     fetching: RefCell<Fetching>,
@@ -83,7 +94,8 @@ impl Connection {
             }
             let leader = table.as_ref().or(sources.first());
             let partitions = leader.map_or(0, |topic| state.topics.partitions(topic));
-            let group = || Group::new(partitions);
+            let takes = state.settings.rebalance;
+            let group = || Group::new(partitions, takes);
             state.groups.entry(spec.group.clone()).or_insert_with(group);
             state.new_producer()
         };
@@ -95,7 +107,7 @@ impl Connection {
             instance: spec.instance,
             sources,
             targets,
-            on_step: spec.on_step,
+            on_point: spec.on_point,
             producer,
             membership: RefCell::default(),
             fetching: RefCell::default(),
@@ -115,11 +127,26 @@ impl Connection {
         self.state.borrow_mut().purge(self.producer, true);
     }
 
-    /// Whether requests are answered; `Err` says that they aren't.
-    fn answer(&self, doing: &str) -> Result<(), Error> {
+    /// A process may end at every point that it comes by.
+    fn pass(&self, point: Point) -> Result<(), Error> {
         if self.dead.get() {
             return Err(Error::Closed("this connection"));
         }
+        let Some(on_point) = &self.on_point else {
+            return Ok(());
+        };
+        on_point(point).inspect_err(|_| {
+            let mut state = self.state.borrow_mut();
+            state.note(|| format!("{} dies: {point:?}", self.name));
+            state.mishaps.crashed += 1;
+            drop(state);
+            self.die();
+        })
+    }
+
+    /// Whether requests are answered; `Err` says that they aren't.
+    fn answer(&self, doing: &str) -> Result<(), Error> {
+        self.pass(Point::Asks)?;
         self.state.borrow_mut().answer(doing)
     }
 
@@ -148,6 +175,7 @@ impl Connection {
             return None;
         }
         self.heartbeat(state);
+        let now = state.now;
         let State {
             groups,
             topics,
@@ -156,7 +184,7 @@ impl Connection {
         } = state;
         let group = groups.get_mut(&self.group)?;
         let mut membership = self.membership.borrow_mut();
-        let news = membership.has_news(group);
+        let news = membership.has_news(group, now);
         let first = match self.overtaking.get() {
             None if news => chance.below(4),
             Some(left) => left,
@@ -171,7 +199,7 @@ impl Connection {
             }
         }
         self.overtaking.set(None);
-        let told = membership.listen(group)?;
+        let told = membership.listen(group, now)?;
         state.note(|| format!("{} is told: {told:?}", self.name));
         Some(Found::Told(told))
     }
@@ -224,6 +252,9 @@ impl Kafka for Connection {
     }
 
     fn poll(&self, wait: Duration, on: &mut dyn FnMut(Event<'_>)) -> bool {
+        if self.pass(Point::Asks).is_err() {
+            return false;
+        }
         let deadline = self.state.borrow_mut().begin_wait(wait);
         loop {
             let found = self.next(&mut self.state.borrow_mut());
@@ -259,8 +290,10 @@ impl Kafka for Connection {
         }
         let mut state = self.state.borrow_mut();
         state.note(|| format!("{} has given back {partitions:?}", self.name));
+        let now = state.now;
         if let Some(group) = state.groups.get_mut(&self.group) {
-            self.membership.borrow_mut().released(group, partitions);
+            let mut membership = self.membership.borrow_mut();
+            membership.released(group, partitions, now);
         }
         Ok(())
     }
@@ -319,9 +352,7 @@ impl Kafka for Connection {
     }
 
     fn send(&self, record: &Outgoing<'_>) -> Result<(), SendError> {
-        if self.dead.get() {
-            return Err(SendError::Refused(Error::Closed("this connection")));
-        }
+        self.pass(Point::Sends).map_err(SendError::Refused)?;
         let topic = self.target(record.target).map_err(SendError::Refused)?;
         let mut state = self.state.borrow_mut();
         state.accept(self.producer, topic, record)?;
@@ -340,7 +371,10 @@ impl Kafka for Connection {
     }
 
     fn serve(&self, wait: Duration, on: &mut dyn FnMut(Report)) {
-        if self.dead.get() {
+        if self.pass(Point::Asks).is_err() {
+            // Everything has failed, so that nobody waits for it.
+            let reports = self.state.borrow_mut().take_reports(self.producer);
+            reports.into_iter().for_each(on);
             return;
         }
         let deadline = self.state.borrow_mut().begin_wait(wait);
@@ -376,19 +410,7 @@ impl Kafka for Connection {
     }
 
     fn reached(&self, step: Step) -> Result<(), Error> {
-        if self.dead.get() {
-            return Err(Error::Closed("this connection"));
-        }
-        let Some(on_step) = &self.on_step else {
-            return Ok(());
-        };
-        on_step(step).inspect_err(|_| {
-            let mut state = self.state.borrow_mut();
-            state.note(|| format!("{} dies at {step:?}", self.name));
-            state.mishaps.crashed += 1;
-            drop(state);
-            self.die();
-        })
+        self.pass(Point::Reached(step))
     }
 
     fn close(&self) {
@@ -398,10 +420,10 @@ impl Kafka for Connection {
         {
             let mut state = self.state.borrow_mut();
             state.note(|| format!("{} closes", self.name));
-            let member = self.membership.borrow().member;
+            let (member, now) = (self.membership.borrow().member, state.now);
             let group = state.groups.get_mut(&self.group);
             if let (Some(id), Some(group)) = (member, group) {
-                group.leave(id);
+                group.leave(id, now);
             }
         }
         self.die();

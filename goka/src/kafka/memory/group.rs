@@ -25,6 +25,8 @@ pub(super) enum Order {
 
 pub(super) struct Group {
     partitions: i32,
+    /// How long it takes until members learn of a change.
+    takes: Duration,
     members: BTreeMap<MemberId, Member>,
     /// Static members that another one of the same instance replaced.
     fenced: BTreeSet<MemberId>,
@@ -38,13 +40,15 @@ struct Member {
     owned: BTreeSet<i32>,
     /// Those of `owned` that it was asked to give back.
     leaving: BTreeSet<i32>,
-    orders: VecDeque<Order>,
+    /// What it will be told, and when at the earliest.
+    orders: VecDeque<(Duration, Order)>,
 }
 
 impl Group {
-    pub(super) fn new(partitions: i32) -> Self {
+    pub(super) fn new(partitions: i32, takes: Duration) -> Self {
         Group {
             partitions,
+            takes,
             members: BTreeMap::new(),
             fenced: BTreeSet::new(),
             committed: BTreeMap::new(),
@@ -70,29 +74,32 @@ impl Group {
         };
         if !member.owned.is_empty() {
             let owned = member.owned.iter().copied().collect();
-            member.orders.push_back(Order::Take(owned));
+            member
+                .orders
+                .push_back((now + self.takes, Order::Take(owned)));
         }
         self.members.insert(id, member);
-        self.rebalance();
+        self.rebalance(now);
     }
 
     /// A member that says so, or is expelled. A static one stays, until its session is over.
-    pub(super) fn leave(&mut self, id: MemberId) {
+    pub(super) fn leave(&mut self, id: MemberId, now: Duration) {
         let stays = |member: &Member| member.instance.is_some();
         if !self.members.get(&id).is_some_and(stays) && self.members.remove(&id).is_some() {
-            self.rebalance();
+            self.rebalance(now);
         }
     }
 
-    /// Expels who wasn't heard of since `since`, and says who that was.
-    pub(super) fn expel(&mut self, since: Duration) -> Vec<MemberId> {
-        let silent = |(id, member): (&MemberId, &Member)| (member.heard <= since).then_some(*id);
+    /// Expels who wasn't heard of for a session, and says who that was.
+    pub(super) fn expel(&mut self, session: Duration, now: Duration) -> Vec<MemberId> {
+        let silent =
+            |(id, member): (&MemberId, &Member)| (member.heard + session <= now).then_some(*id);
         let expelled: Vec<MemberId> = self.members.iter().filter_map(silent).collect();
         for id in &expelled {
             self.members.remove(id);
         }
         if !expelled.is_empty() {
-            self.rebalance();
+            self.rebalance(now);
         }
         expelled
     }
@@ -123,16 +130,30 @@ impl Group {
         self.fenced.contains(&id)
     }
 
-    pub(super) fn next_order(&mut self, id: MemberId) -> Option<Order> {
-        self.members.get_mut(&id)?.orders.pop_front()
+    pub(super) fn next_order(&mut self, id: MemberId, now: Duration) -> Option<Order> {
+        let orders = &mut self.members.get_mut(&id)?.orders;
+        let due = orders.pop_front_if(|(at, _)| *at <= now);
+        due.map(|(_, order)| order)
     }
 
-    pub(super) fn has_order(&self, id: MemberId) -> bool {
-        let member = self.members.get(&id);
-        member.is_some_and(|member| !member.orders.is_empty())
+    pub(super) fn has_order(&self, id: MemberId, now: Duration) -> bool {
+        let order = self
+            .members
+            .get(&id)
+            .and_then(|member| member.orders.front());
+        order.is_some_and(|(at, _)| *at <= now)
     }
 
-    pub(super) fn released(&mut self, id: MemberId, partitions: &[i32]) {
+    /// When a member will be told something next, after `now`.
+    pub(super) fn next_order_at(&self, now: Duration) -> Option<Duration> {
+        let fronts = self
+            .members
+            .values()
+            .filter_map(|member| member.orders.front());
+        fronts.map(|(at, _)| *at).filter(|at| *at > now).min()
+    }
+
+    pub(super) fn released(&mut self, id: MemberId, partitions: &[i32], now: Duration) {
         let Some(member) = self.members.get_mut(&id) else {
             return;
         };
@@ -140,7 +161,7 @@ impl Group {
             member.owned.remove(partition);
             member.leaving.remove(partition);
         }
-        self.rebalance();
+        self.rebalance(now);
     }
 
     pub(super) fn owns(&self, id: MemberId, partition: i32) -> bool {
@@ -165,7 +186,7 @@ impl Group {
     }
 
     /// Everyone gets as near to an equal share as possible, and keeps what it has otherwise.
-    fn rebalance(&mut self) {
+    fn rebalance(&mut self, now: Duration) {
         let mut order: Vec<MemberId> = self.members.keys().copied().collect();
         let Some(at_least) = usize::try_from(self.partitions)
             .unwrap_or(0)
@@ -188,13 +209,16 @@ impl Group {
             let keeps: Vec<i32> = (&member.owned - &member.leaving).into_iter().collect();
             if let Some(surplus) = keeps.get(share..).filter(|surplus| !surplus.is_empty()) {
                 member.leaving.extend(surplus);
-                member.orders.push_back(Order::GiveBack(surplus.to_vec()));
+                let order = Order::GiveBack(surplus.to_vec());
+                member.orders.push_back((now + self.takes, order));
             }
             let missing = share.saturating_sub(keeps.len());
             let taken: Vec<i32> = free.by_ref().take(missing).collect();
             if !taken.is_empty() {
                 member.owned.extend(&taken);
-                member.orders.push_back(Order::Take(taken));
+                member
+                    .orders
+                    .push_back((now + self.takes, Order::Take(taken)));
             }
         }
     }

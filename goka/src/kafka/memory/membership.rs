@@ -51,12 +51,12 @@ impl Membership {
     }
 
     /// Whether [`Membership::listen`] would give something.
-    pub(super) fn has_news(&self, group: &Group) -> bool {
-        self.fenced || self.expelled || self.member.is_some_and(|id| group.has_order(id))
+    pub(super) fn has_news(&self, group: &Group, now: Duration) -> bool {
+        self.fenced || self.expelled || self.member.is_some_and(|id| group.has_order(id, now))
     }
 
     /// What the group has to say.
-    pub(super) fn listen(&mut self, group: &mut Group) -> Option<Told> {
+    pub(super) fn listen(&mut self, group: &mut Group, now: Duration) -> Option<Told> {
         if self.fenced {
             return Some(Told::Fenced);
         }
@@ -65,7 +65,7 @@ impl Membership {
             let lost = true;
             return Some(Told::Revoked { partitions, lost });
         }
-        match group.next_order(self.member?)? {
+        match group.next_order(self.member?, now)? {
             Order::Take(partitions) => {
                 self.held.extend(&partitions);
                 Some(Told::Assigned(partitions))
@@ -77,12 +77,12 @@ impl Membership {
         }
     }
 
-    pub(super) fn released(&mut self, group: &mut Group, partitions: &[i32]) {
+    pub(super) fn released(&mut self, group: &mut Group, partitions: &[i32], now: Duration) {
         for partition in partitions {
             self.held.remove(partition);
         }
         if let Some(id) = self.member {
-            group.released(id, partitions);
+            group.released(id, partitions, now);
         }
     }
 }

@@ -21,7 +21,7 @@ mod tests;
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 pub(crate) use chance::Chance;
-pub(crate) use connection::{Connection, ConnectionSpec};
+pub(crate) use connection::{Connection, ConnectionSpec, Point};
 pub(crate) use log::Written;
 pub(crate) use state::{CommitEntry, Mishaps, Settings};
 use state::{Slow, State};

@@ -36,6 +36,8 @@ const CALL: Duration = Duration::from_micros(1);
 pub(crate) struct Settings {
     /// `session.timeout.ms`
     pub(crate) session: Duration,
+    /// How long it takes until members learn that partitions move.
+    pub(crate) rebalance: Duration,
     /// `message.timeout.ms`
     pub(crate) message_timeout: Duration,
     /// Most records that a producer holds, `queue.buffering.max.messages`.
@@ -50,6 +52,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             session: Duration::from_secs(6),
+            rebalance: Duration::ZERO,
             message_timeout: Duration::from_secs(4),
             queue_max: 100_000,
             record_bytes_max: 1_000_000,
@@ -353,7 +356,9 @@ impl State {
         let silent = self.groups.values().filter_map(Group::most_silent);
         // The coordinator begins to count anew when it comes back.
         let expelled = silent.map(|heard| heard.max(back_at) + session);
-        producers.chain(expelled).min()
+        let groups = self.groups.values();
+        let told = groups.filter_map(|group| group.next_order_at(self.now));
+        producers.chain(expelled).chain(told).min()
     }
 
     /// What is due now.
@@ -379,9 +384,7 @@ impl State {
         let mut expelled: BTreeSet<MemberId> = BTreeSet::new();
         for group in self.groups.values_mut() {
             group.hear_all(back_at.min(now));
-            if let Some(since) = now.checked_sub(session) {
-                expelled.extend(group.expel(since));
-            }
+            expelled.extend(group.expel(session, now));
         }
         for id in expelled {
             self.mishaps.expelled += 1;

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
-use super::{Chance, Connection, ConnectionSpec, Settings, World};
+use super::{Chance, Connection, ConnectionSpec, Point, Settings, World};
 use crate::{
     Error,
     kafka::{
@@ -34,7 +34,7 @@ fn spec(name: &str) -> ConnectionSpec {
         sources: vec![INPUT.to_owned()],
         targets: vec![TABLE.to_owned()],
         table: Some(TABLE.to_owned()),
-        on_step: None,
+        on_point: None,
     }
 }
 
@@ -360,13 +360,16 @@ fn a_process_that_dies_at_a_step_has_no_effect_on_its_way_out() {
     let world = world(1);
     let steps = Rc::new(RefCell::new(Vec::new()));
     let seen = Rc::clone(&steps);
-    let on_step = Rc::new(move |step| {
-        seen.borrow_mut().push(step);
-        Err(Error::Closed("simulation"))
+    let on_point = Rc::new(move |point| match point {
+        Point::Reached(step) => {
+            seen.borrow_mut().push(step);
+            Err(Error::Closed("simulation"))
+        }
+        Point::Asks | Point::Sends => Ok(()),
     });
     let dying = world
         .connect(ConnectionSpec {
-            on_step: Some(on_step),
+            on_point: Some(on_point),
             ..spec("dying")
         })
         .unwrap();
