@@ -61,6 +61,8 @@ pub enum Error {
         /// What librdkafka says.
         source: BoxError,
     },
+    /// Another member of the group has this one's instance id.
+    Fenced(String),
     /// Something was used after it was closed.
     Closed(&'static str),
 }
@@ -116,7 +118,9 @@ impl fmt::Display for Error {
                 f,
                 "group `{group}` cannot {doing}: topic `{topic}`, partition {partition}, offset {offset}, key `{key}`: {source}"
             ),
-            Error::Config(sentence) | Error::Topic(sentence) => f.write_str(sentence),
+            Error::Config(sentence) | Error::Topic(sentence) | Error::Fenced(sentence) => {
+                f.write_str(sentence)
+            }
             Error::State { path, problem } => {
                 write!(f, "local state in {}: {problem}", path.display())
             }
@@ -133,7 +137,11 @@ impl error::Error for Error {
             | Error::Encode { source, .. }
             | Error::Record { source, .. }
             | Error::Kafka { source, .. } => Some(&**source),
-            Error::Config(_) | Error::Topic(_) | Error::State { .. } | Error::Closed(_) => None,
+            Error::Config(_)
+            | Error::Topic(_)
+            | Error::State { .. }
+            | Error::Fenced(_)
+            | Error::Closed(_) => None,
         }
     }
 }

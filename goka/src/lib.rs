@@ -1,6 +1,35 @@
-//! Stream processing on Kafka.
-#![allow(dead_code)] // until the engine is joined
-#![allow(unused_imports)]
+//! Stream processing on Kafka, after [lovoo/goka](https://github.com/lovoo/goka) for Go.
+//!
+//! **Emitters** write key-value messages to streams, **processors** handle them and keep one *group
+//! table* per group, **views** are local copies of whole tables for services to answer from. All are
+//! separate programs that talk only through Kafka; they are composed by sharing the types of their
+//! streams and tables.
+//!
+//! ```no_run
+//! /// Clicks per user. Every update goes to the compacted topic `my-group-state`.
+//! #[goka::table(group = "my-group", value = i64)]
+//! pub struct Clicks;
+//!
+//! #[goka::processor(group = "my-group", input = "user-clicks", table = Clicks)]
+//! fn count(ctx: &mut count::Context, _clicked_at: String) -> goka::Result {
+//!     let clicks = ctx.value()?.unwrap_or(0);
+//!     ctx.set_value(&(clicks + 1))
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> goka::Result {
+//!     goka::App::from_env()?.processor(count::Processor).run().await
+//! }
+//! ```
+//!
+//! | to | see |
+//! |---|---|
+//! | declare topics and tables | [`stream`], [`table`], [`message`], [`codec`], [`Key`] |
+//! | handle messages | [`processor`], [`Context`] |
+//! | run processors | [`App`], [`Running`], [`Config`] |
+//! | write to a stream from any program | [`Emitter`] |
+//! | read a table in any program | [`View`] |
+//! | go without Kafka | [`EmbeddedBroker`], or `brokers = "embedded"` |
 
 // So that the macros, which print `::goka`, also work in the tests of this crate.
 #[allow(unused_extern_crates)]

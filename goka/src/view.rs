@@ -12,10 +12,12 @@ use std::{
 
 use crate::{
     Codec, Config, Error, Key, PartitionState, Result, SharedTable, Topic,
-    app::{Home, blocking, replica_spec},
+    app::blocking,
     context::KeyOf,
-    engine::replica::Replica,
+    engine::replica::{self, Replica},
+    home::Home,
     kafka::Cluster,
+    store::Identity,
 };
 
 /// Rows that an iterator takes from a partition at a time: it holds no read transaction between,
@@ -168,6 +170,33 @@ impl<T> View<T> {
             false => ViewState::Running,
         }
     }
+}
+
+/// What a view of the table `T` keeps.
+fn replica_spec<T: SharedTable>(cluster: &Cluster, home: &Home) -> Result<replica::Spec> {
+    let name = <T as SharedTable>::NAME;
+    let physical = cluster.names().topic(name)?;
+    let topic = cluster.topics(&[name])?.into_iter().next().flatten().ok_or_else(|| {
+        Error::Topic(format!(
+            "the table topic `{physical}` does not exist: the processor of its group creates it, so start that first, or \
+             check the name and the prefix"
+        ))
+    })?;
+    Ok(replica::Spec {
+        dir: home.replica(&physical),
+        identity: Identity {
+            cluster: cluster.cluster_id().to_owned(),
+            topic: physical,
+            topic_id: topic.id,
+            partition: 0,
+            partitions: topic.partitions,
+            codec: <T::Codec as Codec<T::Value>>::name().to_owned(),
+        },
+        options: Home::options(),
+        partitioner: <T as Topic>::PARTITIONER,
+        age_max_ms: topic.delete_retention_ms,
+        forgets_rows: cluster.is_embedded(),
+    })
 }
 
 impl<T: Topic> View<T> {

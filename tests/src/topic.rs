@@ -11,7 +11,7 @@ use std::{
 
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
+    consumer::{BaseConsumer, CommitMode, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
     message::{DeliveryResult, Header, Headers as _, OwnedHeaders},
     producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
@@ -150,6 +150,21 @@ impl ProducerContext for Delivered {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// Sets where a group goes on in partition 0 of a topic, as an operator would; nobody may be in the group.
+pub fn commit_offset(address: &str, group: &str, topic: &str, offset: i64) {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", address)
+        .set("group.id", group)
+        .create()
+        .unwrap_or_else(|error| panic!("cannot connect to `{address}`: {error}"));
+    let mut offsets = TopicPartitionList::new();
+    offsets
+        .add_partition_offset(topic, 0, Offset::Offset(offset))
+        .unwrap_or_else(|error| panic!("offset {offset} is none: {error}"));
+    let committed = consumer.commit(&offsets, CommitMode::Sync);
+    committed.unwrap_or_else(|error| panic!("cannot set the offset of `{group}`: {error}"));
 }
 
 /// All committed records that a topic holds now, by partition and offset. A topic that is missing is a failure.

@@ -1,10 +1,14 @@
 //! Bad input and bad surroundings: each is refused with a sentence that says what to do, and nothing is lost.
 
+mod place;
+
 use std::{fs, time::Duration};
 
-use goka::{App, Config, Error, Running};
-use goka_tests::{DEADLINE, Message, broker, last_values, produce, read_topic, read_until, unique};
-use tempfile::TempDir;
+use goka::{App, Error, Running};
+use goka_tests::{
+    DEADLINE, Message, broker, commit_offset, last_values, produce, read_topic, read_until,
+};
+use place::Place;
 use tokio::time::timeout;
 
 #[goka::table(group = "refusals", value = i64)]
@@ -16,55 +20,31 @@ fn sum(ctx: &mut sum::Context, number: i64) -> goka::Result {
     ctx.set_value(&(sum + number))
 }
 
-/// Names and a state of its own.
-struct Place {
-    prefix: String,
-    state: TempDir,
+fn place() -> Place {
+    Place::new("refusals")
 }
 
-impl Place {
-    fn new() -> Place {
-        Place {
-            prefix: unique("refusals") + "-",
-            state: tempfile::tempdir().expect("a temporary directory"),
-        }
-    }
+fn feed(place: &Place, messages: impl IntoIterator<Item = Message>) {
+    produce(broker().address(), &place.physical("numbers"), messages);
+}
 
-    fn config(&self) -> Config {
-        Config::new()
-            .brokers(broker().address())
-            .prefix(&self.prefix)
-            .state_dir(self.state.path().join("state"))
-    }
+async fn start(place: &Place) -> goka::Result<Running> {
+    let app = App::new(place.config()).processor(sum::Processor);
+    app.start().await
+}
 
-    fn topic(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
-    }
+/// Why it does not start.
+async fn refusal(place: &Place) -> String {
+    let started = start(place).await;
+    started.expect_err("it is refused").to_string()
+}
 
-    fn produce(&self, messages: impl IntoIterator<Item = Message>) {
-        produce(broker().address(), &self.topic("numbers"), messages);
-    }
-
-    async fn start(&self) -> goka::Result<Running> {
-        App::new(self.config())
-            .processor(sum::Processor)
-            .start()
-            .await
-    }
-
-    /// Why it does not start.
-    async fn refusal(&self) -> String {
-        let started = self.start().await;
-        started.expect_err("it is refused").to_string()
-    }
-
-    /// Why it ends.
-    async fn failure(&self, running: &mut Running) -> Error {
-        let ended = timeout(DEADLINE, running.wait()).await;
-        ended
-            .expect("it ends by itself")
-            .expect_err("it ends by a failure")
-    }
+/// Why it ends.
+async fn failure(running: &mut Running) -> Error {
+    let ended = timeout(DEADLINE, running.wait()).await;
+    ended
+        .expect("it ends by itself")
+        .expect_err("it ends by a failure")
 }
 
 fn contains(text: &str, parts: &[&str]) {
@@ -75,7 +55,7 @@ fn contains(text: &str, parts: &[&str]) {
 
 #[tokio::test]
 async fn a_broker_that_does_not_answer() {
-    let config = Place::new().config().brokers("127.0.0.1:9");
+    let config = place().config().brokers("127.0.0.1:9");
     let started = App::new(config).processor(sum::Processor).start().await;
     contains(
         &started.expect_err("nobody is there").to_string(),
@@ -88,25 +68,25 @@ async fn an_input_that_is_missing() {
     if !broker().is_kafka() {
         return; // the embedded broker creates what it is asked for
     }
-    let place = Place::new();
+    let place = place();
     contains(
-        &place.refusal().await,
-        &[&place.topic("numbers"), "refusals"],
+        &refusal(&place).await,
+        &[&place.physical("numbers"), "refusals"],
     );
 }
 
 #[tokio::test]
 async fn a_table_with_other_partitions_than_the_input() {
-    let place = Place::new();
-    broker().create_topic(&place.topic("numbers"), 4);
+    let place = place();
+    broker().create_topic(&place.physical("numbers"), 4);
     broker().create_topic_with(
-        &place.topic("refusals-state"),
+        &place.physical("refusals-state"),
         3,
         &[("cleanup.policy", "compact")],
     );
     contains(
-        &place.refusal().await,
-        &[&place.topic("refusals-state"), "3", "4"],
+        &refusal(&place).await,
+        &[&place.physical("refusals-state"), "3", "4"],
     );
 }
 
@@ -115,28 +95,28 @@ async fn a_table_that_is_not_compacted() {
     if !broker().is_kafka() {
         return; // the embedded broker knows no settings of topics
     }
-    let place = Place::new();
-    broker().create_topic(&place.topic("numbers"), 2);
-    broker().create_topic(&place.topic("refusals-state"), 2);
+    let place = place();
+    broker().create_topic(&place.physical("numbers"), 2);
+    broker().create_topic(&place.physical("refusals-state"), 2);
     contains(
-        &place.refusal().await,
-        &[&place.topic("refusals-state"), "compact"],
+        &refusal(&place).await,
+        &[&place.physical("refusals-state"), "compact"],
     );
 }
 
 #[tokio::test]
 async fn a_state_directory_that_is_a_file() {
-    let place = Place::new();
-    broker().create_topic(&place.topic("numbers"), 4);
-    let path = place.state.path().join("state");
+    let place = place();
+    broker().create_topic(&place.physical("numbers"), 4);
+    let path = place.state_dir();
     fs::write(&path, "not a directory").expect("a file in a temporary directory");
-    contains(&place.refusal().await, &[&path.to_string_lossy()]);
+    contains(&refusal(&place).await, &[&path.to_string_lossy()]);
 }
 
 #[tokio::test]
 async fn settings_that_mean_nothing_or_contradict() {
-    let place = Place::new();
-    broker().create_topic(&place.topic("numbers"), 4);
+    let place = place();
+    broker().create_topic(&place.physical("numbers"), 4);
     for (key, value) in [
         ("sesion.timeout.ms", "6000"),
         ("enable.idempotence", "false"),
@@ -149,8 +129,8 @@ async fn settings_that_mean_nothing_or_contradict() {
 
 #[tokio::test]
 async fn a_message_that_does_not_decode() {
-    let place = Place::new();
-    broker().create_topic(&place.topic("numbers"), 4);
+    let place = place();
+    broker().create_topic(&place.physical("numbers"), 4);
     let bad = Message {
         partition: Some(2),
         ..Message::new("b", "many")
@@ -159,11 +139,11 @@ async fn a_message_that_does_not_decode() {
         partition: Some(2),
         ..Message::new(key, value)
     };
-    place.produce([good("a", "1"), bad, good("a", "10")]);
+    feed(&place, [good("a", "1"), bad, good("a", "10")]);
     for _ in 0..2 {
         // Also after a restart: nothing is committed past it.
-        let mut running = place.start().await.expect("topics are there");
-        let failure = place.failure(&mut running).await;
+        let mut running = start(&place).await.expect("topics are there");
+        let failure = failure(&mut running).await;
         let Error::Record {
             partition, offset, ..
         } = &failure
@@ -173,10 +153,10 @@ async fn a_message_that_does_not_decode() {
         assert_eq!((*partition, *offset), (2, 1), "{failure}");
         contains(
             &failure.to_string(),
-            &[&place.topic("numbers"), "invalid digit"],
+            &[&place.physical("numbers"), "invalid digit"],
         );
     }
-    let rows = read_topic(broker().address(), &place.topic("refusals-state"));
+    let rows = read_topic(broker().address(), &place.physical("refusals-state"));
     assert!(
         rows.iter().all(|row| row.value.as_deref() == Some(b"1")),
         "{rows:?}"
@@ -185,18 +165,21 @@ async fn a_message_that_does_not_decode() {
 
 #[tokio::test]
 async fn a_null_key() {
-    let place = Place::new();
-    broker().create_topic(&place.topic("numbers"), 4);
-    place.produce([Message {
-        key: None,
-        partition: Some(1),
-        ..Message::new("", "1")
-    }]);
-    let mut running = place.start().await.expect("topics are there");
-    let failure = place.failure(&mut running).await.to_string();
+    let place = place();
+    broker().create_topic(&place.physical("numbers"), 4);
+    feed(
+        &place,
+        [Message {
+            key: None,
+            partition: Some(1),
+            ..Message::new("", "1")
+        }],
+    );
+    let mut running = start(&place).await.expect("topics are there");
+    let failure = failure(&mut running).await.to_string();
     contains(
         &failure,
-        &[&place.topic("numbers"), "partition 1", "offset 0", "key"],
+        &[&place.physical("numbers"), "partition 1", "offset 0", "key"],
     );
 }
 
@@ -205,33 +188,40 @@ async fn partitions_that_were_added_to_an_input() {
     if !broker().is_kafka() {
         return; // partitions cannot be added on the embedded broker
     }
-    let place = Place::new();
-    broker().create_topic(&place.topic("numbers"), 2);
+    let place = place();
+    broker().create_topic(&place.physical("numbers"), 2);
     let config = place.config().metadata_interval(Duration::from_millis(200));
     let app = App::new(config).processor(sum::Processor);
     let mut running = app.start().await.expect("topics are there");
-    broker().add_partitions(&place.topic("numbers"), 3);
-    let failure = place.failure(&mut running).await.to_string();
-    contains(&failure, &[&place.topic("numbers"), "3", "2"]);
+    broker().add_partitions(&place.physical("numbers"), 3);
+    let failure = failure(&mut running).await.to_string();
+    contains(&failure, &[&place.physical("numbers"), "3", "2"]);
 }
 
 #[tokio::test]
 async fn two_prefixes_live_side_by_side() {
-    let places = [Place::new(), Place::new()];
+    let places = [place(), place()];
     for (place, number) in places.iter().zip(["1", "2"]) {
-        broker().create_topic(&place.topic("numbers"), 4);
-        place.produce((0..100).map(|n| Message::new(format!("key-{}", n % 7), number)));
+        broker().create_topic(&place.physical("numbers"), 4);
+        feed(
+            place,
+            (0..100).map(|n| Message::new(format!("key-{}", n % 7), number)),
+        );
     }
     let mut running = Vec::new();
     for place in &places {
-        running.push(place.start().await.expect("topics are there"));
+        running.push(start(place).await.expect("topics are there"));
     }
     for (place, sum) in places.iter().zip([100, 200]) {
         let mut rows = 0;
-        let rows = read_until(broker().address(), &place.topic("refusals-state"), |_| {
-            rows += 1;
-            rows == 100
-        });
+        let rows = read_until(
+            broker().address(),
+            &place.physical("refusals-state"),
+            |_| {
+                rows += 1;
+                rows == 100
+            },
+        );
         let sums = last_values(&rows);
         let sums = sums
             .values()
@@ -241,4 +231,55 @@ async fn two_prefixes_live_side_by_side() {
     for running in running {
         running.shutdown().await.expect("nothing failed");
     }
+}
+
+#[tokio::test]
+async fn an_input_offset_that_is_not_there() {
+    let place = place();
+    broker().create_topic(&place.physical("numbers"), 4);
+    let first = Message {
+        partition: Some(0),
+        ..Message::new("a", "1")
+    };
+    feed(&place, [first]);
+    // As an operator who makes a mistake.
+    let group = place.physical("refusals");
+    commit_offset(
+        broker().address(),
+        &group,
+        &place.physical("numbers"),
+        1_000,
+    );
+    let mut running = start(&place).await.expect("topics are there");
+    let failure = failure(&mut running).await.to_string();
+    contains(
+        &failure,
+        &[&place.physical("numbers"), "offset 1000", "it holds 0 to 1"],
+    );
+}
+
+#[tokio::test]
+async fn a_table_whose_rows_another_partitioner_placed() {
+    let place = place();
+    broker().create_topic(&place.physical("numbers"), 4);
+    start(&place)
+        .await
+        .expect("topics are there")
+        .shutdown()
+        .await
+        .expect("nothing failed");
+    let rows = (0..200).map(|n| {
+        let key = format!("key-{n}");
+        Message {
+            partition: Some(goka::Partitioner::Fnv1a.partition(key.as_bytes(), 4)),
+            ..Message::new(key, "1")
+        }
+    });
+    produce(broker().address(), &place.physical("refusals-state"), rows);
+    let mut running = start(&place).await.expect("topics are there");
+    let failure = failure(&mut running).await.to_string();
+    contains(
+        &failure,
+        &[&place.physical("refusals-state"), "partitioner = fnv1a"],
+    );
 }

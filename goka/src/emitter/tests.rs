@@ -253,3 +253,10 @@ fn what_cannot_be_taken_is_refused_at_once() {
     let otherwise = Emitter::<Clicks>::new(&config).err().unwrap();
     assert!(otherwise.to_string().contains("has 2"), "{otherwise}");
 }
+
+#[test]
+fn it_goes_anywhere() {
+    fn anywhere<T: Send + Sync + 'static>() {}
+    anywhere::<Emitter<Clicks>>();
+    anywhere::<Delivery>();
+}

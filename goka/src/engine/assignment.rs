@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// How long a partition that is given back may take to finish what is in the air.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the positions of a partition that is given back are offered to the group.
 const COMMIT_TRIES: usize = 3;
 
@@ -81,7 +81,10 @@ impl Core {
         }
         for _ in 0..COMMIT_TRIES {
             let left = |p: &Partition| p.uncommitted && numbers.contains(&p.number);
-            if !self.partitions.values().any(left) || self.commit_offsets(kafka, left)? {
+            if !self.partitions.values().any(left)
+                || kafka.now() > give_up
+                || self.commit_offsets(kafka, left)?
+            {
                 break;
             }
         }

@@ -32,6 +32,8 @@ use crate::{
 const GAP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the end of an idle partition is looked at for rows of somebody else.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// So many recoveries in a row that end in a failed delivery are enough.
+const FAILURES_MAX: u32 = 8;
 /// How old the time in a local copy may get while its partition is idle.
 const REFRESH_MS: i64 = 3_600_000;
 
@@ -110,7 +112,7 @@ impl Core {
             return Ok(());
         }
         if let Some(reason) = self.ledger.failure(number) {
-            return self.abandon(kafka, number, &reason);
+            return self.undelivered(kafka, number, &reason);
         }
         let gaps = self.ledger.take_gaps(number);
         if !gaps.is_empty() && !self.repair(kafka, number, gaps)? {
@@ -143,6 +145,7 @@ impl Core {
         }
         partition.stored = closing.positions;
         partition.uncommitted = true;
+        partition.failures = 0;
         kafka.reached(Step::Stored)
     }
 
@@ -350,6 +353,26 @@ impl Core {
         }
         table.stop(number)?;
         Ok(done.then_some(foreign))
+    }
+
+    /// A record was not delivered. One that never will be, for example because the topic takes no
+    /// record of its size, fails again after each recovery: then the worker says so and ends.
+    fn undelivered(&mut self, kafka: &dyn Kafka, number: i32, reason: &str) -> Result<(), Error> {
+        self.abandon(kafka, number, reason)?;
+        let Some(partition) = self.partitions.get_mut(&number) else {
+            return Ok(());
+        };
+        partition.failures += 1;
+        if partition.failures < FAILURES_MAX {
+            return Ok(());
+        }
+        let group = self.spec.program.group();
+        Err(Error::kafka(
+            format!(
+                "deliver what group `{group}` writes for partition {number}, after {FAILURES_MAX} recoveries"
+            ),
+            reason,
+        ))
     }
 
     /// Drops what is not committed of a partition, and lets it recover.

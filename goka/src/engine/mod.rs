@@ -4,6 +4,7 @@
 mod assignment;
 mod commit;
 pub(crate) mod effects;
+mod failure;
 mod ledger;
 mod overlay;
 mod partition;
@@ -11,8 +12,11 @@ pub(crate) mod program;
 pub(crate) mod recovery;
 pub(crate) mod replay;
 pub(crate) mod replica;
+mod reset;
 pub(crate) mod rows;
 #[cfg(test)]
 mod simulation;
 pub(crate) mod status;
+pub(crate) mod trust;
+mod waiting;
 pub(crate) mod worker;

@@ -47,6 +47,8 @@ pub(crate) struct Partition {
     backlog_bytes: usize,
     /// The inputs were unassigned until the backlog is worked off.
     pub(crate) held: bool,
+    /// How often it was abandoned for a failed delivery since its last local commit.
+    pub(crate) failures: u32,
 }
 
 /// What a partition is doing.
@@ -107,6 +109,7 @@ impl Partition {
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             held: false,
+            failures: 0,
         }
     }
 

@@ -10,13 +10,12 @@ use crate::{
     config::Start,
     engine::{
         commit::positions_of,
-        ledger::{Ledger, Sent},
         partition::Phase,
         replay::Replay,
+        trust::{distrust, which_wins},
         worker::Core,
     },
-    kafka::{CommitError, Committed, Kafka, Outgoing, Reader, Step, TableEvent},
-    record::OwnedHeaders,
+    kafka::{CommitError, Committed, Kafka, Reader, Step, TableEvent},
     store::{Position, Store},
 };
 
@@ -25,8 +24,6 @@ const RETRY: Duration = Duration::from_millis(200);
 /// Time for reading tables in one turn, beside running partitions and without.
 const BUDGET_BESIDE: Duration = Duration::from_millis(5);
 const BUDGET_ALONE: Duration = Duration::from_millis(50);
-/// Rows that a reset deletes at a time.
-const RESET_ROWS: usize = 10_000;
 
 impl Core {
     /// Moves every partition on that does not run yet; whether one is reading its table.
@@ -379,165 +376,5 @@ impl Core {
              Choose with `start`: `earliest` handles every record of the inputs again on top of the table, `latest` only new \
              ones, `reset` deletes the table's rows and begins at the earliest record"
         ))
-    }
-
-    /// Deletes every row of the partition, in Kafka and here. `false`: it was abandoned on the way.
-    fn reset(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Error> {
-        warn!(
-            group = self.spec.program.group(),
-            partition = number,
-            "deleting all rows, as `start = reset` says"
-        );
-        let Some(target) = self.table_edge else {
-            return Ok(true);
-        };
-        loop {
-            let Some(Some(store)) = self.partitions.get(&number).map(|p| &p.store) else {
-                return Ok(true);
-            };
-            let mut keys = Vec::new();
-            store.snapshot()?.scan(&[], false, &mut |key, _| {
-                keys.push(key.to_vec());
-                keys.len() < RESET_ROWS
-            })?;
-            if keys.is_empty() {
-                return Ok(true);
-            }
-            let (headers, timestamp) = (&OwnedHeaders::new(), kafka.wall_ms());
-            for key in &keys {
-                let tag = Ledger::tag(number, 0, Sent::Row);
-                let (partition, key, value) = (number, Some(&key[..]), None);
-                self.send(
-                    kafka,
-                    &Outgoing {
-                        target,
-                        partition,
-                        key,
-                        value,
-                        timestamp,
-                        headers,
-                        tag,
-                    },
-                )?;
-            }
-            while self.ledger.pending(number) > 0 {
-                self.serve(kafka, Duration::from_millis(5));
-            }
-            let outcome = self.ledger.take(number, 0);
-            if let Some(reason) = outcome.failed {
-                self.abandon(kafka, number, &reason)?;
-                return Ok(false);
-            }
-            let Some(partition) = self.partitions.get_mut(&number) else {
-                return Ok(false);
-            };
-            keys.iter().for_each(|key| partition.rows.write(key, None));
-            partition.table = outcome.table.unwrap_or(partition.table);
-            partition.rows.close_interval();
-            if let Some(store) = &mut partition.store {
-                let position = Position {
-                    table: partition.table,
-                    inputs: Vec::new(),
-                    at_ms: timestamp,
-                };
-                partition.rows.store(store, position)?;
-            }
-        }
-    }
-}
-
-/// Which position of an input wins, at-least-once: the later one, for the local copy may be an
-/// interval ahead of the group, and its rows are in. But offsets that none of us committed were set
-/// by an operator, who means it.
-fn which_wins(committed: Option<&Committed>, local: Option<i64>) -> Option<i64> {
-    match (committed, local) {
-        (Some(committed), Some(local)) if is_ours(&committed.metadata) => {
-            Some(committed.offset.max(local))
-        }
-        (Some(committed), _) => Some(committed.offset),
-        (None, local) => local,
-    }
-}
-
-/// What is stored beside an offset that an instance of a group committed.
-pub(crate) fn mark(instance: &str) -> String {
-    format!("goka {instance}")
-}
-
-fn is_ours(metadata: &str) -> bool {
-    metadata.starts_with("goka ")
-}
-
-/// Why a local copy cannot be topped up.
-pub(crate) fn distrust(
-    stands: &Position,
-    (first, end): (i64, i64),
-    age_max_ms: Option<i64>,
-    now_ms: i64,
-) -> Option<String> {
-    let at = stands.table;
-    if at > end {
-        return Some(format!(
-            "it stands at offset {at}, the topic ends at {end}: the topic was made anew or cut off"
-        ));
-    }
-    if at > 0 && at < first {
-        return Some(format!(
-            "it stands at offset {at}, the topic begins at {first}: rows between are unknown"
-        ));
-    }
-    let age_ms = now_ms - stands.at_ms;
-    match age_max_ms {
-        Some(max) if at > 0 && at < end && age_ms > max => Some(format!(
-            "it is {} s old, and deletions are kept for {} s (`delete.retention.ms`): deleted keys could come back",
-            age_ms / 1000,
-            max / 1000
-        )),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn committed(offset: i64, metadata: &str) -> Committed {
-        Committed {
-            offset,
-            metadata: metadata.to_owned(),
-        }
-    }
-
-    #[test]
-    fn the_later_position_wins_unless_an_operator_set_it() {
-        let ours = mark("a");
-        assert_eq!(which_wins(Some(&committed(5, &ours)), Some(7)), Some(7));
-        assert_eq!(which_wins(Some(&committed(9, &ours)), Some(7)), Some(9));
-        assert_eq!(which_wins(Some(&committed(2, "")), Some(7)), Some(2));
-        assert_eq!(which_wins(None, Some(7)), Some(7));
-        assert_eq!(which_wins(Some(&committed(3, "")), None), Some(3));
-        assert_eq!(which_wins(None, None), None);
-    }
-
-    #[test]
-    fn a_copy_is_distrusted_beyond_the_ends_and_beyond_the_age() {
-        let at = |table, at_ms| Position {
-            table,
-            inputs: Vec::new(),
-            at_ms,
-        };
-        assert_eq!(
-            distrust(&at(5, 0), (0, 5), Some(10), 100),
-            None,
-            "nothing to read: nothing missed"
-        );
-        assert!(distrust(&at(6, 0), (0, 5), None, 0).is_some());
-        assert!(distrust(&at(2, 0), (3, 5), None, 0).is_some());
-        assert!(distrust(&at(4, 0), (0, 5), Some(10), 100).is_some());
-        assert_eq!(
-            distrust(&at(0, 0), (3, 5), Some(10), 100),
-            None,
-            "an empty copy has nothing to distrust"
-        );
     }
 }

@@ -19,7 +19,7 @@ use tracing::{error, warn};
 
 use crate::{
     Error, PartitionState, Partitioner,
-    engine::{recovery::distrust, replay::Replay, rows::Rows, status::Status},
+    engine::{replay::Replay, rows::Rows, status::Status, trust::distrust},
     kafka::{Reader, TableEvent},
     record::to_ms,
     store::{Identity, Options, Position, Snapshot, Snapshots, Store},

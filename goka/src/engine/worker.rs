@@ -5,7 +5,6 @@
 //! `assignment` (partitions come and go), `recovery` (until they run), `commit` (the protocol).
 
 use std::{
-    any::Any,
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
@@ -13,15 +12,19 @@ use std::{
     time::Duration,
 };
 
+use tracing::debug;
+
 use crate::{
-    BoxError, Error, Kind,
+    Error, Kind,
     config::Start,
     engine::{
         effects::{Effects, Row},
+        failure::panicked,
         ledger::{Ledger, Sent},
         partition::{Cause, Partition},
-        program::{EdgeInfo, Failure, OwnedRecord, Program},
+        program::{EdgeInfo, OwnedRecord, Program},
         status::Status,
+        waiting::Woken,
     },
     kafka::{Event, Kafka, Outgoing, SendError, Step},
     record::{OwnedHeaders, Record},
@@ -34,6 +37,7 @@ const EVENTS_MAX: usize = 4096;
 const EVENTS_PER_LOOK: usize = 64;
 
 /// What a worker is made of.
+#[derive(Clone)]
 pub(crate) struct Spec {
     pub(crate) program: Arc<dyn Program>,
     /// Physical topics by index of their edge, for errors.
@@ -46,6 +50,7 @@ pub(crate) struct Spec {
 }
 
 /// The group table, as far as one worker is concerned.
+#[derive(Clone)]
 pub(crate) struct TableSpec {
     pub(crate) dir: PathBuf,
     pub(crate) identity: store::Identity,
@@ -95,8 +100,8 @@ pub(crate) struct Core {
     pub(crate) lease_at: Duration,
     pub(crate) committed_at: Duration,
     pub(crate) looked_at: Duration,
-    /// Records that came for partitions which did not want them, counted.
-    pub(crate) stale: u64,
+    /// Set when a handler that waits can go on.
+    pub(crate) woken: Arc<Woken>,
     /// For records without a key: round robin.
     pub(crate) spread: i32,
 }
@@ -126,7 +131,7 @@ impl Worker {
             lease_at: now,
             committed_at: now,
             looked_at: now,
-            stale: 0,
+            woken: Arc::default(),
             spread: 0,
         };
         Worker { core, kafka }
@@ -141,6 +146,7 @@ impl Worker {
         let waits = core.advance_waiting(kafka)?;
         let mut wait = match (recovering, waits) {
             (true, _) => Duration::ZERO,
+            (false, true) if core.woken.is_set() => Duration::ZERO,
             (false, true) => idle.min(Duration::from_millis(1)),
             (false, false) => idle,
         };
@@ -162,11 +168,28 @@ impl Worker {
         core.commit_due(kafka)
     }
 
+    /// Leaves the group without a word: it takes this worker for another one already.
+    pub(crate) fn abandon(mut self) -> Result<(), Error> {
+        let (core, kafka) = (&mut self.core, &*self.kafka);
+        let numbers: Vec<i32> = core.partitions.keys().copied().collect();
+        let result = core.give_back(kafka, &numbers, true);
+        kafka.close();
+        result
+    }
+
     /// Finishes and commits what was handled, and leaves the group.
     pub(crate) fn close(mut self) -> Result<(), Error> {
         let (core, kafka) = (&mut self.core, &*self.kafka);
         let numbers: Vec<i32> = core.partitions.keys().copied().collect();
         let result = core.give_back(kafka, &numbers, false);
+        match kafka.in_flight() {
+            0 => {}
+            // Those of partitions that were lost or failed; the others were waited for.
+            left => debug!(
+                group = core.spec.program.group(),
+                left, "leaving with records in the air"
+            ),
+        }
         kafka.close();
         result
     }
@@ -203,7 +226,6 @@ impl Core {
         let (number, source) = (record.partition, record.edge);
         let takes = |p: &&mut Partition| p.takes(source, record.offset);
         let Some(partition) = self.partitions.get_mut(&number).filter(takes) else {
-            self.stale += 1;
             return Ok(());
         };
         partition.fetched[source] = record.offset + 1;
@@ -223,7 +245,7 @@ impl Core {
     }
 
     /// Gives a record to its handler. One that waits is only begun.
-    fn handle(&mut self, kafka: &dyn Kafka, record: &Record<'_>) -> Result<(), Error> {
+    pub(crate) fn handle(&mut self, kafka: &dyn Kafka, record: &Record<'_>) -> Result<(), Error> {
         if !self.make_room(kafka, record.partition)? {
             return Ok(());
         }
@@ -268,7 +290,7 @@ impl Core {
     }
 
     /// What the handler did goes to the producer and to the open interval: all of it.
-    fn apply(
+    pub(crate) fn apply(
         &mut self,
         kafka: &dyn Kafka,
         (number, source, offset, timestamp): (i32, usize, i64, i64),
@@ -366,147 +388,6 @@ impl Core {
             }
         }
     }
-
-    /// Lets every handler that waits go on; whether one is still waiting.
-    fn advance_waiting(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
-        let numbers = self
-            .partitions
-            .values()
-            .filter(|p| p.waiting.is_some() || !p.backlog.is_empty());
-        let numbers: Vec<i32> = numbers.map(|p| p.number).collect();
-        let mut waits = false;
-        for number in numbers {
-            waits |= self.advance(kafka, number)?;
-        }
-        Ok(waits)
-    }
-
-    /// Lets the handler of a partition go on, then those of the records behind it.
-    fn advance(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Error> {
-        loop {
-            let Some(partition) = self.partitions.get_mut(&number) else {
-                return Ok(false);
-            };
-            if let Some((future, _)) = &mut partition.waiting {
-                let mut waking = std::task::Context::from_waker(std::task::Waker::noop());
-                let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut waking)));
-                let done = match polled {
-                    Ok(std::task::Poll::Pending) => return Ok(true),
-                    Ok(std::task::Poll::Ready(done)) => done,
-                    Err(panic) => (Effects::default(), Err(panicked(&*panic))),
-                };
-                let Some((_, cause)) = partition.waiting.take() else {
-                    return Ok(false);
-                };
-                let key = cause.key.as_deref();
-                match done {
-                    (effects, Ok(())) => {
-                        // It may have waited for longer than the partition is ours.
-                        if !self.make_room(kafka, number)? {
-                            return Ok(false);
-                        }
-                        let of = (number, cause.source, cause.offset, cause.timestamp);
-                        self.apply(kafka, of, key, &effects)?;
-                    }
-                    (_, Err(failure)) => {
-                        let edge = self.sources[cause.source];
-                        return Err(self.failed(number, edge, cause.offset, key, failure));
-                    }
-                }
-                continue;
-            }
-            match partition.next_kept() {
-                Some(record) => self.handle(kafka, &record.as_record())?,
-                None => {
-                    self.release_if_held(kafka, number)?;
-                    return Ok(false);
-                }
-            }
-        }
-    }
-
-    /// Enough is kept for a partition that waits: its inputs are unassigned, the others go on.
-    fn hold_if_full(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
-        if let Some(partition) = self.partitions.get_mut(&number)
-            && partition.is_backlog_full()
-        {
-            partition.held = true;
-            kafka.unassign(number)?;
-        }
-        Ok(())
-    }
-
-    fn release_if_held(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
-        match self.partitions.get_mut(&number) {
-            Some(partition) if partition.held => {
-                partition.held = false;
-                kafka.assign(number, &partition.fetched)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn failed(
-        &self,
-        partition: i32,
-        edge: usize,
-        offset: i64,
-        key: Option<&[u8]>,
-        failure: Failure,
-    ) -> Error {
-        Error::Record {
-            group: self.spec.program.group().to_owned(),
-            topic: self.spec.topics[edge].clone(),
-            partition,
-            offset,
-            key: key.map_or_else(|| "null".to_owned(), readable),
-            doing: failure.doing,
-            source: failure.source,
-        }
-    }
-
-    fn out_of_range(&self, kafka: &dyn Kafka, source: usize, partition: i32) -> Error {
-        let topic = &self.spec.topics[self.sources[source]];
-        let wanted = self
-            .partitions
-            .get(&partition)
-            .and_then(|p| p.fetched.get(source).copied());
-        let wanted = wanted.map_or_else(
-            || "the committed offset".to_owned(),
-            |o| format!("offset {o}"),
-        );
-        let there = match kafka.bounds(source, partition) {
-            Ok((first, end)) => format!("it holds {first} to {end}"),
-            Err(error) => error.to_string(),
-        };
-        let group = self.spec.program.group();
-        Error::Topic(format!(
-            "group `{group}` wants {wanted} of `{topic}` partition {partition}, which is not there ({there}): \
-             records fell off retention before they were handled, or the topic was made anew. Reset the group's \
-             offsets for this topic (kafka-consumer-groups --reset-offsets) to choose where to go on"
-        ))
-    }
 }
 
 static NO_HEADERS: OwnedHeaders = Vec::new();
-
-/// A key for people: text where it is text.
-fn readable(key: &[u8]) -> String {
-    match std::str::from_utf8(key) {
-        Ok(text) => text.to_owned(),
-        Err(_) => key.iter().map(|byte| format!("{byte:02x}")).collect(),
-    }
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> Failure {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    let source = BoxError::from(format!(
-        "it panicked: {}",
-        text.as_deref().unwrap_or("(no text)")
-    ));
-    Failure {
-        doing: "run its handler",
-        source,
-    }
-}

@@ -6,11 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{
-    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
-    config::FromClientConfigAndContext,
-    error::RDKafkaErrorCode,
-};
+use rdkafka::{admin::AdminClient, config::FromClientConfigAndContext};
 
 use super::{
     Kafka, Reader,
@@ -18,11 +14,11 @@ use super::{
     log::ClientLog,
     member::Member,
     names::Names,
-    native::{Polled, topic_id},
+    native::Polled,
     reader::TopicReader,
     settings::{self, Role},
 };
-use crate::{Config, Error, block::block_on};
+use crate::{Config, Error};
 
 /// How long a broker may take to answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);

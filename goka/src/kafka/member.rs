@@ -148,11 +148,13 @@ impl Member {
             (AutoOffsetReset | OffsetOutOfRange, Some((source, partition))) => {
                 Some(Event::OutOfRange { source, partition })
             }
-            (FencedInstanceId, _) => failed(format!(
-                "another process has joined with the same instance id: give each its own \
-                 (`Config::instance_id`, or a state directory each) ({})",
-                failure.reason
-            )),
+            (FencedInstanceId | UnreleasedInstanceId, _) => {
+                Some(Event::Failed(Error::Fenced(format!(
+                    "another member of group `{group}` has the instance id of this one: give each \
+                     process its own (`Config::instance_id`, or a state directory each) ({})",
+                    failure.reason
+                ))))
+            }
             (GroupAuthorizationFailed, _) => failed(format!(
                 "the broker denies it; grant the right Read on group `{group}`"
             )),

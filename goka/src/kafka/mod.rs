@@ -22,10 +22,10 @@ mod reader;
 mod settings;
 mod topics;
 
-pub(crate) use cluster::{Cluster, GroupMember, MemberSpec};
+pub(crate) use cluster::{Cluster, MemberSpec};
 pub use embedded::EmbeddedBroker;
-pub(crate) use names::Names;
 pub(crate) use outbox::{Letter, Outbox, Receipt};
+pub(crate) use settings::message_timeout;
 pub(crate) use topics::TopicInfo;
 
 #[cfg(test)]

@@ -251,7 +251,11 @@ impl Shared {
             // Others are called without the lock: they may well emit.
             self.wake(state);
             wakers.drain(..).for_each(Waker::wake);
-            failures.drain(..).for_each(|error| log(&error));
+            // One line for all: in an outage there are thousands.
+            if let Some(error) = failures.first() {
+                log(error, failures.len());
+                failures.clear();
+            }
         }
     }
 
@@ -273,8 +277,9 @@ impl Shared {
     }
 }
 
-fn log(unasked: &Error) {
-    tracing::error!(target: "goka::kafka", "{unasked}");
+/// The first of so many records that failed and that nobody asks about.
+fn log(unasked: &Error, records: usize) {
+    tracing::error!(target: "goka::kafka", records, "{unasked}");
 }
 
 impl Receipt {
@@ -301,7 +306,7 @@ impl Drop for Receipt {
         };
         let unasked = self.shared.lock().forget(slot);
         if let Some(error) = unasked {
-            log(&error);
+            log(&error, 1);
         }
     }
 }

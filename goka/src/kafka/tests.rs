@@ -4,10 +4,7 @@ mod members;
 mod records;
 mod topics;
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Instant};
 
 use super::{
     bench::{Bench, DEADLINE, STEP, until},

@@ -10,7 +10,7 @@ use rdkafka::{
 
 use super::{
     cluster::{ANSWER, Cluster, drain},
-    embedded::{self, EmbeddedBroker},
+    embedded,
     log::ClientLog,
     native::topic_id,
     settings::Role,

@@ -47,6 +47,7 @@ impl<'s> Batch<'s> {
     }
 
     /// As the batch sees it.
+    #[cfg(test)]
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<&[u8]>, Error> {
         let rows = &self.open.environment.rows;
         let value = rows.get(&self.txn, key);

@@ -50,9 +50,4 @@ impl Rows {
     pub(super) fn clear(&self, txn: &mut RwTxn<'_>) -> Result<()> {
         self.0.clear(txn)
     }
-
-    /// Long keys whose hashes are equal count as one.
-    pub(super) fn len(&self, txn: &RoTxn<'_>) -> Result<u64> {
-        self.0.len(txn)
-    }
 }

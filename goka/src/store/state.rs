@@ -72,6 +72,7 @@ impl StateDir {
     }
 
     /// Where it is, without symbolic links.
+    #[cfg(test)]
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
@@ -103,6 +104,13 @@ impl StateDir {
     ///
     /// # Errors
     /// If this process has the copy open, or `path` is not inside the state directory.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "copies of partitions that went elsewhere are to be removed"
+        )
+    )]
     pub(crate) fn discard(&self, path: &Path) -> Result<(), Error> {
         const DOING: &str = "delete a local copy";
         let path = match path.canonicalize() {

@@ -21,9 +21,9 @@ use crate::{
     engine::{
         effects::{Effects, Row},
         program::{EdgeInfo, Failure, OwnedRecord, Program, Waiting},
-        recovery::mark,
         rows::Rows,
         status::Status,
+        trust::mark,
         worker::{Settings, Spec, TableSpec, Worker},
     },
     kafka::memory::Connection,
@@ -195,9 +195,10 @@ impl Program for Count {
         rows: Rc<Rows>,
     ) -> Waiting {
         let mut polls_left = record.offset % 4;
-        Box::pin(poll_fn(move |_| {
+        Box::pin(poll_fn(move |waking| {
             polls_left -= 1;
             if polls_left >= 0 {
+                waking.waker().wake_by_ref();
                 return Poll::Pending;
             }
             let result = count(edge, record.as_record(), &mut effects, &rows);
@@ -233,11 +234,10 @@ fn count(
     let count = (before + 1).to_string();
     let echo = format!("{edge}/{}/{}", record.partition, record.offset);
     let mut write = |bytes: &[u8]| {
-        let appended = effects.encode(|buffer| {
+        effects.encode(|buffer| {
             buffer.extend_from_slice(bytes);
             Ok::<(), Failure>(())
-        });
-        appended
+        })
     };
     let (row, key, echo) = (
         write(count.as_bytes())?,

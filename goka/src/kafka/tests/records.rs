@@ -181,3 +181,64 @@ fn what_is_purged_is_reported_as_failed() {
     assert_eq!(reports.len(), 3);
     assert!(reports.iter().all(Result::is_err));
 }
+
+#[test]
+fn a_partition_held_back_goes_on_where_it_is_told() {
+    let bench = Bench::new();
+    let cluster = bench.cluster();
+    create(&cluster, 2);
+    let mut holder = Holder::new(&cluster, 0);
+    until("it holds all", || {
+        holder.step();
+        holder.held.len() == 2
+    });
+    let member = &*holder.member;
+    let headers = OwnedHeaders::new();
+    for partition in [0, 1] {
+        for _ in 0..2000 {
+            until("there is room", || {
+                let sent = member.send(&outgoing(1, partition, b"x", &headers));
+                member.serve(Duration::ZERO, &mut |_| {});
+                sent.is_ok()
+            });
+        }
+    }
+    until("all are delivered", || {
+        member.serve(STEP, &mut |_| {});
+        member.in_flight() == 0
+    });
+    // Partition 0 is held back every 100 records, and begins again 10 before; 1 just goes on.
+    let (mut next, mut other, mut held_back) = (0, 0, 0);
+    until("both are read", || {
+        let mut hold = false;
+        member.poll(STEP, &mut |event| match event {
+            Event::Record(record) if record.partition == 0 => {
+                assert_eq!(record.offset, next, "held back {held_back} times");
+                next += 1;
+                hold = next % 100 == 0 && next > held_back * 100;
+            }
+            Event::Record(record) => {
+                assert_eq!(record.offset, other);
+                other += 1;
+            }
+            _ => panic!("only records are expected"),
+        });
+        if hold {
+            held_back += 1;
+            member.unassign(0).unwrap();
+            // What was on its way may still come, but only until it is assigned again.
+            member.poll(Duration::ZERO, &mut |event| {
+                if let Event::Record(record) = event
+                    && record.partition == 1
+                {
+                    assert_eq!(record.offset, other);
+                    other += 1;
+                }
+            });
+            next -= 10;
+            member.assign(0, &[next, 0]).unwrap();
+        }
+        next == 2000 && other == 2000
+    });
+    assert_eq!(held_back, 20);
+}

@@ -1,0 +1,279 @@
+//! From processors and settings to running workers: topics are checked, then each worker gets a
+//! thread.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc as std_mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use tracing::warn;
+
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+};
+
+use super::{
+    running::{Group, Running},
+    watched::Watched,
+};
+use crate::{
+    Config, Error, Kind, Result,
+    engine::{
+        program::Program,
+        status::Status,
+        trust::mark,
+        worker::{Settings, Spec, TableSpec, Worker},
+    },
+    home::Home,
+    kafka::{Cluster, MemberSpec, message_timeout},
+    store::Identity,
+    topology::Topology,
+};
+
+/// How long a turn of a worker may wait for something to do: how soon it sees a shutdown.
+const IDLE: Duration = Duration::from_millis(5);
+
+/// Uncommitted rows of one partition in memory, bytes: then it commits early.
+const UNCOMMITTED_BYTES: usize = 16 << 20;
+
+/// A member whose id is taken joins again, once in this time.
+const REJOIN_INTERVAL: Duration = Duration::from_secs(60);
+/// Membership is proven anew before a record is handled if the last proof is older. Below the
+/// session timeout (6 s by default), after which others may have taken the partitions.
+const LEASE_MAX: Duration = Duration::from_secs(4);
+
+pub(super) fn launch(
+    config: Config,
+    programs: Vec<Arc<dyn Program>>,
+    runtime: Option<Handle>,
+) -> Result<Running> {
+    if programs.is_empty() {
+        return Err(Error::Config(
+            "the app has no processor: add one with `App::processor`".to_owned(),
+        ));
+    }
+    let cluster = Cluster::connect(&config)?;
+    Topology::create_streams(&cluster, &config.streams)?;
+    let mut topologies = Vec::new();
+    for (i, program) in programs.iter().enumerate() {
+        if programs[..i]
+            .iter()
+            .any(|other| other.group() == program.group())
+        {
+            let group = program.group();
+            return Err(Error::Config(format!(
+                "two processors of this app belong to group `{group}`: a group is one processor; its workers run side by side"
+            )));
+        }
+        topologies.push(Topology::prepare(&cluster, &**program)?);
+    }
+    let home = Arc::new(Home::open(&config, &cluster)?);
+    let instance = config
+        .instance_id
+        .clone()
+        .unwrap_or_else(|| home.instance_id().to_owned());
+    let (changed, changes) = watch::channel(0);
+    let (ends, ended) = mpsc::unbounded_channel();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut groups = Vec::new();
+    for (program, topology) in programs.iter().zip(&topologies) {
+        refuse_two_leaders(&cluster, &**program, topology)?;
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let workers = config
+            .workers
+            .unwrap_or(cores)
+            .min(topology.partitions as usize)
+            .max(1);
+        let mut statuses = Vec::new();
+        for number in 0..workers {
+            let status = Arc::new(Status::new(changed.clone()));
+            statuses.push(status.clone());
+            let start = Start {
+                spec: spec(
+                    &config, &cluster, &home, program, topology, &instance, status,
+                )?,
+                member: member(&**program, &instance, number),
+                cluster: cluster.clone(),
+                _home: home.clone(),
+                stop: stop.clone(),
+                runtime: runtime.clone(),
+            };
+            start.spawn(ends.clone())?;
+        }
+        groups.push(Group {
+            name: program.group(),
+            partitions: topology.partitions,
+            workers: statuses,
+        });
+    }
+    let (monitor, ends_monitor) = std_mpsc::channel();
+    let watched = Watched {
+        cluster,
+        topologies,
+        interval: config.metadata_interval,
+        stop: stop.clone(),
+    };
+    watched.watch(ends_monitor, ends)?;
+    Ok(Running {
+        stop,
+        ended,
+        groups,
+        changes,
+        _monitor: monitor,
+        first_error: None,
+    })
+}
+
+/// What the thread of a worker begins with.
+struct Start {
+    spec: Spec,
+    member: MemberSpec,
+    cluster: Cluster,
+    /// Its lock is held until the last worker has ended.
+    _home: Arc<Home>,
+    stop: Arc<AtomicBool>,
+    runtime: Option<Handle>,
+}
+
+impl Start {
+    fn spawn(self, ends: mpsc::UnboundedSender<Result>) -> Result {
+        let name = format!("{}-{}", self.member.group, self.member.worker);
+        let spawned = thread::Builder::new().name(name).spawn(move || {
+            let stop = self.stop.clone();
+            let ended = catch_unwind(AssertUnwindSafe(|| self.run()));
+            let ended = ended.unwrap_or(Err(Error::Closed(
+                "a worker, whose thread panicked, which is a bug of goka,",
+            )));
+            if ended.is_err() {
+                // The others end in good order, also if nobody waits for them.
+                stop.store(true, Ordering::Relaxed);
+            }
+            // Nobody waits any more if this fails.
+            let _ = ends.send(ended);
+        });
+        spawned
+            .map(drop)
+            .map_err(|error| Error::kafka("start the thread of a worker", error))
+    }
+
+    fn run(self) -> Result {
+        let _entered = self.runtime.as_ref().map(Handle::enter);
+        let mut rejoined: Option<Instant> = None;
+        loop {
+            let kafka = self.cluster.member(&self.member)?;
+            let mut worker = Worker::new(self.spec.clone(), kafka);
+            let mut turned = Ok(());
+            while turned.is_ok() && !self.stop.load(Ordering::Relaxed) {
+                turned = worker.turn(IDLE);
+            }
+            // After an outage the broker can take what is left of this very member for another one.
+            // If it was another one, it is back within a minute.
+            let again = rejoined.is_none_or(|at| at.elapsed() > REJOIN_INTERVAL);
+            match turned {
+                Err(Error::Fenced(reason)) if again => {
+                    warn!(group = self.member.group, reason, "joining the group anew");
+                    rejoined = Some(Instant::now());
+                    worker.abandon()?;
+                }
+                turned => {
+                    let closed = worker.close();
+                    return turned.and(closed);
+                }
+            }
+        }
+    }
+}
+
+fn member(program: &dyn Program, instance: &str, worker: usize) -> MemberSpec {
+    let edges = program.edges();
+    let of = |kinds: &[Kind]| {
+        let found = edges.iter().filter(|edge| kinds.contains(&edge.kind));
+        found.map(|edge| edge.topic.to_owned()).collect::<Vec<_>>()
+    };
+    let (sources, table) = (of(&[Kind::Input, Kind::Loop]), of(&[Kind::Table]).pop());
+    MemberSpec {
+        group: program.group().to_owned(),
+        instance: instance.to_owned(),
+        worker,
+        // The table's topic never changes, so that a deployment that changes inputs cannot split
+        // the group into two halves that both own a partition.
+        leader: table.clone().unwrap_or_else(|| sources[0].clone()),
+        sources,
+        targets: edges.iter().map(|edge| edge.topic.to_owned()).collect(),
+        table,
+    }
+}
+
+fn spec(
+    config: &Config,
+    cluster: &Cluster,
+    home: &Home,
+    program: &Arc<dyn Program>,
+    topology: &Topology,
+    instance: &str,
+    status: Arc<Status>,
+) -> Result<Spec> {
+    let table = match topology.table() {
+        None => None,
+        Some((edge, topic)) => Some(TableSpec {
+            dir: home.group(&cluster.names().group(program.group())?),
+            identity: Identity {
+                cluster: cluster.cluster_id().to_owned(),
+                topic: topology.names[edge].clone(),
+                topic_id: topic.id.clone(),
+                partition: 0,
+                partitions: topic.partitions,
+                codec: program.edges()[edge].codec.to_owned(),
+            },
+            options: Home::options(),
+            age_max_ms: topic.delete_retention_ms,
+            forgets_rows: cluster.is_embedded(),
+        }),
+    };
+    Ok(Spec {
+        program: program.clone(),
+        topics: topology.names.clone(),
+        table,
+        settings: Settings {
+            commit_interval: config.commit_interval,
+            records_max: config.records_per_commit as u64,
+            bytes_max: UNCOMMITTED_BYTES,
+            lease: LEASE_MAX.min(message_timeout(config)?),
+            instance: mark(instance),
+            start: config.start,
+        },
+        status,
+    })
+}
+
+/// A group without a table is led by its first input. Two programs that order inputs differently
+/// would be two halves of one group that both own partition 0.
+fn refuse_two_leaders(cluster: &Cluster, program: &dyn Program, topology: &Topology) -> Result {
+    if topology.table().is_some() {
+        return Ok(());
+    }
+    let leader = program
+        .edges()
+        .iter()
+        .position(|edge| edge.kind == Kind::Input)
+        .unwrap_or(0);
+    let leader = &topology.names[leader];
+    for other in cluster.members(program.group())? {
+        if !other.topics.is_empty() && !other.topics.contains(leader) {
+            let (group, id) = (program.group(), &other.client);
+            let theirs = other.topics.join("`, `");
+            return Err(Error::Topic(format!(
+                "group `{group}` is led by `{theirs}` in member `{id}` and would be led by `{leader}` here: both would own \
+                 the same partitions. Keep the first input first, or stop the old members before"
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! What is said of a record that could not be handled, and of one that is not there.
+
+use std::any::Any;
+
+use crate::{
+    BoxError, Error,
+    engine::{program::Failure, worker::Core},
+    kafka::Kafka,
+};
+
+impl Core {
+    pub(crate) fn failed(
+        &self,
+        partition: i32,
+        edge: usize,
+        offset: i64,
+        key: Option<&[u8]>,
+        failure: Failure,
+    ) -> Error {
+        Error::Record {
+            group: self.spec.program.group().to_owned(),
+            topic: self.spec.topics[edge].clone(),
+            partition,
+            offset,
+            key: key.map_or_else(|| "null".to_owned(), readable),
+            doing: failure.doing,
+            source: failure.source,
+        }
+    }
+
+    pub(crate) fn out_of_range(&self, kafka: &dyn Kafka, source: usize, partition: i32) -> Error {
+        let topic = &self.spec.topics[self.sources[source]];
+        let wanted = self
+            .partitions
+            .get(&partition)
+            .and_then(|p| p.fetched.get(source).copied());
+        let wanted = wanted.map_or_else(
+            || "the committed offset".to_owned(),
+            |o| format!("offset {o}"),
+        );
+        let there = match kafka.bounds(source, partition) {
+            Ok((first, end)) => format!("it holds {first} to {end}"),
+            Err(error) => error.to_string(),
+        };
+        let group = self.spec.program.group();
+        Error::Topic(format!(
+            "group `{group}` wants {wanted} of `{topic}` partition {partition}, which is not there ({there}): \
+             records fell off retention before they were handled, or the topic was made anew. Reset the group's \
+             offsets for this topic (kafka-consumer-groups --reset-offsets) to choose where to go on"
+        ))
+    }
+}
+
+/// A key for people: text where it is text.
+fn readable(key: &[u8]) -> String {
+    match std::str::from_utf8(key) {
+        Ok(text) => text.to_owned(),
+        Err(_) => key.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Failure {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    let source = BoxError::from(format!(
+        "it panicked: {}",
+        text.as_deref().unwrap_or("(no text)")
+    ));
+    Failure {
+        doing: "run its handler",
+        source,
+    }
+}

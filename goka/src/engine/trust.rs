@@ -1,0 +1,99 @@
+//! Which of two positions is believed, and when a local copy is not.
+
+use crate::{kafka::Committed, store::Position};
+
+/// Which position of an input wins, at-least-once: the later one, for the local copy may be an
+/// interval ahead of the group, and its rows are in. But offsets that none of us committed were set
+/// by an operator, who means it.
+pub(crate) fn which_wins(committed: Option<&Committed>, local: Option<i64>) -> Option<i64> {
+    match (committed, local) {
+        (Some(committed), Some(local)) if is_ours(&committed.metadata) => {
+            Some(committed.offset.max(local))
+        }
+        (Some(committed), _) => Some(committed.offset),
+        (None, local) => local,
+    }
+}
+
+/// What is stored beside an offset that an instance of a group committed.
+pub(crate) fn mark(instance: &str) -> String {
+    format!("goka {instance}")
+}
+
+fn is_ours(metadata: &str) -> bool {
+    metadata.starts_with("goka ")
+}
+
+/// Why a local copy cannot be topped up.
+pub(crate) fn distrust(
+    stands: &Position,
+    (first, end): (i64, i64),
+    age_max_ms: Option<i64>,
+    now_ms: i64,
+) -> Option<String> {
+    let at = stands.table;
+    if at > end {
+        return Some(format!(
+            "it stands at offset {at}, the topic ends at {end}: the topic was made anew or cut off"
+        ));
+    }
+    if at > 0 && at < first {
+        return Some(format!(
+            "it stands at offset {at}, the topic begins at {first}: rows between are unknown"
+        ));
+    }
+    let age_ms = now_ms - stands.at_ms;
+    match age_max_ms {
+        Some(max) if at > 0 && at < end && age_ms > max => Some(format!(
+            "it is {} s old, and deletions are kept for {} s (`delete.retention.ms`): deleted keys could come back",
+            age_ms / 1000,
+            max / 1000
+        )),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn committed(offset: i64, metadata: &str) -> Committed {
+        Committed {
+            offset,
+            metadata: metadata.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_later_position_wins_unless_an_operator_set_it() {
+        let ours = mark("a");
+        assert_eq!(which_wins(Some(&committed(5, &ours)), Some(7)), Some(7));
+        assert_eq!(which_wins(Some(&committed(9, &ours)), Some(7)), Some(9));
+        assert_eq!(which_wins(Some(&committed(2, "")), Some(7)), Some(2));
+        assert_eq!(which_wins(None, Some(7)), Some(7));
+        assert_eq!(which_wins(Some(&committed(3, "")), None), Some(3));
+        assert_eq!(which_wins(None, None), None);
+    }
+
+    #[test]
+    fn a_copy_is_distrusted_beyond_the_ends_and_beyond_the_age() {
+        let at = |table, at_ms| Position {
+            table,
+            inputs: Vec::new(),
+            at_ms,
+        };
+        assert_eq!(
+            distrust(&at(5, 0), (0, 5), Some(10), 100),
+            None,
+            "nothing to read: nothing missed"
+        );
+        assert!(distrust(&at(6, 0), (0, 5), None, 0).is_some());
+        assert!(distrust(&at(2, 0), (3, 5), None, 0).is_some());
+        assert!(distrust(&at(4, 0), (0, 5), Some(10), 100).is_some());
+        assert_eq!(
+            distrust(&at(0, 0), (3, 5), Some(10), 100),
+            None,
+            "an empty copy has nothing to distrust"
+        );
+    }
+}

@@ -1,0 +1,117 @@
+//! Handlers that wait: polled on the worker's thread, one record of a partition after another, while
+//! other partitions go on.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use crate::{
+    Error,
+    engine::{effects::Effects, failure::panicked, worker::Core},
+    kafka::Kafka,
+};
+
+/// Whether a handler that waits can go on: set from any thread, looked at by the worker.
+#[derive(Default)]
+pub(crate) struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl Woken {
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Core {
+    /// Lets every handler that waits go on; whether one is still waiting.
+    pub(crate) fn advance_waiting(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
+        let numbers = self
+            .partitions
+            .values()
+            .filter(|p| p.waiting.is_some() || !p.backlog.is_empty());
+        let numbers: Vec<i32> = numbers.map(|p| p.number).collect();
+        // Before they are polled: what wakes them from now on counts for the next time.
+        self.woken.0.store(false, Ordering::Release);
+        let mut waits = false;
+        for number in numbers {
+            waits |= self.advance(kafka, number)?;
+        }
+        Ok(waits)
+    }
+
+    /// Lets the handler of a partition go on, then those of the records behind it.
+    pub(crate) fn advance(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Error> {
+        loop {
+            let Some(partition) = self.partitions.get_mut(&number) else {
+                return Ok(false);
+            };
+            if let Some((future, _)) = &mut partition.waiting {
+                let waker = Waker::from(Arc::clone(&self.woken));
+                let mut waking = Context::from_waker(&waker);
+                let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut waking)));
+                let done = match polled {
+                    Ok(Poll::Pending) => return Ok(true),
+                    Ok(Poll::Ready(done)) => done,
+                    Err(panic) => (Effects::default(), Err(panicked(&*panic))),
+                };
+                let Some((_, cause)) = partition.waiting.take() else {
+                    return Ok(false);
+                };
+                let key = cause.key.as_deref();
+                match done {
+                    (effects, Ok(())) => {
+                        // It may have waited for longer than the partition is surely ours.
+                        if !self.make_room(kafka, number)? {
+                            return Ok(false);
+                        }
+                        let of = (number, cause.source, cause.offset, cause.timestamp);
+                        self.apply(kafka, of, key, &effects)?;
+                    }
+                    (_, Err(failure)) => {
+                        let edge = self.sources[cause.source];
+                        return Err(self.failed(number, edge, cause.offset, key, failure));
+                    }
+                }
+                continue;
+            }
+            match partition.next_kept() {
+                Some(record) => self.handle(kafka, &record.as_record())?,
+                None => {
+                    self.release_if_held(kafka, number)?;
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    /// Enough is kept for a partition that waits: its inputs are unassigned, the others go on.
+    pub(crate) fn hold_if_full(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
+        if let Some(partition) = self.partitions.get_mut(&number)
+            && partition.is_backlog_full()
+        {
+            partition.held = true;
+            kafka.unassign(number)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn release_if_held(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
+        match self.partitions.get_mut(&number) {
+            Some(partition) if partition.held => {
+                partition.held = false;
+                kafka.assign(number, &partition.fetched)
+            }
+            _ => Ok(()),
+        }
+    }
+}

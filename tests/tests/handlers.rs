@@ -1,0 +1,222 @@
+//! What handlers do to topics: all of it or nothing, in both forms, waiting or not. Judged by what a plain client reads.
+
+mod place;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use goka::{App, Context, Error, Running};
+use goka_tests::{DEADLINE, Message, Record, broker, last_values, produce, read_topic, read_until};
+use place::Place;
+use tokio::time::timeout;
+
+/// Reads a topic until it has so many records, and then all of it.
+fn read_all(place: &Place, topic: &str, records: usize) -> Vec<Record> {
+    let (address, topic) = (broker().address(), place.physical(topic));
+    let mut seen = 0;
+    read_until(address, &topic, |_| {
+        seen += 1;
+        seen >= records
+    });
+    read_topic(address, &topic)
+}
+
+async fn end(running: Running) {
+    let ended = timeout(DEADLINE, running.shutdown()).await;
+    ended.expect("it ends").expect("nothing failed");
+}
+
+#[goka::stream("orders", value = i64)]
+struct Orders;
+
+#[goka::stream("receipts", value = i64)]
+struct Receipts;
+
+#[goka::table(group = "shop", value = i64)]
+struct Turnover;
+
+struct Shop {
+    failures_left: Arc<AtomicU32>,
+}
+
+#[goka::processor(group = "shop", table = Turnover, output(Receipts))]
+impl Shop {
+    #[input(Orders)]
+    fn ordered(&self, ctx: &mut Context<'_, Self>, amount: i64) -> Result<(), goka::BoxError> {
+        let sum = ctx.value()?.unwrap_or(0) + amount;
+        ctx.set_value(&sum)?;
+        ctx.emit::<Receipts>(ctx.key(), &amount)?;
+        let left = self.failures_left.load(Ordering::Relaxed);
+        if ctx.key() == "bad" && left > 0 {
+            self.failures_left.store(left - 1, Ordering::Relaxed);
+            return Err("the till is stuck".into());
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_fails_twice_counts_once_and_emits_once() {
+    let place = Place::new("handlers");
+    for topic in ["orders", "receipts"] {
+        broker().create_topic(&place.physical(topic), 4);
+    }
+    let orders = ["a", "bad", "a", "b", "bad", "a"];
+    let orders = orders
+        .iter()
+        .zip(1..)
+        .map(|(key, amount): (_, i64)| Message {
+            partition: Some(0),
+            ..Message::new(*key, amount.to_string())
+        });
+    produce(broker().address(), &place.physical("orders"), orders);
+    let failures_left = Arc::new(AtomicU32::new(2));
+    let app = || {
+        let failures_left = failures_left.clone();
+        App::new(place.config()).processor(Shop { failures_left })
+    };
+    for _ in 0..2 {
+        let mut running = app().start().await.expect("topics are there");
+        let ended = timeout(DEADLINE, running.wait()).await.expect("it ends");
+        let failure = ended.expect_err("its handler failed");
+        let Error::Record { offset, key, .. } = &failure else {
+            panic!("{failure}");
+        };
+        assert_eq!((*offset, key.as_str()), (1, "bad"), "{failure}");
+        assert!(
+            failure.to_string().contains("the till is stuck"),
+            "{failure}"
+        );
+    }
+    let running = app().start().await.expect("topics are there");
+    let receipts = read_all(&place, "receipts", 6);
+    end(running).await;
+    let mut amounts: Vec<_> = receipts.iter().map(Record::value_text).collect();
+    amounts.sort_unstable();
+    assert_eq!(amounts, ["1", "2", "3", "4", "5", "6"]);
+    let rows = read_topic(broker().address(), &place.physical("shop-state"));
+    assert_eq!(rows.len(), 6, "one row for each order: {rows:?}");
+    let expected = [("a", "10"), ("b", "4"), ("bad", "7")];
+    let expected = expected.map(|(key, sum)| (key.to_owned(), sum.to_owned()));
+    assert_eq!(last_values(&rows), BTreeMap::from(expected));
+}
+
+#[goka::table(group = "waiters", value = i64)]
+struct Waited;
+
+#[goka::processor(group = "waiters", input = "tables", table = Waited)]
+async fn wait_on(ctx: &mut wait_on::Context<'_>, guests: i64) -> goka::Result {
+    // Needs the application's runtime, and lets records pile up behind it.
+    tokio::task::yield_now().await;
+    let sum = ctx.value()?.unwrap_or(0);
+    if guests % 10 == 0 {
+        timeout(Duration::from_millis(1), std::future::pending::<()>())
+            .await
+            .unwrap_or_default();
+    }
+    ctx.set_value(&(sum + guests))
+}
+
+#[tokio::test]
+async fn handlers_that_wait_keep_the_order_of_their_partition() {
+    let place = Place::new("waiters");
+    broker().create_topic(&place.physical("tables"), 4);
+    let guests = (1..=2_000_i64).map(|n| Message::new(format!("table-{}", n % 7), n.to_string()));
+    produce(broker().address(), &place.physical("tables"), guests);
+    let app = App::new(place.config()).processor(wait_on::Processor);
+    let running = app.start().await.expect("topics are there");
+    let place = Arc::new(place);
+    let reading = place.clone();
+    // Beside the runtime, which handlers need meanwhile.
+    let read = move || read_all(&reading, "waiters-state", 2_000);
+    let rows = tokio::task::spawn_blocking(read).await.expect("rows");
+    end(running).await;
+    let mut model = BTreeMap::new();
+    for n in 1..=2_000_i64 {
+        *model.entry(format!("table-{}", n % 7)).or_insert(0) += n;
+    }
+    let expected: BTreeMap<_, _> = model
+        .into_iter()
+        .map(|(key, sum)| (key, sum.to_string()))
+        .collect();
+    assert_eq!(last_values(&rows), expected);
+}
+
+#[goka::message]
+struct Again {
+    times: u32,
+}
+
+#[goka::table(group = "echoes", value = String)]
+struct Heard;
+
+struct Echoes;
+
+#[goka::processor(group = "echoes", table = Heard)]
+impl Echoes {
+    #[input("calls")]
+    fn called(&self, ctx: &mut Context<'_, Self>, call: String) -> goka::Result {
+        let heard = ctx.value()?.unwrap_or_default();
+        ctx.set_value(&(heard + &call))?;
+        ctx.loopback(ctx.key(), &Again { times: 3 })
+    }
+
+    #[loopback]
+    fn again(&self, ctx: &mut Context<'_, Self>, again: Again) -> goka::Result {
+        let heard = ctx.value()?.unwrap_or_default();
+        ctx.set_value(&(heard + "!"))?;
+        if again.times > 1 {
+            ctx.loopback(
+                ctx.key(),
+                &Again {
+                    times: again.times - 1,
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    #[input("silences")]
+    fn silenced(&self, ctx: &mut Context<'_, Self>, silence: Option<String>) -> goka::Result {
+        match silence {
+            None => ctx.delete(),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn several_inputs_a_loop_and_tombstones() {
+    let place = Place::new("echoes");
+    for topic in ["calls", "silences"] {
+        broker().create_topic(&place.physical(topic), 4);
+    }
+    let address = broker().address();
+    let keys = (0..20).map(|n| format!("valley-{n}"));
+    produce(
+        address,
+        &place.physical("calls"),
+        keys.clone().map(|key| Message::new(key, "hello")),
+    );
+    let app = App::new(place.config()).processor(Echoes);
+    let running = app.start().await.expect("topics are there");
+    let rows = read_all(&place, "echoes-state", 80);
+    let loud = keys.clone().map(|key| (key, "hello!!!".to_owned()));
+    assert_eq!(last_values(&rows), loud.clone().collect());
+    let quiet = ["valley-3", "valley-11"];
+    produce(
+        address,
+        &place.physical("silences"),
+        quiet.map(Message::tombstone),
+    );
+    let rows = read_all(&place, "echoes-state", 82);
+    end(running).await;
+    let left = loud.filter(|(key, _)| !quiet.contains(&key.as_str()));
+    assert_eq!(last_values(&rows), left.collect());
+}
