@@ -123,6 +123,16 @@ impl Schedule {
             actions,
         }
     }
+
+    /// For workers that do not look for rows of zombies.
+    pub(super) fn without_zombies(seed: u64) -> Self {
+        let mut schedule = Schedule::of(seed);
+        let sends = Point::Sends;
+        let zombie =
+            |action: &Action| matches!(action, Action::FreezeAt { point, .. } if *point == sends);
+        schedule.actions.retain(|action| !zombie(action));
+        schedule
+    }
 }
 
 impl fmt::Display for Schedule {
