@@ -1,4 +1,5 @@
-//! What handlers do to topics: all of it or nothing, in both forms, waiting or not. Judged by what a plain client reads.
+//! What handlers do to topics: all of it or nothing, in both forms, waiting or not. Judged by what a plain client
+//! reads.
 
 mod place;
 
