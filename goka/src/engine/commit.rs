@@ -23,8 +23,7 @@ use crate::{
         partition::Partition,
         worker::Core,
     },
-    kafka::{CommitError, Kafka, Outgoing, Position, Step, TableEvent},
-    record::OwnedHeaders,
+    kafka::{CommitError, Kafka, Position, Step, TableEvent},
     store,
 };
 
@@ -280,9 +279,6 @@ impl Core {
             self.ledger.return_gaps(number, gaps);
             return Ok(false);
         };
-        let Some(target) = self.table_edge else {
-            return Ok(true);
-        };
         let mut repairs = 0;
         for (key, theirs) in &foreign {
             let mine = rows.read(key, |value| value.map(<[u8]>::to_vec))?;
@@ -290,21 +286,7 @@ impl Core {
                 continue;
             }
             let tag = Ledger::tag(number, parity, Sent::Repair);
-            let (key, value) = (Some(&key[..]), mine.as_deref());
-            let (headers, timestamp) = (&OwnedHeaders::new(), kafka.wall_ms());
-            let partition = number;
-            self.send(
-                kafka,
-                &Outgoing {
-                    target,
-                    partition,
-                    key,
-                    value,
-                    timestamp,
-                    headers,
-                    tag,
-                },
-            )?;
+            self.send_row(kafka, (number, tag), key, mine.as_deref(), kafka.wall_ms())?;
             repairs += 1;
         }
         if !foreign.is_empty() {

@@ -10,8 +10,7 @@ use crate::{
         ledger::{Ledger, Sent},
         worker::Core,
     },
-    kafka::{Kafka, Outgoing},
-    record::OwnedHeaders,
+    kafka::Kafka,
     store::Position,
 };
 
@@ -26,9 +25,6 @@ impl Core {
             partition = number,
             "deleting all rows, as `start = reset` says"
         );
-        let Some(target) = self.table_edge else {
-            return Ok(true);
-        };
         loop {
             let Some(Some(store)) = self.partitions.get(&number).map(|p| &p.store) else {
                 return Ok(true);
@@ -41,22 +37,10 @@ impl Core {
             if keys.is_empty() {
                 return Ok(true);
             }
-            let (headers, timestamp) = (&OwnedHeaders::new(), kafka.wall_ms());
+            let timestamp = kafka.wall_ms();
             for key in &keys {
                 let tag = Ledger::tag(number, 0, Sent::Row);
-                let (partition, key, value) = (number, Some(&key[..]), None);
-                self.send(
-                    kafka,
-                    &Outgoing {
-                        target,
-                        partition,
-                        key,
-                        value,
-                        timestamp,
-                        headers,
-                        tag,
-                    },
-                )?;
+                self.send_row(kafka, (number, tag), key, None, timestamp)?;
             }
             while self.ledger.pending(number) > 0 {
                 self.serve(kafka, Duration::from_millis(5));

@@ -311,23 +311,10 @@ impl Core {
             Row::Put(range) => Some(Some(effects.bytes(range))),
             Row::Delete => Some(None),
         };
-        if let (Some(value), Some(target), Some(key)) = (row, self.table_edge, key) {
+        if let (Some(value), Some(key)) = (row, key) {
             partition.rows.write(key, value);
             let tag = Ledger::tag(number, parity, Sent::Row);
-            let headers = &NO_HEADERS;
-            let (partition, key) = (number, Some(key));
-            self.send(
-                kafka,
-                &Outgoing {
-                    target,
-                    partition,
-                    key,
-                    value,
-                    timestamp,
-                    headers,
-                    tag,
-                },
-            )?;
+            self.send_row(kafka, (number, tag), key, value, timestamp)?;
         }
         for emit in effects.emits() {
             let key = emit.key.as_ref().map(|range| effects.bytes(range));
@@ -373,6 +360,33 @@ impl Core {
                 self.spread
             }
         }
+    }
+
+    /// Writes a row of a partition to the table's topic; a group without a table has none.
+    pub(crate) fn send_row(
+        &mut self,
+        kafka: &dyn Kafka,
+        (partition, tag): (i32, u32),
+        key: &[u8],
+        value: Option<&[u8]>,
+        timestamp: i64,
+    ) -> Result<(), Error> {
+        let Some(target) = self.table_edge else {
+            return Ok(());
+        };
+        let (key, headers) = (Some(key), &NO_HEADERS);
+        self.send(
+            kafka,
+            &Outgoing {
+                target,
+                partition,
+                key,
+                value,
+                timestamp,
+                headers,
+                tag,
+            },
+        )
     }
 
     /// Hands a record to the producer, and waits while its queue is full: back-pressure.
