@@ -62,7 +62,7 @@ mod view;
 pub use app::{App, GroupStats, Running, Stats};
 pub use attribute::{message, processor, stream, table};
 pub use codec::Codec;
-pub use config::{Config, Membership, Start};
+pub use config::{Config, Guarantee, Membership, Start};
 pub use context::Context;
 pub use edge::{Consumable, Consumes, Emits, Emittable, Loops, Persistable, Persists};
 pub use emitter::{Delivered, Delivery, Emitter};

@@ -24,7 +24,7 @@ use super::{
     watched::Watched,
 };
 use crate::{
-    Config, Error, Kind, Result,
+    Config, Error, Guarantee, Kind, Result,
     engine::{
         program::Program,
         status::Status,
@@ -97,7 +97,13 @@ pub(super) fn launch(
             statuses.push(status.clone());
             let start = Start {
                 spec: spec(
-                    &config, &cluster, &home, program, topology, &instance, status,
+                    &config,
+                    &cluster,
+                    &home,
+                    program,
+                    topology,
+                    (&instance, number),
+                    status,
                 )?,
                 member: member(&**program, &instance, number),
                 cluster: cluster.clone(),
@@ -217,9 +223,14 @@ fn spec(
     home: &Home,
     program: &Arc<dyn Program>,
     topology: &Topology,
-    instance: &str,
+    (instance, worker): (&str, usize),
     status: Arc<Status>,
 ) -> Result<Spec> {
+    let names = cluster.names();
+    let commits_as = match config.guarantee {
+        Guarantee::AtLeastOnce => instance.to_owned(),
+        Guarantee::ExactlyOnce => names.transactional_id(program.group(), instance, worker)?,
+    };
     let table = match topology.table() {
         None => None,
         Some((edge, topic)) => Some(TableSpec {
@@ -242,11 +253,12 @@ fn spec(
         topics: topology.names.clone(),
         table,
         settings: Settings {
+            guarantee: config.guarantee,
             commit_interval: config.commit_interval,
             records_max: config.records_per_commit as u64,
             bytes_max: UNCOMMITTED_BYTES,
             lease: LEASE_MAX.min(message_timeout(config)?),
-            instance: mark(instance),
+            instance: mark(&commits_as),
             start: config.start,
         },
         status,

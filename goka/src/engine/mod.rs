@@ -17,6 +17,7 @@ pub(crate) mod rows;
 #[cfg(test)]
 mod simulation;
 pub(crate) mod status;
+mod transaction;
 pub(crate) mod trust;
 mod waiting;
 pub(crate) mod worker;

@@ -37,6 +37,7 @@ struct Inner {
 }
 
 /// What it takes to connect to the same brokers again.
+#[derive(Clone)]
 pub(super) struct Connection {
     pub(super) config: Config,
     pub(super) names: Names,

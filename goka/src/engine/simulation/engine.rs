@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::{Copy, Driven, ECHO, GROUP, INPUTS, TABLE, schedule::Schedule};
 use crate::{
-    Error, Kind, Meta, Partitioner,
+    Error, Guarantee, Kind, Meta, Partitioner,
     engine::{
         effects::{Effects, Row},
         program::{EdgeInfo, Failure, OwnedRecord, Program, Waiting},
@@ -83,6 +83,7 @@ fn options() -> Options {
 impl super::Rig for Rig {
     fn start(&mut self, slot: usize, kafka: Connection) -> Result<Box<dyn Driven>, Error> {
         let settings = Settings {
+            guarantee: Guarantee::AtLeastOnce,
             commit_interval: Duration::from_millis(100),
             records_max: 50,
             bytes_max: 1 << 20,

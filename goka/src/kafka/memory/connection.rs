@@ -404,6 +404,26 @@ impl Kafka for Connection {
         state.purge(self.producer, false);
     }
 
+    fn end_transaction(&self) {}
+
+    fn commit_transaction(&self, _positions: &[Position], _metadata: &str) {}
+
+    fn abort_transaction(&self) {}
+
+    fn transaction(&self) -> Option<Result<(), Error>> {
+        None
+    }
+
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    fn table_end(&self, _partition: i32) -> Result<i64, Error> {
+        Ok(0)
+    }
+
+    fn fence(&self, _partition: i32) {}
+
     fn table(&self) -> Option<&dyn Reader> {
         let table = self.table.as_ref();
         table.map(|table| table as &dyn Reader)
