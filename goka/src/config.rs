@@ -61,7 +61,8 @@ pub enum Guarantee {
     /// What a record does to the table, to outputs and to the loop is there once: it is committed
     /// together with the record's position, in transactions of Kafka. Readers must be of the kind
     /// that waits for commits (`isolation.level=read_committed`, as goka's own), and see a record
-    /// after its interval. Needs a real Kafka: on the embedded broker, aborted records stay readable.
+    /// after its interval. Needs a real Kafka: on the embedded broker an app runs at-least-once, and
+    /// says so in the log.
     ExactlyOnce,
 }
 

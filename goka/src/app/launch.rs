@@ -60,6 +60,11 @@ pub(super) fn launch(
         ));
     }
     let cluster = Cluster::connect(&config)?;
+    if cluster.guarantee() != config.guarantee {
+        warn!(
+            "the embedded broker has no positions in transactions, so this app runs at-least-once; use a real Kafka"
+        );
+    }
     Topology::create_streams(&cluster, &config.streams)?;
     let mut topologies = Vec::new();
     for (i, program) in programs.iter().enumerate() {
@@ -227,7 +232,8 @@ fn spec(
     status: Arc<Status>,
 ) -> Result<Spec> {
     let names = cluster.names();
-    let commits_as = match config.guarantee {
+    let guarantee = cluster.guarantee();
+    let commits_as = match guarantee {
         Guarantee::AtLeastOnce => instance.to_owned(),
         Guarantee::ExactlyOnce => names.transactional_id(program.group(), instance, worker)?,
     };
@@ -253,7 +259,7 @@ fn spec(
         topics: topology.names.clone(),
         table,
         settings: Settings {
-            guarantee: config.guarantee,
+            guarantee,
             commit_interval: config.commit_interval,
             records_max: config.records_per_commit as u64,
             bytes_max: UNCOMMITTED_BYTES,
