@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    running::{Group, Running},
+    running::{Group, Remote, Running},
     watched::Watched,
 };
 use crate::{
@@ -91,13 +91,16 @@ pub(super) fn launch(
             .unwrap_or(cores)
             .min(topology.partitions as usize)
             .max(1);
-        let mut statuses = Vec::new();
+        let mut remotes = Vec::new();
         for number in 0..workers {
-            let status = Arc::new(Status::new(changed.clone()));
-            statuses.push(status.clone());
+            let worker = Remote {
+                status: Arc::new(Status::new(changed.clone())),
+                visits: Arc::default(),
+            };
+            remotes.push(worker.clone());
             let start = Start {
                 spec: spec(
-                    &config, &cluster, &home, program, topology, &instance, status,
+                    &config, &cluster, &home, program, topology, &instance, worker,
                 )?,
                 member: member(&**program, &instance, number),
                 cluster: cluster.clone(),
@@ -110,7 +113,8 @@ pub(super) fn launch(
         groups.push(Group {
             name: program.group(),
             partitions: topology.partitions,
-            workers: statuses,
+            processor: program.processor(),
+            workers: remotes,
         });
     }
     let (monitor, ends_monitor) = std_mpsc::channel();
@@ -146,7 +150,7 @@ impl Start {
     fn spawn(self, ends: mpsc::UnboundedSender<Result>) -> Result {
         let name = format!("{}-{}", self.member.group, self.member.worker);
         let spawned = thread::Builder::new().name(name).spawn(move || {
-            let stop = self.stop.clone();
+            let (stop, visits) = (self.stop.clone(), self.spec.visits.clone());
             let ended = catch_unwind(AssertUnwindSafe(|| self.run()));
             let ended = ended.unwrap_or(Err(Error::Closed(
                 "a worker, whose thread panicked, which is a bug of goka,",
@@ -155,6 +159,7 @@ impl Start {
                 // The others end in good order, also if nobody waits for them.
                 stop.store(true, Ordering::Relaxed);
             }
+            visits.close();
             // Nobody waits any more if this fails.
             let _ = ends.send(ended);
         });
@@ -218,7 +223,7 @@ fn spec(
     program: &Arc<dyn Program>,
     topology: &Topology,
     instance: &str,
-    status: Arc<Status>,
+    worker: Remote,
 ) -> Result<Spec> {
     let table = match topology.table() {
         None => None,
@@ -249,7 +254,9 @@ fn spec(
             instance: mark(instance),
             start: config.start,
         },
-        status,
+        tables: Arc::default(),
+        status: worker.status,
+        visits: worker.visits,
     })
 }
 

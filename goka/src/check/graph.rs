@@ -26,6 +26,12 @@ pub const fn edge<P: Processor>(i: usize) {
     }
     match edge.kind {
         Kind::Output => {}
+        Kind::Lookup => foreign::<P>("looked up", edge),
+        Kind::Join => {
+            foreign::<P>("joined", edge);
+            keyed::<P>("join");
+            partitioner::<P>("joined table", edge);
+        }
         Kind::Input => partitioner::<P>("input", edge),
         Kind::Table => {
             one_of_a_kind::<P>("table", i);
@@ -59,6 +65,26 @@ pub(crate) const fn graph<P: Processor>() {
     }
 }
 
+/// A visitor is called for each row of a table.
+///
+/// # Panics
+/// When compiling, if the group has none.
+#[track_caller]
+pub const fn has_table<P: Processor>() {
+    let mut i = 0;
+    while i < P::GRAPH.len() {
+        if matches!(P::GRAPH[i].kind, Kind::Table) {
+            return;
+        }
+        i += 1;
+    }
+    fail(&[
+        "the group `",
+        P::GROUP,
+        "` has no table whose rows could be visited; declare one with `table = ...`",
+    ]);
+}
+
 /// What `edge` may not be, as `other` has the same topic. The later of two inputs or outputs is
 /// the one too many.
 #[track_caller]
@@ -74,6 +100,11 @@ const fn apart<P: Processor>(edge: &Edge<P>, other: &Edge<P>, is_first: bool) {
             "` has a handler in this group already; a record has one handler"
         }
         (Kind::Output, Kind::Output) if !is_first => "` is an output of this group already",
+        (Kind::Join, Kind::Join) if !is_first => "` is joined by this group already",
+        (Kind::Lookup, Kind::Lookup) if !is_first => "` is looked up by this group already",
+        (Kind::Input | Kind::Output, Kind::Join | Kind::Lookup) => {
+            "` is a table that this group reads; a table is written only by its own group, and no input"
+        }
         _ => return,
     };
     fail(&["the topic `", edge.topic.name, what]);
@@ -104,6 +135,22 @@ const fn owner<P: Processor>(table: &Edge<P>) {
             "`, not to `",
             P::GROUP,
             "`; a group writes only its own table",
+        ]);
+    }
+}
+
+/// The group's own table is read with `ctx.value()`.
+#[track_caller]
+const fn foreign<P: Processor>(what: &str, edge: &Edge<P>) {
+    if let Some(owner) = edge.topic.owner
+        && equal(owner, P::GROUP)
+    {
+        fail(&[
+            "the table `",
+            edge.topic.name,
+            "` is the one of this very group and cannot be ",
+            what,
+            "; read its row with `ctx.value()`, and name it with `table = ...`",
         ]);
     }
 }

@@ -129,6 +129,7 @@ impl Core {
                     "the local copy is rebuilt"
                 );
             }
+            self.spec.status.opened(number, store.snapshots());
             partition.store = Some(store);
         }
         partition.rows.reload(partition.store.as_ref())
