@@ -30,19 +30,23 @@ pub const fn edge<P: Processor>(i: usize) {
         Kind::Join => {
             foreign::<P>("joined", edge);
             keyed::<P>("join");
-            partitioner::<P>("joined table", edge);
+            partitioner::<P>(
+                "joined table",
+                edge,
+                "declare `lookup(...)` instead, which reads any key, or ",
+            );
         }
-        Kind::Input => partitioner::<P>("input", edge),
+        Kind::Input => partitioner::<P>("input", edge, ""),
         Kind::Table => {
             one_of_a_kind::<P>("table", i);
             owner::<P>(edge);
             keyed::<P>("table");
-            partitioner::<P>("table", edge);
+            partitioner::<P>("table", edge, "");
         }
         Kind::Loop => {
             one_of_a_kind::<P>("loopback", i);
             keyed::<P>("loopback");
-            partitioner::<P>("loopback", edge);
+            partitioner::<P>("loopback", edge, "");
         }
     }
 }
@@ -90,8 +94,11 @@ pub const fn has_table<P: Processor>() {
 #[track_caller]
 const fn apart<P: Processor>(edge: &Edge<P>, other: &Edge<P>, is_first: bool) {
     let what = match (edge.kind, other.kind) {
-        (Kind::Input | Kind::Output, Kind::Table) => {
+        (Kind::Input | Kind::Output | Kind::Join | Kind::Lookup, Kind::Table) => {
             "` is the table of this very group; use `ctx.value()` and `ctx.set_value(..)`"
+        }
+        (Kind::Table | Kind::Join | Kind::Lookup, Kind::Loop) => {
+            "` is the loopback of this very group, and no table; choose another `topic = ...`"
         }
         (Kind::Input | Kind::Output, Kind::Loop) => {
             "` is the loopback of this very group; use `ctx.loopback(..)`, and `#[loopback]` to handle it"
@@ -171,7 +178,7 @@ const fn keyed<P: Processor>(what: &str) {
 
 /// The topics of a group put a key into the same partition: the one whose owner has its row.
 #[track_caller]
-const fn partitioner<P: Processor>(what: &str, edge: &Edge<P>) {
+const fn partitioner<P: Processor>(what: &str, edge: &Edge<P>, cure: &str) {
     let first = &P::GRAPH[0];
     if edge.topic.partitioner as u8 != first.topic.partitioner as u8 {
         fail(&[
@@ -185,7 +192,9 @@ const fn partitioner<P: Processor>(what: &str, edge: &Edge<P>) {
             first.topic.name,
             "` has `",
             word(first.topic.partitioner),
-            "`, so a key would be in two partitions; write the same `partitioner = ...` on both (to an input that is a literal it is given by a type: `#[goka::stream(\"",
+            "`, so a key would be in two partitions; ",
+            cure,
+            "write the same `partitioner = ...` on both (to an input that is a literal it is given by a type: `#[goka::stream(\"",
             first.topic.name,
             "\", partitioner = ...)]`)",
         ]);
