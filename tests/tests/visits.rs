@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use goka::{App, BoxError, Context, Error, Running, Visitor, Visits};
+use goka::{App, BoxError, Context, Error, Running};
 use goka_tests::{DEADLINE, Message, broker, last_values, produce, read_topic, read_until};
 use place::Place;
 use tokio::{sync::Semaphore, time::timeout};
@@ -31,52 +31,47 @@ impl Bank {
         let balance = ctx.value()?.unwrap_or(0);
         ctx.set_value(&(balance + amount))
     }
+
+    #[visitor]
+    fn add(&self, ctx: &mut Context<'_, Self>, interest: Interest) -> Result<(), BoxError> {
+        let at_hand = (ctx.topic(), ctx.offset());
+        assert_eq!(at_hand, ("bank-state", -1));
+        match ctx.value()? {
+            None => return Err("a row that is not there was visited".into()),
+            Some(0) => ctx.delete()?,
+            Some(balance) => ctx.set_value(&(balance + interest.0))?,
+        }
+        Ok(())
+    }
+
+    #[visitor]
+    async fn wait(&self, ctx: &mut Context<'_, Self>, slowly: Slowly) -> Result<(), BoxError> {
+        self.began.fetch_add(1, Ordering::Relaxed);
+        self.permits.acquire().await?.forget();
+        let balance = ctx.value()?.unwrap_or(0);
+        ctx.set_value(&(balance + slowly.0))?;
+        Ok(())
+    }
+
+    #[visitor]
+    fn audit(&self, ctx: &mut Context<'_, Self>, _audit: Audit) -> Result<(), BoxError> {
+        match ctx.key() {
+            "account-7" => Err("the sums do not match".into()),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Adds interest to every account, closes empty ones.
 #[derive(Clone)]
 struct Interest(i64);
 
-impl Visits<Bank> for Interest {
-    const VISITOR: Visitor<Bank, Self> = Visitor::Now(|_, ctx, Interest(interest)| {
-        let at_hand = (ctx.topic(), ctx.offset());
-        assert_eq!(at_hand, ("bank-state", -1));
-        match ctx.value()? {
-            None => return Err(BoxError::from("a row that is not there was visited")),
-            Some(0) => ctx.delete()?,
-            Some(balance) => ctx.set_value(&(balance + interest))?,
-        }
-        Ok(())
-    });
-}
-
-/// The same, once it is permitted.
+/// Adds interest to every account, once it is permitted.
 #[derive(Clone)]
 struct Slowly(i64);
 
-impl Visits<Bank> for Slowly {
-    const VISITOR: Visitor<Bank, Self> = Visitor::Later(|bank, ctx, Slowly(interest)| {
-        Box::pin(async move {
-            bank.began.fetch_add(1, Ordering::Relaxed);
-            bank.permits.acquire().await?.forget();
-            let balance = ctx.value()?.unwrap_or(0);
-            ctx.set_value(&(balance + interest))?;
-            Ok(())
-        })
-    });
-}
-
 #[derive(Clone)]
 struct Audit;
-
-impl Visits<Bank> for Audit {
-    const VISITOR: Visitor<Bank, Self> = Visitor::Now(|_, ctx, Audit| {
-        if ctx.key() == "account-7" {
-            return Err("the sums do not match".into());
-        }
-        Ok(())
-    });
-}
 
 fn bank() -> Bank {
     Bank {
@@ -144,7 +139,7 @@ async fn every_row_is_visited_once_while_records_are_handled() {
     model.extend(opened.clone());
     pay(&place, opened);
     wait_for_rows(&place, ACCOUNTS).await;
-    let keys = timeout(DEADLINE, running.visit::<Bank, _>(Interest(100)));
+    let keys = timeout(DEADLINE, running.visit(Interest(100)));
     let keys = keys.await.expect("it ends").expect("all are here");
     assert_eq!(keys, ACCOUNTS as u64);
     model.retain(|_, balance| *balance != 0);
@@ -158,8 +153,8 @@ async fn every_row_is_visited_once_while_records_are_handled() {
     // Payments and visits side by side, both in the sums at the end.
     pay(&place, accounts(ACCOUNTS).map(|key| (key, 5)));
     let twice = async {
-        let first = running.visit::<Bank, _>(Interest(1_000));
-        let second = running.visit::<Bank, _>(Interest(10_000));
+        let first = running.visit(Interest(1_000));
+        let second = running.visit(Interest(10_000));
         (first.await, second.await)
     };
     let (first, second) = timeout(DEADLINE, twice).await.expect("they end");
@@ -191,10 +186,10 @@ async fn every_row_is_visited_once_while_records_are_handled() {
 async fn a_visit_of_no_rows_ends_and_one_that_fails_says_where() {
     let place = Place::new("audits");
     let mut running = start(&place, bank()).await;
-    assert_eq!(running.visit::<Bank, _>(Audit).await.expect("no rows"), 0);
+    assert_eq!(running.visit(Audit).await.expect("no rows"), 0);
     pay(&place, accounts(20).map(|key| (key, 1)));
     wait_for_rows(&place, 20).await;
-    let failed = timeout(DEADLINE, running.visit::<Bank, _>(Audit)).await;
+    let failed = timeout(DEADLINE, running.visit(Audit)).await;
     assert!(matches!(failed.expect("it ends"), Err(Error::Closed(_))));
     let ended = timeout(DEADLINE, running.wait()).await.expect("it ends");
     let failure = ended.expect_err("its visitor failed").to_string();
@@ -218,7 +213,7 @@ async fn a_visitor_that_waits_is_given_up_with_its_future_and_another_visit_goes
     pay(&place, accounts(40).map(|key| (key, 1)));
     wait_for_rows(&place, 40).await;
     {
-        let visit = running.visit::<Bank, _>(Slowly(1));
+        let visit = running.visit(Slowly(1));
         let begun = async {
             while began.load(Ordering::Relaxed) == 0 {
                 tokio::task::yield_now().await;
@@ -230,7 +225,7 @@ async fn a_visitor_that_waits_is_given_up_with_its_future_and_another_visit_goes
         }
     }
     permits.add_permits(1_000);
-    let keys = timeout(DEADLINE, running.visit::<Bank, _>(Slowly(10))).await;
+    let keys = timeout(DEADLINE, running.visit(Slowly(10))).await;
     assert_eq!(keys.expect("it ends").expect("all are here"), 40);
     end(running).await;
     for (account, balance) in balances(&place) {
@@ -263,15 +258,15 @@ async fn a_visit_is_cancelled_when_a_partition_goes() {
         second.recovered().await.expect("it runs");
         second
     };
-    let both = async { tokio::join!(running.visit::<Bank, _>(Slowly(1)), second) };
+    let both = async { tokio::join!(running.visit(Slowly(1)), second) };
     let (visit, second) = timeout(DEADLINE, both).await.expect("they end");
     let Err(Error::VisitCancelled { keys, .. }) = visit else {
         panic!("{visit:?}");
     };
     assert!(keys <= 100, "{keys}");
     permits.add_permits(1_000);
-    let here = timeout(DEADLINE, running.visit::<Bank, _>(Slowly(1_000))).await;
-    let there = timeout(DEADLINE, second.visit::<Bank, _>(Slowly(1_000))).await;
+    let here = timeout(DEADLINE, running.visit(Slowly(1_000))).await;
+    let there = timeout(DEADLINE, second.visit(Slowly(1_000))).await;
     let here = here.expect("it ends").expect("nothing moves any more");
     let there = there.expect("it ends").expect("nothing moves any more");
     assert_eq!(here + there, 400, "each key is at one instance");
