@@ -20,19 +20,21 @@ use tokio::{
 };
 
 use super::{
-    running::{Group, Running},
+    running::{Group, Remote, Running},
     watched::Watched,
 };
 use crate::{
     Config, Error, Guarantee, Kind, Result,
     engine::{
-        program::Program,
+        program::{EdgeInfo, Program},
         status::Status,
+        tables::Tables,
         trust::mark,
         worker::{Settings, Spec, TableSpec, Worker},
     },
     home::Home,
     kafka::{Cluster, MemberSpec, message_timeout},
+    replicas::{self, TableSource},
     store::Identity,
     topology::Topology,
 };
@@ -96,20 +98,27 @@ pub(super) fn launch(
             .unwrap_or(cores)
             .min(topology.partitions as usize)
             .max(1);
-        let mut statuses = Vec::new();
+        let tables = Arc::new(tables(&cluster, &home, &**program)?);
+        let mut remotes = Vec::new();
         for number in 0..workers {
-            let status = Arc::new(Status::new(changed.clone()));
-            statuses.push(status.clone());
+            let worker = Remote {
+                status: Arc::new(Status::new(changed.clone())),
+                visits: Arc::default(),
+            };
+            remotes.push(worker.clone());
             let start = Start {
-                spec: spec(
-                    &config,
-                    &cluster,
-                    &home,
-                    program,
-                    topology,
-                    (&instance, number),
-                    status,
-                )?,
+                spec: Spec {
+                    tables: tables.clone(),
+                    ..spec(
+                        &config,
+                        &cluster,
+                        &home,
+                        program,
+                        topology,
+                        (&instance, number),
+                        worker,
+                    )?
+                },
                 member: member(&**program, &instance, number),
                 cluster: cluster.clone(),
                 _home: home.clone(),
@@ -121,7 +130,8 @@ pub(super) fn launch(
         groups.push(Group {
             name: program.group(),
             partitions: topology.partitions,
-            workers: statuses,
+            processor: program.processor(),
+            workers: remotes,
         });
     }
     let (monitor, ends_monitor) = std_mpsc::channel();
@@ -157,7 +167,7 @@ impl Start {
     fn spawn(self, ends: mpsc::UnboundedSender<Result>) -> Result {
         let name = format!("{}-{}", self.member.group, self.member.worker);
         let spawned = thread::Builder::new().name(name).spawn(move || {
-            let stop = self.stop.clone();
+            let (stop, visits) = (self.stop.clone(), self.spec.visits.clone());
             let ended = catch_unwind(AssertUnwindSafe(|| self.run()));
             let ended = ended.unwrap_or(Err(Error::Closed(
                 "a worker, whose thread panicked, which is a bug of goka,",
@@ -166,6 +176,7 @@ impl Start {
                 // The others end in good order, also if nobody waits for them.
                 stop.store(true, Ordering::Relaxed);
             }
+            visits.close();
             // Nobody waits any more if this fails.
             let _ = ends.send(ended);
         });
@@ -228,14 +239,14 @@ fn spec(
     home: &Home,
     program: &Arc<dyn Program>,
     topology: &Topology,
-    (instance, worker): (&str, usize),
-    status: Arc<Status>,
+    (instance, number): (&str, usize),
+    worker: Remote,
 ) -> Result<Spec> {
     let names = cluster.names();
     let guarantee = cluster.guarantee();
     let commits_as = match guarantee {
         Guarantee::AtLeastOnce => instance.to_owned(),
-        Guarantee::ExactlyOnce => names.transactional_id(program.group(), instance, worker)?,
+        Guarantee::ExactlyOnce => names.transactional_id(program.group(), instance, number)?,
     };
     let table = match topology.table() {
         None => None,
@@ -267,8 +278,32 @@ fn spec(
             instance: mark(&commits_as),
             start: config.start,
         },
-        status,
+        tables: Arc::default(),
+        status: worker.status,
+        visits: worker.visits,
     })
+}
+
+/// The tables of other groups that a processor reads.
+fn tables(cluster: &Cluster, home: &Home, program: &dyn Program) -> Result<Tables> {
+    let group = program.group();
+    let table = |edge: EdgeInfo| {
+        let how = match edge.kind {
+            Kind::Join => "the join",
+            Kind::Lookup => "the lookup",
+            Kind::Input | Kind::Loop | Kind::Output | Kind::Table => return Ok(None),
+        };
+        let source = TableSource {
+            topic: edge.topic,
+            partitioner: edge.partitioner,
+            codec: edge.codec,
+            reader: format!("{how} of group `{group}`"),
+        };
+        let replica = replicas::open(cluster, home, &source)?;
+        Ok(Some((edge.kind, replica)))
+    };
+    let tables: Result<Vec<_>> = program.edges().into_iter().map(table).collect();
+    Ok(Tables::new(tables?))
 }
 
 /// A group without a table is led by its first input. Two programs that order inputs differently

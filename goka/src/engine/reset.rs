@@ -25,7 +25,7 @@ impl Core {
             partition = number,
             "deleting all rows, as `start = reset` says"
         );
-        if self.is_exactly_once() && !self.finish_all(kafka)? {
+        if self.is_exactly_once() && !self.commit_all(kafka)? {
             return Ok(false);
         }
         loop {

@@ -190,7 +190,7 @@ impl Core {
         self.abort(kafka, reason)
     }
 
-    /// Commits what these partitions have handled, with what the others have. What cannot be
+    /// Commits what these partitions have handled, before they are given back. What cannot be
     /// committed in time is given up: its records run again at the next owner.
     pub(crate) fn finish_transaction(
         &mut self,
@@ -198,31 +198,42 @@ impl Core {
         numbers: &[i32],
         timeout: Duration,
     ) -> Result<(), Error> {
-        let give_up = kafka.now() + timeout;
-        loop {
-            let mut is_open = false;
-            for number in numbers {
-                if let Some(partition) = self.partitions.get_mut(number) {
-                    partition.waiting = None;
-                    is_open |= partition.open.records > 0 || partition.closing.is_some();
-                }
-            }
-            if self.transaction.stage == Stage::Aborting || !is_open {
-                return Ok(());
-            }
-            self.transact(kafka, true)?;
-            if kafka.now() > give_up {
-                return self.abort(kafka, "it could not be committed in time");
-            }
-            self.serve(kafka, Duration::from_millis(2));
+        let mut result = Ok(());
+        for &number in numbers {
+            result = result.and(self.end_waiting(kafka, number));
         }
+        let committed = self.commit_now(kafka, numbers, timeout);
+        result.and(committed.map(|_| ()))
     }
 
     /// Commits what all partitions have handled. `false`: it was given up.
-    pub(crate) fn finish_all(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
+    pub(crate) fn commit_all(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
         let numbers: Vec<i32> = self.partitions.keys().copied().collect();
-        self.finish_transaction(kafka, &numbers, ALONE_TIMEOUT)?;
-        Ok(self.transaction.stage == Stage::Open)
+        self.commit_now(kafka, &numbers, ALONE_TIMEOUT)
+    }
+
+    /// Commits what these partitions have handled, with what the others have. `false`: it was given
+    /// up.
+    fn commit_now(
+        &mut self,
+        kafka: &dyn Kafka,
+        numbers: &[i32],
+        timeout: Duration,
+    ) -> Result<bool, Error> {
+        let give_up = kafka.now() + timeout;
+        loop {
+            let is_left = |p: &Partition| p.open.records > 0 || p.closing.is_some();
+            let mut partitions = numbers.iter().filter_map(|n| self.partitions.get(n));
+            if self.transaction.stage == Stage::Aborting || !partitions.any(is_left) {
+                return Ok(self.transaction.stage != Stage::Aborting);
+            }
+            self.transact(kafka, true)?;
+            if kafka.now() > give_up {
+                self.abort(kafka, "it could not be committed in time")?;
+                return Ok(false);
+            }
+            self.serve(kafka, Duration::from_millis(2));
+        }
     }
 
     /// Commits what was sent beside all intervals, all of which is reported. `false`: it was given

@@ -4,11 +4,7 @@
 //! of every source is assigned for `n`, when the engine asks (see `assignment.rs`). Must not know
 //! tables or the order of a commit.
 
-use std::{
-    cell::RefCell,
-    thread::{self, JoinHandle},
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::{Duration, Instant, SystemTime};
 
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -21,18 +17,17 @@ use super::{
     CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError,
     assignment::Assignment,
     cluster::{ANSWER, Connection, MemberSpec},
-    fence::Fence,
     log::ClientLog,
     names,
     native::{self, Failure, Kind, Message, Polled, TopicHandle},
     producer::{Delivered, Producer, ToSend, partitions},
     reader::TopicReader,
     settings::Role,
-    transactions::{Maker, Transactions},
+    writer::Writer,
 };
 use crate::{
     Error,
-    config::{Guarantee, Membership},
+    config::Membership,
     record::{Headers, Record, to_ms},
 };
 
@@ -51,31 +46,6 @@ pub(super) struct Member {
     producer: Writer,
     table: Option<TopicReader>,
     consumer: Polled<BaseConsumer<ClientLog>>,
-    connection: Connection,
-    /// The thread that fences, one at a time.
-    fence: RefCell<Option<JoinHandle<()>>>,
-}
-
-/// What a member writes with.
-enum Writer {
-    Plain(Producer),
-    Transactions(Transactions),
-}
-
-impl Writer {
-    fn with<R>(&self, use_it: impl FnOnce(&Producer) -> R) -> R {
-        match self {
-            Writer::Plain(producer) => use_it(producer),
-            Writer::Transactions(transactions) => transactions.with(use_it),
-        }
-    }
-
-    fn transactions(&self) -> Option<&Transactions> {
-        match self {
-            Writer::Plain(_) => None,
-            Writer::Transactions(transactions) => Some(transactions),
-        }
-    }
 }
 
 struct Source {
@@ -114,29 +84,7 @@ impl Member {
             let topic = unsafe { TopicHandle::new(native.native_ptr(), &physical)? };
             sources.push(Source { topic, physical });
         }
-        let client = who("producer");
-        let producer = match connection.config.guarantee {
-            Guarantee::AtLeastOnce => {
-                let role = Role::Worker;
-                Writer::Plain(Producer::open(
-                    connection,
-                    role,
-                    client,
-                    &spec.targets,
-                    None,
-                )?)
-            }
-            Guarantee::ExactlyOnce => Writer::Transactions(Transactions::open(Maker {
-                connection: connection.clone(),
-                client,
-                targets: spec.targets.clone(),
-                transactional_id: connection.names.transactional_id(
-                    &spec.group,
-                    &spec.instance,
-                    spec.worker,
-                )?,
-            })?),
-        };
+        let producer = Writer::open(connection, spec, who("producer"))?;
         consumer
             .client()
             .subscribe(&[&leader])
@@ -149,8 +97,6 @@ impl Member {
             producer,
             table,
             consumer,
-            connection: connection.clone(),
-            fence: RefCell::default(),
         })
     }
 
@@ -396,17 +342,11 @@ impl Kafka for Member {
                 result: delivered.result,
             });
         };
-        match &self.producer {
-            Writer::Plain(producer) => producer.serve(wait, on),
-            Writer::Transactions(transactions) => transactions.serve(wait, on),
-        }
+        self.producer.serve(wait, on);
     }
 
     fn in_flight(&self) -> usize {
-        match &self.producer {
-            Writer::Plain(producer) => producer.in_flight(),
-            Writer::Transactions(transactions) => transactions.in_flight(),
-        }
+        self.producer.in_flight()
     }
 
     fn purge(&self) {
@@ -459,23 +399,8 @@ impl Kafka for Member {
         let Some(transactions) = self.producer.transactions() else {
             return;
         };
-        let mut running = self.fence.borrow_mut();
-        if running.as_ref().is_some_and(|fence| !fence.is_finished()) {
-            return;
-        }
-        let offsets = match self.assignment.list([partition], None) {
-            Ok(offsets) => offsets,
-            Err(error) => return tracing::warn!(target: "goka::kafka", "cannot fence: {error}"),
-        };
-        let fence = Fence {
-            connection: self.connection.clone(),
-            group: self.group.clone(),
-            own: transactions.id.clone(),
-            offsets,
-        };
-        let thread = thread::Builder::new().name("goka-fence".to_owned());
-        match thread.spawn(move || fence.raise()) {
-            Ok(thread) => *running = Some(thread),
+        match self.assignment.list([partition], None) {
+            Ok(offsets) => transactions.fence(&self.group, offsets),
             Err(error) => tracing::warn!(target: "goka::kafka", "cannot fence: {error}"),
         }
     }

@@ -23,6 +23,7 @@ mod reader;
 mod settings;
 mod topics;
 mod transactions;
+mod writer;
 
 pub(crate) use cluster::{Cluster, MemberSpec};
 pub use embedded::EmbeddedBroker;

@@ -13,7 +13,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -21,6 +21,7 @@ use rdkafka::{TopicPartitionList, error::RDKafkaErrorCode};
 
 use super::{
     cluster::Connection,
+    fence::Fence,
     native::{self, Membership, Problem},
     producer::{Delivered, Producer},
     settings::{self, Role},
@@ -55,7 +56,9 @@ pub(super) struct Transactions {
     /// A commit that failed before it was begun.
     refused: RefCell<Option<Error>>,
     is_closed: Arc<AtomicBool>,
-    pub(super) id: String,
+    maker: Maker,
+    /// The thread that fences, one at a time.
+    fence: RefCell<Option<JoinHandle<()>>>,
 }
 
 enum Job {
@@ -79,10 +82,9 @@ impl Transactions {
     /// Opens the first producer, and ends what was left open under its transactional id.
     pub(super) fn open(maker: Maker) -> Result<Self, Error> {
         let is_closed = Arc::new(AtomicBool::new(false));
-        let id = maker.transactional_id.clone();
         let mut coordinator = Coordinator {
             timeout: settings::transaction_timeout(&maker.connection.config)?,
-            maker,
+            maker: maker.clone(),
             is_broken: false,
             is_closed: is_closed.clone(),
         };
@@ -106,7 +108,8 @@ impl Transactions {
             open_jobs: Cell::new(0),
             refused: RefCell::default(),
             is_closed,
-            id,
+            maker,
+            fence: RefCell::default(),
         })
     }
 
@@ -187,6 +190,25 @@ impl Transactions {
         let retired = self.retired.borrow();
         let retired: usize = retired.iter().map(|producer| producer.in_flight()).sum();
         retired + self.producer.borrow().in_flight()
+    }
+
+    /// Begins to end the transactions of those who committed these offsets, unless that is going on.
+    pub(super) fn fence(&self, group: &str, offsets: TopicPartitionList) {
+        let mut running = self.fence.borrow_mut();
+        if running.as_ref().is_some_and(|fence| !fence.is_finished()) {
+            return;
+        }
+        let fence = Fence {
+            connection: self.maker.connection.clone(),
+            group: group.to_owned(),
+            own: self.maker.transactional_id.clone(),
+            offsets,
+        };
+        let thread = thread::Builder::new().name("goka-fence".to_owned());
+        match thread.spawn(move || fence.raise()) {
+            Ok(thread) => *running = Some(thread),
+            Err(error) => tracing::warn!(target: "goka::kafka", "cannot fence: {error}"),
+        }
     }
 
     /// Lets an abort that is on its way come to its end, for a while: others wait for it.
