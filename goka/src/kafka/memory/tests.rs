@@ -34,6 +34,7 @@ fn spec(name: &str) -> ConnectionSpec {
         sources: vec![INPUT.to_owned()],
         targets: vec![TABLE.to_owned()],
         table: Some(TABLE.to_owned()),
+        transactional_id: None,
         on_point: None,
     }
 }
