@@ -483,8 +483,12 @@ impl Kafka for Connection {
         let Some(transacting) = self.transacting() else {
             return;
         };
-        // The worker's own thread stands still here, and then goes on with what it knew before.
+        // The worker may stand still here, and then goes on with what it knew before.
         let member = self.membership.borrow().member;
+        let generation = {
+            let state = self.state.borrow();
+            state.groups.get(&self.group).map_or(0, Group::generation)
+        };
         let entries = self.entries(positions, metadata);
         if self.pass(Point::Asks).is_err() {
             return;
@@ -496,6 +500,7 @@ impl Kafka for Connection {
         let positions = Positions {
             group: self.group.clone(),
             member,
+            generation,
             entries,
         };
         transacting.commit(&mut self.state.borrow_mut(), positions);

@@ -61,6 +61,7 @@ enum Marker {
 pub(super) struct Positions {
     pub(super) group: String,
     pub(super) member: MemberId,
+    pub(super) generation: u64,
     pub(super) entries: Vec<CommitEntry>,
 }
 
@@ -93,7 +94,10 @@ pub(super) enum Landing {
 }
 
 impl Coordinator {
-    pub(super) fn ask(&mut self, job: Job) {
+    /// A connection's requests are worked off one after another.
+    pub(super) fn ask(&mut self, mut job: Job) {
+        let before = self.jobs.iter().filter(|b| b.connection == job.connection);
+        job.at = before.map(|before| before.at).fold(job.at, Duration::max);
         self.jobs.push(job);
     }
 
@@ -365,7 +369,9 @@ impl State {
             return Err((true, "the coordinator did not answer"));
         }
         let member = Some(positions.member);
-        if self.refuse_commit(&positions.group, member).is_some() {
+        let group = self.groups.get(&positions.group);
+        let is_old = group.is_none_or(|group| group.generation() != positions.generation);
+        if is_old || self.refuse_commit(&positions.group, member).is_some() {
             return Err((false, "the group has another generation"));
         }
         if let Some(group) = self.groups.get(&positions.group) {
