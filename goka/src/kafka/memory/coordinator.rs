@@ -218,7 +218,11 @@ impl State {
         let Some(open) = entry.open.as_mut().filter(|open| !open.is_decided()) else {
             return;
         };
-        let mut at = || self.now + Duration::from_micros(chance.below(60_000));
+        // Now and then a broker is slow to write one: others must wait for it.
+        let mut at = || {
+            let slowest_us = if chance.one_in(8) { 3_000_000 } else { 60_000 };
+            self.now + Duration::from_micros(chance.below(slowest_us))
+        };
         let mut markers: Vec<_> = open
             .places
             .iter()
