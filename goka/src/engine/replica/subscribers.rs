@@ -105,9 +105,7 @@ impl Inner {
     }
 
     pub(super) fn rebuilt(&mut self, partition: i32) {
-        self.watched
-            .values()
-            .for_each(|watched| _ = watched.send_replace(()));
+        self.tick_all();
         if !self.feeds.is_empty() {
             self.add(Change::Rebuilt(partition));
         }
@@ -115,11 +113,15 @@ impl Inner {
 
     /// There is something else to be seen to.
     pub(super) fn wake(&self) {
-        self.watched
-            .values()
-            .for_each(|watched| _ = watched.send_replace(()));
+        self.tick_all();
         let feeds = self.feeds.iter().filter_map(Weak::upgrade);
         feeds.for_each(|feed| feed.added.notify_one());
+    }
+
+    fn tick_all(&self) {
+        for watched in self.watched.values() {
+            watched.send_replace(());
+        }
     }
 
     fn add(&mut self, change: Change) {
