@@ -300,7 +300,7 @@ async fn its_state_is_told_whenever_it_changes() {
     none.expect_err("there is no other");
 }
 
-#[goka::table(group = "viewed", value = String)]
+#[goka::table(group = "viewed", value = Vec<u8>)]
 struct Misread;
 
 #[tokio::test]
