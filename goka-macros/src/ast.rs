@@ -4,8 +4,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{
-    Attribute, FnArg, GenericArgument, Ident, LitStr, Path, PathArguments, ReturnType, Signature,
-    Type,
+    Attribute, FnArg, GenericArgument, Ident, LitStr, Path, PathArguments, ReturnType, Type,
 };
 
 use crate::{
@@ -13,6 +12,7 @@ use crate::{
     check,
     item::{Block, Function, Item, Member},
     report::{Errors, point},
+    signature,
 };
 
 pub(crate) struct Processor {
@@ -24,28 +24,21 @@ pub(crate) struct Processor {
     pub(crate) args: ProcessorArgs,
     /// Inputs first; those that were understood.
     pub(crate) handlers: Vec<Handler>,
+    /// Those that were understood.
+    pub(crate) visitors: Vec<Visitor>,
     /// Inputs of handlers that were not: in use, although nothing is printed for them.
     pub(crate) lost: Vec<Path>,
     pub(crate) item: Item,
 }
 
 pub(crate) struct Handler {
-    pub(crate) role: Role,
-    pub(crate) name: Ident,
-    /// `#[cfg(...)]`s of the function, copied to whatever is printed for it.
-    pub(crate) cfgs: Vec<Attribute>,
-    /// An `async fn`.
-    pub(crate) waits: bool,
-    /// Where to point when the context is that of another processor.
-    pub(crate) context: Span,
+    pub(crate) source: Source,
+    pub(crate) callee: Callee,
     pub(crate) message: Option<Message>,
-    /// Where to point when the return type is wrong: the type, or the name if none is written.
-    pub(crate) returns: TokenStream,
 }
 
 /// Where its records come from.
-#[derive(Clone)]
-pub(crate) enum Role {
+pub(crate) enum Source {
     Input(TopicRef),
     /// Of the attribute.
     Loopback(Span),
@@ -56,6 +49,34 @@ pub(crate) struct Message {
     /// Without the `Option`.
     pub(crate) ty: Type,
     pub(crate) tombstones: bool,
+}
+
+pub(crate) struct Visitor {
+    /// Of the attribute.
+    pub(crate) mark: Span,
+    pub(crate) callee: Callee,
+    /// The type of its last parameter.
+    pub(crate) args: Type,
+}
+
+/// What is known of a function of the user's, to call it.
+pub(crate) struct Callee {
+    pub(crate) name: Ident,
+    /// `#[cfg(...)]`s of the function, copied to whatever is printed for it.
+    pub(crate) cfgs: Vec<Attribute>,
+    /// An `async fn`.
+    pub(crate) waits: bool,
+    /// Where to point when the context is that of another processor.
+    pub(crate) context: Span,
+    /// Where to point when the return type is wrong: the type, or the name if none is written.
+    pub(crate) returns: TokenStream,
+}
+
+/// What a method is marked as.
+enum Mark {
+    Source(Source),
+    /// Of the attribute.
+    Visitor(Span),
 }
 
 impl Processor {
@@ -92,20 +113,22 @@ impl Processor {
         errors: &mut Errors,
         group: LitStr,
         mut args: ProcessorArgs,
-        function: Box<Function>,
+        mut function: Box<Function>,
     ) -> Self {
         let name = function.signature.ident.clone();
+        check::ensure_unmarked(errors, &mut function.attrs);
         let input = args.input.take();
-        let role = Role::Input(check::ensure_input(errors, input, &name));
-        let mut handlers = Handlers::default();
-        handlers.add(errors, role, &function, false);
+        let source = Source::Input(check::ensure_input(errors, input, &name));
+        let mut methods = Methods::default();
+        methods.add(errors, Mark::Source(source), &function, false);
         Processor {
             group,
             processor: quote_spanned!(name.span()=> #name::Processor),
             name,
             args,
-            handlers: handlers.understood,
-            lost: handlers.lost,
+            handlers: methods.handlers,
+            visitors: methods.visitors,
+            lost: methods.lost,
             item: Item::Function(function),
         }
     }
@@ -118,101 +141,104 @@ impl Processor {
         mut block: Box<Block>,
     ) -> Self {
         check::ensure_inputs_on_handlers(errors, &args);
-        let mut handlers = Handlers::default();
+        let mut methods = Methods::default();
         let mut sources = 0;
         for member in &mut block.members {
             if let Member::Function(function) = member
-                && let Some(role) = take_role(errors, &mut function.attrs)
+                && let Some(mark) = take_mark(errors, &mut function.attrs)
             {
-                sources += 1;
-                handlers.add(errors, role, function, true);
+                sources += usize::from(matches!(mark, Mark::Source(_)));
+                methods.add(errors, mark, function, true);
             }
         }
         check::ensure_some_handler(errors, sources, &name);
-        let is_loopback = |handler: &Handler| matches!(handler.role, Role::Loopback(_));
-        handlers.understood.sort_by_key(is_loopback);
+        let is_loopback = |handler: &Handler| matches!(handler.source, Source::Loopback(_));
+        methods.handlers.sort_by_key(is_loopback);
         Processor {
             group,
             processor: quote!(#name),
             name,
             args,
-            handlers: handlers.understood,
-            lost: handlers.lost,
+            handlers: methods.handlers,
+            visitors: methods.visitors,
+            lost: methods.lost,
             item: Item::Block(block),
         }
     }
 }
 
 #[derive(Default)]
-struct Handlers {
-    understood: Vec<Handler>,
+struct Methods {
+    handlers: Vec<Handler>,
+    visitors: Vec<Visitor>,
     lost: Vec<Path>,
 }
 
-impl Handlers {
-    fn add(&mut self, errors: &mut Errors, role: Role, function: &Function, is_method: bool) {
-        match (
-            Handler::parse(errors, role.clone(), function, is_method),
-            role,
-        ) {
-            (Some(handler), _) => self.understood.push(handler),
-            (None, Role::Input(TopicRef::Path(path))) => self.lost.push(path),
-            (None, Role::Input(TopicRef::Literal(_)) | Role::Loopback(_)) => {}
+impl Methods {
+    fn add(&mut self, errors: &mut Errors, mark: Mark, function: &Function, is_method: bool) {
+        let signature = &function.signature;
+        let last = if matches!(mark, Mark::Visitor(_)) {
+            "args"
+        } else {
+            "message"
+        };
+        let expected = signature::expected(signature, is_method, last);
+        let parsed = Callee::parse(errors, function, is_method, &expected);
+        match (mark, parsed) {
+            (Mark::Source(source), Some((callee, message))) => self.handlers.push(Handler {
+                source,
+                callee,
+                message: message.map(Message::from),
+            }),
+            (Mark::Source(Source::Input(TopicRef::Path(path))), None) => self.lost.push(path),
+            (Mark::Visitor(mark), Some((callee, args))) => {
+                let args = signature::ensure_args(errors, args, &callee.name, &expected);
+                self.visitors
+                    .extend(args.map(|args| Visitor { mark, callee, args }));
+            }
+            (Mark::Source(_) | Mark::Visitor(_), None) => {}
         }
     }
 }
 
-impl Handler {
+impl Callee {
+    /// With the type of the last parameter.
     fn parse(
         errors: &mut Errors,
-        role: Role,
         function: &Function,
         is_method: bool,
-    ) -> Option<Self> {
+        expected: &str,
+    ) -> Option<(Self, Option<Type>)> {
         let signature = &function.signature;
         let name = signature.ident.clone();
-        let expected = expected(signature, is_method);
-        check::ensure_plain_fn(errors, signature, &expected)?;
+        signature::ensure_plain_fn(errors, signature, expected)?;
         let mut inputs = signature.inputs.iter();
         if is_method {
-            check::ensure_receiver(errors, inputs.next(), &name, &expected)?;
+            signature::ensure_receiver(errors, inputs.next(), &name, expected)?;
         }
-        let context = check::ensure_context(errors, inputs.next(), &name, &expected)?;
-        let message = match inputs.next() {
-            Some(FnArg::Typed(message)) => Some(Message::from((*message.ty).clone())),
+        let context = signature::ensure_context(errors, inputs.next(), &name, expected)?;
+        let last = match inputs.next() {
+            Some(FnArg::Typed(last)) => Some((*last.ty).clone()),
             _ => None,
         };
-        check::ensure_no_more(errors, inputs.next(), &expected)?;
+        signature::ensure_no_more(errors, inputs.next(), expected)?;
         let returns = match &signature.output {
             ReturnType::Type(_, ty) => quote!(#ty),
             ReturnType::Default => quote!(#name),
         };
         let cfgs = function.attrs.iter();
-        Some(Handler {
-            role,
+        let callee = Callee {
             cfgs: cfgs
                 .filter(|attr| attr.path().is_ident("cfg"))
                 .cloned()
                 .collect(),
             waits: signature.asyncness.is_some(),
             context,
-            message,
             returns,
             name,
-        })
+        };
+        Some((callee, last))
     }
-}
-
-/// The signature that a handler should have, with the user's own names, and with the lifetime that
-/// an `async fn` must write.
-fn expected(signature: &Signature, is_method: bool) -> String {
-    let name = &signature.ident;
-    let asyncness = signature.asyncness.map_or("", |_| "async ");
-    let (receiver, context) = match is_method {
-        true => ("&self, ", "Context<'_, Self>".to_owned()),
-        false => ("", format!("{name}::Context<'_>")),
-    };
-    format!("`{asyncness}fn {name}({receiver}ctx: &mut {context}, message: T) -> goka::Result`")
 }
 
 impl From<Type> for Message {
@@ -235,23 +261,28 @@ impl From<Type> for Message {
     }
 }
 
-/// What `#[input(...)]` or `#[loopback]` says; the attribute is not printed back.
-fn take_role(errors: &mut Errors, attrs: &mut Vec<Attribute>) -> Option<Role> {
-    let mut role = None;
+/// What `#[input(...)]`, `#[loopback]` or `#[visitor]` says; the attribute is not printed back.
+fn take_mark(errors: &mut Errors, attrs: &mut Vec<Attribute>) -> Option<Mark> {
+    let mut mark = None;
     attrs.retain(|attr| {
         let found = if attr.path().is_ident("input") {
             let topic = errors.take(attr.parse_args());
-            Role::Input(topic.unwrap_or_else(|| TopicRef::Literal(check::stand_in())))
+            let topic = topic.unwrap_or_else(|| TopicRef::Literal(check::stand_in()));
+            Mark::Source(Source::Input(topic))
         } else if attr.path().is_ident("loopback") {
-            Role::Loopback(point(attr.path()))
+            errors.take(attr.meta.require_path_only());
+            Mark::Source(Source::Loopback(point(attr.path())))
+        } else if attr.path().is_ident("visitor") {
+            errors.take(attr.meta.require_path_only());
+            Mark::Visitor(point(attr.path()))
         } else {
             return true;
         };
-        if role.is_some() {
-            check::one_source(errors, attr.to_token_stream());
+        if mark.is_some() {
+            check::one_mark(errors, attr.to_token_stream());
         }
-        role.get_or_insert(found);
+        mark.get_or_insert(found);
         false
     });
-    role
+    mark
 }

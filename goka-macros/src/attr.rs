@@ -55,6 +55,8 @@ pub(crate) struct ProcessorArgs {
     pub(crate) key: Option<Type>,
     pub(crate) table: Option<Path>,
     pub(crate) outputs: Vec<Path>,
+    pub(crate) joins: Vec<Path>,
+    pub(crate) lookups: Vec<Path>,
 }
 
 impl ProcessorArgs {
@@ -68,11 +70,21 @@ impl ProcessorArgs {
                 "key" => once(errors, name, &mut args.key, assigned(input)?),
                 "table" => once(errors, name, &mut args.table, assigned(input)?),
                 "output" => listed(errors, name, &mut args.outputs, input)?,
+                "join" => listed(errors, name, &mut args.joins, input)?,
+                "lookup" => listed(errors, name, &mut args.lookups, input)?,
                 other => {
                     let hint = match other {
                         "outputs" | "emit" | "emits" => "; did you mean `output`?",
                         "inputs" | "topic" | "stream" => "; did you mean `input`?",
                         "state" | "persist" | "tables" => "; did you mean `table`?",
+                        "joins" => "; did you mean `join`?",
+                        "lookups" => "; did you mean `lookup`?",
+                        "loopback" | "loop" | "loops" => {
+                            "; a loopback has a handler of its own: mark a method of an `impl` block with `#[loopback]`"
+                        }
+                        "visitor" | "visitors" | "visit" => {
+                            "; mark a method of an `impl` block with `#[visitor]`"
+                        }
                         "value" | "codec" | "partitioner" => {
                             "; it belongs to the type of a stream or table"
                         }
@@ -173,7 +185,7 @@ impl TopicArgs {
     }
 }
 
-const PROCESSOR: &str = "`group`, `input`, `key`, `table`, `output`, `crate`";
+const PROCESSOR: &str = "`group`, `input`, `output`, `table`, `join`, `lookup`, `key`, `crate`";
 const STREAM: &str = "`key`, `value`, `codec`, `partitioner`, `crate`";
 const TABLE: &str = "`group`, `topic`, `key`, `value`, `codec`, `partitioner`, `crate`";
 

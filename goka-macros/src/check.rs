@@ -2,14 +2,11 @@
 //! constants show (names) to `const fn`s of `goka::check`.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, quote};
-use syn::{
-    DeriveInput, FnArg, GenericArgument, GenericParam, Generics, Ident, LitStr, Path,
-    PathArguments, Signature, Type, spanned::Spanned,
-};
+use quote::ToTokens;
+use syn::{Attribute, DeriveInput, Ident, LitStr, Type};
 
 use crate::{
-    ast::{Handler, Processor, Role},
+    ast::{Handler, Processor, Source, Visitor},
     attr::{ProcessorArgs, TopicArgs, TopicRef},
     item::{Block, Function},
     report::Errors,
@@ -19,11 +16,12 @@ use crate::{
 pub(crate) fn processor(errors: &mut Errors, model: &mut Processor) {
     ensure_name(errors, &model.group, "group");
     for handler in &model.handlers {
-        if let Role::Input(TopicRef::Literal(topic)) = &handler.role {
+        if let Source::Input(TopicRef::Literal(topic)) = &handler.source {
             ensure_name(errors, topic, "topic");
         }
     }
     ensure_distinct_handlers(errors, model);
+    ensure_distinct_visitors(errors, model);
     ensure_some_input(errors, model);
 }
 
@@ -33,20 +31,20 @@ fn ensure_distinct_handlers(errors: &mut Errors, model: &mut Processor) {
     let mut kept: Vec<Handler> = Vec::new();
     for handler in std::mem::take(&mut model.handlers) {
         let first = kept.iter().find(|first| {
-            let is_always = first.cfgs.is_empty() && handler.cfgs.is_empty();
-            is_always && is_same_source(&first.role, &handler.role)
+            let is_always = first.callee.cfgs.is_empty() && handler.callee.cfgs.is_empty();
+            is_always && is_same_source(&first.source, &handler.source)
         });
-        match (first, &handler.role) {
+        match (first, &handler.source) {
             (None, _) => kept.push(handler),
-            (Some(first), Role::Input(topic)) => errors.at(
+            (Some(first), Source::Input(topic)) => errors.at(
                 topic,
                 format!(
                     "`{}` already reads this topic; a record has one handler",
-                    first.name
+                    first.callee.name
                 ),
             ),
-            (Some(_), Role::Loopback(_)) => errors.at(
-                &handler.name,
+            (Some(_), Source::Loopback(_)) => errors.at(
+                &handler.callee.name,
                 "a group has one loopback; let its message be an enum to tell cases apart",
             ),
         }
@@ -54,18 +52,41 @@ fn ensure_distinct_handlers(errors: &mut Errors, model: &mut Processor) {
     model.handlers = kept;
 }
 
-fn is_same_source(one: &Role, other: &Role) -> bool {
+/// As far as tokens show it, again: `running.visit(..)` finds a visitor by its arguments.
+fn ensure_distinct_visitors(errors: &mut Errors, model: &mut Processor) {
+    let mut kept: Vec<Visitor> = Vec::new();
+    for visitor in std::mem::take(&mut model.visitors) {
+        let text = |args: &Type| args.to_token_stream().to_string();
+        let first = kept.iter().find(|first| {
+            let is_always = first.callee.cfgs.is_empty() && visitor.callee.cfgs.is_empty();
+            is_always && text(&first.args) == text(&visitor.args)
+        });
+        match first {
+            None => kept.push(visitor),
+            Some(first) => errors.at(
+                &visitor.args,
+                format!(
+                    "`{}` already takes these arguments, and they choose the visitor: give `{}` a type of its own",
+                    first.callee.name, visitor.callee.name
+                ),
+            ),
+        }
+    }
+    model.visitors = kept;
+}
+
+fn is_same_source(one: &Source, other: &Source) -> bool {
     let text = |topic: &TopicRef| topic.to_token_stream().to_string();
     match (one, other) {
-        (Role::Input(one), Role::Input(other)) => text(one) == text(other),
-        (Role::Loopback(_), Role::Loopback(_)) => true,
-        (Role::Input(_), Role::Loopback(_)) | (Role::Loopback(_), Role::Input(_)) => false,
+        (Source::Input(one), Source::Input(other)) => text(one) == text(other),
+        (Source::Loopback(_), Source::Loopback(_)) => true,
+        (Source::Input(_), Source::Loopback(_)) | (Source::Loopback(_), Source::Input(_)) => false,
     }
 }
 
 fn ensure_some_input(errors: &mut Errors, model: &Processor) {
-    let mut roles = model.handlers.iter().map(|handler| &handler.role);
-    if errors.is_empty() && !roles.any(|role| matches!(role, Role::Input(_))) {
+    let mut sources = model.handlers.iter().map(|handler| &handler.source);
+    if errors.is_empty() && !sources.any(|source| matches!(source, Source::Input(_))) {
         let name = &model.name;
         errors.at(
             name,
@@ -172,120 +193,33 @@ pub(crate) fn ensure_inputs_on_handlers(errors: &mut Errors, args: &ProcessorArg
     }
 }
 
-/// A second `#[input]` or `#[loopback]`.
-pub(crate) fn one_source(errors: &mut Errors, attr: TokenStream) {
+/// A second `#[input]`, `#[loopback]` or `#[visitor]`.
+pub(crate) fn one_mark(errors: &mut Errors, attr: TokenStream) {
     errors.at(
         attr,
-        "a handler has one source; call a shared method from two handlers instead",
+        "a method handles one thing; call a shared method from two of them instead",
     );
 }
 
-pub(crate) fn ensure_receiver(
-    errors: &mut Errors,
-    first: Option<&FnArg>,
-    name: &Ident,
-    expected: &str,
-) -> Option<()> {
-    let begins = format!("a handler of an `impl` block begins with `&self`: {expected}");
-    match first {
-        Some(FnArg::Receiver(receiver))
-            if receiver.reference.is_some()
-                && receiver.mutability.is_none()
-                && receiver.colon_token.is_none() =>
-        {
-            return Some(());
-        }
-        Some(FnArg::Receiver(receiver)) => errors.at(
-            receiver,
-            format!("partitions share one processor, so a handler takes `&self`: {expected}"),
-        ),
-        Some(other) => errors.at(other, begins),
-        None => errors.at(name, begins),
-    }
-    None
-}
-
-/// Not generic, `const`, `unsafe` or `extern`.
-pub(crate) fn ensure_plain_fn(
-    errors: &mut Errors,
-    signature: &Signature,
-    expected: &str,
-) -> Option<()> {
-    if let Some(generic) = generic(&signature.generics) {
+/// A function has one handler, itself. The marks of others are not printed back.
+pub(crate) fn ensure_unmarked(errors: &mut Errors, attrs: &mut Vec<Attribute>) {
+    attrs.retain(|attr| {
+        let path = attr.path();
+        let what = if path.is_ident("input") {
+            "a function names its input in the attribute, `#[goka::processor(input = ...)]`; for several"
+        } else if path.is_ident("loopback") {
+            "a function has one handler, that of its input; for a loopback"
+        } else if path.is_ident("visitor") {
+            "a function has one handler, that of its input; for a visitor"
+        } else {
+            return true;
+        };
         errors.at(
-            generic,
-            format!("a handler cannot be generic: the type of its message is known when compiling; write {expected}"),
+            attr,
+            format!("{what}, put `#[goka::processor(...)]` on an `impl` block and mark its methods"),
         );
-        return None;
-    }
-    let (constness, unsafety) = (&signature.constness, &signature.unsafety);
-    let (abi, variadic) = (&signature.abi, &signature.variadic);
-    let qualifiers = quote!(#constness #unsafety #abi #variadic);
-    if !qualifiers.is_empty() {
-        errors.at(
-            qualifiers,
-            format!("a handler has the signature {expected}"),
-        );
-        return None;
-    }
-    Some(())
-}
-
-fn generic(generics: &Generics) -> Option<&GenericParam> {
-    let is_lifetime = |param: &&GenericParam| matches!(param, GenericParam::Lifetime(_));
-    generics.params.iter().find(|param| !is_lifetime(param))
-}
-
-/// The context, first and mutable; gives the token to point at.
-pub(crate) fn ensure_context(
-    errors: &mut Errors,
-    first: Option<&FnArg>,
-    name: &Ident,
-    expected: &str,
-) -> Option<Span> {
-    let Some(FnArg::Typed(context)) = first else {
-        errors.at(name, format!("a handler takes the context: {expected}"));
-        return None;
-    };
-    if let Type::Reference(reference) = &*context.ty
-        && reference.mutability.is_some()
-    {
-        return Some(match &*reference.elem {
-            Type::Path(path) => processor_in(&path.path),
-            other => other.span(),
-        });
-    }
-    errors.at(
-        &context.ty,
-        format!("a handler takes the context first, by mutable reference: {expected}"),
-    );
-    None
-}
-
-/// The processor in `other::Context<'_>` or in `Context<'_, Other>`.
-fn processor_in(context: &Path) -> Span {
-    if let Some(last) = context.segments.last()
-        && let PathArguments::AngleBracketed(args) = &last.arguments
-        && let Some(GenericArgument::Type(processor)) = args.args.last()
-    {
-        return processor.span();
-    }
-    context.span()
-}
-
-pub(crate) fn ensure_no_more(
-    errors: &mut Errors,
-    more: Option<&FnArg>,
-    expected: &str,
-) -> Option<()> {
-    if let Some(more) = more {
-        errors.at(
-            more,
-            format!("a handler takes the context and at most one message: {expected}"),
-        );
-        return None;
-    }
-    Some(())
+        false
+    });
 }
 
 /// A topic type: not generic, and either a value or a marker for one.

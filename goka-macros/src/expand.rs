@@ -9,7 +9,7 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Attribute, Ident, LitStr, Meta, Path, spanned::Spanned};
 
 use crate::{
-    ast::{Handler, Message, Processor, Role},
+    ast::{Callee, Handler, Message, Processor, Source, Visitor},
     attr::TopicRef,
     item::{Function, Item},
     report::{at, point},
@@ -17,8 +17,12 @@ use crate::{
 
 pub(crate) fn processor(model: &Processor) -> TokenStream {
     let (named, graph) = (named_topics(model), graph(model));
-    let (edges, handlers, checks) = (edges(model), handlers(model), checks(model));
-    with_item(model, quote!(#named #graph #edges #handlers #checks))
+    let (edges, handlers, visitors) = (edges(model), handlers(model), visitors(model));
+    let checks = checks(model);
+    with_item(
+        model,
+        quote!(#named #graph #edges #handlers #visitors #checks),
+    )
 }
 
 /// The user's item, and `printed` where no name of it is seen.
@@ -71,11 +75,16 @@ pub(crate) struct Declared<'a> {
 }
 
 pub(crate) fn declared(model: &Processor) -> impl Iterator<Item = Declared<'_>> {
-    let table = model.args.table.iter().enumerate();
-    let outputs = model.args.outputs.iter().enumerate();
+    let args = &model.args;
+    let table = args.table.iter().enumerate();
     let table = table.map(|numbered| ("Table", "Persists", "table", numbered));
+    let joins = args.joins.iter().enumerate();
+    let joins = joins.map(|numbered| ("Join", "Joins", "join", numbered));
+    let lookups = args.lookups.iter().enumerate();
+    let lookups = lookups.map(|numbered| ("Lookup", "Lookups", "lookup", numbered));
+    let outputs = args.outputs.iter().enumerate();
     let outputs = outputs.map(|numbered| ("Output", "Emits", "output", numbered));
-    let all = table.chain(outputs);
+    let all = table.chain(joins).chain(lookups).chain(outputs);
     all.map(|(name, marker, edge, (i, path))| Declared {
         path,
         alias: format_ident!("__{name}{i}", span = point(path)),
@@ -97,12 +106,12 @@ pub(crate) fn named_topics(model: &Processor) -> TokenStream {
 fn streams(model: &Processor) -> impl Iterator<Item = (Ident, &Handler)> {
     let numbered = model.handlers.iter().enumerate();
     numbered.map(|(i, handler)| {
-        let stream = match &handler.role {
-            Role::Input(TopicRef::Path(path)) => format_ident!("__Input{i}", span = point(path)),
-            Role::Input(TopicRef::Literal(name)) => {
+        let stream = match &handler.source {
+            Source::Input(TopicRef::Path(path)) => format_ident!("__Input{i}", span = point(path)),
+            Source::Input(TopicRef::Literal(name)) => {
                 format_ident!("__Input{i}", span = name.span())
             }
-            Role::Loopback(span) => Ident::new("__Loop", *span),
+            Source::Loopback(span) => Ident::new("__Loop", *span),
         };
         (stream, handler)
     })
@@ -115,7 +124,8 @@ pub(crate) fn graph(model: &Processor) -> TokenStream {
         None => quote_spanned!(model.name.span()=> ::std::string::String),
     };
     let read = streams(model).map(|(stream, handler)| {
-        let (cfgs, edge) = (&handler.cfgs, edge(handler.role.edge(), &stream));
+        let edge = edge(handler.source.edge(), &stream);
+        let cfgs = &handler.callee.cfgs;
         quote!(#(#cfgs)* #edge)
     });
     let edges = read.chain(declared(model).map(|topic| edge(topic.edge, &topic.alias)));
@@ -128,11 +138,11 @@ pub(crate) fn graph(model: &Processor) -> TokenStream {
     }
 }
 
-impl Role {
+impl Source {
     fn edge(&self) -> &'static str {
         match self {
-            Role::Input(_) => "input",
-            Role::Loopback(_) => "loopback",
+            Source::Input(_) => "input",
+            Source::Loopback(_) => "loopback",
         }
     }
 }
@@ -160,14 +170,14 @@ pub(crate) fn handlers(model: &Processor) -> TokenStream {
 
 /// `Consumes`, and the stream itself where no type was named.
 fn print_handler(model: &Processor, handler: &Handler, stream: &Ident) -> TokenStream {
-    let (span, cfgs) = (stream.span(), &handler.cfgs);
+    let (span, cfgs) = (stream.span(), &handler.callee.cfgs);
     let processor = at(span, &model.processor);
-    let declared = match &handler.role {
-        Role::Input(TopicRef::Path(path)) => {
+    let declared = match &handler.source {
+        Source::Input(TopicRef::Path(path)) => {
             quote_spanned!(span=> #(#cfgs)* type #stream = #path;)
         }
-        Role::Input(TopicRef::Literal(name)) => anonymous(model, handler, stream, name),
-        Role::Loopback(_) => {
+        Source::Input(TopicRef::Literal(name)) => anonymous(model, handler, stream, name),
+        Source::Loopback(_) => {
             let name = LitStr::new(&format!("{}-loop", model.group.value()), span);
             let stream_of_loop = anonymous(model, handler, stream, &name);
             quote_spanned! {span=>
@@ -177,14 +187,17 @@ fn print_handler(model: &Processor, handler: &Handler, stream: &Ident) -> TokenS
             }
         }
     };
-    let (message, call) = (message(handler, stream), call(model, handler));
+    let name = handler.callee.name.span();
+    let last = handler.message.as_ref();
+    let last = last.map(|message| quote_spanned!(message.ty.span()=> __message));
+    let (message, call) = (message(handler, stream), call(model, &handler.callee, last));
     let this = match &model.item {
-        Item::Block(_) => quote_spanned!(handler.name.span()=> __this),
-        Item::Function(_) | Item::Other(_) => quote_spanned!(handler.name.span()=> _),
+        Item::Block(_) => quote_spanned!(name=> __this),
+        Item::Function(_) | Item::Other(_) => quote_spanned!(name=> _),
     };
-    let body = match handler.waits {
-        false => quote_spanned!(handler.name.span()=> Now(|#this, __ctx| { #message #call })),
-        true => quote_spanned! {handler.name.span()=>
+    let body = match handler.callee.waits {
+        false => quote_spanned!(name=> Now(|#this, __ctx| { #message #call })),
+        true => quote_spanned! {name=>
             Later(|#this, __ctx| ::std::boxed::Box::pin(async move { #message #call }))
         },
     };
@@ -213,13 +226,45 @@ fn message(handler: &Handler, stream: &Ident) -> Option<TokenStream> {
     Some(quote_spanned!(span=> let __message = __goka::check::#get::<#stream, #ty>(__ctx)?;))
 }
 
+/// `Visits`, for the arguments of each visitor.
+pub(crate) fn visitors(model: &Processor) -> TokenStream {
+    let numbered = model.visitors.iter().enumerate();
+    let printed = numbered.map(|(i, visitor)| print_visitor(model, visitor, i));
+    printed.collect()
+}
+
+fn print_visitor(model: &Processor, visitor: &Visitor, i: usize) -> TokenStream {
+    let Visitor { callee, args, .. } = visitor;
+    let (span, cfgs) = (args.span(), &callee.cfgs);
+    let (alias, processor) = (
+        format_ident!("__Args{i}", span = span),
+        at(span, &model.processor),
+    );
+    let last = quote_spanned!(span=> __args);
+    let call = call(model, callee, Some(last));
+    let body = match callee.waits {
+        false => quote_spanned!(callee.name.span()=> Now(|__this, __ctx, __args| { #call })),
+        true => quote_spanned! {callee.name.span()=>
+            Later(|__this, __ctx, __args| ::std::boxed::Box::pin(async move { #call }))
+        },
+    };
+    quote_spanned! {span=>
+        #(#cfgs)*
+        type #alias = #args;
+        #(#cfgs)*
+        impl __goka::Visits<#processor> for #alias {
+            const VISITOR: __goka::Visitor<#processor, Self> = __goka::Visitor::#body;
+        }
+    }
+}
+
 /// Calls the user's function, and takes what it returns.
-fn call(model: &Processor, handler: &Handler) -> TokenStream {
-    let returned = handler.returns.span();
-    let name = Ident::new(&handler.name.to_string(), returned);
-    let mut args = quote_spanned!(handler.context=> __goka::check::context(__ctx));
-    if let Some(message) = &handler.message {
-        args.extend(quote_spanned!(message.ty.span()=> , __message));
+fn call(model: &Processor, callee: &Callee, last: Option<TokenStream>) -> TokenStream {
+    let returned = callee.returns.span();
+    let name = Ident::new(&callee.name.to_string(), returned);
+    let mut args = quote_spanned!(callee.context=> __goka::check::context(__ctx));
+    if let Some(last) = last {
+        args.extend(quote!(, #last));
     }
     let call = match &model.item {
         Item::Block(_) => {
@@ -228,14 +273,14 @@ fn call(model: &Processor, handler: &Handler) -> TokenStream {
         }
         Item::Function(_) | Item::Other(_) => quote_spanned!(returned=> #name(#args)),
     };
-    let wait = handler.waits.then(|| quote_spanned!(returned=> .await));
+    let wait = callee.waits.then(|| quote_spanned!(returned=> .await));
     quote_spanned!(returned=> __goka::check::outcome(#call #wait))
 }
 
 /// The stream of a topic that was named by a literal, or of the loopback: its value is what the
 /// handler takes. A loopback is the group's own, and is partitioned as its input.
 fn anonymous(model: &Processor, handler: &Handler, stream: &Ident, name: &LitStr) -> TokenStream {
-    let (span, cfgs) = (stream.span(), &handler.cfgs);
+    let (span, cfgs) = (stream.span(), &handler.callee.cfgs);
     let processor = at(span, &model.processor);
     let value = match &handler.message {
         Some(message) => message.ty.to_token_stream(),
@@ -243,11 +288,11 @@ fn anonymous(model: &Processor, handler: &Handler, stream: &Ident, name: &LitStr
     };
     let codec = quote_spanned!(value.span()=> __goka::codec::ByType);
     let is_there = |(_, handler): &(Ident, &Handler)| {
-        matches!(handler.role, Role::Input(_)) && handler.cfgs.is_empty()
+        matches!(handler.source, Source::Input(_)) && handler.callee.cfgs.is_empty()
     };
     let mut inputs = streams(model).filter(is_there);
-    let partitioner = match (&handler.role, inputs.next()) {
-        (Role::Loopback(_), Some((input, _))) => {
+    let partitioner = match (&handler.source, inputs.next()) {
+        (Source::Loopback(_), Some((input, _))) => {
             let input = Ident::new(&input.to_string(), span);
             Some(quote_spanned! {span=>
                 const PARTITIONER: __goka::Partitioner = <#input as __goka::Topic>::PARTITIONER;
@@ -275,7 +320,7 @@ fn anonymous(model: &Processor, handler: &Handler, stream: &Ident, name: &LitStr
 /// What only constants tell of each edge, at the token that declares it. Edges are counted as the
 /// compiler will, without those that a `#[cfg]` leaves out.
 fn checks(model: &Processor) -> TokenStream {
-    let read = streams(model).map(|(stream, handler)| (stream, handler.cfgs.as_slice()));
+    let read = streams(model).map(|(stream, handler)| (stream, handler.callee.cfgs.as_slice()));
     let others = declared(model).map(|topic| (topic.alias, [].as_slice()));
     let (mut always, mut sometimes) = (0_usize, TokenStream::new());
     let mut checks = TokenStream::new();
@@ -289,6 +334,13 @@ fn checks(model: &Processor) -> TokenStream {
             None => always += 1,
             Some(condition) => sometimes.extend(condition),
         }
+    }
+    for Visitor { mark, callee, .. } in &model.visitors {
+        let (cfgs, processor) = (&callee.cfgs, at(*mark, &model.processor));
+        checks.extend(quote_spanned! {*mark=>
+            #(#cfgs)*
+            const _: () = __goka::check::has_table::<#processor>();
+        });
     }
     checks
 }

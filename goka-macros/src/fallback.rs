@@ -13,7 +13,7 @@ use crate::{
 pub(crate) fn processor(model: &Processor, errors: Errors) -> TokenStream {
     let (processor, span) = (&model.processor, model.name.span());
     let (named, graph) = (expand::named_topics(model), expand::graph(model));
-    let handlers = expand::handlers(model);
+    let (handlers, visitors) = (expand::handlers(model), expand::visitors(model));
     let table = expand::declared(model).find(|topic| topic.marker == "Persists");
     let table = table.map(|topic| expand::marker(model, &topic));
     let lost = model.lost.iter().enumerate().map(|(i, path)| {
@@ -25,8 +25,11 @@ pub(crate) fn processor(model: &Processor, errors: Errors) -> TokenStream {
         #(#lost)*
         #graph
         #handlers
+        #visitors
         #table
         impl<S> __goka::Emits<S> for #processor where #processor: __goka::Emittable<S> {}
+        impl<T> __goka::Joins<T> for #processor where #processor: __goka::Joinable<T> {}
+        impl<T> __goka::Lookups<T> for #processor where #processor: __goka::Lookupable<T> {}
     };
     let (errors, printed) = (errors.into_tokens(), expand::with_item(model, printed));
     quote!(#errors #printed)

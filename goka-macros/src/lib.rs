@@ -1,6 +1,6 @@
 //! Attribute macros of `goka`. Each runs the same stages: `attr`, `item` and `ast` parse tokens
-//! into a model, `check` looks for mistakes that only the whole model shows, `expand` and `topic`
-//! print impls, `fallback` prints what is left beside errors, `report` collects these.
+//! into a model, `signature` and `check` look for mistakes, `expand` and `topic` print impls,
+//! `fallback` prints what is left beside errors, `report` collects these.
 //!
 //! The traits of `goka` are the product: whatever is printed here can be written by hand. rustc
 //! reports types, the macros report syntax, constants report names; a mistake is one error, at the
@@ -44,6 +44,7 @@ mod expand;
 mod fallback;
 mod item;
 mod report;
+mod signature;
 mod topic;
 
 #[cfg(test)]

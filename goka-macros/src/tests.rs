@@ -112,6 +112,37 @@ fn an_impl_block() {
 }
 
 #[test]
+fn every_edge() {
+    let args = quote!(
+        group = "rewards",
+        table = Points,
+        output(Warnings),
+        join = api::Profiles,
+        lookup(Bans, Prices)
+    );
+    let item = quote! {
+        impl Rewards {
+            #[input(Invited)]
+            fn invited(&self, ctx: &mut Context<'_, Self>, by: String) -> goka::Result {
+                ctx.loopback(&by, &1)
+            }
+            #[visitor]
+            fn reset(&self, ctx: &mut Context<'_, Self>, reset: Reset) -> goka::Result {
+                ctx.delete()
+            }
+            #[loopback]
+            fn rewarded(&self, ctx: &mut Context<'_, Self>, points: u64) {}
+            #[cfg(feature = "exports")]
+            #[visitor]
+            async fn export(&self, ctx: &mut Context<'_, Self>, to: Arc<Archive>) -> io::Result<()> {
+                to.write(ctx.key()).await
+            }
+        }
+    };
+    snapshot!("every_edge", print_processor(args, item));
+}
+
+#[test]
 fn a_function_with_errors() {
     let args = quote!(
         group = "my group",

@@ -1,6 +1,7 @@
 //! A program's processors, run together: topics are checked, workers are threads, and one failure
 //! stops all of them in good order.
 
+mod handle;
 mod launch;
 mod running;
 mod signals;
@@ -11,6 +12,7 @@ use std::{fmt, sync::Arc, thread};
 use tokio::{runtime::Handle, sync::oneshot};
 use tracing::info;
 
+pub use self::handle::ProcessorHandle;
 pub use self::running::{GroupStats, Running, Stats};
 use self::signals::Signals;
 use crate::{Config, Error, Processor, Result, engine::program::Program, typed::Typed};

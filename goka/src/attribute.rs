@@ -24,7 +24,9 @@
 /// | `group = "..."` | the name of the group |
 /// | `input = ...` | of a function: the stream that is read, a type, or a literal for a topic that has none |
 /// | `table = T` | the group table, which keeps a row per key |
-/// | `output(S, ...)` | streams that handlers emit to |
+/// | `output(S, ...)` | streams that handlers emit to, with [`ctx.emit`](crate::Context::emit) |
+/// | `join(T, ...)` | tables of other groups, read at the key of the record, with [`ctx.join`](crate::Context::join) |
+/// | `lookup(T, ...)` | tables of other groups, read at any key, with [`ctx.lookup`](crate::Context::lookup) |
 /// | `key = K` | what its inputs and its table are keyed by; `String` unless given |
 /// | `crate = path` | where `goka` is, if it was renamed |
 ///
@@ -75,6 +77,73 @@
 ///         ctx.set_value(&(before + points))
 ///     }
 /// }
+/// ```
+///
+/// A joined table is keyed and partitioned as the group is, so that a process holds only the rows of
+/// its own partitions. A table of another key, or of another partitioner, is looked up, and is held
+/// whole by every process:
+///
+/// ```
+/// use goka::Context;
+///
+/// /// The profile of a user, kept by another group.
+/// #[goka::table(group = "profiles")]
+/// pub struct Profile {
+///     pub country: String,
+/// }
+/// /// What a product costs, in cents.
+/// #[goka::table(group = "prices", key = u64, value = u64)]
+/// pub struct Prices;
+/// /// What a user has to pay.
+/// #[goka::stream("user-bills", value = u64)]
+/// pub struct Bills;
+///
+/// #[goka::processor(group = "bills", input = "user-orders", join(Profile), lookup(Prices), output(Bills))]
+/// fn bill(ctx: &mut bill::Context, product: u64) -> goka::Result {
+///     let (Some(profile), Some(price)) = (ctx.join::<Profile>()?, ctx.lookup::<Prices>(&product)?) else {
+///         return Ok(());
+///     };
+///     let duty = if profile.country == "CH" { 700 } else { 0 };
+///     ctx.emit::<Bills>(ctx.key(), &(price + duty))
+/// }
+/// ```
+///
+/// `#[visitor]` methods of an `impl` block are called for every row of the group's table, by
+/// [`Running::visit`](crate::Running::visit), which finds them by their arguments:
+///
+/// ```no_run
+/// use goka::Context;
+///
+/// # #[goka::table(value = u64)]
+/// # struct Points;
+/// struct Rewards;
+///
+/// /// Takes some points from everybody.
+/// #[derive(Clone)]
+/// struct Expire {
+///     points: u64,
+/// }
+///
+/// #[goka::processor(group = "rewards", table = Points)]
+/// impl Rewards {
+///     #[input("user-rewards")]
+///     fn rewarded(&self, ctx: &mut Context<'_, Self>, points: u64) -> goka::Result {
+///         let before = ctx.value()?.unwrap_or(0);
+///         ctx.set_value(&(before + points))
+///     }
+///
+///     #[visitor]
+///     fn expire(&self, ctx: &mut Context<'_, Self>, expire: Expire) -> goka::Result {
+///         let before = ctx.value()?.unwrap_or(0);
+///         ctx.set_value(&before.saturating_sub(expire.points))
+///     }
+/// }
+///
+/// # async fn run() -> goka::Result {
+/// let running = goka::App::from_env()?.processor(Rewards).start().await?;
+/// let users = running.visit(Expire { points: 10 }).await?;
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// What is printed are impls of the traits of this crate, which can be written by hand:

@@ -4,10 +4,13 @@
 use std::time::SystemTime;
 
 use crate::{
-    Codec, Emits, Error, Headers, Key, Kind, Loops, Meta, Persists, Processor, Result, Topic,
+    Codec, Deferred, Emits, Error, Headers, Joins, Key, Kind, Lookups, Loops, Meta, Persists,
+    Processor, Result, Topic,
     engine::{
         effects::{Effects, Row},
+        program::Reads,
         rows::Rows,
+        tables::Tables,
     },
     graph::slot,
     record::{Record, from_ms},
@@ -48,10 +51,16 @@ pub struct Context<'a, P: Processor> {
     at_hand: &'a dyn UsedOnlyInsideItsHandler,
 }
 
-/// The record that is handled, and the rows of its partition.
+/// The record that is handled, the rows of its partition, and the tables of other groups.
 pub(crate) struct AtHand<'a> {
-    pub(crate) record: Record<'a>,
-    pub(crate) rows: &'a Rows,
+    record: Record<'a>,
+    reads: Reads<'a>,
+}
+
+impl<'a> AtHand<'a> {
+    pub(crate) fn new(record: Record<'a>, reads: Reads<'a>) -> Self {
+        AtHand { record, reads }
+    }
 }
 
 /// [`AtHand`], which stays on its thread: this name is what rustc says to who sends a context to
@@ -59,6 +68,7 @@ pub(crate) struct AtHand<'a> {
 trait UsedOnlyInsideItsHandler {
     fn record(&self) -> &Record<'_>;
     fn rows(&self) -> &Rows;
+    fn tables(&self) -> &Tables;
 }
 
 impl UsedOnlyInsideItsHandler for AtHand<'_> {
@@ -66,7 +76,10 @@ impl UsedOnlyInsideItsHandler for AtHand<'_> {
         &self.record
     }
     fn rows(&self) -> &Rows {
-        self.rows
+        self.reads.rows
+    }
+    fn tables(&self) -> &Tables {
+        self.reads.tables
     }
 }
 
@@ -90,12 +103,12 @@ impl<'a, P: Processor> Context<'a, P> {
         P::GROUP
     }
 
-    /// The key of the record.
+    /// The key of the record, or of the row that is visited.
     pub fn key(&self) -> &'a <P::Key as Key>::Ref {
         self.key
     }
 
-    /// The logical name of the topic that the record came from.
+    /// The logical name of the topic that the record came from; that of the table in a visitor.
     pub fn topic(&self) -> &'static str {
         P::GRAPH
             .get(self.at_hand.record().edge)
@@ -107,12 +120,13 @@ impl<'a, P: Processor> Context<'a, P> {
         self.at_hand.record().partition
     }
 
-    /// The offset of the record in its partition.
+    /// The offset of the record in its partition; -1 in a visitor.
     pub fn offset(&self) -> i64 {
         self.at_hand.record().offset
     }
 
-    /// When the record was made, as its producer or its broker says; 1970 if neither does.
+    /// When the record was made, as its producer or its broker says; 1970 if neither does. In a
+    /// visitor, the time of the visit.
     pub fn timestamp(&self) -> SystemTime {
         from_ms(self.at_hand.record().timestamp)
     }
@@ -169,6 +183,55 @@ impl<P: Processor> Context<'_, P> {
     {
         self.effects.set_row(Row::Delete);
         Ok(())
+    }
+
+    /// The row of `T` at the key of the record, in this process's copy of the table: newer than or
+    /// as new as it was when the processor started, and maybe newer at the next call. It is not part
+    /// of what is committed with the record.
+    ///
+    /// # Errors
+    /// The row does not decode, or the copy cannot be read or is no longer kept up to date.
+    pub fn join<T: Topic>(&self) -> Result<Option<ValueOf<T>>>
+    where
+        P: Joins<T>,
+    {
+        let edge = const { slot::<P>(Kind::Join, P::TOPIC.name) };
+        let (tables, partition) = (self.at_hand.tables(), self.at_hand.record().partition);
+        let decode = |row: Option<&[u8]>| row.map(T::Codec::decode).transpose();
+        let decoded = tables.read(edge, partition, self.row_key(), decode)?;
+        decoded.map_err(Error::decode(P::TOPIC.name))
+    }
+
+    /// The row of `T` at any key, in this process's copy of the whole table: as
+    /// [`join`](Self::join) otherwise.
+    ///
+    /// # Errors
+    /// As `join`.
+    pub fn lookup<T: Topic>(&self, key: &KeyOf<T>) -> Result<Option<ValueOf<T>>>
+    where
+        P: Lookups<T>,
+    {
+        let edge = const { slot::<P>(Kind::Lookup, P::TOPIC.name) };
+        let mut bytes = Vec::new();
+        T::Key::encode(key, &mut bytes);
+        let tables = self.at_hand.tables();
+        let partition = T::PARTITIONER.partition(&bytes, tables.partitions(edge));
+        let decode = |row: Option<&[u8]>| row.map(T::Codec::decode).transpose();
+        let decoded = tables.read(edge, partition, &bytes, decode)?;
+        decoded.map_err(Error::decode(P::TOPIC.name))
+    }
+
+    /// Holds back what this handler does, and everything behind it in its partition, until the
+    /// guard is [`done`](Deferred::done): for work that goes on elsewhere, for example a message
+    /// to another system. Nothing of it has reached Kafka or the local copy before, so a crash or a
+    /// restart handles the record again, and no later one twice. Later records of the partition are
+    /// handled meanwhile, and see what this one wrote; how many is bounded.
+    ///
+    /// A guard that is dropped without `done` fails the record, as an error of its handler does.
+    /// At-least-once only: under exactly-once the record fails, since all partitions of a worker are
+    /// committed together there.
+    pub fn defer(&mut self) -> Deferred {
+        self.effects.defer()
     }
 
     /// Sends a message to a declared output, with the timestamp of the record at hand.

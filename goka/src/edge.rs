@@ -6,7 +6,7 @@
 //! implies supertraits where the trait is used, so the question is asked once, in the `impl` that
 //! declares the edge, and a mistake is one error.
 
-use crate::{EdgeTopic, Handler, Processor, Stream, Table, check};
+use crate::{EdgeTopic, Handler, Processor, SharedTable, Stream, Table, Visitor, check};
 
 /// The processor handles the records of `S`: `input = S`.
 #[diagnostic::on_unimplemented(
@@ -80,3 +80,62 @@ where
     note = "add a handler marked `#[loopback]`; only a processor on an `impl` block has one"
 )]
 pub trait Loops<S>: Consumes<S> {}
+
+/// The group reads rows of `T` at its own keys: `join(T)`.
+#[diagnostic::on_unimplemented(
+    message = "this processor does not declare a join with `{T}`",
+    label = "undeclared join",
+    note = "add `join({T})` to its `#[goka::processor(...)]` attribute",
+    note = "a join reads the row of the current key; to read the row of any key declare `lookup({T})`"
+)]
+pub trait Joins<T>: Processor + Joinable<T> {}
+
+/// `T` can be joined: it is a table of another group, with the key of this one, so that a key's row
+/// is in the partition that its records are in.
+pub trait Joinable<T> {
+    /// The table's topic, as data.
+    const TOPIC: EdgeTopic;
+}
+impl<P: Processor, T: SharedTable> Joinable<T> for P
+where
+    T::Key: check::JoinKey<P::Key>,
+{
+    const TOPIC: EdgeTopic = EdgeTopic::of::<T>(T::NAME, Some(owner::<T>()));
+}
+
+/// The group reads rows of `T` at any key: `lookup(T)`.
+#[diagnostic::on_unimplemented(
+    message = "this processor does not declare a lookup of `{T}`",
+    label = "undeclared lookup",
+    note = "add `lookup({T})` to its `#[goka::processor(...)]` attribute"
+)]
+pub trait Lookups<T>: Processor + Lookupable<T> {}
+
+/// `T` can be looked up: it is a table of another group, of any key.
+pub trait Lookupable<T> {
+    /// The table's topic, as data.
+    const TOPIC: EdgeTopic;
+}
+impl<P: Processor, T: SharedTable> Lookupable<T> for P {
+    const TOPIC: EdgeTopic = EdgeTopic::of::<T>(T::NAME, Some(owner::<T>()));
+}
+
+const fn owner<T: SharedTable>() -> &'static str {
+    match T::HOME {
+        Some(home) => home.group,
+        None => panic!("a shared table has a home: set `Table::HOME`"),
+    }
+}
+
+/// `Self` is what a visitor of `P` is called with, see [`Running::visit`](crate::Running::visit).
+/// Each key gets a clone.
+// Implemented for the arguments, so that rustc looks at what `visit` was given first, and names it.
+#[diagnostic::on_unimplemented(
+    message = "`{P}` has no visitor for `{Self}`",
+    label = "no visitor takes `{Self}`",
+    note = "add a method marked `#[visitor]` with the parameters `(&self, ctx: &mut Context<'_, Self>, args: {Self})`; only a processor on an `impl` block has visitors"
+)]
+pub trait Visits<P: Processor>: Clone + Send + Sync + 'static {
+    /// What is called for each key.
+    const VISITOR: Visitor<P, Self>;
+}

@@ -63,6 +63,23 @@ pub enum Error {
     },
     /// Another member of the group has this one's instance id.
     Fenced(String),
+    /// The row is at another instance of the group, or not recovered yet here.
+    Elsewhere {
+        /// The group.
+        group: &'static str,
+        /// The partition of the row.
+        partition: i32,
+    },
+    /// A visit ended early, because a partition went to another instance. What it did until then is
+    /// committed; visit again for the rest.
+    VisitCancelled {
+        /// The group.
+        group: &'static str,
+        /// The partition that went.
+        partition: i32,
+        /// How many keys were visited here.
+        keys: u64,
+    },
     /// Something was used after it was closed.
     Closed(&'static str),
 }
@@ -125,6 +142,20 @@ impl fmt::Display for Error {
                 write!(f, "local state in {}: {problem}", path.display())
             }
             Error::Kafka { doing, source } => write!(f, "cannot {doing}: {source}"),
+            Error::Elsewhere { group, partition } => write!(
+                f,
+                "partition {partition} of group `{group}` does not run at this instance: ask the one that has it, or read \
+                 the whole table by a `View`"
+            ),
+            Error::VisitCancelled {
+                group,
+                partition,
+                keys,
+            } => write!(
+                f,
+                "the visit of group `{group}` was cancelled after {keys} keys, because partition {partition} went to another \
+                 instance: visit again"
+            ),
             Error::Closed(what) => write!(f, "{what} was closed"),
         }
     }
@@ -141,6 +172,8 @@ impl error::Error for Error {
             | Error::Topic(_)
             | Error::State { .. }
             | Error::Fenced(_)
+            | Error::Elsewhere { .. }
+            | Error::VisitCancelled { .. }
             | Error::Closed(_) => None,
         }
     }

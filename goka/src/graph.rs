@@ -4,7 +4,8 @@
 use std::{fmt, pin::Pin};
 
 use crate::{
-    BoxError, Codec, Consumes, Context, Emits, Loops, Partitioner, Persists, Processor, Topic,
+    BoxError, Codec, Consumes, Context, Emits, Joins, Lookups, Loops, Partitioner, Persists,
+    Processor, Topic,
     check::{equal, fail},
 };
 
@@ -35,6 +36,20 @@ impl<P: Processor> Handler<P> {
     }
 }
 
+/// A visitor as data: called for each key of the table, with the arguments of the visit.
+pub enum Visitor<P: Processor, A> {
+    /// A `fn`.
+    Now(fn(&P, &mut Context<'_, P>, A) -> Outcome),
+    /// An `async fn`.
+    Later(for<'c> fn(&'c P, &'c mut Context<'_, P>, A) -> Later<'c>),
+}
+impl<P: Processor, A> Clone for Visitor<P, A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<P: Processor, A> Copy for Visitor<P, A> {}
+
 /// What an edge is to its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -47,6 +62,10 @@ pub enum Kind {
     Output,
     /// The group's own table.
     Table,
+    /// A table of another group, read at the group's own keys.
+    Join,
+    /// A table of another group, read at any key.
+    Lookup,
 }
 
 /// The topic of an edge, as data: what is left of its type.
@@ -82,14 +101,14 @@ pub struct Edge<P: Processor> {
     pub kind: Kind,
     /// The topic.
     pub topic: EdgeTopic,
-    /// What handles its records; none for what is only written.
+    /// What handles its records; none for a topic without a handler.
     pub handler: Option<Handler<P>>,
     /// Whether the handler is called for records without a value.
     pub tombstones: bool,
 }
 
 impl<P: Processor> Edge<P> {
-    const fn written(kind: Kind, topic: EdgeTopic) -> Self {
+    const fn plain(kind: Kind, topic: EdgeTopic) -> Self {
         Edge {
             kind,
             topic,
@@ -131,7 +150,7 @@ impl<P: Processor> Edge<P> {
     where
         P: Emits<S>,
     {
-        Self::written(Kind::Output, P::TOPIC)
+        Self::plain(Kind::Output, P::TOPIC)
     }
 
     /// The group's table.
@@ -139,7 +158,23 @@ impl<P: Processor> Edge<P> {
     where
         P: Persists<T>,
     {
-        Self::written(Kind::Table, P::TOPIC)
+        Self::plain(Kind::Table, P::TOPIC)
+    }
+
+    /// A table of another group, read at the group's own keys.
+    pub const fn join<T>() -> Self
+    where
+        P: Joins<T>,
+    {
+        Self::plain(Kind::Join, P::TOPIC)
+    }
+
+    /// A table of another group, read at any key.
+    pub const fn lookup<T>() -> Self
+    where
+        P: Lookups<T>,
+    {
+        Self::plain(Kind::Lookup, P::TOPIC)
     }
 }
 

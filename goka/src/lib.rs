@@ -42,6 +42,7 @@ pub mod check;
 pub mod codec;
 mod config;
 mod context;
+mod defer;
 mod edge;
 mod emitter;
 mod engine;
@@ -60,16 +61,20 @@ mod topology;
 mod typed;
 mod view;
 
-pub use app::{App, GroupStats, Running, Stats};
+pub use app::{App, GroupStats, ProcessorHandle, Running, Stats};
 pub use attribute::{message, processor, stream, table};
 pub use codec::Codec;
 pub use config::{Config, Membership, Start};
 pub use context::Context;
-pub use edge::{Consumable, Consumes, Emits, Emittable, Loops, Persistable, Persists};
+pub use defer::Deferred;
+pub use edge::{
+    Consumable, Consumes, Emits, Emittable, Joinable, Joins, Lookupable, Lookups, Loops,
+    Persistable, Persists, Visits,
+};
 pub use emitter::{Delivered, Delivery, Emitter};
 pub use engine::status::PartitionState;
 pub use error::{BoxError, Error, Result};
-pub use graph::{Edge, EdgeTopic, Handler, Kind, Later, Outcome};
+pub use graph::{Edge, EdgeTopic, Handler, Kind, Later, Outcome, Visitor};
 pub use kafka::EmbeddedBroker;
 pub use key::Key;
 pub use partitioner::Partitioner;

@@ -80,6 +80,13 @@ impl Topology {
         for (i, (edge, topic)) in self.edges.iter().zip(now).enumerate() {
             let (name, before) = (&self.names[i], &self.topics[i]);
             let topic = topic.ok_or_else(|| missing(&self.group, edge.kind, name))?;
+            if edge.kind == Kind::Lookup && topic.partitions != before.partitions {
+                let (group, had, has) = (&self.group, before.partitions, topic.partitions);
+                return Err(Error::Topic(format!(
+                    "table topic `{name}`, which group `{group}` looks up, had {had} partitions and has {has} now: keys \
+                     moved. Start the processor again: it reads the table anew"
+                )));
+            }
             if edge.kind != Kind::Output {
                 check(&self.group, edge.kind, name, &topic, self.partitions)?;
             }
@@ -148,6 +155,17 @@ fn missing(group: &str, kind: Kind, name: &str) -> Error {
         Kind::Output => "output",
         Kind::Loop => "loop",
         Kind::Table => "table",
+        Kind::Join | Kind::Lookup => {
+            let reads = if kind == Kind::Join {
+                "joins"
+            } else {
+                "looks up"
+            };
+            return Error::Topic(format!(
+                "the table topic `{name}`, which group `{group}` {reads}, does not exist: the processor of its group \
+                 creates it, so start that first, or check the name and the prefix"
+            ));
+        }
     };
     Error::Topic(format!(
         "the {what} topic `{name}` of group `{group}` does not exist: create it, with kafka-topics or by \
@@ -163,8 +181,12 @@ fn check(
     partitions: i32,
 ) -> Result<(), Error> {
     let has = topic.partitions;
-    if kind != Kind::Output && has != partitions {
+    if !matches!(kind, Kind::Output | Kind::Lookup) && has != partitions {
         let cure = match kind {
+            Kind::Join => {
+                "a join reads the row of the current key in the same partition: give the table's group inputs with the same \
+                 number, or declare `lookup(...)` instead of `join(...)`"
+            }
             Kind::Input => {
                 "a group keeps its number of partitions, for keys would move: stop the group, and move its data to an \
                  input with the old number, or to a new group"
@@ -178,12 +200,12 @@ fn check(
         )));
     }
     let policy = topic.cleanup_policy.as_deref();
-    if kind == Kind::Table
+    if matches!(kind, Kind::Table | Kind::Join | Kind::Lookup)
         && policy.is_some_and(|policy| !policy.split(',').any(|p| p.trim() == "compact"))
     {
         let policy = policy.unwrap_or_default();
         return Err(Error::Topic(format!(
-            "the table topic `{name}` of group `{group}` is not compacted (cleanup.policy={policy}): rows would be \
+            "the table topic `{name}`, which group `{group}` uses, is not compacted (cleanup.policy={policy}): rows would be \
              deleted by age. Set it: kafka-configs --alter --entity-type topics --entity-name {name} --add-config \
              cleanup.policy=compact"
         )));

@@ -1,16 +1,15 @@
 //! A processor's types, seen from the engine: the door at which bytes become a key and a context.
 //! Must not know when it is called, nor what becomes of the effects.
 
-use std::{rc::Rc, sync::Arc};
+use std::{any::Any, sync::Arc};
 
 use crate::{
-    BoxError, Context, Edge, Handler, Processor,
+    BoxError, Context, Edge, Handler, Processor, Visitor, Visits,
     check::{self, Undecodable},
     context::AtHand,
     engine::{
         effects::Effects,
-        program::{EdgeInfo, Failure, OwnedRecord, Program, Waiting},
-        rows::Rows,
+        program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Visit, Waiting},
     },
     key,
     record::Record,
@@ -44,7 +43,7 @@ impl<P: Processor> Program for Typed<P> {
         edge: usize,
         record: Record<'_>,
         effects: &mut Effects,
-        rows: &Rows,
+        reads: Reads<'_>,
     ) -> Result<(), Failure> {
         let Some((edge, Handler::Now(handler))) = handled::<P>(edge) else {
             return Err(bug("the engine called an edge that has no `fn` handler"));
@@ -54,7 +53,7 @@ impl<P: Processor> Program for Typed<P> {
         if record.value.is_none() && !edge.tombstones {
             return Ok(());
         }
-        let at_hand = AtHand { record, rows };
+        let at_hand = AtHand::new(record, reads);
         let mut ctx = Context::new(&at_hand, key, effects);
         handler(&self.0, &mut ctx).map_err(failure)
     }
@@ -64,13 +63,17 @@ impl<P: Processor> Program for Typed<P> {
         edge: usize,
         record: OwnedRecord,
         mut effects: Effects,
-        rows: Rc<Rows>,
+        reads: SharedReads,
     ) -> Waiting {
         let processor = Arc::clone(&self.0);
         Box::pin(async move {
-            let outcome = later(&*processor, edge, &record, &mut effects, &rows).await;
+            let outcome = later(&*processor, edge, &record, &mut effects, reads.as_reads()).await;
             (effects, outcome)
         })
+    }
+
+    fn processor(&self) -> Arc<dyn Any + Send + Sync> {
+        self.0.clone()
     }
 }
 
@@ -79,7 +82,7 @@ async fn later<P: Processor>(
     edge: usize,
     record: &OwnedRecord,
     effects: &mut Effects,
-    rows: &Rows,
+    reads: Reads<'_>,
 ) -> Result<(), Failure> {
     let Some((edge, Handler::Later(handler))) = handled::<P>(edge) else {
         return Err(bug(
@@ -92,9 +95,78 @@ async fn later<P: Processor>(
     if record.value.is_none() && !edge.tombstones {
         return Ok(());
     }
-    let at_hand = AtHand { record, rows };
+    let at_hand = AtHand::new(record, reads);
     let mut ctx = Context::new(&at_hand, key, effects);
     handler(processor, &mut ctx).await.map_err(failure)
+}
+
+/// Lets the engine run a visitor of a processor with its arguments, whose types it does not know.
+pub(crate) struct TypedVisit<P: Processor, A> {
+    pub(crate) processor: Arc<P>,
+    pub(crate) args: A,
+}
+
+impl<P: Processor, A: Visits<P>> Visit for TypedVisit<P, A> {
+    fn waits(&self) -> bool {
+        matches!(A::VISITOR, Visitor::Later(_))
+    }
+
+    fn visit(
+        &self,
+        record: Record<'_>,
+        effects: &mut Effects,
+        reads: Reads<'_>,
+    ) -> Result<(), Failure> {
+        let Visitor::Now(visitor) = A::VISITOR else {
+            return Err(bug("the engine called a visitor that is no `fn`"));
+        };
+        let mut slot = None;
+        let key = key::of_record::<P::Key>(record.key, &mut slot).map_err(undecodable_key)?;
+        let at_hand = AtHand::new(record, reads);
+        let mut ctx = Context::new(&at_hand, key, effects);
+        visitor(&self.processor, &mut ctx, self.args.clone()).map_err(visitor_failure)
+    }
+
+    fn visit_later(
+        &self,
+        record: OwnedRecord,
+        mut effects: Effects,
+        reads: SharedReads,
+    ) -> Waiting {
+        let (processor, args) = (Arc::clone(&self.processor), self.args.clone());
+        Box::pin(async move {
+            let reads = reads.as_reads();
+            let outcome = visit_later(&*processor, args, &record, &mut effects, reads).await;
+            (effects, outcome)
+        })
+    }
+}
+
+async fn visit_later<P: Processor, A: Visits<P>>(
+    processor: &P,
+    args: A,
+    record: &OwnedRecord,
+    effects: &mut Effects,
+    reads: Reads<'_>,
+) -> Result<(), Failure> {
+    let Visitor::Later(visitor) = A::VISITOR else {
+        return Err(bug("the engine waits for a visitor that is no `async fn`"));
+    };
+    let record = record.as_record();
+    let mut slot = None;
+    let key = key::of_record::<P::Key>(record.key, &mut slot).map_err(undecodable_key)?;
+    let at_hand = AtHand::new(record, reads);
+    let mut ctx = Context::new(&at_hand, key, effects);
+    visitor(processor, &mut ctx, args)
+        .await
+        .map_err(visitor_failure)
+}
+
+fn visitor_failure(source: BoxError) -> Failure {
+    Failure {
+        doing: "run its visitor",
+        source,
+    }
 }
 
 fn handled<P: Processor>(edge: usize) -> Option<(&'static Edge<P>, Handler<P>)> {

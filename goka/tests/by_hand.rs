@@ -1,4 +1,7 @@
-//! What the macros print can be written by hand: the same counter twice, and the same graph.
+//! What the macros print can be written by hand: the same counter twice, and the same processor
+//! with every edge twice, with the same graph.
+
+use goka::{Context, Processor, Visitor, Visits};
 
 #[goka::stream("user-clicks", value = String)]
 struct Clicked;
@@ -38,22 +41,146 @@ mod by_hand {
 }
 // The end of the counter by hand.
 
+#[goka::stream("user-invited-by", value = String)]
+struct Invited;
+#[goka::stream("user-warnings", value = String)]
+struct Warnings;
+#[goka::table(group = "profiles", value = String)]
+struct Profiles;
+#[goka::table(group = "prices", key = u64, value = u64)]
+struct Prices;
+#[goka::table(value = u64)]
+struct Points;
+
+/// The arguments of a visit.
+#[derive(Clone)]
+struct Reset;
+
+struct Rewards;
+
+#[goka::processor(group = "rewards", table = Points, join(Profiles), lookup(Prices), output(Warnings))]
+impl Rewards {
+    #[input(Invited)]
+    async fn invited(&self, ctx: &mut Context<'_, Self>, by: String) -> goka::Result {
+        if ctx.join::<Profiles>()?.is_none() {
+            ctx.emit::<Warnings>(ctx.key(), &"has no profile".to_owned())?;
+        }
+        let price = ctx.lookup::<Prices>(&7)?.unwrap_or(1);
+        ctx.loopback(&by, &price)
+    }
+    #[loopback]
+    fn rewarded(&self, ctx: &mut Context<'_, Self>, points: Option<u64>) -> goka::Result {
+        let before = ctx.value()?.unwrap_or(0);
+        ctx.set_value(&(before + points.unwrap_or(0)))
+    }
+    #[visitor]
+    fn reset(&self, ctx: &mut Context<'_, Self>, _: Reset) -> goka::Result {
+        ctx.delete()
+    }
+}
+
+mod every_edge_by_hand {
+    use goka::{
+        Consumes, Context, Edge, Emits, Handler, Joins, Lookups, Loops, Outcome, Persists,
+        Processor, Stream, Topic, Visitor, Visits, check, codec::ByType,
+    };
+
+    use super::{Invited, Points, Prices, Profiles, Reset, Warnings};
+
+    pub(super) struct Rewards;
+
+    /// What the group sends to itself.
+    struct Rewarded;
+
+    impl Rewards {
+        async fn invited(&self, ctx: &mut Context<'_, Self>) -> Outcome {
+            let by = check::message::<Invited, String>(ctx)?;
+            if ctx.join::<Profiles>()?.is_none() {
+                ctx.emit::<Warnings>(ctx.key(), &"has no profile".to_owned())?;
+            }
+            let price = ctx.lookup::<Prices>(&7)?.unwrap_or(1);
+            Ok(ctx.loopback(&by, &price)?)
+        }
+        fn rewarded(&self, ctx: &mut Context<'_, Self>) -> Outcome {
+            let points = check::message_or_tombstone::<Rewarded, u64>(ctx)?;
+            let before = ctx.value()?.unwrap_or(0);
+            Ok(ctx.set_value(&(before + points.unwrap_or(0)))?)
+        }
+    }
+    impl Topic for Rewarded {
+        type Key = String;
+        type Value = u64;
+        type Codec = ByType;
+    }
+    impl Stream for Rewarded {
+        const NAME: &'static str = "rewards-loop";
+    }
+    impl Processor for Rewards {
+        const GROUP: &'static str = "rewards";
+        type Key = String;
+        const GRAPH: &'static [Edge<Self>] = &[
+            Edge::input::<Invited>(),
+            Edge::loopback::<Rewarded>(),
+            Edge::table::<Points>(),
+            Edge::join::<Profiles>(),
+            Edge::lookup::<Prices>(),
+            Edge::output::<Warnings>(),
+        ];
+    }
+    impl Persists<Points> for Rewards {}
+    impl Joins<Profiles> for Rewards {}
+    impl Lookups<Prices> for Rewards {}
+    impl Emits<Warnings> for Rewards {}
+    impl Loops<Rewarded> for Rewards {}
+    impl Consumes<Invited> for Rewards {
+        const HANDLER: Handler<Self> = Handler::Later(|this, ctx| Box::pin(this.invited(ctx)));
+    }
+    impl Consumes<Rewarded> for Rewards {
+        const HANDLER: Handler<Self> = Handler::Now(|this, ctx| this.rewarded(ctx));
+        const TOMBSTONES: bool = true;
+    }
+    impl Visits<Rewards> for Reset {
+        const VISITOR: Visitor<Rewards, Self> = Visitor::Now(|_, ctx, _| Ok(ctx.delete()?));
+    }
+}
+
+fn assert_equal_graphs<P: Processor, Q: Processor>(parts: &[&str]) {
+    let by_macro = format!("{:#?}", P::GRAPH);
+    assert_eq!(by_macro, format!("{:#?}", Q::GRAPH));
+    assert_eq!(P::GROUP, Q::GROUP);
+    for part in parts {
+        assert!(by_macro.contains(part), "no {part} in {by_macro}");
+    }
+}
+
 #[test]
 fn both_graphs_are_equal() {
-    use goka::Processor;
-    let by_macro = format!("{:#?}", count::Processor::GRAPH);
-    assert_eq!(by_macro, format!("{:#?}", by_hand::Counter::GRAPH));
-    assert_eq!(count::Processor::GROUP, by_hand::Counter::GROUP);
-    for part in [
+    assert_equal_graphs::<count::Processor, by_hand::Counter>(&[
         "Input",
         "user-clicks",
         "Table",
         "my-group-state",
         "Murmur2",
         "text",
-    ] {
-        assert!(by_macro.contains(part), "no {part} in {by_macro}");
+    ]);
+    assert_equal_graphs::<Rewards, every_edge_by_hand::Rewards>(&[
+        "Loop",
+        "rewards-loop",
+        "Join",
+        "profiles-state",
+        "Lookup",
+        "prices-state",
+        "Output",
+    ]);
+}
+
+#[test]
+fn both_have_the_same_visitor() {
+    fn is_plain<P: Processor, A: Visits<P>>() -> bool {
+        matches!(A::VISITOR, Visitor::Now(_))
     }
+    assert!(is_plain::<Rewards, Reset>());
+    assert!(is_plain::<every_edge_by_hand::Rewards, Reset>());
 }
 
 #[test]

@@ -20,19 +20,21 @@ use tokio::{
 };
 
 use super::{
-    running::{Group, Running},
+    running::{Group, Remote, Running},
     watched::Watched,
 };
 use crate::{
     Config, Error, Kind, Result,
     engine::{
-        program::Program,
+        program::{EdgeInfo, Program},
         status::Status,
+        tables::Tables,
         trust::mark,
         worker::{Settings, Spec, TableSpec, Worker},
     },
     home::Home,
     kafka::{Cluster, MemberSpec, message_timeout},
+    replicas::{self, TableSource},
     store::Identity,
     topology::Topology,
 };
@@ -91,14 +93,21 @@ pub(super) fn launch(
             .unwrap_or(cores)
             .min(topology.partitions as usize)
             .max(1);
-        let mut statuses = Vec::new();
+        let tables = Arc::new(tables(&cluster, &home, &**program)?);
+        let mut remotes = Vec::new();
         for number in 0..workers {
-            let status = Arc::new(Status::new(changed.clone()));
-            statuses.push(status.clone());
+            let worker = Remote {
+                status: Arc::new(Status::new(changed.clone())),
+                visits: Arc::default(),
+            };
+            remotes.push(worker.clone());
             let start = Start {
-                spec: spec(
-                    &config, &cluster, &home, program, topology, &instance, status,
-                )?,
+                spec: Spec {
+                    tables: tables.clone(),
+                    ..spec(
+                        &config, &cluster, &home, program, topology, &instance, worker,
+                    )?
+                },
                 member: member(&**program, &instance, number),
                 cluster: cluster.clone(),
                 _home: home.clone(),
@@ -110,7 +119,8 @@ pub(super) fn launch(
         groups.push(Group {
             name: program.group(),
             partitions: topology.partitions,
-            workers: statuses,
+            processor: program.processor(),
+            workers: remotes,
         });
     }
     let (monitor, ends_monitor) = std_mpsc::channel();
@@ -146,7 +156,7 @@ impl Start {
     fn spawn(self, ends: mpsc::UnboundedSender<Result>) -> Result {
         let name = format!("{}-{}", self.member.group, self.member.worker);
         let spawned = thread::Builder::new().name(name).spawn(move || {
-            let stop = self.stop.clone();
+            let (stop, visits) = (self.stop.clone(), self.spec.visits.clone());
             let ended = catch_unwind(AssertUnwindSafe(|| self.run()));
             let ended = ended.unwrap_or(Err(Error::Closed(
                 "a worker, whose thread panicked, which is a bug of goka,",
@@ -155,6 +165,7 @@ impl Start {
                 // The others end in good order, also if nobody waits for them.
                 stop.store(true, Ordering::Relaxed);
             }
+            visits.close();
             // Nobody waits any more if this fails.
             let _ = ends.send(ended);
         });
@@ -218,7 +229,7 @@ fn spec(
     program: &Arc<dyn Program>,
     topology: &Topology,
     instance: &str,
-    status: Arc<Status>,
+    worker: Remote,
 ) -> Result<Spec> {
     let table = match topology.table() {
         None => None,
@@ -249,8 +260,32 @@ fn spec(
             instance: mark(instance),
             start: config.start,
         },
-        status,
+        tables: Arc::default(),
+        status: worker.status,
+        visits: worker.visits,
     })
+}
+
+/// The tables of other groups that a processor reads.
+fn tables(cluster: &Cluster, home: &Home, program: &dyn Program) -> Result<Tables> {
+    let group = program.group();
+    let table = |edge: EdgeInfo| {
+        let how = match edge.kind {
+            Kind::Join => "the join",
+            Kind::Lookup => "the lookup",
+            Kind::Input | Kind::Loop | Kind::Output | Kind::Table => return Ok(None),
+        };
+        let source = TableSource {
+            topic: edge.topic,
+            partitioner: edge.partitioner,
+            codec: edge.codec,
+            reader: format!("{how} of group `{group}`"),
+        };
+        let replica = replicas::open(cluster, home, &source)?;
+        Ok(Some((edge.kind, replica)))
+    };
+    let tables: Result<Vec<_>> = program.edges().into_iter().map(table).collect();
+    Ok(Tables::new(tables?))
 }
 
 /// A group without a table is led by its first input. Two programs that order inputs differently

@@ -1,6 +1,7 @@
 //! Processors that run: what they do, how they end.
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     fmt,
     sync::{
@@ -13,7 +14,11 @@ use std::{
 use tokio::sync::{mpsc, watch};
 use tracing::error;
 
-use crate::{Error, PartitionState, Result, engine::status::Status};
+use super::handle::ProcessorHandle;
+use crate::{
+    Error, PartitionState, Processor, Result, Visits,
+    engine::{status::Status, visiting},
+};
 
 /// Started processors. Dropped without [`shutdown`](Self::shutdown), they are told to stop and end
 /// on their own.
@@ -28,10 +33,41 @@ pub struct Running {
 }
 
 /// One processor of it.
+#[derive(Clone)]
 pub(super) struct Group {
     pub(super) name: &'static str,
     pub(super) partitions: i32,
-    pub(super) workers: Vec<Arc<Status>>,
+    pub(super) processor: Arc<dyn Any + Send + Sync>,
+    pub(super) workers: Vec<Remote>,
+}
+
+/// A worker, from other threads.
+#[derive(Clone)]
+pub(super) struct Remote {
+    pub(super) status: Arc<Status>,
+    pub(super) visits: Arc<visiting::Visits>,
+}
+
+impl Group {
+    pub(super) fn partitions(&self) -> BTreeMap<i32, PartitionState> {
+        let workers = self.workers.iter();
+        workers
+            .flat_map(|worker| worker.status.partitions())
+            .collect()
+    }
+
+    pub(super) fn stats(&self) -> GroupStats {
+        let handled = self
+            .workers
+            .iter()
+            .map(|worker| worker.status.handled_so_far());
+        GroupStats {
+            group: self.name,
+            handled: handled.sum(),
+            partitions_total: self.partitions,
+            partitions: self.partitions(),
+        }
+    }
 }
 
 /// Counters of a running app.
@@ -76,12 +112,9 @@ impl Running {
         loop {
             changes.borrow_and_update();
             let up = |group: &Group| {
-                let mut here = group
-                    .workers
-                    .iter()
-                    .flat_map(|worker| worker.partitions())
-                    .peekable();
-                here.peek().is_some() && here.all(|(_, state)| state == PartitionState::Running)
+                let here = group.partitions();
+                let mut states = here.values();
+                !here.is_empty() && states.all(|state| *state == PartitionState::Running)
             };
             if self.groups.iter().all(up) {
                 return Ok(());
@@ -94,23 +127,41 @@ impl Running {
 
     /// Counters and the state of each partition.
     pub fn stats(&self) -> Stats {
-        let groups = self.groups.iter().map(|group| GroupStats {
-            group: group.name,
-            handled: group
-                .workers
-                .iter()
-                .map(|worker| worker.handled_so_far())
-                .sum(),
-            partitions_total: group.partitions,
-            partitions: group
-                .workers
-                .iter()
-                .flat_map(|worker| worker.partitions())
-                .collect(),
-        });
         Stats {
-            groups: groups.collect(),
+            groups: self.groups.iter().map(Group::stats).collect(),
         }
+    }
+
+    /// A handle of one processor of this app: what it keeps and does here.
+    ///
+    /// # Errors
+    /// If the app has no such processor.
+    pub fn processor<P: Processor>(&self) -> Result<ProcessorHandle<P>> {
+        let mut groups = self.groups.iter();
+        let found = groups.find_map(|group| {
+            let processor = group.processor.clone().downcast::<P>().ok()?;
+            Some(ProcessorHandle::new(processor, group.clone()))
+        });
+        found.ok_or_else(|| {
+            Error::Config(format!(
+                "the app does not run the processor of group `{}`: add it with `App::processor`",
+                P::GROUP
+            ))
+        })
+    }
+
+    /// Calls the visitor that takes `args` for every row of the processor's table whose partition
+    /// is here, and gives how many keys it was called for, once all that it did is committed. Records
+    /// are handled meanwhile; a row is visited once, rows that are written during the visit may be
+    /// visited or not. Dropping the future gives the visit up.
+    ///
+    /// Every instance visits its own partitions: ask each of them.
+    ///
+    /// # Errors
+    /// [`Error::VisitCancelled`] if a partition went to another instance before its rows were
+    /// visited; [`Error::Closed`] if the processor ended, for example because the visitor failed.
+    pub async fn visit<P: Processor, A: Visits<P>>(&self, args: A) -> Result<u64> {
+        self.processor::<P>()?.visit(args).await
     }
 
     /// Waits until all processors have ended: by a failure, for otherwise they run on. May be

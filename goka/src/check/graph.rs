@@ -26,17 +26,27 @@ pub const fn edge<P: Processor>(i: usize) {
     }
     match edge.kind {
         Kind::Output => {}
-        Kind::Input => partitioner::<P>("input", edge),
+        Kind::Lookup => foreign::<P>("looked up", edge),
+        Kind::Join => {
+            foreign::<P>("joined", edge);
+            keyed::<P>("join");
+            partitioner::<P>(
+                "joined table",
+                edge,
+                "declare `lookup(...)` instead, which reads any key, or ",
+            );
+        }
+        Kind::Input => partitioner::<P>("input", edge, ""),
         Kind::Table => {
             one_of_a_kind::<P>("table", i);
             owner::<P>(edge);
             keyed::<P>("table");
-            partitioner::<P>("table", edge);
+            partitioner::<P>("table", edge, "");
         }
         Kind::Loop => {
             one_of_a_kind::<P>("loopback", i);
             keyed::<P>("loopback");
-            partitioner::<P>("loopback", edge);
+            partitioner::<P>("loopback", edge, "");
         }
     }
 }
@@ -59,13 +69,36 @@ pub(crate) const fn graph<P: Processor>() {
     }
 }
 
+/// A visitor is called for each row of a table.
+///
+/// # Panics
+/// When compiling, if the group has none.
+#[track_caller]
+pub const fn has_table<P: Processor>() {
+    let mut i = 0;
+    while i < P::GRAPH.len() {
+        if matches!(P::GRAPH[i].kind, Kind::Table) {
+            return;
+        }
+        i += 1;
+    }
+    fail(&[
+        "the group `",
+        P::GROUP,
+        "` has no table whose rows could be visited; declare one with `table = ...`",
+    ]);
+}
+
 /// What `edge` may not be, as `other` has the same topic. The later of two inputs or outputs is
 /// the one too many.
 #[track_caller]
 const fn apart<P: Processor>(edge: &Edge<P>, other: &Edge<P>, is_first: bool) {
     let what = match (edge.kind, other.kind) {
-        (Kind::Input | Kind::Output, Kind::Table) => {
+        (Kind::Input | Kind::Output | Kind::Join | Kind::Lookup, Kind::Table) => {
             "` is the table of this very group; use `ctx.value()` and `ctx.set_value(..)`"
+        }
+        (Kind::Table | Kind::Join | Kind::Lookup, Kind::Loop) => {
+            "` is the loopback of this very group, and no table; choose another `topic = ...`"
         }
         (Kind::Input | Kind::Output, Kind::Loop) => {
             "` is the loopback of this very group; use `ctx.loopback(..)`, and `#[loopback]` to handle it"
@@ -74,6 +107,11 @@ const fn apart<P: Processor>(edge: &Edge<P>, other: &Edge<P>, is_first: bool) {
             "` has a handler in this group already; a record has one handler"
         }
         (Kind::Output, Kind::Output) if !is_first => "` is an output of this group already",
+        (Kind::Join, Kind::Join) if !is_first => "` is joined by this group already",
+        (Kind::Lookup, Kind::Lookup) if !is_first => "` is looked up by this group already",
+        (Kind::Input | Kind::Output, Kind::Join | Kind::Lookup) => {
+            "` is a table that this group reads; a table is written only by its own group, and no input"
+        }
         _ => return,
     };
     fail(&["the topic `", edge.topic.name, what]);
@@ -108,6 +146,22 @@ const fn owner<P: Processor>(table: &Edge<P>) {
     }
 }
 
+/// The group's own table is read with `ctx.value()`.
+#[track_caller]
+const fn foreign<P: Processor>(what: &str, edge: &Edge<P>) {
+    if let Some(owner) = edge.topic.owner
+        && equal(owner, P::GROUP)
+    {
+        fail(&[
+            "the table `",
+            edge.topic.name,
+            "` is the one of this very group and cannot be ",
+            what,
+            "; read its row with `ctx.value()`, and name it with `table = ...`",
+        ]);
+    }
+}
+
 /// Nothing is kept by a key that records do not have.
 #[track_caller]
 const fn keyed<P: Processor>(what: &str) {
@@ -124,7 +178,7 @@ const fn keyed<P: Processor>(what: &str) {
 
 /// The topics of a group put a key into the same partition: the one whose owner has its row.
 #[track_caller]
-const fn partitioner<P: Processor>(what: &str, edge: &Edge<P>) {
+const fn partitioner<P: Processor>(what: &str, edge: &Edge<P>, cure: &str) {
     let first = &P::GRAPH[0];
     if edge.topic.partitioner as u8 != first.topic.partitioner as u8 {
         fail(&[
@@ -138,7 +192,9 @@ const fn partitioner<P: Processor>(what: &str, edge: &Edge<P>) {
             first.topic.name,
             "` has `",
             word(first.topic.partitioner),
-            "`, so a key would be in two partitions; write the same `partitioner = ...` on both (to an input that is a literal it is given by a type: `#[goka::stream(\"",
+            "`, so a key would be in two partitions; ",
+            cure,
+            "write the same `partitioner = ...` on both (to an input that is a literal it is given by a type: `#[goka::stream(\"",
             first.topic.name,
             "\", partitioner = ...)]`)",
         ]);

@@ -9,7 +9,7 @@ use std::fmt;
 use crate::{BoxError, Codec, Context, Outcome, Processor, Topic};
 
 use graph::NAME_LENGTH_MAX;
-pub use graph::edge;
+pub use graph::{edge, has_table};
 pub(crate) use graph::{equal, fail, graph};
 
 /// `Self` is the value type of the stream `S`. Implemented for exactly that type.
@@ -113,6 +113,15 @@ impl<K> InputKey<K> for K {}
 )]
 pub trait TableKey<K> {}
 impl<K> TableKey<K> for K {}
+
+/// Tables joined by a group have its key type, or the rows would be in other partitions.
+#[diagnostic::on_unimplemented(
+    message = "a table keyed by `{Self}` cannot be joined by a group keyed by `{K}`",
+    label = "keyed by `{Self}`, not `{K}`",
+    note = "a join reads the row of the current key; declare `lookup(...)` to read by another key"
+)]
+pub trait JoinKey<K> {}
+impl<K> JoinKey<K> for K {}
 
 /// What a handler may return: nothing, or a result whose error converts into a boxed one.
 #[diagnostic::on_unimplemented(

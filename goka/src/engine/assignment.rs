@@ -66,7 +66,12 @@ impl Core {
     /// records run again at the next owner.
     fn finish(&mut self, kafka: &dyn Kafka, numbers: &[i32]) -> Result<(), Error> {
         let give_up = kafka.now() + FINISH_TIMEOUT;
-        let mut result = self.drain(kafka, numbers, give_up);
+        let mut result = Ok(());
+        for &number in numbers {
+            result = result.and(self.end_waiting(kafka, number));
+        }
+        let drained = self.drain(kafka, numbers, give_up);
+        result = result.and(drained);
         // The last chance to write our rows over those of somebody else: the next owner would take
         // them for ours. Not when the brokers are away, for that takes long to find out.
         let proven = kafka.now().saturating_sub(self.lease_at) <= self.spec.settings.lease;
@@ -106,7 +111,6 @@ impl Core {
                 else {
                     continue;
                 };
-                partition.waiting = None;
                 if partition.closing.is_none() && partition.open.records > 0 {
                     partition.close_interval();
                 }

@@ -142,9 +142,7 @@ impl Core {
         } else {
             partition.rows.forget();
         }
-        partition.stored = closing.positions;
-        partition.uncommitted = true;
-        partition.failures = 0;
+        partition.stored(closing);
         kafka.reached(Step::Stored)
     }
 

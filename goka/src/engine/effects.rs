@@ -5,7 +5,11 @@
 
 use std::ops::Range;
 
-use crate::record::{Meta, OwnedHeaders};
+use crate::{
+    Deferred,
+    defer::Pending,
+    record::{Meta, OwnedHeaders},
+};
 
 /// The effects of one record, as encoded bytes.
 #[derive(Default)]
@@ -13,6 +17,7 @@ pub(crate) struct Effects {
     bytes: Vec<u8>,
     row: Row,
     emits: Vec<Emit>,
+    deferred: Vec<Pending>,
 }
 
 /// What becomes of the row at the record's key.
@@ -43,6 +48,24 @@ impl Effects {
         self.bytes.clear();
         self.row = Row::Untouched;
         self.emits.clear();
+        self.deferred.clear();
+    }
+
+    /// Memory that it takes, bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len() + self.emits.len() * size_of::<Emit>() + size_of::<Self>()
+    }
+
+    /// From now on it waits for the guard.
+    pub(crate) fn defer(&mut self) -> Deferred {
+        let (guard, pending) = Deferred::new();
+        self.deferred.push(pending);
+        guard
+    }
+
+    /// The guards that it waits for.
+    pub(crate) fn deferred(&self) -> &[Pending] {
+        &self.deferred
     }
 
     /// Where what `write` appends to the buffer stands. If it fails, nothing was appended.

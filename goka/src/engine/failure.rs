@@ -4,28 +4,34 @@ use std::any::Any;
 
 use crate::{
     BoxError, Error,
-    engine::{program::Failure, worker::Core},
+    engine::{
+        partition::{By, Origin},
+        program::Failure,
+        worker::Core,
+    },
     kafka::Kafka,
 };
 
 impl Core {
-    pub(crate) fn failed(
-        &self,
-        partition: i32,
-        edge: usize,
-        offset: i64,
-        key: Option<&[u8]>,
-        failure: Failure,
-    ) -> Error {
+    pub(crate) fn failed(&self, origin: Origin, key: Option<&[u8]>, failure: Failure) -> Error {
         Error::Record {
             group: self.spec.program.group().to_owned(),
-            topic: self.spec.topics[edge].clone(),
-            partition,
-            offset,
+            topic: self.topic_of(origin).to_owned(),
+            partition: origin.partition,
+            offset: origin.offset,
             key: key.map_or_else(|| "null".to_owned(), readable),
             doing: failure.doing,
             source: failure.source,
         }
+    }
+
+    /// The physical topic of a record, or the table's for a visit.
+    pub(crate) fn topic_of(&self, origin: Origin) -> &str {
+        let edge = match origin.by {
+            By::Source(source) => Some(self.sources[source]),
+            By::Visit(_) => self.table_edge,
+        };
+        edge.map_or("", |edge| &self.spec.topics[edge])
     }
 
     pub(crate) fn out_of_range(&self, kafka: &dyn Kafka, source: usize, partition: i32) -> Error {

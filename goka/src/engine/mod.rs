@@ -3,6 +3,7 @@
 
 mod assignment;
 mod commit;
+mod deferred;
 pub(crate) mod effects;
 mod failure;
 mod ledger;
@@ -17,6 +18,8 @@ pub(crate) mod rows;
 #[cfg(test)]
 mod simulation;
 pub(crate) mod status;
+pub(crate) mod tables;
 pub(crate) mod trust;
+pub(crate) mod visiting;
 mod waiting;
 pub(crate) mod worker;

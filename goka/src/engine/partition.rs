@@ -7,8 +7,10 @@ use std::{collections::VecDeque, rc::Rc, time::Duration};
 
 use crate::{
     engine::{
+        deferred::Deferrals,
         program::{OwnedRecord, Waiting},
         replay::Replay,
+        replica::Wanted,
         rows::Rows,
     },
     kafka::Committed,
@@ -26,6 +28,8 @@ pub(crate) struct Partition {
     pub(crate) rows: Rc<Rows>,
     /// `None` for a group without a table, and while it is not open yet.
     pub(crate) store: Option<Store>,
+    /// The joined tables are kept here as long as it is.
+    pub(crate) wanted: Vec<Wanted>,
     /// Next offset to take from each source.
     pub(crate) fetched: Vec<i64>,
     /// The interval that takes records now.
@@ -47,6 +51,14 @@ pub(crate) struct Partition {
     backlog_bytes: usize,
     /// The inputs were unassigned until the backlog is worked off.
     pub(crate) held: bool,
+    /// What handlers deferred, and what stands behind it.
+    pub(crate) deferrals: Deferrals,
+    /// How far the visit of its rows has come, with what is not stored yet.
+    pub(crate) visited: Visited,
+    /// The same, stored.
+    pub(crate) visited_stored: Visited,
+    /// How often what was not committed was dropped.
+    pub(crate) drops: u64,
     /// How often it was abandoned for a failed delivery since its last local commit.
     pub(crate) failures: u32,
 }
@@ -80,15 +92,55 @@ pub(crate) struct Interval {
     pub(crate) began: Duration,
     /// Next offset of each source, behind what was handled.
     pub(crate) positions: Vec<i64>,
+    /// How far the visit of the partition's rows has come at its end.
+    pub(crate) visited: Visited,
 }
 
-/// The record that caused effects: what is needed of it once it was handled.
-#[derive(Clone)]
-pub(crate) struct Cause {
-    pub(crate) source: usize,
+/// What caused effects: a record of a source, or the visit of a row.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) partition: i32,
+    pub(crate) by: By,
+    /// -1: a visit.
     pub(crate) offset: i64,
     pub(crate) timestamp: i64,
+}
+
+/// Which source, or which visit.
+#[derive(Clone, Copy)]
+pub(crate) enum By {
+    Source(usize),
+    Visit(u64),
+}
+
+/// What is needed of a record once it was handled.
+pub(crate) struct Cause {
+    pub(crate) origin: Origin,
     pub(crate) key: Option<Vec<u8>>,
+}
+
+/// How far a visit has come in a partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Visited {
+    /// Which visit.
+    pub(crate) visit: u64,
+    /// The last key that was visited.
+    pub(crate) key: Option<Vec<u8>>,
+    /// How many were.
+    pub(crate) keys: u64,
+}
+
+impl Visited {
+    /// One more, unless it is of a visit that was given up.
+    pub(crate) fn advance(&mut self, visit: u64, key: &[u8]) {
+        if self.visit != visit {
+            return;
+        }
+        let last = self.key.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(key);
+        self.keys += 1;
+    }
 }
 
 impl Partition {
@@ -98,6 +150,7 @@ impl Partition {
             phase: Phase::Settling,
             rows: Rc::default(),
             store: None,
+            wanted: Vec::new(),
             fetched: Vec::new(),
             open: Interval::default(),
             closing: None,
@@ -109,6 +162,10 @@ impl Partition {
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             held: false,
+            deferrals: Deferrals::default(),
+            visited: Visited::default(),
+            visited_stored: Visited::default(),
+            drops: 0,
             failures: 0,
         }
     }
@@ -142,9 +199,23 @@ impl Partition {
             positions,
             ..Interval::default()
         };
+        self.open.visited.clone_from(&self.visited);
         self.closing = Some(std::mem::replace(&mut self.open, next));
         self.rows.close_interval();
         self.parity ^= 1;
+    }
+
+    /// The interval is in the local copy.
+    pub(crate) fn stored(&mut self, interval: Interval) {
+        self.stored = interval.positions;
+        self.visited_stored = interval.visited;
+        self.uncommitted = true;
+        self.failures = 0;
+    }
+
+    /// Whether the next record has to wait for what is before it.
+    pub(crate) fn keeps(&self) -> bool {
+        self.waiting.is_some() || !self.backlog.is_empty() || self.deferrals.is_full()
     }
 
     /// Keeps a record for later.
@@ -170,6 +241,9 @@ impl Partition {
         self.backlog.clear();
         self.backlog_bytes = 0;
         self.held = false;
+        self.deferrals.clear();
+        self.visited.clone_from(&self.visited_stored);
+        self.drops += 1;
         self.rows.forget();
         self.closing = None;
         self.open = Interval::default();

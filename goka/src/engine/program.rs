@@ -1,10 +1,10 @@
 //! A processor without its types: the door between handlers and engine.
 
-use std::{pin::Pin, rc::Rc};
+use std::{any::Any, pin::Pin, rc::Rc, sync::Arc};
 
 use crate::{
     BoxError, Kind, Partitioner,
-    engine::{effects::Effects, rows::Rows},
+    engine::{effects::Effects, rows::Rows, tables::Tables},
     record::{OwnedHeaders, Record},
 };
 
@@ -22,7 +22,7 @@ pub(crate) trait Program: Send + Sync {
         edge: usize,
         record: Record<'_>,
         effects: &mut Effects,
-        rows: &Rows,
+        reads: Reads<'_>,
     ) -> Result<(), Failure>;
 
     /// The same for a handler that waits ([`EdgeInfo::waits`]). It owns what it needs, stays on the
@@ -32,8 +32,53 @@ pub(crate) trait Program: Send + Sync {
         edge: usize,
         record: OwnedRecord,
         effects: Effects,
-        rows: Rc<Rows>,
+        reads: SharedReads,
     ) -> Waiting;
+
+    /// The processor itself, for who knows its type.
+    fn processor(&self) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// A visitor with its arguments, to be called for each row of the group table. The record has the
+/// key and no value; its edge is the table's.
+pub(crate) trait Visit: Send + Sync {
+    /// Whether it is an `async fn`.
+    fn waits(&self) -> bool;
+
+    /// As [`Program::handle`].
+    fn visit(
+        &self,
+        record: Record<'_>,
+        effects: &mut Effects,
+        reads: Reads<'_>,
+    ) -> Result<(), Failure>;
+
+    /// As [`Program::handle_later`].
+    fn visit_later(&self, record: OwnedRecord, effects: Effects, reads: SharedReads) -> Waiting;
+}
+
+/// What a handler can read beside its record.
+#[derive(Clone, Copy)]
+pub(crate) struct Reads<'a> {
+    /// Of its partition.
+    pub(crate) rows: &'a Rows,
+    /// Of other groups.
+    pub(crate) tables: &'a Tables,
+}
+
+/// The same for a handler that waits.
+pub(crate) struct SharedReads {
+    pub(crate) rows: Rc<Rows>,
+    pub(crate) tables: Arc<Tables>,
+}
+
+impl SharedReads {
+    pub(crate) fn as_reads(&self) -> Reads<'_> {
+        Reads {
+            rows: &self.rows,
+            tables: &self.tables,
+        }
+    }
 }
 
 /// A handler that waits.

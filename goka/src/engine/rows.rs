@@ -19,6 +19,8 @@ pub(crate) struct Rows(RefCell<Layers>);
 
 #[derive(Default)]
 struct Layers {
+    /// What waits for the guards of deferred records, in no interval yet.
+    deferred: Overlay,
     open: Overlay,
     closing: Overlay,
     stored: Option<Snapshot>,
@@ -32,7 +34,10 @@ impl Rows {
         with: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<R, Error> {
         let layers = self.0.borrow();
-        let written = layers.open.get(key).or_else(|| layers.closing.get(key));
+        let deferred = layers.deferred.get(key);
+        let written = deferred
+            .or_else(|| layers.open.get(key))
+            .or_else(|| layers.closing.get(key));
         let value = match (written, &layers.stored) {
             (Some(value), _) => value,
             (None, Some(stored)) => stored.get(key)?,
@@ -44,6 +49,30 @@ impl Rows {
     /// Writes into the open interval; `None` deletes.
     pub(crate) fn write(&self, key: &[u8], value: Option<&[u8]>) {
         self.0.borrow_mut().open.put(key, value);
+    }
+
+    /// Writes over all intervals, until [`forget_deferred`](Self::forget_deferred).
+    pub(crate) fn defer(&self, key: &[u8], value: Option<&[u8]>) {
+        self.0.borrow_mut().deferred.put(key, value);
+    }
+
+    /// What was deferred is in an interval now, or dropped.
+    pub(crate) fn forget_deferred(&self) {
+        self.0.borrow_mut().deferred.clear();
+    }
+
+    /// The keys of the local copy behind `from`, in order, while `take` returns `true`.
+    pub(crate) fn stored_keys(
+        &self,
+        from: Option<&[u8]>,
+        take: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<(), Error> {
+        let layers = self.0.borrow();
+        let Some(stored) = &layers.stored else {
+            return Ok(());
+        };
+        let (from, exclusive) = (from.unwrap_or_default(), from.is_some());
+        stored.scan(from, exclusive, &mut |key, _| take(key))
     }
 
     /// Memory that the open interval takes, bytes.
@@ -98,6 +127,7 @@ impl Rows {
     /// Forgets what is not committed, and lets go of the local copy.
     pub(crate) fn forget(&self) {
         let layers = &mut *self.0.borrow_mut();
+        layers.deferred.clear();
         layers.open.clear();
         layers.closing.clear();
         layers.stored = None;

@@ -11,6 +11,11 @@ use std::{
 
 use tokio::sync::watch;
 
+use crate::{
+    Error,
+    store::{Snapshot, Snapshots},
+};
+
 /// What a partition of a group, or of a view, is doing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -32,6 +37,8 @@ pub enum PartitionState {
 pub(crate) struct Status {
     handled: AtomicU64,
     partitions: Mutex<BTreeMap<i32, PartitionState>>,
+    /// Local copies of the partitions that are here.
+    copies: Mutex<BTreeMap<i32, Snapshots>>,
     changes: watch::Sender<u64>,
 }
 
@@ -41,6 +48,7 @@ impl Status {
         Status {
             handled: AtomicU64::new(0),
             partitions: Mutex::default(),
+            copies: Mutex::default(),
             changes,
         }
     }
@@ -77,9 +85,24 @@ impl Status {
         self.set(partition, PartitionState::Running);
     }
 
+    /// Its local copy is open.
+    pub(crate) fn opened(&self, partition: i32, copy: Snapshots) {
+        lock(&self.copies).insert(partition, copy);
+    }
+
+    /// What is committed of a partition that runs here; `None` if it does not.
+    pub(crate) fn snapshot(&self, partition: i32) -> Result<Option<Snapshot>, Error> {
+        if self.lock().get(&partition) != Some(&PartitionState::Running) {
+            return Ok(None);
+        }
+        let copies = lock(&self.copies);
+        copies.get(&partition).map(Snapshots::take).transpose()
+    }
+
     /// It is no longer here.
     pub(crate) fn gone(&self, partition: i32) {
         self.lock().remove(&partition);
+        lock(&self.copies).remove(&partition);
         self.changed();
     }
 
@@ -98,9 +121,11 @@ impl Status {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, PartitionState>> {
-        // Nothing is left half done under this lock.
-        self.partitions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.partitions)
     }
+}
+
+/// Nothing is left half done under these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,7 +12,12 @@ use std::{
 
 use crate::{
     Error,
-    engine::{effects::Effects, failure::panicked, worker::Core},
+    engine::{
+        effects::Effects,
+        failure::panicked,
+        partition::{By, Cause, Partition},
+        worker::Core,
+    },
     kafka::Kafka,
 };
 
@@ -33,17 +38,18 @@ impl Woken {
 }
 
 impl Core {
-    /// Lets every handler that waits go on; whether one is still waiting.
+    /// Lets every handler that waits go on, and what was deferred; whether some still waits.
     pub(crate) fn advance_waiting(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
-        let numbers = self
-            .partitions
-            .values()
-            .filter(|p| p.waiting.is_some() || !p.backlog.is_empty());
+        let waits = |p: &&Partition| {
+            p.waiting.is_some() || !p.backlog.is_empty() || !p.deferrals.is_empty()
+        };
+        let numbers = self.partitions.values().filter(waits);
         let numbers: Vec<i32> = numbers.map(|p| p.number).collect();
         // Before they are polled: what wakes them from now on counts for the next time.
         self.woken.0.store(false, Ordering::Release);
         let mut waits = false;
         for number in numbers {
+            waits |= self.release_deferred(kafka, number)?;
             waits |= self.advance(kafka, number)?;
         }
         Ok(waits)
@@ -64,25 +70,28 @@ impl Core {
                     Ok(Poll::Ready(done)) => done,
                     Err(panic) => (Effects::default(), Err(panicked(&*panic))),
                 };
-                let Some((_, cause)) = partition.waiting.take() else {
+                let Some((_, Cause { origin, key })) = partition.waiting.take() else {
                     return Ok(false);
                 };
-                let key = cause.key.as_deref();
+                let key = key.as_deref();
                 match done {
                     (effects, Ok(())) => {
                         // It may have waited for longer than the partition is surely ours.
                         if !self.make_room(kafka, number)? {
                             return Ok(false);
                         }
-                        let of = (number, cause.source, cause.offset, cause.timestamp);
-                        self.apply(kafka, of, key, &effects)?;
+                        self.take_effect(kafka, origin, key, effects)?;
                     }
-                    (_, Err(failure)) => {
-                        let edge = self.sources[cause.source];
-                        return Err(self.failed(number, edge, cause.offset, key, failure));
-                    }
+                    (_, Err(failure)) => return Err(self.failed(origin, key, failure)),
+                }
+                if matches!(origin.by, By::Source(_)) {
+                    // In turn with the records, which may never end.
+                    self.visit_some(kafka, number, 1)?;
                 }
                 continue;
+            }
+            if partition.deferrals.is_full() {
+                return Ok(true);
             }
             match partition.next_kept() {
                 Some(record) => self.handle(kafka, &record.as_record())?,

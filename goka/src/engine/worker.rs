@@ -21,9 +21,11 @@ use crate::{
         effects::{Effects, Row},
         failure::panicked,
         ledger::{Ledger, Sent},
-        partition::{Cause, Partition},
-        program::{EdgeInfo, OwnedRecord, Program},
+        partition::{By, Cause, Origin, Partition},
+        program::{EdgeInfo, OwnedRecord, Program, Reads, SharedReads, Visit},
         status::Status,
+        tables::Tables,
+        visiting::{Visiting, Visits},
         waiting::Woken,
     },
     kafka::{Event, Kafka, Outgoing, SendError, Step},
@@ -45,8 +47,12 @@ pub(crate) struct Spec {
     /// The table's copy: directory of the group, and what it is a copy of (of which partition is
     /// filled in). `None` for a group without a table.
     pub(crate) table: Option<TableSpec>,
+    /// Tables of other groups.
+    pub(crate) tables: Arc<Tables>,
     pub(crate) settings: Settings,
     pub(crate) status: Arc<Status>,
+    /// Visits that were asked for.
+    pub(crate) visits: Arc<Visits>,
 }
 
 /// The group table, as far as one worker is concerned.
@@ -102,6 +108,9 @@ pub(crate) struct Core {
     pub(crate) looked_at: Duration,
     /// Set when a handler that waits can go on.
     pub(crate) woken: Arc<Woken>,
+    /// The visit that is on its way.
+    pub(crate) visiting: Option<Visiting>,
+    pub(crate) visits_begun: u64,
     /// For records without a key: round robin.
     pub(crate) spread: i32,
 }
@@ -132,6 +141,8 @@ impl Worker {
             committed_at: now,
             looked_at: now,
             woken: Arc::default(),
+            visiting: None,
+            visits_begun: 0,
             spread: 0,
         };
         Worker { core, kafka }
@@ -144,7 +155,8 @@ impl Worker {
         core.now = kafka.now();
         let recovering = core.recover(kafka)?;
         let waits = core.advance_waiting(kafka)?;
-        let mut wait = match (recovering, waits) {
+        let visits = core.visit(kafka)?;
+        let mut wait = match (recovering || visits, waits) {
             (true, _) => Duration::ZERO,
             (false, true) if core.woken.is_set() => Duration::ZERO,
             (false, true) => idle.min(Duration::from_millis(1)),
@@ -221,7 +233,7 @@ impl Core {
         kafka.serve(wait, &mut |report| ledger.report(report));
     }
 
-    /// Handles a record, or keeps it behind a handler that waits.
+    /// Handles a record, or keeps it behind what waits.
     fn take(&mut self, kafka: &dyn Kafka, record: &Record<'_>) -> Result<(), Error> {
         let (number, source) = (record.partition, record.edge);
         let takes = |p: &&mut Partition| p.takes(source, record.offset);
@@ -229,7 +241,7 @@ impl Core {
             return Ok(());
         };
         partition.fetched[source] = record.offset + 1;
-        if partition.waiting.is_some() || !partition.backlog.is_empty() {
+        if partition.keeps() {
             partition.keep(OwnedRecord::of(record));
             return self.hold_if_full(kafka, number);
         }
@@ -246,46 +258,63 @@ impl Core {
 
     /// Gives a record to its handler. One that waits is only begun.
     pub(crate) fn handle(&mut self, kafka: &dyn Kafka, record: &Record<'_>) -> Result<(), Error> {
-        if !self.make_room(kafka, record.partition)? {
+        let origin = Origin {
+            partition: record.partition,
+            by: By::Source(record.edge),
+            offset: record.offset,
+            timestamp: record.timestamp,
+        };
+        // Behind the door an edge is known by its place in the graph.
+        let edge = self.sources[record.edge];
+        self.call(kafka, origin, Record { edge, ..*record }, None)
+    }
+
+    /// Calls a handler, or a visitor.
+    pub(crate) fn call(
+        &mut self,
+        kafka: &dyn Kafka,
+        origin: Origin,
+        record: Record<'_>,
+        visit: Option<&dyn Visit>,
+    ) -> Result<(), Error> {
+        if !self.make_room(kafka, origin.partition)? {
             return Ok(());
         }
-        let edge = self.sources[record.edge];
-        let Some(partition) = self.partitions.get_mut(&record.partition) else {
+        let Some(partition) = self.partitions.get_mut(&origin.partition) else {
             return Ok(());
         };
-        if self.edges[edge].waits {
-            let owned = OwnedRecord::of(&Record { edge, ..*record });
-            let rows = partition.rows.clone();
-            let cause = Cause {
-                source: record.edge,
-                offset: record.offset,
-                timestamp: record.timestamp,
-                key: owned.key.clone(),
+        let (program, edge) = (&self.spec.program, record.edge);
+        if visit.map_or(self.edges[edge].waits, Visit::waits) {
+            let (record, effects) = (OwnedRecord::of(&record), Effects::default());
+            let key = record.key.clone();
+            let reads = SharedReads {
+                rows: partition.rows.clone(),
+                tables: self.spec.tables.clone(),
             };
-            let future = self
-                .spec
-                .program
-                .handle_later(edge, owned, Effects::default(), rows);
-            partition.waiting = Some((future, cause));
+            let future = match visit {
+                Some(visit) => visit.visit_later(record, effects, reads),
+                None => program.handle_later(edge, record, effects, reads),
+            };
+            partition.waiting = Some((future, Cause { origin, key }));
             return Ok(());
         }
-        let (program, effects, rows) = (&self.spec.program, &mut self.effects, &partition.rows);
+        let reads = Reads {
+            rows: &partition.rows,
+            tables: &self.spec.tables,
+        };
+        let effects = &mut self.effects;
         effects.clear();
-        // Behind the door an edge is known by its place in the graph.
-        let record_of_edge = Record { edge, ..*record };
-        let call = AssertUnwindSafe(|| program.handle(edge, record_of_edge, effects, rows));
+        let call = AssertUnwindSafe(|| match visit {
+            Some(visit) => visit.visit(record, effects, reads),
+            None => program.handle(edge, record, effects, reads),
+        });
         match catch_unwind(call).unwrap_or_else(|panic| Err(panicked(&*panic))) {
             Ok(()) => {
                 let effects = std::mem::take(&mut self.effects);
-                let (source, offset) = (record.edge, record.offset);
-                let cause = (record.partition, source, offset, record.timestamp);
-                let applied = self.apply(kafka, cause, record.key, &effects);
-                self.effects = effects;
-                applied
+                self.effects = self.take_effect(kafka, origin, record.key, effects)?;
+                Ok(())
             }
-            Err(failure) => {
-                Err(self.failed(record.partition, edge, record.offset, record.key, failure))
-            }
+            Err(failure) => Err(self.failed(origin, record.key, failure)),
         }
     }
 
@@ -293,18 +322,19 @@ impl Core {
     pub(crate) fn apply(
         &mut self,
         kafka: &dyn Kafka,
-        (number, source, offset, timestamp): (i32, usize, i64, i64),
+        origin: Origin,
         key: Option<&[u8]>,
         effects: &Effects,
     ) -> Result<(), Error> {
+        let number = origin.partition;
         let Some(partition) = self.partitions.get_mut(&number) else {
             return Ok(());
         };
         let parity = partition.parity;
-        let timestamp = if timestamp < 0 {
+        let timestamp = if origin.timestamp < 0 {
             kafka.wall_ms()
         } else {
-            timestamp
+            origin.timestamp
         };
         let row = match effects.row() {
             Row::Untouched => None,
@@ -346,7 +376,10 @@ impl Core {
             partition.open.began = self.now;
         }
         partition.open.records += 1;
-        partition.open.positions[source] = offset + 1;
+        match origin.by {
+            By::Source(source) => partition.open.positions[source] = origin.offset + 1,
+            By::Visit(id) => partition.visited.advance(id, key.unwrap_or_default()),
+        }
         self.spec.status.handled();
         kafka.reached(Step::Handled)
     }

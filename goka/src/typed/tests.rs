@@ -2,13 +2,15 @@
 
 use std::{
     pin::pin,
+    rc::Rc,
     task::{Poll, Waker},
     time::{Duration, UNIX_EPOCH},
 };
 
 use super::*;
 use crate::{
-    Consumes, Edge, Kind, Loops, Meta, Partitioner, Persists, engine::effects::Row,
+    Consumes, Edge, Kind, Loops, Meta, Partitioner, Persists,
+    engine::{effects::Row, rows::Rows, tables::Tables},
     record::OwnedHeaders,
 };
 
@@ -83,8 +85,17 @@ type Handled = (Effects, Result<(), Failure>);
 
 fn handle<P: Processor>(processor: P, record: Record<'_>, rows: &Rows) -> Handled {
     let mut effects = Effects::default();
-    let result = Typed(Arc::new(processor)).handle(record.edge, record, &mut effects, rows);
+    let tables = &Tables::default();
+    let reads = Reads { rows, tables };
+    let result = Typed(Arc::new(processor)).handle(record.edge, record, &mut effects, reads);
     (effects, result)
+}
+
+fn reads(rows: &Rc<Rows>) -> SharedReads {
+    SharedReads {
+        rows: Rc::clone(rows),
+        tables: Arc::default(),
+    }
 }
 
 fn row(effects: &Effects) -> Option<&[u8]> {
@@ -182,7 +193,7 @@ fn a_waiting_handler_gives_its_effects_back() {
     let waits = |click: Record<'_>| {
         let (record, effects) = (OwnedRecord::of(&click), Effects::default());
         let program = Typed(Arc::new(later::Processor));
-        let handled = pin!(program.handle_later(0, record, effects, Rc::clone(&rows)));
+        let handled = pin!(program.handle_later(0, record, effects, reads(&rows)));
         let mut noop = std::task::Context::from_waker(Waker::noop());
         match handled.poll(&mut noop) {
             Poll::Ready(handled) => handled,

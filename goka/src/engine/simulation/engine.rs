@@ -3,10 +3,10 @@
 //! Must not know what goes wrong around it.
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     future::poll_fn,
     path::{Path, PathBuf},
-    rc::Rc,
     sync::Arc,
     task::Poll,
     time::Duration,
@@ -20,7 +20,7 @@ use crate::{
     Error, Kind, Meta, Partitioner,
     engine::{
         effects::{Effects, Row},
-        program::{EdgeInfo, Failure, OwnedRecord, Program, Waiting},
+        program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Waiting},
         rows::Rows,
         status::Status,
         trust::mark,
@@ -106,7 +106,9 @@ impl super::Rig for Rig {
                 .into(),
             table: Some(table),
             settings,
+            tables: Arc::default(),
             status: Arc::new(Status::new(watch::Sender::new(0))),
+            visits: Arc::default(),
         };
         Ok(Box::new(Worker::new(spec, Box::new(kafka))))
     }
@@ -182,9 +184,9 @@ impl Program for Count {
         edge: usize,
         record: Record<'_>,
         effects: &mut Effects,
-        rows: &Rows,
+        reads: Reads<'_>,
     ) -> Result<(), Failure> {
-        count(edge, record, effects, rows)
+        count(edge, record, effects, reads.rows)
     }
 
     fn handle_later(
@@ -192,7 +194,7 @@ impl Program for Count {
         edge: usize,
         record: OwnedRecord,
         mut effects: Effects,
-        rows: Rc<Rows>,
+        reads: SharedReads,
     ) -> Waiting {
         let mut polls_left = record.offset % 4;
         Box::pin(poll_fn(move |waking| {
@@ -201,9 +203,13 @@ impl Program for Count {
                 waking.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let result = count(edge, record.as_record(), &mut effects, &rows);
+            let result = count(edge, record.as_record(), &mut effects, &reads.rows);
             Poll::Ready((std::mem::take(&mut effects), result))
         }))
+    }
+
+    fn processor(&self) -> Arc<dyn Any + Send + Sync> {
+        Arc::new(())
     }
 }
 

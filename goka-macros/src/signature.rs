@@ -1,0 +1,147 @@
+//! Mistakes in the signature of a handler or visitor. Each sentence ends with the signature that was
+//! expected, in the user's own names. Must not know types: those are rustc's.
+
+use proc_macro2::Span;
+use quote::quote;
+use syn::{
+    FnArg, GenericArgument, GenericParam, Generics, Ident, Path, PathArguments, Signature, Type,
+    spanned::Spanned,
+};
+
+use crate::report::Errors;
+
+/// The signature that a handler should have, with the user's own names, and with the lifetime that
+/// an `async fn` must write.
+pub(crate) fn expected(signature: &Signature, is_method: bool, last: &str) -> String {
+    let name = &signature.ident;
+    let asyncness = signature.asyncness.map_or("", |_| "async ");
+    let (receiver, context) = match is_method {
+        true => ("&self, ", "Context<'_, Self>".to_owned()),
+        false => ("", format!("{name}::Context<'_>")),
+    };
+    format!("`{asyncness}fn {name}({receiver}ctx: &mut {context}, {last}: T) -> goka::Result`")
+}
+
+/// Not generic, `const`, `unsafe` or `extern`.
+pub(crate) fn ensure_plain_fn(
+    errors: &mut Errors,
+    signature: &Signature,
+    expected: &str,
+) -> Option<()> {
+    if let Some(generic) = generic(&signature.generics) {
+        errors.at(
+            generic,
+            format!("a handler cannot be generic: the type of its message is known when compiling; write {expected}"),
+        );
+        return None;
+    }
+    let (constness, unsafety) = (&signature.constness, &signature.unsafety);
+    let (abi, variadic) = (&signature.abi, &signature.variadic);
+    let qualifiers = quote!(#constness #unsafety #abi #variadic);
+    if !qualifiers.is_empty() {
+        errors.at(
+            qualifiers,
+            format!("a handler has the signature {expected}"),
+        );
+        return None;
+    }
+    Some(())
+}
+
+fn generic(generics: &Generics) -> Option<&GenericParam> {
+    let is_lifetime = |param: &&GenericParam| matches!(param, GenericParam::Lifetime(_));
+    generics.params.iter().find(|param| !is_lifetime(param))
+}
+
+pub(crate) fn ensure_receiver(
+    errors: &mut Errors,
+    first: Option<&FnArg>,
+    name: &Ident,
+    expected: &str,
+) -> Option<()> {
+    let begins = format!("a handler of an `impl` block begins with `&self`: {expected}");
+    match first {
+        Some(FnArg::Receiver(receiver))
+            if receiver.reference.is_some()
+                && receiver.mutability.is_none()
+                && receiver.colon_token.is_none() =>
+        {
+            return Some(());
+        }
+        Some(FnArg::Receiver(receiver)) => errors.at(
+            receiver,
+            format!("partitions share one processor, so a handler takes `&self`: {expected}"),
+        ),
+        Some(other) => errors.at(other, begins),
+        None => errors.at(name, begins),
+    }
+    None
+}
+
+/// The context, first and mutable; gives the token to point at.
+pub(crate) fn ensure_context(
+    errors: &mut Errors,
+    first: Option<&FnArg>,
+    name: &Ident,
+    expected: &str,
+) -> Option<Span> {
+    let Some(FnArg::Typed(context)) = first else {
+        errors.at(name, format!("a handler takes the context: {expected}"));
+        return None;
+    };
+    if let Type::Reference(reference) = &*context.ty
+        && reference.mutability.is_some()
+    {
+        return Some(match &*reference.elem {
+            Type::Path(path) => processor_in(&path.path),
+            other => other.span(),
+        });
+    }
+    errors.at(
+        &context.ty,
+        format!("a handler takes the context first, by mutable reference: {expected}"),
+    );
+    None
+}
+
+/// The processor in `other::Context<'_>` or in `Context<'_, Other>`.
+fn processor_in(context: &Path) -> Span {
+    if let Some(last) = context.segments.last()
+        && let PathArguments::AngleBracketed(args) = &last.arguments
+        && let Some(GenericArgument::Type(processor)) = args.args.last()
+    {
+        return processor.span();
+    }
+    context.span()
+}
+
+/// A visitor is found by what it takes.
+pub(crate) fn ensure_args(
+    errors: &mut Errors,
+    args: Option<Type>,
+    name: &Ident,
+    expected: &str,
+) -> Option<Type> {
+    if args.is_none() {
+        errors.at(
+            name,
+            format!("a visitor takes the arguments of the visit, which choose it: {expected}; a unit struct will do"),
+        );
+    }
+    args
+}
+
+pub(crate) fn ensure_no_more(
+    errors: &mut Errors,
+    more: Option<&FnArg>,
+    expected: &str,
+) -> Option<()> {
+    if let Some(more) = more {
+        errors.at(
+            more,
+            format!("a handler takes the context and at most one message: {expected}"),
+        );
+        return None;
+    }
+    Some(())
+}

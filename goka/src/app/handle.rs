@@ -1,0 +1,112 @@
+//! One processor of a running app: what it keeps and does in this process.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use super::running::{Group, GroupStats};
+use crate::{
+    Codec, Edge, Error, Key, PartitionState, Persists, Processor, Result, Topic, Visits,
+    check::has_table,
+    context::{KeyOf, ValueOf},
+    engine::program::Visit,
+    typed::TypedVisit,
+};
+
+/// A processor that runs in this process, see [`Running::processor`](crate::Running::processor).
+pub struct ProcessorHandle<P> {
+    processor: Arc<P>,
+    group: Group,
+}
+
+impl<P> Clone for ProcessorHandle<P> {
+    fn clone(&self) -> Self {
+        ProcessorHandle {
+            processor: self.processor.clone(),
+            group: self.group.clone(),
+        }
+    }
+}
+
+impl<P> fmt::Debug for ProcessorHandle<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessorHandle")
+            .field("stats", &self.group.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<P: Processor> ProcessorHandle<P> {
+    pub(super) fn new(processor: Arc<P>, group: Group) -> Self {
+        ProcessorHandle { processor, group }
+    }
+
+    /// The group's graph.
+    pub fn graph(&self) -> &'static [Edge<P>] {
+        P::GRAPH
+    }
+
+    /// The partitions that are here, and what they do.
+    pub fn state(&self) -> BTreeMap<i32, PartitionState> {
+        self.group.partitions()
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> GroupStats {
+        self.group.stats()
+    }
+
+    /// The committed row of the group table at `key`, if its partition is here.
+    ///
+    /// # Errors
+    /// [`Error::Elsewhere`] if the partition is at another instance, or not recovered yet; if the
+    /// row does not decode, or the local copy cannot be read.
+    pub fn get<T: Topic>(&self, key: &KeyOf<T>) -> Result<Option<ValueOf<T>>>
+    where
+        P: Persists<T>,
+    {
+        let mut bytes = Vec::new();
+        T::Key::encode(key, &mut bytes);
+        let partition = T::PARTITIONER.partition(&bytes, self.group.partitions);
+        for worker in &self.group.workers {
+            let Some(snapshot) = worker.status.snapshot(partition)? else {
+                continue;
+            };
+            let row = snapshot.get(&bytes)?.map(T::Codec::decode).transpose();
+            return row.map_err(Error::decode(P::TOPIC.name));
+        }
+        let group = P::GROUP;
+        Err(Error::Elsewhere { group, partition })
+    }
+
+    /// As [`Running::visit`](crate::Running::visit).
+    ///
+    /// # Errors
+    /// As `Running::visit`.
+    pub async fn visit<A: Visits<P>>(&self, args: A) -> Result<u64> {
+        const { has_table::<P>() };
+        let processor = self.processor.clone();
+        let visit: Arc<dyn Visit> = Arc::new(TypedVisit { processor, args });
+        let workers = self.group.workers.iter();
+        let answers: Vec<_> = workers
+            .map(|worker| worker.visits.ask(visit.clone()))
+            .collect();
+        let (mut keys, mut cancelled) = (0, None);
+        for answer in answers {
+            match answer.await {
+                Ok(Ok(visited)) => keys += visited,
+                Ok(Err(early)) => {
+                    keys += early.keys;
+                    cancelled.get_or_insert(early.partition);
+                }
+                Err(_) => return Err(Error::Closed("the processor")),
+            }
+        }
+        match cancelled {
+            None => Ok(keys),
+            Some(partition) => Err(Error::VisitCancelled {
+                group: P::GROUP,
+                partition,
+                keys,
+            }),
+        }
+    }
+}
