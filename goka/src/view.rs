@@ -124,7 +124,8 @@ impl<T> View<T> {
     }
 
     fn failed(&self) -> Option<Error> {
-        self.replica().failure().map(Error::Topic)
+        let failure = self.replica().failure()?;
+        Some(Error::Topic(failure.to_owned()))
     }
 
     fn partitions(&self) -> std::ops::Range<i32> {

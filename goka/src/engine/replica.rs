@@ -128,7 +128,7 @@ impl Replica {
     }
 
     /// Why it is no longer kept up to date. What is open stays so, and can be read.
-    pub(crate) fn failure(&self) -> Option<String> {
+    pub(crate) fn failure(&self) -> Option<&str> {
         self.board.failure()
     }
 

@@ -102,7 +102,7 @@ impl<T> View<T> {
     pub fn state(&self) -> ViewState {
         let replica = self.replica();
         if let Some(failure) = replica.failure() {
-            return ViewState::Failed(failure);
+            return ViewState::Failed(failure.to_owned());
         }
         let (mut rows_read, mut sum, mut recovering) = (0, 0.0, false);
         for partition in self.partitions() {

@@ -2,7 +2,7 @@
 //! become of them. Must not know how they are read.
 
 use std::sync::{
-    Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -24,7 +24,7 @@ pub(super) const BEGINNING: PartitionState = PartitionState::Recovering {
 pub(crate) struct Board {
     slots: Vec<RwLock<Slot>>,
     pub(super) subscribers: Subscribers,
-    failure: Mutex<Option<String>>,
+    failure: OnceLock<String>,
     stopped: AtomicBool,
     changes: watch::Sender<u64>,
     /// Counts up whenever rows become visible.
@@ -83,7 +83,7 @@ impl Board {
         Board {
             slots: (0..partitions).map(|_| RwLock::default()).collect(),
             subscribers: Subscribers::default(),
-            failure: Mutex::default(),
+            failure: OnceLock::new(),
             stopped: AtomicBool::new(false),
             changes: watch::Sender::new(0),
             stored: watch::Sender::new(0),
@@ -144,7 +144,8 @@ impl Board {
     }
 
     pub(super) fn fail(&self, reason: String) {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        // The first one is the cause.
+        let _ = self.failure.set(reason);
         self.changed();
         self.stored.send_modify(|count| *count += 1);
         self.subscribers.lock().wake();
@@ -176,9 +177,8 @@ impl Board {
         slot.open.as_ref().map(|open| open.standing)
     }
 
-    pub(super) fn failure(&self) -> Option<String> {
-        let failure = self.failure.lock();
-        failure.unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
