@@ -59,8 +59,9 @@ struct Shared {
     // Before the replica, which it does not keep.
     _wanted: Vec<Wanted>,
     replica: Arc<Replica>,
-    /// To ask for the ends of partitions.
-    cluster: Cluster,
+    /// To connect again, and ask for the ends of partitions: a connection that is kept costs
+    /// threads, and time to close.
+    config: Config,
 }
 
 impl<T> Clone for View<T> {
@@ -106,12 +107,27 @@ impl<T> View<T> {
         let shared = Shared {
             _wanted: replica.want_all(),
             replica,
-            cluster,
+            config: config.clone(),
         };
         Ok(View {
             shared: Arc::new(shared),
             table: PhantomData,
         })
+    }
+
+    /// Gives up this clone. If nothing else of this process reads the table, its local copy is
+    /// closed, and that is waited for: so does dropping the view, but it blocks the thread for some
+    /// 100 ms, which async code should not.
+    ///
+    /// # Errors
+    /// If there is no thread for it.
+    pub async fn close(self) -> Result {
+        let shared = self.shared;
+        blocking("close a view", move || {
+            drop(shared);
+            Ok(())
+        })
+        .await
     }
 
     fn replica(&self) -> &Replica {
@@ -273,5 +289,36 @@ struct Place {
 impl Place {
     fn index(&self) -> usize {
         usize::try_from(self.partition).expect("partitioners give a partition that there is")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Bound;
+
+    use super::*;
+
+    #[goka::table(group = "my-group", value = i64)]
+    struct Clicks;
+
+    #[test]
+    fn what_may_leave_its_thread() {
+        fn send<T: Send + 'static>() {}
+        fn send_and_sync<T: Send + Sync + Clone + 'static>() {}
+        send_and_sync::<View<Clicks>>();
+        send::<ViewSnapshot<Clicks>>();
+        send::<Rows<Clicks>>();
+        send::<Watch<Clicks>>();
+        send::<Updates<Clicks>>();
+        send::<ViewStates<Clicks>>();
+    }
+
+    #[test]
+    fn a_prefix_ends_before_the_next() {
+        let to = |prefix: &[u8]| rows::prefix(prefix).1;
+        assert_eq!(to(b"ab"), Bound::Excluded(b"ac".to_vec()));
+        assert_eq!(to(&[1, 255, 255]), Bound::Excluded(vec![2]));
+        assert_eq!(to(&[255]), Bound::Unbounded);
+        assert_eq!(to(b""), Bound::Unbounded);
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::View;
 use crate::{
     Error, PartitionState, Result, SharedTable, app::blocking, engine::replica::Replica,
-    record::from_ms,
+    kafka::Cluster, record::from_ms,
 };
 
 /// What a view is doing.
@@ -169,6 +169,27 @@ impl<T> View<T> {
     /// topic, or a newer one of its key. For an offset that is never written it waits for ever:
     /// put a timeout around it.
     ///
+    /// Read your writes, in a program that fills a table itself:
+    ///
+    /// ```no_run
+    /// use goka::{Config, Emitter, View};
+    ///
+    /// #[goka::table(group = "prices", value = i64)]
+    /// struct Prices;
+    /// /// The same topic, to be written.
+    /// #[goka::stream("prices-state", value = i64)]
+    /// struct SetPrice;
+    ///
+    /// # async fn set() -> goka::Result {
+    /// let config = Config::from_env()?;
+    /// let (prices, set) = (View::<Prices>::open(&config).await?, Emitter::<SetPrice>::new(&config)?);
+    /// let written = set.emit("apple", &95)?.await?;
+    /// prices.wait_for(written.partition, written.offset).await?;
+    /// assert_eq!(prices.get("apple")?, Some(95));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// If the table has no such partition, or the view is no longer kept up to date.
     pub async fn wait_for(&self, partition: i32, offset: i64) -> Result {
@@ -187,7 +208,20 @@ impl<T> View<T> {
     }
 
     /// Waits until reads see everything that is in the table's topic now: so, everything that was
-    /// written before the call, by whomever. Asks the broker where the topic ends.
+    /// written before the call, by whomever. Asks the broker where the topic ends, on a connection
+    /// of its own: for now and then, not for every read.
+    ///
+    /// ```no_run
+    /// # #[goka::table(group = "my-group", value = i64)]
+    /// # pub struct Clicks;
+    /// # async fn read(view: goka::View<Clicks>, reset: impl Future<Output = goka::Result>) -> goka::Result {
+    /// // Something that returns when a processor has written its rows.
+    /// reset.await?;
+    /// view.caught_up().await?;
+    /// println!("alice clicked {:?} times", view.get("alice")?);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// If the broker does not answer within 10 seconds, or the view is no longer kept up to date.
@@ -195,9 +229,9 @@ impl<T> View<T> {
     where
         T: SharedTable,
     {
-        let (cluster, partitions) = (self.shared.cluster.clone(), self.partitions());
+        let (config, partitions) = (self.shared.config.clone(), self.partitions());
         let ends = blocking("ask where a table ends", move || {
-            let reader = cluster.reader(<T as SharedTable>::NAME)?;
+            let reader = Cluster::connect(&config)?.reader(<T as SharedTable>::NAME)?;
             let bounds = partitions.map(|n| Ok((n, reader.bounds(n)?.1)));
             bounds.collect::<Result<Vec<_>>>()
         });
