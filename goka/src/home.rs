@@ -60,6 +60,11 @@ impl Home {
         parent(self.state.replica(&self.cluster, topic, 0))
     }
 
+    /// The directory, whose lock is held for as long as one of these is left.
+    pub(crate) fn state(&self) -> Arc<StateDir> {
+        self.state.clone()
+    }
+
     pub(crate) fn options() -> Options {
         Options {
             map_size: MAP_BYTES,

@@ -54,6 +54,7 @@ mod key;
 mod partitioner;
 mod processor;
 mod record;
+mod replicas;
 mod store;
 mod topic;
 mod topology;

@@ -34,7 +34,6 @@ impl<P: Processor> Program for Typed<P> {
                 partitioner: edge.topic.partitioner,
                 codec: (edge.topic.codec)(),
                 waits: edge.handler.is_some_and(|handler| handler.waits()),
-                owner: edge.topic.owner,
             })
             .collect()
     }

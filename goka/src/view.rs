@@ -2,37 +2,32 @@
 //! needed: the table's type says it all.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     fmt,
     marker::PhantomData,
     ops::{Bound, RangeBounds},
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::Arc,
 };
 
 use crate::{
     Codec, Config, Error, Key, PartitionState, Result, SharedTable, Topic,
     app::blocking,
     context::KeyOf,
-    engine::replica::{self, Replica},
+    engine::replica::{Replica, Wanted},
     home::Home,
     kafka::Cluster,
-    store::Identity,
+    replicas::{self, TableSource},
 };
 
 /// Rows that an iterator takes from a partition at a time: it holds no read transaction between,
 /// which would keep the file from reusing pages.
 const CHUNK_ROWS: usize = 256;
 
-/// Replicas of this process, by directory: views of one table share one.
-static REPLICAS: Mutex<Option<HashMap<PathBuf, Weak<Shared>>>> = Mutex::new(None);
-
+/// What the clones of a view share.
 struct Shared {
-    replica: Replica,
-    /// The lock of the state directory, or the directory itself if it is a temporary one. Dropped
-    /// after the replica.
-    _home: Home,
-    path: PathBuf,
+    // Before the replica, which it does not keep.
+    _wanted: Vec<Wanted>,
+    replica: Arc<Replica>,
 }
 
 /// A local copy of the table `T`, kept up to date in the background. Cheap to clone; the copy goes
@@ -57,7 +52,7 @@ impl<T> Clone for View<T> {
 impl<T> fmt::Debug for View<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("View")
-            .field("path", &self.shared.path)
+            .field("topic", &self.shared.replica.spec().identity.topic)
             .finish_non_exhaustive()
     }
 }
@@ -90,7 +85,9 @@ impl<T> View<T> {
         T: SharedTable,
     {
         let config = config.clone();
-        blocking("open a view", move || Self::open_now(&config)).await
+        let view = blocking("open a view", move || Self::open_now(&config)).await?;
+        view.all(|replica, n| replica.state(n).is_some()).await?;
+        Ok(view)
     }
 
     fn open_now(config: &Config) -> Result<Self>
@@ -99,27 +96,13 @@ impl<T> View<T> {
     {
         let cluster = Cluster::connect(config)?;
         let home = Home::open(config, &cluster)?;
-        let spec = replica_spec::<T>(&cluster, &home)?;
-        let path = spec.dir.clone();
-        let mut replicas = REPLICAS.lock().unwrap_or_else(PoisonError::into_inner);
-        let replicas = replicas.get_or_insert_default();
-        replicas.retain(|_, replica| replica.strong_count() > 0);
-        if let Some(shared) = replicas.get(&path).and_then(Weak::upgrade) {
-            return Ok(View {
-                shared,
-                table: PhantomData,
-            });
-        }
-        let topic = <T as SharedTable>::NAME;
-        let replica = Replica::open(spec, move || cluster.reader(topic))?;
-        let shared = Arc::new(Shared {
+        let replica = replicas::open(&cluster, &home, &TableSource::of::<T>())?;
+        let shared = Shared {
+            _wanted: replica.want_all(),
             replica,
-            _home: home,
-            path: path.clone(),
-        });
-        replicas.insert(path, Arc::downgrade(&shared));
+        };
         Ok(View {
-            shared,
+            shared: Arc::new(shared),
             table: PhantomData,
         })
     }
@@ -130,12 +113,18 @@ impl<T> View<T> {
     /// # Errors
     /// If the view failed, with the reason.
     pub async fn recovered(&self) -> Result {
-        let mut changes = self.shared.replica.changes.clone();
+        self.all(Replica::is_up_to_date).await
+    }
+
+    /// Waits until `is` is true of every partition.
+    async fn all(&self, is: impl Fn(&Replica, i32) -> bool) -> Result {
+        let replica = &self.shared.replica;
+        let mut changes = replica.changes();
         loop {
-            if let Some(failure) = self.shared.replica.failure() {
+            if let Some(failure) = replica.failure() {
                 return Err(Error::Topic(failure));
             }
-            if self.shared.replica.is_up_to_date() {
+            if (0..replica.partitions()).all(|n| is(replica, n)) {
                 return Ok(());
             }
             if changes.changed().await.is_err() {
@@ -150,53 +139,26 @@ impl<T> View<T> {
         if let Some(failure) = replica.failure() {
             return ViewState::Failed(failure);
         }
-        let (mut rows_read, mut sum, states) = (0, 0.0, replica.status.partitions());
-        let mut recovering = false;
-        for state in states.values() {
-            match state {
-                PartitionState::Recovering { rows, progress, .. } => {
+        let (mut rows_read, mut sum, mut recovering) = (0, 0.0, false);
+        for partition in 0..replica.partitions() {
+            match replica.state(partition) {
+                Some(PartitionState::Running) => sum += 1.0,
+                Some(PartitionState::Recovering { rows, progress, .. }) => {
                     recovering = true;
                     rows_read += rows;
                     sum += progress;
                 }
-                PartitionState::Running => sum += 1.0,
+                None => recovering = true,
             }
         }
         match recovering {
             true => ViewState::Recovering {
                 rows: rows_read,
-                progress: sum / states.len().max(1) as f64,
+                progress: sum / f64::from(replica.partitions().max(1)),
             },
             false => ViewState::Running,
         }
     }
-}
-
-/// What a view of the table `T` keeps.
-fn replica_spec<T: SharedTable>(cluster: &Cluster, home: &Home) -> Result<replica::Spec> {
-    let name = <T as SharedTable>::NAME;
-    let physical = cluster.names().topic(name)?;
-    let topic = cluster.topics(&[name])?.into_iter().next().flatten().ok_or_else(|| {
-        Error::Topic(format!(
-            "the table topic `{physical}` does not exist: the processor of its group creates it, so start that first, or \
-             check the name and the prefix"
-        ))
-    })?;
-    Ok(replica::Spec {
-        dir: home.replica(&physical),
-        identity: Identity {
-            cluster: cluster.cluster_id().to_owned(),
-            topic: physical,
-            topic_id: topic.id,
-            partition: 0,
-            partitions: topic.partitions,
-            codec: <T::Codec as Codec<T::Value>>::name().to_owned(),
-        },
-        options: Home::options(),
-        partitioner: <T as Topic>::PARTITIONER,
-        age_max_ms: topic.delete_retention_ms,
-        forgets_rows: cluster.is_embedded(),
-    })
 }
 
 impl<T: Topic> View<T> {

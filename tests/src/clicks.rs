@@ -62,11 +62,16 @@ impl<'a> Clicks<'a> {
 
     /// Starts a processor, whose state is kept by this name, and waits until it has found and created its topics.
     pub fn processor(&self, state: &str) -> Program {
-        let mut processor = self.start("processor", &[], Some(&self.state(state)));
+        let mut processor = self.processor_with(state, &[]);
         processor.wait_for("partitions", |line| {
             line.contains("partitions run here").then_some(())
         });
         processor
+    }
+
+    /// Starts a processor, whose state is kept by this name, by another command, that takes it as its last arguments.
+    pub fn processor_with(&self, state: &str, by: &[&str]) -> Program {
+        self.start_by(by, "processor", &[], Some(&self.state(state)))
     }
 
     /// Waits until the table's sum is at least `clicks`, as a view of its own sees it.
@@ -90,7 +95,25 @@ impl<'a> Clicks<'a> {
     }
 
     fn start(&self, role: &str, arguments: &[&str], state: Option<&Path>) -> Program {
-        let mut command = Command::new(example("clicks"));
+        self.start_by(&[], role, arguments, state)
+    }
+
+    fn start_by(
+        &self,
+        by: &[&str],
+        role: &str,
+        arguments: &[&str],
+        state: Option<&Path>,
+    ) -> Program {
+        let example = example("clicks");
+        let mut command = match by {
+            [] => Command::new(example),
+            [program, rest @ ..] => {
+                let mut command = Command::new(program);
+                command.args(rest).arg(example);
+                command
+            }
+        };
         command
             .arg(role)
             .args(["--brokers", &self.address])

@@ -1,6 +1,6 @@
 //! Processors that are killed, join and leave: no click is lost, and what is on disk need not be read again.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use goka_tests::{Clicks, Kafka, Program, Proxy, broker, read_until};
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -21,9 +21,29 @@ fn wait_for_rows(clicks: &Clicks, rows: usize) {
     });
 }
 
-fn wait_for_partitions(processor: &mut Program, partitions: usize) {
-    let wanted = format!("{partitions} of 4 partitions run here");
-    processor.wait_for(&wanted, |line| line.contains(&wanted).then_some(()));
+/// Waits until so many partitions run in a processor, and tells which.
+fn wait_for_partitions(processor: &mut Program, partitions: usize) -> BTreeSet<i32> {
+    let wanted = format!("{partitions} of 4 partitions run here (");
+    processor.wait_for(&wanted, |line| {
+        let (_, rest) = line.split_once(&wanted)?;
+        let (numbers, _) = rest.split_once(')')?;
+        let numbers = numbers.split_whitespace().map(str::parse);
+        numbers.collect::<Result<_, _>>().ok()
+    })
+}
+
+/// The partitions that each line of a processor says to run there.
+fn partitions_over_time(processor: &Program) -> Vec<BTreeSet<i32>> {
+    let output = processor.output();
+    let lines = output
+        .lines()
+        .filter_map(|line| line.split_once(" partitions run here ("));
+    let numbers = lines.filter_map(|(_, rest)| rest.split_once(')'));
+    let parsed = numbers.map(|(numbers, _)| {
+        let numbers = numbers.split_whitespace().map(str::parse);
+        numbers.collect::<Result<_, _>>().expect("numbers")
+    });
+    parsed.collect()
 }
 
 #[test]
@@ -110,13 +130,23 @@ fn a_second_processor_joins_and_leaves_and_no_click_is_lost() {
         line.contains("clicks acknowledged").then_some(())
     });
     let mut one = clicks.processor("one");
-    wait_for_partitions(&mut one, 4);
+    let all = wait_for_partitions(&mut one, 4);
+    let settled = partitions_over_time(&one).len();
     let mut two = clicks.processor("two");
-    wait_for_partitions(&mut two, 2);
-    wait_for_partitions(&mut one, 2);
+    let moved = wait_for_partitions(&mut two, 2);
+    let stayed = wait_for_partitions(&mut one, 2);
+    assert_eq!(&stayed | &moved, all, "each partition runs once");
     two.interrupt();
     two.succeed();
     wait_for_partitions(&mut one, 4);
+    // What need not move is never away, neither when the other joins nor when it leaves.
+    for (line, here) in partitions_over_time(&one).iter().enumerate().skip(settled) {
+        assert!(
+            here.is_superset(&stayed),
+            "line {line}: {here:?}, {}",
+            one.output()
+        );
+    }
     emitter.interrupt();
     emitter.succeed();
 
@@ -148,3 +178,47 @@ fn an_outage_is_waited_out_and_can_be_ended_in() {
     processor.interrupt();
     processor.wait();
 }
+
+#[test]
+fn a_state_directory_serves_one_process_at_a_time() {
+    let clicks = Clicks::on(broker());
+    clicks.produce(1_000, 100);
+    let mut first = clicks.processor("one");
+    clicks.wait_until_counted(1_000);
+    let mut second = clicks.processor_with("one", &[]);
+    assert_eq!(second.wait().code(), Some(1));
+    let output = second.output();
+    let directory = clicks.state("one");
+    let directory = directory.to_str().expect("a path of text");
+    for part in [directory, "process"] {
+        assert!(output.contains(part), "`{part}` is not said: {output}");
+    }
+    first.interrupt();
+    first.succeed();
+    assert_eq!(clicks.counted(), clicks.expected());
+}
+
+#[test]
+fn a_full_disk_ends_a_processor_with_the_cure_and_loses_nothing() {
+    let clicks = Clicks::on(broker());
+    clicks.produce(20_000, 20_000);
+    // No file may grow beyond 128 KiB: for its file system, the disk is full.
+    let mut processor = clicks.processor_with("one", &["sh", "-c", FULL_DISK, "sh"]);
+    assert_eq!(processor.wait().code(), Some(1));
+    let output = processor.output();
+    assert!(
+        output.contains("a limit of file sizes is exhausted"),
+        "{output}"
+    );
+    let mut processor = clicks.processor("one");
+    let expected = clicks.expected();
+    clicks.wait_until_all_counted(&expected);
+    processor.interrupt();
+    processor.succeed();
+    let counted = clicks.counted();
+    let lower = |(user, clicks): &(&String, &i64)| counted.get(*user).is_none_or(|n| n < *clicks);
+    assert_eq!(expected.iter().find(lower), None, "counted too low");
+}
+
+/// A file that would grow further gives an error instead of a signal; blocks are of 512 bytes.
+const FULL_DISK: &str = "trap '' XFSZ; ulimit -f 256; exec \"$@\"";

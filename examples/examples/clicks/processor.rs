@@ -26,14 +26,17 @@ pub(crate) async fn run(config: Config) -> Result<()> {
     }
 }
 
-/// One line: how many partitions run here, how far those are that recover, and what was counted.
+/// One line: which partitions run here, how far those are that recover, and what was counted.
 pub(crate) fn progress(running: &Running) -> String {
     let stats = running.stats();
     let groups = stats.groups.iter().map(|group| {
         let (name, all, counted) = (group.group, group.partitions_total, group.handled);
+        let here = up(group);
+        let numbers: Vec<_> = here.iter().map(i32::to_string).collect();
         let line = format!(
-            "{name}: {} of {all} partitions run here, {counted} clicks counted",
-            up(group)
+            "{name}: {} of {all} partitions run here ({}), {counted} clicks counted",
+            here.len(),
+            numbers.join(" ")
         );
         let recovering = group.partitions.values().filter_map(|state| match state {
             PartitionState::Recovering { rows, progress, .. } => Some((*rows, *progress)),
@@ -59,12 +62,11 @@ pub(crate) fn all_run(running: &Running) -> bool {
     stats
         .groups
         .iter()
-        .all(|group| up(group) == usize::try_from(group.partitions_total).unwrap_or(0))
+        .all(|group| up(group).len() == usize::try_from(group.partitions_total).unwrap_or(0))
 }
 
-fn up(group: &GroupStats) -> usize {
-    let states = group.partitions.values();
-    states
-        .filter(|state| **state == PartitionState::Running)
-        .count()
+fn up(group: &GroupStats) -> Vec<i32> {
+    let states = group.partitions.iter();
+    let up = states.filter(|(_, state)| **state == PartitionState::Running);
+    up.map(|(partition, _)| *partition).collect()
 }

@@ -26,13 +26,15 @@ use super::{
 use crate::{
     Config, Error, Kind, Result,
     engine::{
-        program::Program,
+        program::{EdgeInfo, Program},
         status::Status,
+        tables::Tables,
         trust::mark,
         worker::{Settings, Spec, TableSpec, Worker},
     },
     home::Home,
     kafka::{Cluster, MemberSpec, message_timeout},
+    replicas::{self, TableSource},
     store::Identity,
     topology::Topology,
 };
@@ -91,6 +93,7 @@ pub(super) fn launch(
             .unwrap_or(cores)
             .min(topology.partitions as usize)
             .max(1);
+        let tables = Arc::new(tables(&cluster, &home, &**program)?);
         let mut remotes = Vec::new();
         for number in 0..workers {
             let worker = Remote {
@@ -99,9 +102,12 @@ pub(super) fn launch(
             };
             remotes.push(worker.clone());
             let start = Start {
-                spec: spec(
-                    &config, &cluster, &home, program, topology, &instance, worker,
-                )?,
+                spec: Spec {
+                    tables: tables.clone(),
+                    ..spec(
+                        &config, &cluster, &home, program, topology, &instance, worker,
+                    )?
+                },
                 member: member(&**program, &instance, number),
                 cluster: cluster.clone(),
                 _home: home.clone(),
@@ -258,6 +264,28 @@ fn spec(
         status: worker.status,
         visits: worker.visits,
     })
+}
+
+/// The tables of other groups that a processor reads.
+fn tables(cluster: &Cluster, home: &Home, program: &dyn Program) -> Result<Tables> {
+    let group = program.group();
+    let table = |edge: EdgeInfo| {
+        let how = match edge.kind {
+            Kind::Join => "the join",
+            Kind::Lookup => "the lookup",
+            Kind::Input | Kind::Loop | Kind::Output | Kind::Table => return Ok(None),
+        };
+        let source = TableSource {
+            topic: edge.topic,
+            partitioner: edge.partitioner,
+            codec: edge.codec,
+            reader: format!("{how} of group `{group}`"),
+        };
+        let replica = replicas::open(cluster, home, &source)?;
+        Ok(Some((edge.kind, replica)))
+    };
+    let tables: Result<Vec<_>> = program.edges().into_iter().map(table).collect();
+    Ok(Tables::new(tables?))
 }
 
 /// A group without a table is led by its first input. Two programs that order inputs differently

@@ -10,6 +10,7 @@ use crate::{
         deferred::Deferrals,
         program::{OwnedRecord, Waiting},
         replay::Replay,
+        replica::Wanted,
         rows::Rows,
     },
     kafka::Committed,
@@ -27,6 +28,8 @@ pub(crate) struct Partition {
     pub(crate) rows: Rc<Rows>,
     /// `None` for a group without a table, and while it is not open yet.
     pub(crate) store: Option<Store>,
+    /// The joined tables are kept here as long as it is.
+    pub(crate) wanted: Vec<Wanted>,
     /// Next offset to take from each source.
     pub(crate) fetched: Vec<i64>,
     /// The interval that takes records now.
@@ -147,6 +150,7 @@ impl Partition {
             phase: Phase::Settling,
             rows: Rc::default(),
             store: None,
+            wanted: Vec::new(),
             fetched: Vec::new(),
             open: Interval::default(),
             closing: None,

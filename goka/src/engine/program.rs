@@ -95,9 +95,6 @@ pub(crate) struct EdgeInfo {
     pub(crate) codec: &'static str,
     /// Whether its handler is an `async fn`.
     pub(crate) waits: bool,
-    /// The group that a joined or looked up table belongs to.
-    #[allow(dead_code)] // Joins are wired next.
-    pub(crate) owner: Option<&'static str>,
 }
 
 /// Why a record could not be handled. A panic of the handler is caught by the engine.

@@ -21,6 +21,8 @@ use crate::{
 
 /// When something has to be asked again.
 const RETRY: Duration = Duration::from_millis(200);
+/// When it is looked again whether the tables of others are up to date.
+const TABLES_RETRY: Duration = Duration::from_millis(5);
 /// Time for reading tables in one turn, beside running partitions and without.
 const BUDGET_BESIDE: Duration = Duration::from_millis(5);
 const BUDGET_ALONE: Duration = Duration::from_millis(50);
@@ -88,6 +90,11 @@ impl Core {
         match &partition.phase {
             Phase::Settling if self.ledger.pending(number) == 0 => {
                 self.ledger.reset(number);
+                if let Some(partition) = self.partitions.get_mut(&number)
+                    && partition.wanted.is_empty()
+                {
+                    partition.wanted = self.spec.tables.want(number);
+                }
                 self.open_copy(number)?;
                 self.set_phase(number, Phase::Asking { at: now });
                 self.move_on(kafka, number)
@@ -273,6 +280,15 @@ impl Core {
 
     /// Tells the group where the partition goes on, which proves that it is ours, and runs it.
     fn claim(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
+        if !self.spec.tables.are_up_to_date(number)? {
+            // The first record has to find what is in the tables of others.
+            if let Some(Phase::Claiming { at, .. }) =
+                self.partitions.get_mut(&number).map(|p| &mut p.phase)
+            {
+                *at = kafka.now() + TABLES_RETRY;
+            }
+            return Ok(());
+        }
         let Some(positions) = self.positions(kafka, number)? else {
             return Ok(());
         };

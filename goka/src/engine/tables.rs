@@ -3,21 +3,70 @@
 
 use std::sync::Arc;
 
-use crate::{Error, engine::replica::Replica};
+use crate::{
+    Error, Kind,
+    engine::replica::{Replica, Wanted},
+};
 
-/// The joined and looked up tables of a processor, by index of their edge.
+/// The joined and looked up tables of a processor.
 #[derive(Default)]
-pub(crate) struct Tables(Vec<Option<Arc<Replica>>>);
+pub(crate) struct Tables {
+    /// By index of their edge.
+    tables: Vec<Option<Table>>,
+    /// Of those that are looked up: any key may be asked for.
+    _all: Vec<Wanted>,
+}
+
+struct Table {
+    kind: Kind,
+    replica: Arc<Replica>,
+}
 
 impl Tables {
-    #[allow(dead_code)] // Joins are wired next.
-    pub(crate) fn new(tables: Vec<Option<Arc<Replica>>>) -> Self {
-        Tables(tables)
+    /// By index of their edge, with its kind.
+    pub(crate) fn new(tables: Vec<Option<(Kind, Arc<Replica>)>>) -> Self {
+        let tables: Vec<_> = tables
+            .into_iter()
+            .map(|table| table.map(|(kind, replica)| Table { kind, replica }))
+            .collect();
+        let looked_up = tables.iter().flatten();
+        let looked_up = looked_up.filter(|table| table.kind == Kind::Lookup);
+        let _all = looked_up
+            .flat_map(|table| table.replica.want_all())
+            .collect();
+        Tables { tables, _all }
+    }
+
+    /// Has the joined tables kept in this partition, until what is given is dropped.
+    pub(crate) fn want(&self, partition: i32) -> Vec<Wanted> {
+        let joined = self.tables.iter().flatten();
+        let joined = joined.filter(|table| table.kind == Kind::Join);
+        joined.map(|table| table.replica.want(partition)).collect()
+    }
+
+    /// Whether a handler of this partition finds all that was in the tables when it was wanted.
+    ///
+    /// # Errors
+    /// If a table is no longer kept up to date.
+    pub(crate) fn are_up_to_date(&self, partition: i32) -> Result<bool, Error> {
+        for Table { kind, replica } in self.tables.iter().flatten() {
+            if let Some(failure) = replica.failure() {
+                return Err(Error::Topic(failure));
+            }
+            let is_up_to_date = match kind {
+                Kind::Join => replica.is_up_to_date(partition),
+                _ => (0..replica.partitions()).all(|number| replica.is_up_to_date(number)),
+            };
+            if !is_up_to_date {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// How many partitions the table has.
     pub(crate) fn partitions(&self, edge: usize) -> i32 {
-        self.table(edge).map_or(1, |table| table.partitions())
+        self.replica(edge).map_or(1, |replica| replica.partitions())
     }
 
     /// Reads the row at `key`.
@@ -28,17 +77,17 @@ impl Tables {
         key: &[u8],
         with: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<R, Error> {
-        let table = self
-            .table(edge)
+        let replica = self
+            .replica(edge)
             .ok_or(Error::Closed("the copy of a joined table"))?;
-        if let Some(failure) = table.failure() {
+        if let Some(failure) = replica.failure() {
             return Err(Error::Topic(failure));
         }
-        let snapshot = table.snapshot(partition)?;
+        let snapshot = replica.snapshot(partition)?;
         Ok(with(snapshot.get(key)?))
     }
 
-    fn table(&self, edge: usize) -> Option<&Arc<Replica>> {
-        self.0.get(edge)?.as_ref()
+    fn replica(&self, edge: usize) -> Option<&Replica> {
+        Some(&self.tables.get(edge)?.as_ref()?.replica)
     }
 }

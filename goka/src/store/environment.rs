@@ -102,6 +102,10 @@ impl Environment {
         }
     }
 
+    pub(super) fn file_bytes(&self) -> std::io::Result<u64> {
+        self.data.metadata().map(|data| data.len())
+    }
+
     /// Makes the file reach to the end of its last page. LMDB does not write a page that the
     /// transaction which added it has given up again, so that after a commit a sound file may be
     /// shorter, and would be taken for one that was cut short.

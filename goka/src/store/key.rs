@@ -49,17 +49,23 @@ pub(super) fn head(stored: &[u8]) -> &[u8] {
     stored.get(..=HEAD).unwrap_or(stored)
 }
 
-/// The stored keys, from the first to before the second, among which are all keys at or after
-/// `from` that are stored whole.
-pub(super) fn whole_from(from: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let from = &from[..from.len().min(WHOLE_MAX)];
-    ([&[WHOLE], from].concat(), vec![HASHED])
+/// Bounds of stored keys, both included.
+pub(super) type Stretch = (Vec<u8>, Vec<u8>);
+
+/// A stretch that has all keys from `from` to `to`, `None` for the last, that are stored whole. It
+/// may have others, at its ends.
+pub(super) fn whole_between(from: &[u8], to: Option<&[u8]>) -> Stretch {
+    let cut = |key: &[u8]| [&[WHOLE], &key[..key.len().min(WHOLE_MAX)]].concat();
+    // Whatever is stored whole sorts before the tag alone.
+    (cut(from), to.map_or(vec![HASHED], cut))
 }
 
 /// The same for long keys.
-pub(super) fn long_from(from: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let from = &from[..from.len().min(HEAD)];
-    ([&[HASHED], from].concat(), vec![HASHED + 1])
+pub(super) fn long_between(from: &[u8], to: Option<&[u8]>) -> Stretch {
+    let cut = |key: &[u8]| [&[HASHED], &key[..key.len().min(HEAD)]].concat();
+    // Those that have the same head follow it.
+    let behind = |key: &[u8]| [&cut(key)[..], &[255; 16]].concat();
+    (cut(from), to.map_or(vec![HASHED + 1], behind))
 }
 
 /// SipHash-2-4-128 under the key 0, as its reference implementation writes it.
@@ -120,6 +126,8 @@ pub(super) mod tests {
     fn no_stored_key_is_longer_than_lmdb_takes() {
         assert_eq!(of(&[255; 480]).len(), 481);
         assert_eq!(of(&[255; 100_000]).len(), 481);
-        assert_eq!(long_from(&[255; 1000]).0.len(), 465);
+        let (from, to) = long_between(&[255; 1000], Some(&[255; 1000]));
+        assert_eq!((from.len(), to.len()), (465, 481));
+        assert_eq!(whole_between(&[255; 1000], None).0.len(), 481);
     }
 }

@@ -30,6 +30,7 @@ use std::{
 
 pub(crate) use self::{
     batch::Batch,
+    scan::Span,
     snapshot::{Snapshot, Snapshots},
     state::StateDir,
 };

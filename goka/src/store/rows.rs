@@ -47,6 +47,10 @@ impl Rows {
         self.0.delete(txn, stored).map(drop)
     }
 
+    pub(super) fn len(&self, txn: &RoTxn<'_>) -> Result<u64> {
+        self.0.len(txn)
+    }
+
     pub(super) fn clear(&self, txn: &mut RwTxn<'_>) -> Result<()> {
         self.0.clear(txn)
     }

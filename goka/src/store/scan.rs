@@ -1,84 +1,145 @@
-//! Rows in order of their keys, although LMDB holds them in order of stored keys.
+//! Rows in order of their keys, either way, although LMDB holds them in order of stored keys.
 //!
 //! Keys that are stored whole lie in one stretch, in their order. Long keys lie behind them, and
 //! those that share a head are in order of their hashes: they are read together and sorted. Two
 //! ordered stretches are then merged.
 
-use std::{mem, ops::Bound, vec};
+use std::{cmp::Ordering, mem, ops::Bound, vec};
 
-use heed::{Result, RoRange, RoTxn, types::Bytes};
+use heed::{Result, RoTxn};
 
 use super::{bucket, key, rows::Rows};
+
+/// Which rows, and in which order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span<'k> {
+    pub(crate) from: Bound<&'k [u8]>,
+    pub(crate) to: Bound<&'k [u8]>,
+    /// Descending, from `to` to `from`.
+    pub(crate) reverse: bool,
+}
 
 /// Key and value.
 type Row<'t> = (&'t [u8], &'t [u8]);
 
-type Range<'t> = RoRange<'t, Bytes, Bytes>;
+/// Rows as LMDB has them, in either order.
+type Stored<'t> = Box<dyn Iterator<Item = Result<Row<'t>>> + 't>;
 
-/// Rows at or after `from` (after it, if `exclusive`), until `row` returns `false`.
-pub(super) fn scan(
-    rows: &Rows,
-    txn: &RoTxn<'_>,
-    from: &[u8],
-    exclusive: bool,
-    row: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-) -> Result<()> {
-    let mut whole = Whole(range(rows, txn, key::whole_from(from))?);
-    let mut long = Long::new(range(rows, txn, key::long_from(from))?)?;
-    let (mut next_whole, mut next_long) = (whole.next()?, long.next()?);
-    loop {
-        let long_is_first = match (next_whole, next_long) {
-            (Some((whole, _)), Some((long, _))) => long < whole,
-            (whole, _) => whole.is_none(),
+impl Span<'_> {
+    /// Every row, ascending.
+    pub(crate) const ALL: Self = Span {
+        from: Bound::Unbounded,
+        to: Bound::Unbounded,
+        reverse: false,
+    };
+
+    /// Where `key` lies: before the rows that are meant, among them, or behind them, in the order
+    /// of the scan.
+    fn place(&self, key: &[u8]) -> Ordering {
+        let below = match self.from {
+            Bound::Included(from) => key < from,
+            Bound::Excluded(from) => key <= from,
+            Bound::Unbounded => false,
         };
-        let next = if long_is_first {
-            mem::replace(&mut next_long, long.next()?)
-        } else {
-            mem::replace(&mut next_whole, whole.next()?)
+        let above = match self.to {
+            Bound::Included(to) => key > to,
+            Bound::Excluded(to) => key >= to,
+            Bound::Unbounded => false,
         };
-        let Some((key, value)) = next else {
-            return Ok(());
+        let place = match (below, above) {
+            (true, _) => Ordering::Less,
+            (_, true) => Ordering::Greater,
+            _ => Ordering::Equal,
         };
-        // What was sought is a stored key, which may lie before what was asked for.
-        let before = if exclusive { key <= from } else { key < from };
-        if !before && !row(key, value) {
-            return Ok(());
+        self.in_order(place)
+    }
+
+    fn in_order(&self, ordering: Ordering) -> Ordering {
+        match self.reverse {
+            true => ordering.reverse(),
+            false => ordering,
         }
     }
 }
 
-fn range<'t>(rows: &Rows, txn: &'t RoTxn<'_>, (from, to): (Vec<u8>, Vec<u8>)) -> Result<Range<'t>> {
-    let bounds = (Bound::Included(&from[..]), Bound::Excluded(&to[..]));
-    rows.0.range(txn, &bounds)
-}
-
-/// Rows whose keys are stored whole.
-struct Whole<'t>(Range<'t>);
-
-impl<'t> Whole<'t> {
-    fn next(&mut self) -> Result<Option<Row<'t>>> {
-        let next = self.0.next().transpose()?;
+/// Rows of a span, until `row` returns `false`.
+pub(super) fn scan(
+    rows: &Rows,
+    txn: &RoTxn<'_>,
+    span: Span<'_>,
+    row: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+) -> Result<()> {
+    let from = match span.from {
+        Bound::Included(from) | Bound::Excluded(from) => from,
+        Bound::Unbounded => &[],
+    };
+    let to = match span.to {
+        Bound::Included(to) | Bound::Excluded(to) => Some(to),
+        Bound::Unbounded => None,
+    };
+    if to.is_some_and(|to| to < from) {
+        return Ok(());
+    }
+    let mut whole = stored(rows, txn, key::whole_between(from, to), span.reverse)?;
+    let long = stored(rows, txn, key::long_between(from, to), span.reverse)?;
+    let mut whole = move || -> Result<Option<Row<'_>>> {
+        let next = whole.next().transpose()?;
         Ok(next.map(|(stored, value)| (key::whole(stored), value)))
+    };
+    let mut long = Long::new(long, span)?;
+    let (mut next_whole, mut next_long) = (whole()?, long.next()?);
+    loop {
+        let long_is_first = match (next_whole, next_long) {
+            (Some((whole, _)), Some((long, _))) => span.in_order(long.cmp(whole)).is_lt(),
+            (whole, _) => whole.is_none(),
+        };
+        let next = match long_is_first {
+            true => mem::replace(&mut next_long, long.next()?),
+            false => mem::replace(&mut next_whole, whole()?),
+        };
+        let Some((key, value)) = next else {
+            return Ok(());
+        };
+        // What was sought are stored keys, which may lie beside what was asked for.
+        match span.place(key) {
+            Ordering::Less => {}
+            Ordering::Equal if row(key, value) => {}
+            _ => return Ok(()),
+        }
     }
 }
 
+fn stored<'t>(
+    rows: &Rows,
+    txn: &'t RoTxn<'_>,
+    (from, to): key::Stretch,
+    reverse: bool,
+) -> Result<Stored<'t>> {
+    let bounds = (Bound::Included(&from[..]), Bound::Included(&to[..]));
+    Ok(match reverse {
+        true => Box::new(rows.0.rev_range(txn, &bounds)?),
+        false => Box::new(rows.0.range(txn, &bounds)?),
+    })
+}
+
 /// Rows with long keys.
-struct Long<'t> {
-    buckets: Range<'t>,
+struct Long<'t, 's> {
+    buckets: Stored<'t>,
+    span: Span<'s>,
     /// The first bucket that is not in `rows`.
     ahead: Option<Row<'t>>,
     /// What is left of the keys with one head, in order.
     rows: vec::IntoIter<Row<'t>>,
 }
 
-impl<'t> Long<'t> {
-    fn new(mut buckets: Range<'t>) -> Result<Self> {
+impl<'t, 's> Long<'t, 's> {
+    fn new(mut buckets: Stored<'t>, span: Span<'s>) -> Result<Self> {
         let ahead = buckets.next().transpose()?;
-        let rows = Vec::new().into_iter();
         Ok(Long {
             buckets,
+            span,
             ahead,
-            rows,
+            rows: Vec::new().into_iter(),
         })
     }
 
@@ -102,7 +163,8 @@ impl<'t> Long<'t> {
             }
             self.ahead = self.buckets.next().transpose()?;
         }
-        rows.sort_unstable();
+        let span = self.span;
+        rows.sort_unstable_by(|(a, _), (b, _)| span.in_order(a.cmp(b)));
         self.rows = rows.into_iter();
         Ok(())
     }

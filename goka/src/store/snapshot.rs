@@ -1,10 +1,16 @@
 //! Reading a copy.
 
-use std::sync::{Arc, Weak, atomic::Ordering};
+use std::{
+    ops::Bound,
+    sync::{Arc, Weak, atomic::Ordering},
+};
 
 use heed::{RoTxn, WithoutTls};
 
-use super::{Open, problem, scan};
+use super::{
+    Open, problem,
+    scan::{self, Span},
+};
 use crate::Error;
 
 /// A moment of the copy: one read transaction. It may go to another thread.
@@ -33,15 +39,17 @@ impl Snapshot {
         value.map_err(|error| self.problem("read a row", error))
     }
 
-    /// How many rows there are.
-    #[cfg(test)]
+    /// How many rows there are. Long keys that share a hash, which none do by chance, are one.
     pub(crate) fn len(&self) -> Result<u64, Error> {
-        let mut rows = 0;
-        self.scan(&[], false, &mut |_, _| {
-            rows += 1;
-            true
-        })?;
-        Ok(rows)
+        let rows = &self.open.environment.rows;
+        rows.len(&self.txn)
+            .map_err(|error| self.problem("count the rows", error))
+    }
+
+    /// Bytes of the file, which holds what is free in it, too.
+    pub(crate) fn file_bytes(&self) -> Result<u64, Error> {
+        let length = self.open.environment.file_bytes();
+        length.map_err(|error| self.problem("ask for the size of the file", error.into()))
     }
 
     /// Rows whose key is at or after `from` (after it, if `exclusive`), in order of key bytes
@@ -52,8 +60,21 @@ impl Snapshot {
         exclusive: bool,
         row: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), Error> {
+        let from = match exclusive {
+            true => Bound::Excluded(from),
+            false => Bound::Included(from),
+        };
+        self.scan_span(Span { from, ..Span::ALL }, row)
+    }
+
+    /// Rows of a span, in its order, until `row` returns `false`.
+    pub(crate) fn scan_span(
+        &self,
+        span: Span<'_>,
+        row: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Error> {
         let rows = &self.open.environment.rows;
-        let scanned = scan::scan(rows, &self.txn, from, exclusive, row);
+        let scanned = scan::scan(rows, &self.txn, span, row);
         scanned.map_err(|error| self.problem("read rows in order", error))
     }
 

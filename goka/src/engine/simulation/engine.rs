@@ -170,7 +170,6 @@ impl Program for Count {
             partitioner: Partitioner::Murmur2,
             codec: "text",
             waits: self.waits && topic == INPUTS[1],
-            owner: None,
         };
         vec![
             edge(Kind::Input, INPUTS[0]),

@@ -26,7 +26,11 @@ pub(crate) use log::Written;
 pub(crate) use state::{CommitEntry, Mishaps, Settings};
 use state::{Slow, State};
 
-use crate::{Error, kafka::Committed, record::OwnedHeaders};
+use crate::{
+    Error,
+    kafka::{Committed, Reader},
+    record::OwnedHeaders,
+};
 
 /// A Kafka of its own. Clones are the same one.
 #[derive(Clone)]
@@ -92,6 +96,11 @@ impl World {
     /// Connects a worker. It joins its group when it first polls.
     pub(crate) fn connect(&self, spec: ConnectionSpec) -> Result<Connection, Error> {
         Connection::new(Rc::clone(&self.0), spec)
+    }
+
+    /// Reads a topic in no group.
+    pub(crate) fn reader(&self, topic: &str) -> Box<dyn Reader> {
+        Box::new(reader::MemoryReader::new(Rc::clone(&self.0), topic.into()))
     }
 
     /// Time since this world began.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Identity, Position, at, commit, get, identity, open, options, scan};
-use crate::store::Store;
+use crate::store::{Span, Store};
 
 /// A copy with rows, closed.
 fn closed() -> (tempfile::TempDir, PathBuf) {
@@ -27,7 +27,7 @@ fn closed() -> (tempfile::TempDir, PathBuf) {
 fn discarded(path: &Path, identity: &Identity) -> String {
     let (mut store, discarded) = Store::open(path, identity, &options()).unwrap();
     assert_eq!(*store.position(), Position::default());
-    assert_eq!(scan(&store, b"", false), []);
+    assert_eq!(scan(&store, Span::ALL), []);
     commit(&mut store, b"new", b"row", 1);
     store.close().unwrap();
     let (store, again) = Store::open(path, identity, &options()).unwrap();
@@ -191,7 +191,7 @@ fn a_file_cut_short() {
     for length in lengths {
         fs::write(path.join("data.mdb"), &whole[..length]).unwrap();
         let (store, reason) = Store::open(&path, &identity(), &options()).unwrap();
-        assert_eq!(scan(&store, b"", false), [], "{length}");
+        assert_eq!(scan(&store, Span::ALL), [], "{length}");
         // Nothing is what a new file begins with.
         assert_eq!(reason.is_none(), length == 0, "{length}: {reason:?}");
         store.close().unwrap();

@@ -8,7 +8,7 @@ mod speed;
 
 use std::{path::Path, time::Duration};
 
-use super::{Identity, Options, Position, Store};
+use super::{Identity, Options, Position, Span, Store};
 
 fn identity() -> Identity {
     Identity {
@@ -55,14 +55,15 @@ fn get(store: &Store, key: &[u8]) -> Option<Vec<u8>> {
     snapshot.get(key).unwrap().map(<[u8]>::to_vec)
 }
 
-/// All rows from `from` on.
-fn scan(store: &Store, from: &[u8], exclusive: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Rows of a span.
+fn scan(store: &Store, span: Span<'_>) -> Pairs {
     let mut rows = Vec::new();
     let mut row = |key: &[u8], value: &[u8]| {
         rows.push((key.to_vec(), value.to_vec()));
         true
     };
-    let snapshot = store.snapshot().unwrap();
-    snapshot.scan(from, exclusive, &mut row).unwrap();
+    store.snapshot().unwrap().scan_span(span, &mut row).unwrap();
     rows
 }

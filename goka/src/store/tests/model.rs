@@ -1,11 +1,14 @@
 //! A copy against a map: any sequence of what can be done gives the same rows.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    ops::{Bound, RangeBounds},
+};
 
 use proptest::{collection::vec, prelude::*};
 
 use super::{Position, at, get, open, scan};
-use crate::store::{Store, key};
+use crate::store::{Span, Store, key};
 
 #[derive(Clone, Debug)]
 enum Change {
@@ -68,15 +71,38 @@ fn batches() -> impl Strategy<Value = (Vec<Change>, End)> {
 fn check(store: &Store, model: &Rows, probes: &[Vec<u8>], position: &Position) {
     assert_eq!(store.position(), position);
     let all: Vec<_> = model.clone().into_iter().collect();
-    assert_eq!(scan(store, b"", false), all);
+    assert_eq!(scan(store, Span::ALL), all);
+    let snapshot = store.snapshot().unwrap();
+    assert!(snapshot.len().unwrap() <= all.len() as u64);
     for probe in probes {
         assert_eq!(get(store, probe).as_ref(), model.get(probe));
-        for exclusive in [false, true] {
+    }
+    for from in bounds(probes) {
+        for to in bounds(probes) {
             let mut expected = all.clone();
-            expected.retain(|(key, _)| key > probe || (!exclusive && key == probe));
-            assert_eq!(scan(store, probe, exclusive), expected);
+            expected.retain(|(key, _)| RangeBounds::<[u8]>::contains(&(from, to), &key[..]));
+            let span = Span {
+                from,
+                to,
+                reverse: false,
+            };
+            assert_eq!(scan(store, span), expected, "{span:?}");
+            let reverse = Span {
+                reverse: true,
+                ..span
+            };
+            expected.reverse();
+            assert_eq!(scan(store, reverse), expected, "{reverse:?}");
         }
     }
+}
+
+/// None, and at and behind each probe.
+fn bounds(probes: &[Vec<u8>]) -> Vec<Bound<&[u8]>> {
+    let of = |probe| [Bound::Included(probe), Bound::Excluded(probe)];
+    let mut bounds: Vec<_> = probes.iter().flat_map(|probe| of(&probe[..])).collect();
+    bounds.push(Bound::Unbounded);
+    bounds
 }
 
 fn run(batches: Vec<(Vec<Change>, End)>, probes: Vec<Vec<u8>>) {

@@ -7,7 +7,7 @@ use std::{fs, hint::black_box, path::Path};
 use hashbrown::HashMap;
 
 use super::{at, open};
-use crate::store::Store;
+use crate::store::{Span, Store};
 
 /// Rows a batch, as at 250k records a second and a commit every 100 ms.
 const BATCH: usize = 25_000;
@@ -183,7 +183,7 @@ fn reads() {
             length += key.len() + value.len();
             true
         };
-        snapshot.scan(b"", false, &mut row).unwrap();
+        snapshot.scan_span(Span::ALL, &mut row).unwrap();
         assert_eq!(length, rows * 13);
         clock.print(&format!("{rows} rows, scan"), rows);
     }

@@ -1,0 +1,168 @@
+//! What the thread of a replica and its readers share: which partitions are wanted, and what has
+//! become of them. Must not know how they are read.
+
+use std::sync::{
+    Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    Error, PartitionState,
+    store::{Snapshot, Snapshots},
+};
+
+pub(crate) struct Board {
+    slots: Vec<RwLock<Slot>>,
+    failure: Mutex<Option<String>>,
+    stopped: AtomicBool,
+    changes: watch::Sender<u64>,
+}
+
+/// A partition. Whether it is wanted and whether it is open are under one lock: who wants it never
+/// takes one that is being closed for one that is open.
+#[derive(Default)]
+struct Slot {
+    wanted: usize,
+    open: Option<Open>,
+}
+
+struct Open {
+    snapshots: Snapshots,
+    state: PartitionState,
+}
+
+/// Somebody wants a partition. It does not keep the replica itself.
+pub(crate) struct Wanted {
+    board: Arc<Board>,
+    partition: i32,
+}
+
+impl Wanted {
+    pub(super) fn new(board: &Arc<Board>, partition: i32) -> Self {
+        board.with(partition, |slot| slot.wanted += 1);
+        Wanted {
+            board: board.clone(),
+            partition,
+        }
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.board.with(self.partition, |slot| slot.wanted -= 1);
+    }
+}
+
+impl Board {
+    pub(super) fn new(partitions: i32) -> Self {
+        Board {
+            slots: (0..partitions).map(|_| RwLock::default()).collect(),
+            failure: Mutex::default(),
+            stopped: AtomicBool::new(false),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    /// Partitions that are wanted.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = i32> {
+        let slots = (0..).zip(&self.slots);
+        slots.filter_map(|(n, slot)| (read(slot).wanted > 0).then_some(n))
+    }
+
+    pub(super) fn opened(&self, partition: i32, snapshots: Snapshots) {
+        let state = PartitionState::Recovering {
+            rows: 0,
+            bytes: 0,
+            progress: 0.0,
+        };
+        let open = Open { snapshots, state };
+        self.with(partition, |slot| slot.open = Some(open));
+        self.changed();
+    }
+
+    /// Unless somebody wants it, it is open no longer, and `true` is given.
+    pub(super) fn close_unwanted(&self, partition: i32) -> bool {
+        let closed = self.with(partition, |slot| {
+            let unwanted = slot.wanted == 0;
+            if unwanted {
+                slot.open = None;
+            }
+            unwanted
+        });
+        let closed = closed.unwrap_or(true);
+        if closed {
+            self.changed();
+        }
+        closed
+    }
+
+    pub(super) fn set_state(&self, partition: i32, state: PartitionState) {
+        self.with(partition, |slot| {
+            if let Some(open) = &mut slot.open {
+                open.state = state;
+            }
+        });
+        self.changed();
+    }
+
+    pub(super) fn fail(&self, reason: String) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        self.changed();
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn snapshot(&self, partition: i32) -> Result<Snapshot, Error> {
+        let open = self.slot(partition).map(read);
+        let open = open.as_ref().and_then(|slot| slot.open.as_ref());
+        open.map_or(Err(Error::Closed("the local copy of the partition")), |o| {
+            o.snapshots.take()
+        })
+    }
+
+    pub(super) fn state(&self, partition: i32) -> Option<PartitionState> {
+        let slot = read(self.slot(partition)?);
+        slot.open.as_ref().map(|open| open.state)
+    }
+
+    pub(super) fn failure(&self) -> Option<String> {
+        let failure = self.failure.lock();
+        failure.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn slot(&self, partition: i32) -> Option<&RwLock<Slot>> {
+        usize::try_from(partition)
+            .ok()
+            .and_then(|n| self.slots.get(n))
+    }
+
+    fn with<R>(&self, partition: i32, change: impl FnOnce(&mut Slot) -> R) -> Option<R> {
+        self.slot(partition).map(|slot| change(&mut write(slot)))
+    }
+}
+
+// Nothing is left half done under these locks.
+
+fn read(slot: &RwLock<Slot>) -> RwLockReadGuard<'_, Slot> {
+    slot.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write(slot: &RwLock<Slot>) -> RwLockWriteGuard<'_, Slot> {
+    slot.write().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,237 @@
+//! A replica and what it promises to those who want partitions of it, turn by turn, on a Kafka in
+//! memory.
+
+use std::{sync::Arc, time::Duration};
+
+use tempfile::TempDir;
+
+use super::{Keeper, Replica, Spec};
+use crate::{
+    Error, Partitioner,
+    kafka::memory::{Settings, World},
+    store::{Identity, Options, StateDir},
+};
+
+const TABLE: &str = "clicks-state";
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Stage {
+    world: World,
+    dir: TempDir,
+}
+
+impl Stage {
+    /// A table of two partitions.
+    fn new() -> Self {
+        let world = World::new(Settings::default());
+        world.create_topic(TABLE, 2);
+        let dir = tempfile::tempdir().unwrap();
+        Stage { world, dir }
+    }
+
+    fn spec(&self) -> Spec {
+        Spec {
+            _lock: Arc::new(StateDir::open(&self.dir.path().join("state"), true).unwrap()),
+            dir: self.dir.path().join("replica"),
+            identity: Identity {
+                cluster: "memory".to_owned(),
+                topic: TABLE.to_owned(),
+                topic_id: String::new(),
+                partition: 0,
+                partitions: 2,
+                codec: "Bytes".to_owned(),
+            },
+            options: Options {
+                map_size: 1 << 30,
+                wait: Duration::ZERO,
+            },
+            partitioner: Partitioner::Murmur2,
+            age_max_ms: None,
+            forgets_rows: false,
+        }
+    }
+
+    fn open(&self) -> (Replica, Keeper) {
+        let replica = Replica::without_thread(self.spec());
+        let keeper = replica.keeper(self.world.reader(TABLE));
+        (replica, keeper)
+    }
+
+    fn put(&self, partition: i32, key: &str, value: Option<&str>) -> i64 {
+        let value = value.map(str::as_bytes);
+        let appended = self
+            .world
+            .append(TABLE, partition, Some(key.as_bytes()), value);
+        appended.unwrap()
+    }
+
+    /// Some turns, more than anything here takes.
+    fn turns(&self, keeper: &mut Keeper) -> Result<(), Error> {
+        (0..20).try_for_each(|_| {
+            self.world.advance(SECOND);
+            keeper.turn(Duration::ZERO, self.world.now(), 0)
+        })
+    }
+}
+
+fn get(replica: &Replica, partition: i32, key: &str) -> Option<String> {
+    let snapshot = replica.snapshot(partition).unwrap();
+    let value = snapshot.get(key.as_bytes()).unwrap();
+    value.map(|value| String::from_utf8(value.to_vec()).unwrap())
+}
+
+#[test]
+fn only_what_is_wanted_is_read() {
+    let stage = Stage::new();
+    stage.put(0, "a", Some("1"));
+    stage.put(1, "b", Some("2"));
+    let (replica, mut keeper) = stage.open();
+    stage.turns(&mut keeper).unwrap();
+    assert_eq!(replica.state(0), None);
+    assert!(replica.snapshot(0).is_err(), "nobody wants it");
+
+    let wanted = replica.want(1);
+    assert!(!replica.is_up_to_date(1), "no turn was taken");
+    stage.turns(&mut keeper).unwrap();
+    assert!(replica.is_up_to_date(1));
+    assert!(!replica.is_up_to_date(0));
+    assert_eq!(get(&replica, 1, "b").as_deref(), Some("2"));
+    assert!(!stage.dir.path().join("replica/0").exists());
+
+    // It is followed.
+    stage.put(1, "b", None);
+    stage.put(1, "c", Some("3"));
+    stage.turns(&mut keeper).unwrap();
+    assert_eq!(get(&replica, 1, "b"), None);
+    assert_eq!(get(&replica, 1, "c").as_deref(), Some("3"));
+    drop(wanted);
+}
+
+#[test]
+fn a_partition_stays_until_the_last_who_wants_it_is_gone() {
+    let stage = Stage::new();
+    stage.put(0, "a", Some("1"));
+    let (replica, mut keeper) = stage.open();
+    let (first, all) = (replica.want(0), replica.want_all());
+    stage.turns(&mut keeper).unwrap();
+    drop(first);
+    stage.turns(&mut keeper).unwrap();
+    assert!(replica.is_up_to_date(0) && replica.is_up_to_date(1));
+
+    drop(all);
+    stage.turns(&mut keeper).unwrap();
+    assert_eq!((replica.state(0), replica.state(1)), (None, None));
+    assert!(replica.snapshot(0).is_err(), "it is closed");
+
+    // Meanwhile nothing is read; then the local copy is topped up, not read again.
+    stage.put(0, "b", Some("2"));
+    stage.world.compact(TABLE, 0).unwrap();
+    stage.turns(&mut keeper).unwrap();
+    let _wanted = replica.want(0);
+    assert!(
+        !replica.is_up_to_date(0),
+        "what it was before counts no more"
+    );
+    stage.turns(&mut keeper).unwrap();
+    assert!(replica.is_up_to_date(0));
+    assert_eq!(get(&replica, 0, "a").as_deref(), Some("1"));
+    assert_eq!(get(&replica, 0, "b").as_deref(), Some("2"));
+}
+
+#[test]
+fn wanted_again_in_time_it_is_never_closed() {
+    let stage = Stage::new();
+    let (replica, mut keeper) = stage.open();
+    let wanted = replica.want(0);
+    stage.turns(&mut keeper).unwrap();
+    drop(wanted);
+    let _wanted = replica.want(0);
+    stage.turns(&mut keeper).unwrap();
+    assert!(replica.is_up_to_date(0));
+}
+
+#[test]
+fn a_copy_is_topped_up_after_it_was_closed() {
+    let stage = Stage::new();
+    for n in 0..100 {
+        stage.put(n % 2, &format!("key-{n}"), Some("1"));
+    }
+    let (replica, mut keeper) = stage.open();
+    let wanted = replica.want_all();
+    stage.turns(&mut keeper).unwrap();
+    keeper.close(0).unwrap();
+    drop((wanted, replica));
+
+    // What was read before is gone from the topic.
+    stage.world.delete_before(TABLE, 0, 50).unwrap();
+    stage.put(0, "last", Some("2"));
+    let (replica, mut keeper) = stage.open();
+    let _wanted = replica.want_all();
+    stage.turns(&mut keeper).unwrap();
+    assert_eq!(get(&replica, 0, "key-0").as_deref(), Some("1"));
+    assert_eq!(get(&replica, 0, "last").as_deref(), Some("2"));
+}
+
+#[test]
+fn what_was_cut_off_is_read_anew() {
+    let stage = Stage::new();
+    stage.put(0, "old", Some("1"));
+    let (replica, mut keeper) = stage.open();
+    let wanted = replica.want(0);
+    stage.turns(&mut keeper).unwrap();
+    drop(wanted);
+    stage.turns(&mut keeper).unwrap();
+
+    // Rows that were never read here are cut off, so that a deletion of `old` may be among them.
+    for _ in 0..5 {
+        stage.put(0, "gone", Some("2"));
+    }
+    stage.put(0, "new", Some("3"));
+    stage.world.delete_before(TABLE, 0, 6).unwrap();
+    let _wanted = replica.want(0);
+    stage.turns(&mut keeper).unwrap();
+    assert!(replica.is_up_to_date(0));
+    assert_eq!(get(&replica, 0, "old"), None);
+    assert_eq!(get(&replica, 0, "new").as_deref(), Some("3"));
+}
+
+#[test]
+fn an_outage_is_waited_out() {
+    let stage = Stage::new();
+    stage.put(0, "a", Some("1"));
+    stage.world.outage(60 * SECOND);
+    let (replica, mut keeper) = stage.open();
+    let _wanted = replica.want(0);
+    stage.turns(&mut keeper).unwrap();
+    assert!(replica.state(0).is_some(), "what is there can be read");
+    assert!(!replica.is_up_to_date(0));
+    stage.world.advance(60 * SECOND);
+    stage.turns(&mut keeper).unwrap();
+    assert!(replica.is_up_to_date(0));
+    assert_eq!(get(&replica, 0, "a").as_deref(), Some("1"));
+}
+
+#[test]
+fn a_failure_leaves_what_is_there_to_readers() {
+    let stage = Stage::new();
+    stage.put(0, "a", Some("1"));
+    let (replica, mut keeper) = stage.open();
+    let wanted = replica.want(0);
+    stage.turns(&mut keeper).unwrap();
+    keeper.close(0).unwrap();
+    drop((wanted, replica));
+
+    // The embedded broker forgets rows that are in no local copy: no state to rebuild.
+    stage.put(0, "gone", Some("2"));
+    stage.put(0, "b", Some("3"));
+    stage.world.delete_before(TABLE, 0, 2).unwrap();
+    let replica = Replica::without_thread(Spec {
+        forgets_rows: true,
+        ..stage.spec()
+    });
+    let mut keeper = replica.keeper(stage.world.reader(TABLE));
+    let _wanted = replica.want(0);
+    let failed = stage.turns(&mut keeper).unwrap_err().to_string();
+    assert!(failed.contains("begins at offset 2"), "{failed}");
+    assert_eq!(get(&replica, 0, "a").as_deref(), Some("1"));
+}
