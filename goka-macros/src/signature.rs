@@ -16,12 +16,14 @@ use crate::report::Errors;
 pub(crate) struct Expected {
     what: &'static str,
     last: &'static str,
+    /// How many of the last.
+    most: &'static str,
     text: String,
 }
 
 impl Expected {
     /// With the user's own names, and with the lifetime that an `async fn` must write.
-    fn new(signature: &Signature, is_method: bool, what: &'static str, last: &'static str) -> Self {
+    fn new(signature: &Signature, is_method: bool, [what, last, most]: [&'static str; 3]) -> Self {
         let name = &signature.ident;
         let asyncness = signature.asyncness.map_or("", |_| "async ");
         let (receiver, context) = match is_method {
@@ -31,15 +33,28 @@ impl Expected {
         let text = format!(
             "`{asyncness}fn {name}({receiver}ctx: &mut {context}, {last}: T) -> goka::Result`"
         );
-        Expected { what, last, text }
+        Expected {
+            what,
+            last,
+            most,
+            text,
+        }
     }
 
     pub(crate) fn handler(signature: &Signature, is_method: bool) -> Self {
-        Self::new(signature, is_method, "handler", "message")
+        Self::new(
+            signature,
+            is_method,
+            ["handler", "message", "at most one message"],
+        )
     }
 
     pub(crate) fn visitor(signature: &Signature) -> Self {
-        Self::new(signature, true, "visitor", "args")
+        Self::new(
+            signature,
+            true,
+            ["visitor", "args", "its arguments as one value"],
+        )
     }
 }
 
@@ -170,11 +185,11 @@ pub(crate) fn ensure_no_more(
     more: Option<&FnArg>,
     expected: &Expected,
 ) -> Option<()> {
-    let Expected { what, last, .. } = expected;
+    let Expected { what, most, .. } = expected;
     if let Some(more) = more {
         errors.at(
             more,
-            format!("a {what} takes the context and one `{last}` at most: {expected}"),
+            format!("a {what} takes the context and {most}: {expected}"),
         );
         return None;
     }

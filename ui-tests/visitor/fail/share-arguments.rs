@@ -5,6 +5,6 @@ impl Status {
     #[input(api::Click)]
     fn clicked(&self, _ctx: &mut goka::Context<'_, Self>) {}
     #[visitor]
-    fn reset(&self, _ctx: &mut goka::Context<'_, Self>, _to: std::rc::Rc<i64>) {}
+    fn reset(&self, _ctx: &mut goka::Context<'_, Self>, _to: std::cell::Cell<i64>) {}
 }
 fn main() {}
