@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc};
 
 use super::running::{Group, GroupStats};
 use crate::{
-    Codec, Edge, Error, Key, PartitionState, Persists, Processor, Result, Topic, Visits,
+    Codec, Error, Graph, Key, PartitionState, Persists, Processor, Result, Topic, Visits,
     check::has_table,
     context::{KeyOf, ValueOf},
     engine::program::Visit,
@@ -39,9 +39,9 @@ impl<P: Processor> ProcessorHandle<P> {
         ProcessorHandle { processor, group }
     }
 
-    /// The group's graph.
-    pub fn graph(&self) -> &'static [Edge<P>] {
-        P::GRAPH
+    /// What the processor reads and writes.
+    pub fn graph(&self) -> Graph {
+        Graph::of::<P>()
     }
 
     /// The partitions that are here, and what they do.
