@@ -89,3 +89,8 @@ pub use view::{Rows, View, ViewState};
 /// For the derives that the macros print: a user's crate needs no dependency on serde.
 #[doc(hidden)]
 pub use serde;
+
+/// What "From Goka" shows compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/from-goka.md")]
+mod from_goka {}
