@@ -1,7 +1,10 @@
 //! A processor's types, seen from the engine: the door at which bytes become a key and a context.
 //! Must not know when it is called, nor what becomes of the effects.
 
-use std::{any::Any, sync::Arc};
+use std::{
+    any::{Any, type_name},
+    sync::Arc,
+};
 
 use crate::{
     BoxError, Context, Edge, Handler, Processor, Visitor, Visits,
@@ -34,6 +37,7 @@ impl<P: Processor> Program for Typed<P> {
                 partitioner: edge.topic.partitioner,
                 codec: (edge.topic.codec)(),
                 waits: edge.handler.is_some_and(|handler| handler.waits()),
+                handler: named::<P>(edge.handler_name),
             })
             .collect()
     }
@@ -77,6 +81,16 @@ impl<P: Processor> Program for Typed<P> {
     }
 }
 
+/// The name of a handler: its own, or that of the processor, which for a function is the function's.
+fn named<P: Processor>(name: &'static str) -> &'static str {
+    if !name.is_empty() {
+        return name;
+    }
+    let path = type_name::<P>();
+    let path = path.strip_suffix("::Processor").unwrap_or(path);
+    path.rsplit("::").next().unwrap_or(path)
+}
+
 async fn later<P: Processor>(
     processor: &P,
     edge: usize,
@@ -107,6 +121,10 @@ pub(crate) struct TypedVisit<P: Processor, A> {
 }
 
 impl<P: Processor, A: Visits<P>> Visit for TypedVisit<P, A> {
+    fn name(&self) -> &'static str {
+        named::<P>(A::NAME)
+    }
+
     fn waits(&self) -> bool {
         matches!(A::VISITOR, Visitor::Later(_))
     }
@@ -164,7 +182,7 @@ async fn visit_later<P: Processor, A: Visits<P>>(
 
 fn visitor_failure(source: BoxError) -> Failure {
     Failure {
-        doing: "run its visitor",
+        doing: "run",
         source,
     }
 }
@@ -189,7 +207,7 @@ fn failure(source: BoxError) -> Failure {
             source: undecodable.0,
         },
         Err(source) => Failure {
-            doing: "run its handler",
+            doing: "run",
             source,
         },
     }
@@ -197,7 +215,7 @@ fn failure(source: BoxError) -> Failure {
 
 fn bug(sentence: &str) -> Failure {
     Failure {
-        doing: "find its handler",
+        doing: "be found",
         source: format!("{sentence}; this is a mistake in goka: please report it").into(),
     }
 }

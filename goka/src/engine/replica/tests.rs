@@ -1,6 +1,8 @@
 //! A replica and what it promises to those who want partitions of it, turn by turn, on a Kafka in
 //! memory.
 
+mod told;
+
 use std::{sync::Arc, time::Duration};
 
 use tempfile::TempDir;
@@ -234,4 +236,32 @@ fn a_failure_leaves_what_is_there_to_readers() {
     let failed = stage.turns(&mut keeper).unwrap_err().to_string();
     assert!(failed.contains("begins at offset 2"), "{failed}");
     assert_eq!(get(&replica, 0, "a").as_deref(), Some("1"));
+}
+
+#[test]
+fn what_is_wanted_and_up_to_date_can_be_read_whoever_else_comes_and_goes() {
+    let stage = Stage::new();
+    stage.put(0, "a", Some("0"));
+    stage.put(1, "a", Some("1"));
+    let (replica, mut keeper) = stage.open();
+    let replica = &replica;
+    std::thread::scope(|scope| {
+        let readers = [0, 1, 1, 0].map(|partition| {
+            scope.spawn(move || {
+                for _ in 0..50 {
+                    let _wanted = replica.want(partition);
+                    while !replica.is_up_to_date(partition) {
+                        std::thread::yield_now();
+                    }
+                    let value = get(replica, partition, "a");
+                    assert_eq!(value.as_deref(), Some(["0", "1"][partition as usize]));
+                }
+            })
+        });
+        while readers.iter().any(|reader| !reader.is_finished()) {
+            stage.world.advance(SECOND);
+            let turned = keeper.turn(Duration::ZERO, stage.world.now(), 0);
+            turned.unwrap();
+        }
+    });
 }

@@ -1,0 +1,176 @@
+//! Handlers that wait: each holds up its own partition only, and what belongs to the application's runtime, a client for
+//! HTTP for example, is used by all workers.
+
+mod place;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use axum::{Router, extract::Path, routing::get};
+use goka::{App, BoxError, Context, Running};
+use goka_tests::{DEADLINE, Message, Record, broker, last_values, produce, read_topic, read_until};
+use place::Place;
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+
+async fn end(running: Running) {
+    let ended = timeout(DEADLINE, running.shutdown()).await;
+    ended.expect("it ends").expect("nothing failed");
+}
+
+/// Waits until a topic has so many records, and reads all of it.
+async fn wait_for(place: &Place, topic: &str, records: usize) -> Vec<Record> {
+    let topic = place.physical(topic);
+    let read = move || {
+        let mut seen = 0;
+        read_until(broker().address(), &topic, |_| {
+            seen += 1;
+            seen >= records
+        });
+        read_topic(broker().address(), &topic)
+    };
+    tokio::task::spawn_blocking(read).await.expect("it reads")
+}
+
+#[goka::stream("jobs", value = i64)]
+struct Jobs;
+
+#[goka::table(group = "workshop", value = i64)]
+struct Done;
+
+struct Workshop {
+    permits: Arc<Semaphore>,
+}
+
+#[goka::processor(group = "workshop", table = Done)]
+impl Workshop {
+    #[input(Jobs)]
+    async fn job(&self, ctx: &mut Context<'_, Self>, size: i64) -> Result<(), BoxError> {
+        if ctx.key() == "stuck" {
+            self.permits.acquire().await?.forget();
+        }
+        let done = ctx.value()?.unwrap_or(0);
+        Ok(ctx.set_value(&(done + size))?)
+    }
+}
+
+#[tokio::test]
+async fn one_that_waits_holds_up_its_partition_and_no_other_of_its_worker() {
+    const BEHIND: usize = 3_000;
+    let place = Place::new("waiting");
+    broker().create_topic(&place.physical("jobs"), 4);
+    let job = |partition: i32, key: String| Message {
+        partition: Some(partition),
+        ..Message::new(key, "1")
+    };
+    let stuck = [job(0, "stuck".to_owned())];
+    let others = (0..4 * BEHIND).map(|n| {
+        let partition = i32::try_from(n % 4).expect("below 4");
+        job(partition, format!("key-{partition}-{}", n % 100))
+    });
+    let jobs: Vec<_> = stuck.into_iter().chain(others).collect();
+    produce(broker().address(), &place.physical("jobs"), jobs);
+    let permits = Arc::new(Semaphore::new(0));
+    let workshop = Workshop {
+        permits: permits.clone(),
+    };
+    let app = App::new(place.config().workers(1)).processor(workshop);
+    let running = app.start().await.expect("topics are there");
+    let rows = wait_for(&place, "workshop-state", 3 * BEHIND).await;
+    assert!(
+        rows.iter().all(|row| row.partition != 0),
+        "what is behind it waits"
+    );
+    permits.add_permits(1);
+    let rows = wait_for(&place, "workshop-state", 4 * BEHIND + 1).await;
+    end(running).await;
+    let of_it: Vec<_> = rows.iter().filter(|row| row.partition == 0).collect();
+    assert_eq!(
+        of_it[0].key_text(),
+        "stuck",
+        "in the order of the partition"
+    );
+    let mut model = BTreeMap::from([("stuck".to_owned(), 1)]);
+    for n in 0..4 * BEHIND {
+        *model
+            .entry(format!("key-{}-{}", n % 4, n % 100))
+            .or_insert(0) += 1;
+    }
+    let model: BTreeMap<_, _> = model
+        .into_iter()
+        .map(|(key, done)| (key, done.to_string()))
+        .collect();
+    assert_eq!(last_values(&rows), model);
+}
+
+#[goka::stream("sightings", value = u64)]
+struct Sightings;
+
+#[goka::table(group = "birds", value = String)]
+struct Birds;
+
+/// Asks a service by HTTP.
+struct Catalogue {
+    client: reqwest::Client,
+    url: String,
+}
+
+#[goka::processor(group = "birds", table = Birds)]
+impl Catalogue {
+    #[input(Sightings)]
+    async fn seen(&self, ctx: &mut Context<'_, Self>, bird: u64) -> Result<(), BoxError> {
+        let answer = self
+            .client
+            .get(format!("{}/birds/{bird}", self.url))
+            .send()
+            .await?;
+        let name = answer.error_for_status()?.text().await?;
+        Ok(ctx.set_value(&name)?)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_http_client_serves_the_handlers_of_two_workers() {
+    const SIGHTINGS: u64 = 4_000;
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = asked.clone();
+    let bird = move |Path(bird): Path<u64>| async move {
+        count.fetch_add(1, Ordering::Relaxed);
+        format!("bird {bird}")
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let served = axum::serve(listener, Router::new().route("/birds/{bird}", get(bird)));
+    let server = tokio::spawn(served.into_future());
+    let place = Place::new("birds");
+    broker().create_topic(&place.physical("sightings"), 4);
+    let sightings =
+        (0..SIGHTINGS).map(|n| Message::new(format!("place-{}", n % 1_000), n.to_string()));
+    produce(broker().address(), &place.physical("sightings"), sightings);
+    let client = reqwest::Client::new();
+    let app = App::new(place.config().workers(2)).processor(Catalogue { client, url });
+    let running = app.start().await.expect("topics are there");
+    let rows = wait_for(
+        &place,
+        "birds-state",
+        usize::try_from(SIGHTINGS).expect("few"),
+    )
+    .await;
+    end(running).await;
+    server.abort();
+    assert!(
+        asked.load(Ordering::Relaxed) >= SIGHTINGS,
+        "each handler has asked"
+    );
+    let last = |n: u64| {
+        (
+            format!("place-{n}"),
+            format!("bird {}", SIGHTINGS - 1_000 + n),
+        )
+    };
+    assert_eq!(last_values(&rows), (0..1_000).map(last).collect());
+}
