@@ -1,5 +1,7 @@
 //! What the Kafka in memory promises, each as one small story.
 
+mod transactions;
+
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use super::{Chance, Connection, ConnectionSpec, Point, Settings, World};
