@@ -50,15 +50,14 @@ pub(crate) fn with_item(model: &Processor, printed: TokenStream) -> TokenStream 
 /// For `count::Processor` and `count::Context`: a function and a module may have the same name.
 fn module(name: &Ident, function: &Function, krate: &TokenStream) -> TokenStream {
     let vis = &function.vis;
-    let about = format!("The processor of the handler [`{name}`](fn@{name}).");
+    let about = format!("The processor of the handler [`{name}`](fn@{name}), and its context.");
     quote_spanned! {name.span()=>
         #[doc = #about]
-        #[allow(unreachable_pub)]
+        #[allow(missing_docs, unreachable_pub)]
         #vis mod #name {
             /// The processor, to be run.
             #[derive(Debug)]
             pub struct Processor;
-            /// The context of its handler.
             pub type Context<'a> = #krate::Context<'a, Processor>;
         }
     }
@@ -201,6 +200,7 @@ fn print_handler(model: &Processor, handler: &Handler, stream: &Ident) -> TokenS
             Later(|#this, __ctx| ::std::boxed::Box::pin(async move { #message #call }))
         },
     };
+    let name = called(&handler.callee);
     let takes_tombstones = |message: &&Message| message.tombstones;
     let message = handler.message.as_ref().filter(takes_tombstones);
     let tombstones =
@@ -210,6 +210,7 @@ fn print_handler(model: &Processor, handler: &Handler, stream: &Ident) -> TokenS
         #(#cfgs)*
         impl __goka::Consumes<#stream> for #processor {
             const HANDLER: __goka::Handler<Self> = __goka::Handler::#body;
+            #name
             #tombstones
         }
     }
@@ -248,14 +249,22 @@ fn print_visitor(model: &Processor, visitor: &Visitor, i: usize) -> TokenStream 
             Later(|__this, __ctx, __args| ::std::boxed::Box::pin(async move { #call }))
         },
     };
+    let name = called(callee);
     quote_spanned! {span=>
         #(#cfgs)*
         type #alias = #args;
         #(#cfgs)*
         impl __goka::Visits<#processor> for #alias {
             const VISITOR: __goka::Visitor<#processor, Self> = __goka::Visitor::#body;
+            #name
         }
     }
+}
+
+/// What errors call the user's function.
+fn called(callee: &Callee) -> TokenStream {
+    let name = syn::ext::IdentExt::unraw(&callee.name).to_string();
+    quote_spanned!(callee.name.span()=> const NAME: &'static str = #name;)
 }
 
 /// Calls the user's function, and takes what it returns.

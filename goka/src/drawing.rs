@@ -97,6 +97,9 @@ pub struct GraphEdge {
     pub partitioner: Partitioner,
     /// What values are encoded as: [`Codec::name`](crate::Codec::name).
     pub codec: &'static str,
+    /// The name of its handler, of an input or loopback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handler: Option<&'static str>,
     /// Whether its handler is an `async fn`; false for an edge without handler.
     pub waits: bool,
 }
@@ -129,6 +132,7 @@ impl Graph {
                 topic,
                 partitioner: edge.topic.partitioner,
                 codec: (edge.topic.codec)(),
+                handler: edge.handler.map(|_| edge.handler_name),
                 waits: edge.handler.is_some_and(|handler| handler.waits()),
             });
         }
