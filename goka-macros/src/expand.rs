@@ -6,7 +6,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Attribute, Ident, LitStr, Meta, Path, spanned::Spanned};
+use syn::{Attribute, Ident, LitStr, Meta, Path, ext::IdentExt, spanned::Spanned};
 
 use crate::{
     ast::{Callee, Handler, Message, Processor, Source, Visitor},
@@ -50,14 +50,15 @@ pub(crate) fn with_item(model: &Processor, printed: TokenStream) -> TokenStream 
 /// For `count::Processor` and `count::Context`: a function and a module may have the same name.
 fn module(name: &Ident, function: &Function, krate: &TokenStream) -> TokenStream {
     let vis = &function.vis;
-    let about = format!("The processor of the handler [`{name}`](fn@{name}), and its context.");
+    let about = format!("The processor of the handler [`{name}`](fn@{name}).");
     quote_spanned! {name.span()=>
         #[doc = #about]
-        #[allow(missing_docs, unreachable_pub)]
+        #[allow(unreachable_pub)]
         #vis mod #name {
             /// The processor, to be run.
             #[derive(Debug)]
             pub struct Processor;
+            /// The context of its handler.
             pub type Context<'a> = #krate::Context<'a, Processor>;
         }
     }
@@ -200,7 +201,11 @@ fn print_handler(model: &Processor, handler: &Handler, stream: &Ident) -> TokenS
             Later(|#this, __ctx| ::std::boxed::Box::pin(async move { #message #call }))
         },
     };
-    let name = called(&handler.callee);
+    // A function gives its name to its processor.
+    let named = matches!(model.item, Item::Block(_)).then(|| {
+        let text = text(&handler.callee.name);
+        quote_spanned!(name=> const NAME: &'static str = #text;)
+    });
     let takes_tombstones = |message: &&Message| message.tombstones;
     let message = handler.message.as_ref().filter(takes_tombstones);
     let tombstones =
@@ -210,10 +215,15 @@ fn print_handler(model: &Processor, handler: &Handler, stream: &Ident) -> TokenS
         #(#cfgs)*
         impl __goka::Consumes<#stream> for #processor {
             const HANDLER: __goka::Handler<Self> = __goka::Handler::#body;
-            #name
+            #named
             #tombstones
         }
     }
+}
+
+/// The name of a handler, for errors; without the `r#` of one that is a keyword.
+fn text(name: &Ident) -> LitStr {
+    LitStr::new(&name.unraw().to_string(), name.span())
 }
 
 /// Gets the message, for a handler that takes it.
@@ -249,22 +259,16 @@ fn print_visitor(model: &Processor, visitor: &Visitor, i: usize) -> TokenStream 
             Later(|__this, __ctx, __args| ::std::boxed::Box::pin(async move { #call }))
         },
     };
-    let name = called(callee);
+    let text = text(&callee.name);
     quote_spanned! {span=>
         #(#cfgs)*
         type #alias = #args;
         #(#cfgs)*
         impl __goka::Visits<#processor> for #alias {
             const VISITOR: __goka::Visitor<#processor, Self> = __goka::Visitor::#body;
-            #name
+            const NAME: &'static str = #text;
         }
     }
-}
-
-/// What errors call the user's function.
-fn called(callee: &Callee) -> TokenStream {
-    let name = syn::ext::IdentExt::unraw(&callee.name).to_string();
-    quote_spanned!(callee.name.span()=> const NAME: &'static str = #name;)
 }
 
 /// Calls the user's function, and takes what it returns.

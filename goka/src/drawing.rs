@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::{Kind, Partitioner, Processor};
+use crate::{Kind, Partitioner, Processor, typed::named};
 
 /// What processors read and write: those of an [`App`](crate::App), or one. Processors meet in topics
 /// of the same name.
@@ -132,7 +132,7 @@ impl Graph {
                 topic,
                 partitioner: edge.topic.partitioner,
                 codec: (edge.topic.codec)(),
-                handler: edge.handler.map(|_| edge.handler_name),
+                handler: edge.handler.map(|_| named::<P>(edge.handler_name)),
                 waits: edge.handler.is_some_and(|handler| handler.waits()),
             });
         }

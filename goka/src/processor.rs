@@ -31,7 +31,6 @@ use crate::{Edge, Key};
 /// impl Persists<Clicks> for Counter {}
 /// impl Consumes<Clicked> for Counter {
 ///     const HANDLER: Handler<Self> = Handler::Now(|counter, ctx| Ok(counter.count(ctx)?));
-///     const NAME: &'static str = "count";
 /// }
 /// ```
 ///

@@ -37,7 +37,6 @@ mod by_hand {
     impl Persists<Clicks> for Counter {}
     impl Consumes<Clicked> for Counter {
         const HANDLER: Handler<Self> = Handler::Now(|counter, ctx| Ok(counter.count(ctx)?));
-        const NAME: &'static str = "count";
     }
 }
 // The end of the counter by hand.
