@@ -60,6 +60,15 @@ impl Home {
         parent(self.state.replica(&self.cluster, topic, 0))
     }
 
+    /// What the replica of a topic is known by in this process. Temporary directories come with
+    /// everything that is opened; what is in them is shared all the same.
+    pub(crate) fn replica_key(&self, topic: &str) -> PathBuf {
+        match self.state.is_temporary() {
+            true => Path::new("temporary").join(&self.cluster).join(topic),
+            false => self.replica(topic),
+        }
+    }
+
     /// The directory, whose lock is held for as long as one of these is left.
     pub(crate) fn state(&self) -> Arc<StateDir> {
         self.state.clone()

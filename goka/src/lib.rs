@@ -81,7 +81,10 @@ pub use partitioner::Partitioner;
 pub use processor::Processor;
 pub use record::{Headers, Meta};
 pub use topic::{Home, SharedTable, Stream, Table, Topic};
-pub use view::{Rows, View, ViewState};
+pub use view::{
+    Rows, SnapshotRows, Update, Updates, View, ViewPartition, ViewSnapshot, ViewState, ViewStates,
+    ViewStats, Watch,
+};
 
 /// For the derives that the macros print: a user's crate needs no dependency on serde.
 #[doc(hidden)]

@@ -16,7 +16,7 @@ use crate::{
     store::Identity,
 };
 
-/// By the directory that they keep.
+/// By [`Home::replica_key`].
 static REPLICAS: Mutex<BTreeMap<PathBuf, Weak<Replica>>> = Mutex::new(BTreeMap::new());
 
 /// A table, as those see it who read it.
@@ -54,10 +54,11 @@ pub(crate) fn open(
     table: &TableSource<'_>,
 ) -> Result<Arc<Replica>, Error> {
     let spec = spec(cluster, home, table)?;
+    let key = home.replica_key(&spec.identity.topic);
     // Held while one is opened, so that there are never two of a directory.
     let mut replicas = REPLICAS.lock().unwrap_or_else(PoisonError::into_inner);
     replicas.retain(|_, replica| replica.strong_count() > 0);
-    if let Some(replica) = replicas.get(&spec.dir).and_then(Weak::upgrade) {
+    if let Some(replica) = replicas.get(&key).and_then(Weak::upgrade) {
         agree(replica.spec(), &spec, table)?;
         return match replica.failure() {
             Some(failure) => Err(Error::Topic(format!(
@@ -68,10 +69,9 @@ pub(crate) fn open(
             None => Ok(replica),
         };
     }
-    let dir = spec.dir.clone();
     let reader = cluster.reader(table.topic)?;
     let replica = Arc::new(Replica::open(spec, reader)?);
-    replicas.insert(dir, Arc::downgrade(&replica));
+    replicas.insert(key, Arc::downgrade(&replica));
     Ok(replica)
 }
 
@@ -118,6 +118,12 @@ fn agree(shared: &Spec, wanted: &Spec, table: &TableSource<'_>) -> Result<(), Er
     if shared.partitioner != wanted.partitioner {
         let (theirs, ours) = (shared.partitioner, wanted.partitioner);
         return differs("partitioner", &theirs.to_string(), &ours.to_string());
+    }
+    let (theirs, ours) = (&shared.identity.topic_id, &wanted.identity.topic_id);
+    if !theirs.is_empty() && !ours.is_empty() && theirs != ours {
+        return Err(Error::Topic(format!(
+            "`{topic}` was created anew since this program began to read it: start the program anew"
+        )));
     }
     if shared.identity.partitions != wanted.identity.partitions {
         return Err(Error::Topic(format!(

@@ -1,43 +1,67 @@
 //! Views: a local, read-only copy of a whole group table, for services to answer from. No macro is
-//! needed: the table's type says it all.
+//! needed: the table's type says it all. Must not know how the copy is kept up to date.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    marker::PhantomData,
-    ops::{Bound, RangeBounds},
-    sync::Arc,
+mod rows;
+mod snapshot;
+mod state;
+mod updates;
+mod watch;
+
+use std::{fmt, marker::PhantomData, ops::RangeBounds, sync::Arc};
+
+pub use self::{
+    rows::{Rows, SnapshotRows},
+    snapshot::ViewSnapshot,
+    state::{ViewPartition, ViewState, ViewStates, ViewStats},
+    updates::{Update, Updates},
+    watch::Watch,
 };
-
 use crate::{
-    Codec, Config, Error, Key, PartitionState, Result, SharedTable, Topic,
+    Codec, Config, Error, Key, Result, SharedTable, Topic,
     app::blocking,
     context::KeyOf,
     engine::replica::{Replica, Wanted},
     home::Home,
     kafka::Cluster,
     replicas::{self, TableSource},
+    store::Snapshot,
 };
 
-/// Rows that an iterator takes from a partition at a time: it holds no read transaction between,
-/// which would keep the file from reusing pages.
-const CHUNK_ROWS: usize = 256;
+/// A local copy of the table `T`, kept up to date in the background. Cheap to clone; the copy goes
+/// on while one clone is left, or something that came from one: an iterator, a snapshot, a watch.
+///
+/// Reads never wait for Kafka: they answer from the local copy, also while the broker is away, and
+/// while the view recovers they see what is there so far. See [`recovered`](Self::recovered).
+///
+/// Views of one table in one process share one copy, with its joins and lookups.
+///
+/// ```no_run
+/// # #[goka::table(group = "my-group", value = i64)]
+/// # pub struct Clicks;
+/// # async fn serve(config: goka::Config) -> goka::Result {
+/// let view = goka::View::<Clicks>::open(&config).await?;
+/// view.recovered().await?;
+/// println!("alice clicked {:?} times", view.get("alice")?);
+/// for row in view.prefix("b") {
+///     let (user, clicks) = row?;
+///     println!("{user} {clicks}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct View<T> {
+    shared: Arc<Shared>,
+    table: PhantomData<fn() -> T>,
+}
 
 /// What the clones of a view share.
 struct Shared {
     // Before the replica, which it does not keep.
     _wanted: Vec<Wanted>,
     replica: Arc<Replica>,
-}
-
-/// A local copy of the table `T`, kept up to date in the background. Cheap to clone; the copy goes
-/// on while one clone is left.
-///
-/// Reads never wait for Kafka: they answer from the local copy, also while the broker is away, and
-/// while the view recovers they see what is there so far. See [`recovered`](Self::recovered).
-pub struct View<T> {
-    shared: Arc<Shared>,
-    table: PhantomData<fn() -> T>,
+    /// To connect again, and ask for the ends of partitions: a connection that is kept costs
+    /// threads, and time to close.
+    config: Config,
 }
 
 impl<T> Clone for View<T> {
@@ -52,26 +76,9 @@ impl<T> Clone for View<T> {
 impl<T> fmt::Debug for View<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("View")
-            .field("topic", &self.shared.replica.spec().identity.topic)
+            .field("topic", &self.topic())
             .finish_non_exhaustive()
     }
-}
-
-/// What a view is doing.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum ViewState {
-    /// Some partitions are still read for the first time since the view was opened.
-    Recovering {
-        /// Rows read so far.
-        rows: u64,
-        /// How much of the way is behind, from 0 to 1: the mean of its partitions.
-        progress: f64,
-    },
-    /// Every partition was read to its end, and is followed from there.
-    Running,
-    /// It is no longer kept up to date; reads still answer from the local copy.
-    Failed(String),
 }
 
 impl<T> View<T> {
@@ -100,6 +107,7 @@ impl<T> View<T> {
         let shared = Shared {
             _wanted: replica.want_all(),
             replica,
+            config: config.clone(),
         };
         Ok(View {
             shared: Arc::new(shared),
@@ -107,57 +115,37 @@ impl<T> View<T> {
         })
     }
 
-    /// Waits until every partition was read to its end once: from then on, reads see everything
-    /// that was in the table when the view was opened.
+    /// Gives up this clone. If nothing else of this process reads the table, its local copy is
+    /// closed, and that is waited for: so does dropping the view, but it blocks the thread for some
+    /// 100 ms, which async code should not.
     ///
     /// # Errors
-    /// If the view failed, with the reason.
-    pub async fn recovered(&self) -> Result {
-        self.all(Replica::is_up_to_date).await
+    /// If there is no thread for it.
+    pub async fn close(self) -> Result {
+        let shared = self.shared;
+        blocking("close a view", move || {
+            drop(shared);
+            Ok(())
+        })
+        .await
     }
 
-    /// Waits until `is` is true of every partition.
-    async fn all(&self, is: impl Fn(&Replica, i32) -> bool) -> Result {
-        let replica = &self.shared.replica;
-        let mut changes = replica.changes();
-        loop {
-            if let Some(failure) = replica.failure() {
-                return Err(Error::Topic(failure));
-            }
-            if (0..replica.partitions()).all(|n| is(replica, n)) {
-                return Ok(());
-            }
-            if changes.changed().await.is_err() {
-                return Err(Error::Closed("the view"));
-            }
-        }
+    fn replica(&self) -> &Replica {
+        &self.shared.replica
     }
 
-    /// What the view is doing now.
-    pub fn state(&self) -> ViewState {
-        let replica = &self.shared.replica;
-        if let Some(failure) = replica.failure() {
-            return ViewState::Failed(failure);
-        }
-        let (mut rows_read, mut sum, mut recovering) = (0, 0.0, false);
-        for partition in 0..replica.partitions() {
-            match replica.state(partition) {
-                Some(PartitionState::Running) => sum += 1.0,
-                Some(PartitionState::Recovering { rows, progress, .. }) => {
-                    recovering = true;
-                    rows_read += rows;
-                    sum += progress;
-                }
-                None => recovering = true,
-            }
-        }
-        match recovering {
-            true => ViewState::Recovering {
-                rows: rows_read,
-                progress: sum / f64::from(replica.partitions().max(1)),
-            },
-            false => ViewState::Running,
-        }
+    /// The physical one.
+    fn topic(&self) -> &str {
+        &self.replica().spec().identity.topic
+    }
+
+    fn failed(&self) -> Option<Error> {
+        let failure = self.replica().failure()?;
+        Some(Error::Topic(failure.to_owned()))
+    }
+
+    fn partitions(&self) -> std::ops::Range<i32> {
+        0..self.replica().partitions()
     }
 }
 
@@ -167,7 +155,10 @@ impl<T: Topic> View<T> {
     /// # Errors
     /// If the value does not decode, or the local copy cannot be read.
     pub fn get(&self, key: &KeyOf<T>) -> Result<Option<T::Value>> {
-        self.read(key, |bytes| bytes.map(decode::<T>).transpose())?
+        let key = self.place(key);
+        let snapshot = self.replica().snapshot(key.partition)?;
+        let value = snapshot.get(&key.bytes)?;
+        value.map(|value| self.decode(value)).transpose()
     }
 
     /// Whether there is a value at `key`. It is not decoded.
@@ -175,139 +166,159 @@ impl<T: Topic> View<T> {
     /// # Errors
     /// If the local copy cannot be read.
     pub fn has(&self, key: &KeyOf<T>) -> Result<bool> {
-        self.read(key, |bytes| bytes.is_some())
+        let key = self.place(key);
+        let snapshot = self.replica().snapshot(key.partition)?;
+        Ok(snapshot.get(&key.bytes)?.is_some())
     }
 
-    fn read<R>(&self, key: &KeyOf<T>, with: impl FnOnce(Option<&[u8]>) -> R) -> Result<R> {
-        let mut bytes = Vec::new();
-        T::Key::encode(key, &mut bytes);
-        let replica = &self.shared.replica;
-        let partition = T::PARTITIONER.partition(&bytes, replica.partitions());
-        let snapshot = replica.snapshot(partition)?;
-        Ok(with(snapshot.get(&bytes)?))
+    /// The values at `keys`, in their order: those of one partition as of one moment, and with less
+    /// work than one after the other.
+    ///
+    /// ```no_run
+    /// # #[goka::table(group = "my-group", value = i64)]
+    /// # pub struct Clicks;
+    /// # fn read(view: &goka::View<Clicks>) -> goka::Result {
+    /// let clicks = view.get_many(["alice", "bob"])?;
+    /// println!("alice {:?}, bob {:?}", clicks[0], clicks[1]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If a value does not decode, or the local copy cannot be read.
+    pub fn get_many<'k>(
+        &self,
+        keys: impl IntoIterator<Item = &'k KeyOf<T>>,
+    ) -> Result<Vec<Option<T::Value>>>
+    where
+        KeyOf<T>: 'k,
+    {
+        let mut moments: Vec<Option<Snapshot>> = self.partitions().map(|_| None).collect();
+        let value = |key| {
+            let key = self.place(key);
+            let moment = &mut moments[key.index()];
+            if moment.is_none() {
+                *moment = Some(self.replica().snapshot(key.partition)?);
+            }
+            let value = moment.as_ref().map(|moment| moment.get(&key.bytes));
+            let value = value.transpose()?.flatten();
+            value.map(|value| self.decode(value)).transpose()
+        };
+        keys.into_iter().map(value).collect()
     }
 
     /// All rows, in ascending order of the bytes of their keys (text order for `String`; integers
-    /// are decimal text). Each partition is read in chunks: a row that is written while the
-    /// iterator runs may be seen or not.
+    /// are decimal text), or from the end with [`rev`](Iterator::rev). Each partition is read in
+    /// chunks: a row that is written while the iterator runs may be seen or not. For rows of one
+    /// moment, take a [`snapshot`](Self::snapshot).
     ///
     /// # Errors
-    /// Each item may be one: a row that does not decode, or a copy that cannot be read.
+    /// Each item may be one: a row that does not decode, or a copy that cannot be read, which is
+    /// the last item.
     pub fn iter(&self) -> Rows<T> {
-        self.between(Bound::Unbounded, Bound::Unbounded)
+        Rows::new(self.clone(), rows::ALL)
     }
 
     /// The rows whose keys lie in `range`, as [`iter`](Self::iter).
+    ///
+    /// ```no_run
+    /// # #[goka::table(group = "my-group", value = i64)]
+    /// # pub struct Clicks;
+    /// # fn read(view: &goka::View<Clicks>) -> goka::Result {
+    /// // The last three whose names begin with a, b or c.
+    /// for row in view.range("a".."d").rev().take(3) {
+    ///     let (user, clicks) = row?;
+    ///     println!("{user} {clicks}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn range<'k, R>(&self, range: R) -> Rows<T>
     where
         R: RangeBounds<&'k KeyOf<T>>,
         KeyOf<T>: 'k,
     {
-        let encoded = |bound: Bound<&&KeyOf<T>>| {
-            bound.map(|key| {
-                let mut bytes = Vec::new();
-                T::Key::encode(key, &mut bytes);
-                bytes
-            })
-        };
-        self.between(encoded(range.start_bound()), encoded(range.end_bound()))
+        Rows::new(self.clone(), rows::range::<T, R>(&range))
     }
 
-    fn between(&self, from: Bound<Vec<u8>>, to: Bound<Vec<u8>>) -> Rows<T> {
-        let (from, exclusive) = match from {
-            Bound::Included(key) => (key, false),
-            Bound::Excluded(key) => (key, true),
-            Bound::Unbounded => (Vec::new(), false),
-        };
-        let cursors = (0..self.shared.replica.partitions()).map(|partition| Cursor {
-            partition,
-            from: from.clone(),
-            exclusive,
-            rows: VecDeque::new(),
-            at_end: false,
-        });
-        Rows {
-            view: self.clone(),
-            cursors: cursors.collect(),
-            to,
-        }
+    /// The rows whose keys begin with these bytes (text, for `String`), as [`iter`](Self::iter).
+    pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Rows<T> {
+        Rows::new(self.clone(), rows::prefix(prefix.as_ref()))
     }
-}
 
-fn decode<T: Topic>(bytes: &[u8]) -> Result<T::Value> {
-    T::Codec::decode(bytes).map_err(Error::decode(std::any::type_name::<T>()))
-}
+    /// A moment of the table, for many reads.
+    ///
+    /// # Errors
+    /// If the local copy cannot be read, or 4096 snapshots of it are held already.
+    pub fn snapshot(&self) -> Result<ViewSnapshot<T>> {
+        ViewSnapshot::take(self.clone())
+    }
 
-/// Rows of a [`View`], all partitions merged by key. See [`View::iter`].
-pub struct Rows<T> {
-    view: View<T>,
-    cursors: Vec<Cursor>,
-    to: Bound<Vec<u8>>,
-}
+    /// The value at `key`, to be looked at whenever it changes.
+    pub fn watch(&self, key: &KeyOf<T>) -> Watch<T> {
+        Watch::new(self.clone(), self.place(key).bytes)
+    }
 
-impl<T> fmt::Debug for Rows<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rows")
-            .field("view", &self.view)
-            .finish_non_exhaustive()
+    /// Every row that becomes visible to reads from now on.
+    pub fn updates(&self) -> Updates<T> {
+        Updates::new(self.clone())
+    }
+
+    fn place(&self, key: &KeyOf<T>) -> Place {
+        let mut bytes = Vec::new();
+        T::Key::encode(key, &mut bytes);
+        let partition = T::PARTITIONER.partition(&bytes, self.replica().partitions());
+        Place { partition, bytes }
+    }
+
+    fn decode(&self, value: &[u8]) -> Result<T::Value> {
+        T::Codec::decode(value).map_err(Error::decode(self.topic()))
+    }
+
+    fn decode_key(&self, key: &[u8]) -> Result<T::Key> {
+        T::Key::decode(key).map_err(Error::decode(self.topic()))
     }
 }
 
-/// Where the iterator is in one partition.
-struct Cursor {
+/// Where a key is.
+struct Place {
     partition: i32,
-    from: Vec<u8>,
-    exclusive: bool,
-    rows: VecDeque<(Vec<u8>, Vec<u8>)>,
-    at_end: bool,
+    bytes: Vec<u8>,
 }
 
-impl Cursor {
-    fn fill(&mut self, replica: &Replica, to: &Bound<Vec<u8>>) -> Result<(), Error> {
-        if self.at_end || !self.rows.is_empty() {
-            return Ok(());
-        }
-        let (rows, mut beyond) = (&mut self.rows, false);
-        let snapshot = replica.snapshot(self.partition)?;
-        snapshot.scan(&self.from, self.exclusive, &mut |key, value| {
-            beyond = match to {
-                Bound::Included(to) => key > &to[..],
-                Bound::Excluded(to) => key >= &to[..],
-                Bound::Unbounded => false,
-            };
-            if !beyond {
-                rows.push_back((key.to_vec(), value.to_vec()));
-            }
-            !beyond && rows.len() < CHUNK_ROWS
-        })?;
-        self.at_end = beyond || self.rows.len() < CHUNK_ROWS;
-        if let Some((key, _)) = self.rows.back() {
-            self.from.clone_from(key);
-            self.exclusive = true;
-        }
-        Ok(())
+impl Place {
+    fn index(&self) -> usize {
+        usize::try_from(self.partition).expect("partitioners give a partition that there is")
     }
 }
 
-impl<T: Topic> Iterator for Rows<T> {
-    type Item = Result<(T::Key, T::Value)>;
+#[cfg(test)]
+mod tests {
+    use std::ops::Bound;
 
-    fn next(&mut self) -> Option<Self::Item> {
-        let replica = &self.view.shared.replica;
-        for cursor in &mut self.cursors {
-            if let Err(error) = cursor.fill(replica, &self.to) {
-                // Told once; there is nothing behind it.
-                self.cursors.clear();
-                return Some(Err(error));
-            }
-        }
-        let waiting = self
-            .cursors
-            .iter_mut()
-            .filter(|cursor| !cursor.rows.is_empty());
-        let first = waiting.min_by(|a, b| a.rows[0].0.cmp(&b.rows[0].0))?;
-        let (key, value) = first.rows.pop_front()?;
-        let key = T::Key::decode(&key).map_err(Error::decode(std::any::type_name::<T>()));
-        Some(key.and_then(|key| Ok((key, decode::<T>(&value)?))))
+    use super::*;
+
+    #[goka::table(group = "my-group", value = i64)]
+    struct Clicks;
+
+    #[test]
+    fn what_may_leave_its_thread() {
+        fn send<T: Send + 'static>() {}
+        fn send_and_sync<T: Send + Sync + Clone + 'static>() {}
+        send_and_sync::<View<Clicks>>();
+        send::<ViewSnapshot<Clicks>>();
+        send::<Rows<Clicks>>();
+        send::<Watch<Clicks>>();
+        send::<Updates<Clicks>>();
+        send::<ViewStates<Clicks>>();
+    }
+
+    #[test]
+    fn a_prefix_ends_before_the_next() {
+        let to = |prefix: &[u8]| rows::prefix(prefix).1;
+        assert_eq!(to(b"ab"), Bound::Excluded(b"ac".to_vec()));
+        assert_eq!(to(&[1, 255, 255]), Bound::Excluded(vec![2]));
+        assert_eq!(to(&[255]), Bound::Unbounded);
+        assert_eq!(to(b""), Bound::Unbounded);
     }
 }

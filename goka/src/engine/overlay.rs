@@ -107,6 +107,14 @@ impl Overlay {
         written
     }
 
+    /// All rows, in the order in which their keys were first written.
+    pub(crate) fn each(&self, mut row: impl FnMut(&[u8], Option<&[u8]>)) {
+        for entry in &self.entries {
+            let value = entry.value.clone().map(|range| &self.bytes[range]);
+            row(&self.bytes[entry.key.clone()], value);
+        }
+    }
+
     /// Memory in use, bytes.
     pub(crate) fn size(&self) -> usize {
         self.bytes.len() + self.entries.len() * size_of::<Entry>()

@@ -103,16 +103,24 @@ impl Replay {
 
     /// Commits what was gathered; the positions in the inputs stay as they are.
     pub(crate) fn store(&self, rows: &Rows, store: &mut Store, at_ms: i64) -> Result<(), Error> {
-        let inputs = store.position().inputs.clone();
+        self.store_and_tell(rows, store, at_ms, |_, _| {})
+    }
+
+    /// The same, and then tells every row that was stored.
+    pub(crate) fn store_and_tell(
+        &self,
+        rows: &Rows,
+        store: &mut Store,
+        at_ms: i64,
+        tell: impl FnMut(&[u8], Option<&[u8]>),
+    ) -> Result<(), Error> {
+        let position = Position {
+            table: self.next,
+            inputs: store.position().inputs.clone(),
+            at_ms,
+        };
         rows.close_interval();
-        rows.store(
-            store,
-            Position {
-                table: self.next,
-                inputs,
-                at_ms,
-            },
-        )
+        rows.store_and_tell(store, position, tell)
     }
 
     /// Rows read, bytes read, and how much of the way is behind, between 0 and 1.

@@ -8,6 +8,7 @@
 mod board;
 mod copy;
 mod keeper;
+mod subscribers;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -21,7 +22,11 @@ use tokio::sync::watch;
 use tracing::error;
 
 use self::board::Board;
-pub(crate) use self::{board::Wanted, keeper::Keeper};
+pub(crate) use self::{
+    board::{Standing, Wanted},
+    keeper::Keeper,
+    subscribers::{Change, Feed, Taken},
+};
 use crate::{
     Error, PartitionState, Partitioner,
     kafka::Reader,
@@ -123,13 +128,39 @@ impl Replica {
     }
 
     /// Why it is no longer kept up to date. What is open stays so, and can be read.
-    pub(crate) fn failure(&self) -> Option<String> {
+    pub(crate) fn failure(&self) -> Option<&str> {
         self.board.failure()
     }
 
     /// Counts up whenever the state of a partition changes, and when the replica fails.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.board.changes()
+    }
+
+    /// Where a partition stands; `None` if it is not open.
+    pub(crate) fn standing(&self, partition: i32) -> Option<Standing> {
+        self.board.standing(partition)
+    }
+
+    /// Counts up whenever rows become visible, and when the replica fails.
+    pub(crate) fn stored(&self) -> watch::Receiver<u64> {
+        self.board.stored()
+    }
+
+    /// Changes of rows that become visible from now on. Several of one key that become visible at
+    /// once are one. Woken up also when the replica fails.
+    pub(crate) fn feed(&self) -> Arc<Feed> {
+        self.board.subscribers.feed()
+    }
+
+    /// Changes whenever the row of `key` may have changed, and when the replica fails.
+    pub(crate) fn watch(&self, key: &[u8]) -> watch::Receiver<()> {
+        self.board.subscribers.watch(key)
+    }
+
+    /// Ends a [`watch`](Self::watch).
+    pub(crate) fn unwatch(&self, key: &[u8], receiver: watch::Receiver<()>) {
+        self.board.subscribers.unwatch(key, receiver);
     }
 }
 

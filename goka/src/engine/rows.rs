@@ -92,6 +92,16 @@ impl Rows {
 
     /// Commits the closing interval to the local copy, together with the position it stands for.
     pub(crate) fn store(&self, store: &mut Store, position: Position) -> Result<(), Error> {
+        self.store_and_tell(store, position, |_, _| {})
+    }
+
+    /// The same, and then tells every row that was stored.
+    pub(crate) fn store_and_tell(
+        &self,
+        store: &mut Store,
+        position: Position,
+        mut tell: impl FnMut(&[u8], Option<&[u8]>),
+    ) -> Result<(), Error> {
         let layers = &mut *self.0.borrow_mut();
         let mut batch = store.batch()?;
         layers.closing.sorted(|key, value| match value {
@@ -102,6 +112,7 @@ impl Rows {
         layers.stored = None;
         batch.commit(position)?;
         layers.stored = Some(store.snapshot()?);
+        layers.closing.each(&mut tell);
         layers.closing.clear();
         Ok(())
     }

@@ -51,7 +51,7 @@ impl Tables {
     pub(crate) fn are_up_to_date(&self, partition: i32) -> Result<bool, Error> {
         for Table { kind, replica } in self.tables.iter().flatten() {
             if let Some(failure) = replica.failure() {
-                return Err(Error::Topic(failure));
+                return Err(Error::Topic(failure.to_owned()));
             }
             let is_up_to_date = match kind {
                 Kind::Join => replica.is_up_to_date(partition),
@@ -81,7 +81,7 @@ impl Tables {
             .replica(edge)
             .ok_or(Error::Closed("the copy of a joined table"))?;
         if let Some(failure) = replica.failure() {
-            return Err(Error::Topic(failure));
+            return Err(Error::Topic(failure.to_owned()));
         }
         let snapshot = replica.snapshot(partition)?;
         Ok(with(snapshot.get(key)?))

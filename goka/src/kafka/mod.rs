@@ -122,6 +122,12 @@ pub(crate) trait Reader {
 
     /// First offset and end of a partition.
     fn bounds(&self, partition: i32) -> Result<(i64, i64), Error>;
+
+    /// Of a partition that is read: the next offset to be read, behind markers that were passed, and
+    /// the end as last heard, without asking. `None`: it is not known.
+    fn progress(&self, _partition: i32) -> Option<(i64, i64)> {
+        None
+    }
 }
 
 /// What [`Kafka::poll`] gives.

@@ -12,7 +12,7 @@ pub(super) use message::{Message, Produced, TopicHandle};
 pub(super) use request::{commit, topic_id};
 
 use std::{
-    ffi::{CStr, c_char, c_int},
+    ffi::{CStr, CString, c_char, c_int},
     marker::PhantomData,
     ptr::{self, NonNull},
     slice,
@@ -23,6 +23,7 @@ use std::{
 use rdkafka::{
     admin::AdminClient,
     bindings::*,
+    client::{Client, ClientContext},
     consumer::{BaseConsumer, Consumer as _},
     error::RDKafkaErrorCode,
     producer::{BaseProducer, Producer as _},
@@ -141,6 +142,8 @@ pub(super) struct Failure {
     pub(super) fatal: bool,
     /// Physical topic and partition.
     pub(super) partition: Option<(String, i32)>,
+    /// Where it happened in the partition; negative if that is not known.
+    pub(super) offset: i64,
 }
 
 impl Event<'_> {
@@ -165,12 +168,16 @@ impl Event<'_> {
                         _ => Kind::Revoked(partitions),
                     }
                 }
-                RD_KAFKA_EVENT_ERROR => Kind::Failed(Failure {
-                    code: rd_kafka_event_error(event).into(),
-                    reason: text(rd_kafka_event_error_string(event)).to_owned(),
-                    fatal: rd_kafka_event_error_is_fatal(event) != 0,
-                    partition: topic_partition(event),
-                }),
+                RD_KAFKA_EVENT_ERROR => {
+                    let (partition, offset) = topic_partition(event).unzip();
+                    Kind::Failed(Failure {
+                        code: rd_kafka_event_error(event).into(),
+                        reason: text(rd_kafka_event_error_string(event)).to_owned(),
+                        fatal: rd_kafka_event_error_is_fatal(event) != 0,
+                        partition,
+                        offset: offset.unwrap_or(-1),
+                    })
+                }
                 _ => Kind::Other,
             }
         }
@@ -210,6 +217,27 @@ impl<'e> Iterator for Deliveries<'e> {
     }
 }
 
+/// The end of a partition that is fetched, as of the last answer of its broker.
+pub(super) fn last_heard_end<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    partition: i32,
+) -> Option<i64> {
+    let topic = CString::new(topic).ok()?;
+    let (mut first, mut end) = (-1, -1);
+    // SAFETY: the client is alive; the name is copied, and the two numbers are ours.
+    let answer = unsafe {
+        rd_kafka_get_watermark_offsets(
+            client.native_ptr(),
+            topic.as_ptr(),
+            partition,
+            &mut first,
+            &mut end,
+        )
+    };
+    (answer == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0).then_some(end)
+}
+
 /// # Safety
 /// `list` is null, or alive as long as `'a`.
 unsafe fn elements<'a>(
@@ -226,13 +254,13 @@ unsafe fn elements<'a>(
 
 /// # Safety
 /// `event` is alive and an error.
-unsafe fn topic_partition(event: *mut rd_kafka_event_t) -> Option<(String, i32)> {
+unsafe fn topic_partition(event: *mut rd_kafka_event_t) -> Option<((String, i32), i64)> {
     // SAFETY: by the caller; what it gives is ours, and is destroyed once.
     unsafe {
         let partition = rd_kafka_event_topic_partition(event);
         let copy = partition
             .as_ref()
-            .map(|at| (text(at.topic).to_owned(), at.partition));
+            .map(|at| ((text(at.topic).to_owned(), at.partition), at.offset));
         if !partition.is_null() {
             rd_kafka_topic_partition_destroy(partition);
         }

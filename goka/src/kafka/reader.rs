@@ -16,7 +16,7 @@ use super::{
     Reader, TableEvent,
     cluster::{ANSWER, Connection},
     log::ClientLog,
-    native::{Kind, Polled, TopicHandle},
+    native::{Kind, Polled, TopicHandle, last_heard_end},
     producer::partitions,
     settings::Role,
 };
@@ -99,7 +99,12 @@ impl TopicReader {
                     partition.filter(|partition| self.reading.borrow().contains_key(partition));
                 match (failure.code, started) {
                     (PartitionEOF, started) => {
-                        started.map(|partition| TableEvent::End { partition })
+                        let partition = started?;
+                        let mut reading = self.reading.borrow_mut();
+                        let next = reading.get_mut(&partition)?;
+                        // Behind the last record there may be markers of transactions.
+                        *next = failure.offset.max(*next);
+                        Some(TableEvent::End { partition })
                     }
                     (AutoOffsetReset | OffsetOutOfRange, started) => {
                         started.map(|partition| TableEvent::OutOfRange { partition })
@@ -168,5 +173,11 @@ impl Reader for TopicReader {
             .client()
             .fetch_watermarks(&self.physical, partition, ANSWER)
             .map_err(|error| self.failed("ask for the offsets of", partition, error))
+    }
+
+    fn progress(&self, partition: i32) -> Option<(i64, i64)> {
+        let next = *self.reading.borrow().get(&partition)?;
+        let end = last_heard_end(self.consumer.client().client(), &self.physical, partition);
+        Some((next, end.unwrap_or(next).max(next)))
     }
 }

@@ -77,6 +77,11 @@ impl StateDir {
         &self.root
     }
 
+    /// Whether it is deleted when it is no longer used.
+    pub(crate) fn is_temporary(&self) -> bool {
+        self.temporary
+    }
+
     /// A UUID made with the directory: two processes on a machine differ in it, a restart keeps it.
     pub(crate) fn instance_id(&self) -> &str {
         &self.instance_id

@@ -2,22 +2,44 @@
 //! become of them. Must not know how they are read.
 
 use std::sync::{
-    Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
     atomic::{AtomicBool, Ordering},
 };
 
 use tokio::sync::watch;
 
+use super::subscribers::Subscribers;
 use crate::{
     Error, PartitionState,
     store::{Snapshot, Snapshots},
 };
 
+/// The state of a partition of which nothing was read yet.
+pub(super) const BEGINNING: PartitionState = PartitionState::Recovering {
+    rows: 0,
+    bytes: 0,
+    progress: 0.0,
+};
+
 pub(crate) struct Board {
     slots: Vec<RwLock<Slot>>,
-    failure: Mutex<Option<String>>,
+    pub(super) subscribers: Subscribers,
+    failure: OnceLock<String>,
     stopped: AtomicBool,
     changes: watch::Sender<u64>,
+    /// Counts up whenever rows become visible.
+    stored: watch::Sender<u64>,
+}
+
+/// Where an open partition stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Reads see all that is before this offset of the table's topic.
+    pub(crate) visible: i64,
+    /// The end of the partition, as last heard.
+    pub(crate) end: i64,
+    /// When rows last became visible, milliseconds since 1970; 0: never.
+    pub(crate) at_ms: i64,
 }
 
 /// A partition. Whether it is wanted and whether it is open are under one lock: who wants it never
@@ -31,6 +53,7 @@ struct Slot {
 struct Open {
     snapshots: Snapshots,
     state: PartitionState,
+    standing: Standing,
 }
 
 /// Somebody wants a partition. It does not keep the replica itself.
@@ -59,9 +82,11 @@ impl Board {
     pub(super) fn new(partitions: i32) -> Self {
         Board {
             slots: (0..partitions).map(|_| RwLock::default()).collect(),
-            failure: Mutex::default(),
+            subscribers: Subscribers::default(),
+            failure: OnceLock::new(),
             stopped: AtomicBool::new(false),
             changes: watch::Sender::new(0),
+            stored: watch::Sender::new(0),
         }
     }
 
@@ -71,13 +96,12 @@ impl Board {
         slots.filter_map(|(n, slot)| (read(slot).wanted > 0).then_some(n))
     }
 
-    pub(super) fn opened(&self, partition: i32, snapshots: Snapshots) {
-        let state = PartitionState::Recovering {
-            rows: 0,
-            bytes: 0,
-            progress: 0.0,
+    pub(super) fn opened(&self, partition: i32, snapshots: Snapshots, standing: Standing) {
+        let open = Open {
+            snapshots,
+            state: BEGINNING,
+            standing,
         };
-        let open = Open { snapshots, state };
         self.with(partition, |slot| slot.open = Some(open));
         self.changed();
     }
@@ -107,9 +131,24 @@ impl Board {
         self.changed();
     }
 
+    /// Rows became visible, or more is known of the end.
+    pub(super) fn set_standing(&self, partition: i32, standing: Standing) {
+        let visible = self.with(partition, |slot| {
+            let open = slot.open.as_mut()?;
+            let before = std::mem::replace(&mut open.standing, standing);
+            (before.visible != standing.visible).then_some(())
+        });
+        if visible.flatten().is_some() {
+            self.stored.send_modify(|count| *count += 1);
+        }
+    }
+
     pub(super) fn fail(&self, reason: String) {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        // The first one is the cause.
+        let _ = self.failure.set(reason);
         self.changed();
+        self.stored.send_modify(|count| *count += 1);
+        self.subscribers.lock().wake();
     }
 
     pub(super) fn stop(&self) {
@@ -133,13 +172,21 @@ impl Board {
         slot.open.as_ref().map(|open| open.state)
     }
 
-    pub(super) fn failure(&self) -> Option<String> {
-        let failure = self.failure.lock();
-        failure.unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn standing(&self, partition: i32) -> Option<Standing> {
+        let slot = read(self.slot(partition)?);
+        slot.open.as_ref().map(|open| open.standing)
+    }
+
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    pub(super) fn stored(&self) -> watch::Receiver<u64> {
+        self.stored.subscribe()
     }
 
     fn changed(&self) {

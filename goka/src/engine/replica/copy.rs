@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::Spec;
+use super::{
+    Spec,
+    board::{Board, Standing},
+};
 use crate::{
-    Error,
+    Error, PartitionState,
     engine::{replay::Replay, rows::Rows, trust::distrust},
     kafka::Reader,
     record::Record,
@@ -15,6 +18,8 @@ use crate::{
 
 /// When the ends of a partition are asked for again.
 const RETRY: Duration = Duration::from_millis(500);
+/// How old the time of a copy may be that has everything: it tells how old the copy is.
+const REFRESH_MS: i64 = 3_600_000;
 
 pub(super) struct Copy {
     number: i32,
@@ -26,6 +31,7 @@ pub(super) struct Copy {
     up_to_date: bool,
     /// Rows were taken and not stored yet.
     dirty: bool,
+    standing: Standing,
 }
 
 impl Copy {
@@ -39,10 +45,16 @@ impl Copy {
         if let Some(reason) = discarded {
             rebuilt(&identity.topic, number, &reason);
         }
+        let standing = Standing {
+            visible: store.position().table,
+            end: store.position().table,
+            at_ms: store.position().at_ms,
+        };
         Ok(Copy {
             number,
             rows: Rows::default(),
             store,
+            standing,
             replay: None,
             retry_at: Duration::ZERO,
             up_to_date: false,
@@ -50,8 +62,16 @@ impl Copy {
         })
     }
 
+    pub(super) fn number(&self) -> i32 {
+        self.number
+    }
+
     pub(super) fn snapshots(&self) -> Snapshots {
         self.store.snapshots()
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        self.standing
     }
 
     /// Whether it is to be asked now where to begin.
@@ -68,6 +88,7 @@ impl Copy {
     pub(super) fn begin(
         &mut self,
         spec: &Spec,
+        board: &Board,
         (first, end): (i64, i64),
         now: Duration,
         at_ms: i64,
@@ -85,8 +106,12 @@ impl Copy {
             let mut batch = self.store.batch()?;
             batch.clear()?;
             batch.commit(Position::default())?;
+            board.subscribers.lock().rebuilt(number);
         }
         let from = self.store.position().table.max(first);
+        self.standing.visible = from;
+        self.standing.end = end;
+        board.set_standing(number, self.standing);
         let partitioner = (spec.partitioner, spec.identity.partitions);
         self.replay = Some(Replay::new(topic, number, (from, end), partitioner, now));
         Ok(from)
@@ -96,8 +121,9 @@ impl Copy {
     pub(super) fn take(
         &mut self,
         record: &Record<'_>,
+        board: &Board,
         at_ms: i64,
-    ) -> Result<Option<(u64, u64, f64)>, Error> {
+    ) -> Result<Option<PartitionState>, Error> {
         let Some(replay) = &mut self.replay else {
             return Ok(None);
         };
@@ -105,20 +131,66 @@ impl Copy {
         if !replay.take(&self.rows, record)? {
             return Ok(None);
         }
-        let progress = replay.progress();
-        self.store_rows(at_ms)?;
-        Ok((!self.up_to_date).then_some(progress))
+        let (rows, bytes, progress) = replay.progress();
+        self.store_rows(board, at_ms)?;
+        let state = PartitionState::Recovering {
+            rows,
+            bytes,
+            progress,
+        };
+        Ok((!self.up_to_date).then_some(state))
     }
 
-    /// Everything that is there was read. `true`: for the first time.
-    pub(super) fn end(&mut self, now: Duration, at_ms: i64) -> Result<bool, Error> {
-        let Some(replay) = self.replay.as_ref().filter(|_| !self.up_to_date) else {
+    /// Everything before `next` was read, which is all there is. `true`: for the first time.
+    pub(super) fn end(
+        &mut self,
+        next: i64,
+        board: &Board,
+        now: Duration,
+        at_ms: i64,
+    ) -> Result<bool, Error> {
+        let Some(replay) = &mut self.replay else {
             return Ok(false);
         };
-        replay.log_end(now);
-        self.up_to_date = true;
-        self.store_rows(at_ms)?;
-        Ok(true)
+        replay.next = replay.next.max(next);
+        let is_first = !self.up_to_date;
+        if is_first {
+            replay.log_end(now);
+            self.up_to_date = true;
+            // Also one to which nothing was added is of now.
+            self.dirty |= at_ms - self.store.position().at_ms > REFRESH_MS;
+        }
+        self.store_rows(board, at_ms)?;
+        // Markers of transactions are passed without a row.
+        self.standing.visible = self.standing.visible.max(next);
+        self.hear_of(None, board);
+        Ok(is_first)
+    }
+
+    /// More is known of the end of the partition.
+    pub(super) fn hear_of(&mut self, end: Option<i64>, board: &Board) {
+        let end = end.unwrap_or(self.standing.end);
+        self.standing.end = end.max(self.standing.visible);
+        board.set_standing(self.number, self.standing);
+    }
+
+    /// Whether it has had everything, but not proved it for so long that deletions may have been
+    /// forgotten since.
+    pub(super) fn is_aged(&self, spec: &Spec, at_ms: i64) -> bool {
+        let age_ms = at_ms - self.store.position().at_ms;
+        self.up_to_date && spec.age_max_ms.is_some_and(|max| age_ms > max)
+    }
+
+    /// Whether its time is to be proved anew.
+    pub(super) fn is_to_refresh(&self, now: Duration, at_ms: i64) -> bool {
+        let age_ms = at_ms - self.store.position().at_ms;
+        self.up_to_date && !self.dirty && age_ms > REFRESH_MS && now >= self.retry_at
+    }
+
+    /// The partition ends at `end`: if that is where the copy stands, it is of now.
+    pub(super) fn refresh(&mut self, end: i64, board: &Board, at_ms: i64) -> Result<(), Error> {
+        self.dirty |= end <= self.standing.visible;
+        self.store_rows(board, at_ms)
     }
 
     /// Begins anew: what was taken and not stored is dropped.
@@ -128,27 +200,43 @@ impl Copy {
     }
 
     /// Once it is up to date, what is read is stored at once; before, in large batches.
-    pub(super) fn follow(&mut self, at_ms: i64) -> Result<(), Error> {
+    pub(super) fn follow(&mut self, board: &Board, at_ms: i64) -> Result<(), Error> {
         if self.up_to_date {
-            self.store_rows(at_ms)?;
+            self.store_rows(board, at_ms)?;
         }
         Ok(())
     }
 
-    fn store_rows(&mut self, at_ms: i64) -> Result<(), Error> {
-        if let Some(replay) = self.replay.as_ref().filter(|_| self.dirty) {
-            replay.store(&self.rows, &mut self.store, at_ms)?;
-            self.dirty = false;
-            // Readers take snapshots of their own; one held here would keep old pages from reuse.
-            self.rows.forget();
+    fn store_rows(&mut self, board: &Board, at_ms: i64) -> Result<(), Error> {
+        let Some(replay) = self.replay.as_ref().filter(|_| self.dirty) else {
+            return Ok(());
+        };
+        // Taken after the commit, at its first row.
+        let mut subscribers = None;
+        replay.store_and_tell(&self.rows, &mut self.store, at_ms, |key, value| {
+            let subscribers = subscribers.get_or_insert_with(|| board.subscribers.lock());
+            subscribers.row(key, value);
+        })?;
+        if subscribers.take().is_some() {
+            self.standing.at_ms = at_ms;
         }
+        self.dirty = false;
+        // Readers take snapshots of their own; one held here would keep old pages from reuse.
+        self.rows.forget();
+        self.standing.visible = self.standing.visible.max(replay.next);
+        self.hear_of(None, board);
         Ok(())
     }
 
     /// Stores what was taken, and closes it cleanly.
-    pub(super) fn close(mut self, reader: &dyn Reader, at_ms: i64) -> Result<(), Error> {
+    pub(super) fn close(
+        mut self,
+        reader: &dyn Reader,
+        board: &Board,
+        at_ms: i64,
+    ) -> Result<(), Error> {
         reader.stop(self.number)?;
-        self.store_rows(at_ms)?;
+        self.store_rows(board, at_ms)?;
         self.store.close()
     }
 }

@@ -1,11 +1,19 @@
 //! What the thread of a replica does, turn by turn: opens what is wanted, closes what is not, reads,
 //! and stores. It has no clock of its own, so that a simulation can take its turns.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 
 use tracing::{debug, warn};
 
-use super::{Spec, board::Board, copy::Copy};
+use super::{
+    Spec,
+    board::{BEGINNING, Board},
+    copy::Copy,
+};
 use crate::{
     Error, PartitionState,
     kafka::{Reader, TableEvent},
@@ -13,12 +21,15 @@ use crate::{
 
 /// Events taken in one turn.
 const EVENTS_MAX: usize = 10_000;
+/// How often it is looked how far the ends of partitions are.
+const HEAR: Duration = Duration::from_secs(1);
 
 pub(crate) struct Keeper {
     spec: Arc<Spec>,
     board: Arc<Board>,
     reader: Box<dyn Reader>,
     copies: BTreeMap<i32, Copy>,
+    hear_at: Duration,
 }
 
 impl Keeper {
@@ -28,6 +39,7 @@ impl Keeper {
             board,
             reader,
             copies: BTreeMap::new(),
+            hear_at: Duration::ZERO,
         }
     }
 
@@ -43,29 +55,21 @@ impl Keeper {
     /// origin, `at_ms` is milliseconds since 1970.
     pub(crate) fn turn(&mut self, wait: Duration, now: Duration, at_ms: i64) -> Result<(), Error> {
         self.heed_demand(at_ms)?;
+        self.see_to_age(now, at_ms)?;
         self.begin(now, at_ms)?;
-        let Keeper {
-            board,
-            reader,
-            copies,
-            spec,
-        } = self;
-        let mut wait = wait;
-        for _ in 0..EVENTS_MAX {
-            let mut result = Ok(None);
-            let some = reader.poll(wait, &mut |event| {
-                result = on(copies, board, spec, event, now, at_ms);
-            });
-            if let Some(over) = result? {
-                reader.stop(over)?;
-            }
-            if !some {
-                break;
-            }
-            wait = Duration::ZERO;
+        self.read(wait, now, at_ms)?;
+        for copy in self.copies.values_mut() {
+            copy.follow(&self.board, at_ms)?;
         }
-        let mut copies = copies.values_mut();
-        copies.try_for_each(|copy| copy.follow(at_ms))
+        if now >= self.hear_at {
+            self.hear_at = now + HEAR;
+            for copy in self.copies.values_mut() {
+                if let Some((_, end)) = self.reader.progress(copy.number()) {
+                    copy.hear_of(Some(end), &self.board);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Stores and closes all.
@@ -73,25 +77,44 @@ impl Keeper {
         let mut closed = Ok(());
         for copy in self.copies.into_values() {
             // One that fails is no reason to leave the others behind.
-            closed = closed.and(copy.close(&*self.reader, at_ms));
+            closed = closed.and(copy.close(&*self.reader, &self.board, at_ms));
         }
         closed
     }
 
     fn heed_demand(&mut self, at_ms: i64) -> Result<(), Error> {
-        for number in self.board.wanted() {
-            if !self.copies.contains_key(&number) {
+        let board = &self.board;
+        for number in board.wanted() {
+            if let Entry::Vacant(entry) = self.copies.entry(number) {
                 let copy = Copy::open(&self.spec, number)?;
-                self.board.opened(number, copy.snapshots());
-                self.copies.insert(number, copy);
+                board.opened(number, copy.snapshots(), copy.standing());
+                entry.insert(copy);
             }
         }
-        let board = &self.board;
         let unwanted = self
             .copies
             .extract_if(.., |number, _| board.close_unwanted(*number));
         for (_, copy) in unwanted {
-            copy.close(&*self.reader, at_ms)?;
+            copy.close(&*self.reader, board, at_ms)?;
+        }
+        Ok(())
+    }
+
+    /// A copy that is at the end proves now and then that it still is. One that cannot for too long,
+    /// during an outage, begins anew, as if it was just opened.
+    fn see_to_age(&mut self, now: Duration, at_ms: i64) -> Result<(), Error> {
+        for (&number, copy) in &mut self.copies {
+            if copy.is_aged(&self.spec, at_ms) {
+                self.reader.stop(number)?;
+                copy.start_over();
+                self.board.set_state(number, BEGINNING);
+            } else if copy.is_to_refresh(now, at_ms) {
+                copy.try_later(now);
+                match self.reader.bounds(number) {
+                    Ok((_, end)) => copy.refresh(end, &self.board, at_ms)?,
+                    Err(_) => break,
+                }
+            }
         }
         Ok(())
     }
@@ -105,7 +128,10 @@ impl Keeper {
             }
             copy.try_later(now);
             match self.reader.bounds(number) {
-                Ok(bounds) => starting.push((number, copy.begin(&self.spec, bounds, now, at_ms)?)),
+                Ok(bounds) => {
+                    let from = copy.begin(&self.spec, &self.board, bounds, now, at_ms)?;
+                    starting.push((number, from));
+                }
                 Err(error) => {
                     debug!(partition = number, %error, "asking for the ends of the table's topic again");
                     // Each question may take long to fail, and who waits for the end of this turn
@@ -119,37 +145,56 @@ impl Keeper {
             .into_iter()
             .try_for_each(|(number, from)| self.reader.start(number, from))
     }
+
+    fn read(&mut self, mut wait: Duration, now: Duration, at_ms: i64) -> Result<(), Error> {
+        let Keeper {
+            board,
+            reader,
+            copies,
+            spec,
+            ..
+        } = self;
+        for _ in 0..EVENTS_MAX {
+            let mut result = Ok(());
+            let some = reader.poll(wait, &mut |event| {
+                result = on(event, copies, board, &**reader, spec, now, at_ms);
+            });
+            result?;
+            if !some {
+                break;
+            }
+            wait = Duration::ZERO;
+        }
+        Ok(())
+    }
 }
 
-/// Gives the partition that is to be stopped, if one is.
 fn on(
+    event: TableEvent<'_>,
     copies: &mut BTreeMap<i32, Copy>,
     board: &Board,
+    reader: &dyn Reader,
     spec: &Spec,
-    event: TableEvent<'_>,
     now: Duration,
     at_ms: i64,
-) -> Result<Option<i32>, Error> {
+) -> Result<(), Error> {
     match event {
         TableEvent::Record(record) => {
-            let partition = record.partition;
-            if let Some(copy) = copies.get_mut(&partition)
-                && let Some((rows, bytes, progress)) = copy.take(&record, at_ms)?
+            if let Some(copy) = copies.get_mut(&record.partition)
+                && let Some(state) = copy.take(&record, board, at_ms)?
             {
-                let state = PartitionState::Recovering {
-                    rows,
-                    bytes,
-                    progress,
-                };
-                board.set_state(partition, state);
+                board.set_state(record.partition, state);
             }
+            Ok(())
         }
         TableEvent::End { partition } => {
+            let next = reader.progress(partition).map_or(0, |(next, _)| next);
             if let Some(copy) = copies.get_mut(&partition)
-                && copy.end(now, at_ms)?
+                && copy.end(next, board, now, at_ms)?
             {
                 board.set_state(partition, PartitionState::Running);
             }
+            Ok(())
         }
         TableEvent::OutOfRange { partition } => {
             let topic = &spec.identity.topic;
@@ -159,16 +204,10 @@ fn on(
             );
             if let Some(copy) = copies.get_mut(&partition) {
                 copy.start_over();
-                let state = PartitionState::Recovering {
-                    rows: 0,
-                    bytes: 0,
-                    progress: 0.0,
-                };
-                board.set_state(partition, state);
+                board.set_state(partition, BEGINNING);
             }
-            return Ok(Some(partition));
+            reader.stop(partition)
         }
-        TableEvent::Failed(error) => return Err(error),
+        TableEvent::Failed(error) => Err(error),
     }
-    Ok(None)
 }

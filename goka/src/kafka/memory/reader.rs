@@ -128,4 +128,11 @@ impl Reader for MemoryReader {
         state.answer("ask for the bounds of a partition")?;
         Ok(state.topics.log(&self.topic, partition)?.bounds())
     }
+
+    fn progress(&self, partition: i32) -> Option<(i64, i64)> {
+        let next = self.reading.borrow().get(&partition)?.next;
+        let state = self.state.borrow();
+        let (_, end) = state.topics.log(&self.topic, partition).ok()?.bounds();
+        Some((next, end))
+    }
 }

@@ -1,0 +1,79 @@
+//! What a view took, it gives back: files, threads and memory maps of the process are counted. In a program of its own,
+//! where nothing else opens any. Linux only, where they can be counted.
+
+#![cfg(target_os = "linux")]
+
+mod place;
+
+use std::fs;
+
+use goka::View;
+use goka_tests::{DEADLINE, Message, broker, produce};
+use place::Place;
+use tokio::time::timeout;
+
+#[goka::table(group = "viewed", value = i64)]
+struct Viewed;
+
+/// What leaks once a round is far above the slack.
+const ROUNDS: usize = 40;
+
+#[derive(Debug, PartialEq, Eq)]
+struct Resources {
+    files: usize,
+    threads: usize,
+    /// Maps of files of local copies.
+    maps: usize,
+}
+
+fn resources() -> Resources {
+    let entries = |path| fs::read_dir(path).expect("Linux has it").count();
+    let maps = fs::read_to_string("/proc/self/maps").expect("Linux has it");
+    Resources {
+        files: entries("/proc/self/fd"),
+        threads: entries("/proc/self/task"),
+        maps: maps.lines().filter(|line| line.contains(".mdb")).count(),
+    }
+}
+
+async fn open_and_close(place: &Place, value: i64) {
+    let view = View::<Viewed>::open(&place.config())
+        .await
+        .expect("it opens");
+    let other = View::<Viewed>::open(&place.config())
+        .await
+        .expect("it opens");
+    let recovered = timeout(DEADLINE, view.recovered()).await;
+    recovered.expect("it is done in time").expect("it recovers");
+    let (mut watch, updates, snapshot) = (view.watch("a"), view.updates(), view.snapshot());
+    drop(other);
+    view.close().await.expect("it closes");
+    assert_eq!(watch.value().expect("it is read"), Some(value));
+    // The last one that keeps it.
+    drop((watch, updates, snapshot));
+}
+
+#[tokio::test]
+async fn views_give_back_what_they_took() {
+    let place = Place::new("leaks");
+    let topic = place.physical("viewed-state");
+    broker().create_topic(&topic, 2);
+    produce(broker().address(), &topic, [Message::new("a", "7")]);
+    for _ in 0..3 {
+        open_and_close(&place, 7).await;
+    }
+    let before = resources();
+    assert_eq!(before.maps, 0);
+    for _ in 0..ROUNDS {
+        open_and_close(&place, 7).await;
+    }
+    let after = resources();
+    // librdkafka may close a connection to a broker a little later.
+    let slack = 4;
+    assert!(
+        after.files <= before.files + slack
+            && after.threads <= before.threads + slack
+            && after.maps == 0,
+        "before {before:?}, after {after:?}"
+    );
+}
