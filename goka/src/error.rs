@@ -38,7 +38,9 @@ pub enum Error {
         offset: i64,
         /// Its key, as text where it is UTF-8, else in hexadecimal.
         key: String,
-        /// What was being done, for example "decode its value" or "run its handler".
+        /// The name of the handler, or of the visitor.
+        handler: String,
+        /// What was being done, for example "decode its value" or "run".
         doing: &'static str,
         /// Why it failed.
         source: BoxError,
@@ -129,11 +131,13 @@ impl fmt::Display for Error {
                 partition,
                 offset,
                 key,
+                handler,
                 doing,
                 source,
             } => write!(
                 f,
-                "group `{group}` cannot {doing}: topic `{topic}`, partition {partition}, offset {offset}, key `{key}`: {source}"
+                "handler `{handler}` of group `{group}` cannot {doing}: topic `{topic}`, partition {partition}, offset \
+                 {offset}, key `{key}`: {source}"
             ),
             Error::Config(sentence) | Error::Topic(sentence) | Error::Fenced(sentence) => {
                 f.write_str(sentence)

@@ -103,6 +103,8 @@ pub struct Edge<P: Processor> {
     pub topic: EdgeTopic,
     /// What handles its records; none for a topic without a handler.
     pub handler: Option<Handler<P>>,
+    /// The handler's name; empty for a topic without one.
+    pub handler_name: &'static str,
     /// Whether the handler is called for records without a value.
     pub tombstones: bool,
 }
@@ -113,6 +115,7 @@ impl<P: Processor> Edge<P> {
             kind,
             topic,
             handler: None,
+            handler_name: "",
             tombstones: false,
         }
     }
@@ -125,6 +128,7 @@ impl<P: Processor> Edge<P> {
             kind,
             topic: P::TOPIC,
             handler: Some(P::HANDLER),
+            handler_name: P::NAME,
             tombstones: P::TOMBSTONES,
         }
     }

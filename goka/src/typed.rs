@@ -34,6 +34,7 @@ impl<P: Processor> Program for Typed<P> {
                 partitioner: edge.topic.partitioner,
                 codec: (edge.topic.codec)(),
                 waits: edge.handler.is_some_and(|handler| handler.waits()),
+                handler: edge.handler_name,
             })
             .collect()
     }
@@ -107,6 +108,10 @@ pub(crate) struct TypedVisit<P: Processor, A> {
 }
 
 impl<P: Processor, A: Visits<P>> Visit for TypedVisit<P, A> {
+    fn name(&self) -> &'static str {
+        A::NAME
+    }
+
     fn waits(&self) -> bool {
         matches!(A::VISITOR, Visitor::Later(_))
     }
@@ -164,7 +169,7 @@ async fn visit_later<P: Processor, A: Visits<P>>(
 
 fn visitor_failure(source: BoxError) -> Failure {
     Failure {
-        doing: "run its visitor",
+        doing: "run",
         source,
     }
 }
@@ -189,7 +194,7 @@ fn failure(source: BoxError) -> Failure {
             source: undecodable.0,
         },
         Err(source) => Failure {
-            doing: "run its handler",
+            doing: "run",
             source,
         },
     }
@@ -197,7 +202,7 @@ fn failure(source: BoxError) -> Failure {
 
 fn bug(sentence: &str) -> Failure {
     Failure {
-        doing: "find its handler",
+        doing: "be found",
         source: format!("{sentence}; this is a mistake in goka: please report it").into(),
     }
 }

@@ -151,7 +151,7 @@ impl Core {
                 }
                 Some(Err(reason)) => {
                     let failure = Failure {
-                        doing: "finish what its handler deferred",
+                        doing: "finish what it deferred",
                         source: BoxError::from(reason),
                     };
                     let (origin, key) = (*origin, key.clone());

@@ -20,8 +20,17 @@ impl Core {
             partition: origin.partition,
             offset: origin.offset,
             key: key.map_or_else(|| "null".to_owned(), readable),
+            handler: self.handler_of(origin).to_owned(),
             doing: failure.doing,
             source: failure.source,
+        }
+    }
+
+    fn handler_of(&self, origin: Origin) -> &str {
+        match (origin.by, &self.visiting) {
+            (By::Source(source), _) => self.edges[self.sources[source]].handler,
+            (By::Visit(_), Some(visiting)) => visiting.name(),
+            (By::Visit(_), None) => "a visitor that was given up",
         }
     }
 
@@ -73,7 +82,7 @@ pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Failure {
         text.as_deref().unwrap_or("(no text)")
     ));
     Failure {
-        doing: "run its handler",
+        doing: "run",
         source,
     }
 }

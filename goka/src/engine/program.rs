@@ -42,6 +42,8 @@ pub(crate) trait Program: Send + Sync {
 /// A visitor with its arguments, to be called for each row of the group table. The record has the
 /// key and no value; its edge is the table's.
 pub(crate) trait Visit: Send + Sync {
+    fn name(&self) -> &'static str;
+
     /// Whether it is an `async fn`.
     fn waits(&self) -> bool;
 
@@ -95,12 +97,14 @@ pub(crate) struct EdgeInfo {
     pub(crate) codec: &'static str,
     /// Whether its handler is an `async fn`.
     pub(crate) waits: bool,
+    /// The name of its handler.
+    pub(crate) handler: &'static str,
 }
 
 /// Why a record could not be handled. A panic of the handler is caught by the engine.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// For [`crate::Error::Record`]: "decode its key", "decode its value", "run its handler".
+    /// For [`crate::Error::Record`]: "decode its key", "decode its value", "run".
     pub(crate) doing: &'static str,
     pub(crate) source: BoxError,
 }

@@ -213,6 +213,13 @@ impl Core {
     }
 }
 
+impl Visiting {
+    /// Of the visitor.
+    pub(crate) fn name(&self) -> &'static str {
+        self.visit.name()
+    }
+}
+
 impl Walk {
     fn new() -> Self {
         Walk {

@@ -177,13 +177,8 @@ fn failures_say_what_was_being_done() {
     fails(Some(b"alice"), b"x", "decode its value", "invalid digit");
     fails(Some(b"\xff"), b"1", "decode its key", "utf-8");
     fails(None, b"1", "decode its key", "the key is null");
-    fails(Some(b"alice"), b"13", "run its handler", "thirteen");
-    fails(
-        Some(b"broken"),
-        b"1",
-        "run its handler",
-        "click-count-state",
-    );
+    fails(Some(b"alice"), b"13", "run", "thirteen");
+    fails(Some(b"broken"), b"1", "run", "click-count-state");
 }
 
 #[test]
@@ -215,10 +210,10 @@ fn a_mistake_of_the_engine_is_a_failure() {
     let click = record(Some(b"alice"), Some(b"2"));
     for edge in [1, 2, 4] {
         let (_, result) = handle(count::Processor, Record { edge, ..click }, &Rows::default());
-        assert_eq!(result.expect_err("no handler").doing, "find its handler");
+        assert_eq!(result.expect_err("no handler").doing, "be found");
     }
     let (_, result) = handle(later::Processor, click, &Rows::default());
-    assert_eq!(result.expect_err("it waits").doing, "find its handler");
+    assert_eq!(result.expect_err("it waits").doing, "be found");
 }
 
 #[test]

@@ -170,6 +170,7 @@ impl Program for Count {
             partitioner: Partitioner::Murmur2,
             codec: "text",
             waits: self.waits && topic == INPUTS[1],
+            handler: "count",
         };
         vec![
             edge(Kind::Input, INPUTS[0]),
@@ -220,7 +221,7 @@ fn count(
     effects: &mut Effects,
     rows: &Rows,
 ) -> Result<(), Failure> {
-    let doing = "run its handler";
+    let doing = "run";
     let failed = |error: Error| Failure {
         doing,
         source: error.into(),
