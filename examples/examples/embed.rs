@@ -7,7 +7,7 @@
 //!
 //! With `--brokers` what it takes is counted by `click_count -- processor`.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, process::ExitCode, time::SystemTime};
 
 use anyhow::Result;
 use axum::{
@@ -22,7 +22,7 @@ use goka_examples::{
     options::Place,
     service::{self, Readiness, Refusal},
     topics::UserClicks,
-    users::now,
+    users::rfc3339,
 };
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ async fn main() -> ExitCode {
 async fn run(options: Options) -> Result<()> {
     let config = options.place.config(true)?;
     // Who clicks does not wait longer than this for a broker that is away.
-    let config = config.set_producer("message.timeout.ms", "3000");
+    let config = config.set_producer("message.timeout.ms", "2000");
     let config = options.place.create(config, &[UserClicks::NAME]);
     let clicks = Emitter::<UserClicks>::new(&config)?;
     let routes = Router::new()
@@ -63,7 +63,7 @@ async fn click(
     let Path(user) = user.map_err(Refusal::bad_request)?;
     // Waits while too much is on its way, without holding up other requests.
     clicks.ready().await?;
-    let delivered = clicks.emit(&user, &now())?.await;
+    let delivered = clicks.emit(&user, &rfc3339(SystemTime::now()))?.await;
     let at = delivered.map_err(Refusal::unavailable)?;
     let at = json!({ "partition": at.partition, "offset": at.offset });
     Ok((StatusCode::CREATED, Json(at)))

@@ -1,6 +1,6 @@
 //! The command line that the composed applications have in common: which part to run, and where.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{env, net::SocketAddr, path::PathBuf};
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
@@ -80,14 +80,22 @@ impl Place {
     /// If a variable of goka is malformed, or a part of many is to run on a broker that no other part can reach.
     pub fn config(&self, alone: bool) -> Result<Config> {
         let mut config = Config::from_env()?;
-        match self.brokers.as_deref() {
-            Some(EMBEDDED) if !alone => bail!(
-                "the embedded broker lives in one process, so a role alone cannot reach another's; \
-                 run `cargo run --example broker` and give --brokers the address that it prints"
-            ),
-            Some(brokers) => config = config.brokers(brokers),
-            None if alone => config = config.brokers(EMBEDDED),
-            None => {}
+        let default = alone.then_some(EMBEDDED);
+        let brokers = self.brokers.as_deref().or(default);
+        if let Some(brokers) = brokers {
+            config = config.brokers(brokers);
+        }
+        if brokers == Some(EMBEDDED) {
+            if !alone {
+                bail!(
+                    "the embedded broker lives in one process, so a role alone cannot reach another's; \
+                     run `cargo run --example broker` and give --brokers the address that it prints"
+                );
+            }
+            if env::var_os("GOKA_WORKERS").is_none() {
+                // That broker takes seconds to give partitions to a second member of a group.
+                config = config.workers(1);
+            }
         }
         if let Some(state_dir) = &self.state_dir {
             config = config.state_dir(state_dir);

@@ -1,6 +1,9 @@
 //! Simulated users: when they do something, and which of them it is. What they do is the application's.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    future::pending,
+    time::{Duration, Instant, SystemTime},
+};
 
 use anyhow::{Context, Result};
 use goka::{Emitter, Topic};
@@ -18,22 +21,60 @@ const LINE: Duration = Duration::from_secs(1);
 /// How long the broker may take for what is on its way when it is time to end.
 const LAST_DELIVERIES: Duration = Duration::from_secs(5);
 
-/// The present time in RFC 3339.
-pub fn now() -> String {
-    rfc3339(SystemTime::now())
-}
-
 /// A time in RFC 3339.
 pub fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 
-/// Emits what `message` makes of chance, each from one of the users, at the rate of `load`. Returns when the broker has
-/// as many messages as `load` says. `acknowledged` hears how many it has.
+/// Emits as a program does: it says how far it is, and ends at Ctrl-C, too.
 ///
 /// # Errors
 /// If a message cannot be emitted, or was not delivered.
-pub async fn emit<S>(
+pub async fn run<S>(
+    load: &Load,
+    emitter: Emitter<S>,
+    message: impl FnMut(&mut SmallRng) -> S::Value,
+) -> Result<()>
+where
+    S: Topic<Key = String>,
+{
+    let (mut total, mut said) = (0, None::<Instant>);
+    let acknowledged = |count| {
+        total = count;
+        if said.is_none_or(|said| said.elapsed() >= LINE) {
+            said = Some(Instant::now());
+            println!("{count} messages acknowledged");
+        }
+    };
+    tokio::select! {
+        emitted = emit(load, &emitter, message, acknowledged) => emitted?,
+        asked = asked_to_end() => asked?,
+    }
+    timeout(LAST_DELIVERIES, emitter.close())
+        .await
+        .context("the broker did not acknowledge the last messages in time")??;
+    println!("{total} messages acknowledged, that is all");
+    Ok(())
+}
+
+/// Emits within a program that does more. Returns only if it fails: a message cannot be emitted, or was not delivered.
+pub async fn keep_emitting<S>(
+    load: &Load,
+    emitter: &Emitter<S>,
+    message: impl FnMut(&mut SmallRng) -> S::Value,
+) -> goka::Error
+where
+    S: Topic<Key = String>,
+{
+    match emit(load, emitter, message, |_| ()).await {
+        Ok(()) => pending().await,
+        Err(error) => error,
+    }
+}
+
+/// Emits what `message` makes of chance, each from one of the users, at the rate of `load`. Returns when the broker has
+/// as many messages as `load` says. `acknowledged` hears how many it has.
+async fn emit<S>(
     load: &Load,
     emitter: &Emitter<S>,
     mut message: impl FnMut(&mut SmallRng) -> S::Value,
@@ -64,36 +105,5 @@ where
         emitted += burst;
         acknowledged(emitted);
     }
-    Ok(())
-}
-
-/// [`emit`] as a program: it says how far it is, and ends at Ctrl-C, too.
-///
-/// # Errors
-/// As `emit`.
-pub async fn run_emitter<S>(
-    load: &Load,
-    emitter: Emitter<S>,
-    message: impl FnMut(&mut SmallRng) -> S::Value,
-) -> Result<()>
-where
-    S: Topic<Key = String>,
-{
-    let (mut total, mut said) = (0, None::<Instant>);
-    let acknowledged = |count| {
-        total = count;
-        if said.is_none_or(|said| said.elapsed() >= LINE) {
-            said = Some(Instant::now());
-            println!("{count} messages acknowledged");
-        }
-    };
-    tokio::select! {
-        emitted = emit(load, &emitter, message, acknowledged) => emitted?,
-        asked = asked_to_end() => asked?,
-    }
-    timeout(LAST_DELIVERIES, emitter.close())
-        .await
-        .context("the broker did not acknowledge the last messages in time")??;
-    println!("{total} messages acknowledged, that is all");
     Ok(())
 }

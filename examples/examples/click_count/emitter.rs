@@ -1,21 +1,11 @@
 //! The emitter: users click.
 
-use std::future::pending;
+use std::time::SystemTime;
 
-use anyhow::Result;
-use goka::{Config, Emitter};
-use goka_examples::{
-    options::Load,
-    topics::UserClicks,
-    users::{emit, now, run_emitter},
-};
+use goka_examples::users::rfc3339;
+use rand::rngs::SmallRng;
 
-pub(crate) async fn run(load: &Load, config: &Config) -> Result<()> {
-    run_emitter(load, Emitter::<UserClicks>::new(config)?, |_| now()).await
-}
-
-/// Within another program. Returns only if it fails.
-pub(crate) async fn click(load: &Load, clicks: &Emitter<UserClicks>) -> Result<()> {
-    emit(load, clicks, |_| now(), |_| ()).await?;
-    pending().await
+/// A click that happens now.
+pub(crate) fn click(_: &mut SmallRng) -> String {
+    rfc3339(SystemTime::now())
 }

@@ -20,8 +20,13 @@ use clap::Parser;
 use goka::{App, Config, Emitter, Stream, View};
 use goka_examples::{
     options::{Options, Role},
+    processors,
     topics::{ClickCount, UserClicks},
+    users,
 };
+
+use emitter::click;
+use processor::count;
 
 /// Counts the clicks of simulated users, and answers how many there are by HTTP.
 #[derive(Parser)]
@@ -41,8 +46,17 @@ async fn run(options: &Options) -> Result<()> {
     let config = options.place.config(options.role.is_none())?;
     let creating = || options.place.create(config.clone(), &[UserClicks::NAME]);
     match options.role {
-        Some(Role::Emitter) => emitter::run(&options.load, &creating()).await,
-        Some(Role::Processor) => processor::run(config).await,
+        Some(Role::Emitter) => {
+            users::run(
+                &options.load,
+                Emitter::<UserClicks>::new(&creating())?,
+                click,
+            )
+            .await
+        }
+        Some(Role::Processor) => {
+            processors::run(App::new(config).processor(count::Processor)).await
+        }
         Some(Role::Service) => service::run(&config, options.http).await,
         None => together(options, &creating()).await,
     }
@@ -52,14 +66,14 @@ async fn run(options: &Options) -> Result<()> {
 async fn together(options: &Options, config: &Config) -> Result<()> {
     let clicks = Emitter::<UserClicks>::new(config)?;
     let mut running = App::new(config.clone())
-        .processor(processor::count::Processor)
+        .processor(count::Processor)
         .start()
         .await?;
     println!("clicks are counted; try for example /clicks?limit=3 and /clicks/user-1 below");
     let view = View::<ClickCount>::open(config).await?;
     tokio::select! {
         ended = running.wait() => Ok(ended?),
-        clicked = emitter::click(&options.load, &clicks) => clicked,
+        failed = users::keep_emitting(&options.load, &clicks, click) => Err(failed.into()),
         served = service::serve(view, options.http) => {
             running.shutdown().await?;
             served

@@ -26,8 +26,15 @@ use clap::Parser;
 use goka::{App, Config, Emitter, Stream};
 use goka_examples::{
     options::{Options, Role},
+    processors,
     topics::{StatusUpdate, UserClicks},
+    users,
 };
+
+use click_emitter::click;
+use click_processor::count;
+use emitter::change;
+use processor::remember;
 
 /// Keeps the status of simulated users, and answers by HTTP what it is, and how often they clicked.
 #[derive(Parser)]
@@ -47,8 +54,13 @@ async fn run(options: &Options) -> Result<()> {
     let config = options.place.config(options.role.is_none())?;
     let creating = |streams: &[&str]| options.place.create(config.clone(), streams);
     match options.role {
-        Some(Role::Emitter) => emitter::run(&options.load, &creating(&[StatusUpdate::NAME])).await,
-        Some(Role::Processor) => processor::run(config).await,
+        Some(Role::Emitter) => {
+            let updates = Emitter::<StatusUpdate>::new(&creating(&[StatusUpdate::NAME]))?;
+            users::run(&options.load, updates, change).await
+        }
+        Some(Role::Processor) => {
+            processors::run(App::new(config).processor(remember::Processor)).await
+        }
         Some(Role::Service) => service::run(&config, options.http).await,
         None => together(options, &creating(&[StatusUpdate::NAME, UserClicks::NAME])).await,
     }
@@ -59,15 +71,15 @@ async fn together(options: &Options, config: &Config) -> Result<()> {
     let updates = Emitter::<StatusUpdate>::new(config)?;
     let clicks = Emitter::<UserClicks>::new(config)?;
     let mut running = App::new(config.clone())
-        .processor(processor::remember::Processor)
-        .processor(click_processor::count::Processor)
+        .processor(remember::Processor)
+        .processor(count::Processor)
         .start()
         .await?;
     println!("users click and change their status; try for example /users/user-1 below");
     tokio::select! {
         ended = running.wait() => Ok(ended?),
-        updated = emitter::update(&options.load, &updates) => updated,
-        clicked = click_emitter::click(&options.load, &clicks) => clicked,
+        failed = users::keep_emitting(&options.load, &updates, change) => Err(failed.into()),
+        failed = users::keep_emitting(&options.load, &clicks, click) => Err(failed.into()),
         served = service::run(config, options.http) => {
             running.shutdown().await?;
             served

@@ -1,9 +1,6 @@
 //! The processor: remembers the last status of each user.
 
-use anyhow::Result;
-use goka::{App, Config};
 use goka_examples::{
-    processors,
     topics::{StatusUpdate, UserStatus},
     users::rfc3339,
 };
@@ -17,8 +14,4 @@ pub(crate) fn remember(ctx: &mut remember::Context, update: StatusUpdate) -> gok
     };
     let status = update.status;
     ctx.set_value(&UserStatus { status, since })
-}
-
-pub(crate) async fn run(config: Config) -> Result<()> {
-    processors::run(App::new(config).processor(remember::Processor)).await
 }
