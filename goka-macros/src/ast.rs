@@ -12,7 +12,7 @@ use crate::{
     check,
     item::{Block, Function, Item, Member},
     report::{Errors, point},
-    signature,
+    signature::{self, Expected},
 };
 
 pub(crate) struct Processor {
@@ -117,7 +117,7 @@ impl Processor {
     ) -> Self {
         let name = function.signature.ident.clone();
         check::ensure_unmarked(errors, &mut function.attrs);
-        let input = args.input.take();
+        let (input, several) = (args.input.take(), std::mem::take(&mut args.more_inputs));
         let source = Source::Input(check::ensure_input(errors, input, &name));
         let mut methods = Methods::default();
         methods.add(errors, Mark::Source(source), &function, false);
@@ -128,7 +128,7 @@ impl Processor {
             args,
             handlers: methods.handlers,
             visitors: methods.visitors,
-            lost: methods.lost,
+            lost: methods.lost.into_iter().chain(several).collect(),
             item: Item::Function(function),
         }
     }
@@ -177,12 +177,10 @@ struct Methods {
 impl Methods {
     fn add(&mut self, errors: &mut Errors, mark: Mark, function: &Function, is_method: bool) {
         let signature = &function.signature;
-        let last = if matches!(mark, Mark::Visitor(_)) {
-            "args"
-        } else {
-            "message"
+        let expected = match mark {
+            Mark::Source(_) => Expected::handler(signature, is_method),
+            Mark::Visitor(_) => Expected::visitor(signature),
         };
-        let expected = signature::expected(signature, is_method, last);
         let parsed = Callee::parse(errors, function, is_method, &expected);
         match (mark, parsed) {
             (Mark::Source(source), Some((callee, message))) => self.handlers.push(Handler {
@@ -207,7 +205,7 @@ impl Callee {
         errors: &mut Errors,
         function: &Function,
         is_method: bool,
-        expected: &str,
+        expected: &Expected,
     ) -> Option<(Self, Option<Type>)> {
         let signature = &function.signature;
         let name = signature.ident.clone();
@@ -270,10 +268,14 @@ fn take_mark(errors: &mut Errors, attrs: &mut Vec<Attribute>) -> Option<Mark> {
             let topic = topic.unwrap_or_else(|| TopicRef::Literal(check::stand_in()));
             Mark::Source(Source::Input(topic))
         } else if attr.path().is_ident("loopback") {
-            errors.take(attr.meta.require_path_only());
+            check::ensure_bare(errors, attr, "its topic is `<group>-loop`");
             Mark::Source(Source::Loopback(point(attr.path())))
         } else if attr.path().is_ident("visitor") {
-            errors.take(attr.meta.require_path_only());
+            check::ensure_bare(
+                errors,
+                attr,
+                "a visit finds it by the type of its last parameter",
+            );
             Mark::Visitor(point(attr.path()))
         } else {
             return true;

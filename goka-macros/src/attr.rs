@@ -4,10 +4,10 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{
-    Ident, LitStr, Path, Token, Type,
+    Ident, Lit, LitStr, Path, Token, Type,
     ext::IdentExt,
     parse::{Parse, ParseStream, Parser},
-    punctuated::Punctuated,
+    token::Paren,
 };
 
 use crate::report::Errors;
@@ -17,6 +17,15 @@ use crate::report::Errors;
 pub(crate) enum TopicRef {
     Literal(LitStr),
     Path(Path),
+}
+
+impl TopicRef {
+    fn into_path(self) -> Option<Path> {
+        match self {
+            TopicRef::Literal(_) => None,
+            TopicRef::Path(path) => Some(path),
+        }
+    }
 }
 
 impl Parse for TopicRef {
@@ -52,6 +61,8 @@ pub(crate) struct ProcessorArgs {
     krate: Option<Path>,
     pub(crate) group: Option<LitStr>,
     pub(crate) input: Option<TopicRef>,
+    /// Those that are too many.
+    pub(crate) more_inputs: Vec<Path>,
     pub(crate) key: Option<Type>,
     pub(crate) table: Option<Path>,
     pub(crate) outputs: Vec<Path>,
@@ -66,12 +77,19 @@ impl ProcessorArgs {
             match name.to_string().as_str() {
                 "crate" => once(errors, name, &mut args.krate, assigned(input)?),
                 "group" => once(errors, name, &mut args.group, name_of(input)?),
+                "input" if input.peek(Paren) => {
+                    errors.at(name, format!("{ONE_INPUT}; of one it is `input = ...`"));
+                    let mut inputs = list(input, TopicRef::parse)?.into_iter();
+                    args.input = inputs.next();
+                    args.more_inputs
+                        .extend(inputs.filter_map(TopicRef::into_path));
+                }
                 "input" => once(errors, name, &mut args.input, assigned(input)?),
                 "key" => once(errors, name, &mut args.key, assigned(input)?),
                 "table" => once(errors, name, &mut args.table, assigned(input)?),
-                "output" => listed(errors, name, &mut args.outputs, input)?,
-                "join" => listed(errors, name, &mut args.joins, input)?,
-                "lookup" => listed(errors, name, &mut args.lookups, input)?,
+                "output" => listed(errors, name, &mut args.outputs, STREAMS, input)?,
+                "join" => listed(errors, name, &mut args.joins, TABLES, input)?,
+                "lookup" => listed(errors, name, &mut args.lookups, TABLES, input)?,
                 other => {
                     let hint = match other {
                         "outputs" | "emit" | "emits" => "; did you mean `output`?",
@@ -186,6 +204,9 @@ impl TopicArgs {
 }
 
 const PROCESSOR: &str = "`group`, `input`, `output`, `table`, `join`, `lookup`, `key`, `crate`";
+const STREAMS: &str = "`#[goka::stream(\"topic\")]`";
+const TABLES: &str = "`#[goka::table(group = \"...\")]`";
+const ONE_INPUT: &str = "a function reads one input; for several, put handlers on an `impl` block";
 const STREAM: &str = "`key`, `value`, `codec`, `partitioner`, `crate`";
 const TABLE: &str = "`group`, `topic`, `key`, `value`, `codec`, `partitioner`, `crate`";
 
@@ -253,16 +274,25 @@ fn listed(
     errors: &mut Errors,
     name: &Ident,
     to: &mut Vec<Path>,
+    of: &str,
     input: ParseStream<'_>,
 ) -> syn::Result<()> {
-    let found = if input.peek(Token![=]) {
-        vec![assigned::<Path>(input)?]
-    } else {
-        let content;
-        syn::parenthesized!(content in input);
-        let paths = Punctuated::<Path, Token![,]>::parse_terminated(&content)?;
-        paths.into_iter().collect()
+    let path = |input: ParseStream<'_>| match input.peek(Lit) {
+        true => Err(input.error(format!("expected a type declared with {of}"))),
+        false => input.parse(),
     };
+    let found = if input.peek(Token![=]) {
+        input.parse::<Token![=]>()?;
+        vec![path(input)?]
+    } else {
+        list(input, path)?
+    };
+    if found.is_empty() {
+        errors.at(
+            name,
+            format!("`{name}` names nothing: list types declared with {of}"),
+        );
+    }
     for path in found {
         let text = quote!(#path).to_string();
         match to.iter().any(|before| quote!(#before).to_string() == text) {
@@ -273,6 +303,30 @@ fn listed(
     Ok(())
 }
 
+/// `(X, Y)`.
+fn list<T>(
+    input: ParseStream<'_>,
+    one: impl Fn(ParseStream<'_>) -> syn::Result<T>,
+) -> syn::Result<Vec<T>> {
+    let content;
+    syn::parenthesized!(content in input);
+    let mut found = Vec::new();
+    while !content.is_empty() {
+        match one(&content) {
+            Ok(item) => found.push(item),
+            Err(error) => {
+                // What is left unread would be a second error.
+                content.parse::<TokenStream>()?;
+                return Err(error);
+            }
+        }
+        if !content.is_empty() {
+            content.parse::<Token![,]>()?;
+        }
+    }
+    Ok(found)
+}
+
 fn once<T>(errors: &mut Errors, name: &Ident, slot: &mut Option<T>, value: T) {
     if slot.is_none() {
         *slot = Some(value);
@@ -280,7 +334,7 @@ fn once<T>(errors: &mut Errors, name: &Ident, slot: &mut Option<T>, value: T) {
     }
     let rule = match name.to_string().as_str() {
         "table" => "a group has one table; give it a struct to keep several values",
-        "input" => "a function reads one input; for several, put handlers on an `impl` block",
+        "input" => ONE_INPUT,
         _ => "one is enough",
     };
     errors.at(name, format!("`{name}` is given twice: {rule}"));

@@ -15,6 +15,7 @@ use crate::{
 /// What was reported is removed from the model, so that rustc does not report it again.
 pub(crate) fn processor(errors: &mut Errors, model: &mut Processor) {
     ensure_name(errors, &model.group, "group");
+    ensure_key(errors, &mut model.args.key);
     for handler in &model.handlers {
         if let Source::Input(TopicRef::Literal(topic)) = &handler.source {
             ensure_name(errors, topic, "topic");
@@ -100,6 +101,19 @@ pub(crate) fn ensure_some_handler(errors: &mut Errors, handlers: usize, name: &I
         errors.at(
             name,
             format!("`{name}` has no handler: mark a method with `#[input(...)]`"),
+        );
+    }
+}
+
+/// Types of the language that are no keys. Any other is rustc's, which asks in several places.
+fn ensure_key(errors: &mut Errors, key: &mut Option<Type>) {
+    const NO_KEYS: [&str; 6] = ["bool", "char", "f32", "f64", "isize", "usize"];
+    let no_key = key.take_if(|key| NO_KEYS.contains(&key.to_token_stream().to_string().as_str()));
+    if let Some(key) = no_key {
+        let name = key.to_token_stream();
+        errors.at(
+            &key,
+            format!("`{name}` cannot be a key: a key is a `String`, an integer of 8 to 128 bits, a `Vec<u8>`, `()` for records without a key, or a type of yours with `impl goka::Key`"),
         );
     }
 }
@@ -199,6 +213,14 @@ pub(crate) fn one_mark(errors: &mut Errors, attr: TokenStream) {
         attr,
         "a method handles one thing; call a shared method from two of them instead",
     );
+}
+
+/// `#[loopback]` and `#[visitor]`.
+pub(crate) fn ensure_bare(errors: &mut Errors, attr: &Attribute, why: &str) {
+    if attr.meta.require_path_only().is_err() {
+        let name = attr.path().to_token_stream();
+        errors.at(attr, format!("`#[{name}]` takes no arguments: {why}"));
+    }
 }
 
 /// A function has one handler, itself. The marks of others are not printed back.

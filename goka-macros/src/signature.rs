@@ -1,6 +1,8 @@
 //! Mistakes in the signature of a handler or visitor. Each sentence ends with the signature that was
 //! expected, in the user's own names. Must not know types: those are rustc's.
 
+use std::fmt::{self, Display};
+
 use proc_macro2::Span;
 use quote::quote;
 use syn::{
@@ -10,28 +12,69 @@ use syn::{
 
 use crate::report::Errors;
 
-/// The signature that a handler should have, with the user's own names, and with the lifetime that
-/// an `async fn` must write.
-pub(crate) fn expected(signature: &Signature, is_method: bool, last: &str) -> String {
-    let name = &signature.ident;
-    let asyncness = signature.asyncness.map_or("", |_| "async ");
-    let (receiver, context) = match is_method {
-        true => ("&self, ", "Context<'_, Self>".to_owned()),
-        false => ("", format!("{name}::Context<'_>")),
-    };
-    format!("`{asyncness}fn {name}({receiver}ctx: &mut {context}, {last}: T) -> goka::Result`")
+/// What the signature should be.
+pub(crate) struct Expected {
+    what: &'static str,
+    last: &'static str,
+    /// How many of the last.
+    most: &'static str,
+    text: String,
+}
+
+impl Expected {
+    /// With the user's own names, and with the lifetime that an `async fn` must write.
+    fn new(signature: &Signature, is_method: bool, [what, last, most]: [&'static str; 3]) -> Self {
+        let name = &signature.ident;
+        let asyncness = signature.asyncness.map_or("", |_| "async ");
+        let (receiver, context) = match is_method {
+            true => ("&self, ", "Context<'_, Self>".to_owned()),
+            false => ("", format!("{name}::Context<'_>")),
+        };
+        let text = format!(
+            "`{asyncness}fn {name}({receiver}ctx: &mut {context}, {last}: T) -> goka::Result`"
+        );
+        Expected {
+            what,
+            last,
+            most,
+            text,
+        }
+    }
+
+    pub(crate) fn handler(signature: &Signature, is_method: bool) -> Self {
+        Self::new(
+            signature,
+            is_method,
+            ["handler", "message", "at most one message"],
+        )
+    }
+
+    pub(crate) fn visitor(signature: &Signature) -> Self {
+        Self::new(
+            signature,
+            true,
+            ["visitor", "args", "its arguments as one value"],
+        )
+    }
+}
+
+impl Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 /// Not generic, `const`, `unsafe` or `extern`.
 pub(crate) fn ensure_plain_fn(
     errors: &mut Errors,
     signature: &Signature,
-    expected: &str,
+    expected: &Expected,
 ) -> Option<()> {
+    let Expected { what, last, .. } = expected;
     if let Some(generic) = generic(&signature.generics) {
         errors.at(
             generic,
-            format!("a handler cannot be generic: the type of its message is known when compiling; write {expected}"),
+            format!("a {what} cannot be generic: the type of `{last}` is known when compiling; write {expected}"),
         );
         return None;
     }
@@ -39,10 +82,7 @@ pub(crate) fn ensure_plain_fn(
     let (abi, variadic) = (&signature.abi, &signature.variadic);
     let qualifiers = quote!(#constness #unsafety #abi #variadic);
     if !qualifiers.is_empty() {
-        errors.at(
-            qualifiers,
-            format!("a handler has the signature {expected}"),
-        );
+        errors.at(qualifiers, format!("a {what} has the signature {expected}"));
         return None;
     }
     Some(())
@@ -57,9 +97,10 @@ pub(crate) fn ensure_receiver(
     errors: &mut Errors,
     first: Option<&FnArg>,
     name: &Ident,
-    expected: &str,
+    expected: &Expected,
 ) -> Option<()> {
-    let begins = format!("a handler of an `impl` block begins with `&self`: {expected}");
+    let what = expected.what;
+    let begins = format!("a {what} of an `impl` block begins with `&self`: {expected}");
     match first {
         Some(FnArg::Receiver(receiver))
             if receiver.reference.is_some()
@@ -70,7 +111,7 @@ pub(crate) fn ensure_receiver(
         }
         Some(FnArg::Receiver(receiver)) => errors.at(
             receiver,
-            format!("partitions share one processor, so a handler takes `&self`: {expected}"),
+            format!("partitions share one processor, so a {what} takes `&self`: {expected}"),
         ),
         Some(other) => errors.at(other, begins),
         None => errors.at(name, begins),
@@ -83,10 +124,11 @@ pub(crate) fn ensure_context(
     errors: &mut Errors,
     first: Option<&FnArg>,
     name: &Ident,
-    expected: &str,
+    expected: &Expected,
 ) -> Option<Span> {
+    let what = expected.what;
     let Some(FnArg::Typed(context)) = first else {
-        errors.at(name, format!("a handler takes the context: {expected}"));
+        errors.at(name, format!("a {what} takes the context: {expected}"));
         return None;
     };
     if let Type::Reference(reference) = &*context.ty
@@ -99,7 +141,7 @@ pub(crate) fn ensure_context(
     }
     errors.at(
         &context.ty,
-        format!("a handler takes the context first, by mutable reference: {expected}"),
+        format!("a {what} takes the context first, by mutable reference: {expected}"),
     );
     None
 }
@@ -120,8 +162,15 @@ pub(crate) fn ensure_args(
     errors: &mut Errors,
     args: Option<Type>,
     name: &Ident,
-    expected: &str,
+    expected: &Expected,
 ) -> Option<Type> {
+    if let Some(Type::Reference(borrowed)) = &args {
+        errors.at(
+            borrowed,
+            format!("a visitor owns its arguments, each key gets a clone of them: {expected}; to share what is large, `args: Arc<T>`"),
+        );
+        return None;
+    }
     if args.is_none() {
         errors.at(
             name,
@@ -134,12 +183,13 @@ pub(crate) fn ensure_args(
 pub(crate) fn ensure_no_more(
     errors: &mut Errors,
     more: Option<&FnArg>,
-    expected: &str,
+    expected: &Expected,
 ) -> Option<()> {
+    let Expected { what, most, .. } = expected;
     if let Some(more) = more {
         errors.at(
             more,
-            format!("a handler takes the context and at most one message: {expected}"),
+            format!("a {what} takes the context and {most}: {expected}"),
         );
         return None;
     }

@@ -15,7 +15,7 @@ use tracing::info;
 pub use self::handle::ProcessorHandle;
 pub use self::running::{GroupStats, Running, Stats};
 use self::signals::Signals;
-use crate::{Config, Error, Processor, Result, engine::program::Program, typed::Typed};
+use crate::{Config, Error, Graph, Processor, Result, engine::program::Program, typed::Typed};
 
 /// Processors to be run together in this process.
 ///
@@ -35,6 +35,7 @@ use crate::{Config, Error, Processor, Result, engine::program::Program, typed::T
 pub struct App {
     config: Config,
     programs: Vec<Arc<dyn Program>>,
+    graph: Graph,
 }
 
 impl fmt::Debug for App {
@@ -57,6 +58,7 @@ impl App {
         App {
             config,
             programs: Vec::new(),
+            graph: Graph::default(),
         }
     }
 
@@ -72,7 +74,13 @@ impl App {
     #[must_use]
     pub fn processor<P: Processor>(mut self, processor: P) -> Self {
         self.programs.push(Arc::new(Typed(Arc::new(processor))));
+        self.graph.add::<P>();
         self
+    }
+
+    /// What its processors read and write, as data: to be drawn or stored.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
     }
 
     /// Checks the topics, creates the groups' own ones and starts the workers. Handlers that are

@@ -39,7 +39,8 @@ where
 #[diagnostic::on_unimplemented(
     message = "this processor does not declare the output `{S}`",
     label = "undeclared output",
-    note = "add `output({S})` to its `#[goka::processor(...)]` attribute"
+    note = "add `output({S})` to its `#[goka::processor(...)]` attribute",
+    note = "a table is no output: it is written only by its own group, with `ctx.set_value`"
 )]
 pub trait Emits<S>: Processor + Emittable<S> {}
 

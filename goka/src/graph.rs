@@ -3,6 +3,8 @@
 
 use std::{fmt, pin::Pin};
 
+use serde::Serialize;
+
 use crate::{
     BoxError, Codec, Consumes, Context, Emits, Joins, Lookups, Loops, Partitioner, Persists,
     Processor, Topic,
@@ -51,7 +53,8 @@ impl<P: Processor, A> Clone for Visitor<P, A> {
 impl<P: Processor, A> Copy for Visitor<P, A> {}
 
 /// What an edge is to its group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Kind {
     /// A stream whose records the group handles.
@@ -66,6 +69,20 @@ pub enum Kind {
     Join,
     /// A table of another group, read at any key.
     Lookup,
+}
+
+impl Kind {
+    /// Its name in drawings and in JSON: the variant's, in lower case.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Kind::Input => "input",
+            Kind::Loop => "loop",
+            Kind::Output => "output",
+            Kind::Table => "table",
+            Kind::Join => "join",
+            Kind::Lookup => "lookup",
+        }
+    }
 }
 
 /// The topic of an edge, as data: what is left of its type.

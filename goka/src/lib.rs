@@ -27,6 +27,7 @@
 //! | declare topics and tables | [`stream`], [`table`], [`message`], [`codec`], [`Key`] |
 //! | handle messages | [`processor`], [`Context`] |
 //! | run processors | [`App`], [`Running`], [`Config`] |
+//! | draw who reads and writes what | [`Graph`] |
 //! | write to a stream from any program | [`Emitter`] |
 //! | read a table in any program | [`View`] |
 //! | go without Kafka | [`EmbeddedBroker`], or `brokers = "embedded"` |
@@ -43,6 +44,7 @@ pub mod codec;
 mod config;
 mod context;
 mod defer;
+mod drawing;
 mod edge;
 mod emitter;
 mod engine;
@@ -67,6 +69,7 @@ pub use codec::Codec;
 pub use config::{Config, Membership, Start};
 pub use context::Context;
 pub use defer::Deferred;
+pub use drawing::{Graph, GraphEdge, GraphTopic, TopicKind};
 pub use edge::{
     Consumable, Consumes, Emits, Emittable, Joinable, Joins, Lookupable, Lookups, Loops,
     Persistable, Persists, Visits,
@@ -89,3 +92,8 @@ pub use view::{
 /// For the derives that the macros print: a user's crate needs no dependency on serde.
 #[doc(hidden)]
 pub use serde;
+
+/// What "From Goka" shows compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/from-goka.md")]
+mod from_goka {}

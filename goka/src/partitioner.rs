@@ -1,5 +1,7 @@
 //! Which partition a key belongs to. Part of a topic's type: the topics of a group must agree.
 
+use serde::Serialize;
+
 /// How the partition of a key is computed.
 ///
 /// ```
@@ -10,7 +12,8 @@
 ///
 /// assert_eq!(Partitioner::Murmur2.partition(b"alice", 12), 9);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Partitioner {
     /// As the JVM clients and Kafka Streams: 32-bit murmur2 of the key, without its sign bit,

@@ -7,7 +7,7 @@ mod state;
 mod updates;
 mod watch;
 
-use std::{fmt, marker::PhantomData, ops::RangeBounds, sync::Arc};
+use std::{fmt, marker::PhantomData, ops::RangeBounds, pin::Pin, sync::Arc};
 
 pub use self::{
     rows::{Rows, SnapshotRows},
@@ -87,14 +87,18 @@ impl<T> View<T> {
     /// # Errors
     /// If no broker answers within 10 seconds, the table's topic does not exist (the processor of
     /// its group creates it), or the local copy cannot be opened.
-    pub async fn open(config: &Config) -> Result<Self>
+    // Boxed: the bounds of an `async fn` are asked again where it is awaited, and a table that does
+    // not fit would be two errors.
+    pub fn open(config: &Config) -> Pin<Box<dyn Future<Output = Result<Self>> + Send>>
     where
         T: SharedTable,
     {
         let config = config.clone();
-        let view = blocking("open a view", move || Self::open_now(&config)).await?;
-        view.all(|replica, n| replica.state(n).is_some()).await?;
-        Ok(view)
+        Box::pin(async move {
+            let view = blocking("open a view", move || Self::open_now(&config)).await?;
+            view.all(|replica, n| replica.state(n).is_some()).await?;
+            Ok(view)
+        })
     }
 
     fn open_now(config: &Config) -> Result<Self>

@@ -270,7 +270,8 @@ async fn a_watch_sees_the_last_value_and_updates_make_the_table() {
         };
     }
     // Partitions do not wait for one another: what is left waits to be taken.
-    while table != expected(&place) {
+    let end = expected(&place);
+    while table != end {
         match within(updates.next()).await.expect("it is followed") {
             Update::Row {
                 key,

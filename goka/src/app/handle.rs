@@ -1,10 +1,10 @@
 //! One processor of a running app: what it keeps and does in this process.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc};
 
 use super::running::{Group, GroupStats};
 use crate::{
-    Codec, Edge, Error, Key, PartitionState, Persists, Processor, Result, Topic, Visits,
+    Codec, Error, Graph, Key, PartitionState, Persists, Processor, Result, Topic, Visits,
     check::has_table,
     context::{KeyOf, ValueOf},
     engine::program::Visit,
@@ -39,9 +39,9 @@ impl<P: Processor> ProcessorHandle<P> {
         ProcessorHandle { processor, group }
     }
 
-    /// The group's graph.
-    pub fn graph(&self) -> &'static [Edge<P>] {
-        P::GRAPH
+    /// What the processor reads and writes.
+    pub fn graph(&self) -> Graph {
+        Graph::of::<P>()
     }
 
     /// The partitions that are here, and what they do.
@@ -81,11 +81,22 @@ impl<P: Processor> ProcessorHandle<P> {
     ///
     /// # Errors
     /// As `Running::visit`.
-    pub async fn visit<A: Visits<P>>(&self, args: A) -> Result<u64> {
+    // Boxed: the bounds of an `async fn` are asked again where it is awaited, and arguments that no
+    // visitor takes would be three errors.
+    pub fn visit<A: Visits<P>>(
+        &self,
+        args: A,
+    ) -> Pin<Box<dyn Future<Output = Result<u64>> + Send>> {
         const { has_table::<P>() };
         let processor = self.processor.clone();
-        let visit: Arc<dyn Visit> = Arc::new(TypedVisit { processor, args });
-        let workers = self.group.workers.iter();
+        let visit = TypedVisit { processor, args };
+        Box::pin(self.group.clone().visit(Arc::new(visit)))
+    }
+}
+
+impl Group {
+    async fn visit(self, visit: Arc<dyn Visit>) -> Result<u64> {
+        let workers = self.workers.iter();
         let answers: Vec<_> = workers
             .map(|worker| worker.visits.ask(visit.clone()))
             .collect();
@@ -103,7 +114,7 @@ impl<P: Processor> ProcessorHandle<P> {
         match cancelled {
             None => Ok(keys),
             Some(partition) => Err(Error::VisitCancelled {
-                group: P::GROUP,
+                group: self.name,
                 partition,
                 keys,
             }),

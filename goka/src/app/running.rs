@@ -4,6 +4,7 @@ use std::{
     any::Any,
     collections::BTreeMap,
     fmt,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -160,8 +161,13 @@ impl Running {
     /// # Errors
     /// [`Error::VisitCancelled`] if a partition went to another instance before its rows were
     /// visited; [`Error::Closed`] if the processor ended, for example because the visitor failed.
-    pub async fn visit<P: Processor, A: Visits<P>>(&self, args: A) -> Result<u64> {
-        self.processor::<P>()?.visit(args).await
+    // Boxed, as that of the handle.
+    pub fn visit<P: Processor, A: Visits<P>>(
+        &self,
+        args: A,
+    ) -> Pin<Box<dyn Future<Output = Result<u64>> + Send>> {
+        let processor = self.processor::<P>();
+        Box::pin(async move { processor?.visit(args).await })
     }
 
     /// Waits until all processors have ended: by a failure, for otherwise they run on. May be

@@ -109,8 +109,11 @@ const fn apart<P: Processor>(edge: &Edge<P>, other: &Edge<P>, is_first: bool) {
         (Kind::Output, Kind::Output) if !is_first => "` is an output of this group already",
         (Kind::Join, Kind::Join) if !is_first => "` is joined by this group already",
         (Kind::Lookup, Kind::Lookup) if !is_first => "` is looked up by this group already",
-        (Kind::Input | Kind::Output, Kind::Join | Kind::Lookup) => {
-            "` is a table that this group reads; a table is written only by its own group, and no input"
+        (Kind::Input, Kind::Join | Kind::Lookup) => {
+            "` is a table that this group joins or looks up, and a table is no input; it is read with `ctx.join` or `ctx.lookup` alone"
+        }
+        (Kind::Output, Kind::Join | Kind::Lookup) => {
+            "` is a table that this group joins or looks up; a table is written only by its own group"
         }
         _ => return,
     };

@@ -1,0 +1,8 @@
+use api::ClickCount;
+
+#[goka::stream("click-count-state", value = i64)]
+struct Counts;
+
+#[goka::processor(group = "status", input = Counts, join(ClickCount))]
+fn status(_ctx: &mut status::Context) {}
+fn main() {}

@@ -1,0 +1,3 @@
+#[goka::processor(group = "status", input = api::Click, output())]
+fn status(_ctx: &mut status::Context) {}
+fn main() {}

@@ -1,0 +1,10 @@
+struct Status;
+
+#[goka::processor(group = "click-count", table = api::ClickCount)]
+impl Status {
+    #[input(api::Click)]
+    fn clicked(&self, _ctx: &mut goka::Context<'_, Self>) {}
+    #[visitor]
+    fn reset(&self, _ctx: &mut goka::Context<'_, Self>, _to: i64, _from: i64) {}
+}
+fn main() {}

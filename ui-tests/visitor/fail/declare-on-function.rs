@@ -1,0 +1,5 @@
+#[goka::processor(group = "click-count", input = api::Click, table = api::ClickCount, visitor = reset)]
+fn count(ctx: &mut count::Context) -> goka::Result {
+    ctx.set_value(&1)
+}
+fn main() {}

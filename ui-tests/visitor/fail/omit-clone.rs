@@ -1,0 +1,11 @@
+struct Reset;
+struct Status;
+
+#[goka::processor(group = "click-count", table = api::ClickCount)]
+impl Status {
+    #[input(api::Click)]
+    fn clicked(&self, _ctx: &mut goka::Context<'_, Self>) {}
+    #[visitor]
+    fn reset(&self, _ctx: &mut goka::Context<'_, Self>, _reset: Reset) {}
+}
+fn main() {}

@@ -1,0 +1,12 @@
+struct Status;
+
+#[goka::processor(group = "click-count", table = api::ClickCount)]
+impl Status {
+    #[input(api::Click)]
+    fn clicked(&self, _ctx: &mut goka::Context<'_, Self>) {}
+    #[visitor]
+    fn reset(&self, _ctx: &mut goka::Context<'_, Self>, _to: String) {}
+    #[visitor]
+    fn add(&self, _ctx: &mut goka::Context<'_, Self>, _more: std::string::String) {}
+}
+fn main() {}
