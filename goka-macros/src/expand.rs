@@ -6,7 +6,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Attribute, Ident, LitStr, Meta, Path, spanned::Spanned};
+use syn::{Attribute, Ident, LitStr, Meta, Path, ext::IdentExt, spanned::Spanned};
 
 use crate::{
     ast::{Callee, Handler, Message, Processor, Source, Visitor},
@@ -201,6 +201,11 @@ fn print_handler(model: &Processor, handler: &Handler, stream: &Ident) -> TokenS
             Later(|#this, __ctx| ::std::boxed::Box::pin(async move { #message #call }))
         },
     };
+    // A function gives its name to its processor.
+    let named = matches!(model.item, Item::Block(_)).then(|| {
+        let text = text(&handler.callee.name);
+        quote_spanned!(name=> const NAME: &'static str = #text;)
+    });
     let takes_tombstones = |message: &&Message| message.tombstones;
     let message = handler.message.as_ref().filter(takes_tombstones);
     let tombstones =
@@ -210,9 +215,15 @@ fn print_handler(model: &Processor, handler: &Handler, stream: &Ident) -> TokenS
         #(#cfgs)*
         impl __goka::Consumes<#stream> for #processor {
             const HANDLER: __goka::Handler<Self> = __goka::Handler::#body;
+            #named
             #tombstones
         }
     }
+}
+
+/// The name of a handler, for errors; without the `r#` of one that is a keyword.
+fn text(name: &Ident) -> LitStr {
+    LitStr::new(&name.unraw().to_string(), name.span())
 }
 
 /// Gets the message, for a handler that takes it.
@@ -248,12 +259,14 @@ fn print_visitor(model: &Processor, visitor: &Visitor, i: usize) -> TokenStream 
             Later(|__this, __ctx, __args| ::std::boxed::Box::pin(async move { #call }))
         },
     };
+    let text = text(&callee.name);
     quote_spanned! {span=>
         #(#cfgs)*
         type #alias = #args;
         #(#cfgs)*
         impl __goka::Visits<#processor> for #alias {
             const VISITOR: __goka::Visitor<#processor, Self> = __goka::Visitor::#body;
+            const NAME: &'static str = #text;
         }
     }
 }

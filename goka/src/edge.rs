@@ -16,8 +16,8 @@ use crate::{EdgeTopic, Handler, Processor, SharedTable, Stream, Table, Visitor, 
 pub trait Consumes<S>: Processor + Consumable<S> {
     /// What is called for each record.
     const HANDLER: Handler<Self>;
-    /// Its name, for errors.
-    const NAME: &'static str = "(without a name)";
+    /// Its name, for errors; that of the processor, if it is empty.
+    const NAME: &'static str = "";
     /// Whether it is called for tombstones too, records without a value. They are passed over
     /// otherwise.
     const TOMBSTONES: bool = false;
@@ -141,6 +141,6 @@ const fn owner<T: SharedTable>() -> &'static str {
 pub trait Visits<P: Processor>: Clone + Send + Sync + 'static {
     /// What is called for each key.
     const VISITOR: Visitor<P, Self>;
-    /// Its name, for errors.
-    const NAME: &'static str = "(without a name)";
+    /// Its name, for errors; that of the processor, if it is empty.
+    const NAME: &'static str = "";
 }

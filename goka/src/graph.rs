@@ -120,7 +120,7 @@ pub struct Edge<P: Processor> {
     pub topic: EdgeTopic,
     /// What handles its records; none for a topic without a handler.
     pub handler: Option<Handler<P>>,
-    /// The handler's name; empty for a topic without one.
+    /// The handler's name, see [`Consumes::NAME`].
     pub handler_name: &'static str,
     /// Whether the handler is called for records without a value.
     pub tombstones: bool,

@@ -1,7 +1,10 @@
 //! A processor's types, seen from the engine: the door at which bytes become a key and a context.
 //! Must not know when it is called, nor what becomes of the effects.
 
-use std::{any::Any, sync::Arc};
+use std::{
+    any::{Any, type_name},
+    sync::Arc,
+};
 
 use crate::{
     BoxError, Context, Edge, Handler, Processor, Visitor, Visits,
@@ -34,7 +37,7 @@ impl<P: Processor> Program for Typed<P> {
                 partitioner: edge.topic.partitioner,
                 codec: (edge.topic.codec)(),
                 waits: edge.handler.is_some_and(|handler| handler.waits()),
-                handler: edge.handler_name,
+                handler: named::<P>(edge.handler_name),
             })
             .collect()
     }
@@ -78,6 +81,16 @@ impl<P: Processor> Program for Typed<P> {
     }
 }
 
+/// The name of a handler: its own, or that of the processor, which for a function is the function's.
+fn named<P: Processor>(name: &'static str) -> &'static str {
+    if !name.is_empty() {
+        return name;
+    }
+    let path = type_name::<P>();
+    let path = path.strip_suffix("::Processor").unwrap_or(path);
+    path.rsplit("::").next().unwrap_or(path)
+}
+
 async fn later<P: Processor>(
     processor: &P,
     edge: usize,
@@ -109,7 +122,7 @@ pub(crate) struct TypedVisit<P: Processor, A> {
 
 impl<P: Processor, A: Visits<P>> Visit for TypedVisit<P, A> {
     fn name(&self) -> &'static str {
-        A::NAME
+        named::<P>(A::NAME)
     }
 
     fn waits(&self) -> bool {

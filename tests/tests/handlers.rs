@@ -86,10 +86,24 @@ async fn a_handler_that_fails_twice_counts_once_and_emits_once() {
         let mut running = app().start().await.expect("topics are there");
         let ended = timeout(DEADLINE, running.wait()).await.expect("it ends");
         let failure = ended.expect_err("its handler failed");
-        let Error::Record { offset, key, .. } = &failure else {
+        let Error::Record {
+            handler,
+            topic,
+            partition,
+            offset,
+            key,
+            ..
+        } = &failure
+        else {
             panic!("{failure}");
         };
-        assert_eq!((*offset, key.as_str()), (1, "bad"), "{failure}");
+        assert_eq!(*topic, place.physical("orders"), "{failure}");
+        assert_eq!((*partition, *offset), (0, 1), "{failure}");
+        assert_eq!(
+            (handler.as_str(), key.as_str()),
+            ("ordered", "bad"),
+            "{failure}"
+        );
         assert!(
             failure.to_string().contains("the till is stuck"),
             "{failure}"

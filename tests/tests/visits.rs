@@ -195,7 +195,8 @@ async fn a_visit_of_no_rows_ends_and_one_that_fails_says_where() {
     let failure = ended.expect_err("its visitor failed").to_string();
     for part in [
         "bank",
-        "`add`",
+        "`audit`",
+        "cannot run",
         "bank-state",
         "account-7",
         "the sums do not match",

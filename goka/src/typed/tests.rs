@@ -217,6 +217,13 @@ fn a_mistake_of_the_engine_is_a_failure() {
 }
 
 #[test]
+fn a_handler_has_a_name() {
+    let name = |program: &dyn Program| program.edges()[0].handler;
+    assert_eq!(name(&Typed(Arc::new(count::Processor))), "count");
+    assert_eq!(name(&Typed(Arc::new(Countdown))), "Countdown");
+}
+
+#[test]
 fn edges_are_plain_data() {
     let program = Typed(Arc::new(count::Processor));
     assert_eq!(program.group(), "click-count");
