@@ -3,12 +3,16 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
 use crate::DEADLINE;
+
+/// Between two questions to a service that cannot say by itself when its answer changes.
+const BETWEEN: Duration = Duration::from_millis(10);
 
 /// What a service answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,5 +78,6 @@ pub fn get_until(base: &str, path: &str, wanted: impl Fn(&Answer) -> bool) -> An
             started.elapsed() < DEADLINE,
             "{base}{path} still answers {answer:?} after {DEADLINE:?}"
         );
+        thread::park_timeout(BETWEEN);
     }
 }
