@@ -1,5 +1,5 @@
-//! The composed applications as their users run them, each part a program of its own, judged by a plain client of Kafka,
-//! a plain client of HTTP, and models of a few lines.
+//! The composed applications as their users run them, each part a program of its own: judged by a plain client of
+//! Kafka, a plain client of HTTP, and models of a few lines.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
