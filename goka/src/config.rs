@@ -30,6 +30,7 @@ pub struct Config {
     pub(crate) prefix: String,
     /// Physical names of single topics, by their logical ones.
     pub(crate) topics: BTreeMap<String, String>,
+    pub(crate) guarantee: Guarantee,
     pub(crate) commit_interval: Duration,
     pub(crate) records_per_commit: usize,
     pub(crate) metadata_interval: Duration,
@@ -48,6 +49,21 @@ pub(crate) struct Keys {
     pub(crate) both: BTreeMap<String, String>,
     pub(crate) consumer: BTreeMap<String, String>,
     pub(crate) producer: BTreeMap<String, String>,
+}
+
+/// How often a record counts, whatever fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Every record is handled. After a failure, those of the last interval may be handled again, and
+    /// their outputs written twice.
+    #[default]
+    AtLeastOnce,
+    /// What a record does to the table, to outputs and to the loop is there once: it is committed
+    /// together with the record's position, in transactions of Kafka. Readers must be of the kind
+    /// that waits for commits (`isolation.level=read_committed`, as goka's own), and see a record
+    /// after its interval. Needs a real Kafka: on the embedded broker an app runs at-least-once, and
+    /// says so in the log.
+    ExactlyOnce,
 }
 
 /// How instances belong to their group.
@@ -80,6 +96,7 @@ impl Default for Config {
             state_dir: None,
             prefix: String::new(),
             topics: BTreeMap::new(),
+            guarantee: Guarantee::default(),
             commit_interval: Duration::from_millis(100),
             records_per_commit: 100_000,
             metadata_interval: Duration::from_secs(60),
@@ -128,6 +145,13 @@ impl Config {
     #[must_use]
     pub fn topic(mut self, name: impl Into<String>, on_the_broker: impl Into<String>) -> Self {
         self.topics.insert(name.into(), on_the_broker.into());
+        self
+    }
+
+    /// What a failure may do to the result, by default [`Guarantee::AtLeastOnce`].
+    #[must_use]
+    pub fn guarantee(mut self, guarantee: Guarantee) -> Self {
+        self.guarantee = guarantee;
         self
     }
 
@@ -300,6 +324,7 @@ impl fmt::Debug for Config {
             .field("state_dir", &self.state_dir)
             .field("prefix", &self.prefix)
             .field("topics", &self.topics)
+            .field("guarantee", &self.guarantee)
             .field("commit_interval", &self.commit_interval)
             .field("records_per_commit", &self.records_per_commit)
             .field("metadata_interval", &self.metadata_interval)

@@ -20,6 +20,8 @@ pub struct Clicks<'a> {
     address: String,
     prefix: String,
     states: TempDir,
+    /// More of the environment of programs.
+    environment: Vec<(String, String)>,
 }
 
 impl<'a> Clicks<'a> {
@@ -30,7 +32,14 @@ impl<'a> Clicks<'a> {
             address: broker.address().to_owned(),
             prefix: unique("clicks") + "-",
             states: tempfile::tempdir().expect("a temporary directory"),
+            environment: Vec::new(),
         }
+    }
+
+    /// Programs that are started from now on find a variable in their environment.
+    pub fn set(&mut self, variable: &str, value: &str) {
+        self.environment
+            .push((variable.to_owned(), value.to_owned()));
     }
 
     /// Programs reach the broker at another address from now on, that of a proxy.
@@ -122,6 +131,7 @@ impl<'a> Clicks<'a> {
             command.arg("--state-dir").arg(state);
         }
         command.env("GOKA_PREFIX", &self.prefix);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Program::run(command)
     }
 

@@ -24,7 +24,7 @@ use super::{
     watched::Watched,
 };
 use crate::{
-    Config, Error, Kind, Result,
+    Config, Error, Guarantee, Kind, Result,
     engine::{
         program::{EdgeInfo, Program},
         status::Status,
@@ -62,6 +62,11 @@ pub(super) fn launch(
         ));
     }
     let cluster = Cluster::connect(&config)?;
+    if cluster.guarantee() != config.guarantee {
+        warn!(
+            "the embedded broker has no positions in transactions, so this app runs at-least-once; use a real Kafka"
+        );
+    }
     Topology::create_streams(&cluster, &config.streams)?;
     let mut topologies = Vec::new();
     for (i, program) in programs.iter().enumerate() {
@@ -105,7 +110,13 @@ pub(super) fn launch(
                 spec: Spec {
                     tables: tables.clone(),
                     ..spec(
-                        &config, &cluster, &home, program, topology, &instance, worker,
+                        &config,
+                        &cluster,
+                        &home,
+                        program,
+                        topology,
+                        (&instance, number),
+                        worker,
                     )?
                 },
                 member: member(&**program, &instance, number),
@@ -228,9 +239,15 @@ fn spec(
     home: &Home,
     program: &Arc<dyn Program>,
     topology: &Topology,
-    instance: &str,
+    (instance, number): (&str, usize),
     worker: Remote,
 ) -> Result<Spec> {
+    let names = cluster.names();
+    let guarantee = cluster.guarantee();
+    let commits_as = match guarantee {
+        Guarantee::AtLeastOnce => instance.to_owned(),
+        Guarantee::ExactlyOnce => names.transactional_id(program.group(), instance, number)?,
+    };
     let table = match topology.table() {
         None => None,
         Some((edge, topic)) => Some(TableSpec {
@@ -253,11 +270,12 @@ fn spec(
         topics: topology.names.clone(),
         table,
         settings: Settings {
+            guarantee,
             commit_interval: config.commit_interval,
             records_max: config.records_per_commit as u64,
             bytes_max: UNCOMMITTED_BYTES,
             lease: LEASE_MAX.min(message_timeout(config)?),
-            instance: mark(instance),
+            instance: mark(&commits_as),
             start: config.start,
         },
         tables: Arc::default(),

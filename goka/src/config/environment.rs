@@ -2,13 +2,13 @@
 
 use std::{env, str::FromStr, time::Duration};
 
-use super::{Config, Membership, Start};
+use super::{Config, Guarantee, Membership, Start};
 use crate::Error;
 
 impl Config {
     /// Defaults, changed by environment variables: `GOKA_BROKERS`, `GOKA_STATE_DIR`,
-    /// `GOKA_PREFIX`, `GOKA_WORKERS`, `GOKA_COMMIT_INTERVAL_MS`, `GOKA_INSTANCE_ID`,
-    /// `GOKA_MEMBERSHIP` (`static`, `dynamic`), `GOKA_START` (`earliest`, `latest`, `reset`), and
+    /// `GOKA_PREFIX`, `GOKA_WORKERS`, `GOKA_GUARANTEE` (`at_least_once`, `exactly_once`),
+    /// `GOKA_COMMIT_INTERVAL_MS`, `GOKA_INSTANCE_ID`, `GOKA_MEMBERSHIP` (`static`, `dynamic`), `GOKA_START` (`earliest`, `latest`, `reset`), and
     /// any key of librdkafka: `GOKA_KAFKA__SESSION_TIMEOUT_MS` is `session.timeout.ms`,
     /// `GOKA_KAFKA_CONSUMER__…` is for consumers and `GOKA_KAFKA_PRODUCER__…` for producers only.
     ///
@@ -37,6 +37,11 @@ impl Config {
             "GOKA_STATE_DIR" => self.state_dir(value),
             "GOKA_PREFIX" => self.prefix(value),
             "GOKA_WORKERS" => self.workers(number(name, value)?),
+            "GOKA_GUARANTEE" => match value {
+                "at_least_once" => self.guarantee(Guarantee::AtLeastOnce),
+                "exactly_once" => self.guarantee(Guarantee::ExactlyOnce),
+                _ => return Err(choice(name, value, "`at_least_once` or `exactly_once`")),
+            },
             "GOKA_COMMIT_INTERVAL_MS" => {
                 self.commit_interval(Duration::from_millis(number(name, value)?))
             }
@@ -96,6 +101,7 @@ mod tests {
             .and_then(|c| c.variable("GOKA_KAFKA_CONSUMER__FETCH_MIN_BYTES", "2"))
             .and_then(|c| c.variable("GOKA_KAFKA_PRODUCER__LINGER_MS", "7"))
             .and_then(|c| c.variable("GOKA_COMMIT_INTERVAL_MS", "250"))
+            .and_then(|c| c.variable("GOKA_GUARANTEE", "exactly_once"))
             .and_then(|c| c.variable("GOKA_MEMBERSHIP", "dynamic"))
             .and_then(|c| c.variable("GOKA_START", "reset"))
             .unwrap();
@@ -103,6 +109,7 @@ mod tests {
         assert_eq!(config.keys.consumer["fetch.min.bytes"], "2");
         assert_eq!(config.keys.producer["linger.ms"], "7");
         assert_eq!(config.commit_interval, Duration::from_millis(250));
+        assert_eq!(config.guarantee, Guarantee::ExactlyOnce);
         assert_eq!(config.membership, Membership::Dynamic);
         assert_eq!(config.start, Some(Start::Reset));
     }
@@ -113,6 +120,7 @@ mod tests {
             ("GOKA_BROKER", "x"),
             ("GOKA_WORKERS", "many"),
             ("GOKA_START", "now"),
+            ("GOKA_GUARANTEE", "exactly-once"),
             ("GOKA_MEMBERSHIP", "cooperative"),
         ] {
             let error = Config::new().variable(name, value).unwrap_err();

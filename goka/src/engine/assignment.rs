@@ -38,10 +38,11 @@ impl Core {
     ) -> Result<(), Error> {
         info!(group = self.spec.program.group(), partitions = ?numbers, lost, "giving back");
         let mut result = Ok(());
-        if lost {
-            kafka.purge();
-        } else {
-            result = self.finish(kafka, numbers);
+        match (lost, self.is_exactly_once()) {
+            (true, true) => result = self.drop_transaction(kafka, "the group took partitions"),
+            (true, false) => kafka.purge(),
+            (false, true) => result = self.finish_transaction(kafka, numbers, FINISH_TIMEOUT),
+            (false, false) => result = self.finish(kafka, numbers),
         }
         for &number in numbers {
             kafka.unassign(number)?;
@@ -49,6 +50,7 @@ impl Core {
                 table.stop(number)?;
             }
             self.spec.status.gone(number);
+            self.transaction.unblocked(number);
             let Some(mut partition) = self.partitions.remove(&number) else {
                 continue;
             };

@@ -45,10 +45,12 @@ impl Core {
     pub(crate) fn make_room(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Error> {
         let (records_max, bytes_max) =
             (self.spec.settings.records_max, self.spec.settings.bytes_max);
+        let is_exactly_once = self.is_exactly_once();
         loop {
             // Also after whatever was waited for: a process that was stopped may go on anywhere.
             self.now = kafka.now();
-            if self.now.saturating_sub(self.lease_at) > self.spec.settings.lease {
+            if !is_exactly_once && self.now.saturating_sub(self.lease_at) > self.spec.settings.lease
+            {
                 if !self.renew(kafka)? {
                     return Ok(false);
                 }
@@ -58,8 +60,15 @@ impl Core {
             else {
                 return Ok(false);
             };
-            if partition.open.records < records_max && partition.rows.open_size() < bytes_max {
+            let has_room =
+                partition.open.records < records_max && partition.rows.open_size() < bytes_max;
+            if has_room && (self.transaction.is_open() || !kafka.is_full()) {
                 return Ok(true);
+            }
+            if is_exactly_once {
+                self.serve(kafka, Duration::from_millis(1));
+                self.transact(kafka, true)?;
+                continue;
             }
             if partition.closing.is_none() {
                 partition.close_interval();
@@ -72,6 +81,9 @@ impl Core {
 
     /// Commits what is due.
     pub(crate) fn commit_due(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
+        if self.is_exactly_once() {
+            return self.transact(kafka, false);
+        }
         let (now, interval) = (self.now, self.spec.settings.commit_interval);
         let due = |p: &Partition| {
             p.closing.is_some()
@@ -118,11 +130,16 @@ impl Core {
             return Ok(());
         }
         kafka.reached(Step::Delivered)?;
+        self.store_interval(kafka, number)
+    }
+
+    /// Writes the closing interval to the local copy: its rows and where they stand, at once.
+    pub(crate) fn store_interval(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
         let at_ms = kafka.wall_ms();
-        let outcome = self.ledger.take(number, parity);
         let Some(partition) = self.partitions.get_mut(&number) else {
             return Ok(());
         };
+        let outcome = self.ledger.take(number, partition.parity ^ 1);
         let Some(closing) = partition.closing.take() else {
             return Ok(());
         };
@@ -239,6 +256,11 @@ impl Core {
                 .return_gaps(number, std::iter::once(next..end).collect());
             return self.advance_commit(kafka, number);
         }
+        self.refresh(kafka, number)
+    }
+
+    /// A partition that is at its end does not look aged to the next owner of its local copy.
+    pub(crate) fn refresh(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
         let at_ms = kafka.wall_ms();
         if let Some(store) = self
             .partitions
@@ -339,6 +361,10 @@ impl Core {
     /// record of its size, fails again after each recovery: then the worker says so and ends.
     fn undelivered(&mut self, kafka: &dyn Kafka, number: i32, reason: &str) -> Result<(), Error> {
         self.abandon(kafka, number, reason)?;
+        self.count_failure(number, reason)
+    }
+
+    pub(crate) fn count_failure(&mut self, number: i32, reason: &str) -> Result<(), Error> {
         let Some(partition) = self.partitions.get_mut(&number) else {
             return Ok(());
         };
@@ -383,7 +409,11 @@ impl Core {
     /// This member may not be one any more: nothing of what it holds is committed, and what its
     /// producer still holds is not sent.
     pub(crate) fn drop_all(&mut self, kafka: &dyn Kafka, reason: &str) -> Result<(), Error> {
-        kafka.purge();
+        if self.is_exactly_once() {
+            self.abort(kafka, reason)?;
+        } else {
+            kafka.purge();
+        }
         let numbers: Vec<i32> = self.partitions.keys().copied().collect();
         numbers
             .into_iter()

@@ -19,6 +19,7 @@ pub(crate) mod rows;
 mod simulation;
 pub(crate) mod status;
 pub(crate) mod tables;
+mod transaction;
 pub(crate) mod trust;
 pub(crate) mod visiting;
 mod waiting;

@@ -7,12 +7,12 @@ use tracing::{debug, info, warn};
 
 use crate::{
     Error,
-    config::Start,
+    config::{Guarantee, Start},
     engine::{
         commit::positions_of,
         partition::Phase,
         replay::Replay,
-        trust::{distrust, which_wins},
+        trust::{distrust, group_wins, which_wins},
         worker::Core,
     },
     kafka::{CommitError, Committed, Kafka, Reader, Step, TableEvent},
@@ -30,6 +30,10 @@ const BUDGET_ALONE: Duration = Duration::from_millis(50);
 impl Core {
     /// Moves every partition on that does not run yet; whether one is reading its table.
     pub(crate) fn recover(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
+        if self.transaction.is_aborting() {
+            // Where the group stands is known when nothing of this worker is undecided.
+            return Ok(false);
+        }
         let mut from = 0;
         let mut replaying = false;
         while let Some(number) = self
@@ -103,12 +107,21 @@ impl Core {
                 Ok(committed) => self.begin_replay(kafka, number, committed),
                 Err(error) => {
                     debug!(partition = number, %error, "asking for the committed offsets again");
-                    self.set_phase(number, Phase::Asking { at: now + RETRY });
+                    self.ask_again(kafka, number);
                     Ok(())
                 }
             },
             Phase::Claiming { at, .. } if now >= *at => self.claim(kafka, number),
             _ => Ok(()),
+        }
+    }
+
+    /// The committed offsets, and what follows from them, could not be found out now.
+    fn ask_again(&mut self, kafka: &dyn Kafka, number: i32) {
+        let at = kafka.now() + RETRY;
+        self.set_phase(number, Phase::Asking { at });
+        if self.is_exactly_once() {
+            self.blocked(kafka, number);
         }
     }
 
@@ -150,17 +163,36 @@ impl Core {
         committed: Vec<Option<Committed>>,
     ) -> Result<(), Error> {
         let (now, at_ms) = (self.now, kafka.wall_ms());
-        let (Some(spec), Some(reader)) = (&self.spec.table, kafka.table()) else {
+        let Some(reader) = kafka.table() else {
+            self.transaction.unblocked(number);
             self.set_phase(number, Phase::Claiming { committed, at: now });
             return Ok(());
         };
-        let (first, end) = match reader.bounds(number) {
-            Ok(bounds) => bounds,
-            Err(error) => {
-                debug!(partition = number, %error, "asking for the ends of the table's topic again");
-                self.set_phase(number, Phase::Asking { at: now + RETRY });
+        // In this order: what is in the topic now is decided when its end has got there.
+        let written = match self.is_exactly_once() {
+            true => kafka.table_end(number),
+            false => Ok(0),
+        };
+        let bounds = written.and_then(|written| Ok((written, reader.bounds(number)?)));
+        let (first, end) = match bounds {
+            Ok((written, bounds)) if written <= bounds.1 => bounds,
+            Ok(_) => {
+                debug!(
+                    partition = number,
+                    "the table's topic has an open transaction"
+                );
+                self.ask_again(kafka, number);
                 return Ok(());
             }
+            Err(error) => {
+                debug!(partition = number, %error, "asking for the ends of the table's topic again");
+                self.ask_again(kafka, number);
+                return Ok(());
+            }
+        };
+        self.transaction.unblocked(number);
+        let Some(spec) = &self.spec.table else {
+            return Ok(());
         };
         let Some(partition) = self.partitions.get_mut(&number) else {
             return Ok(());
@@ -266,7 +298,10 @@ impl Core {
         }
         replay.log_end(at);
         partition.table = replay.next;
-        self.ledger.expect_row(number, replay.next);
+        // Under exactly-once markers stand between our rows, and nobody else's can.
+        if self.spec.settings.guarantee == Guarantee::AtLeastOnce {
+            self.ledger.expect_row(number, replay.next);
+        }
         partition.phase = Phase::Claiming {
             committed: std::mem::take(committed),
             at,
@@ -334,11 +369,15 @@ impl Core {
                 .map(|(_, offset)| *offset)
                 .next()
         };
+        let wins = match self.spec.settings.guarantee {
+            Guarantee::AtLeastOnce => which_wins,
+            Guarantee::ExactlyOnce => group_wins,
+        };
         let known: Vec<Option<i64>> = self
             .sources
             .iter()
             .zip(committed)
-            .map(|(&edge, committed)| which_wins(committed.as_ref(), local(self.edges[edge].topic)))
+            .map(|(&edge, committed)| wins(committed.as_ref(), local(self.edges[edge].topic)))
             .collect();
         let table_end = partition.table;
         let is_new = known.iter().all(Option::is_none);

@@ -25,6 +25,9 @@ impl Core {
             partition = number,
             "deleting all rows, as `start = reset` says"
         );
+        if self.is_exactly_once() && !self.commit_all(kafka)? {
+            return Ok(false);
+        }
         loop {
             let Some(Some(store)) = self.partitions.get(&number).map(|p| &p.store) else {
                 return Ok(true);
@@ -47,7 +50,14 @@ impl Core {
             }
             let outcome = self.ledger.take(number, 0);
             if let Some(reason) = outcome.failed {
+                if self.is_exactly_once() {
+                    self.abort(kafka, &reason)?;
+                }
                 self.abandon(kafka, number, &reason)?;
+                return Ok(false);
+            }
+            if self.is_exactly_once() && !self.commit_alone(kafka)? {
+                self.abandon(kafka, number, "its rows were not deleted")?;
                 return Ok(false);
             }
             let Some(partition) = self.partitions.get_mut(&number) else {

@@ -1,6 +1,9 @@
 //! Which of two positions is believed, and when a local copy is not.
 
-use crate::{kafka::Committed, store::Position};
+use crate::{
+    kafka::{Committed, OURS},
+    store::Position,
+};
 
 /// Which position of an input wins, at-least-once: the later one, for the local copy may be an
 /// interval ahead of the group, and its rows are in. But offsets that none of us committed were set
@@ -15,13 +18,20 @@ pub(crate) fn which_wins(committed: Option<&Committed>, local: Option<i64>) -> O
     }
 }
 
-/// What is stored beside an offset that an instance of a group committed.
-pub(crate) fn mark(instance: &str) -> String {
-    format!("goka {instance}")
+/// The same, exactly-once: the group's, for it was committed together with the rows. The local copy
+/// is asked where the group has forgotten its own.
+pub(crate) fn group_wins(committed: Option<&Committed>, local: Option<i64>) -> Option<i64> {
+    committed.map(|committed| committed.offset).or(local)
+}
+
+/// What is stored beside an offset that somebody of a group committed: an instance, or under
+/// exactly-once a producer.
+pub(crate) fn mark(who: &str) -> String {
+    format!("{OURS}{who}")
 }
 
 fn is_ours(metadata: &str) -> bool {
-    metadata.starts_with("goka ")
+    metadata.starts_with(OURS)
 }
 
 /// Why a local copy cannot be topped up.
@@ -73,6 +83,14 @@ mod tests {
         assert_eq!(which_wins(None, Some(7)), Some(7));
         assert_eq!(which_wins(Some(&committed(3, "")), None), Some(3));
         assert_eq!(which_wins(None, None), None);
+    }
+
+    #[test]
+    fn exactly_once_the_groups_position_wins() {
+        let ours = mark("group-a-0");
+        assert_eq!(group_wins(Some(&committed(5, &ours)), Some(7)), Some(5));
+        assert_eq!(group_wins(None, Some(7)), Some(7));
+        assert_eq!(group_wins(None, None), None);
     }
 
     #[test]

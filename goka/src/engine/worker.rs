@@ -16,7 +16,7 @@ use tracing::debug;
 
 use crate::{
     Error, Kind,
-    config::Start,
+    config::{Guarantee, Start},
     engine::{
         effects::{Effects, Row},
         failure::panicked,
@@ -25,6 +25,7 @@ use crate::{
         program::{EdgeInfo, OwnedRecord, Program, Reads, SharedReads, Visit},
         status::Status,
         tables::Tables,
+        transaction::Transaction,
         visiting::{Visiting, Visits},
         waiting::Woken,
     },
@@ -70,6 +71,7 @@ pub(crate) struct TableSpec {
 /// Settings of the engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    pub(crate) guarantee: Guarantee,
     pub(crate) commit_interval: Duration,
     /// A commit interval ends early at so many records: what a kill repeats at most.
     pub(crate) records_max: u64,
@@ -100,6 +102,8 @@ pub(crate) struct Core {
     pub(crate) table_edge: Option<usize>,
     pub(crate) partitions: BTreeMap<i32, Partition>,
     pub(crate) ledger: Ledger,
+    /// Exactly-once: what the transaction of this worker is doing.
+    pub(crate) transaction: Transaction,
     pub(crate) effects: Effects,
     pub(crate) now: Duration,
     /// When membership was last proven, by a commit that the group took.
@@ -135,6 +139,7 @@ impl Worker {
             edges,
             partitions: BTreeMap::new(),
             ledger: Ledger::default(),
+            transaction: Transaction::default(),
             effects: Effects::default(),
             now,
             lease_at: now,
@@ -156,7 +161,7 @@ impl Worker {
         let recovering = core.recover(kafka)?;
         let waits = core.advance_waiting(kafka)?;
         let visits = core.visit(kafka)?;
-        let mut wait = match (recovering || visits, waits) {
+        let mut wait = match (recovering || visits, waits || !core.transaction.is_open()) {
             (true, _) => Duration::ZERO,
             (false, true) if core.woken.is_set() => Duration::ZERO,
             (false, true) => idle.min(Duration::from_millis(1)),

@@ -18,7 +18,7 @@ use super::{
     reader::TopicReader,
     settings::{self, Role},
 };
-use crate::{Config, Error};
+use crate::{Config, Error, Guarantee};
 
 /// How long a broker may take to answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
@@ -37,6 +37,7 @@ struct Inner {
 }
 
 /// What it takes to connect to the same brokers again.
+#[derive(Clone)]
 pub(super) struct Connection {
     pub(super) config: Config,
     pub(super) names: Names,
@@ -113,7 +114,7 @@ impl Cluster {
     /// [`Error::Config`] for settings that are wrong, [`Error::Kafka`] if no broker answers within
     /// 10 s.
     pub(crate) fn connect(config: &Config) -> Result<Self, Error> {
-        let connection = Connection::new(config)?;
+        let mut connection = Connection::new(config)?;
         let admin: AdminClient<ClientLog> =
             connection.open(Role::Admin, "connection for questions about topics", |_| {})?;
         let admin = Polled::admin(admin)?;
@@ -137,11 +138,20 @@ impl Cluster {
                 ));
             }
         };
+        if cluster_id.starts_with(embedded::CLUSTER_ID) {
+            // It forgets the positions of a transaction, so that a restart would begin anew.
+            connection.config.guarantee = Guarantee::AtLeastOnce;
+        }
         Ok(Cluster(Arc::new(Inner {
             admin,
             connection,
             cluster_id,
         })))
+    }
+
+    /// What can be guaranteed here: on the embedded broker no more than at-least-once.
+    pub(crate) fn guarantee(&self) -> Guarantee {
+        self.0.connection.config.guarantee
     }
 
     pub(crate) fn cluster_id(&self) -> &str {

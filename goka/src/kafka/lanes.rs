@@ -18,6 +18,8 @@ const BURST_BYTES: usize = 900_000;
 const RECORDS_PER_LOOK: usize = 128;
 /// Records of one lane that wait to be gathered: more is back-pressure.
 const LANE_RECORDS: usize = 4_000;
+/// Records behind a line, of all lanes together: as many as come while a transaction is committed.
+const HELD_RECORDS: usize = 60_000;
 /// Bytes that wait in all lanes together.
 const ALL_BYTES: usize = 16 << 20;
 
@@ -30,6 +32,10 @@ pub(super) struct Lanes {
     bytes: usize,
     /// Lanes whose turn it is.
     ready: Vec<(usize, i32)>,
+    /// A line was drawn: what comes now waits until it is lifted, and what came before goes on.
+    is_held: bool,
+    /// How many wait behind it.
+    held_records: usize,
 }
 
 /// The records of one partition.
@@ -41,6 +47,8 @@ struct Lane {
     filling: Batch,
     /// What was gathered before, and goes burst by burst.
     leaving: Batch,
+    /// What came behind the line.
+    held: Batch,
 }
 
 #[derive(Default)]
@@ -96,6 +104,34 @@ impl Lanes {
             bytes_max: bytes_max.min(ALL_BYTES),
             bytes: 0,
             ready: Vec::new(),
+            is_held: false,
+            held_records: 0,
+        }
+    }
+
+    /// What comes from now on waits until [`Lanes::release`].
+    pub(super) fn hold(&mut self) {
+        self.is_held = true;
+    }
+
+    /// Whether no more should be sent before the line is lifted.
+    pub(super) fn is_full_behind_line(&self) -> bool {
+        self.is_held && (self.held_records >= HELD_RECORDS || self.bytes >= self.bytes_max)
+    }
+
+    /// Nothing that came before the line is left: it is the turn of what came behind it.
+    pub(super) fn release(&mut self) {
+        self.is_held = false;
+        self.held_records = 0;
+        for (target, lanes) in self.lanes.iter_mut().enumerate() {
+            for (partition, lane) in (0..).zip(lanes) {
+                if lane.held.records.is_empty() {
+                    continue;
+                }
+                debug_assert!(lane.is_empty(), "a line is lifted when all before it went");
+                std::mem::swap(&mut lane.filling, &mut lane.held);
+                self.ready.push((target, partition));
+            }
         }
     }
 
@@ -106,8 +142,9 @@ impl Lanes {
 
     /// Whether a record may go at once. One without a lane may: it will be refused.
     pub(super) fn is_free(&mut self, target: usize, partition: i32) -> bool {
+        let is_held = self.is_held;
         self.lane(target, partition)
-            .is_none_or(|lane| lane.in_flight == 0 && lane.is_empty())
+            .is_none_or(|lane| !is_held && lane.in_flight == 0 && lane.is_empty())
     }
 
     /// One went at once.
@@ -126,9 +163,17 @@ impl Lanes {
         clock: fn() -> Duration,
     ) -> bool {
         let (is_full, records_max) = (self.bytes >= self.bytes_max, self.records_max);
+        let is_held = self.is_held;
         let Some(lane) = self.lane(target, partition) else {
             return false;
         };
+        if is_held {
+            // There is room behind the line, for who has to come first to lift it is the sender.
+            let bytes = lane.held.push(record, clock);
+            self.bytes += bytes;
+            self.held_records += 1;
+            return true;
+        }
         if is_full || lane.filling.records.len() >= records_max {
             return false;
         }
@@ -170,10 +215,10 @@ impl Lanes {
         }
     }
 
-    /// Every record that waits is given up.
+    /// Every record that waits is given up. A line stays.
     pub(super) fn clear(&mut self, mut gone: impl FnMut(usize)) {
         for lane in self.lanes.iter_mut().flatten() {
-            for batch in [&mut lane.leaving, &mut lane.filling] {
+            for batch in [&mut lane.leaving, &mut lane.filling, &mut lane.held] {
                 batch.records[batch.head..]
                     .iter()
                     .for_each(|record| gone(record.opaque));
@@ -181,6 +226,7 @@ impl Lanes {
             }
         }
         self.bytes = 0;
+        self.held_records = 0;
         self.ready.clear();
     }
 }

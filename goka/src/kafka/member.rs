@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rdkafka::{
     Offset, TopicPartitionList,
+    client::Client,
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
 };
@@ -19,9 +20,10 @@ use super::{
     log::ClientLog,
     names,
     native::{self, Failure, Kind, Message, Polled, TopicHandle},
-    producer::{Producer, ToSend, partitions},
+    producer::{Delivered, Producer, ToSend, partitions},
     reader::TopicReader,
     settings::Role,
+    writer::Writer,
 };
 use crate::{
     Error,
@@ -33,12 +35,15 @@ use crate::{
 /// coordinator is away finds out in time.
 const COMMIT_ANSWER: Duration = Duration::from_secs(3);
 
+/// How long offsets may take that a transaction still holds back: the worker waits for them.
+const STABLE_ANSWER: Duration = Duration::from_millis(400);
+
 pub(super) struct Member {
     // Before the client, which must be dropped last.
     sources: Vec<Source>,
     group: String,
     assignment: Assignment,
-    producer: Producer,
+    producer: Writer,
     table: Option<TopicReader>,
     consumer: Polled<BaseConsumer<ClientLog>>,
 }
@@ -79,7 +84,7 @@ impl Member {
             let topic = unsafe { TopicHandle::new(native.native_ptr(), &physical)? };
             sources.push(Source { topic, physical });
         }
-        let producer = Producer::open(connection, Role::Worker, who("producer"), &spec.targets)?;
+        let producer = Writer::open(connection, spec, who("producer"))?;
         consumer
             .client()
             .subscribe(&[&leader])
@@ -179,6 +184,40 @@ impl Member {
         )
     }
 
+    /// Positions as they are committed, with metadata beside each.
+    fn offsets(
+        &self,
+        positions: &[Position],
+        metadata: &str,
+    ) -> Result<TopicPartitionList, KafkaError> {
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for position in positions {
+            let topic = &self.sources[position.source].physical;
+            let offset = Offset::Offset(position.offset);
+            list.add_partition_offset(topic, position.partition, offset)?;
+            if let Some(mut element) = list.find_partition(topic, position.partition) {
+                element.set_metadata(metadata);
+            }
+        }
+        Ok(list)
+    }
+
+    /// As whom the group knows this member, for a transaction. Whoever is not a member any more may
+    /// not send its positions: the broker takes those of nobody, unfenced.
+    fn membership(&self) -> Result<native::Membership, Error> {
+        let membership = native::Membership::of(self.client().client());
+        // In this order: between the two it may be lost, and then the broker refuses what it was.
+        let is_lost = self.client().assignment_lost();
+        let membership = membership.filter(|membership| membership.is_member() && !is_lost);
+        membership.ok_or_else(|| {
+            let group = &self.group;
+            Error::kafka(
+                format!("commit a transaction of group `{group}`"),
+                "this worker is no member of it any more",
+            )
+        })
+    }
+
     fn uncommitted(&self, code: RDKafkaErrorCode) -> CommitError {
         use RDKafkaErrorCode::*;
         let error = Error::kafka(format!("commit offsets of group `{}`", self.group), code);
@@ -202,7 +241,10 @@ impl Kafka for Member {
     }
 
     fn poll(&self, wait: Duration, on: &mut dyn FnMut(Event<'_>)) -> bool {
-        if let Some(error) = self.producer.fatal() {
+        // In a transaction, that only means that it cannot be committed.
+        if let Writer::Plain(producer) = &self.producer
+            && let Some(error) = producer.fatal()
+        {
             on(Event::Failed(error));
             return true;
         }
@@ -234,19 +276,9 @@ impl Kafka for Member {
     }
 
     fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), CommitError> {
-        let mut list = TopicPartitionList::with_capacity(positions.len());
-        let added = positions.iter().try_for_each(|position| {
-            let topic = &self.sources[position.source].physical;
-            let offset = Offset::Offset(position.offset);
-            list.add_partition_offset(topic, position.partition, offset)?;
-            if let Some(mut element) = list.find_partition(topic, position.partition) {
-                element.set_metadata(metadata);
-            }
-            Ok(())
-        });
-        added
-            .map_err(|error: KafkaError| error.rdkafka_error_code())
-            .and_then(|()| {
+        self.offsets(positions, metadata)
+            .map_err(|error| error.rdkafka_error_code())
+            .and_then(|list| {
                 native::commit(self.client().client(), &list, COMMIT_ANSWER).map_err(Some)
             })
             .map_err(|code| self.uncommitted(code.unwrap_or(RDKafkaErrorCode::InvalidArgument)))
@@ -255,10 +287,12 @@ impl Kafka for Member {
     fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error> {
         let failed = |error| self.asked("committed offsets", partition, error);
         let list = self.assignment.list([partition], None).map_err(failed)?;
-        let answer = self
-            .client()
-            .committed_offsets(list, ANSWER)
-            .map_err(failed)?;
+        let wait = match self.producer {
+            Writer::Plain(_) => ANSWER,
+            Writer::Transactions(_) => STABLE_ANSWER,
+        };
+        let answer = self.client().committed_offsets(list, wait);
+        let answer = answer.map_err(failed)?;
         let mut committed = Vec::with_capacity(self.sources.len());
         for source in &self.sources {
             let element = answer.find_partition(&source.physical, partition);
@@ -280,21 +314,15 @@ impl Kafka for Member {
 
     fn bounds(&self, source: usize, partition: i32) -> Result<(i64, i64), Error> {
         let topic = &self.sources[source].physical;
-        self.client()
-            .fetch_watermarks(topic, partition, ANSWER)
-            .map_err(|error| {
-                let doing =
-                    format!("ask for the offsets of topic `{topic}`, partition {partition}");
-                Error::kafka(doing, error)
-            })
+        watermarks(self.client().client(), topic, partition)
     }
 
     fn partitions(&self, target: usize) -> i32 {
-        self.producer.partitions(target)
+        self.producer.with(|producer| producer.partitions(target))
     }
 
     fn send(&self, record: &Outgoing<'_>) -> Result<(), SendError> {
-        self.producer.send(&ToSend {
+        let record = ToSend {
             target: record.target,
             partition: record.partition,
             key: record.key,
@@ -302,17 +330,19 @@ impl Kafka for Member {
             timestamp: record.timestamp,
             headers: record.headers,
             opaque: record.tag as usize,
-        })
+        };
+        self.producer.with(|producer| producer.send(&record))
     }
 
     fn serve(&self, wait: Duration, on: &mut dyn FnMut(Report)) {
-        self.producer.serve(wait, &mut |delivered| {
+        let on = &mut |delivered: Delivered| {
             on(Report {
                 // It was a tag when it was sent.
                 tag: delivered.opaque as u32,
                 result: delivered.result,
             });
-        });
+        };
+        self.producer.serve(wait, on);
     }
 
     fn in_flight(&self) -> usize {
@@ -320,7 +350,59 @@ impl Kafka for Member {
     }
 
     fn purge(&self) {
-        self.producer.purge();
+        self.producer.with(Producer::purge);
+    }
+
+    fn end_transaction(&self) {
+        if let Some(transactions) = self.producer.transactions() {
+            transactions.end();
+        }
+    }
+
+    fn commit_transaction(&self, positions: &[Position], metadata: &str) {
+        let Some(transactions) = self.producer.transactions() else {
+            return;
+        };
+        let offsets = self.offsets(positions, metadata).map_err(|error| {
+            Error::kafka(format!("commit offsets of group `{}`", self.group), error)
+        });
+        match offsets.and_then(|offsets| Ok((offsets, self.membership()?))) {
+            Ok((offsets, membership)) => transactions.commit(offsets, membership),
+            Err(error) => transactions.refuse(error),
+        }
+    }
+
+    fn abort_transaction(&self) {
+        if let Some(transactions) = self.producer.transactions() {
+            transactions.abort();
+        }
+    }
+
+    fn transaction(&self) -> Option<Result<(), Error>> {
+        self.producer.transactions()?.outcome()
+    }
+
+    fn is_full(&self) -> bool {
+        self.producer.with(Producer::is_full)
+    }
+
+    fn table_end(&self, partition: i32) -> Result<i64, Error> {
+        let Some(table) = &self.table else {
+            return Ok(0);
+        };
+        // Asked by the producer, which sees what is not committed.
+        let ends = |producer: &Producer| watermarks(producer.client(), table.physical(), partition);
+        self.producer.with(ends).map(|(_, end)| end)
+    }
+
+    fn fence(&self, partition: i32) {
+        let Some(transactions) = self.producer.transactions() else {
+            return;
+        };
+        match self.assignment.list([partition], None) {
+            Ok(offsets) => transactions.fence(&self.group, offsets),
+            Err(error) => tracing::warn!(target: "goka::kafka", "cannot fence: {error}"),
+        }
     }
 
     fn table(&self) -> Option<&dyn Reader> {
@@ -332,6 +414,9 @@ impl Kafka for Member {
     /// Nothing is left for the consumer's own drop to answer: from then on librdkafka takes any
     /// call for the answer to all that it waits for, and may never reply to a second one.
     fn close(&self) {
+        if let Some(transactions) = self.producer.transactions() {
+            transactions.close();
+        }
         let mut answers = vec![self.assignment.let_go(self.client())];
         while let Some(event) = self.consumer.poll(Duration::ZERO) {
             match event.kind() {
@@ -352,6 +437,20 @@ impl Drop for Member {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// First offset and end of a partition, as a client of this kind sees them.
+fn watermarks(
+    client: &Client<ClientLog>,
+    topic: &str,
+    partition: i32,
+) -> Result<(i64, i64), Error> {
+    client
+        .fetch_watermarks(topic, partition, ANSWER)
+        .map_err(|error| {
+            let doing = format!("ask for the offsets of topic `{topic}`, partition {partition}");
+            Error::kafka(doing, error)
+        })
 }
 
 /// Time since the machine was started, sleep included.

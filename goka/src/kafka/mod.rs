@@ -11,6 +11,7 @@
 mod assignment;
 mod cluster;
 mod embedded;
+mod fence;
 mod lanes;
 mod log;
 mod member;
@@ -21,6 +22,8 @@ mod producer;
 mod reader;
 mod settings;
 mod topics;
+mod transactions;
+mod writer;
 
 pub(crate) use cluster::{Cluster, MemberSpec};
 pub use embedded::EmbeddedBroker;
@@ -73,7 +76,8 @@ pub(crate) trait Kafka {
     /// `metadata` is stored beside each.
     fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), CommitError>;
 
-    /// What the group has committed for `partition`, one entry per source.
+    /// What the group has committed for `partition`, one entry per source. Exactly-once: an error
+    /// while a transaction that holds positions of it is not decided.
     fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error>;
 
     /// First offset and end (the next one to be written) of `partition` of a source.
@@ -95,6 +99,37 @@ pub(crate) trait Kafka {
 
     /// Drops what the producer still holds, as failed deliveries, reported by `serve`.
     fn purge(&self);
+
+    /// Exactly-once: the transaction ends here. What is sent from now on belongs to the next one, and
+    /// stays here until this one is committed.
+    fn end_transaction(&self);
+
+    /// Exactly-once: begins to commit what was sent before [`Kafka::end_transaction`], all of which is
+    /// reported, together with positions. [`Kafka::transaction`] tells how that comes out.
+    fn commit_transaction(&self, positions: &[Position], metadata: &str);
+
+    /// Exactly-once: begins to give up everything that is not committed, on both sides of the end;
+    /// what is not reported yet is reported as failed. A commit that is on its way may still take
+    /// place.
+    fn abort_transaction(&self);
+
+    /// Exactly-once: how the commit or abort that was begun last came out; `None` while it has not, and
+    /// after it was told. A commit that failed may have taken place all the same, and is to be
+    /// aborted. After an abort, and a commit that succeeded, the next transaction takes records. An
+    /// abort fails only where there can never be another transaction.
+    fn transaction(&self) -> Option<Result<(), Error>>;
+
+    /// Exactly-once: whether so much waits for the next transaction that nothing should be handled
+    /// before it begins.
+    fn is_full(&self) -> bool;
+
+    /// Exactly-once: the end of a partition of the group table's topic with what is not committed;
+    /// [`Reader::bounds`] tells up to where everything is decided.
+    fn table_end(&self, partition: i32) -> Result<i64, Error>;
+
+    /// Exactly-once: begins to end the transaction of whoever committed `partition` last, unless it
+    /// is this worker. Only for one that stands in the way: a living owner would have to begin anew.
+    fn fence(&self, partition: i32);
 
     /// The reader of the group table's topic; `None` for a group without a table.
     fn table(&self) -> Option<&dyn Reader>;
@@ -212,7 +247,12 @@ pub(crate) enum CommitError {
     NotMember(Error),
 }
 
-/// Steps of the commit protocol, in order; see `engine/commit.rs`.
+/// Before the name of who committed, in the metadata of an offset. Under exactly-once that is its
+/// transactional id.
+pub(crate) const OURS: &str = "goka ";
+
+/// Steps of the commit protocol, in order; see `engine/commit.rs`. Under exactly-once the group has
+/// the positions before the local transaction is committed, see `engine/transaction.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
     /// A record's effects went to the producer.

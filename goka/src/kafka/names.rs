@@ -56,6 +56,17 @@ impl Names {
         self.prefixed("group", logical)
     }
 
+    /// What the producer of a worker is called: after a restart the same, so that the broker ends
+    /// what it had begun.
+    pub(crate) fn transactional_id(
+        &self,
+        group: &str,
+        instance: &str,
+        worker: usize,
+    ) -> Result<String, Error> {
+        Ok(format!("{}-{instance}-{worker}", self.group(group)?))
+    }
+
     fn prefixed(&self, what: &str, logical: &str) -> Result<String, Error> {
         check(what, logical)?;
         let physical = format!("{}{logical}", self.prefix);
@@ -97,6 +108,8 @@ mod tests {
         assert_eq!(names.topic("user-clicks").unwrap(), "eu.clicks.v2");
         assert_eq!(names.topic("counts").unwrap(), "staging-counts");
         assert_eq!(names.group("my-group").unwrap(), "staging-my-group");
+        let id = names.transactional_id("my-group", "host", 1).unwrap();
+        assert_eq!(id, "staging-my-group-host-1");
     }
 
     #[test]

@@ -67,6 +67,7 @@ impl Outbox {
             Role::Emitter,
             format!("emitter of topic `{}`", connection.names.topic(topic)?),
             &[topic.to_owned()],
+            None,
         )?;
         let max = settings::queue_max(&connection.config, Role::Emitter)?;
         let shared = Arc::new(Shared {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use rdkafka::{
+    client::Client,
     error::RDKafkaErrorCode,
     producer::{BaseProducer, Producer as _, PurgeConfig},
 };
@@ -17,6 +18,7 @@ use super::{
     SendError,
     cluster::{ANSWER, Connection},
     lanes::{Lanes, Left, Lone},
+    log::ClientLog,
     member::boot_time,
     native::{Kind, Polled, Produced, TopicHandle},
     settings::{self, Role},
@@ -35,8 +37,9 @@ pub(super) struct Producer {
     wait_max: Duration,
     /// `message.max.bytes`.
     bytes_max: usize,
+    is_transactional: bool,
     fatal: Mutex<Option<String>>,
-    client: Polled<BaseProducer<super::log::ClientLog>>,
+    client: Polled<BaseProducer<ClientLog>>,
 }
 
 struct Target {
@@ -66,14 +69,20 @@ pub(super) struct Delivered {
 }
 
 impl Producer {
-    /// Opens a producer to these topics (logical names), which must exist.
+    /// Opens a producer to these topics (logical names), which must exist. With a transactional id,
+    /// it writes nothing before its first transaction is begun.
     pub(super) fn open(
         connection: &Connection,
         role: Role,
         client: impl Into<String>,
         targets: &[String],
+        transactional_id: Option<&str>,
     ) -> Result<Self, Error> {
-        let opened: BaseProducer<_> = connection.open(role, client, |_| {})?;
+        let opened: BaseProducer<_> = connection.open(role, client, |settings| {
+            if let Some(id) = transactional_id {
+                settings.set("transactional.id", id);
+            }
+        })?;
         let client = Polled::producer(opened)?;
         let mut topics = Vec::with_capacity(targets.len());
         for logical in targets {
@@ -102,6 +111,7 @@ impl Producer {
             given_up: Mutex::default(),
             wait_max: settings::wait_max(&connection.config, role)?,
             bytes_max: settings::message_bytes_max(&connection.config, role)?,
+            is_transactional: transactional_id.is_some(),
             fatal: Mutex::default(),
             client,
         })
@@ -149,6 +159,11 @@ impl Producer {
             lanes.sent(target, partition);
             return Ok(());
         };
+        if self.is_transactional && is_of_transaction(code) {
+            // It is not this record that is refused. It fails, as do the others of its transaction.
+            lock(&self.given_up).push(record.opaque);
+            return Ok(());
+        }
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         match code {
             RDKafkaErrorCode::QueueFull => Err(SendError::Full),
@@ -297,12 +312,44 @@ impl Producer {
 
     /// Gives up what waits and what is in the air; it is reported as failed.
     pub(super) fn purge(&self) {
-        let mut given_up = lock(&self.given_up);
-        lock(&self.lanes).clear(|opaque| given_up.push(opaque));
-        drop(given_up);
+        self.give_up_waiting();
         let client = self.client.client();
         client.purge(PurgeConfig::default().queue().inflight());
     }
+
+    /// Gives up what was not handed to librdkafka yet; it is reported as failed.
+    pub(super) fn give_up_waiting(&self) {
+        let mut given_up = lock(&self.given_up);
+        lock(&self.lanes).clear(|opaque| given_up.push(opaque));
+    }
+
+    /// What is sent from now on waits until [`Producer::release`].
+    pub(super) fn hold(&self) {
+        lock(&self.lanes).hold();
+    }
+
+    /// Whether no more should be sent before [`Producer::release`].
+    pub(super) fn is_full(&self) -> bool {
+        lock(&self.lanes).is_full_behind_line()
+    }
+
+    /// Everything that was sent before [`Producer::hold`] is reported: the rest may go.
+    pub(super) fn release(&self) {
+        lock(&self.lanes).release();
+    }
+
+    pub(super) fn client(&self) -> &Client<ClientLog> {
+        self.client.client().client()
+    }
+}
+
+/// Whether a record was not taken because its transaction, or its producer, has failed before.
+fn is_of_transaction(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::*;
+    matches!(
+        code,
+        State | Fatal | Fenced | ProducerFenced | InvalidProducerEpoch
+    )
 }
 
 impl Drop for Producer {
@@ -323,10 +370,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Partitions of a topic that must exist.
-pub(super) fn partitions(
-    client: &rdkafka::client::Client<super::log::ClientLog>,
-    physical: &str,
-) -> Result<i32, Error> {
+pub(super) fn partitions(client: &Client<ClientLog>, physical: &str) -> Result<i32, Error> {
     let doing = || format!("ask for topic `{physical}`");
     let metadata = client
         .fetch_metadata(Some(physical), ANSWER)

@@ -56,6 +56,10 @@ impl TopicReader {
         })
     }
 
+    pub(super) fn physical(&self) -> &str {
+        &self.physical
+    }
+
     fn list(&self, partition: i32, offset: Offset) -> Result<TopicPartitionList, Error> {
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition_offset(&self.physical, partition, offset)

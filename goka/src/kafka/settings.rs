@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
 
-use crate::{Config, Error};
+use crate::{Config, Error, config::Guarantee};
 
 /// What a client is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +134,20 @@ pub(super) fn check(config: &Config) -> Result<(), Error> {
             )));
         }
     }
-    let allowed = message_timeout(config)?.mul_f32(SHARE_OF_TIMEOUT);
+    check_transactions(config)?;
+    let session_allows = message_timeout(config)?.mul_f32(SHARE_OF_TIMEOUT);
+    let (allowed, why) = match config.guarantee {
+        Guarantee::AtLeastOnce => (
+            session_allows,
+            "a record must be written or given up before another member may own its partition, so \
+             at most half of `session.timeout.ms` - `heartbeat.interval.ms` - 1 s",
+        ),
+        Guarantee::ExactlyOnce => (
+            transaction_timeout(config)?,
+            "a record must be written or given up before its transaction times out, so at most \
+             `transaction.timeout.ms`",
+        ),
+    };
     let timeouts = [&keys.both, &keys.producer].into_iter().flatten();
     for (key, value) in timeouts.filter(|(key, _)| canonical(key) == "message.timeout.ms") {
         let asked = value.parse().map_or(Duration::MAX, Duration::from_millis);
@@ -142,12 +155,37 @@ pub(super) fn check(config: &Config) -> Result<(), Error> {
         if asked.is_zero() || asked > allowed {
             let allowed = allowed.as_millis();
             return Err(Error::Config(format!(
-                "`{key}` cannot be set to `{value}`: a record must be written or given up before \
-                 another member may own its partition, so at most half of \
-                 `session.timeout.ms` - `heartbeat.interval.ms` - 1 s, {allowed} ms; raise \
-                 `session.timeout.ms` with it"
+                "`{key}` cannot be set to `{value}`: {why}, {allowed} ms; raise that with it"
             )));
         }
+    }
+    Ok(())
+}
+
+/// Longer than any commit takes; a broker grants up to `transaction.max.timeout.ms`, 15 minutes.
+const TRANSACTION_TIMEOUT_MS: u64 = 15_000;
+
+/// How long a transaction may be open before the broker aborts it. That is for processes which die
+/// and never come back: whoever takes over ends their transactions at once.
+pub(super) fn transaction_timeout(config: &Config) -> Result<Duration, Error> {
+    let keys = [&config.keys.producer, &config.keys.both];
+    let key = "transaction.timeout.ms";
+    let set = keys.into_iter().find_map(|keys| keys.get(key));
+    set.map_or(Ok(TRANSACTION_TIMEOUT_MS), |value| whole_number(key, value))
+        .map(Duration::from_millis)
+}
+
+fn check_transactions(config: &Config) -> Result<(), Error> {
+    let timeout = transaction_timeout(config)?;
+    let least = (config.commit_interval * 4).max(Duration::from_secs(5));
+    if config.guarantee == Guarantee::ExactlyOnce && timeout < least {
+        return Err(Error::Config(format!(
+            "`transaction.timeout.ms` is {}: a transaction that is open for a commit interval ({} ms) \
+             and is then committed needs at least {} ms",
+            timeout.as_millis(),
+            config.commit_interval.as_millis(),
+            least.as_millis()
+        )));
     }
     Ok(())
 }
@@ -193,7 +231,9 @@ pub(super) fn wait_max(config: &Config, role: Role) -> Result<Duration, Error> {
         .get("message.timeout.ms")
         .and_then(|ms| ms.parse().ok());
     match (role, timeout.map(Duration::from_millis)) {
-        (Role::Worker, Some(timeout)) => Ok(message_timeout(config)?.saturating_sub(timeout)),
+        (Role::Worker, Some(timeout)) if config.guarantee == Guarantee::AtLeastOnce => {
+            Ok(message_timeout(config)?.saturating_sub(timeout))
+        }
         // librdkafka's default.
         (_, timeout) => Ok(timeout.unwrap_or(Duration::from_secs(300))),
     }
@@ -234,10 +274,14 @@ fn milliseconds(config: &Config, key: &str, default: u64) -> Result<u64, Error> 
     let keys = &config.keys;
     match keys.consumer.get(key).or_else(|| keys.both.get(key)) {
         None => Ok(default),
-        Some(value) => value.parse().map_err(|_| {
-            Error::Config(format!("`{key}` is `{value}`, but must be a whole number"))
-        }),
+        Some(value) => whole_number(key, value),
     }
+}
+
+fn whole_number(key: &str, value: &str) -> Result<u64, Error> {
+    value
+        .parse()
+        .map_err(|_| Error::Config(format!("`{key}` is `{value}`, but must be a whole number")))
 }
 
 /// The settings of a client; the addresses of the brokers are the caller's to add.
@@ -292,6 +336,15 @@ pub(super) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
             ("group.id", "goka-reader-in-no-group"),
             ("enable.partition.eof", "true"),
         ]),
+        Role::Worker if config.guarantee == Guarantee::ExactlyOnce => {
+            let timeout = transaction_timeout(config)?.as_millis().to_string();
+            set(&[
+                ("transaction.timeout.ms", &timeout),
+                ("message.timeout.ms", &timeout),
+                // Of the ends of partitions that it is asked for: those of open transactions count.
+                ("isolation.level", "read_uncommitted"),
+            ]);
+        }
         Role::Worker => {
             let timeout = message_timeout(config)?
                 .mul_f32(SHARE_OF_TIMEOUT)
@@ -306,6 +359,9 @@ pub(super) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
         Role::Worker | Role::Emitter | Role::Admin => &config.keys.producer,
     };
     for (key, value) in config.keys.both.iter().chain(keys) {
+        if role == Role::Worker && key == "isolation.level" {
+            continue;
+        }
         settings.set(canonical(key), value);
     }
     if settings.get("debug").is_some() {
@@ -390,6 +446,23 @@ mod tests {
         );
         let said = refused(Config::new().set("session.timeout.ms", "2500"));
         assert!(said.contains("2 s longer"), "{said}");
+    }
+
+    #[test]
+    fn a_transaction_outlives_its_records_and_its_interval() {
+        let exactly = || Config::new().guarantee(Guarantee::ExactlyOnce);
+        check(&exactly().set_producer("message.timeout.ms", "15000")).unwrap();
+        let said = refused(exactly().set_producer("message.timeout.ms", "15001"));
+        assert!(said.contains("15000 ms"), "{said}");
+        let said = refused(exactly().set_producer("transaction.timeout.ms", "4000"));
+        assert!(said.contains("5000 ms"), "{said}");
+        let longer = exactly()
+            .set("transaction.timeout.ms", "60000")
+            .set("message.timeout.ms", "60000");
+        check(&longer).unwrap();
+        let worker = of(&exactly(), Role::Worker).unwrap();
+        assert_eq!(worker.get("transaction.timeout.ms"), Some("15000"));
+        assert_eq!(worker.get("message.timeout.ms"), Some("15000"));
     }
 
     #[test]

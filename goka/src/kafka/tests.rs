@@ -3,6 +3,7 @@
 mod members;
 mod records;
 mod topics;
+mod transactions;
 
 use std::{collections::BTreeSet, time::Instant};
 

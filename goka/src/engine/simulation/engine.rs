@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::{Copy, Driven, ECHO, GROUP, INPUTS, TABLE, schedule::Schedule};
 use crate::{
-    Error, Kind, Meta, Partitioner,
+    Error, Guarantee, Kind, Meta, Partitioner,
     engine::{
         effects::{Effects, Row},
         program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Waiting},
@@ -39,6 +39,7 @@ pub(super) struct Rig {
     disk: TempDir,
     partitions: i32,
     handlers_wait: bool,
+    guarantee: Guarantee,
 }
 
 impl Rig {
@@ -54,6 +55,10 @@ impl Rig {
             disk,
             partitions: schedule.partitions,
             handlers_wait: schedule.handlers_wait,
+            guarantee: match schedule.exactly_once {
+                false => Guarantee::AtLeastOnce,
+                true => Guarantee::ExactlyOnce,
+            },
         }
     }
 
@@ -83,11 +88,13 @@ fn options() -> Options {
 impl super::Rig for Rig {
     fn start(&mut self, slot: usize, kafka: Connection) -> Result<Box<dyn Driven>, Error> {
         let settings = Settings {
+            guarantee: self.guarantee,
             commit_interval: Duration::from_millis(100),
             records_max: 50,
             bytes_max: 1 << 20,
             lease: Duration::from_secs(4),
-            instance: mark(&format!("worker-{slot}")),
+            // Under exactly-once that is its transactional id.
+            instance: mark(&format!("{GROUP}-worker-{slot}")),
             start: None,
         };
         let table = TableSpec {

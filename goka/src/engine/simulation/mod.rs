@@ -128,6 +128,13 @@ fn the_engine_holds() {
 }
 
 #[test]
+fn the_engine_holds_exactly_once() {
+    simulate(Schedule::exactly_once, &|schedule| {
+        Box::new(engine::Rig::new(schedule))
+    });
+}
+
+#[test]
 fn a_plain_worker_holds() {
     simulate(Schedule::without_zombies, &|_| {
         Box::new(plain::Rig::new(plain::Flaw::None))

@@ -90,6 +90,7 @@ pub(super) struct Schedule {
     pub(super) static_members: bool,
     /// Handlers of one input are asynchronous.
     pub(super) handlers_wait: bool,
+    pub(super) exactly_once: bool,
     pub(super) actions: Vec<Action>,
 }
 
@@ -120,7 +121,16 @@ impl Schedule {
             queue_max,
             static_members,
             handlers_wait,
+            exactly_once: false,
             actions,
+        }
+    }
+
+    /// The same, for workers that commit in transactions.
+    pub(super) fn exactly_once(seed: u64) -> Self {
+        Schedule {
+            exactly_once: true,
+            ..Schedule::of(seed)
         }
     }
 

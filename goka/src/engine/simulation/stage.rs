@@ -28,7 +28,7 @@ const AFTERWARDS: Duration = Duration::from_secs(40);
 pub(super) struct Stage {
     pub(super) world: World,
     pub(super) partitions: i32,
-    schedule: Schedule,
+    pub(super) schedule: Schedule,
     next: Cell<usize>,
     rig: RefCell<Box<dyn Rig>>,
     slots: [Slot; SLOTS],
@@ -211,6 +211,10 @@ impl Stage {
                 .map(str::to_owned)
                 .into(),
             table: Some(TABLE.to_owned()),
+            transactional_id: self
+                .schedule
+                .exactly_once
+                .then(|| format!("{GROUP}-{}", name(slot))),
             on_point: Some(Rc::new(move |point| match stage.upgrade() {
                 Some(stage) => stage.pass(slot, point),
                 None => Ok(()),
@@ -339,6 +343,9 @@ impl Stage {
     fn left(&self) -> Result<Option<String>, String> {
         if !self.world.is_idle() {
             return Ok(Some("records are under way".to_owned()));
+        }
+        if self.world.open_transactions() > 0 {
+            return Ok(Some("a transaction is open".to_owned()));
         }
         for input in INPUTS {
             for partition in 0..self.partitions {

@@ -6,22 +6,26 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeSet,
     rc::Rc,
     time::Duration,
 };
 
 use super::{
+    coordinator::Positions,
     fetching::{Fetched, Fetching},
     group::Group,
     log::Written,
     membership::{Membership, Told},
     reader::MemoryReader,
     state::{CommitEntry, State},
+    transacting::Transacting,
 };
 use crate::{
     Error,
     kafka::{
-        CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError, Step,
+        CommitError, Committed, Event, Kafka, OURS, Outgoing, Position, Reader, Report, SendError,
+        Step,
     },
 };
 
@@ -53,6 +57,8 @@ pub(crate) struct ConnectionSpec {
     pub(crate) targets: Vec<String>,
     /// The group table's topic.
     pub(crate) table: Option<String>,
+    /// Exactly-once.
+    pub(crate) transactional_id: Option<String>,
     pub(crate) on_point: Option<OnPoint>,
 }
 
@@ -66,13 +72,35 @@ pub(crate) struct Connection {
     targets: Vec<Rc<str>>,
     table: Option<MemoryReader>,
     on_point: Option<OnPoint>,
-    producer: u64,
+    writer: Writer,
     membership: RefCell<Membership>,
     fetching: RefCell<Fetching>,
     /// How many records may still come before what the group has to say.
     overtaking: Cell<Option<u64>>,
     /// Closed, or its process ended.
     dead: Cell<bool>,
+}
+
+/// A producer, or one after another.
+enum Writer {
+    Plain(u64),
+    Transacting(Transacting),
+}
+
+impl Writer {
+    fn producer(&self) -> u64 {
+        match self {
+            Writer::Plain(producer) => *producer,
+            Writer::Transacting(transacting) => transacting.producer(),
+        }
+    }
+
+    fn take_reports(&self, state: &mut State) -> Vec<Report> {
+        match self {
+            Writer::Plain(producer) => state.take_reports(*producer),
+            Writer::Transacting(transacting) => transacting.take_reports(state),
+        }
+    }
 }
 
 enum Found {
@@ -87,7 +115,7 @@ impl Connection {
             |topics: Vec<String>| -> Vec<Rc<str>> { topics.into_iter().map(Rc::from).collect() };
         let (sources, targets) = (topics(spec.sources), topics(spec.targets));
         let table: Option<Rc<str>> = spec.table.map(Rc::from);
-        let producer = {
+        let writer = {
             let mut state = state.borrow_mut();
             for topic in sources.iter().chain(&targets).chain(&table) {
                 state.topics.log(topic, 0)?;
@@ -97,7 +125,10 @@ impl Connection {
             let takes = state.settings.rebalance;
             let group = || Group::new(partitions, takes);
             state.groups.entry(spec.group.clone()).or_insert_with(group);
-            state.new_producer()
+            match spec.transactional_id {
+                None => Writer::Plain(state.new_producer()),
+                Some(id) => Writer::Transacting(Transacting::begin(&mut state, id.into())),
+            }
         };
         Ok(Connection {
             table: table.map(|topic| MemoryReader::new(Rc::clone(&state), topic)),
@@ -108,7 +139,7 @@ impl Connection {
             sources,
             targets,
             on_point: spec.on_point,
-            producer,
+            writer,
             membership: RefCell::default(),
             fetching: RefCell::default(),
             overtaking: Cell::new(None),
@@ -124,7 +155,34 @@ impl Connection {
         if let Some(table) = &self.table {
             table.die();
         }
-        self.state.borrow_mut().purge(self.producer, true);
+        let state = &mut *self.state.borrow_mut();
+        match &self.writer {
+            Writer::Plain(producer) => state.purge(*producer, true),
+            Writer::Transacting(transacting) => transacting.die(state),
+        }
+    }
+
+    fn transacting(&self) -> Option<&Transacting> {
+        match &self.writer {
+            Writer::Plain(_) => None,
+            Writer::Transacting(transacting) => Some(transacting),
+        }
+    }
+
+    /// What is committed of positions, in the name of this connection.
+    fn entries(&self, positions: &[Position], metadata: &str) -> Result<Vec<CommitEntry>, Error> {
+        let entry = |position: &Position| {
+            Ok(CommitEntry {
+                by: Rc::clone(&self.name),
+                topic: Rc::clone(self.source(position.source)?),
+                partition: position.partition,
+                offset: position.offset,
+                metadata: metadata.to_owned(),
+                moment: 0,
+                owned: false,
+            })
+        };
+        positions.iter().map(entry).collect()
     }
 
     /// A process may end at every point that it comes by.
@@ -307,18 +365,15 @@ impl Kafka for Connection {
             state.note(|| format!("{} may not commit: {refusal:?}", self.name));
             return Err(refusal);
         }
-        for position in positions {
-            let topic = self.source(position.source).map_err(CommitError::Again)?;
-            let entry = CommitEntry {
-                by: Rc::clone(&self.name),
-                topic: Rc::clone(topic),
-                partition: position.partition,
-                offset: position.offset,
-                metadata: metadata.to_owned(),
-                moment: 0,
-                owned: false,
-            };
-            state.commit(&self.group, membership.member.unwrap_or(0), entry);
+        let entries = self.entries(positions, metadata);
+        let group = state.groups.get(&self.group);
+        let member = membership.member.unwrap_or(0);
+        let owned: Vec<bool> = positions
+            .iter()
+            .map(|position| group.is_some_and(|group| group.owns(member, position.partition)))
+            .collect();
+        for (entry, owned) in entries.map_err(CommitError::Again)?.into_iter().zip(owned) {
+            state.commit(&self.group, CommitEntry { owned, ..entry });
         }
         // Taken, but the answer is lost.
         if state.chance.one_in(50) {
@@ -335,6 +390,12 @@ impl Kafka for Connection {
         self.answer("ask for committed offsets")?;
         let state = self.state.borrow();
         let group = state.groups.get(&self.group);
+        let is_unstable =
+            |topic: &Rc<str>| state.coordinator.is_unstable(&self.group, topic, partition);
+        if self.transacting().is_some() && self.sources.iter().any(is_unstable) {
+            let why = "a transaction that holds them is not decided";
+            return Err(Error::kafka("ask for committed offsets", why));
+        }
         let committed = |topic: &Rc<str>| group?.committed(topic, partition).cloned();
         Ok(self.sources.iter().map(committed).collect())
     }
@@ -355,7 +416,7 @@ impl Kafka for Connection {
         self.pass(Point::Sends).map_err(SendError::Refused)?;
         let topic = self.target(record.target).map_err(SendError::Refused)?;
         let mut state = self.state.borrow_mut();
-        state.accept(self.producer, topic, record)?;
+        state.accept(self.writer.producer(), topic, record)?;
         let written = Written {
             offset: 0,
             timestamp: record.timestamp,
@@ -366,20 +427,25 @@ impl Kafka for Connection {
             moment: 0,
         };
         let place = (Rc::clone(topic), record.partition);
-        state.send(self.producer, place, written, record.tag);
+        match &self.writer {
+            Writer::Plain(producer) => state.send((*producer, None), place, written, record.tag),
+            Writer::Transacting(transacting) => {
+                transacting.send(&mut state, place, written, record.tag);
+            }
+        }
         Ok(())
     }
 
     fn serve(&self, wait: Duration, on: &mut dyn FnMut(Report)) {
         if self.pass(Point::Asks).is_err() {
             // Everything has failed, so that nobody waits for it.
-            let reports = self.state.borrow_mut().take_reports(self.producer);
+            let reports = self.writer.take_reports(&mut self.state.borrow_mut());
             reports.into_iter().for_each(on);
             return;
         }
         let deadline = self.state.borrow_mut().begin_wait(wait);
         loop {
-            let reports = self.state.borrow_mut().take_reports(self.producer);
+            let reports = self.writer.take_reports(&mut self.state.borrow_mut());
             let waits = reports.is_empty();
             reports.into_iter().for_each(&mut *on);
             let mut state = self.state.borrow_mut();
@@ -392,16 +458,96 @@ impl Kafka for Connection {
 
     fn in_flight(&self) -> usize {
         let state = self.state.borrow();
-        state
-            .producers
-            .get(&self.producer)
-            .map_or(0, |producer| producer.in_flight())
+        match &self.writer {
+            Writer::Plain(producer) => {
+                let producer = state.producers.get(producer);
+                producer.map_or(0, |producer| producer.in_flight())
+            }
+            Writer::Transacting(transacting) => transacting.in_flight(&state),
+        }
     }
 
     fn purge(&self) {
         let mut state = self.state.borrow_mut();
         state.note(|| format!("{} purges its producer", self.name));
-        state.purge(self.producer, false);
+        state.purge(self.writer.producer(), false);
+    }
+
+    fn end_transaction(&self) {
+        if let Some(transacting) = self.transacting() {
+            transacting.end();
+        }
+    }
+
+    fn commit_transaction(&self, positions: &[Position], metadata: &str) {
+        let Some(transacting) = self.transacting() else {
+            return;
+        };
+        // The worker may stand still here, and then goes on with what it knew before.
+        let member = self.membership.borrow().member;
+        let generation = {
+            let state = self.state.borrow();
+            state.groups.get(&self.group).map_or(0, Group::generation)
+        };
+        let entries = self.entries(positions, metadata);
+        if self.pass(Point::Asks).is_err() {
+            return;
+        }
+        let (Some(member), Ok(entries)) = (member, entries) else {
+            let why = "this worker is no member of its group any more";
+            return transacting.refuse(Error::kafka("commit a transaction", why));
+        };
+        let positions = Positions {
+            group: self.group.clone(),
+            member,
+            generation,
+            entries,
+        };
+        transacting.commit(&mut self.state.borrow_mut(), positions);
+    }
+
+    fn abort_transaction(&self) {
+        if let (Some(transacting), false) = (self.transacting(), self.dead.get()) {
+            transacting.abort(&mut self.state.borrow_mut());
+        }
+    }
+
+    fn transaction(&self) -> Option<Result<(), Error>> {
+        if self.dead.get() {
+            return Some(Err(Error::Closed("this connection")));
+        }
+        self.transacting()?.outcome(&mut self.state.borrow_mut())
+    }
+
+    fn is_full(&self) -> bool {
+        self.in_flight() > 200
+    }
+
+    fn table_end(&self, partition: i32) -> Result<i64, Error> {
+        self.answer("ask for the end of a partition")?;
+        let state = self.state.borrow();
+        let log = self
+            .table
+            .as_ref()
+            .map(|table| state.topics.log(table.topic(), partition))
+            .transpose()?;
+        Ok(log.map_or(0, |log| log.end()))
+    }
+
+    fn fence(&self, partition: i32) {
+        let Some(transacting) = self.transacting() else {
+            return;
+        };
+        let state = &mut *self.state.borrow_mut();
+        let group = state.groups.get(&self.group);
+        let committed = self.sources.iter();
+        let committed = committed.filter_map(|topic| group?.committed(topic, partition));
+        let owners = committed.filter_map(|c| c.metadata.strip_prefix(OURS));
+        let owners: BTreeSet<String> = owners.map(str::to_owned).collect();
+        for owner in owners.iter().filter(|owner| **owner != *transacting.id) {
+            state.note(|| format!("{} fences `{owner}`", self.name));
+            transacting.fence(state, owner);
+        }
     }
 
     fn table(&self) -> Option<&dyn Reader> {

@@ -84,7 +84,7 @@ impl Fetching {
             let Ok(log) = topics.log(&sources[source], partition) else {
                 continue;
             };
-            let (start, end) = log.bounds();
+            let (start, end) = (log.bounds().0, log.end());
             if next < start || next > end {
                 positions[source] = None;
                 return Some(Fetched::OutOfRange(source, partition));

@@ -31,6 +31,8 @@ pub(super) struct Group {
     /// Static members that another one of the same instance replaced.
     fenced: BTreeSet<MemberId>,
     committed: BTreeMap<(String, i32), Committed>,
+    /// Counts who owns what: a partition gets a new owner in a new generation only.
+    generation: u64,
 }
 
 struct Member {
@@ -52,7 +54,12 @@ impl Group {
             members: BTreeMap::new(),
             fenced: BTreeSet::new(),
             committed: BTreeMap::new(),
+            generation: 0,
         }
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
     pub(super) fn join(&mut self, id: MemberId, instance: Option<&str>, now: Duration) {
@@ -72,6 +79,7 @@ impl Group {
             leaving: BTreeSet::new(),
             orders: VecDeque::new(),
         };
+        self.generation += 1;
         if !member.owned.is_empty() {
             let owned = member.owned.iter().copied().collect();
             member
@@ -215,6 +223,7 @@ impl Group {
             let missing = share.saturating_sub(keeps.len());
             let taken: Vec<i32> = free.by_ref().take(missing).collect();
             if !taken.is_empty() {
+                self.generation += 1;
                 member.owned.extend(&taken);
                 member
                     .orders

@@ -1,7 +1,8 @@
 //! Topics: partitions of records, in the order in which they were written.
 //!
 //! The whole history is kept, so that a test can ask for it; what readers see of it is less once a
-//! partition was compacted or its beginning deleted. Must not know groups, producers or time.
+//! partition was compacted or its beginning deleted, and while transactions are open. Must not know
+//! groups, producers or time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -49,21 +50,52 @@ pub(super) struct Log {
     /// The index is the offset.
     history: Vec<Rc<Written>>,
     compacted: BTreeSet<i64>,
+    /// Offsets of each transaction that has no marker here yet.
+    open: BTreeMap<u64, Vec<i64>>,
+    /// Records of aborted transactions, and markers: nobody reads them.
+    hidden: BTreeSet<i64>,
 }
 
 impl Log {
-    /// First offset, and the next one to be written.
+    /// First offset, and up to where everything is decided: the last stable offset.
     pub(super) fn bounds(&self) -> (i64, i64) {
-        (self.start, self.end())
+        (self.start, self.stable())
     }
 
+    fn stable(&self) -> i64 {
+        let first = self.open.values().filter_map(|offsets| offsets.first());
+        first.min().copied().unwrap_or(self.end())
+    }
+
+    /// The next offset to be written: the high watermark.
     pub(super) fn end(&self) -> i64 {
         i64::try_from(self.history.len()).unwrap_or(i64::MAX)
     }
 
-    /// Everything ever written, also what readers no longer see.
-    pub(super) fn history(&self) -> &[Rc<Written>] {
-        &self.history
+    /// Everything ever written that was not aborted, also what readers no longer see.
+    pub(super) fn history(&self) -> Vec<Rc<Written>> {
+        let records = self.history.iter();
+        let records = records.filter(|record| !self.hidden.contains(&record.offset));
+        records.cloned().collect()
+    }
+
+    /// Adds a record of a transaction.
+    pub(super) fn append_to(&mut self, transaction: u64, record: Written) -> i64 {
+        let offset = self.append(record);
+        self.open.entry(transaction).or_default().push(offset);
+        offset
+    }
+
+    /// Writes the marker that ends a transaction.
+    pub(super) fn end_transaction(&mut self, transaction: u64, committed: bool, marker: Written) {
+        let Some(offsets) = self.open.remove(&transaction) else {
+            return;
+        };
+        let marker = self.append(marker);
+        self.hidden.insert(marker);
+        if !committed {
+            self.hidden.extend(offsets);
+        }
     }
 
     pub(super) fn append(&mut self, mut record: Written) -> i64 {
@@ -76,15 +108,19 @@ impl Log {
     /// The first record that is left at or after an offset.
     pub(super) fn read(&self, from: i64) -> Option<&Rc<Written>> {
         let from = usize::try_from(from.max(self.start)).ok()?;
-        let rest = self.history.get(from..)?;
-        rest.iter()
-            .find(|record| !self.compacted.contains(&record.offset))
+        let stable = usize::try_from(self.stable()).ok()?;
+        let rest = self.history.get(from..stable)?;
+        let is_gone = |offset| self.compacted.contains(offset) || self.hidden.contains(offset);
+        rest.iter().find(|record| !is_gone(&record.offset))
     }
 
     /// Keeps the last record of each key. Offsets stay.
     pub(super) fn compact(&mut self) {
         let mut seen = BTreeSet::new();
-        for record in self.history.iter().rev() {
+        let stable = self.stable();
+        let decided = self.history.iter().filter(|record| record.offset < stable);
+        let decided = decided.filter(|record| !self.hidden.contains(&record.offset));
+        for record in decided.rev() {
             if !seen.insert(&record.key) {
                 self.compacted.insert(record.offset);
             }

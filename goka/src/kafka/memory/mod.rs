@@ -8,6 +8,7 @@
 
 mod chance;
 mod connection;
+mod coordinator;
 mod fetching;
 mod group;
 mod log;
@@ -17,6 +18,7 @@ mod reader;
 mod state;
 #[cfg(test)]
 mod tests;
+mod transacting;
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
@@ -67,11 +69,11 @@ impl World {
         state.append(topic, partition, record)
     }
 
-    /// Every record that was ever written to a partition, compacted or not.
+    /// Every record that was ever written to a partition, compacted or not, unless it was aborted.
     pub(crate) fn history(&self, topic: &str, partition: i32) -> Result<Vec<Rc<Written>>, Error> {
         let state = self.0.borrow();
         let log = state.topics.log(topic, partition)?;
-        Ok(log.history().to_vec())
+        Ok(log.history())
     }
 
     /// First offset of a partition, and the next one to be written.
@@ -169,6 +171,11 @@ impl World {
     /// Whether no record and no report is under way.
     pub(crate) fn is_idle(&self) -> bool {
         self.0.borrow().is_idle()
+    }
+
+    /// Transactions that are not decided, or whose markers are not all written.
+    pub(crate) fn open_transactions(&self) -> usize {
+        self.0.borrow().coordinator.open_transactions()
     }
 
     /// What went wrong so far.

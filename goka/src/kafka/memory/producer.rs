@@ -21,6 +21,8 @@ pub(super) type Place = (Rc<str>, i32);
 pub(super) struct Flight {
     pub(super) record: Written,
     pub(super) tag: u32,
+    /// Which one of its producer's transactions it belongs to.
+    pub(super) transaction: Option<u64>,
     pub(super) lands_at: Duration,
     /// How long its report takes after that.
     pub(super) report_takes: Duration,
@@ -41,6 +43,7 @@ pub(super) enum Due {
 
 #[derive(Default)]
 pub(super) struct Producer {
+    pub(super) transactional_id: Option<Rc<str>>,
     lanes: BTreeMap<Place, VecDeque<Flight>>,
     /// Reports under way, per partition, in order.
     reports_due: BTreeMap<Place, VecDeque<(Duration, Report)>>,
@@ -124,6 +127,18 @@ impl Producer {
             }
         }
         self.reports_due.retain(|_, lane| !lane.is_empty());
+    }
+
+    /// It cannot land before that.
+    pub(super) fn put_back(&mut self, place: Place, flight: Flight) {
+        self.lanes.entry(place).or_default().push_front(flight);
+    }
+
+    /// The brokers do not take it.
+    pub(super) fn refused(&mut self, flight: &Flight, why: &str) {
+        if !flight.forgotten {
+            self.reports.push_back(failed(flight.tag, why));
+        }
     }
 
     /// Everything that isn't reported has failed. What the network had already taken still lands:

@@ -47,6 +47,10 @@ impl MemoryReader {
         }
     }
 
+    pub(super) fn topic(&self) -> &str {
+        &self.topic
+    }
+
     pub(super) fn die(&self) {
         self.dead.set(true);
     }
@@ -62,7 +66,7 @@ impl MemoryReader {
         for partition in partitions {
             let log = state.topics.log(&self.topic, partition).ok()?;
             let at = reading.get_mut(&partition)?;
-            let (start, end) = log.bounds();
+            let (start, end) = (log.bounds().0, log.end());
             if at.next < start || at.next > end {
                 reading.remove(&partition);
                 return Some(Found::OutOfRange(partition));

@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     chance::Chance,
+    coordinator::{Coordinator, Landing},
     group::{Group, MemberId},
     log::{Topics, Written},
     producer::{Due, Flight, Place, Producer},
@@ -100,6 +101,7 @@ pub(super) struct State {
     pub(super) topics: Topics,
     pub(super) groups: BTreeMap<String, Group>,
     pub(super) producers: BTreeMap<u64, Producer>,
+    pub(super) coordinator: Coordinator,
     next_id: u64,
     pub(super) broker_is_back_at: Duration,
     pub(super) slow: Slow,
@@ -118,6 +120,7 @@ impl State {
             topics: Topics::default(),
             groups: BTreeMap::new(),
             producers: BTreeMap::new(),
+            coordinator: Coordinator::default(),
             next_id: 0,
             broker_is_back_at: Duration::ZERO,
             slow: Slow::default(),
@@ -163,11 +166,26 @@ impl State {
         &mut self,
         topic: &str,
         partition: i32,
+        record: Written,
+    ) -> Result<i64, Error> {
+        self.append_to(topic, partition, record, None)
+    }
+
+    /// Appends a record, of a transaction or of none.
+    pub(super) fn append_to(
+        &mut self,
+        topic: &str,
+        partition: i32,
         mut record: Written,
+        transaction: Option<u64>,
     ) -> Result<i64, Error> {
         record.moment = self.next_moment();
         let shown = self.trace.is_some().then(|| show(&record));
-        let offset = self.topics.log_mut(topic, partition)?.append(record);
+        let log = self.topics.log_mut(topic, partition)?;
+        let offset = match transaction {
+            Some(transaction) => log.append_to(transaction, record),
+            None => log.append(record),
+        };
         self.note(|| {
             format!(
                 "{topic}/{partition} @ {offset}: {}",
@@ -208,7 +226,13 @@ impl State {
     }
 
     /// A record leaves its producer, and how its journey will end is decided.
-    pub(super) fn send(&mut self, producer: u64, place: Place, record: Written, tag: u32) {
+    pub(super) fn send(
+        &mut self,
+        (producer, transaction): (u64, Option<u64>),
+        place: Place,
+        record: Written,
+        tag: u32,
+    ) {
         let delay = self.delay();
         let report_takes = self.delay();
         let failing = self.failing.get_mut(&record.by);
@@ -222,6 +246,7 @@ impl State {
         let flight = Flight {
             record,
             tag,
+            transaction,
             lands_at: self.now + delay,
             // A report that never arrives before the timeout is how a landed record fails.
             report_takes: if fate == Some(true) {
@@ -239,7 +264,7 @@ impl State {
     }
 
     /// How long something takes on the network.
-    fn delay(&mut self) -> Duration {
+    pub(super) fn delay(&mut self) -> Duration {
         let slow = if self.now < self.slow.until {
             self.slow.delay
         } else {
@@ -297,14 +322,13 @@ impl State {
     }
 
     /// Stores a position of a member that may commit.
-    pub(super) fn commit(&mut self, group: &str, member: MemberId, entry: CommitEntry) {
+    pub(super) fn commit(&mut self, group: &str, entry: CommitEntry) {
         let moment = self.next_moment();
         let Some(group) = self.groups.get_mut(group) else {
             return;
         };
         let (topic, partition, offset) = (&entry.topic, entry.partition, entry.offset);
         let metadata = entry.metadata.clone();
-        let owned = group.owns(member, partition);
         let before = group
             .committed(topic, partition)
             .map(|before| before.offset);
@@ -312,11 +336,7 @@ impl State {
         if before != Some(offset) {
             self.note(|| format!("{} commits {topic}/{partition} @ {offset}", entry.by));
         }
-        self.commits.push(CommitEntry {
-            owned,
-            moment,
-            ..entry
-        });
+        self.commits.push(CommitEntry { moment, ..entry });
     }
 
     /// The deadline of a call that waits. Every such call takes a little time, so that nobody can
@@ -358,7 +378,8 @@ impl State {
         let expelled = silent.map(|heard| heard.max(back_at) + session);
         let groups = self.groups.values();
         let told = groups.filter_map(|group| group.next_order_at(self.now));
-        producers.chain(expelled).chain(told).min()
+        let decided = self.coordinator.next_at(self.now, back_at);
+        producers.chain(expelled).chain(told).chain(decided).min()
     }
 
     /// What is due now.
@@ -372,7 +393,7 @@ impl State {
                 .and_then(|p| p.next(now, back_at))
             {
                 match due {
-                    Due::Land(place, flight) => self.land(id, place, &flight),
+                    Due::Land(place, flight) => self.land(id, place, flight),
                     Due::TimedOut => self.mishaps.failed_deliveries += 1,
                 }
             }
@@ -380,6 +401,7 @@ impl State {
                 producer.deliver_reports(now);
             }
         }
+        self.coordinate();
         let session = self.settings.session;
         let mut expelled: BTreeSet<MemberId> = BTreeSet::new();
         for group in self.groups.values_mut() {
@@ -392,17 +414,33 @@ impl State {
         }
     }
 
-    fn land(&mut self, producer: u64, place: Place, flight: &Flight) {
+    fn land(&mut self, producer: u64, place: Place, mut flight: Flight) {
         let now = self.now;
-        let record = flight.record.clone();
-        // A topic that doesn't exist is refused when it is connected to.
-        let Ok(offset) = self.append(&place.0, place.1, record) else {
-            return;
+        let id = self.producers.get(&producer);
+        let id = id.and_then(|producer| producer.transactional_id.clone());
+        let landing = match &id {
+            Some(id) => self.land_in_transaction((producer, id), &place, &flight),
+            None => match self.append(&place.0, place.1, flight.record.clone()) {
+                Ok(offset) => Landing::At(offset),
+                // A topic that doesn't exist is refused when it is connected to.
+                Err(_) => return,
+            },
         };
         let failed = now + flight.report_takes >= flight.times_out_at;
-        self.mishaps.failed_deliveries += u32::from(failed && !flight.forgotten);
-        if let Some(producer) = self.producers.get_mut(&producer) {
-            producer.landed(place, flight, offset, now);
+        let Some(producer) = self.producers.get_mut(&producer) else {
+            return;
+        };
+        match landing {
+            Landing::At(offset) => {
+                self.mishaps.failed_deliveries += u32::from(failed && !flight.forgotten);
+                producer.landed(place, &flight, offset, now);
+            }
+            Landing::NotBefore(at) => {
+                flight.lands_at = at;
+                flight.times_out_at = flight.times_out_at.max(at + Duration::from_micros(1));
+                producer.put_back(place, flight);
+            }
+            Landing::Never(why) => producer.refused(&flight, why),
         }
     }
 }

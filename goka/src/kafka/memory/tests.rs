@@ -1,5 +1,7 @@
 //! What the Kafka in memory promises, each as one small story.
 
+mod transactions;
+
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use super::{Chance, Connection, ConnectionSpec, Point, Settings, World};
@@ -34,6 +36,7 @@ fn spec(name: &str) -> ConnectionSpec {
         sources: vec![INPUT.to_owned()],
         targets: vec![TABLE.to_owned()],
         table: Some(TABLE.to_owned()),
+        transactional_id: None,
         on_point: None,
     }
 }

@@ -1,0 +1,346 @@
+//! Transactions of a worker's producer. A thread of their own waits for the brokers, so that the
+//! worker fills the next one while one is committed.
+//!
+//! Every error is one of three: the same step is tried again; the transaction is aborted, and the
+//! producer goes on; or nobody knows (or somebody else has its transactional id), and a new producer
+//! takes its place, which ends whatever the old one had begun. Must not know what is in a
+//! transaction.
+
+use std::{
+    cell::{Cell, RefCell},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use rdkafka::{TopicPartitionList, error::RDKafkaErrorCode};
+
+use super::{
+    cluster::Connection,
+    fence::Fence,
+    native::{self, Membership, Problem},
+    producer::{Delivered, Producer},
+    settings::{self, Role},
+};
+use crate::Error;
+
+/// How long one request may take before it is made again.
+const STEP: Duration = Duration::from_secs(5);
+/// Between two attempts at what cannot be done now.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long one who leaves waits for an abort.
+const LEAVE: Duration = Duration::from_secs(2);
+
+/// Makes producers of one transactional id, each after the last.
+#[derive(Clone)]
+pub(super) struct Maker {
+    pub(super) connection: Connection,
+    pub(super) client: String,
+    pub(super) targets: Vec<String>,
+    pub(super) transactional_id: String,
+}
+
+/// The producer that writes now, and what becomes of its transactions.
+pub(super) struct Transactions {
+    producer: RefCell<Arc<Producer>>,
+    /// Producers that failed, until all their records are reported.
+    retired: RefCell<Vec<Arc<Producer>>>,
+    jobs: mpsc::Sender<Job>,
+    outcomes: mpsc::Receiver<Outcome>,
+    /// Jobs whose outcome has not come.
+    open_jobs: Cell<usize>,
+    /// A commit that failed before it was begun.
+    refused: RefCell<Option<Error>>,
+    is_closed: Arc<AtomicBool>,
+    maker: Maker,
+    /// The thread that fences, one at a time.
+    fence: RefCell<Option<JoinHandle<()>>>,
+}
+
+enum Job {
+    Commit(Arc<Producer>, TopicPartitionList, Membership),
+    Abort(Arc<Producer>),
+}
+
+/// With the producer that takes over, if there is a new one.
+type Outcome = Result<Option<Arc<Producer>>, Error>;
+
+/// What the thread works with.
+struct Coordinator {
+    maker: Maker,
+    timeout: Duration,
+    /// What became of the last transaction is not known, or its producer is of no use any more.
+    is_broken: bool,
+    is_closed: Arc<AtomicBool>,
+}
+
+impl Transactions {
+    /// Opens the first producer, and ends what was left open under its transactional id.
+    pub(super) fn open(maker: Maker) -> Result<Self, Error> {
+        let is_closed = Arc::new(AtomicBool::new(false));
+        let mut coordinator = Coordinator {
+            timeout: settings::transaction_timeout(&maker.connection.config)?,
+            maker: maker.clone(),
+            is_broken: false,
+            is_closed: is_closed.clone(),
+        };
+        let producer = coordinator.new_producer()?;
+        let (jobs, asked) = mpsc::channel();
+        let (told, outcomes) = mpsc::channel();
+        thread::Builder::new()
+            .name("goka-transaction".to_owned())
+            .spawn(move || {
+                for job in asked {
+                    // Nobody listens any more if this fails.
+                    let _ = told.send(coordinator.work(job));
+                }
+            })
+            .map_err(|error| Error::kafka("start the thread of transactions", error))?;
+        Ok(Transactions {
+            producer: RefCell::new(producer),
+            retired: RefCell::default(),
+            jobs,
+            outcomes,
+            open_jobs: Cell::new(0),
+            refused: RefCell::default(),
+            is_closed,
+            maker,
+            fence: RefCell::default(),
+        })
+    }
+
+    pub(super) fn producer(&self) -> Arc<Producer> {
+        self.producer.borrow().clone()
+    }
+
+    /// With the producer that writes now.
+    pub(super) fn with<R>(&self, use_it: impl FnOnce(&Producer) -> R) -> R {
+        use_it(&self.producer.borrow())
+    }
+
+    pub(super) fn end(&self) {
+        self.producer.borrow().hold();
+    }
+
+    pub(super) fn commit(&self, offsets: TopicPartitionList, membership: Membership) {
+        self.ask(Job::Commit(self.producer(), offsets, membership));
+    }
+
+    /// What would be committed is not.
+    pub(super) fn refuse(&self, why: Error) {
+        *self.refused.borrow_mut() = Some(why);
+    }
+
+    pub(super) fn abort(&self) {
+        *self.refused.borrow_mut() = None;
+        let producer = self.producer.borrow();
+        producer.hold();
+        producer.give_up_waiting();
+        self.ask(Job::Abort(producer.clone()));
+    }
+
+    fn ask(&self, job: Job) {
+        self.open_jobs.set(self.open_jobs.get() + 1);
+        if self.jobs.send(job).is_err() {
+            // It panicked, which is a bug.
+            self.refuse(Error::Closed("the thread of transactions"));
+        }
+    }
+
+    /// How the last job came out, once.
+    pub(super) fn outcome(&self) -> Option<Result<(), Error>> {
+        if let Some(why) = self.refused.borrow_mut().take() {
+            return Some(Err(why));
+        }
+        while let Ok(outcome) = self.outcomes.try_recv() {
+            self.open_jobs.set(self.open_jobs.get() - 1);
+            let outcome = outcome.map(|new| {
+                if let Some(new) = new {
+                    let old = self.producer.replace(new);
+                    old.purge();
+                    self.retired.borrow_mut().push(old);
+                }
+            });
+            if self.open_jobs.get() > 0 {
+                // A commit that was to be aborted before it came out.
+                continue;
+            }
+            if outcome.is_ok() {
+                self.producer.borrow().release();
+            }
+            return Some(outcome);
+        }
+        None
+    }
+
+    pub(super) fn serve(&self, wait: Duration, on: &mut dyn FnMut(Delivered)) {
+        self.producer.borrow().serve(wait, on);
+        let mut retired = self.retired.borrow_mut();
+        for producer in &*retired {
+            producer.serve(Duration::ZERO, on);
+        }
+        retired.retain(|producer| producer.in_flight() > 0);
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        let retired = self.retired.borrow();
+        let retired: usize = retired.iter().map(|producer| producer.in_flight()).sum();
+        retired + self.producer.borrow().in_flight()
+    }
+
+    /// Begins to end the transactions of those who committed these offsets, unless that is going on.
+    pub(super) fn fence(&self, group: &str, offsets: TopicPartitionList) {
+        let mut running = self.fence.borrow_mut();
+        if running.as_ref().is_some_and(|fence| !fence.is_finished()) {
+            return;
+        }
+        let fence = Fence {
+            connection: self.maker.connection.clone(),
+            group: group.to_owned(),
+            own: self.maker.transactional_id.clone(),
+            offsets,
+        };
+        let thread = thread::Builder::new().name("goka-fence".to_owned());
+        match thread.spawn(move || fence.raise()) {
+            Ok(thread) => *running = Some(thread),
+            Err(error) => tracing::warn!(target: "goka::kafka", "cannot fence: {error}"),
+        }
+    }
+
+    /// Lets an abort that is on its way come to its end, for a while: others wait for it.
+    pub(super) fn close(&self) {
+        let give_up = Instant::now() + LEAVE;
+        while self.open_jobs.get() > 0 && Instant::now() < give_up {
+            self.serve(Duration::from_millis(5), &mut |_| {});
+            self.outcome();
+        }
+        self.is_closed.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Coordinator {
+    fn work(&mut self, job: Job) -> Outcome {
+        match job {
+            Job::Commit(producer, offsets, membership) => {
+                let committed = self.commit(&producer, &offsets, &membership);
+                committed
+                    .map(|()| None)
+                    .map_err(|problem| self.failed("commit", &problem))
+            }
+            Job::Abort(producer) => {
+                if !self.is_broken {
+                    match self.abort(&producer) {
+                        Ok(()) => return Ok(None),
+                        Err(problem) => self.log("abort", &problem),
+                    }
+                }
+                drop(producer);
+                self.new_producer().map(Some)
+            }
+        }
+    }
+
+    fn commit(
+        &mut self,
+        producer: &Producer,
+        offsets: &TopicPartitionList,
+        membership: &Membership,
+    ) -> Result<(), Problem> {
+        let client = producer.client();
+        self.retried(|wait| native::send_offsets(client, offsets, membership, wait))?;
+        self.retried(|wait| native::commit_transaction(client, wait))?;
+        self.retried(|_| native::begin_transaction(client))
+    }
+
+    fn abort(&mut self, producer: &Producer) -> Result<(), Problem> {
+        let client = producer.client();
+        self.retried(|wait| native::abort_transaction(client, wait))?;
+        self.retried(|_| native::begin_transaction(client))
+    }
+
+    /// Takes a step, again and again while that makes sense.
+    fn retried(&mut self, step: impl Fn(Duration) -> Result<(), Problem>) -> Result<(), Problem> {
+        let give_up = Instant::now() + self.timeout;
+        loop {
+            let Err(problem) = step(STEP) else {
+                return Ok(());
+            };
+            let again = problem.is_retriable && Instant::now() < give_up;
+            if !again || self.is_closed.load(Ordering::Relaxed) {
+                self.is_broken |= !problem.is_abortable;
+                return Err(problem);
+            }
+            self.log("go on with", &problem);
+        }
+    }
+
+    /// A producer that others of its id are fenced by, in its first transaction. Waits for as long as
+    /// the brokers are away.
+    fn new_producer(&mut self) -> Result<Arc<Producer>, Error> {
+        loop {
+            let problem = match self.try_new_producer() {
+                Ok(producer) => {
+                    self.is_broken = false;
+                    return Ok(Arc::new(producer));
+                }
+                Err(problem) => problem,
+            };
+            use RDKafkaErrorCode::*;
+            let is_hopeless = matches!(
+                problem.code,
+                TransactionalIdAuthorizationFailed
+                    | ClusterAuthorizationFailed
+                    | InvalidTransactionTimeout
+                    | UnsupportedFeature
+            );
+            if is_hopeless || self.is_closed.load(Ordering::Relaxed) {
+                return Err(self.failed("begin", &problem));
+            }
+            self.log("begin", &problem);
+            thread::sleep(PAUSE);
+        }
+    }
+
+    fn try_new_producer(&self) -> Result<Producer, Problem> {
+        let maker = &self.maker;
+        let id = Some(&*maker.transactional_id);
+        let (client, targets) = (maker.client.clone(), &maker.targets);
+        let producer = Producer::open(&maker.connection, Role::Worker, client, targets, id);
+        let producer = producer.map_err(|error| Problem {
+            code: RDKafkaErrorCode::AllBrokersDown,
+            reason: error.to_string(),
+            is_retriable: true,
+            is_abortable: false,
+        })?;
+        native::init_transactions(producer.client(), STEP)?;
+        native::begin_transaction(producer.client())?;
+        Ok(producer)
+    }
+
+    fn log(&self, doing: &str, problem: &Problem) {
+        let id = &self.maker.transactional_id;
+        tracing::warn!(
+            target: "goka::kafka",
+            "cannot {doing} a transaction of `{id}` now: {}", problem.reason
+        );
+    }
+
+    fn failed(&self, doing: &str, problem: &Problem) -> Error {
+        use RDKafkaErrorCode::*;
+        let id = &self.maker.transactional_id;
+        let cure = match problem.code {
+            TransactionalIdAuthorizationFailed => "; grant the rights Write and Describe on it",
+            ClusterAuthorizationFailed => "; grant the right IdempotentWrite on the cluster",
+            InvalidTransactionTimeout => {
+                "; lower `transaction.timeout.ms`, or raise `transaction.max.timeout.ms` of the broker"
+            }
+            _ => "",
+        };
+        let why = format!("{}: {}{cure}", problem.code, problem.reason);
+        Error::kafka(format!("{doing} a transaction of `{id}`"), why)
+    }
+}

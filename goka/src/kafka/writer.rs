@@ -1,0 +1,68 @@
+//! What a member writes with: a producer, or one after another, in transactions. Must not know what is
+//! written.
+
+use std::time::Duration;
+
+use super::{
+    cluster::{Connection, MemberSpec},
+    producer::{Delivered, Producer},
+    settings::Role,
+    transactions::{Maker, Transactions},
+};
+use crate::{Error, config::Guarantee};
+
+pub(super) enum Writer {
+    Plain(Producer),
+    Transactions(Transactions),
+}
+
+impl Writer {
+    pub(super) fn open(
+        connection: &Connection,
+        spec: &MemberSpec,
+        client: String,
+    ) -> Result<Self, Error> {
+        let targets = &spec.targets;
+        if connection.config.guarantee == Guarantee::AtLeastOnce {
+            let producer = Producer::open(connection, Role::Worker, client, targets, None)?;
+            return Ok(Writer::Plain(producer));
+        }
+        let (group, instance, worker) = (&spec.group, &spec.instance, spec.worker);
+        Transactions::open(Maker {
+            transactional_id: connection.names.transactional_id(group, instance, worker)?,
+            connection: connection.clone(),
+            client,
+            targets: targets.clone(),
+        })
+        .map(Writer::Transactions)
+    }
+
+    /// With the producer that writes now.
+    pub(super) fn with<R>(&self, use_it: impl FnOnce(&Producer) -> R) -> R {
+        match self {
+            Writer::Plain(producer) => use_it(producer),
+            Writer::Transactions(transactions) => transactions.with(use_it),
+        }
+    }
+
+    pub(super) fn transactions(&self) -> Option<&Transactions> {
+        match self {
+            Writer::Plain(_) => None,
+            Writer::Transactions(transactions) => Some(transactions),
+        }
+    }
+
+    pub(super) fn serve(&self, wait: Duration, on: &mut dyn FnMut(Delivered)) {
+        match self {
+            Writer::Plain(producer) => producer.serve(wait, on),
+            Writer::Transactions(transactions) => transactions.serve(wait, on),
+        }
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        match self {
+            Writer::Plain(producer) => producer.in_flight(),
+            Writer::Transactions(transactions) => transactions.in_flight(),
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Exactly-once: whatever is killed, paused or moved, every click is counted once, as an independent client that reads
+//! what is committed sees it.
+
+use std::time::{Duration, Instant};
+
+use goka_tests::{Clicks, Kafka, Program, Proxy, broker, read_topic, read_until};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use rdkafka::{
+    ClientConfig, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+
+/// Random, and said, so that it can be done again.
+fn chance() -> StdRng {
+    let seed = rand::random();
+    println!("seed {seed}");
+    StdRng::seed_from_u64(seed)
+}
+
+fn exactly_once(broker: &goka_tests::Broker) -> Clicks<'_> {
+    let mut clicks = Clicks::on(broker);
+    clicks.set("GOKA_GUARANTEE", "exactly_once");
+    clicks
+}
+
+/// On the embedded broker aborted records stay readable, and records around rebalances are repeated.
+fn needs_kafka() -> bool {
+    let is_kafka = broker().is_kafka();
+    if !is_kafka {
+        eprintln!("not run: it needs a real Kafka, see GOKA_TEST_BROKERS");
+    }
+    is_kafka
+}
+
+/// Waits until the table's topic holds so many rows.
+fn wait_for_rows(clicks: &Clicks<'_>, rows: usize) {
+    let mut seen = 0;
+    read_until(clicks.address(), &clicks.table(), |_| {
+        seen += 1;
+        seen >= rows
+    });
+}
+
+fn wait_for_partitions(processor: &mut Program, partitions: usize) {
+    let wanted = format!("{partitions} of 4 partitions run here");
+    processor.wait_for(&wanted, |line| line.contains(&wanted).then_some(()));
+}
+
+/// Waits until every click is counted, and holds every row that was ever committed against the model: the counts of a
+/// user go up by one.
+fn all_counted_once(clicks: &Clicks<'_>) {
+    let expected = clicks.expected();
+    clicks.wait_until_all_counted(&expected);
+    assert_eq!(clicks.counted(), expected);
+    let mut counted = std::collections::BTreeMap::<String, i64>::new();
+    for row in read_topic(clicks.address(), &clicks.table()) {
+        let before = counted.entry(row.key_text().to_owned()).or_default();
+        *before += 1;
+        assert_eq!(row.value_text(), before.to_string(), "{row:?}");
+    }
+    assert_eq!(counted, expected);
+}
+
+#[test]
+fn counts_every_click_once() {
+    let clicks = exactly_once(broker());
+    clicks.produce(20_000, 500);
+    let mut processor = clicks.processor("one");
+    clicks.wait_until_counted(20_000);
+    processor.interrupt();
+    processor.succeed();
+    let mut processor = clicks.processor("one");
+    clicks.produce_more(10_000, 500);
+    clicks.wait_until_counted(30_000);
+    processor.interrupt();
+    processor.succeed();
+    all_counted_once(&clicks);
+}
+
+#[test]
+fn killed_at_random_moments_it_counts_every_click_once() {
+    if !needs_kafka() {
+        return;
+    }
+    let mut chance = chance();
+    let clicks = exactly_once(broker());
+    clicks.produce(200_000, 5_000);
+    let mut rows = 0;
+    for _ in 0..15 {
+        let mut processor = clicks.processor("one");
+        rows += chance.random_range(1..10_000);
+        wait_for_rows(&clicks, rows);
+        processor.kill();
+    }
+    let mut processor = clicks.processor("one");
+    all_counted_once(&clicks);
+    processor.interrupt();
+    processor.succeed();
+}
+
+#[test]
+fn killed_and_taken_over_by_another_it_counts_every_click_once() {
+    if !needs_kafka() {
+        return;
+    }
+    let mut clicks = exactly_once(broker());
+    clicks.set("GOKA_MEMBERSHIP", "dynamic");
+    clicks.produce(60_000, 500);
+    let mut other = clicks.processor("other");
+    wait_for_partitions(&mut other, 4);
+    for round in 0..3 {
+        let mut one = clicks.processor("one");
+        wait_for_partitions(&mut one, 2);
+        clicks.produce_more(30_000, 500);
+        wait_for_rows(&clicks, 60_000 + round * 30_000 + 3_000);
+        one.kill();
+        let killed = Instant::now();
+        wait_for_partitions(&mut other, 4);
+        println!("taken over after {:?}", killed.elapsed());
+    }
+    all_counted_once(&clicks);
+    other.interrupt();
+    other.succeed();
+}
+
+#[test]
+fn a_second_processor_joins_and_leaves_and_every_click_is_counted_once() {
+    if !needs_kafka() {
+        return;
+    }
+    let clicks = exactly_once(broker());
+    let mut emitter = clicks.emitter(&["--rate", "3000", "--users", "500"]);
+    emitter.wait_for("a click", |line| {
+        line.contains("clicks acknowledged").then_some(())
+    });
+    let mut one = clicks.processor("one");
+    wait_for_partitions(&mut one, 4);
+    for _ in 0..2 {
+        let mut two = clicks.processor("two");
+        wait_for_partitions(&mut two, 2);
+        wait_for_partitions(&mut one, 2);
+        two.interrupt();
+        two.succeed();
+        wait_for_partitions(&mut one, 4);
+    }
+    emitter.interrupt();
+    emitter.succeed();
+    all_counted_once(&clicks);
+    one.interrupt();
+    one.succeed();
+}
+
+#[test]
+fn one_that_was_paused_past_its_session_does_no_harm() {
+    if !needs_kafka() {
+        return;
+    }
+    let clicks = exactly_once(broker());
+    let mut emitter = clicks.emitter(&["--rate", "3000", "--users", "500"]);
+    emitter.wait_for("a click", |line| {
+        line.contains("clicks acknowledged").then_some(())
+    });
+    let mut one = clicks.processor("one");
+    wait_for_partitions(&mut one, 4);
+    let mut two = clicks.processor("two");
+    wait_for_partitions(&mut two, 2);
+    for _ in 0..2 {
+        one.pause();
+        // Its session is over when the other one has taken its partitions.
+        wait_for_partitions(&mut two, 4);
+        one.resume();
+        wait_for_partitions(&mut two, 2);
+    }
+    emitter.interrupt();
+    emitter.succeed();
+    all_counted_once(&clicks);
+    for mut processor in [one, two] {
+        processor.interrupt();
+        processor.succeed();
+    }
+}
+
+#[test]
+fn after_a_kill_only_the_tail_is_read_again() {
+    let proxy = Proxy::start();
+    let Some(kafka) = Kafka::start_behind(&proxy) else {
+        return;
+    };
+    let broker = kafka.broker();
+    let mut clicks = exactly_once(&broker);
+    clicks.produce(120_000, 100_000);
+    let mut processor = clicks.processor("one");
+    clicks.wait_until_counted(60_000);
+    processor.kill();
+
+    clicks.go_through(&proxy.address());
+    let before = proxy.bytes_served();
+    let mut processor = clicks.processor("one");
+    wait_for_partitions(&mut processor, 4);
+    processor.kill();
+    let tail = proxy.bytes_served() - before;
+    std::fs::remove_dir_all(clicks.state("one"))
+        .expect("the state of a processor that was killed can be removed");
+    let before = proxy.bytes_served();
+    let mut processor = clicks.processor("one");
+    wait_for_partitions(&mut processor, 4);
+    let whole = proxy.bytes_served() - before;
+    println!("{tail} bytes were read with the state on disk, {whole} without");
+    assert!(
+        tail * 3 < whole,
+        "with its state {tail} bytes were read, without {whole}"
+    );
+    all_counted_once(&clicks);
+}
+
+/// What a former owner left open in the table's topic and in the group's offsets holds nobody up: its transaction is
+/// ended by whoever takes over, long before it times out.
+#[test]
+fn a_transaction_that_was_left_open_is_ended() {
+    if !needs_kafka() {
+        return;
+    }
+    let mut clicks = exactly_once(broker());
+    clicks.set("GOKA_MEMBERSHIP", "dynamic");
+    clicks.set("GOKA_WORKERS", "1");
+    clicks.set("GOKA_INSTANCE_ID", "gone");
+    clicks.produce(1_000, 10);
+    let mut processor = clicks.processor("one");
+    clicks.wait_until_counted(1_000);
+    processor.interrupt();
+    processor.succeed();
+
+    let group = clicks.table().replace("-state", "");
+    let id = format!("{group}-gone-0");
+    let ghost = Ghost::begin(&clicks, &group, &id);
+    clicks.set("GOKA_INSTANCE_ID", "successor");
+    let began = Instant::now();
+    let mut processor = clicks.processor("one");
+    wait_for_partitions(&mut processor, 4);
+    println!("it ran after {:?}", began.elapsed());
+    clicks.produce_more(1_000, 10);
+    all_counted_once(&clicks);
+    processor.interrupt();
+    processor.succeed();
+    ghost.cannot_commit();
+}
+
+/// A producer with an open transaction, in the name of a former owner of partition 0.
+struct Ghost(BaseProducer);
+
+impl Ghost {
+    fn begin(clicks: &Clicks<'_>, group: &str, id: &str) -> Ghost {
+        const WAIT: Duration = Duration::from_secs(20);
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", clicks.address())
+            .set("group.id", group)
+            .create()
+            .expect("settings of a consumer");
+        let mut inputs = TopicPartitionList::new();
+        inputs.add_partition(&clicks.input(), 0);
+        let offsets = consumer
+            .committed_offsets(inputs, WAIT)
+            .expect("offsets of the group");
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", clicks.address())
+            .set("transactional.id", id)
+            .set("transaction.timeout.ms", "600000")
+            .create()
+            .expect("settings of a producer");
+        producer.init_transactions(WAIT).expect("a producer id");
+        producer.begin_transaction().expect("a transaction");
+        let table = clicks.table();
+        let row = BaseRecord::to(&table).partition(0).key("user-0");
+        let sent = producer.send(row.payload("999999"));
+        sent.map_err(|(error, _)| error).expect("room for a record");
+        producer.flush(WAIT).expect("a broker that takes it");
+        let membership = consumer.group_metadata().expect("it has a group");
+        producer
+            .send_offsets_to_transaction(&offsets, &membership, WAIT)
+            .expect("the broker takes offsets of nobody");
+        Ghost(producer)
+    }
+
+    fn cannot_commit(&self) {
+        let committed = self.0.commit_transaction(Duration::from_secs(20));
+        assert!(committed.is_err(), "somebody has fenced it");
+    }
+}
