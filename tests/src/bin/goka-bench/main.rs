@@ -20,13 +20,15 @@ mod throughput;
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::{Parser, Subcommand};
+use serde::{Deserialize, Serialize};
 
-use crate::{measure::Measured, place::Place, report::Report, settings::Settings};
+use crate::{measure::Measured, place::Place, settings::Settings};
 
 /// Measures goka for Rust.
 #[derive(Parser)]
-#[command(name = "goka-bench", args_override_self = true)]
+#[command(name = "goka-bench")]
 struct Options {
     #[command(subcommand)]
     what: What,
@@ -34,7 +36,7 @@ struct Options {
     settings: Settings,
 }
 
-#[derive(Subcommand)]
+#[derive(Clone, Deserialize, Serialize, Subcommand)]
 enum What {
     /// The limit: plain rdkafka copies the clicks to another topic, and keeps no state.
     Raw,
@@ -45,45 +47,62 @@ enum What {
         #[arg(long, value_name = "ROUNDS")]
         compare: Option<usize>,
     },
+    /// What the process that is measured is told.
+    #[command(hide = true)]
+    Measured { task: String },
+}
+
+/// What is measured, in a process of its own.
+#[derive(Deserialize, Serialize)]
+struct Task {
+    what: What,
+    settings: Settings,
+    /// How names of this run begin.
+    prefix: String,
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    let options = Options::parse();
-    let settings = &options.settings;
-    if let Some(prefix) = &settings.measured {
-        let measured = options.what.measure(settings, prefix).await?;
-        println!("{}", serde_json::to_string(&measured)?);
-        return Ok(ExitCode::SUCCESS);
-    }
-    let place = Place::open(settings)?;
-    let verified = match options.what {
-        What::Throughput {
-            compare: Some(rounds),
-        } => compare::run(&place, settings, rounds)?,
-        what => what.run(&place, settings)?.show(settings.json)?,
-    };
-    Ok(if verified {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
-}
-
-impl What {
-    /// In the process that is measured.
-    async fn measure(&self, settings: &Settings, prefix: &str) -> anyhow::Result<Measured> {
-        match self {
-            What::Raw => raw::measure(settings, prefix),
-            What::Throughput { .. } => throughput::measure(settings, prefix).await,
+async fn main() -> ExitCode {
+    match run(Options::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("goka-bench: {error:#}");
+            ExitCode::FAILURE
         }
     }
+}
 
-    /// In this process, which starts the other one.
-    fn run(&self, place: &Place, settings: &Settings) -> anyhow::Result<Report> {
-        match self {
-            What::Raw => raw::run(place, settings),
-            What::Throughput { .. } => throughput::run(place, settings),
+/// Whether the result is what it ought to be.
+async fn run(Options { what, settings }: Options) -> anyhow::Result<bool> {
+    let place = || Place::open(&settings);
+    match what {
+        What::Raw => raw::run(&place()?, &settings)?.show(settings.json),
+        What::Throughput { compare: None } => {
+            throughput::run(&place()?, &settings)?.show(settings.json)
+        }
+        What::Throughput {
+            compare: Some(rounds),
+        } => compare::run(&place()?, &settings, rounds),
+        What::Measured { task } => {
+            let measured = serde_json::from_str::<Task>(&task)?.measure().await?;
+            println!("{}", serde_json::to_string(&measured)?);
+            Ok(true)
+        }
+    }
+}
+
+impl Task {
+    async fn measure(&self) -> anyhow::Result<Measured> {
+        let Task {
+            what,
+            settings,
+            prefix,
+        } = self;
+        match what {
+            What::Raw => raw::measure(settings, prefix),
+            What::Throughput { .. } => throughput::measure(settings, prefix).await,
+            What::Measured { .. } => bail!("a process is measured that measures another"),
         }
     }
 }

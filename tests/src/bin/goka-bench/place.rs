@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use goka::EmbeddedBroker;
 use goka_tests::{Broker, Message, produce, unique};
 
-use crate::{measure::Measured, settings::Settings};
+use crate::{Task, What, measure::Measured, settings::Settings};
 
 pub(crate) struct Place {
     address: String,
@@ -96,13 +96,24 @@ impl Place {
         }
     }
 
-    /// Runs what is to be measured in a process of its own, which is told the same as this one, and then `arguments`.
-    pub(crate) fn measure(&self, prefix: &str, arguments: &[&str]) -> anyhow::Result<Measured> {
+    /// Runs what is to be measured in a process of its own.
+    pub(crate) fn measure(
+        &self,
+        what: What,
+        settings: &Settings,
+        prefix: &str,
+    ) -> anyhow::Result<Measured> {
+        let task = Task {
+            what,
+            settings: Settings {
+                brokers: self.address.clone(),
+                ..settings.clone()
+            },
+            prefix: prefix.to_owned(),
+        };
         let program = env::current_exe().context("cannot find this program")?;
         let output = Command::new(program)
-            .args(env::args_os().skip(1))
-            .args(arguments)
-            .args(["--brokers", &self.address, "--measured", prefix])
+            .args(["measured", &serde_json::to_string(&task)?])
             .stderr(Stdio::inherit())
             .output()
             .context("cannot start the process that is measured")?;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
@@ -19,6 +19,7 @@ use rdkafka::{
 };
 
 use crate::{
+    What,
     clicks::{self, Model},
     measure::{Measured, Meter},
     place::Place,
@@ -42,7 +43,7 @@ pub(crate) fn run_with(
     let prefix = place.prefix();
     let copies = copies(&prefix);
     place.create(&copies, settings.partitions)?;
-    let measured = place.measure(&prefix, &["raw"])?;
+    let measured = place.measure(What::Raw, settings, &prefix)?;
     let verified = model.is_copied(place, &copies);
     place.delete(&copies);
     Ok(Report::new("raw", settings, measured, verified))
@@ -109,8 +110,14 @@ fn copy(
     let total = u64::try_from(left)?;
     consumer.assign(&assigned)?;
     let mut begun = None;
+    let mut waiting = Instant::now();
     while left > 0 {
-        let message = consumer.poll(ANSWER).context("no message came")??;
+        // Nothing does not mean that nothing came within that time: it also served something else.
+        let Some(message) = consumer.poll(ANSWER) else {
+            ensure!(waiting.elapsed() < ANSWER, "no message came for {ANSWER:?}");
+            continue;
+        };
+        let message = message?;
         begun.get_or_insert_with(Instant::now);
         let mut record = BaseRecord::to(&output).partition(message.partition());
         record.key = message.key();
@@ -125,15 +132,14 @@ fn copy(
         left -= 1;
         if left % 1_000 == 0 {
             producer.poll(Duration::ZERO);
+            waiting = Instant::now();
         }
     }
     let delivered = &producer.context().0;
-    let waiting = Instant::now();
     while delivered.load(Ordering::Relaxed) < total {
         producer.poll(Duration::from_millis(1));
-        if waiting.elapsed() > ANSWER {
-            return Err(anyhow!("the broker did not take all messages"));
-        }
+        let waited = waiting.elapsed();
+        ensure!(waited < ANSWER, "the broker did not take all messages");
     }
     let done = Instant::now();
     Ok((begun.unwrap_or(done), done))

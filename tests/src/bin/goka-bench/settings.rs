@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-#[derive(Args, Clone, Debug, Serialize)]
+#[derive(Args, Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Settings {
     /// Addresses of brokers, or `embedded` for one inside this process, which keeps 5 MB a partition.
     #[arg(long, global = true, default_value = "127.0.0.1:9092")]
@@ -26,9 +26,8 @@ pub(crate) struct Settings {
     #[arg(long, global = true)]
     pub(crate) guarantee: Option<Guarantee>,
     /// Time between two commits, for example `100ms`; goka's default unless said.
-    #[arg(long, global = true, value_parser = humantime::parse_duration)]
-    #[serde(serialize_with = "milliseconds", rename = "commit_interval_ms")]
-    pub(crate) commit_interval: Option<Duration>,
+    #[arg(long = "commit-interval", global = true, value_parser = milliseconds)]
+    pub(crate) commit_interval_ms: Option<u64>,
     /// Size of values, here and in the table, which then are MessagePack; unless said, a click is a short text and a row
     /// a number.
     #[arg(long, global = true)]
@@ -37,13 +36,9 @@ pub(crate) struct Settings {
     #[arg(long, global = true)]
     #[serde(skip)]
     pub(crate) json: bool,
-    /// This process is the one that is measured, on topics that begin so.
-    #[arg(long, global = true, hide = true)]
-    #[serde(skip)]
-    pub(crate) measured: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Guarantee {
     #[default]
@@ -79,18 +74,14 @@ impl Settings {
             .prefix(prefix)
             .workers(self.workers)
             .guarantee(self.guarantee().into());
-        Ok(match self.commit_interval {
-            Some(interval) => config.commit_interval(interval),
+        Ok(match self.commit_interval_ms {
+            Some(interval) => config.commit_interval(Duration::from_millis(interval)),
             None => config,
         })
     }
 }
 
-fn milliseconds<S: serde::Serializer>(
-    duration: &Option<Duration>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    duration
-        .map(|duration| duration.as_secs_f64() * 1000.0)
-        .serialize(serializer)
+fn milliseconds(text: &str) -> Result<u64, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    u64::try_from(duration.as_millis()).map_err(|error| error.to_string())
 }

@@ -11,11 +11,12 @@ use rdkafka::{
 use tokio::time::interval;
 
 use crate::{
+    What,
     clicks::{self, Model},
     measure::{Measured, Meter},
     place::Place,
     report::Report,
-    settings::{Guarantee, Settings},
+    settings::Settings,
     table::{count, remember},
 };
 
@@ -36,11 +37,8 @@ pub(crate) fn run_with(
 ) -> anyhow::Result<Report> {
     let prefix = place.prefix();
     let table = format!("{prefix}{}-state", group(settings));
-    let guarantee = match settings.guarantee() {
-        Guarantee::AtLeastOnce => "at-least-once",
-        Guarantee::ExactlyOnce => "exactly-once",
-    };
-    let measured = place.measure(&prefix, &["--guarantee", guarantee])?;
+    let what = What::Throughput { compare: None };
+    let measured = place.measure(what, settings, &prefix)?;
     let verified = model.is_counted(place, settings, &table);
     place.delete(&table);
     Ok(Report::new("throughput", settings, measured, verified))
