@@ -36,6 +36,7 @@ pub(crate) fn fill(place: &Place, settings: &Settings) -> anyhow::Result<()> {
         &topic(settings),
         settings.partitions,
         settings.messages,
+        &[],
         clicks,
     )
 }

@@ -68,6 +68,7 @@ impl Place {
         topic: &str,
         partitions: i32,
         count: u64,
+        settings: &[(&str, &str)],
         messages: impl IntoIterator<Item = Message>,
     ) -> anyhow::Result<()> {
         let there = match &self.broker {
@@ -83,7 +84,7 @@ impl Place {
             None => {}
         }
         eprintln!("filling `{topic}` with {count} messages ...");
-        self.create(topic, partitions)?;
+        self.create_with(topic, partitions, settings)?;
         produce(&self.address, topic, messages);
         Ok(())
     }

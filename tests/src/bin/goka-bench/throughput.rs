@@ -78,7 +78,7 @@ pub(crate) async fn measure(settings: &Settings, prefix: &str) -> anyhow::Result
 }
 
 /// Waits until so many messages are handled; when the first was, and the last.
-async fn handle(running: &Running, messages: u64) -> anyhow::Result<(Instant, Instant)> {
+pub(crate) async fn handle(running: &Running, messages: u64) -> anyhow::Result<(Instant, Instant)> {
     let mut ticks = interval(Duration::from_millis(1));
     let (mut begun, mut moved, mut handled) = (None, Instant::now(), 0);
     while handled < messages {
