@@ -54,7 +54,9 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<Measured> {
     let marks = rate * (seconds + WARM_UP_SECONDS);
     let mut served = Served::start(settings, prefix, false)?;
-    served.runs(usize::try_from(settings.partitions)?).await?;
+    served
+        .settles(usize::try_from(settings.partitions)?)
+        .await?;
     let state = tempfile::tempdir()?;
     let config = settings.config(prefix)?.state_dir(state.path());
     let view = View::<Marked>::open(&config).await?;

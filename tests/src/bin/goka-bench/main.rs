@@ -31,6 +31,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::{Parser, Subcommand};
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
 
 use crate::{place::Place, settings::Settings};
 
@@ -110,6 +111,12 @@ struct Task {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // What goka says goes where it does not mix with results: warnings, or what RUST_LOG asks for.
+    let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(asked)
+        .with_writer(std::io::stderr)
+        .init();
     match run(Options::parse()).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -19,22 +19,25 @@ use tokio::time::interval;
 
 use crate::{rows, settings::Settings, table::Marks};
 
-/// Writes marks, numbered from 0, until `until` says so of the number of marks so far; when each was written.
+/// Writes marks, numbered from 0, until `is_over` says so of the number of marks so far; when each was written.
 pub(crate) async fn write(
     settings: &Settings,
     prefix: &str,
     rate: u64,
-    until: impl Fn(u64) -> bool,
+    is_over: impl Fn(u64) -> bool,
 ) -> anyhow::Result<Vec<Instant>> {
     let config = settings.config(prefix)?;
     let emitter = Emitter::<Marks>::new(&config)?;
     let begun = Instant::now();
     let mut ticks = interval(Duration::from_millis(1));
     let mut written = Vec::new();
-    while !until(written.len() as u64) {
+    while !is_over(written.len() as u64) {
         ticks.tick().await;
         let due = (begun.elapsed().as_secs_f64() * rate as f64) as u64;
         for mark in written.len() as u64..due {
+            if is_over(mark) {
+                break;
+            }
             emitter.ready().await?;
             written.push(Instant::now());
             // What could not be delivered is said by `close`.
@@ -60,8 +63,7 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Reads from the start of the topic, on a thread of its own, and has all when it has as many as `wanted` says and
-    /// was told to stop.
+    /// Reads from the start of the topic, on a thread of its own. Told to stop, it reads on until nothing comes.
     pub(crate) fn start(settings: &Settings, prefix: &str) -> anyhow::Result<Listener> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &settings.brokers)
@@ -70,6 +72,7 @@ impl Listener {
             .set("enable.auto.commit", "false")
             .set("isolation.level", "read_committed")
             .set("fetch.wait.max.ms", "100")
+            .set("fetch.queue.backoff.ms", "2")
             .create()?;
         let mut assigned = TopicPartitionList::new();
         for partition in 0..settings.partitions {

@@ -51,15 +51,15 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<Measured> {
     let all = usize::try_from(settings.partitions)?;
     let mut first = Served::start(settings, prefix, dynamic)?;
-    first.runs(all).await?;
+    first.settles(all).await?;
     let listener = Listener::start(settings, prefix)?;
     let (meter, begun) = (Meter::start(), Instant::now());
     let over = Arc::<AtomicBool>::default();
     let writing = {
         let (settings, prefix, over) = (settings.clone(), prefix.to_owned(), over.clone());
         tokio::spawn(async move {
-            let until = |_| over.load(Ordering::Relaxed);
-            marks::write(&settings, &prefix, rate, until).await
+            let is_over = |_| over.load(Ordering::Relaxed);
+            marks::write(&settings, &prefix, rate, is_over).await
         })
     };
     calm().await;

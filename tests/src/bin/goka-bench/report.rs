@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::{measure::Measured, settings::Settings};
+use crate::{
+    measure::Measured,
+    settings::{Guarantee, Settings},
+};
 
 #[derive(Serialize)]
 pub(crate) struct Report {
@@ -46,9 +49,14 @@ impl Report {
         } = &self.measured;
         let mib = |memory: &Option<f64>| memory.map_or("?".to_owned(), |mib| format!("{mib:.0}"));
         println!(
-            "{}: {messages} in {seconds:.3} s, {} a second; {cpu_seconds:.2} s of CPU; at most {} MiB, and {} MiB of \
+            "{}{}: {messages} in {seconds:.3} s, {} a second; {cpu_seconds:.2} s of CPU; at most {} MiB, and {} MiB of \
              files; {}",
             self.what,
+            match self.settings.guarantee {
+                None => "",
+                Some(Guarantee::AtLeastOnce) => ", at-least-once",
+                Some(Guarantee::ExactlyOnce) => ", exactly-once",
+            },
             self.messages_per_second,
             mib(peak_anonymous_mib),
             mib(peak_file_mib),

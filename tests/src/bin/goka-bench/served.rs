@@ -7,7 +7,10 @@ use std::{
     env,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -22,11 +25,15 @@ use tokio::{
 use crate::{Task, What, settings::Settings, table::echo};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Workers join one after the other, and the group hears of it within a heartbeat.
+const SETTLED: Duration = Duration::from_secs(3);
 
 /// A process that serves.
 pub(crate) struct Served {
     child: Child,
     partitions: Arc<Mutex<BTreeSet<i32>>>,
+    /// How often they have changed.
+    changes: Arc<AtomicU64>,
 }
 
 impl Served {
@@ -45,15 +52,21 @@ impl Served {
             .context("cannot start a process")?;
         let output = child.stdout.take().context("it has no output")?;
         let partitions = Arc::<Mutex<BTreeSet<i32>>>::default();
-        let told = partitions.clone();
+        let changes = Arc::<AtomicU64>::default();
+        let (told, changed) = (partitions.clone(), changes.clone());
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 if let Ok(now) = serde_json::from_str(&line) {
                     *told.lock().unwrap_or_else(PoisonError::into_inner) = now;
+                    changed.fetch_add(1, Ordering::Relaxed);
                 }
             }
         });
-        Ok(Served { child, partitions })
+        Ok(Served {
+            child,
+            partitions,
+            changes,
+        })
     }
 
     /// The partitions that it runs.
@@ -78,6 +91,21 @@ impl Served {
             );
         }
         Ok(())
+    }
+
+    /// Waits until it runs so many partitions, and its workers have divided them among themselves.
+    pub(crate) async fn settles(&mut self, partitions: usize) -> anyhow::Result<()> {
+        let mut looks = interval(SETTLED);
+        looks.tick().await;
+        loop {
+            self.runs(partitions).await?;
+            looks.reset();
+            let before = self.changes.load(Ordering::Relaxed);
+            looks.tick().await;
+            if self.changes.load(Ordering::Relaxed) == before {
+                return Ok(());
+            }
+        }
     }
 
     /// Lets it end in good order, and does not wait for that.
