@@ -112,6 +112,7 @@ fn killed_and_taken_over_by_another_it_counts_every_click_once() {
     for round in 0..3 {
         let mut one = clicks.processor("one");
         wait_for_partitions(&mut one, 2);
+        wait_for_partitions(&mut other, 2);
         clicks.produce_more(30_000, 500);
         wait_for_rows(&clicks, 60_000 + round * 30_000 + 3_000);
         one.kill();
