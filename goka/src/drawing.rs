@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::{Kind, Partitioner, Processor};
+use crate::{Kind, Partitioner, Processor, typed::named};
 
 /// What processors read and write: those of an [`App`](crate::App), or one. Processors meet in topics
 /// of the same name.
@@ -97,6 +97,9 @@ pub struct GraphEdge {
     pub partitioner: Partitioner,
     /// What values are encoded as: [`Codec::name`](crate::Codec::name).
     pub codec: &'static str,
+    /// The name of its handler, of an input or loopback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handler: Option<&'static str>,
     /// Whether its handler is an `async fn`; false for an edge without handler.
     pub waits: bool,
 }
@@ -129,6 +132,7 @@ impl Graph {
                 topic,
                 partitioner: edge.topic.partitioner,
                 codec: (edge.topic.codec)(),
+                handler: edge.handler.map(|_| named::<P>(edge.handler_name)),
                 waits: edge.handler.is_some_and(|handler| handler.waits()),
             });
         }

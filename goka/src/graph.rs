@@ -208,6 +208,7 @@ impl<P: Processor> fmt::Debug for Edge<P> {
             .field("owner", &self.topic.owner)
             .field("partitioner", &self.topic.partitioner)
             .field("codec", &(self.topic.codec)())
+            .field("handler", &self.handler_name)
             .field("waits", &self.handler.map(|handler| handler.waits()))
             .field("tombstones", &self.tombstones)
             .finish()

@@ -82,7 +82,7 @@ impl<P: Processor> Program for Typed<P> {
 }
 
 /// The name of a handler: its own, or that of the processor, which for a function is the function's.
-fn named<P: Processor>(name: &'static str) -> &'static str {
+pub(crate) fn named<P: Processor>(name: &'static str) -> &'static str {
     if !name.is_empty() {
         return name;
     }

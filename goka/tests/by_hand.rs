@@ -134,13 +134,16 @@ mod every_edge_by_hand {
     impl Loops<Rewarded> for Rewards {}
     impl Consumes<Invited> for Rewards {
         const HANDLER: Handler<Self> = Handler::Later(|this, ctx| Box::pin(this.invited(ctx)));
+        const NAME: &'static str = "invited";
     }
     impl Consumes<Rewarded> for Rewards {
         const HANDLER: Handler<Self> = Handler::Now(|this, ctx| this.rewarded(ctx));
+        const NAME: &'static str = "rewarded";
         const TOMBSTONES: bool = true;
     }
     impl Visits<Rewards> for Reset {
         const VISITOR: Visitor<Rewards, Self> = Visitor::Now(|_, ctx, _| Ok(ctx.delete()?));
+        const NAME: &'static str = "reset";
     }
 }
 
@@ -176,11 +179,15 @@ fn both_graphs_are_equal() {
 
 #[test]
 fn both_have_the_same_visitor() {
-    fn is_plain<P: Processor, A: Visits<P>>() -> bool {
-        matches!(A::VISITOR, Visitor::Now(_))
+    fn name_and_wait<P: Processor, A: Visits<P>>() -> (&'static str, bool) {
+        (A::NAME, matches!(A::VISITOR, Visitor::Later(_)))
     }
-    assert!(is_plain::<Rewards, Reset>());
-    assert!(is_plain::<every_edge_by_hand::Rewards, Reset>());
+    let by_macro = name_and_wait::<Rewards, Reset>();
+    assert_eq!(by_macro, ("reset", false));
+    assert_eq!(
+        by_macro,
+        name_and_wait::<every_edge_by_hand::Rewards, Reset>()
+    );
 }
 
 #[test]

@@ -88,6 +88,7 @@ fn json_of_a_group() {
       "topic": "user-clicks",
       "partitioner": "murmur2",
       "codec": "text",
+      "handler": "count",
       "waits": false
     },
     {

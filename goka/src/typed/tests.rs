@@ -14,6 +14,8 @@ use crate::{
     record::OwnedHeaders,
 };
 
+mod visits;
+
 #[goka::stream("user-clicks", value = u64)]
 struct Clicks;
 #[goka::stream("user-warnings", value = String, partitioner = fnv1a)]
