@@ -1,7 +1,15 @@
-//! What all examples share: a quiet log, and the wish of the user to end.
+//! What all examples share: a quiet log, the wish of the user to end, and how their parts are run. The composed
+//! applications share the types of their [`topics`], and nothing else of what they do.
 
-use std::io;
+pub mod options;
+pub mod processors;
+pub mod service;
+pub mod topics;
+pub mod users;
 
+use std::{io, process::ExitCode};
+
+use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -23,5 +31,16 @@ pub async fn asked_to_end() -> io::Result<()> {
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted,
         _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// How a program ends: a failure is said.
+pub fn exit_code(program: &str, ended: Result<()>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{program}: {error}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -4,14 +4,17 @@
 //! Nothing here uses goka: what it did is judged by means of its own. Everything here panics with a sentence when it
 //! cannot do its work, since the only callers are tests.
 
+mod application;
 mod broker;
 mod clicks;
+pub mod http;
 mod kafka;
 mod model;
 mod program;
 mod proxy;
 mod topic;
 
+pub use application::Application;
 pub use broker::{Broker, broker, unique};
 pub use clicks::Clicks;
 pub use kafka::Kafka;

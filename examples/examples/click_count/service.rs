@@ -1,0 +1,87 @@
+//! The service: answers from a local copy of the table. All replicas of it answer the same.
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use axum::{
+    Json, Router,
+    extract::{
+        Path, Query, State,
+        rejection::{PathRejection, QueryRejection},
+    },
+    routing::get,
+};
+use goka::{Config, View};
+use goka_examples::{
+    service::{self, Readiness, Refusal, whole},
+    topics::ClickCount,
+};
+use serde::{Deserialize, Serialize};
+
+pub(crate) async fn run(config: &Config, http: SocketAddr) -> Result<()> {
+    serve(View::open(config).await?, http).await
+}
+
+pub(crate) async fn serve(view: View<ClickCount>, http: SocketAddr) -> Result<()> {
+    let readiness = Readiness::default().and(&view);
+    let routes = Router::new()
+        .route("/clicks", get(list))
+        .route("/clicks/{user}", get(one))
+        .with_state(view);
+    service::serve(http, routes, readiness).await
+}
+
+#[derive(Serialize)]
+struct UserClicked {
+    user: String,
+    clicks: u64,
+}
+
+async fn one(
+    State(view): State<View<ClickCount>>,
+    user: Result<Path<String>, PathRejection>,
+) -> Result<Json<UserClicked>, Refusal> {
+    let Path(user) = user.map_err(Refusal::bad_request)?;
+    let Some(clicks) = view.get(&user)? else {
+        whole(&view)?;
+        return Err(Refusal::not_found(format!("`{user}` has never clicked")));
+    };
+    Ok(Json(UserClicked { user, clicks }))
+}
+
+/// Users a query asks for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    /// What their ids begin with.
+    #[serde(default)]
+    prefix: String,
+    /// How many, in the order of their ids.
+    #[serde(default = "some")]
+    limit: usize,
+}
+
+fn some() -> usize {
+    100
+}
+
+/// More in one answer would keep others waiting.
+const LIMIT_MAX: usize = 1_000;
+
+async fn list(
+    State(view): State<View<ClickCount>>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Json<Vec<UserClicked>>, Refusal> {
+    let Query(wanted) = wanted.map_err(Refusal::bad_request)?;
+    if !(1..=LIMIT_MAX).contains(&wanted.limit) {
+        let why = format!(
+            "`limit` must be between 1 and {LIMIT_MAX}, and not {}",
+            wanted.limit
+        );
+        return Err(Refusal::bad_request(why));
+    }
+    whole(&view)?;
+    let rows = view.prefix(&wanted.prefix).take(wanted.limit);
+    let users = rows.map(|row| row.map(|(user, clicks)| UserClicked { user, clicks }));
+    Ok(Json(users.collect::<Result<_, _>>()?))
+}

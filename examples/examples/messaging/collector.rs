@@ -1,0 +1,16 @@
+//! The collector: keeps what each user has heard last.
+
+use crate::topics::{Feed, Message, Received};
+
+/// Messages kept for each user.
+const KEPT: usize = 10;
+
+#[goka::processor(group = "collector", input = Received, table = Feed)]
+pub(crate) fn collect(ctx: &mut collect::Context, message: Message) -> goka::Result {
+    let mut feed = ctx.value()?.unwrap_or_default();
+    feed.push(message);
+    if feed.len() > KEPT {
+        feed.remove(0);
+    }
+    ctx.set_value(&feed)
+}

@@ -1,0 +1,31 @@
+//! The filter: lets through what users who are not blocked say, with words translated.
+
+use crate::topics::{Blocked, Message, Received, Sent, Translation};
+
+// Who is blocked is a join: the table has the keys of the input, so a process needs only the rows of its partitions.
+// Words are no users: each process has all of them, for a lookup.
+#[goka::processor(
+    group = "filter",
+    input = Sent,
+    output(Received),
+    join(Blocked),
+    lookup(Translation)
+)]
+pub(crate) fn deliver(ctx: &mut deliver::Context, mut message: Message) -> goka::Result {
+    if ctx.join::<Blocked>()?.is_some() {
+        return Ok(());
+    }
+    message.content = translate(ctx, &message.content)?;
+    let to = message.to.clone();
+    ctx.emit::<Received>(&to, &message)
+}
+
+/// Word by word. A word is what stands between spaces.
+fn translate(ctx: &deliver::Context, content: &str) -> goka::Result<String> {
+    let mut words = Vec::new();
+    for word in content.split(' ') {
+        let translation = ctx.lookup::<Translation>(word)?;
+        words.push(translation.unwrap_or_else(|| word.to_owned()));
+    }
+    Ok(words.join(" "))
+}

@@ -1,0 +1,25 @@
+//! The streams and tables of the applications click-count and user-status: all that their programs know of each other.
+
+/// A user clicked, at this time (RFC 3339). The key is the user's id.
+#[goka::stream("user-clicks", value = String)]
+pub struct UserClicks;
+
+/// How often each user clicked.
+#[goka::table(group = "click-count", value = u64)]
+pub struct ClickCount;
+
+/// A user has set another status. The key is the user's id.
+#[goka::stream("user-status-updates")]
+pub struct StatusUpdate {
+    /// What others are to see, for example "away".
+    pub status: String,
+}
+
+/// The last status of each user.
+#[goka::table(group = "user-status")]
+pub struct UserStatus {
+    /// What others see.
+    pub status: String,
+    /// Since when, in RFC 3339.
+    pub since: String,
+}

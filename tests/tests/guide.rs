@@ -1,0 +1,51 @@
+//! The guide and the README show code and name programs: these must be there, as they are shown.
+
+use std::{fs, path::Path};
+
+fn read(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The text between marks of code in this language, with what stands before it.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<(&'a str, &'a str)> {
+    let begin = format!("\n```{language}\n");
+    let starts = text.match_indices(&begin);
+    let blocks = starts.map(|(at, _)| {
+        let code = &text[at + begin.len()..];
+        let end = code.find("```\n").expect("a block ends");
+        (&text[..at], &code[..end])
+    });
+    blocks.collect()
+}
+
+#[test]
+fn code_of_the_guide_stands_in_the_file_that_is_named_last() {
+    let guide = read("docs/guide.md");
+    let blocks = blocks(&guide, "rust");
+    assert!(blocks.len() > 5, "the guide shows code");
+    for (before, code) in blocks {
+        let paths = before.split('`').skip(1).step_by(2);
+        let files = paths.filter(|path| path.starts_with("examples/") && path.ends_with(".rs"));
+        let file = files.last().expect("a file is named before its code");
+        assert!(read(file).contains(code), "{file} does not hold:\n{code}");
+    }
+}
+
+#[test]
+fn commands_name_examples_that_exist() {
+    for text in ["docs/guide.md", "README.md"].map(read) {
+        let mut named = 0;
+        for (_, commands) in blocks(&text, "sh") {
+            for rest in commands.split("--example ").skip(1) {
+                let name: String = rest.split_whitespace().take(1).collect();
+                let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/examples");
+                let is_there = example.join(format!("{name}.rs")).exists()
+                    || example.join(&name).join("main.rs").exists();
+                assert!(is_there, "there is no example `{name}`");
+                named += 1;
+            }
+        }
+        assert!(named > 0, "commands are shown");
+    }
+}

@@ -1,0 +1,256 @@
+//! The example `messaging` as separate programs: who may hear what, and in which words, held against a model.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Instant,
+};
+
+use goka_tests::{
+    Application, DEADLINE, Program, Record, broker,
+    http::{get, get_until, request},
+    read_topic, read_until,
+};
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+const USERS: [&str; 8] = ["ada", "ben", "cleo", "dan", "eve", "fay", "gus", "hal"];
+const BLOCKED: [&str; 2] = ["dan", "eve"];
+const TRANSLATIONS: [(&str, &str); 2] = [("durn", "darn"), ("ouch!", "hello")];
+/// As the example keeps them.
+const KEPT: usize = 10;
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+struct Message {
+    from: String,
+    to: String,
+    content: String,
+}
+
+impl Message {
+    fn of(record: &Record) -> Message {
+        let value = record.value.as_deref().expect("a message");
+        rmp_serde::from_slice(value).expect("MessagePack")
+    }
+
+    fn shown(&self) -> Value {
+        json!({ "from": self.from, "to": self.to, "content": self.content })
+    }
+}
+
+struct Messaging<'a> {
+    application: Application<'a>,
+    service: String,
+    _running: Vec<Program>,
+}
+
+impl Messaging<'_> {
+    /// All runs but what `later` starts.
+    fn start() -> Self {
+        let mut application = Application::on(broker(), "messaging");
+        // On the embedded broker a second member of a group costs seconds.
+        application.set("GOKA_WORKERS", "1");
+        let roles = ["blocker", "translator", "collector"];
+        let mut running = Vec::from(roles.map(|role| application.processor("messaging", role)));
+        let (service, address) = application.service("messaging", &["service"], "service");
+        running.push(service);
+        Messaging {
+            application,
+            service: address,
+            _running: running,
+        }
+    }
+
+    fn later(&mut self, role: &str) {
+        let processor = self.application.processor("messaging", role);
+        self._running.push(processor);
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<Value>) {
+        let answer = request(method, &self.service, path, body.as_ref());
+        assert_eq!(answer.status, 202, "{method} {path}: {answer:?}");
+    }
+
+    fn send(&self, from: &str, to: &str, content: &str) {
+        let letter = json!({ "to": to, "content": content });
+        self.ask("POST", &format!("/users/{from}/messages"), Some(letter));
+    }
+
+    /// Messages of a topic, in its order.
+    fn all(&self, topic: &str) -> Vec<Message> {
+        let topic = self.application.physical(topic);
+        let records = read_topic(self.application.address(), &topic);
+        records.iter().map(Message::of).collect()
+    }
+
+    /// Waits until the last of these messages is received; they may come in any order.
+    fn wait_until_received(&self, messages: impl IntoIterator<Item = (String, String)>) {
+        let mut missing: BTreeSet<_> = messages.into_iter().collect();
+        let topic = self.application.physical("messages-received");
+        read_until(self.application.address(), &topic, |record| {
+            let message = Message::of(record);
+            missing.remove(&(message.from, message.content));
+            missing.is_empty()
+        });
+    }
+
+    /// Waits until all these keys are, or are not, in a table.
+    fn wait_until_kept(&self, table: &str, keys: &[&str], kept: bool) {
+        let mut last = HashMap::new();
+        let topic = self.application.physical(table);
+        read_until(self.application.address(), &topic, |row| {
+            last.insert(row.key_text().to_owned(), row.value.is_some());
+            keys.iter().all(|key| last.get(*key) == Some(&kept))
+        });
+    }
+
+    /// Whether what `from` says is heard. Others speak after it, so many that all partitions have one who does: once
+    /// they are heard, it was decided.
+    fn is_heard(&self, from: &str, content: &str) -> bool {
+        self.send(from, "ada", content);
+        let others = (0..64).map(|n| {
+            // New ones each time: nobody says so much that it is spam.
+            let name = format!("{n}-after-{}", content.replace(' ', "-"));
+            (name, format!("after {content}"))
+        });
+        let others: Vec<_> = others.collect();
+        for (other, content) in &others {
+            self.send(other, "ada", content);
+        }
+        self.wait_until_received(others);
+        let received = self.all("messages-received");
+        let heard = received.iter();
+        heard
+            .filter(|message| message.from == from && message.content == content)
+            .count()
+            == 1
+    }
+}
+
+/// The model of the filter.
+fn may_be_heard(sent: &[Message]) -> Vec<Message> {
+    let heard = sent
+        .iter()
+        .filter(|message| !BLOCKED.contains(&&*message.from));
+    let translated = heard.map(|message| {
+        let words = message.content.split(' ').map(|word| {
+            let mut known = TRANSLATIONS.iter();
+            known
+                .find(|(from, _)| *from == word)
+                .map_or(word, |(_, to)| to)
+        });
+        Message {
+            content: words.collect::<Vec<_>>().join(" "),
+            ..message.clone()
+        }
+    });
+    translated.collect()
+}
+
+/// By sender and receiver: within these the order is kept.
+fn conversations(messages: &[Message]) -> BTreeMap<(String, String), Vec<&str>> {
+    let mut conversations = BTreeMap::<_, Vec<_>>::new();
+    for Message { from, to, content } in messages {
+        let conversation = conversations.entry((from.clone(), to.clone()));
+        conversation.or_default().push(&**content);
+    }
+    conversations
+}
+
+#[test]
+fn everyone_hears_what_they_may_hear() {
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut chance = StdRng::seed_from_u64(seed);
+    let mut messaging = Messaging::start();
+    for user in BLOCKED {
+        let why = json!({ "why": "rude" });
+        messaging.ask("PUT", &format!("/blocked/{user}"), Some(why));
+    }
+    for (word, into) in TRANSLATIONS {
+        let word = word.replace('!', "%21");
+        messaging.ask(
+            "PUT",
+            &format!("/translations/{word}"),
+            Some(json!({ "into": into })),
+        );
+    }
+    // One who was let back in before anything was said.
+    messaging.ask("PUT", "/blocked/fay", Some(json!({ "why": "a mistake" })));
+    messaging.ask("DELETE", "/blocked/fay", None);
+    messaging.wait_until_kept("blocker-state", &BLOCKED, true);
+    messaging.wait_until_kept("blocker-state", &["fay"], false);
+    let words = TRANSLATIONS.map(|(word, _)| word);
+    messaging.wait_until_kept("translator-state", &words, true);
+    // It begins with the tables whole.
+    messaging.later("filter");
+    messaging.later("detector");
+
+    let some_words = ["hi", "durn", "ouch!", "durndurn", "you", "", "über"];
+    // Few enough of each that nobody is taken for a spammer.
+    for n in 0..12 {
+        for from in USERS {
+            let to = USERS.choose(&mut chance).expect("there are users");
+            let words = (0..chance.random_range(1..5)).map(|_| some_words.choose(&mut chance));
+            let words: Vec<_> = words.flatten().copied().collect();
+            messaging.send(from, to, &format!("{n} {}", words.join(" ")));
+        }
+    }
+    let model = may_be_heard(&messaging.all("messages-sent"));
+    messaging.wait_until_received(
+        model
+            .iter()
+            .map(|message| (message.from.clone(), message.content.clone())),
+    );
+    let received = messaging.all("messages-received");
+    assert_eq!(conversations(&received), conversations(&model));
+    for user in USERS {
+        let heard = received.iter().filter(|message| message.to == user);
+        let heard: Vec<_> = heard.map(Message::shown).collect();
+        let path = format!("/users/{user}/feed");
+        if heard.is_empty() {
+            assert_eq!(get(&messaging.service, &path).status, 404);
+            continue;
+        }
+        let last = Value::from(&heard[heard.len().saturating_sub(KEPT)..]);
+        get_until(&messaging.service, &path, |answer| answer.body == last);
+    }
+    let nobody = get(&messaging.service, "/users/nobody/feed");
+    assert_eq!(nobody.status, 404, "{nobody:?}");
+    let nonsense = request(
+        "POST",
+        &messaging.service,
+        "/users/ada/messages",
+        Some(&json!(1)),
+    );
+    assert_eq!(nonsense.status, 400, "{nonsense:?}");
+    assert!(nonsense.body["error"].is_string(), "{nonsense:?}");
+
+    who_only_talks_is_blocked_until_let_back_in(&messaging);
+}
+
+fn who_only_talks_is_blocked_until_let_back_in(messaging: &Messaging<'_>) {
+    // One message short of what makes a spammer.
+    let spam = |n| ("spammer".to_owned(), format!("buy {n}"));
+    for n in 1..20 {
+        messaging.send("spammer", "ben", &spam(n).1);
+    }
+    messaging.wait_until_received((1..20).map(spam));
+    messaging.send("spammer", "ben", "buy 20");
+    messaging.wait_until_kept("blocker-state", &["spammer"], true);
+    let until = |heard: bool| {
+        let started = Instant::now();
+        // The filter learns it a moment after the table.
+        for n in 0.. {
+            if messaging.is_heard("spammer", &format!("heard {heard} {n}")) == heard {
+                break;
+            }
+            assert!(started.elapsed() < DEADLINE, "heard for ever: {}", !heard);
+        }
+    };
+    until(false);
+    assert!(!messaging.is_heard("spammer", "once more"));
+    messaging.ask("DELETE", "/blocked/spammer", None);
+    until(true);
+    assert!(messaging.is_heard("spammer", "sorry"));
+}
