@@ -3,11 +3,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    process::Command,
     time::{Duration, UNIX_EPOCH},
 };
 
 use goka_tests::{
-    Application, Kafka, Message, Program, broker, count_by_key,
+    Application, Kafka, Message, Program, broker, count_by_key, example,
     http::{Answer, get, get_until, request},
     last_values, produce, read_topic, read_until,
 };
@@ -260,4 +261,41 @@ fn a_click_is_answered_when_it_is_in_the_stream() {
     );
     server.interrupt();
     server.succeed();
+}
+
+/// Without a role, on the broker inside of it.
+fn together(program: &str) -> (Program, String) {
+    let mut command = Command::new(example(program));
+    for variable in [
+        "GOKA_BROKERS",
+        "GOKA_STATE_DIR",
+        "GOKA_PREFIX",
+        "GOKA_WORKERS",
+    ] {
+        command.env_remove(variable);
+    }
+    let mut running = Program::run(command);
+    let address = running.wait_for("address", |line| {
+        line.starts_with("http://").then(|| line.to_owned())
+    });
+    (running, address)
+}
+
+#[test]
+fn all_parts_run_in_one_process_with_no_kafka_at_hand() {
+    let is_known = |answer: &Answer| answer.status == 200;
+    let (click_count, address) = together("click_count");
+    get_until(&address, "/clicks/user-1", is_known);
+    let (user_status, address) = together("user_status");
+    get_until(&address, "/users/user-1", |answer| {
+        answer.body["status"].is_string() && answer.body["clicks"].as_u64() > Some(0)
+    });
+    let (messaging, address) = together("messaging");
+    let letter = json!({ "to": "bob", "content": "hi" });
+    request("POST", &address, "/users/alice/messages", Some(&letter));
+    get_until(&address, "/users/bob/feed", is_known);
+    for mut program in [click_count, user_status, messaging] {
+        program.interrupt();
+        program.succeed();
+    }
 }
