@@ -17,7 +17,7 @@ pub use self::{
     watch::Watch,
 };
 use crate::{
-    Codec, Config, Error, Key, Result, SharedTable, Topic,
+    BoxError, Codec, Config, Error, Key, Result, SharedTable, Topic,
     app::blocking,
     context::KeyOf,
     engine::replica::{Replica, Wanted},
@@ -162,7 +162,9 @@ impl<T: Topic> View<T> {
         let key = self.place(key);
         let snapshot = self.replica().snapshot(key.partition)?;
         let value = snapshot.get(&key.bytes)?;
-        value.map(|value| self.decode(value)).transpose()
+        value
+            .map(|value| self.decode(&key.bytes, value))
+            .transpose()
     }
 
     /// Whether there is a value at `key`. It is not decoded.
@@ -206,7 +208,9 @@ impl<T: Topic> View<T> {
             }
             let value = moment.as_ref().map(|moment| moment.get(&key.bytes));
             let value = value.transpose()?.flatten();
-            value.map(|value| self.decode(value)).transpose()
+            value
+                .map(|value| self.decode(&key.bytes, value))
+                .transpose()
         };
         keys.into_iter().map(value).collect()
     }
@@ -275,12 +279,19 @@ impl<T: Topic> View<T> {
         Place { partition, bytes }
     }
 
-    fn decode(&self, value: &[u8]) -> Result<T::Value> {
-        T::Codec::decode(value).map_err(Error::decode(self.topic()))
+    fn decode(&self, key: &[u8], value: &[u8]) -> Result<T::Value> {
+        T::Codec::decode(value).map_err(|source| self.undecodable("value", key, source))
     }
 
     fn decode_key(&self, key: &[u8]) -> Result<T::Key> {
-        T::Key::decode(key).map_err(Error::decode(self.topic()))
+        T::Key::decode(key).map_err(|source| self.undecodable("key", key, source))
+    }
+
+    /// Says in which row.
+    fn undecodable(&self, what: &str, key: &[u8], source: BoxError) -> Error {
+        let key = String::from_utf8_lossy(key);
+        let source = format!("the {what} of the row `{key}`: {source}");
+        Error::decode(self.topic())(source.into())
     }
 }
 

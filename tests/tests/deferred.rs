@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use goka::{App, Context, Deferred, Error, Running};
+use goka::{App, Context, Deferred, Error, Guarantee, Running};
 use goka_tests::{
     DEADLINE, Message, Program, Record, broker, last_values, produce, read_topic, read_until,
 };
@@ -227,6 +227,22 @@ async fn a_guard_that_is_dropped_or_fails_ends_the_processor_and_names_the_recor
                 "`{part}` is not said: {failure}"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn under_exactly_once_it_is_refused_with_the_cure() {
+    if !broker().is_kafka() {
+        return; // the embedded broker has no exactly-once
+    }
+    let place = place(invoices(&["a", "slow", "a"]));
+    let config = place.config().guarantee(Guarantee::ExactlyOnce);
+    let app = App::new(config).processor(Ledger::new(&Elsewhere::default()));
+    let mut running = app.start().await.expect("topics are there");
+    let ended = timeout(DEADLINE, running.wait()).await.expect("it ends");
+    let failure = ended.expect_err("the record failed").to_string();
+    for part in ["`invoiced`", "`slow`", "at-least-once", "async fn"] {
+        assert!(failure.contains(part), "`{part}` is not said: {failure}");
     }
 }
 

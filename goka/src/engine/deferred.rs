@@ -96,6 +96,19 @@ impl Core {
             self.apply(kafka, origin, key, &effects)?;
             return Ok(effects);
         }
+        if self.is_exactly_once() {
+            let failure = Failure {
+                doing: "defer its record",
+                source: BoxError::from(
+                    "`ctx.defer()` is for at-least-once: under exactly-once all partitions of a worker are committed \
+                     together; wait in an `async fn` instead, or set the guarantee of this app to at-least-once",
+                ),
+            };
+            return Err(self.failed(origin, key, failure));
+        }
+        let Some(partition) = self.partitions.get_mut(&origin.partition) else {
+            return Ok(effects);
+        };
         if let Some(key) = key {
             match effects.row() {
                 Row::Untouched => {}

@@ -182,6 +182,6 @@ impl Reader for TopicReader {
     fn progress(&self, partition: i32) -> Option<(i64, i64)> {
         let next = *self.reading.borrow().get(&partition)?;
         let end = last_heard_end(self.consumer.client().client(), &self.physical, partition);
-        Some((next, end.unwrap_or(next).max(next)))
+        Some((next, end?.max(next)))
     }
 }

@@ -283,5 +283,5 @@ fn typed<T: Topic>(
     view: &View<T>,
     (key, value): &(Vec<u8>, Vec<u8>),
 ) -> Result<(T::Key, T::Value)> {
-    Ok((view.decode_key(key)?, view.decode(value)?))
+    Ok((view.decode_key(key)?, view.decode(key, value)?))
 }

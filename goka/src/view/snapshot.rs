@@ -75,7 +75,9 @@ impl<T: Topic> ViewSnapshot<T> {
     pub fn get(&self, key: &KeyOf<T>) -> Result<Option<T::Value>> {
         let key = self.view.place(key);
         let value = self.moments[key.index()].get(&key.bytes)?;
-        value.map(|value| self.view.decode(value)).transpose()
+        value
+            .map(|value| self.view.decode(&key.bytes, value))
+            .transpose()
     }
 
     /// As [`View::has`].

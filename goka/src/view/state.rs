@@ -171,7 +171,7 @@ impl<T> View<T> {
     ///
     /// Read your writes, in a program that fills a table itself:
     ///
-    /// ```no_run
+    /// ```
     /// use goka::{Config, Emitter, View};
     ///
     /// #[goka::table(group = "prices", value = i64)]
@@ -180,8 +180,12 @@ impl<T> View<T> {
     /// #[goka::stream("prices-state", value = i64)]
     /// struct SetPrice;
     ///
-    /// # async fn set() -> goka::Result {
-    /// let config = Config::from_env()?;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> goka::Result {
+    /// # let broker = goka::EmbeddedBroker::start()?;
+    /// # broker.create_topic("prices-state", 4)?;
+    /// # let state = tempfile::tempdir().expect("a directory");
+    /// # let config = Config::new().brokers(broker.address()).state_dir(state.path());
     /// let (prices, set) = (View::<Prices>::open(&config).await?, Emitter::<SetPrice>::new(&config)?);
     /// let written = set.emit("apple", &95)?.await?;
     /// prices.wait_for(written.partition, written.offset).await?;

@@ -91,7 +91,7 @@ impl<T: Topic> Updates<T> {
             Change::Row(key, value) => Ok(Update::Row {
                 key: self.view.decode_key(key)?,
                 value: match value {
-                    Some(value) => Some(self.view.decode(value)?),
+                    Some(value) => Some(self.view.decode(key, value)?),
                     None => None,
                 },
             }),

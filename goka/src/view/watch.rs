@@ -50,7 +50,9 @@ impl<T: Topic> Watch<T> {
         let partition = T::PARTITIONER.partition(&self.key, replica.partitions());
         let snapshot = replica.snapshot(partition)?;
         let value = snapshot.get(&self.key)?;
-        value.map(|value| self.view.decode(value)).transpose()
+        value
+            .map(|value| self.view.decode(&self.key, value))
+            .transpose()
     }
 
     /// Waits until the row was written or deleted since it was last seen (since the watch began, if

@@ -9,7 +9,7 @@ use goka::ViewSnapshot;
 use goka_tests::Message;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
-use super::{Table, Viewed, expected, key, message, open, pairs, place, row, within, write};
+use super::{TOPIC, Table, Viewed, expected, key, message, open, pairs, place, row, within, write};
 
 /// Every way of reading it says the same as the table.
 fn check(snapshot: &ViewSnapshot<Viewed>, table: &Table, random: &mut StdRng) {
@@ -137,4 +137,19 @@ async fn a_snapshot_stays_as_it_was_and_may_go_to_another_thread() {
     let read = std::thread::spawn(move || pairs(snapshot.iter()));
     let expected = [("a".to_owned(), 1), ("b".to_owned(), 2)];
     assert_eq!(read.join().expect("it is read"), expected);
+}
+
+#[tokio::test]
+async fn a_row_that_does_not_decode_is_named_and_the_others_are_read() {
+    let place = place(1);
+    let messages = [row("a", 1), Message::new("b", "two"), row("c", 3)];
+    write(&place, messages);
+    let view = open(&place).await;
+    let error = view.get("b").expect_err("it is no number").to_string();
+    let topic = place.physical(TOPIC);
+    assert!(error.contains("`b`") && error.contains(&topic), "{error}");
+    assert!(view.has("b").expect("it is read"));
+    let rows: Vec<_> = view.iter().map(|row| row.ok()).collect();
+    let row = |key: &str, value| Some((key.to_owned(), value));
+    assert_eq!(rows, [row("a", 1), None, row("c", 3)]);
 }
