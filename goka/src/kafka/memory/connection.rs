@@ -6,7 +6,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeSet,
     rc::Rc,
     time::Duration,
 };
@@ -18,49 +17,20 @@ use super::{
     log::Written,
     membership::{Membership, Told},
     reader::MemoryReader,
+    spec::{ConnectionSpec, OnPoint, Point},
     state::{CommitEntry, State},
     transacting::Transacting,
+    writer::Writer,
 };
 use crate::{
     Error,
     kafka::{
-        CommitError, Committed, Event, Kafka, OURS, Outgoing, Position, Reader, Report, SendError,
-        Step,
+        CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError, Step,
     },
 };
 
 /// How far the clock of a dead process is ahead.
 const AFTER_DEATH: Duration = Duration::from_secs(86_400);
-
-/// Where a worker may be stopped for a while, or for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Point {
-    /// It got to a step of the commit protocol.
-    Reached(Step),
-    /// It is about to hand a record to its producer.
-    Sends,
-    /// It is about to ask the brokers, or to wait for them.
-    Asks,
-}
-
-/// Called at every point that a worker comes by; an error ends the process there.
-pub(crate) type OnPoint = Rc<dyn Fn(Point) -> Result<(), Error>>;
-
-/// Who connects, and to what.
-pub(crate) struct ConnectionSpec {
-    /// For traces, and for [`super::World::fail_deliveries`].
-    pub(crate) name: String,
-    pub(crate) group: String,
-    /// `group.instance.id`: who comes back under it gets its place back.
-    pub(crate) instance: Option<String>,
-    pub(crate) sources: Vec<String>,
-    pub(crate) targets: Vec<String>,
-    /// The group table's topic.
-    pub(crate) table: Option<String>,
-    /// Exactly-once.
-    pub(crate) transactional_id: Option<String>,
-    pub(crate) on_point: Option<OnPoint>,
-}
 
 /// One worker's connection to a world.
 pub(crate) struct Connection {
@@ -79,28 +49,6 @@ pub(crate) struct Connection {
     overtaking: Cell<Option<u64>>,
     /// Closed, or its process ended.
     dead: Cell<bool>,
-}
-
-/// A producer, or one after another.
-enum Writer {
-    Plain(u64),
-    Transacting(Transacting),
-}
-
-impl Writer {
-    fn producer(&self) -> u64 {
-        match self {
-            Writer::Plain(producer) => *producer,
-            Writer::Transacting(transacting) => transacting.producer(),
-        }
-    }
-
-    fn take_reports(&self, state: &mut State) -> Vec<Report> {
-        match self {
-            Writer::Plain(producer) => state.take_reports(*producer),
-            Writer::Transacting(transacting) => transacting.take_reports(state),
-        }
-    }
 }
 
 enum Found {
@@ -127,7 +75,9 @@ impl Connection {
             state.groups.entry(spec.group.clone()).or_insert_with(group);
             match spec.transactional_id {
                 None => Writer::Plain(state.new_producer()),
-                Some(id) => Writer::Transacting(Transacting::begin(&mut state, id.into())),
+                Some(id) => {
+                    Writer::Transacting(Box::new(Transacting::begin(&mut state, id.into())))
+                }
             }
         };
         Ok(Connection {
@@ -155,18 +105,11 @@ impl Connection {
         if let Some(table) = &self.table {
             table.die();
         }
-        let state = &mut *self.state.borrow_mut();
-        match &self.writer {
-            Writer::Plain(producer) => state.purge(*producer, true),
-            Writer::Transacting(transacting) => transacting.die(state),
-        }
+        self.writer.die(&mut self.state.borrow_mut());
     }
 
     fn transacting(&self) -> Option<&Transacting> {
-        match &self.writer {
-            Writer::Plain(_) => None,
-            Writer::Transacting(transacting) => Some(transacting),
-        }
+        self.writer.transacting()
     }
 
     /// What is committed of positions, in the name of this connection.
@@ -366,14 +309,10 @@ impl Kafka for Connection {
             return Err(refusal);
         }
         let entries = self.entries(positions, metadata);
-        let group = state.groups.get(&self.group);
-        let member = membership.member.unwrap_or(0);
-        let owned: Vec<bool> = positions
-            .iter()
-            .map(|position| group.is_some_and(|group| group.owns(member, position.partition)))
-            .collect();
-        for (entry, owned) in entries.map_err(CommitError::Again)?.into_iter().zip(owned) {
-            state.commit(&self.group, CommitEntry { owned, ..entry });
+        let mut entries = entries.map_err(CommitError::Again)?;
+        state.mark_owned(&self.group, membership.member.unwrap_or(0), &mut entries);
+        for entry in entries {
+            state.commit(&self.group, entry);
         }
         // Taken, but the answer is lost.
         if state.chance.one_in(50) {
@@ -427,12 +366,7 @@ impl Kafka for Connection {
             moment: 0,
         };
         let place = (Rc::clone(topic), record.partition);
-        match &self.writer {
-            Writer::Plain(producer) => state.send((*producer, None), place, written, record.tag),
-            Writer::Transacting(transacting) => {
-                transacting.send(&mut state, place, written, record.tag);
-            }
-        }
+        self.writer.send(&mut state, place, written, record.tag);
         Ok(())
     }
 
@@ -457,14 +391,7 @@ impl Kafka for Connection {
     }
 
     fn in_flight(&self) -> usize {
-        let state = self.state.borrow();
-        match &self.writer {
-            Writer::Plain(producer) => {
-                let producer = state.producers.get(producer);
-                producer.map_or(0, |producer| producer.in_flight())
-            }
-            Writer::Transacting(transacting) => transacting.in_flight(&state),
-        }
+        self.writer.in_flight(&self.state.borrow())
     }
 
     fn purge(&self) {
@@ -474,9 +401,7 @@ impl Kafka for Connection {
     }
 
     fn end_transaction(&self) {
-        if let Some(transacting) = self.transacting() {
-            transacting.end();
-        }
+        self.transacting().into_iter().for_each(Transacting::end);
     }
 
     fn commit_transaction(&self, positions: &[Position], metadata: &str) {
@@ -485,10 +410,7 @@ impl Kafka for Connection {
         };
         // The worker may stand still here, and then goes on with what it knew before.
         let member = self.membership.borrow().member;
-        let generation = {
-            let state = self.state.borrow();
-            state.groups.get(&self.group).map_or(0, Group::generation)
-        };
+        let generation = self.state.borrow().generation(&self.group);
         let entries = self.entries(positions, metadata);
         if self.pass(Point::Asks).is_err() {
             return;
@@ -525,28 +447,15 @@ impl Kafka for Connection {
 
     fn table_end(&self, partition: i32) -> Result<i64, Error> {
         self.answer("ask for the end of a partition")?;
-        let state = self.state.borrow();
-        let log = self
-            .table
-            .as_ref()
-            .map(|table| state.topics.log(table.topic(), partition))
-            .transpose()?;
-        Ok(log.map_or(0, |log| log.end()))
+        let end = |table: &MemoryReader| table.end(partition);
+        self.table.as_ref().map_or(Ok(0), end)
     }
 
     fn fence(&self, partition: i32) {
-        let Some(transacting) = self.transacting() else {
-            return;
-        };
-        let state = &mut *self.state.borrow_mut();
-        let group = state.groups.get(&self.group);
-        let committed = self.sources.iter();
-        let committed = committed.filter_map(|topic| group?.committed(topic, partition));
-        let owners = committed.filter_map(|c| c.metadata.strip_prefix(OURS));
-        let owners: BTreeSet<String> = owners.map(str::to_owned).collect();
-        for owner in owners.iter().filter(|owner| **owner != *transacting.id) {
-            state.note(|| format!("{} fences `{owner}`", self.name));
-            transacting.fence(state, owner);
+        if let Some(transacting) = self.transacting() {
+            let state = &mut *self.state.borrow_mut();
+            state.note(|| format!("{} fences owners of partition {partition}", self.name));
+            transacting.fence(state, &self.group, &self.sources, partition);
         }
     }
 

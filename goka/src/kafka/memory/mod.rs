@@ -15,16 +15,19 @@ mod log;
 mod membership;
 mod producer;
 mod reader;
+mod spec;
 mod state;
 #[cfg(test)]
 mod tests;
 mod transacting;
+mod writer;
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 pub(crate) use chance::Chance;
-pub(crate) use connection::{Connection, ConnectionSpec, Point};
+pub(crate) use connection::Connection;
 pub(crate) use log::Written;
+pub(crate) use spec::{ConnectionSpec, Point};
 pub(crate) use state::{CommitEntry, Mishaps, Settings};
 use state::{Slow, State};
 

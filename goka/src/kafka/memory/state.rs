@@ -218,8 +218,7 @@ impl State {
                 format!("a record of {bytes} bytes is larger than `message.max.bytes`"),
             )));
         }
-        let producer = self.producers.get(&producer);
-        match producer.map_or(0, Producer::in_flight) {
+        match self.in_flight(producer) {
             held if held >= self.settings.queue_max => Err(SendError::Full),
             _ => Ok(()),
         }
@@ -287,6 +286,11 @@ impl State {
         }
     }
 
+    pub(super) fn in_flight(&self, producer: u64) -> usize {
+        let producer = self.producers.get(&producer);
+        producer.map_or(0, Producer::in_flight)
+    }
+
     pub(super) fn take_reports(&mut self, producer: u64) -> Vec<Report> {
         let producer = self.producers.get_mut(&producer);
         producer.map(Producer::take_reports).unwrap_or_default()
@@ -319,6 +323,18 @@ impl State {
             return Some(CommitError::Again(error));
         }
         None
+    }
+
+    pub(super) fn generation(&self, group: &str) -> u64 {
+        self.groups.get(group).map_or(0, Group::generation)
+    }
+
+    /// Notes which positions are of partitions that a member owns now.
+    pub(super) fn mark_owned(&self, group: &str, member: MemberId, entries: &mut [CommitEntry]) {
+        for entry in entries {
+            let group = self.groups.get(group);
+            entry.owned = group.is_some_and(|group| group.owns(member, entry.partition));
+        }
     }
 
     /// Stores a position of a member that may commit.
@@ -393,7 +409,7 @@ impl State {
                 .and_then(|p| p.next(now, back_at))
             {
                 match due {
-                    Due::Land(place, flight) => self.land(id, place, flight),
+                    Due::Land(place, flight) => self.land(id, place, *flight),
                     Due::TimedOut => self.mishaps.failed_deliveries += 1,
                 }
             }
