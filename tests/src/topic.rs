@@ -175,8 +175,8 @@ pub fn read_topic(address: &str, topic: &str) -> Vec<Record> {
     records
 }
 
-/// As [`read_topic`], one record after the other, for topics that are larger than memory. Those of one partition come in
-/// order.
+/// As [`read_topic`], one record after the other, for topics that are larger than memory. Those of one partition come
+/// in order.
 pub fn visit_topic(address: &str, topic: &str, mut visit: impl FnMut(Record)) {
     let (consumer, partitions) = reader(address, topic);
     let mut ended = HashSet::new();

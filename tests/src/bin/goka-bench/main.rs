@@ -111,8 +111,9 @@ struct Task {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // What goka says goes where it does not mix with results: warnings, or what RUST_LOG asks for.
-    let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    // What goka says goes where it does not mix with results: warnings, or what RUST_LOG asks for. The plain clients
+    // are not listened to: for rdkafka, every end of a topic is an error.
+    let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("goka=warn"));
     tracing_subscriber::fmt()
         .with_env_filter(asked)
         .with_writer(std::io::stderr)

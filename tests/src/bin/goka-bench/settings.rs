@@ -28,8 +28,8 @@ pub(crate) struct Settings {
     /// Time between two commits, for example `100ms`; goka's default unless said.
     #[arg(long = "commit-interval", global = true, value_parser = milliseconds)]
     pub(crate) commit_interval_ms: Option<u64>,
-    /// Size of values, here and in the table, which then are MessagePack; unless said, a click is a short text and a row
-    /// a number.
+    /// Size of values, here and in the table, whose rows are MessagePack then; unless said, a click is a short text and
+    /// a row a number.
     #[arg(long, global = true)]
     pub(crate) value_bytes: Option<usize>,
     /// Prints a line of JSON for each run.
