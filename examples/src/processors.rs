@@ -1,11 +1,15 @@
-//! How the processors of an example are run: it is said where they are, so that one knows what to do next.
+//! How the processors of an example are run: it is said what runs here, so that one sees partitions come and go.
 
-use std::pin::pin;
+use std::{pin::pin, time::Duration};
 
 use anyhow::Result;
 use goka::{App, GroupStats, PartitionState, Running};
+use tokio::time::interval;
 
 use crate::asked_to_end;
+
+/// Between two looks at the partitions.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Runs the processors of `app` until Ctrl-C, or until one fails.
 ///
@@ -13,24 +17,23 @@ use crate::asked_to_end;
 /// If they cannot start, or one fails.
 pub async fn run(app: App) -> Result<()> {
     let mut running = app.start().await?;
-    println!("started");
     let mut asked = pin!(asked_to_end());
-    let recovered = tokio::select! {
-        recovered = running.recovered() => recovered,
-        asked = &mut asked => {
-            asked?;
-            return Ok(running.shutdown().await?);
-        }
-    };
-    // If not, the reason is told below.
-    if recovered.is_ok() {
-        println!("{}", line(&running));
-    }
-    tokio::select! {
-        ended = running.wait() => Ok(ended?),
-        asked = &mut asked => {
-            asked?;
-            Ok(running.shutdown().await?)
+    let mut ticks = interval(LOOK);
+    let mut said = String::new();
+    loop {
+        tokio::select! {
+            ended = running.wait() => return Ok(ended?),
+            asked = &mut asked => {
+                asked?;
+                return Ok(running.shutdown().await?);
+            }
+            _ = ticks.tick() => {
+                let line = line(&running);
+                if line != said {
+                    println!("{line}");
+                    said = line;
+                }
+            }
         }
     }
 }

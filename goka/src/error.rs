@@ -29,17 +29,17 @@ pub enum Error {
     /// A record that could not be handled. Nothing is committed past it: a restart reads it again.
     Record {
         /// The group that reads it.
-        group: String,
+        group: &'static str,
         /// The physical topic.
-        topic: String,
+        topic: Box<str>,
         /// The partition.
         partition: i32,
         /// The offset in the partition.
         offset: i64,
         /// Its key, as text where it is UTF-8, else in hexadecimal.
-        key: String,
+        key: Box<str>,
         /// The name of the handler, or of the visitor.
-        handler: String,
+        handler: &'static str,
         /// What was being done, for example "decode its value" or "run".
         doing: &'static str,
         /// Why it failed.

@@ -112,6 +112,7 @@ fn killed_and_taken_over_by_another_it_counts_every_click_once() {
     for round in 0..3 {
         let mut one = clicks.processor("one");
         wait_for_partitions(&mut one, 2);
+        wait_for_partitions(&mut other, 2);
         clicks.produce_more(30_000, 500);
         wait_for_rows(&clicks, 60_000 + round * 30_000 + 3_000);
         one.kill();
@@ -176,6 +177,51 @@ fn one_that_was_paused_past_its_session_does_no_harm() {
     emitter.succeed();
     all_counted_once(&clicks);
     for mut processor in [one, two] {
+        processor.interrupt();
+        processor.succeed();
+    }
+}
+
+#[test]
+fn whatever_happens_to_three_processors_every_click_is_counted_once() {
+    if !needs_kafka() {
+        return;
+    }
+    let mut chance = chance();
+    let clicks = exactly_once(broker());
+    let mut emitter = clicks.emitter(&["--rate", "2000", "--users", "500"]);
+    emitter.wait_for("a click", |line| {
+        line.contains("clicks acknowledged").then_some(())
+    });
+    let names = ["one", "two", "three"];
+    let mut processors = names.map(|name| clicks.processor(name));
+    let mut rows = 0;
+    for _ in 0..10 {
+        rows += chance.random_range(1..8_000);
+        wait_for_rows(&clicks, rows);
+        let which = chance.random_range(0..names.len());
+        let (name, processor) = (names[which], &mut processors[which]);
+        match chance.random_range(0..3) {
+            0 => processor.kill(),
+            1 => {
+                processor.interrupt();
+                processor.succeed();
+            }
+            _ => {
+                processor.pause();
+                // Shorter than its session, or longer, because the others wait for it.
+                rows += chance.random_range(1..20_000);
+                wait_for_rows(&clicks, rows);
+                processor.resume();
+                continue;
+            }
+        }
+        *processor = clicks.processor(name);
+    }
+    emitter.interrupt();
+    emitter.succeed();
+    all_counted_once(&clicks);
+    for mut processor in processors {
         processor.interrupt();
         processor.succeed();
     }

@@ -146,7 +146,7 @@ async fn tables_are_whole_before_the_first_record_and_followed_from_there() {
     // Every third purchase is by somebody who is no customer.
     let purchase = |n: usize| {
         (
-            if n % 3 == 0 {
+            if n.is_multiple_of(3) {
                 format!("walk-in-{n}")
             } else {
                 customer(n)

@@ -50,6 +50,9 @@ impl Messaging<'_> {
         let mut application = Application::on(broker(), "messaging");
         // On the embedded broker a second member of a group costs seconds.
         application.set("GOKA_WORKERS", "1");
+        if broker().is_kafka() {
+            application.set("GOKA_GUARANTEE", "exactly_once");
+        }
         let roles = ["blocker", "translator", "collector"];
         let mut running = Vec::from(roles.map(|role| application.processor("messaging", role)));
         let (service, address) = application.service("messaging", &["service"], "service");
@@ -119,11 +122,8 @@ impl Messaging<'_> {
         }
         self.wait_until_received(others);
         let received = self.all("messages-received");
-        let heard = received.iter();
-        heard
-            .filter(|message| message.from == from && message.content == content)
-            .count()
-            == 1
+        let mut heard = received.iter();
+        heard.any(|message| message.from == from && message.content == content)
     }
 }
 

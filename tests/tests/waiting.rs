@@ -1,5 +1,5 @@
-//! Handlers that wait: each holds up its own partition only, and what belongs to the application's runtime, a client for
-//! HTTP for example, is used by all workers.
+//! Handlers that wait: each holds up its own partition only, and what belongs to the application's runtime, for example
+//! a client for HTTP, is used by all workers.
 
 mod place;
 

@@ -8,9 +8,10 @@ use crate::Error;
 impl Config {
     /// Defaults, changed by environment variables: `GOKA_BROKERS`, `GOKA_STATE_DIR`,
     /// `GOKA_PREFIX`, `GOKA_WORKERS`, `GOKA_GUARANTEE` (`at_least_once`, `exactly_once`),
-    /// `GOKA_COMMIT_INTERVAL_MS`, `GOKA_INSTANCE_ID`, `GOKA_MEMBERSHIP` (`static`, `dynamic`), `GOKA_START` (`earliest`, `latest`, `reset`), and
-    /// any key of librdkafka: `GOKA_KAFKA__SESSION_TIMEOUT_MS` is `session.timeout.ms`,
-    /// `GOKA_KAFKA_CONSUMER__…` is for consumers and `GOKA_KAFKA_PRODUCER__…` for producers only.
+    /// `GOKA_COMMIT_INTERVAL_MS`, `GOKA_INSTANCE_ID`, `GOKA_MEMBERSHIP` (`static`, `dynamic`),
+    /// `GOKA_START` (`earliest`, `latest`, `reset`), and any key of librdkafka:
+    /// `GOKA_KAFKA__SESSION_TIMEOUT_MS` is `session.timeout.ms`, `GOKA_KAFKA_CONSUMER__…` is for
+    /// consumers and `GOKA_KAFKA_PRODUCER__…` for producers only.
     ///
     /// # Errors
     /// [`Error::Config`] if a value cannot be read, or a variable begins with `GOKA_` and is none

@@ -15,18 +15,18 @@ use crate::{
 impl Core {
     pub(crate) fn failed(&self, origin: Origin, key: Option<&[u8]>, failure: Failure) -> Error {
         Error::Record {
-            group: self.spec.program.group().to_owned(),
-            topic: self.topic_of(origin).to_owned(),
+            group: self.spec.program.group(),
+            topic: self.topic_of(origin).into(),
             partition: origin.partition,
             offset: origin.offset,
-            key: key.map_or_else(|| "null".to_owned(), readable),
-            handler: self.handler_of(origin).to_owned(),
+            key: key.map_or_else(|| "null".into(), |key| readable(key).into()),
+            handler: self.handler_of(origin),
             doing: failure.doing,
             source: failure.source,
         }
     }
 
-    fn handler_of(&self, origin: Origin) -> &str {
+    fn handler_of(&self, origin: Origin) -> &'static str {
         match (origin.by, &self.visiting) {
             (By::Source(source), _) => self.edges[self.sources[source]].handler,
             (By::Visit(_), Some(visiting)) => visiting.name(),

@@ -12,8 +12,8 @@ use super::{
 use crate::{Error, config::Guarantee};
 
 pub(super) enum Writer {
-    Plain(Producer),
-    Transactions(Transactions),
+    Plain(Box<Producer>),
+    Transactions(Box<Transactions>),
 }
 
 impl Writer {
@@ -25,7 +25,7 @@ impl Writer {
         let targets = &spec.targets;
         if connection.config.guarantee == Guarantee::AtLeastOnce {
             let producer = Producer::open(connection, Role::Worker, client, targets, None)?;
-            return Ok(Writer::Plain(producer));
+            return Ok(Writer::Plain(Box::new(producer)));
         }
         let (group, instance, worker) = (&spec.group, &spec.instance, spec.worker);
         Transactions::open(Maker {
@@ -34,7 +34,7 @@ impl Writer {
             client,
             targets: targets.clone(),
         })
-        .map(Writer::Transactions)
+        .map(|transactions| Writer::Transactions(Box::new(transactions)))
     }
 
     /// With the producer that writes now.

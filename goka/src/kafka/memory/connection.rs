@@ -1,10 +1,8 @@
-//! A worker's connection: group member and producer of a process that may die at any point.
+//! A worker's connection: [`Kafka`] in memory.
 //!
 //! Never holds a borrow of the world while it calls back: what it calls may call it again. Dropped
 //! without a close, it is a process that died: its member stays until the session is over, and what
 //! it had sent may still land. Must not know the engine.
-
-mod calls;
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,50 +11,26 @@ use std::{
 };
 
 use super::{
+    coordinator::Positions,
     fetching::{Fetched, Fetching},
     group::Group,
+    log::Written,
     membership::{Membership, Told},
     reader::MemoryReader,
+    spec::{ConnectionSpec, OnPoint, Point},
     state::{CommitEntry, State},
     transacting::Transacting,
+    writer::Writer,
 };
 use crate::{
     Error,
-    kafka::{Event, Position, Report, Step},
+    kafka::{
+        CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError, Step,
+    },
 };
 
 /// How far the clock of a dead process is ahead.
 const AFTER_DEATH: Duration = Duration::from_secs(86_400);
-
-/// Where a worker may be stopped for a while, or for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Point {
-    /// It got to a step of the commit protocol.
-    Reached(Step),
-    /// It is about to hand a record to its producer.
-    Sends,
-    /// It is about to ask the brokers, or to wait for them.
-    Asks,
-}
-
-/// Called at every point that a worker comes by; an error ends the process there.
-pub(crate) type OnPoint = Rc<dyn Fn(Point) -> Result<(), Error>>;
-
-/// Who connects, and to what.
-pub(crate) struct ConnectionSpec {
-    /// For traces, and for [`super::World::fail_deliveries`].
-    pub(crate) name: String,
-    pub(crate) group: String,
-    /// `group.instance.id`: who comes back under it gets its place back.
-    pub(crate) instance: Option<String>,
-    pub(crate) sources: Vec<String>,
-    pub(crate) targets: Vec<String>,
-    /// The group table's topic.
-    pub(crate) table: Option<String>,
-    /// Exactly-once.
-    pub(crate) transactional_id: Option<String>,
-    pub(crate) on_point: Option<OnPoint>,
-}
 
 /// One worker's connection to a world.
 pub(crate) struct Connection {
@@ -75,28 +49,6 @@ pub(crate) struct Connection {
     overtaking: Cell<Option<u64>>,
     /// Closed, or its process ended.
     dead: Cell<bool>,
-}
-
-/// A producer, or one after another.
-enum Writer {
-    Plain(u64),
-    Transacting(Transacting),
-}
-
-impl Writer {
-    fn producer(&self) -> u64 {
-        match self {
-            Writer::Plain(producer) => *producer,
-            Writer::Transacting(transacting) => transacting.producer(),
-        }
-    }
-
-    fn take_reports(&self, state: &mut State) -> Vec<Report> {
-        match self {
-            Writer::Plain(producer) => state.take_reports(*producer),
-            Writer::Transacting(transacting) => transacting.take_reports(state),
-        }
-    }
 }
 
 enum Found {
@@ -123,7 +75,9 @@ impl Connection {
             state.groups.entry(spec.group.clone()).or_insert_with(group);
             match spec.transactional_id {
                 None => Writer::Plain(state.new_producer()),
-                Some(id) => Writer::Transacting(Transacting::begin(&mut state, id.into())),
+                Some(id) => {
+                    Writer::Transacting(Box::new(Transacting::begin(&mut state, id.into())))
+                }
             }
         };
         Ok(Connection {
@@ -151,18 +105,11 @@ impl Connection {
         if let Some(table) = &self.table {
             table.die();
         }
-        let state = &mut *self.state.borrow_mut();
-        match &self.writer {
-            Writer::Plain(producer) => state.purge(*producer, true),
-            Writer::Transacting(transacting) => transacting.die(state),
-        }
+        self.writer.die(&mut self.state.borrow_mut());
     }
 
     fn transacting(&self) -> Option<&Transacting> {
-        match &self.writer {
-            Writer::Plain(_) => None,
-            Writer::Transacting(transacting) => Some(transacting),
-        }
+        self.writer.transacting()
     }
 
     /// What is committed of positions, in the name of this connection.
@@ -287,6 +234,254 @@ impl Connection {
     fn source(&self, source: usize) -> Result<&Rc<str>, Error> {
         let topic = self.sources.get(source);
         topic.ok_or_else(|| Error::Topic(format!("there is no source {source}")))
+    }
+}
+
+impl Kafka for Connection {
+    fn now(&self) -> Duration {
+        // What a dead process waits for on its way out is over at once.
+        let over = if self.dead.get() {
+            AFTER_DEATH
+        } else {
+            Duration::ZERO
+        };
+        self.state.borrow().now + over
+    }
+
+    fn wall_ms(&self) -> i64 {
+        self.state.borrow().wall_ms()
+    }
+
+    fn poll(&self, wait: Duration, on: &mut dyn FnMut(Event<'_>)) -> bool {
+        if self.pass(Point::Asks).is_err() {
+            return false;
+        }
+        let deadline = self.state.borrow_mut().begin_wait(wait);
+        loop {
+            let found = self.next(&mut self.state.borrow_mut());
+            if let Some(found) = found {
+                self.give(found, on);
+                return true;
+            }
+            if !self.state.borrow_mut().go_on_waiting(deadline) {
+                return false;
+            }
+        }
+    }
+
+    fn assign(&self, partition: i32, offsets: &[i64]) -> Result<(), Error> {
+        let mut state = self.state.borrow_mut();
+        state.note(|| format!("{} assigns partition {partition} at {offsets:?}", self.name));
+        self.fetching.borrow_mut().assign(partition, offsets);
+        Ok(())
+    }
+
+    fn unassign(&self, partition: i32) -> Result<(), Error> {
+        let mut state = self.state.borrow_mut();
+        state.note(|| format!("{} unassigns partition {partition}", self.name));
+        let State { topics, chance, .. } = &mut *state;
+        let mut fetching = self.fetching.borrow_mut();
+        fetching.unassign(partition, &self.sources, topics, chance);
+        Ok(())
+    }
+
+    fn released(&self, partitions: &[i32]) -> Result<(), Error> {
+        if self.dead.get() {
+            return Ok(());
+        }
+        let mut state = self.state.borrow_mut();
+        state.note(|| format!("{} has given back {partitions:?}", self.name));
+        let now = state.now;
+        if let Some(group) = state.groups.get_mut(&self.group) {
+            let mut membership = self.membership.borrow_mut();
+            membership.released(group, partitions, now);
+        }
+        Ok(())
+    }
+
+    fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), CommitError> {
+        self.answer("commit offsets").map_err(CommitError::Again)?;
+        let membership = self.membership.borrow();
+        let mut state = self.state.borrow_mut();
+        let refused = state.refuse_commit(&self.group, membership.member);
+        if let Some(refusal) = refused {
+            state.note(|| format!("{} may not commit: {refusal:?}", self.name));
+            return Err(refusal);
+        }
+        let entries = self.entries(positions, metadata);
+        let mut entries = entries.map_err(CommitError::Again)?;
+        state.mark_owned(&self.group, membership.member.unwrap_or(0), &mut entries);
+        for entry in entries {
+            state.commit(&self.group, entry);
+        }
+        // Taken, but the answer is lost.
+        if state.chance.one_in(50) {
+            state.mishaps.refused_commits += 1;
+            return Err(CommitError::Again(Error::kafka(
+                "commit offsets",
+                "the answer of the brokers did not arrive",
+            )));
+        }
+        Ok(())
+    }
+
+    fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error> {
+        self.answer("ask for committed offsets")?;
+        let state = self.state.borrow();
+        let group = state.groups.get(&self.group);
+        let is_unstable =
+            |topic: &Rc<str>| state.coordinator.is_unstable(&self.group, topic, partition);
+        if self.transacting().is_some() && self.sources.iter().any(is_unstable) {
+            let why = "a transaction that holds them is not decided";
+            return Err(Error::kafka("ask for committed offsets", why));
+        }
+        let committed = |topic: &Rc<str>| group?.committed(topic, partition).cloned();
+        Ok(self.sources.iter().map(committed).collect())
+    }
+
+    fn bounds(&self, source: usize, partition: i32) -> Result<(i64, i64), Error> {
+        self.answer("ask for the bounds of a partition")?;
+        let state = self.state.borrow();
+        let log = state.topics.log(self.source(source)?, partition)?;
+        Ok(log.bounds())
+    }
+
+    fn partitions(&self, target: usize) -> i32 {
+        let topic = self.target(target);
+        topic.map_or(0, |topic| self.state.borrow().topics.partitions(topic))
+    }
+
+    fn send(&self, record: &Outgoing<'_>) -> Result<(), SendError> {
+        self.pass(Point::Sends).map_err(SendError::Refused)?;
+        let topic = self.target(record.target).map_err(SendError::Refused)?;
+        let mut state = self.state.borrow_mut();
+        state.accept(self.writer.producer(), topic, record)?;
+        let written = Written {
+            offset: 0,
+            timestamp: record.timestamp,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: record.headers.clone(),
+            by: Rc::clone(&self.name),
+            moment: 0,
+        };
+        let place = (Rc::clone(topic), record.partition);
+        self.writer.send(&mut state, place, written, record.tag);
+        Ok(())
+    }
+
+    fn serve(&self, wait: Duration, on: &mut dyn FnMut(Report)) {
+        if self.pass(Point::Asks).is_err() {
+            // Everything has failed, so that nobody waits for it.
+            let reports = self.writer.take_reports(&mut self.state.borrow_mut());
+            reports.into_iter().for_each(on);
+            return;
+        }
+        let deadline = self.state.borrow_mut().begin_wait(wait);
+        loop {
+            let reports = self.writer.take_reports(&mut self.state.borrow_mut());
+            let waits = reports.is_empty();
+            reports.into_iter().for_each(&mut *on);
+            let mut state = self.state.borrow_mut();
+            self.be_heard(&mut state);
+            if !waits || !state.go_on_waiting(deadline) {
+                return;
+            }
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.writer.in_flight(&self.state.borrow())
+    }
+
+    fn purge(&self) {
+        let mut state = self.state.borrow_mut();
+        state.note(|| format!("{} purges its producer", self.name));
+        state.purge(self.writer.producer(), false);
+    }
+
+    fn end_transaction(&self) {
+        self.transacting().into_iter().for_each(Transacting::end);
+    }
+
+    fn commit_transaction(&self, positions: &[Position], metadata: &str) {
+        let Some(transacting) = self.transacting() else {
+            return;
+        };
+        // The worker may stand still here, and then goes on with what it knew before.
+        let member = self.membership.borrow().member;
+        let generation = self.state.borrow().generation(&self.group);
+        let entries = self.entries(positions, metadata);
+        if self.pass(Point::Asks).is_err() {
+            return;
+        }
+        let (Some(member), Ok(entries)) = (member, entries) else {
+            let why = "this worker is no member of its group any more";
+            return transacting.refuse(Error::kafka("commit a transaction", why));
+        };
+        let positions = Positions {
+            group: self.group.clone(),
+            member,
+            generation,
+            entries,
+        };
+        transacting.commit(&mut self.state.borrow_mut(), positions);
+    }
+
+    fn abort_transaction(&self) {
+        if let (Some(transacting), false) = (self.transacting(), self.dead.get()) {
+            transacting.abort(&mut self.state.borrow_mut());
+        }
+    }
+
+    fn transaction(&self) -> Option<Result<(), Error>> {
+        if self.dead.get() {
+            return Some(Err(Error::Closed("this connection")));
+        }
+        self.transacting()?.outcome(&mut self.state.borrow_mut())
+    }
+
+    fn is_full(&self) -> bool {
+        self.in_flight() > 200
+    }
+
+    fn table_end(&self, partition: i32) -> Result<i64, Error> {
+        self.answer("ask for the end of a partition")?;
+        let end = |table: &MemoryReader| table.end(partition);
+        self.table.as_ref().map_or(Ok(0), end)
+    }
+
+    fn fence(&self, partition: i32) {
+        if let Some(transacting) = self.transacting() {
+            let state = &mut *self.state.borrow_mut();
+            state.note(|| format!("{} fences owners of partition {partition}", self.name));
+            transacting.fence(state, &self.group, &self.sources, partition);
+        }
+    }
+
+    fn table(&self) -> Option<&dyn Reader> {
+        let table = self.table.as_ref();
+        table.map(|table| table as &dyn Reader)
+    }
+
+    fn reached(&self, step: Step) -> Result<(), Error> {
+        self.pass(Point::Reached(step))
+    }
+
+    fn close(&self) {
+        if self.dead.get() {
+            return;
+        }
+        {
+            let mut state = self.state.borrow_mut();
+            state.note(|| format!("{} closes", self.name));
+            let (member, now) = (self.membership.borrow().member, state.now);
+            let group = state.groups.get_mut(&self.group);
+            if let (Some(id), Some(group)) = (member, group) {
+                group.leave(id, now);
+            }
+        }
+        self.die();
     }
 }
 

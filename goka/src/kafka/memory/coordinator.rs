@@ -373,16 +373,11 @@ impl State {
             return Err((true, "the coordinator did not answer"));
         }
         let member = Some(positions.member);
-        let group = self.groups.get(&positions.group);
-        let is_old = group.is_none_or(|group| group.generation() != positions.generation);
+        let is_old = self.generation(&positions.group) != positions.generation;
         if is_old || self.refuse_commit(&positions.group, member).is_some() {
             return Err((false, "the group has another generation"));
         }
-        if let Some(group) = self.groups.get(&positions.group) {
-            for entry in &mut positions.entries {
-                entry.owned = group.owns(positions.member, entry.partition);
-            }
-        }
+        self.mark_owned(&positions.group, positions.member, &mut positions.entries);
         let Some(open) = self.open_transaction(id) else {
             return Err((true, "its transactional id is not known"));
         };

@@ -17,19 +17,22 @@ mod producer;
 mod reader;
 #[cfg(test)]
 mod simulated;
+mod spec;
 mod state;
 #[cfg(test)]
 mod tests;
 mod transacting;
+mod writer;
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 pub(crate) use chance::Chance;
-pub(crate) use connection::{Connection, ConnectionSpec, Point};
+pub(crate) use connection::Connection;
 pub(crate) use log::Written;
-pub(crate) use state::Settings;
+pub(crate) use spec::{ConnectionSpec, Point};
 #[cfg(test)]
-pub(crate) use state::{CommitEntry, Mishaps};
+pub(crate) use state::Mishaps;
+pub(crate) use state::Settings;
 use state::State;
 
 use crate::{

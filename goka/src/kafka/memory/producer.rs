@@ -36,7 +36,7 @@ pub(super) struct Flight {
 /// What [`Producer::next`] found to be due.
 pub(super) enum Due {
     /// To be appended to its partition, then given to [`Producer::landed`].
-    Land(Place, Flight),
+    Land(Place, Box<Flight>),
     /// A record timed out.
     TimedOut,
 }
@@ -96,7 +96,7 @@ impl Producer {
             }
             return Some(Due::TimedOut);
         }
-        Some(Due::Land(place, flight))
+        Some(Due::Land(place, Box::new(flight)))
     }
 
     /// The flight that [`Producer::next`] gave is in its partition, at `offset`.

@@ -47,8 +47,10 @@ impl MemoryReader {
         }
     }
 
-    pub(super) fn topic(&self) -> &str {
-        &self.topic
+    /// With what is not decided.
+    pub(super) fn end(&self, partition: i32) -> Result<i64, Error> {
+        let state = self.state.borrow();
+        Ok(state.topics.log(&self.topic, partition)?.end())
     }
 
     pub(super) fn die(&self) {

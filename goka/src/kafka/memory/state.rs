@@ -219,8 +219,7 @@ impl State {
                 format!("a record of {bytes} bytes is larger than `message.max.bytes`"),
             )));
         }
-        let producer = self.producers.get(&producer);
-        match producer.map_or(0, Producer::in_flight) {
+        match self.in_flight(producer) {
             held if held >= self.settings.queue_max => Err(SendError::Full),
             _ => Ok(()),
         }
@@ -288,6 +287,11 @@ impl State {
         }
     }
 
+    pub(super) fn in_flight(&self, producer: u64) -> usize {
+        let producer = self.producers.get(&producer);
+        producer.map_or(0, Producer::in_flight)
+    }
+
     pub(super) fn take_reports(&mut self, producer: u64) -> Vec<Report> {
         let producer = self.producers.get_mut(&producer);
         producer.map(Producer::take_reports).unwrap_or_default()
@@ -320,6 +324,18 @@ impl State {
             return Some(CommitError::Again(error));
         }
         None
+    }
+
+    pub(super) fn generation(&self, group: &str) -> u64 {
+        self.groups.get(group).map_or(0, Group::generation)
+    }
+
+    /// Notes which positions are of partitions that a member owns now.
+    pub(super) fn mark_owned(&self, group: &str, member: MemberId, entries: &mut [CommitEntry]) {
+        for entry in entries {
+            let group = self.groups.get(group);
+            entry.owned = group.is_some_and(|group| group.owns(member, entry.partition));
+        }
     }
 
     /// Stores a position of a member that may commit.
@@ -394,7 +410,7 @@ impl State {
                 .and_then(|p| p.next(now, back_at))
             {
                 match due {
-                    Due::Land(place, flight) => self.land(id, place, flight),
+                    Due::Land(place, flight) => self.land(id, place, *flight),
                     Due::TimedOut => self.mishaps.failed_deliveries += 1,
                 }
             }

@@ -1,9 +1,10 @@
 //! A connection's side of its transactions: what waits for the next one, and what was asked.
 //!
-//! Must not know groups or topics.
+//! Must not know what is in a transaction.
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeSet,
     rc::Rc,
     time::Duration,
 };
@@ -14,7 +15,10 @@ use super::{
     producer::Place,
     state::State,
 };
-use crate::{Error, kafka::Report};
+use crate::{
+    Error,
+    kafka::{OURS, Report},
+};
 
 pub(super) struct Transacting {
     pub(super) id: Rc<str>,
@@ -142,16 +146,8 @@ impl Transacting {
 
     pub(super) fn in_flight(&self, state: &State) -> usize {
         let retired = self.retired.borrow();
-        let producers = retired
-            .iter()
-            .chain([&self.producer.get()])
-            .copied()
-            .collect::<Vec<_>>();
-        let sent: usize = producers
-            .iter()
-            .filter_map(|producer| state.producers.get(producer))
-            .map(|producer| producer.in_flight())
-            .sum();
+        let producers = retired.iter().copied().chain([self.producer.get()]);
+        let sent: usize = producers.map(|producer| state.in_flight(producer)).sum();
         sent + self.waiting.borrow().len() + self.given_up.borrow().len()
     }
 
@@ -162,16 +158,29 @@ impl Transacting {
         state.coordinator.forget(self.connection, is_lost);
     }
 
-    /// Begins to end the transaction of another id.
-    pub(super) fn fence(&self, state: &mut State, id: &str) {
-        let takes = state.delay() + Duration::from_millis(1);
-        state.coordinator.ask(Job {
-            at: state.now + takes,
-            connection: 0,
-            id: id.into(),
-            producer: 0,
-            number: 0,
-            wish: Wish::Fence,
-        });
+    /// Begins to end the transactions of others who committed a partition last.
+    pub(super) fn fence(
+        &self,
+        state: &mut State,
+        group: &str,
+        sources: &[Rc<str>],
+        partition: i32,
+    ) {
+        let group = state.groups.get(group);
+        let committed = sources.iter();
+        let committed = committed.filter_map(|topic| group?.committed(topic, partition));
+        let owners = committed.filter_map(|c| c.metadata.strip_prefix(OURS));
+        let owners: BTreeSet<Rc<str>> = owners.map(Rc::from).collect();
+        for owner in owners.into_iter().filter(|owner| *owner != self.id) {
+            let takes = state.delay() + Duration::from_millis(1);
+            state.coordinator.ask(Job {
+                at: state.now + takes,
+                connection: 0,
+                id: owner,
+                producer: 0,
+                number: 0,
+                wish: Wish::Fence,
+            });
+        }
     }
 }
