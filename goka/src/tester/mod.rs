@@ -58,14 +58,15 @@ mod instance;
 mod records;
 mod rows;
 mod running;
-#[cfg(test)]
-mod tests;
 mod topics;
 mod typing;
 
 use std::{any::Any, collections::VecDeque, fmt, sync::Arc, time::Duration};
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    time::Instant,
+};
 
 pub(crate) use self::typing::Typing;
 pub use self::{faults::CommitStep, records::Emitted};
@@ -101,9 +102,9 @@ pub struct Tester {
     crashes: u32,
     /// For records without a key.
     turn: i32,
-    /// Handlers that are `async fn` live in it, and its clock goes with the world's. `None` within
-    /// another one.
-    runtime: Option<Runtime>,
+    /// Handlers that are `async fn` live in it, and its clock, which began then, goes with the
+    /// world's. `None` within another one.
+    runtime: Option<(Runtime, Instant)>,
 }
 
 /// A processor, and the processes that run it.
@@ -142,7 +143,10 @@ impl Tester {
                 .enable_time()
                 .start_paused(true)
                 .build();
-            runtime.unwrap_or_else(|error| panic!("cannot make a tokio runtime: {error}"))
+            let runtime =
+                runtime.unwrap_or_else(|error| panic!("cannot make a tokio runtime: {error}"));
+            let began = runtime.block_on(async { Instant::now() });
+            (runtime, began)
         });
         Tester {
             world: World::new(Settings::default()),

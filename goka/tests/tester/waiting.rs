@@ -1,0 +1,85 @@
+//! Handlers that wait, deferred records, and time.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use goka::{Context, Deferred, Tester};
+
+use crate::graph::{Clicks, UserClicks, count};
+
+#[goka::table(group = "slow", value = i64)]
+struct Slow;
+
+#[goka::processor(group = "slow", input = UserClicks, table = Slow)]
+async fn slow(ctx: &mut slow::Context<'_>, clicks: i64) -> goka::Result {
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    ctx.set_value(&clicks)
+}
+
+#[test]
+fn timers_of_handlers_go_by_virtual_time() {
+    let began = Instant::now();
+    let mut tester = Tester::new().processor(slow::Processor);
+    let before = tester.now();
+    tester.emit::<UserClicks>("alice", &7);
+    assert_eq!(tester.get::<Slow>("alice"), Some(7));
+    let virtually = tester.now().duration_since(before).expect("later");
+    assert!(virtually >= Duration::from_secs(30), "{virtually:?}");
+    assert!(
+        began.elapsed() < Duration::from_secs(25),
+        "it did not wait for real"
+    );
+}
+
+#[goka::table(value = i64)]
+struct Sent;
+
+#[derive(Clone, Default)]
+struct Sender {
+    guards: Arc<Mutex<Vec<Deferred>>>,
+}
+
+#[goka::processor(group = "sender", table = Sent)]
+impl Sender {
+    #[input(UserClicks)]
+    fn send(&self, ctx: &mut Context<'_, Self>, clicks: i64) -> goka::Result {
+        self.guards.lock().expect("nobody panics").push(ctx.defer());
+        ctx.set_value(&clicks)
+    }
+}
+
+#[test]
+fn a_deferred_record_takes_effect_when_it_is_done() {
+    let sender = Sender::default();
+    let mut tester = Tester::new().processor(sender.clone());
+    tester.emit::<UserClicks>("alice", &7);
+    assert_eq!(tester.get::<Sent>("alice"), None);
+    assert_eq!(tester.lag::<Sender>(), 1);
+    let guard = sender.guards.lock().expect("nobody panics").pop();
+    guard.expect("it was deferred").done();
+    assert_eq!(tester.get::<Sent>("alice"), Some(7));
+    assert_eq!(tester.lag::<Sender>(), 0);
+}
+
+#[test]
+fn a_deferred_record_that_fails_is_an_error() {
+    let sender = Sender::default();
+    let mut tester = Tester::new().processor(sender.clone());
+    tester.emit::<UserClicks>("alice", &7);
+    tester.run().expect("it waits");
+    sender.guards.lock().expect("nobody panics").clear();
+    let error = tester.run().expect_err("dropped").to_string();
+    assert!(error.contains("without `done`"), "{error}");
+}
+
+#[tokio::test]
+async fn it_works_within_a_runtime() {
+    let mut tester = Tester::new().processor(count::Processor);
+    let view = tester.view::<Clicks>();
+    tester.emit::<UserClicks>("alice", &1);
+    tester.run().expect("counted");
+    view.caught_up().await.expect("it is");
+    assert_eq!(view.get("alice").expect("open"), Some(1));
+}
