@@ -231,6 +231,12 @@ fn pass(trap: &Cell<Option<(Step, u32)>>, died: &Cell<bool>, point: Point) -> Re
 }
 
 impl Process {
+    /// Whether there is work that was begun, and is not in the local copies yet.
+    pub(super) fn is_busy(&self) -> bool {
+        let mut partitions = self.worker.core.partitions.values();
+        partitions.any(|p| p.open.records > 0 || p.closing.is_some())
+    }
+
     /// Whether a partition stands behind a handler that waits, or a record that is deferred.
     pub(super) fn holds_back(&self, partition: i32) -> bool {
         let partition = self.worker.core.partitions.get(&partition);

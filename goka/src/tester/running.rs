@@ -201,6 +201,10 @@ impl Group {
             );
             return Ok(Some(Left::Work(left)));
         }
+        if processes().any(|process| process.is_busy()) {
+            let left = format!("group `{}` is not done with its commits", self.name);
+            return Ok(Some(Left::Work(left)));
+        }
         let mut held_back = false;
         for (topic, partition, lag) in self.lags(world)? {
             if lag == 0 {
