@@ -40,6 +40,7 @@
 //! |---|---|
 //! | write to a stream | [`emit`](Tester::emit), [`emit_with`](Tester::emit_with), [`tombstone`](Tester::tombstone) |
 //! | write to an input that the processor names by a literal | [`emit_to`](Tester::emit_to) |
+//! | give a service its emitter | [`emitter`](Tester::emitter) |
 //! | see what was emitted | [`emitted`](Tester::emitted) |
 //! | read tables | [`get`](Tester::get), [`rows`](Tester::rows), [`view`](Tester::view) |
 //! | write tables, of the processors here or of others | [`set`](Tester::set), [`delete`](Tester::delete) |
@@ -77,7 +78,7 @@ use self::{
 use crate::{
     Error, Guarantee, Processor,
     engine::program::{EdgeInfo, Program},
-    kafka::memory::{Chance, Settings, World},
+    kafka::memory::{Chance, Mailbox, Settings, World},
     store::StateDir,
     topology::Topology,
     typed::Typed,
@@ -95,6 +96,8 @@ pub struct Tester {
     topics: Topics,
     groups: Vec<Group>,
     views: Vec<Follower>,
+    /// Of the emitters.
+    mailboxes: Vec<Arc<Mailbox>>,
     /// Of the views.
     disk: Option<Arc<StateDir>>,
     /// Why groups ended, and nobody was told yet.
@@ -156,6 +159,7 @@ impl Tester {
             topics: Topics::default(),
             groups: Vec::new(),
             views: Vec::new(),
+            mailboxes: Vec::new(),
             disk: None,
             failures: VecDeque::new(),
             crashes: 0,

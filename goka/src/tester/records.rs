@@ -1,12 +1,15 @@
 //! What a test writes to streams, and what it finds in them.
 
-use std::{any::Any, time::SystemTime};
+use std::{any::Any, sync::Arc, time::SystemTime};
 
 use super::Tester;
 use crate::{
-    Codec, Key, Kind, Meta, Processor, Stream,
+    Codec, Emitter, Key, Kind, Meta, Processor, Stream,
     context::{KeyOf, ValueOf},
-    kafka::memory::TEST,
+    kafka::{
+        Outbox,
+        memory::{Mailbox, TEST},
+    },
     record::from_ms,
 };
 
@@ -141,6 +144,52 @@ impl Tester {
         if let Err(error) = written {
             panic!("{error}: it has {partitions}");
         }
+    }
+
+    /// An emitter, for the services under test, on any thread. Its messages are written when the tester
+    /// lets everything run; deliveries are ready before.
+    ///
+    /// # Panics
+    /// As [`emit`](Self::emit).
+    #[track_caller]
+    pub fn emitter<S: Stream>(&mut self) -> Emitter<S> {
+        self.topics.stream::<S>(S::NAME);
+        let known = self
+            .mailboxes
+            .iter()
+            .find(|mailbox| mailbox.topic == S::NAME);
+        let mailbox = match known {
+            Some(mailbox) => mailbox.clone(),
+            None => {
+                let mailbox = Arc::new(Mailbox::new(S::NAME, self.ends(S::NAME)));
+                self.mailboxes.push(mailbox.clone());
+                mailbox
+            }
+        };
+        Emitter::of(Outbox::in_memory(mailbox))
+    }
+
+    /// Writes what emitters have sent.
+    pub(super) fn collect(&mut self) {
+        for mailbox in &self.mailboxes {
+            let sent = mailbox.collect();
+            for record in &sent {
+                let bytes = (record.key.as_deref(), record.value.as_deref());
+                let at = Some(record.timestamp);
+                let (topic, partition) = (&mailbox.topic, record.partition);
+                let written = self
+                    .world
+                    .append_with(topic, partition, bytes, at, &record.headers);
+                self.expect(written);
+            }
+            mailbox.set_ends(self.ends(&mailbox.topic));
+        }
+    }
+
+    fn ends(&self, topic: &str) -> Vec<i64> {
+        let partitions = 0..self.world.partitions(topic);
+        let end = |partition| self.expect(self.world.end(topic, partition));
+        partitions.map(end).collect()
     }
 
     /// Everything that the processors have written to a stream so far, oldest first; not what the

@@ -98,6 +98,7 @@ impl Tester {
 
     /// A turn for everyone.
     pub(super) fn round(&mut self) {
+        self.collect();
         let began = self.world.now();
         let entered = self.runtime.as_ref().map(|(runtime, _)| runtime.enter());
         for group in &mut self.groups {

@@ -207,3 +207,26 @@ fn the_same_seed_gives_the_same_order() {
         "seeds differ: {orders:?}"
     );
 }
+
+#[test]
+fn emitters_write_from_any_thread() {
+    let mut tester = Tester::new().processor(count::Processor);
+    tester.emit::<UserClicks>("alice", &1);
+    let emitter = tester.emitter::<UserClicks>();
+    let other = emitter.clone();
+    let thread = std::thread::spawn(move || {
+        let first = other.emit_sync("alice", &10).expect("written");
+        let second = other.emit("alice", &100).expect("taken").wait();
+        (first.offset, second.expect("written").offset)
+    });
+    // The test has written the first one.
+    assert_eq!(thread.join().expect("ends"), (1, 2));
+    assert_eq!(tester.get::<Clicks>("alice"), Some(111));
+    assert_eq!(emitter.emit_sync("alice", &1).expect("written").offset, 3);
+    let nowhere = Meta::new().to_partition(9);
+    let refused = emitter
+        .emit_with("alice", &1, nowhere)
+        .expect_err("no such partition");
+    assert!(refused.to_string().contains("it has 4"), "{refused}");
+    assert_eq!(tester.get::<Clicks>("alice"), Some(112));
+}

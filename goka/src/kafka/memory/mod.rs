@@ -12,6 +12,7 @@ mod coordinator;
 mod fetching;
 mod group;
 mod log;
+mod mailbox;
 mod membership;
 mod producer;
 mod reader;
@@ -29,6 +30,7 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 pub(crate) use chance::Chance;
 pub(crate) use connection::Connection;
 pub(crate) use log::Written;
+pub(crate) use mailbox::Mailbox;
 pub(crate) use spec::{ConnectionSpec, Point};
 #[cfg(test)]
 pub(crate) use state::Mishaps;
@@ -102,6 +104,12 @@ impl World {
     pub(crate) fn readable_end(&self, topic: &str, partition: i32) -> Result<i64, Error> {
         let state = self.0.borrow();
         Ok(state.topics.log(topic, partition)?.readable_end())
+    }
+
+    /// The next offset to be written, markers included.
+    pub(crate) fn end(&self, topic: &str, partition: i32) -> Result<i64, Error> {
+        let state = self.0.borrow();
+        Ok(state.topics.log(topic, partition)?.end())
     }
 
     /// How many partitions a topic has; 0 if there is none.
