@@ -268,12 +268,33 @@ fn read(consumer: &BaseConsumer, topic: &str, mut done: impl FnMut(Event) -> boo
                 })
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => Event::End(partition),
+            // librdkafka says that a connection was lost, and makes another; the deadline judges.
+            Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_passing) => continue,
             Some(Err(error)) => panic!("cannot read `{topic}`: {error}"),
         };
         if done(event) {
             return;
         }
     }
+}
+
+/// Of a connection that is lost, and of a broker that has only just started.
+fn is_passing(error: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{
+        AllBrokersDown, BrokerTransportFailure, LeaderNotAvailable, NotLeaderForPartition,
+        OperationTimedOut, RequestTimedOut, UnknownPartition, UnknownTopicOrPartition,
+    };
+    matches!(
+        error,
+        AllBrokersDown
+            | BrokerTransportFailure
+            | LeaderNotAvailable
+            | NotLeaderForPartition
+            | OperationTimedOut
+            | RequestTimedOut
+            | UnknownPartition
+            | UnknownTopicOrPartition
+    )
 }
 
 fn headers(message: &rdkafka::message::BorrowedMessage<'_>) -> Vec<(String, Option<Vec<u8>>)> {

@@ -260,6 +260,23 @@ fn after_a_kill_only_the_tail_is_read_again() {
     all_counted_once(&clicks);
 }
 
+#[test]
+fn an_outage_in_the_middle_is_waited_out_and_every_click_is_counted_once() {
+    let Some(kafka) = Kafka::start() else {
+        return;
+    };
+    let broker = kafka.broker();
+    let clicks = exactly_once(&broker);
+    clicks.produce(100_000, 500);
+    let mut processor = clicks.processor("one");
+    wait_for_rows(&clicks, 5_000);
+    kafka.stop();
+    kafka.start_again();
+    all_counted_once(&clicks);
+    processor.interrupt();
+    processor.succeed();
+}
+
 /// What a former owner left open in the table's topic and in the group's offsets holds nobody up: its transaction is
 /// ended by whoever takes over, long before it times out.
 #[test]

@@ -11,7 +11,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc,
+        mpsc::{self, TryRecvError},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -32,6 +32,8 @@ use crate::Error;
 const STEP: Duration = Duration::from_secs(5);
 /// Between two attempts at what cannot be done now.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long the first producer may take to get its place.
+const BEGIN: Duration = Duration::from_secs(30);
 /// How long one who leaves waits for an abort.
 const LEAVE: Duration = Duration::from_secs(2);
 
@@ -88,7 +90,7 @@ impl Transactions {
             is_broken: false,
             is_closed: is_closed.clone(),
         };
-        let producer = coordinator.new_producer()?;
+        let producer = coordinator.new_producer(Some(Instant::now() + BEGIN))?;
         let (jobs, asked) = mpsc::channel();
         let (told, outcomes) = mpsc::channel();
         thread::Builder::new()
@@ -145,10 +147,8 @@ impl Transactions {
 
     fn ask(&self, job: Job) {
         self.open_jobs.set(self.open_jobs.get() + 1);
-        if self.jobs.send(job).is_err() {
-            // It panicked, which is a bug.
-            self.refuse(Error::Closed("the thread of transactions"));
-        }
+        // If this fails, `outcome` tells.
+        let _ = self.jobs.send(job);
     }
 
     /// How the last job came out, once.
@@ -156,7 +156,15 @@ impl Transactions {
         if let Some(why) = self.refused.borrow_mut().take() {
             return Some(Err(why));
         }
-        while let Ok(outcome) = self.outcomes.try_recv() {
+        loop {
+            let outcome = match self.outcomes.try_recv() {
+                Ok(outcome) => outcome,
+                Err(TryRecvError::Empty) => return None,
+                // It panicked, which is a bug.
+                Err(TryRecvError::Disconnected) => {
+                    return Some(Err(Error::Closed("the thread of transactions")));
+                }
+            };
             self.open_jobs.set(self.open_jobs.get() - 1);
             let outcome = outcome.map(|new| {
                 if let Some(new) = new {
@@ -174,7 +182,6 @@ impl Transactions {
             }
             return Some(outcome);
         }
-        None
     }
 
     pub(super) fn serve(&self, wait: Duration, on: &mut dyn FnMut(Delivered)) {
@@ -214,7 +221,8 @@ impl Transactions {
     /// Lets an abort that is on its way come to its end, for a while: others wait for it.
     pub(super) fn close(&self) {
         let give_up = Instant::now() + LEAVE;
-        while self.open_jobs.get() > 0 && Instant::now() < give_up {
+        let is_closed = self.is_closed.load(Ordering::Relaxed);
+        while !is_closed && self.open_jobs.get() > 0 && Instant::now() < give_up {
             self.serve(Duration::from_millis(5), &mut |_| {});
             self.outcome();
         }
@@ -239,7 +247,7 @@ impl Coordinator {
                     }
                 }
                 drop(producer);
-                self.new_producer().map(Some)
+                self.new_producer(None).map(Some)
             }
         }
     }
@@ -279,8 +287,8 @@ impl Coordinator {
     }
 
     /// A producer that others of its id are fenced by, in its first transaction. Waits for as long as
-    /// the brokers are away.
-    fn new_producer(&mut self) -> Result<Arc<Producer>, Error> {
+    /// the brokers are away, unless it is told when to give up.
+    fn new_producer(&mut self, give_up: Option<Instant>) -> Result<Arc<Producer>, Error> {
         loop {
             let problem = match self.try_new_producer() {
                 Ok(producer) => {
@@ -297,7 +305,8 @@ impl Coordinator {
                     | InvalidTransactionTimeout
                     | UnsupportedFeature
             );
-            if is_hopeless || self.is_closed.load(Ordering::Relaxed) {
+            let is_late = give_up.is_some_and(|give_up| Instant::now() > give_up);
+            if is_hopeless || is_late || self.is_closed.load(Ordering::Relaxed) {
                 return Err(self.failed("begin", &problem));
             }
             self.log("begin", &problem);
@@ -337,6 +346,10 @@ impl Coordinator {
             ClusterAuthorizationFailed => "; grant the right IdempotentWrite on the cluster",
             InvalidTransactionTimeout => {
                 "; lower `transaction.timeout.ms`, or raise `transaction.max.timeout.ms` of the broker"
+            }
+            OperationTimedOut | BrokerTransportFailure => {
+                "; check that the broker can keep transactions (with few brokers, \
+                 `transaction.state.log.replication.factor`)"
             }
             _ => "",
         };
