@@ -42,6 +42,7 @@ struct Shared {
 }
 
 /// Who takes records.
+#[allow(clippy::large_enum_variant, reason = "there is one for each emitter")]
 enum Carrier {
     Kafka(Producer),
     /// That of a tester: records are there at once.
@@ -88,10 +89,10 @@ impl Outbox {
         let serving = shared.clone();
         thread::Builder::new()
             .name("goka-emitter".to_owned())
-            .spawn(move || {
-                if let Carrier::Kafka(producer) = &serving.carrier {
-                    serving.serve(producer);
-                }
+            .spawn(move || match &serving.carrier {
+                Carrier::Kafka(producer) => serving.serve(producer),
+                #[cfg(any(test, feature = "tester"))]
+                Carrier::Memory(_) => {}
             })
             .map_err(|error| Error::kafka("start the thread of an emitter", error))?;
         Ok(Outbox { shared })
