@@ -53,6 +53,8 @@ impl Tester {
         let until = self.world.now() + time;
         while self.world.now() < until {
             self.round();
+            let left = until.saturating_sub(self.world.now());
+            self.world.advance(left.min(IDLE));
         }
     }
 

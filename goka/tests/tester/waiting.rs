@@ -6,6 +6,11 @@ use std::{
 };
 
 use goka::{Context, Deferred, Tester};
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id, Record},
+};
 
 use crate::graph::{Clicks, UserClicks, count};
 
@@ -61,6 +66,75 @@ fn a_deferred_record_takes_effect_when_it_is_done() {
     guard.expect("it was deferred").done();
     assert_eq!(tester.get::<Sent>("alice"), Some(7));
     assert_eq!(tester.lag::<Sender>(), 0);
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0 += &format!("{field}={value:?} ");
+    }
+}
+
+/// Keeps the warnings that are logged, as text.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, event: &Event<'_>) {
+        let mut text = Text::default();
+        event.record(&mut text);
+        self.0.lock().expect("nobody panics").push(text.0);
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[test]
+fn a_deferred_record_that_is_not_done_is_named_every_30_seconds() {
+    let warnings = Warnings::default();
+    tracing::subscriber::with_default(warnings.clone(), || {
+        let sender = Sender::default();
+        let mut tester = Tester::new().processor(sender.clone());
+        tester.set::<Sent>("alice", &1);
+        tester.emit::<UserClicks>("alice", &7);
+        let deferred = || warnings.0.lock().expect("nobody panics").clone();
+        tester.advance(Duration::from_secs(25));
+        assert_eq!(deferred(), [""; 0]);
+        tester.advance(Duration::from_secs(10));
+        let named = deferred();
+        assert_eq!(named.len(), 1, "{named:?}");
+        for part in [
+            "topic=\"user-clicks\"",
+            "offset=0",
+            "seconds=30",
+            "held_back=1",
+            "`done`",
+        ] {
+            assert!(named[0].contains(part), "{part} in {named:?}");
+        }
+        tester.advance(Duration::from_secs(30));
+        assert_eq!(deferred().len(), 2);
+        sender
+            .guards
+            .lock()
+            .expect("nobody panics")
+            .pop()
+            .expect("it was deferred")
+            .done();
+        assert_eq!(tester.get::<Sent>("alice"), Some(7));
+        tester.advance(Duration::from_secs(60));
+        assert_eq!(deferred().len(), 2);
+    });
 }
 
 #[test]

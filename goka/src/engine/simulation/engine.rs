@@ -4,10 +4,10 @@
 
 use std::{
     any::Any,
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     future::poll_fn,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::Poll,
     time::Duration,
 };
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::{Copy, Driven, ECHO, GROUP, INPUTS, TABLE, schedule::Schedule};
 use crate::{
-    Error, Guarantee, Kind, Meta, Partitioner,
+    Deferred, Error, Guarantee, Kind, Meta, Partitioner,
     engine::{
         effects::{Effects, Row},
         program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Waiting},
@@ -39,6 +39,7 @@ pub(super) struct Rig {
     disk: TempDir,
     partitions: i32,
     handlers_wait: bool,
+    handlers_defer: bool,
     guarantee: Guarantee,
 }
 
@@ -55,6 +56,7 @@ impl Rig {
             disk,
             partitions: schedule.partitions,
             handlers_wait: schedule.handlers_wait,
+            handlers_defer: schedule.handlers_defer,
             guarantee: match schedule.exactly_once {
                 false => Guarantee::AtLeastOnce,
                 true => Guarantee::ExactlyOnce,
@@ -104,9 +106,11 @@ impl super::Rig for Rig {
             age_max_ms: None,
             forgets_rows: false,
         };
+        let guards = self.handlers_defer.then(Guards::default);
         let spec = Spec {
             program: Arc::new(Count {
                 waits: self.handlers_wait,
+                guards: guards.clone(),
             }),
             topics: [INPUTS[0], INPUTS[1], TABLE, ECHO]
                 .map(str::to_owned)
@@ -117,7 +121,11 @@ impl super::Rig for Rig {
             status: Arc::new(Status::new(watch::Sender::new(0))),
             visits: Arc::default(),
         };
-        Ok(Box::new(Worker::new(spec, Box::new(kafka))))
+        Ok(Box::new(Process {
+            worker: Worker::new(spec, Box::new(kafka)),
+            guards: guards.unwrap_or_default(),
+            turns: 0,
+        }))
     }
 
     fn wipe(&mut self, slot: usize) {
@@ -149,13 +157,34 @@ impl super::Rig for Rig {
     }
 }
 
-impl Driven for Worker {
+/// What handlers have deferred, and is not done yet.
+type Guards = Arc<Mutex<VecDeque<Deferred>>>;
+
+/// A worker, and the work that its handlers have deferred: which ends with it.
+struct Process {
+    worker: Worker,
+    guards: Guards,
+    turns: u64,
+}
+
+impl Driven for Process {
     fn turn(&mut self) -> Result<(), Error> {
-        Worker::turn(self, IDLE)
+        self.turns += 1;
+        {
+            let mut guards = self.guards.lock().unwrap_or_else(PoisonError::into_inner);
+            // Not in the order in which it began, and some of it long after.
+            let done = match self.turns % 5 {
+                0 => guards.pop_back(),
+                1 | 3 => guards.pop_front(),
+                _ => None,
+            };
+            done.into_iter().for_each(Deferred::done);
+        }
+        self.worker.turn(IDLE)
     }
 
     fn close(self: Box<Self>) -> Result<(), Error> {
-        Worker::close(*self)
+        self.worker.close()
     }
 }
 
@@ -163,6 +192,8 @@ impl Driven for Worker {
 struct Count {
     /// Whether the handler of the second input waits.
     waits: bool,
+    /// Whether the handler of the first input defers every other record.
+    guards: Option<Guards>,
 }
 
 impl Program for Count {
@@ -194,6 +225,12 @@ impl Program for Count {
         effects: &mut Effects,
         reads: Reads<'_>,
     ) -> Result<(), Failure> {
+        if let Some(guards) = &self.guards
+            && record.offset % 2 == 0
+        {
+            let mut guards = guards.lock().unwrap_or_else(PoisonError::into_inner);
+            guards.push_back(effects.defer());
+        }
         count(edge, record, effects, reads.rows)
     }
 

@@ -90,6 +90,8 @@ pub(super) struct Schedule {
     pub(super) static_members: bool,
     /// Handlers of one input are asynchronous.
     pub(super) handlers_wait: bool,
+    /// Handlers of the other input defer some of their records.
+    pub(super) handlers_defer: bool,
     pub(super) exactly_once: bool,
     pub(super) actions: Vec<Action>,
 }
@@ -115,12 +117,15 @@ impl Schedule {
                 (false, false) => actions.push(work_of(&mut chance, keys)),
             }
         }
+        // Drawn last, so that what is drawn before stays what it was.
+        let handlers_defer = chance.one_in(3);
         Schedule {
             seed,
             partitions,
             queue_max,
             static_members,
             handlers_wait,
+            handlers_defer,
             exactly_once: false,
             actions,
         }
@@ -130,6 +135,7 @@ impl Schedule {
     pub(super) fn exactly_once(seed: u64) -> Self {
         Schedule {
             exactly_once: true,
+            handlers_defer: false,
             ..Schedule::of(seed)
         }
     }
@@ -152,12 +158,14 @@ impl fmt::Display for Schedule {
             queue_max,
             static_members,
             handlers_wait,
+            handlers_defer,
             actions,
             ..
         } = self;
         writeln!(
             f,
-            "{partitions} partitions, at most {queue_max} records in a queue, static members: {static_members}, handlers wait: {handlers_wait}"
+            "{partitions} partitions, at most {queue_max} records in a queue, static members: {static_members}, \
+             handlers wait: {handlers_wait}, handlers defer: {handlers_defer}"
         )?;
         actions
             .iter()
