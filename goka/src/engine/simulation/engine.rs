@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     future::poll_fn,
     path::{Path, PathBuf},
+    rc::Rc,
     sync::{Arc, Mutex, PoisonError},
     task::Poll,
     time::Duration,
@@ -15,7 +16,11 @@ use std::{
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use super::{Copy, Driven, ECHO, GROUP, INPUTS, TABLE, schedule::Schedule};
+use super::{
+    Copy, Driven, ECHO, GROUP, INPUTS, TABLE, TOPICS, VISITS, Visited,
+    schedule::Schedule,
+    visits::{Answered, Visiting},
+};
 use crate::{
     Deferred, Error, Guarantee, Kind, Meta, Partitioner,
     engine::{
@@ -24,6 +29,7 @@ use crate::{
         rows::Rows,
         status::Status,
         trust::mark,
+        visiting::Visits,
         worker::{Settings, Spec, TableSpec, Worker},
     },
     kafka::memory::Connection,
@@ -41,6 +47,8 @@ pub(super) struct Rig {
     handlers_wait: bool,
     handlers_defer: bool,
     guarantee: Guarantee,
+    started: u64,
+    answered: Answered,
 }
 
 impl Rig {
@@ -61,6 +69,8 @@ impl Rig {
                 false => Guarantee::AtLeastOnce,
                 true => Guarantee::ExactlyOnce,
             },
+            started: 0,
+            answered: Answered::default(),
         }
     }
 
@@ -106,31 +116,42 @@ impl super::Rig for Rig {
             age_max_ms: None,
             forgets_rows: false,
         };
+        let visits: Arc<Visits> = Arc::default();
         let guards = self.handlers_defer.then(Guards::default);
         let spec = Spec {
             program: Arc::new(Count {
                 waits: self.handlers_wait,
                 guards: guards.clone(),
             }),
-            topics: [INPUTS[0], INPUTS[1], TABLE, ECHO]
-                .map(str::to_owned)
-                .into(),
+            topics: TOPICS.map(str::to_owned).into(),
             table: Some(table),
             settings,
             tables: Arc::default(),
             status: Arc::new(Status::new(watch::Sender::new(0))),
-            visits: Arc::default(),
+            visits: visits.clone(),
         };
+        self.started += 1;
         Ok(Box::new(Process {
             worker: Worker::new(spec, Box::new(kafka)),
             guards: guards.unwrap_or_default(),
             turns: 0,
+            visiting: Visiting {
+                name: format!("worker {slot}, process {}", self.started),
+                visits,
+                answered: Rc::clone(&self.answered),
+                asked: None,
+                begun: 0,
+            },
         }))
     }
 
     fn wipe(&mut self, slot: usize) {
         // There may be nothing to delete.
         let _ = std::fs::remove_dir_all(self.dir(slot));
+    }
+
+    fn visits(&self) -> Vec<Visited> {
+        self.answered.borrow().clone()
     }
 
     fn copies(&self, slot: usize) -> Result<Vec<Copy>, Error> {
@@ -165,6 +186,7 @@ struct Process {
     worker: Worker,
     guards: Guards,
     turns: u64,
+    visiting: Visiting,
 }
 
 impl Driven for Process {
@@ -180,7 +202,14 @@ impl Driven for Process {
             };
             done.into_iter().for_each(Deferred::done);
         }
-        self.worker.turn(IDLE)
+        self.visiting.before(&self.worker);
+        let turned = self.worker.turn(IDLE);
+        self.visiting.after();
+        turned
+    }
+
+    fn visit(&mut self, moment: u64) {
+        self.visiting.ask(moment);
     }
 
     fn close(self: Box<Self>) -> Result<(), Error> {
@@ -215,6 +244,7 @@ impl Program for Count {
             edge(Kind::Input, INPUTS[1]),
             edge(Kind::Table, TABLE),
             edge(Kind::Output, ECHO),
+            edge(Kind::Output, VISITS),
         ]
     }
 

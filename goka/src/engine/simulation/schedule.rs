@@ -77,6 +77,10 @@ pub(super) enum Action {
     },
     /// The table's topic is compacted.
     Compact,
+    /// A visit of the rows that a worker has.
+    Visit {
+        slot: usize,
+    },
 }
 
 /// All that is drawn from a seed.
@@ -119,6 +123,10 @@ impl Schedule {
         }
         // Drawn last, so that what is drawn before stays what it was.
         let handlers_defer = chance.one_in(3);
+        for _ in 0..chance.below(6) {
+            let (at, slot) = (chance.index(actions.len()), chance.index(SLOTS));
+            actions.insert(at, Action::Visit { slot });
+        }
         Schedule {
             seed,
             partitions,

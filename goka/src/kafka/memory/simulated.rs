@@ -77,4 +77,9 @@ impl World {
     pub(crate) fn trace(&self) -> Vec<String> {
         self.0.borrow().trace.clone().unwrap_or_default()
     }
+
+    /// Where this world is, in the one order of all that happens in it.
+    pub(crate) fn moment(&self) -> u64 {
+        self.0.borrow().moment
+    }
 }
