@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use goka::{App, Context, Error, Running};
+use goka::{App, Context, Error, Meta, Running};
 use goka_tests::{DEADLINE, Message, Record, broker, last_values, produce, read_topic, read_until};
 use place::Place;
 use tokio::time::timeout;
@@ -230,4 +230,105 @@ async fn several_inputs_a_loop_and_tombstones() {
     end(running).await;
     let left = loud.filter(|(key, _)| !quiet.contains(&key.as_str()));
     assert_eq!(last_values(&rows), left.collect());
+}
+
+#[goka::stream("letters", value = String)]
+struct Letters;
+
+#[goka::stream("copies", value = String)]
+struct Copies;
+
+#[goka::message]
+struct Returned {
+    to: String,
+}
+
+struct Office;
+
+#[goka::processor(group = "office", output(Copies))]
+impl Office {
+    #[input(Letters)]
+    fn posted(&self, ctx: &mut Context<'_, Self>, letter: String) -> goka::Result {
+        let at_hand = format!(
+            "{} {} {} {} {letter}",
+            ctx.group(),
+            ctx.topic(),
+            ctx.partition(),
+            ctx.offset()
+        );
+        // With nothing of its own: the partition of its key, the timestamp of its cause.
+        ctx.emit::<Copies>("plain", &at_hand)?;
+        let later = ctx.timestamp() + Duration::from_secs(1);
+        let meta = Meta::new()
+            .headers(ctx.headers())
+            .header("copied-by", "office");
+        ctx.emit_with::<Copies>(
+            "addressed",
+            &at_hand,
+            meta.clone().to_partition(2).at(later),
+        )?;
+        let to = ctx.key().to_owned();
+        ctx.loopback_with("back", &Returned { to }, meta.at(later))
+    }
+
+    #[loopback]
+    fn returned(&self, ctx: &mut Context<'_, Self>, returned: Returned) -> goka::Result {
+        let stamps = ctx.headers().len();
+        let text = format!("{} {} {stamps}", ctx.topic(), returned.to);
+        ctx.emit::<Copies>("returned", &text)
+    }
+}
+
+#[tokio::test]
+async fn what_is_emitted_carries_what_it_is_told_to_or_the_time_of_its_cause() {
+    let place = Place::new("office");
+    for topic in ["letters", "copies"] {
+        broker().create_topic(&place.physical(topic), 4);
+    }
+    let sent_at = 1_700_000_000_123;
+    let letter = |n: usize| Message {
+        partition: Some(3),
+        timestamp: Some(sent_at),
+        headers: vec![("stamp".to_owned(), b"red".to_vec())],
+        ..Message::new("alice", format!("letter {n}"))
+    };
+    produce(
+        broker().address(),
+        &place.physical("letters"),
+        (0..2).map(letter),
+    );
+    let app = App::new(place.config()).processor(Office);
+    let running = app.start().await.expect("topics are there");
+    let copies = read_all(&place, "copies", 6);
+    end(running).await;
+    let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
+    let of = |key: &str| -> Vec<_> {
+        copies
+            .iter()
+            .filter(|copy| copy.key_text() == key)
+            .collect()
+    };
+    let (plain, addressed, returned) = (of("plain"), of("addressed"), of("returned"));
+    assert_eq!((plain.len(), addressed.len(), returned.len()), (2, 2, 2));
+    for n in 0..2 {
+        let text = format!("office letters 3 {n} letter {n}");
+        assert_eq!(plain[n].value_text(), text);
+        assert_eq!(plain[n].timestamp, Some(sent_at));
+        assert_eq!(plain[n].headers, []);
+        assert_eq!(addressed[n].value_text(), text);
+        assert_eq!(addressed[n].partition, 2);
+        assert_eq!(addressed[n].timestamp, Some(sent_at + 1_000));
+        let stamps = [header("stamp", "red"), header("copied-by", "office")];
+        assert_eq!(addressed[n].headers, stamps);
+        assert_eq!(returned[n].value_text(), "office-loop alice 2");
+        assert_eq!(
+            returned[n].timestamp,
+            Some(sent_at + 1_000),
+            "of what came back"
+        );
+    }
+    assert_eq!(plain[0].partition, plain[1].partition);
+    let looped = read_topic(broker().address(), &place.physical("office-loop"));
+    let keys: Vec<_> = looped.iter().map(Record::key_text).collect();
+    assert_eq!(keys, ["back", "back"]);
 }
