@@ -1,5 +1,5 @@
-//! The tester and a real broker agree: the same test of the same processors, in memory and over Kafka, gives the tables of
-//! a plain model. With `GOKA_TEST_BROKERS` the broker is that one, otherwise one inside this process.
+//! The tester and a real broker agree: the same test of the same processors, in memory and over Kafka, gives the tables
+//! of a plain model. With `GOKA_TEST_BROKERS` the broker is that one, otherwise one inside this process.
 
 use std::{
     collections::BTreeMap,

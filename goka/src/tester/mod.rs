@@ -47,7 +47,7 @@
 //! | call a visitor | [`visit`](Tester::visit) |
 //! | see why a handler failed | [`run`](Tester::run) |
 //! | let time pass | [`advance`](Tester::advance) |
-//! | stop, crash and start processes | [`restart`](Tester::restart), [`crash`](Tester::crash), [`crash_at`](Tester::crash_at) |
+//! | start anew, or crash | [`restart`](Tester::restart), [`crash`](Tester::crash), [`crash_at`](Tester::crash_at) |
 //! | move partitions | [`start_instance`](Tester::start_instance), [`stop_instance`](Tester::stop_instance) |
 //! | trouble the broker | [`outage`](Tester::outage), [`fail_deliveries`](Tester::fail_deliveries) |
 //!

@@ -38,7 +38,7 @@ impl<K, V> Emitted<K, V> {
 }
 
 impl Tester {
-    /// Writes a message to a stream, as an [`Emitter`](crate::Emitter) does. Nothing runs before the
+    /// Writes a message to a stream, as an [`Emitter`] does. Nothing runs before the
     /// tester is asked something.
     ///
     /// # Panics
