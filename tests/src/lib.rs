@@ -21,7 +21,9 @@ pub use kafka::Kafka;
 pub use model::{count_by_key, last_values};
 pub use program::{Program, example};
 pub use proxy::Proxy;
-pub use topic::{Message, Record, commit_offset, produce, read_topic, read_until};
+pub use topic::{
+    Message, Record, commit_offset, produce, read_topic, read_until, wait_for_records,
+};
 
 use std::time::Duration;
 

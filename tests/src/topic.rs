@@ -17,7 +17,7 @@ use rdkafka::{
     producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
 };
 
-use crate::DEADLINE;
+use crate::{DEADLINE, broker};
 
 /// A record as it stands in a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,6 +203,21 @@ pub fn read_until(
         }
     });
     records
+}
+
+/// Waits until a topic of the broker under test has so many records, and gives all of it. Beside the runtime of the
+/// caller, which handlers may need meanwhile.
+pub async fn wait_for_records(topic: String, records: usize) -> Vec<Record> {
+    let read = move || {
+        let (address, mut seen) = (broker().address(), 0);
+        read_until(address, &topic, |_| {
+            seen += 1;
+            seen >= records
+        });
+        read_topic(address, &topic)
+    };
+    let read = tokio::task::spawn_blocking(read).await;
+    read.expect("a topic is read")
 }
 
 enum Event {

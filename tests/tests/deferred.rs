@@ -15,7 +15,7 @@ use std::{
 
 use goka::{App, Context, Deferred, Error, Guarantee, Running};
 use goka_tests::{
-    DEADLINE, Message, Program, Record, broker, last_values, produce, read_topic, read_until,
+    DEADLINE, Message, Program, Record, broker, last_values, produce, wait_for_records,
 };
 use place::Place;
 use tokio::time::timeout;
@@ -90,20 +90,6 @@ async fn end(running: Running) {
     ended.expect("it ends").expect("nothing failed");
 }
 
-/// Waits until a topic has so many records, and reads all of it.
-async fn read(place: &Place, topic: &str, records: usize) -> Vec<Record> {
-    let topic = place.physical(topic);
-    let read = move || {
-        let mut seen = 0;
-        read_until(broker().address(), &topic, |_| {
-            seen += 1;
-            seen >= records
-        });
-        read_topic(broker().address(), &topic)
-    };
-    tokio::task::spawn_blocking(read).await.expect("it reads")
-}
-
 /// Waits until so many guards are out.
 async fn guards(elsewhere: &Elsewhere, count: usize) {
     let there = async {
@@ -139,7 +125,7 @@ async fn what_is_deferred_holds_back_its_partition_in_order_until_it_is_done() {
         &place.physical("invoices"),
         elsewhere_partition,
     );
-    let rows = read(&place, "ledger-state", 51).await;
+    let rows = wait_for_records(place.physical("ledger-state"), 51).await;
     assert_eq!(rows.len(), 51, "{rows:?}");
     let held_back = rows.iter().filter(|row| row.partition == 0).count();
     assert_eq!(held_back, 1, "only what is before the deferred record");
@@ -151,7 +137,7 @@ async fn what_is_deferred_holds_back_its_partition_in_order_until_it_is_done() {
     std::thread::spawn(|| first.done())
         .join()
         .expect("it is done");
-    let rows = read(&place, "ledger-state", 56).await;
+    let rows = wait_for_records(place.physical("ledger-state"), 56).await;
     end(running).await;
     let order = rows.iter().filter(|row| row.partition == 0);
     let order: Vec<_> = order
@@ -166,7 +152,7 @@ async fn what_is_deferred_holds_back_its_partition_in_order_until_it_is_done() {
         ("a", "10"),
     ];
     assert_eq!(order, expected);
-    let booked = read(&place, "booked", 56).await;
+    let booked = wait_for_records(place.physical("booked"), 56).await;
     assert_eq!(booked.len(), 56);
 }
 
@@ -187,10 +173,10 @@ async fn a_clean_restart_handles_what_was_deferred_again_and_no_later_row_twice(
         .expect("no panic")
         .drain(..)
         .for_each(Deferred::done);
-    let rows = read(&place, "ledger-state", 5).await;
+    let rows = wait_for_records(place.physical("ledger-state"), 5).await;
     end(running).await;
     assert_eq!(sums(&rows), text(&[("a", 9), ("b", 4), ("slow", 2)]));
-    let booked = read(&place, "booked", 5).await;
+    let booked = wait_for_records(place.physical("booked"), 5).await;
     assert_eq!((rows.len(), booked.len()), (5, 5), "each of them once");
 }
 
@@ -267,7 +253,7 @@ async fn a_record_that_is_never_done_holds_back_a_bounded_number() {
         ..Message::new("other", "1")
     });
     produce(broker().address(), &place.physical("invoices"), other);
-    let rows = read(&place, "ledger-state", 5_000).await;
+    let rows = wait_for_records(place.physical("ledger-state"), 5_000).await;
     assert!(rows.iter().all(|row| row.partition == 1), "{rows:?}");
     let handled_behind = handled.load(Ordering::Relaxed) - 5_000;
     assert!(handled_behind < BEHIND / 2, "{handled_behind}");
@@ -276,7 +262,7 @@ async fn a_record_that_is_never_done_holds_back_a_bounded_number() {
         .expect("no panic")
         .drain(..)
         .for_each(Deferred::done);
-    let rows = read(&place, "ledger-state", 5_000 + BEHIND + 1).await;
+    let rows = wait_for_records(place.physical("ledger-state"), 5_000 + BEHIND + 1).await;
     end(running).await;
     let mut expected = text(&[("slow", 1), ("other", 5_000)]);
     expected.extend((0..100).map(|n| (format!("key-{n}"), (BEHIND / 100).to_string())));
@@ -327,7 +313,7 @@ async fn killed_while_records_are_deferred_none_is_lost() {
         .expect("no panic")
         .drain(..)
         .for_each(Deferred::done);
-    let rows = read(&place, "ledger-state", 5).await;
+    let rows = wait_for_records(place.physical("ledger-state"), 5).await;
     end(running).await;
     let sums = sums(&rows);
     // What is before the first deferred record can count again after a kill, at-least-once; nothing behind it can.

@@ -5,7 +5,9 @@ mod place;
 use std::collections::BTreeMap;
 
 use goka::{App, Config, Context, Running, View};
-use goka_tests::{DEADLINE, Message, Record, broker, last_values, produce, read_topic, read_until};
+use goka_tests::{
+    DEADLINE, Message, broker, last_values, produce, read_topic, read_until, wait_for_records,
+};
 use place::Place;
 use tokio::time::timeout;
 
@@ -98,10 +100,9 @@ async fn shop(place: &Place, customers: usize, products: u64) {
         .processor(name::Processor)
         .processor(price::Processor);
     let running = start(app).await;
-    wait_for(place, "customers-state", customers).await;
-    wait_for(
-        place,
-        "prices-state",
+    wait_for_records(place.physical("customers-state"), customers).await;
+    wait_for_records(
+        place.physical("prices-state"),
         usize::try_from(products).expect("few"),
     )
     .await;
@@ -110,20 +111,6 @@ async fn shop(place: &Place, customers: usize, products: u64) {
 
 fn customer(n: usize) -> String {
     format!("customer-{n}")
-}
-
-/// Waits until a topic has so many records, and reads all of it.
-async fn wait_for(place: &Place, topic: &str, records: usize) -> Vec<Record> {
-    let topic = place.physical(topic);
-    let read = move || {
-        let mut seen = 0;
-        read_until(broker().address(), &topic, |_| {
-            seen += 1;
-            seen >= records
-        });
-        read_topic(broker().address(), &topic)
-    };
-    tokio::task::spawn_blocking(read).await.expect("it reads")
 }
 
 /// Waits until a record of a topic has this key and value.
@@ -165,7 +152,7 @@ async fn tables_are_whole_before_the_first_record_and_followed_from_there() {
         .processor(name::Processor)
         .processor(price::Processor);
     let running = start(app).await;
-    let bills = wait_for(&place, "bills", 2 * CUSTOMERS).await;
+    let bills = wait_for_records(place.physical("bills"), 2 * CUSTOMERS).await;
     let mut model = BTreeMap::new();
     for (n, (by, product)) in purchases.iter().enumerate() {
         let name = if n % 3 == 0 {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use goka::{App, BoxError, Context, Error, Running};
-use goka_tests::{DEADLINE, Message, broker, last_values, produce, read_topic, read_until};
+use goka_tests::{DEADLINE, Message, broker, last_values, produce, read_topic, wait_for_records};
 use place::Place;
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -93,15 +93,7 @@ fn accounts(count: usize) -> impl Iterator<Item = String> + Clone {
 
 /// Waits until the table's topic holds so many rows.
 async fn wait_for_rows(place: &Place, rows: usize) {
-    let topic = place.physical("bank-state");
-    let read = move || {
-        let mut seen = 0;
-        read_until(broker().address(), &topic, |_| {
-            seen += 1;
-            seen >= rows
-        });
-    };
-    tokio::task::spawn_blocking(read).await.expect("it reads");
+    wait_for_records(place.physical("bank-state"), rows).await;
 }
 
 fn balances(place: &Place) -> BTreeMap<String, i64> {

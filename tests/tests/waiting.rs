@@ -13,27 +13,13 @@ use std::{
 
 use axum::{Router, extract::Path, routing::get};
 use goka::{App, BoxError, Context, Running};
-use goka_tests::{DEADLINE, Message, Record, broker, last_values, produce, read_topic, read_until};
+use goka_tests::{DEADLINE, Message, broker, last_values, produce, wait_for_records};
 use place::Place;
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
     ended.expect("it ends").expect("nothing failed");
-}
-
-/// Waits until a topic has so many records, and reads all of it.
-async fn wait_for(place: &Place, topic: &str, records: usize) -> Vec<Record> {
-    let topic = place.physical(topic);
-    let read = move || {
-        let mut seen = 0;
-        read_until(broker().address(), &topic, |_| {
-            seen += 1;
-            seen >= records
-        });
-        read_topic(broker().address(), &topic)
-    };
-    tokio::task::spawn_blocking(read).await.expect("it reads")
 }
 
 #[goka::stream("jobs", value = i64)]
@@ -80,13 +66,13 @@ async fn one_that_waits_holds_up_its_partition_and_no_other_of_its_worker() {
     };
     let app = App::new(place.config().workers(1)).processor(workshop);
     let running = app.start().await.expect("topics are there");
-    let rows = wait_for(&place, "workshop-state", 3 * BEHIND).await;
+    let rows = wait_for_records(place.physical("workshop-state"), 3 * BEHIND).await;
     assert!(
         rows.iter().all(|row| row.partition != 0),
         "what is behind it waits"
     );
     permits.add_permits(1);
-    let rows = wait_for(&place, "workshop-state", 4 * BEHIND + 1).await;
+    let rows = wait_for_records(place.physical("workshop-state"), 4 * BEHIND + 1).await;
     end(running).await;
     let of_it: Vec<_> = rows.iter().filter(|row| row.partition == 0).collect();
     assert_eq!(
@@ -154,9 +140,8 @@ async fn one_http_client_serves_the_handlers_of_two_workers() {
     let client = reqwest::Client::new();
     let app = App::new(place.config().workers(2)).processor(Catalogue { client, url });
     let running = app.start().await.expect("topics are there");
-    let rows = wait_for(
-        &place,
-        "birds-state",
+    let rows = wait_for_records(
+        place.physical("birds-state"),
         usize::try_from(SIGHTINGS).expect("few"),
     )
     .await;
