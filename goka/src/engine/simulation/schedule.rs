@@ -148,13 +148,15 @@ impl Schedule {
         }
     }
 
-    /// For workers that do not look for rows of zombies.
+    /// For plain workers, which do not look for rows of zombies, and have no visitors.
     pub(super) fn without_zombies(seed: u64) -> Self {
         let mut schedule = Schedule::of(seed);
-        let sends = Point::Sends;
-        let zombie =
-            |action: &Action| matches!(action, Action::FreezeAt { point, .. } if *point == sends);
-        schedule.actions.retain(|action| !zombie(action));
+        let is_left_out = |action: &Action| match action {
+            Action::FreezeAt { point, .. } => *point == Point::Sends,
+            Action::Visit { .. } => true,
+            _ => false,
+        };
+        schedule.actions.retain(|action| !is_left_out(action));
         schedule
     }
 }
