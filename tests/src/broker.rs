@@ -132,6 +132,26 @@ impl Broker {
         self.wait_for_partitions(&admin, topic, partitions);
     }
 
+    /// How many offsets the partitions of a topic span, `None` if there is no such topic. A real Kafka only.
+    pub fn count_offsets(&self, topic: &str) -> Option<u64> {
+        let admin = self.admin();
+        let metadata = admin
+            .inner()
+            .fetch_metadata(None, DEADLINE)
+            .unwrap_or_else(|error| panic!("cannot ask for topics: {error}"));
+        let mut topics = metadata.topics().iter();
+        let found = topics.find(|found| found.name() == topic)?;
+        let counts = found.partitions().iter().map(|partition| {
+            let ends = admin
+                .inner()
+                .fetch_watermarks(topic, partition.id(), DEADLINE);
+            let (low, high) =
+                ends.unwrap_or_else(|error| panic!("cannot ask where `{topic}` ends: {error}"));
+            (high - low).cast_unsigned()
+        });
+        Some(counts.sum())
+    }
+
     /// Deletes a topic. A real Kafka only.
     pub fn delete_topic(&self, topic: &str) {
         let admin = self.admin();

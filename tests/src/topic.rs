@@ -169,20 +169,26 @@ pub fn commit_offset(address: &str, group: &str, topic: &str, offset: i64) {
 
 /// All committed records that a topic holds now, by partition and offset. A topic that is missing is a failure.
 pub fn read_topic(address: &str, topic: &str) -> Vec<Record> {
-    let (consumer, partitions) = reader(address, topic);
     let mut records = Vec::new();
+    visit_topic(address, topic, |record| records.push(record));
+    records.sort_by_key(|record| (record.partition, record.offset));
+    records
+}
+
+/// As [`read_topic`], one record after the other, for topics that are larger than memory. Those of one partition come
+/// in order.
+pub fn visit_topic(address: &str, topic: &str, mut visit: impl FnMut(Record)) {
+    let (consumer, partitions) = reader(address, topic);
     let mut ended = HashSet::new();
     read(&consumer, topic, |event| {
         match event {
-            Event::Record(record) => records.push(record),
+            Event::Record(record) => visit(record),
             Event::End(partition) => {
                 ended.insert(partition);
             }
         }
         ended.len() == partitions
     });
-    records.sort_by_key(|record| (record.partition, record.offset));
-    records
 }
 
 /// Reads a topic from its start, and on as it grows, until `last` says so of a record. Records of different partitions

@@ -1,0 +1,123 @@
+//! How long a message takes through a processor in another process: until a plain client has read what was emitted for
+//! it, and until a view shows its row.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, ensure};
+use goka::{Update, View};
+use serde_json::{Value, json};
+use tokio::{task::JoinHandle, time::timeout};
+
+use crate::{
+    What,
+    marks::{self, Listener},
+    measure::{Measured, Meter},
+    place::Place,
+    report::Report,
+    served::Served,
+    settings::Settings,
+    table::Marked,
+};
+
+/// So much of the beginning does not count: connections are made, and files grow.
+const WARM_UP_SECONDS: u64 = 1;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn run(
+    place: &Place,
+    settings: &Settings,
+    rate: u64,
+    seconds: u64,
+) -> anyhow::Result<Report> {
+    ensure!(
+        settings.users >= rate,
+        "a view shows only the last of the rows of a key that come together: `--users` must be at least the rate"
+    );
+    let prefix = place.prefix();
+    for topic in ["marks", "echoes"] {
+        place.create(&format!("{prefix}{topic}"), settings.partitions)?;
+    }
+    let measured = place.measure(What::Latency { rate, seconds }, settings, &prefix)?;
+    for topic in ["marks", "echoes", "marked-state"] {
+        place.delete(&format!("{prefix}{topic}"));
+    }
+    let marks = rate * (seconds + WARM_UP_SECONDS);
+    let verified = measured.more["heard"] == marks && measured.more["shown"] == marks;
+    Ok(Report::new("latency", settings, measured, verified))
+}
+
+pub(crate) async fn measure(
+    rate: u64,
+    seconds: u64,
+    settings: &Settings,
+    prefix: &str,
+) -> anyhow::Result<Measured> {
+    let marks = rate * (seconds + WARM_UP_SECONDS);
+    let mut served = Served::start(settings, prefix, false)?;
+    served
+        .settles(usize::try_from(settings.partitions)?)
+        .await?;
+    let state = tempfile::tempdir()?;
+    let config = settings.config(prefix)?.state_dir(state.path());
+    let view = View::<Marked>::open(&config).await?;
+    view.recovered().await?;
+    let shown = show(&view, marks);
+    let listener = Listener::start(settings, prefix)?;
+
+    let (meter, begun) = (Meter::start(), Instant::now());
+    let written = marks::write(settings, prefix, rate, |written| written >= marks).await?;
+    let shown = timeout(PATIENCE, shown).await???;
+    let measured = meter.stop(marks, begun, Instant::now());
+    let heard = listener.stop()?;
+    view.close().await?;
+    served.end()?;
+
+    let counted = usize::try_from(rate * WARM_UP_SECONDS)?..usize::try_from(marks)?;
+    let since_written = |(mark, at): (u64, Instant)| {
+        let mark = usize::try_from(mark).ok()?;
+        let written = written.get(mark).filter(|_| counted.contains(&mark))?;
+        Some(at.duration_since(*written))
+    };
+    let (count_shown, count_heard) = (shown.len(), heard.len());
+    let shown = shown.into_iter().filter_map(since_written).collect();
+    let heard = heard.into_iter().map(|heard| (heard.mark, heard.at));
+    let heard = heard.filter_map(since_written).collect();
+    Ok(measured
+        .with("rate", rate)
+        .with("shown", count_shown)
+        .with("heard", count_heard)
+        .with("until_shown_by_a_view_ms", percentiles(shown))
+        .with("until_read_from_the_output_ms", percentiles(heard)))
+}
+
+/// When each mark was visible to reads of the view, in a task.
+fn show(view: &View<Marked>, marks: u64) -> JoinHandle<anyhow::Result<Vec<(u64, Instant)>>> {
+    let mut updates = view.updates();
+    tokio::spawn(async move {
+        let mut shown = Vec::new();
+        while (shown.len() as u64) < marks {
+            match updates.next().await? {
+                Update::Row { value, .. } => shown.push((value.unwrap_or(0), Instant::now())),
+                Update::Missed(missed) => bail!("{missed} updates of the view were dropped"),
+                _ => bail!("the view was rebuilt"),
+            }
+        }
+        Ok(shown)
+    })
+}
+
+fn percentiles(mut durations: Vec<Duration>) -> Value {
+    durations.sort_unstable();
+    let at = |share: f64| {
+        let index = (durations.len() as f64 * share) as usize;
+        let duration = durations.get(index.min(durations.len().saturating_sub(1)));
+        duration.map(|duration| (duration.as_secs_f64() * 1e5).round() / 100.0)
+    };
+    json!({
+        "p50": at(0.5),
+        "p90": at(0.9),
+        "p99": at(0.99),
+        "p99.9": at(0.999),
+        "max": at(1.0),
+    })
+}

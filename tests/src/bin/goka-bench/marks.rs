@@ -1,0 +1,113 @@
+//! Marks, written at a steady rate, and when their echoes came: what latency and pauses are read off.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::anyhow;
+use goka::Emitter;
+use rdkafka::{
+    ClientConfig, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+};
+use tokio::time::interval;
+
+use crate::{rows, settings::Settings, table::Marks};
+
+/// Writes marks, numbered from 0, until `is_over` says so of the number of marks so far; when each was written.
+pub(crate) async fn write(
+    settings: &Settings,
+    prefix: &str,
+    rate: u64,
+    is_over: impl Fn(u64) -> bool,
+) -> anyhow::Result<Vec<Instant>> {
+    let config = settings.config(prefix)?;
+    let emitter = Emitter::<Marks>::new(&config)?;
+    let begun = Instant::now();
+    let mut ticks = interval(Duration::from_millis(1));
+    let mut written = Vec::new();
+    while !is_over(written.len() as u64) {
+        ticks.tick().await;
+        let due = (begun.elapsed().as_secs_f64() * rate as f64) as u64;
+        for mark in written.len() as u64..due {
+            if is_over(mark) {
+                break;
+            }
+            emitter.ready().await?;
+            written.push(Instant::now());
+            // What could not be delivered is said by `close`.
+            drop(emitter.emit(&rows::key(mark % settings.users), &mark)?);
+        }
+    }
+    emitter.close().await?;
+    Ok(written)
+}
+
+/// An echo: which mark, of which partition, and when a plain client had it.
+#[derive(Clone, Copy)]
+pub(crate) struct Heard {
+    pub(crate) mark: u64,
+    pub(crate) partition: i32,
+    pub(crate) at: Instant,
+}
+
+/// A plain client that reads echoes until it is told to stop.
+pub(crate) struct Listener {
+    stop: Arc<AtomicBool>,
+    heard: JoinHandle<anyhow::Result<Vec<Heard>>>,
+}
+
+impl Listener {
+    /// Reads from the start of the topic, on a thread of its own. Told to stop, it reads on until nothing comes.
+    pub(crate) fn start(settings: &Settings, prefix: &str) -> anyhow::Result<Listener> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &settings.brokers)
+            // librdkafka wants a group to assign; nothing is committed with it.
+            .set("group.id", format!("{prefix}listener"))
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed")
+            .set("fetch.wait.max.ms", "100")
+            .set("fetch.queue.backoff.ms", "2")
+            .create()?;
+        let mut assigned = TopicPartitionList::new();
+        for partition in 0..settings.partitions {
+            let topic = format!("{prefix}echoes");
+            assigned.add_partition_offset(&topic, partition, Offset::Beginning)?;
+        }
+        consumer.assign(&assigned)?;
+        let stop = Arc::<AtomicBool>::default();
+        let stopped = stop.clone();
+        let heard = thread::spawn(move || {
+            let mut heard = Vec::new();
+            // Nothing more comes when nothing came for so long.
+            let mut last = Instant::now();
+            while !(stopped.load(Ordering::Relaxed) && last.elapsed() > Duration::from_secs(1)) {
+                let Some(message) = consumer.poll(Duration::from_millis(50)) else {
+                    continue;
+                };
+                let message = message?;
+                last = Instant::now();
+                let mark = message.payload_view::<str>().and_then(Result::ok);
+                heard.push(Heard {
+                    mark: mark.unwrap_or_default().parse()?,
+                    partition: message.partition(),
+                    at: last,
+                });
+            }
+            Ok(heard)
+        });
+        Ok(Listener { stop, heard })
+    }
+
+    /// All that it heard.
+    pub(crate) fn stop(self) -> anyhow::Result<Vec<Heard>> {
+        self.stop.store(true, Ordering::Relaxed);
+        let heard = self.heard.join();
+        heard.map_err(|_| anyhow!("the thread that reads echoes panicked"))?
+    }
+}

@@ -1,0 +1,161 @@
+//! The limit: what librdkafka can copy from one topic to another on this machine, with the settings that goka uses.
+//!
+//! Each worker has a consumer, a producer and its share of the partitions, as goka's have. It handles nothing, keeps
+//! nothing, and commits whenever librdkafka likes to.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, anyhow, ensure};
+use rdkafka::{
+    ClientConfig, ClientContext, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::RDKafkaErrorCode,
+    message::DeliveryResult,
+    producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
+};
+
+use crate::{
+    What,
+    clicks::{self, Model},
+    measure::{Measured, Meter},
+    place::Place,
+    report::Report,
+    settings::Settings,
+};
+
+const ANSWER: Duration = Duration::from_secs(10);
+
+pub(crate) fn run(place: &Place, settings: &Settings) -> anyhow::Result<Report> {
+    clicks::fill(place, settings)?;
+    run_with(place, settings, &Model::of_clicks(place, settings))
+}
+
+/// On clicks that are there already.
+pub(crate) fn run_with(
+    place: &Place,
+    settings: &Settings,
+    model: &Model,
+) -> anyhow::Result<Report> {
+    let prefix = place.prefix();
+    let copies = copies(&prefix);
+    place.create(&copies, settings.partitions)?;
+    let measured = place.measure(What::Raw, settings, &prefix)?;
+    let verified = model.is_copied(place, &copies);
+    place.delete(&copies);
+    Ok(Report::new("raw", settings, measured, verified))
+}
+
+fn copies(prefix: &str) -> String {
+    format!("{prefix}copies")
+}
+
+pub(crate) fn measure(settings: &Settings, prefix: &str) -> anyhow::Result<Measured> {
+    let meter = Meter::start();
+    let workers = i32::try_from(settings.workers).context("there are too many workers")?;
+    let copied: anyhow::Result<Vec<(Instant, Instant)>> = thread::scope(|scope| {
+        let copy = |worker| {
+            let partitions = (0..settings.partitions).filter(move |n| n % workers == worker);
+            scope.spawn(move || copy(settings, prefix, partitions.collect()))
+        };
+        let copying: Vec<_> = (0..workers.min(settings.partitions)).map(copy).collect();
+        let copied = copying.into_iter().map(|worker| {
+            let ended = worker.join();
+            ended.map_err(|_| anyhow!("a worker panicked"))?
+        });
+        copied.collect()
+    });
+    let copied = copied?;
+    let begun = copied.iter().map(|(begun, _)| *begun).min();
+    let done = copied.iter().map(|(_, done)| *done).max();
+    let (begun, done) = begun.zip(done).context("there is no partition to copy")?;
+    Ok(meter.stop(settings.messages, begun, done))
+}
+
+/// Copies these partitions to their ends; from the first message to the last delivery.
+fn copy(
+    settings: &Settings,
+    prefix: &str,
+    partitions: Vec<i32>,
+) -> anyhow::Result<(Instant, Instant)> {
+    let input = clicks::topic(settings);
+    let output = copies(prefix);
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &settings.brokers)
+        .set("group.id", format!("{prefix}raw"))
+        .set("auto.commit.interval.ms", "100")
+        .set("isolation.level", "read_committed")
+        .set("fetch.queue.backoff.ms", "2")
+        .set("queued.min.messages", "20000")
+        .set("queued.max.messages.kbytes", "16384")
+        .set("fetch.wait.max.ms", "100")
+        .create()?;
+    let producer: BaseProducer<Delivered> = ClientConfig::new()
+        .set("bootstrap.servers", &settings.brokers)
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        .set("compression.type", "lz4")
+        .set("linger.ms", "5")
+        .create_with_context(Delivered::default())?;
+    let mut assigned = TopicPartitionList::new();
+    let mut left = 0;
+    for partition in partitions {
+        assigned.add_partition_offset(&input, partition, Offset::Beginning)?;
+        let (low, high) = consumer.fetch_watermarks(&input, partition, ANSWER)?;
+        left += high - low;
+    }
+    let total = u64::try_from(left)?;
+    consumer.assign(&assigned)?;
+    let mut begun = None;
+    let mut waiting = Instant::now();
+    while left > 0 {
+        // Nothing does not mean that nothing came within that time: it also served something else.
+        let Some(message) = consumer.poll(ANSWER) else {
+            ensure!(waiting.elapsed() < ANSWER, "no message came for {ANSWER:?}");
+            continue;
+        };
+        let message = message?;
+        begun.get_or_insert_with(Instant::now);
+        let mut record = BaseRecord::to(&output).partition(message.partition());
+        record.key = message.key();
+        record.payload = message.payload();
+        while let Err((error, back)) = producer.send(record) {
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                return Err(error.into());
+            }
+            producer.poll(Duration::from_millis(1));
+            record = back;
+        }
+        left -= 1;
+        if left % 1_000 == 0 {
+            producer.poll(Duration::ZERO);
+            waiting = Instant::now();
+        }
+    }
+    let delivered = &producer.context().0;
+    while delivered.load(Ordering::Relaxed) < total {
+        producer.poll(Duration::from_millis(1));
+        let waited = waiting.elapsed();
+        ensure!(waited < ANSWER, "the broker did not take all messages");
+    }
+    let done = Instant::now();
+    Ok((begun.unwrap_or(done), done))
+}
+
+#[derive(Default)]
+struct Delivered(AtomicU64);
+
+impl ClientContext for Delivered {}
+
+impl ProducerContext for Delivered {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if result.is_ok() {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! How long it takes until a table can be read: without a local copy, and with one.
+
+use std::{path::PathBuf, time::Instant};
+
+use goka::{App, Start, View};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    What,
+    measure::{Measured, Meter},
+    place::Place,
+    report::Report,
+    rows,
+    settings::Settings,
+    table::{Counts, count},
+};
+
+/// Who keeps the copy, and where.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Copy {
+    by: Keeper,
+    state: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+enum Keeper {
+    #[default]
+    View,
+    Processor,
+}
+
+pub(crate) fn run(place: &Place, settings: &Settings) -> anyhow::Result<Vec<Report>> {
+    rows::fill(place, settings)?;
+    let mut reports = Vec::new();
+    for by in [Keeper::View, Keeper::Processor] {
+        let state = tempfile::tempdir()?;
+        let copy = Copy {
+            by,
+            state: state.path().to_owned(),
+        };
+        let prefix = place.prefix();
+        place.create(&format!("{prefix}clicks"), settings.partitions)?;
+        let (first, again) = match by {
+            Keeper::View => ("recover view", "restart view"),
+            Keeper::Processor => ("recover processor", "restart processor"),
+        };
+        for what in [first, again] {
+            let task = What::Recover { copy: copy.clone() };
+            let measured = place.measure(task, settings, &prefix)?;
+            let verified = measured.more["wrong_rows"] == 0;
+            reports.push(Report::new(what, settings, measured, verified));
+        }
+        place.delete(&format!("{prefix}clicks"));
+    }
+    Ok(reports)
+}
+
+/// From the start of the process.
+pub(crate) async fn measure(
+    copy: &Copy,
+    settings: &Settings,
+    prefix: &str,
+) -> anyhow::Result<Measured> {
+    let config = rows::config(settings, prefix)?.state_dir(&copy.state);
+    let (meter, begun) = (Meter::start(), Instant::now());
+    // The model is the rule by which the rows were written.
+    let right = |user| Some(i64::try_from(user).unwrap_or(-1));
+    match copy.by {
+        Keeper::View => {
+            let view = View::<Counts>::open(&config).await?;
+            view.recovered().await?;
+            let measured = meter.stop(settings.users, begun, Instant::now());
+            let mut wrong = view.snapshot()?.len()?.abs_diff(settings.users);
+            for user in 0..settings.users {
+                wrong += u64::from(view.get(&rows::key(user))? != right(user));
+            }
+            view.close().await?;
+            Ok(measured.with("wrong_rows", wrong))
+        }
+        Keeper::Processor => {
+            let app = App::new(config.start(Start::Earliest)).processor(count::Processor);
+            let running = app.start().await?;
+            running.recovered().await?;
+            // What was given first may be a part.
+            let partitions = usize::try_from(settings.partitions)?;
+            while running.stats().groups[0].partitions.len() < partitions {
+                tokio::task::yield_now().await;
+            }
+            running.recovered().await?;
+            let measured = meter.stop(settings.users, begun, Instant::now());
+            let processor = running.processor::<count::Processor>()?;
+            let mut wrong = 0_u64;
+            for user in 0..settings.users {
+                wrong += u64::from(processor.get::<Counts>(&rows::key(user))? != right(user));
+            }
+            running.shutdown().await?;
+            Ok(measured.with("wrong_rows", wrong))
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! An instance of the processor that echoes marks, in a process of its own: one that serves, and how others see it.
+//!
+//! It prints the partitions that it runs whenever they change, and ends when its input is closed.
+
+use std::{
+    collections::BTreeSet,
+    env,
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use goka::{App, Membership, PartitionState};
+use tokio::{
+    io::{AsyncReadExt, stdin},
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{Task, What, settings::Settings, table::echo};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Workers join one after the other, and the group hears of it within a heartbeat.
+const SETTLED: Duration = Duration::from_secs(3);
+
+/// A process that serves.
+pub(crate) struct Served {
+    child: Child,
+    partitions: Arc<Mutex<BTreeSet<i32>>>,
+    /// How often they have changed.
+    changes: Arc<AtomicU64>,
+}
+
+impl Served {
+    pub(crate) fn start(settings: &Settings, prefix: &str, dynamic: bool) -> anyhow::Result<Self> {
+        let task = Task {
+            what: What::Serve { dynamic },
+            settings: settings.clone(),
+            prefix: prefix.to_owned(),
+        };
+        let program = env::current_exe().context("cannot find this program")?;
+        let mut child = Command::new(program)
+            .args(["measured", &serde_json::to_string(&task)?])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start a process")?;
+        let output = child.stdout.take().context("it has no output")?;
+        let partitions = Arc::<Mutex<BTreeSet<i32>>>::default();
+        let changes = Arc::<AtomicU64>::default();
+        let (told, changed) = (partitions.clone(), changes.clone());
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if let Ok(now) = serde_json::from_str(&line) {
+                    *told.lock().unwrap_or_else(PoisonError::into_inner) = now;
+                    changed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        Ok(Served {
+            child,
+            partitions,
+            changes,
+        })
+    }
+
+    /// The partitions that it runs.
+    pub(crate) fn partitions(&self) -> BTreeSet<i32> {
+        let partitions = self.partitions.lock();
+        partitions.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until it runs so many partitions.
+    pub(crate) async fn runs(&mut self, partitions: usize) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let mut ticks = interval(Duration::from_millis(5));
+        while self.partitions().len() != partitions {
+            ticks.tick().await;
+            if let Some(status) = self.child.try_wait()? {
+                bail!("an instance ended with {status}");
+            }
+            let here = self.partitions();
+            ensure!(
+                started.elapsed() < PATIENCE,
+                "an instance runs {here:?}, not {partitions} partitions"
+            );
+        }
+        Ok(())
+    }
+
+    /// Waits until it runs so many partitions, and its workers have divided them among themselves.
+    pub(crate) async fn settles(&mut self, partitions: usize) -> anyhow::Result<()> {
+        let mut looks = interval(SETTLED);
+        looks.tick().await;
+        loop {
+            self.runs(partitions).await?;
+            looks.reset();
+            let before = self.changes.load(Ordering::Relaxed);
+            looks.tick().await;
+            if self.changes.load(Ordering::Relaxed) == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lets it end in good order, and does not wait for that.
+    pub(crate) fn stop(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> anyhow::Result<()> {
+        self.stop();
+        let status = self.child.wait()?;
+        ensure!(status.success(), "an instance ended with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Fails only where it has ended.
+        let _ended = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+/// In that process.
+pub(crate) async fn serve(dynamic: bool, settings: &Settings, prefix: &str) -> anyhow::Result<()> {
+    let state = tempfile::tempdir()?;
+    let mut config = settings.config(prefix)?.state_dir(state.path());
+    if dynamic {
+        config = config.membership(Membership::Dynamic);
+    }
+    let running = App::new(config).processor(echo::Processor).start().await?;
+    let mut ticks = interval(Duration::from_millis(5));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let (mut input, mut byte) = (stdin(), [0]);
+    let mut told = None;
+    loop {
+        tokio::select! {
+            _end = input.read(&mut byte) => break,
+            _tick = ticks.tick() => {
+                let partitions = running.stats().groups.remove(0).partitions;
+                let runs = |(n, state)| (state == PartitionState::Running).then_some(n);
+                let runs: BTreeSet<i32> = partitions.into_iter().filter_map(runs).collect();
+                if told.as_ref() != Some(&runs) {
+                    println!("{}", serde_json::to_string(&runs)?);
+                    told = Some(runs);
+                }
+            }
+        }
+    }
+    running.shutdown().await?;
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! The processors that are measured. They are written as a user would write them.
+
+/// What users do.
+#[goka::stream("clicks", value = String)]
+pub(crate) struct Clicks;
+
+/// How many clicks each user has made.
+#[goka::table(group = "counts", value = i64)]
+pub(crate) struct Counts;
+
+#[goka::processor(group = "counts", input = Clicks, table = Counts)]
+pub(crate) fn count(ctx: &mut count::Context, _click: String) -> goka::Result {
+    let clicks = ctx.value()?.unwrap_or(0);
+    ctx.set_value(&(clicks + 1))
+}
+
+/// What is known of a user.
+#[goka::message]
+#[derive(Default)]
+pub(crate) struct Page {
+    pub(crate) clicks: i64,
+    pub(crate) last: String,
+}
+
+/// The page that each user has seen last.
+#[goka::table(group = "pages", value = Page)]
+pub(crate) struct Pages;
+
+#[goka::processor(group = "pages", input = Clicks, table = Pages)]
+pub(crate) fn remember(ctx: &mut remember::Context, click: String) -> goka::Result {
+    let clicks = ctx.value()?.map_or(0, |page| page.clicks);
+    ctx.set_value(&Page {
+        clicks: clicks + 1,
+        last: click,
+    })
+}
+
+/// Numbered, in the order in which they are written.
+#[goka::stream("marks", value = u64)]
+pub(crate) struct Marks;
+
+/// What was a mark.
+#[goka::stream("echoes", value = u64)]
+pub(crate) struct Echoes;
+
+/// The last mark of each key.
+#[goka::table(group = "marked", value = u64)]
+pub(crate) struct Marked;
+
+#[goka::processor(group = "marked", input = Marks, table = Marked, output = Echoes)]
+pub(crate) fn echo(ctx: &mut echo::Context, mark: u64) -> goka::Result {
+    ctx.set_value(&mark)?;
+    ctx.emit::<Echoes>(ctx.key(), &mark)
+}

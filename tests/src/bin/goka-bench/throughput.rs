@@ -1,0 +1,130 @@
+//! Clicks are counted: one processor on a topic that is full already.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use goka::{App, Processor, Running};
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+};
+use tokio::time::interval;
+
+use crate::{
+    What,
+    clicks::{self, Model},
+    measure::{Measured, Meter},
+    place::Place,
+    report::Report,
+    settings::Settings,
+    table::{count, remember},
+};
+
+/// So long nothing may happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn run(place: &Place, settings: &Settings) -> anyhow::Result<Report> {
+    clicks::fill(place, settings)?;
+    let model = Model::of_clicks(place, settings);
+    run_with(place, settings, &model)
+}
+
+/// On clicks that are there already.
+pub(crate) fn run_with(
+    place: &Place,
+    settings: &Settings,
+    model: &Model,
+) -> anyhow::Result<Report> {
+    let prefix = place.prefix();
+    let table = format!("{prefix}{}-state", group(settings));
+    let what = What::Throughput { compare: None };
+    let measured = place.measure(what, settings, &prefix)?;
+    let verified = model.is_counted(place, settings, &table);
+    place.delete(&table);
+    Ok(Report::new("throughput", settings, measured, verified))
+}
+
+fn group(settings: &Settings) -> &'static str {
+    match settings.value_bytes {
+        None => count::Processor::GROUP,
+        Some(_) => remember::Processor::GROUP,
+    }
+}
+
+pub(crate) async fn measure(settings: &Settings, prefix: &str) -> anyhow::Result<Measured> {
+    let positions = Positions::open(settings, &format!("{prefix}{}", group(settings)))?;
+    let state = tempfile::tempdir()?;
+    let config = settings.config(prefix)?;
+    let config = config.topic("clicks", clicks::topic(settings));
+    let app = App::new(config.state_dir(state.path()));
+    let app = match settings.value_bytes {
+        None => app.processor(count::Processor),
+        Some(_) => app.processor(remember::Processor),
+    };
+    let meter = Meter::start();
+    let running = app.start().await?;
+    let (begun, handled) = handle(&running, settings.messages).await?;
+    let mut ticks = interval(Duration::from_millis(2));
+    while positions.committed()? < settings.messages {
+        ticks.tick().await;
+        if handled.elapsed() > PATIENCE {
+            bail!("the group did not commit its positions");
+        }
+    }
+    let measured = meter.stop(settings.messages, begun, Instant::now());
+    running.shutdown().await?;
+    let seconds = handled.duration_since(begun).as_secs_f64();
+    Ok(measured.with("seconds_until_handled", seconds))
+}
+
+/// Waits until so many messages are handled; when the first was, and the last.
+pub(crate) async fn handle(running: &Running, messages: u64) -> anyhow::Result<(Instant, Instant)> {
+    let mut ticks = interval(Duration::from_millis(1));
+    let (mut begun, mut moved, mut handled) = (None, Instant::now(), 0);
+    while handled < messages {
+        ticks.tick().await;
+        let now = running.stats().groups[0].handled;
+        if now > handled {
+            (handled, moved) = (now, Instant::now());
+            begun.get_or_insert(moved);
+        }
+        if moved.elapsed() > PATIENCE {
+            bail!("stopped after {handled} of {messages} messages");
+        }
+    }
+    Ok((begun.context("there are no messages")?, moved))
+}
+
+/// What the group has committed, as a plain client sees it.
+struct Positions {
+    consumer: BaseConsumer,
+    asked: TopicPartitionList,
+}
+
+impl Positions {
+    fn open(settings: &Settings, group: &str) -> anyhow::Result<Positions> {
+        let consumer = ClientConfig::new()
+            .set("bootstrap.servers", &settings.brokers)
+            .set("group.id", group)
+            .set("isolation.level", "read_committed")
+            .create()?;
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition_range(&clicks::topic(settings), 0, settings.partitions - 1);
+        Ok(Positions { consumer, asked })
+    }
+
+    /// Messages before them. The topic begins at 0, and holds no more than messages.
+    fn committed(&self) -> anyhow::Result<u64> {
+        let committed = self
+            .consumer
+            .committed_offsets(self.asked.clone(), PATIENCE)?;
+        let offsets = committed.elements().into_iter().map(|partition| {
+            let offset = match partition.offset() {
+                Offset::Offset(offset) => offset,
+                _ => 0,
+            };
+            offset.cast_unsigned()
+        });
+        Ok(offsets.sum())
+    }
+}
