@@ -86,11 +86,15 @@ impl<S> Emitter<S> {
         let cluster = Cluster::connect(config)?;
         let own = config.streams.iter().filter(|(name, _)| name == S::NAME);
         Topology::create_streams(&cluster, &own.cloned().collect::<Vec<_>>())?;
-        Ok(Emitter {
-            outbox: Arc::new(Outbox::open(&cluster, S::NAME)?),
+        Ok(Self::of(Outbox::open(&cluster, S::NAME)?))
+    }
+
+    pub(crate) fn of(outbox: Outbox) -> Self {
+        Emitter {
+            outbox: Arc::new(outbox),
             turn: Arc::default(),
             stream: PhantomData,
-        })
+        }
     }
 }
 

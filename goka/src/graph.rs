@@ -97,6 +97,9 @@ pub struct EdgeTopic {
     pub partitioner: Partitioner,
     /// Gives [`Codec::name`] of its values.
     pub codec: fn() -> &'static str,
+    /// What the tester knows of its type.
+    #[cfg(any(test, feature = "tester"))]
+    pub(crate) typing: crate::tester::Typing,
 }
 
 impl EdgeTopic {
@@ -107,6 +110,8 @@ impl EdgeTopic {
             owner,
             partitioner: T::PARTITIONER,
             codec: <T::Codec as Codec<T::Value>>::name,
+            #[cfg(any(test, feature = "tester"))]
+            typing: crate::tester::Typing::of::<T>(),
         }
     }
 }

@@ -31,6 +31,7 @@
 //! | write to a stream from any program | [`Emitter`] |
 //! | read a table in any program | [`View`] |
 //! | go without Kafka | [`EmbeddedBroker`], or `brokers = "embedded"` |
+//! | test processors in memory | `goka::tester`, with the feature `tester` |
 
 // So that the macros, which print `::goka`, also work in the tests of this crate.
 #[allow(unused_extern_crates)]
@@ -58,6 +59,8 @@ mod processor;
 mod record;
 mod replicas;
 mod store;
+#[cfg(any(test, feature = "tester"))]
+pub mod tester;
 mod topic;
 mod topology;
 mod typed;
@@ -83,6 +86,8 @@ pub use key::Key;
 pub use partitioner::Partitioner;
 pub use processor::Processor;
 pub use record::{Headers, Meta};
+#[cfg(any(test, feature = "tester"))]
+pub use tester::Tester;
 pub use topic::{Home, SharedTable, Stream, Table, Topic};
 pub use view::{
     Rows, SnapshotRows, Update, Updates, View, ViewPartition, ViewSnapshot, ViewState, ViewStates,

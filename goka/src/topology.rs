@@ -72,6 +72,25 @@ impl Topology {
         })
     }
 
+    /// The same for topics that are in memory: checks how many partitions they have.
+    #[cfg(any(test, feature = "tester"))]
+    pub(crate) fn check_partitions(
+        program: &dyn Program,
+        partitions_of: impl Fn(&str) -> i32,
+    ) -> Result<(), Error> {
+        let (group, edges) = (program.group(), program.edges());
+        let topic = |edge: &EdgeInfo| TopicInfo {
+            partitions: partitions_of(edge.topic),
+            ..TopicInfo::default()
+        };
+        let names: Vec<_> = edges.iter().map(|edge| edge.topic.to_owned()).collect();
+        let found: Vec<_> = edges.iter().map(|edge| Some(topic(edge))).collect();
+        let partitions = inputs_agree(group, &edges, &names, &found)?;
+        edges
+            .iter()
+            .try_for_each(|edge| check(group, edge.kind, edge.topic, &topic(edge), partitions))
+    }
+
     /// Compares with what the broker has now. Partitions added to an input would never be read, and
     /// keys would move: that is an error. Outputs may grow.
     pub(crate) fn check_again(&self, cluster: &Cluster) -> Result<(), Error> {

@@ -60,8 +60,8 @@ struct Shared {
     _wanted: Vec<Wanted>,
     replica: Arc<Replica>,
     /// To connect again, and ask for the ends of partitions: a connection that is kept costs
-    /// threads, and time to close.
-    config: Config,
+    /// threads, and time to close. `None` for a view that a tester keeps up to date.
+    config: Option<Config>,
 }
 
 impl<T> Clone for View<T> {
@@ -108,15 +108,20 @@ impl<T> View<T> {
         let cluster = Cluster::connect(config)?;
         let home = Home::open(config, &cluster)?;
         let replica = replicas::open(&cluster, &home, &TableSource::of::<T>())?;
+        Ok(Self::of(replica, Some(config.clone())))
+    }
+
+    /// Reads all partitions of a replica.
+    pub(crate) fn of(replica: Arc<Replica>, config: Option<Config>) -> Self {
         let shared = Shared {
             _wanted: replica.want_all(),
             replica,
-            config: config.clone(),
+            config,
         };
-        Ok(View {
+        View {
             shared: Arc::new(shared),
             table: PhantomData,
-        })
+        }
     }
 
     /// Gives up this clone. If nothing else of this process reads the table, its local copy is

@@ -21,10 +21,11 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<(&'a str, &'a str)> {
 
 #[test]
 fn code_of_the_guide_stands_in_the_file_that_is_named_last() {
-    let guide = read("docs/guide.md");
-    let blocks = blocks(&guide, "rust");
-    assert!(blocks.len() > 5, "the guide shows code");
-    for (before, code) in blocks {
+    let (guide, testing) = (read("docs/guide.md"), read("docs/testing.md"));
+    let mut shown = blocks(&guide, "rust");
+    assert!(shown.len() > 5, "the guide shows code");
+    shown.extend(blocks(&testing, "rust"));
+    for (before, code) in shown {
         let paths = before.split('`').skip(1).step_by(2);
         let files = paths.filter(|path| path.starts_with("examples/") && path.ends_with(".rs"));
         let file = files.last().expect("a file is named before its code");
@@ -34,7 +35,7 @@ fn code_of_the_guide_stands_in_the_file_that_is_named_last() {
 
 #[test]
 fn commands_name_examples_that_exist() {
-    for text in ["docs/guide.md", "README.md"].map(read) {
+    for text in ["docs/guide.md", "docs/testing.md", "README.md"].map(read) {
         let mut named = 0;
         for (_, commands) in blocks(&text, "sh") {
             for rest in commands.split("--example ").skip(1) {

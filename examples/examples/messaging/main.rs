@@ -20,6 +20,8 @@ mod collector;
 mod detector;
 mod filter;
 mod service;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod translator;
 

@@ -86,7 +86,7 @@ impl Replica {
     }
 
     /// The one that writes it. There must be one only.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "tester"))]
     pub(crate) fn keeper(&self, reader: Box<dyn Reader>) -> Keeper {
         Keeper::new(self.spec.clone(), self.board.clone(), reader)
     }

@@ -33,7 +33,7 @@ pub(crate) use topics::TopicInfo;
 
 #[cfg(test)]
 pub(crate) mod bench;
-#[cfg(test)]
+#[cfg(any(test, feature = "tester"))]
 pub(crate) mod memory;
 #[cfg(test)]
 mod tests;

@@ -34,11 +34,20 @@ pub(crate) struct Outbox {
 }
 
 struct Shared {
-    producer: Producer,
+    carrier: Carrier,
     state: Mutex<State>,
     room: Condvar,
     records_max: usize,
     bytes_max: usize,
+}
+
+/// Who takes records.
+#[allow(clippy::large_enum_variant, reason = "there is one for each emitter")]
+enum Carrier {
+    Kafka(Producer),
+    /// That of a tester: records are there at once.
+    #[cfg(any(test, feature = "tester"))]
+    Memory(Arc<super::memory::Mailbox>),
 }
 
 /// A record to be sent.
@@ -71,7 +80,7 @@ impl Outbox {
         )?;
         let max = settings::queue_max(&connection.config, Role::Emitter)?;
         let shared = Arc::new(Shared {
-            producer,
+            carrier: Carrier::Kafka(producer),
             state: Mutex::default(),
             room: Condvar::new(),
             records_max: max.records,
@@ -80,17 +89,40 @@ impl Outbox {
         let serving = shared.clone();
         thread::Builder::new()
             .name("goka-emitter".to_owned())
-            .spawn(move || serving.serve())
+            .spawn(move || match &serving.carrier {
+                Carrier::Kafka(producer) => serving.serve(producer),
+                #[cfg(any(test, feature = "tester"))]
+                Carrier::Memory(_) => {}
+            })
             .map_err(|error| Error::kafka("start the thread of an emitter", error))?;
         Ok(Outbox { shared })
     }
 
+    /// One whose records a tester collects.
+    #[cfg(any(test, feature = "tester"))]
+    pub(crate) fn in_memory(mailbox: Arc<super::memory::Mailbox>) -> Self {
+        let shared = Shared {
+            carrier: Carrier::Memory(mailbox),
+            state: Mutex::default(),
+            room: Condvar::new(),
+            records_max: usize::MAX,
+            bytes_max: usize::MAX,
+        };
+        Outbox {
+            shared: Arc::new(shared),
+        }
+    }
+
     pub(crate) fn partitions(&self) -> i32 {
-        self.shared.producer.partitions(0)
+        match &self.shared.carrier {
+            Carrier::Kafka(producer) => producer.partitions(0),
+            #[cfg(any(test, feature = "tester"))]
+            Carrier::Memory(mailbox) => mailbox.partitions,
+        }
     }
 
     pub(crate) fn physical(&self) -> &str {
-        self.shared.producer.physical(0)
+        self.shared.topic()
     }
 
     /// Takes a record; while there is no room, waits on this thread.
@@ -108,22 +140,13 @@ impl Outbox {
         let slot = state.sent(bytes);
         drop(state);
         loop {
-            let sent = shared.producer.send(&ToSend {
-                target: 0,
-                partition: letter.partition,
-                key: letter.key,
-                value: letter.value,
-                timestamp: letter.timestamp,
-                headers: letter.headers,
-                opaque: slot,
-            });
-            match sent {
+            match shared.carry(letter, slot) {
                 Ok(()) => break,
                 // librdkafka counts otherwise than we do. A report makes room; those that came before
                 // the lock was taken are told after it, so none is missed.
                 Err(SendError::Full) => {
                     let state = shared.lock();
-                    if shared.producer.in_flight() > 0 {
+                    if shared.in_flight() > 0 {
                         drop(shared.wait(state));
                     }
                 }
@@ -191,7 +214,9 @@ impl Outbox {
     }
 
     pub(crate) fn purge(&self) {
-        self.shared.producer.purge();
+        if let Carrier::Kafka(producer) = &self.shared.carrier {
+            producer.purge();
+        }
     }
 }
 
@@ -226,14 +251,41 @@ impl Shared {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    fn carry(&self, letter: &Letter<'_>, slot: usize) -> Result<(), SendError> {
+        match &self.carrier {
+            Carrier::Kafka(producer) => producer.send(&ToSend {
+                target: 0,
+                partition: letter.partition,
+                key: letter.key,
+                value: letter.value,
+                timestamp: letter.timestamp,
+                headers: letter.headers,
+                opaque: slot,
+            }),
+            #[cfg(any(test, feature = "tester"))]
+            Carrier::Memory(mailbox) => {
+                let place = (letter.partition, mailbox.put(letter)?);
+                self.lock().reported(slot, Ok(place));
+                Ok(())
+            }
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        match &self.carrier {
+            Carrier::Kafka(producer) => producer.in_flight(),
+            #[cfg(any(test, feature = "tester"))]
+            Carrier::Memory(_) => 0,
+        }
+    }
+
     /// The outbox's thread.
-    fn serve(&self) {
+    fn serve(&self, producer: &Producer) {
         let mut reports = Vec::new();
         let (mut wakers, mut failures) = (Vec::new(), Vec::new());
         loop {
-            self.producer
-                .serve(IDLE, &mut |report| reports.push(report));
-            if let Some(error) = self.producer.fatal() {
+            producer.serve(IDLE, &mut |report| reports.push(report));
+            if let Some(error) = producer.fatal() {
                 tracing::error!(target: "goka::kafka", "topic `{}`: {error}", self.topic());
             }
             let mut state = self.lock();
@@ -274,7 +326,11 @@ impl Shared {
     }
 
     fn topic(&self) -> &str {
-        self.producer.physical(0)
+        match &self.carrier {
+            Carrier::Kafka(producer) => producer.physical(0),
+            #[cfg(any(test, feature = "tester"))]
+            Carrier::Memory(mailbox) => &mailbox.topic,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 use crate::{Error, block::block_on};
 
 /// A topic as the broker has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TopicInfo {
     pub(crate) partitions: i32,
     /// Another one after the topic was deleted and created again; empty if it is not known.

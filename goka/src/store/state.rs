@@ -57,6 +57,19 @@ impl StateDir {
         Self::locked(&env::temp_dir().join(format!("goka-{id}")), true)
     }
 
+    /// A new directory, in memory where the system has one there, deleted on drop: for tests, which
+    /// no power failure has to leave anything of.
+    #[cfg(any(test, feature = "tester"))]
+    pub(crate) fn in_memory() -> Result<StateDir, Error> {
+        let memory = Path::new("/dev/shm");
+        let parent = match memory.is_dir() {
+            true => memory.to_owned(),
+            false => env::temp_dir(),
+        };
+        let id = random_id().map_err(|error| problem::state(&parent, DOING, error))?;
+        Self::locked(&parent.join(format!("goka-{id}")), true)
+    }
+
     fn locked(root: &Path, temporary: bool) -> Result<StateDir, Error> {
         let problem = |error| problem::state(root, DOING, error);
         fs::create_dir_all(root).map_err(problem)?;

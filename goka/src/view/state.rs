@@ -234,6 +234,9 @@ impl<T> View<T> {
         T: SharedTable,
     {
         let (config, partitions) = (self.shared.config.clone(), self.partitions());
+        let Some(config) = config else {
+            return self.recovered().await;
+        };
         let ends = blocking("ask where a table ends", move || {
             let reader = Cluster::connect(&config)?.reader(<T as SharedTable>::NAME)?;
             let bounds = partitions.map(|n| Ok((n, reader.bounds(n)?.1)));

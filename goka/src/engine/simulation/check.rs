@@ -3,9 +3,9 @@
 //! The model is the inputs: how often a key was fed is how high it must have been counted. Reads
 //! topics and local copies, and must not know how they came about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ECHO, INPUTS, TABLE, schedule::SLOTS, stage::Stage};
+use super::{ECHO, INPUTS, TABLE, VISITS, Visited, schedule::SLOTS, stage::Stage};
 use crate::kafka::memory::{Mishaps, Written};
 
 /// One record of an input: which one, partition and offset.
@@ -34,12 +34,14 @@ pub(super) fn check(stage: &Stage) -> Result<(), String> {
         seen.every_input_was_handled(true)?;
         seen.every_key_was_counted_up()?;
         seen.nothing_was_committed_too_early(stage)?;
+        visits_were_whole(stage, true)?;
         return copies_are_what_they_say(stage, false);
     }
     let calm = mishaps == Mishaps::default();
     seen.every_input_was_handled(calm)?;
     seen.every_key_was_counted(mishaps)?;
     seen.nothing_was_committed_too_early(stage)?;
+    visits_were_whole(stage, calm)?;
     copies_are_what_they_say(stage, true)
 }
 
@@ -179,6 +181,42 @@ impl Seen {
         }
         Ok(())
     }
+}
+
+/// A visit that was answered came by every row that there was when it was asked for, and `once`.
+fn visits_were_whole(stage: &Stage, once: bool) -> Result<(), String> {
+    for visit in stage.visits() {
+        let mut rows = 0;
+        for &partition in &visit.partitions {
+            let mut visited: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+            for record in history(stage, VISITS, partition)? {
+                if record.value.as_deref() == Some(visit.mark.as_bytes()) {
+                    *visited.entry(bytes(record.key.as_ref())).or_default() += 1;
+                }
+            }
+            let table = history(stage, TABLE, partition)?;
+            let before = table.iter().filter(|row| row.moment <= visit.moment);
+            let keys: BTreeSet<_> = before.map(|row| bytes(row.key.as_ref())).collect();
+            // An owner deletes rows that only a zombie wrote.
+            let deleted = table.iter().filter(|row| row.value.is_none());
+            let deleted: BTreeSet<_> = deleted.map(|row| bytes(row.key.as_ref())).collect();
+            for key in keys.difference(&deleted) {
+                rows += 1;
+                let times = visited.get(key).copied().unwrap_or(0);
+                if times == 0 || (once && times > 1) {
+                    let key = String::from_utf8_lossy(key);
+                    return Err(format!("visit {} came by {key} {times} times", visit.mark));
+                }
+            }
+        }
+        if visit.keys < rows {
+            let Visited { mark, keys, .. } = visit;
+            return Err(format!(
+                "visit {mark} says {keys} rows, and there were {rows}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A local copy is what the table's topic says up to where the copy stands; or it is ahead of it,

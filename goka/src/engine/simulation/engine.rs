@@ -4,10 +4,11 @@
 
 use std::{
     any::Any,
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     future::poll_fn,
     path::{Path, PathBuf},
-    sync::Arc,
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
     task::Poll,
     time::Duration,
 };
@@ -15,15 +16,20 @@ use std::{
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use super::{Copy, Driven, ECHO, GROUP, INPUTS, TABLE, schedule::Schedule};
+use super::{
+    Copy, Driven, ECHO, GROUP, INPUTS, TABLE, TOPICS, VISITS, Visited,
+    schedule::Schedule,
+    visits::{Answered, Visiting},
+};
 use crate::{
-    Error, Guarantee, Kind, Meta, Partitioner,
+    Deferred, Error, Guarantee, Kind, Meta, Partitioner,
     engine::{
         effects::{Effects, Row},
         program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Waiting},
         rows::Rows,
         status::Status,
         trust::mark,
+        visiting::Visits,
         worker::{Settings, Spec, TableSpec, Worker},
     },
     kafka::memory::Connection,
@@ -39,7 +45,10 @@ pub(super) struct Rig {
     disk: TempDir,
     partitions: i32,
     handlers_wait: bool,
+    handlers_defer: bool,
     guarantee: Guarantee,
+    started: u64,
+    answered: Answered,
 }
 
 impl Rig {
@@ -55,10 +64,13 @@ impl Rig {
             disk,
             partitions: schedule.partitions,
             handlers_wait: schedule.handlers_wait,
+            handlers_defer: schedule.handlers_defer,
             guarantee: match schedule.exactly_once {
                 false => Guarantee::AtLeastOnce,
                 true => Guarantee::ExactlyOnce,
             },
+            started: 0,
+            answered: Answered::default(),
         }
     }
 
@@ -104,25 +116,42 @@ impl super::Rig for Rig {
             age_max_ms: None,
             forgets_rows: false,
         };
+        let visits: Arc<Visits> = Arc::default();
+        let guards = self.handlers_defer.then(Guards::default);
         let spec = Spec {
             program: Arc::new(Count {
                 waits: self.handlers_wait,
+                guards: guards.clone(),
             }),
-            topics: [INPUTS[0], INPUTS[1], TABLE, ECHO]
-                .map(str::to_owned)
-                .into(),
+            topics: TOPICS.map(str::to_owned).into(),
             table: Some(table),
             settings,
             tables: Arc::default(),
             status: Arc::new(Status::new(watch::Sender::new(0))),
-            visits: Arc::default(),
+            visits: visits.clone(),
         };
-        Ok(Box::new(Worker::new(spec, Box::new(kafka))))
+        self.started += 1;
+        Ok(Box::new(Process {
+            worker: Worker::new(spec, Box::new(kafka)),
+            guards: guards.unwrap_or_default(),
+            turns: 0,
+            visiting: Visiting {
+                name: format!("worker {slot}, process {}", self.started),
+                visits,
+                answered: Rc::clone(&self.answered),
+                asked: None,
+                begun: 0,
+            },
+        }))
     }
 
     fn wipe(&mut self, slot: usize) {
         // There may be nothing to delete.
         let _ = std::fs::remove_dir_all(self.dir(slot));
+    }
+
+    fn visits(&self) -> Vec<Visited> {
+        self.answered.borrow().clone()
     }
 
     fn copies(&self, slot: usize) -> Result<Vec<Copy>, Error> {
@@ -149,13 +178,42 @@ impl super::Rig for Rig {
     }
 }
 
-impl Driven for Worker {
+/// What handlers have deferred, and is not done yet.
+type Guards = Arc<Mutex<VecDeque<Deferred>>>;
+
+/// A worker, and the work that its handlers have deferred: which ends with it.
+struct Process {
+    worker: Worker,
+    guards: Guards,
+    turns: u64,
+    visiting: Visiting,
+}
+
+impl Driven for Process {
     fn turn(&mut self) -> Result<(), Error> {
-        Worker::turn(self, IDLE)
+        self.turns += 1;
+        {
+            let mut guards = self.guards.lock().unwrap_or_else(PoisonError::into_inner);
+            // Not in the order in which it began, and some of it long after.
+            let done = match self.turns % 5 {
+                0 => guards.pop_back(),
+                1 | 3 => guards.pop_front(),
+                _ => None,
+            };
+            done.into_iter().for_each(Deferred::done);
+        }
+        self.visiting.before(&self.worker);
+        let turned = self.worker.turn(IDLE);
+        self.visiting.after();
+        turned
+    }
+
+    fn visit(&mut self, moment: u64) {
+        self.visiting.ask(moment);
     }
 
     fn close(self: Box<Self>) -> Result<(), Error> {
-        Worker::close(*self)
+        self.worker.close()
     }
 }
 
@@ -163,6 +221,8 @@ impl Driven for Worker {
 struct Count {
     /// Whether the handler of the second input waits.
     waits: bool,
+    /// Whether the handler of the first input defers every other record.
+    guards: Option<Guards>,
 }
 
 impl Program for Count {
@@ -184,6 +244,7 @@ impl Program for Count {
             edge(Kind::Input, INPUTS[1]),
             edge(Kind::Table, TABLE),
             edge(Kind::Output, ECHO),
+            edge(Kind::Output, VISITS),
         ]
     }
 
@@ -194,6 +255,12 @@ impl Program for Count {
         effects: &mut Effects,
         reads: Reads<'_>,
     ) -> Result<(), Failure> {
+        if let Some(guards) = &self.guards
+            && record.offset % 2 == 0
+        {
+            let mut guards = guards.lock().unwrap_or_else(PoisonError::into_inner);
+            guards.push_back(effects.defer());
+        }
         count(edge, record, effects, reads.rows)
     }
 

@@ -14,6 +14,7 @@ mod plain;
 mod schedule;
 mod shrink;
 mod stage;
+mod visits;
 
 use std::{collections::BTreeMap, env, ops::Range};
 
@@ -28,6 +29,9 @@ const GROUP: &str = "counts";
 const INPUTS: [&str; 2] = ["clicks", "more-clicks"];
 const TABLE: &str = "counts-state";
 const ECHO: &str = "echo";
+const VISITS: &str = "visits";
+/// By index of their edge in the graph.
+const TOPICS: [&str; 5] = [INPUTS[0], INPUTS[1], TABLE, ECHO, VISITS];
 
 /// Seeds of a normal test run.
 const SEEDS: u64 = 100;
@@ -38,6 +42,8 @@ trait Driven {
     fn turn(&mut self) -> Result<(), Error>;
     /// Finishes, commits and leaves the group.
     fn close(self: Box<Self>) -> Result<(), Error>;
+    /// Asks for a visit of its rows at this moment, if it can be visited.
+    fn visit(&mut self, _moment: u64) {}
 }
 
 /// Where workers come from, with a disk for each slot.
@@ -45,6 +51,10 @@ trait Rig {
     fn start(&mut self, slot: usize, kafka: Connection) -> Result<Box<dyn Driven>, Error>;
     /// Deletes what a slot has on disk.
     fn wipe(&mut self, slot: usize);
+    /// Visits that came to their end.
+    fn visits(&self) -> Vec<Visited> {
+        Vec::new()
+    }
     /// What a slot has on disk, while no worker runs there.
     fn copies(&self, slot: usize) -> Result<Vec<Copy>, Error>;
 }
@@ -56,6 +66,18 @@ struct Copy {
     /// Next offset in the table's topic.
     table: i64,
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// A visit that was answered: all rows of these partitions were visited.
+#[derive(Clone, Debug)]
+struct Visited {
+    /// What its visitor has written for each row.
+    mark: String,
+    /// When it was asked for.
+    moment: u64,
+    partitions: Vec<i32>,
+    /// How many rows, as the answer says.
+    keys: u64,
 }
 
 /// Makes a rig for a run of its own.

@@ -77,6 +77,10 @@ pub(super) enum Action {
     },
     /// The table's topic is compacted.
     Compact,
+    /// A visit of the rows that a worker has.
+    Visit {
+        slot: usize,
+    },
 }
 
 /// All that is drawn from a seed.
@@ -90,6 +94,8 @@ pub(super) struct Schedule {
     pub(super) static_members: bool,
     /// Handlers of one input are asynchronous.
     pub(super) handlers_wait: bool,
+    /// Handlers of the other input defer some of their records.
+    pub(super) handlers_defer: bool,
     pub(super) exactly_once: bool,
     pub(super) actions: Vec<Action>,
 }
@@ -115,12 +121,19 @@ impl Schedule {
                 (false, false) => actions.push(work_of(&mut chance, keys)),
             }
         }
+        // Drawn last, so that what is drawn before stays what it was.
+        let handlers_defer = chance.one_in(3);
+        for _ in 0..chance.below(6) {
+            let (at, slot) = (chance.index(actions.len()), chance.index(SLOTS));
+            actions.insert(at, Action::Visit { slot });
+        }
         Schedule {
             seed,
             partitions,
             queue_max,
             static_members,
             handlers_wait,
+            handlers_defer,
             exactly_once: false,
             actions,
         }
@@ -130,17 +143,20 @@ impl Schedule {
     pub(super) fn exactly_once(seed: u64) -> Self {
         Schedule {
             exactly_once: true,
+            handlers_defer: false,
             ..Schedule::of(seed)
         }
     }
 
-    /// For workers that do not look for rows of zombies.
+    /// For plain workers, which do not look for rows of zombies, and have no visitors.
     pub(super) fn without_zombies(seed: u64) -> Self {
         let mut schedule = Schedule::of(seed);
-        let sends = Point::Sends;
-        let zombie =
-            |action: &Action| matches!(action, Action::FreezeAt { point, .. } if *point == sends);
-        schedule.actions.retain(|action| !zombie(action));
+        let is_left_out = |action: &Action| match action {
+            Action::FreezeAt { point, .. } => *point == Point::Sends,
+            Action::Visit { .. } => true,
+            _ => false,
+        };
+        schedule.actions.retain(|action| !is_left_out(action));
         schedule
     }
 }
@@ -152,12 +168,14 @@ impl fmt::Display for Schedule {
             queue_max,
             static_members,
             handlers_wait,
+            handlers_defer,
             actions,
             ..
         } = self;
         writeln!(
             f,
-            "{partitions} partitions, at most {queue_max} records in a queue, static members: {static_members}, handlers wait: {handlers_wait}"
+            "{partitions} partitions, at most {queue_max} records in a queue, static members: {static_members}, \
+             handlers wait: {handlers_wait}, handlers defer: {handlers_defer}"
         )?;
         actions
             .iter()

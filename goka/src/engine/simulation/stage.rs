@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Driven, ECHO, GROUP, INPUTS, Rig, TABLE,
+    Driven, GROUP, INPUTS, Rig, TABLE, TOPICS,
     schedule::{Action, SLOTS, Schedule},
 };
 use crate::{
@@ -69,7 +69,7 @@ impl Stage {
         rig: Box<dyn Rig>,
         world: World,
     ) -> Result<Rc<Self>, String> {
-        for topic in [INPUTS[0], INPUTS[1], TABLE, ECHO] {
+        for topic in TOPICS {
             world.create_topic(topic, schedule.partitions);
         }
         let stage = Rc::new(Stage {
@@ -102,6 +102,10 @@ impl Stage {
         let rig = self.rig.borrow();
         let copies = rig.copies(slot);
         copies.map_err(|error| format!("the copies of worker {slot} cannot be read: {error}"))
+    }
+
+    pub(super) fn visits(&self) -> Vec<super::Visited> {
+        self.rig.borrow().visits()
     }
 
     fn fail(&self, why: String) {
@@ -158,6 +162,11 @@ impl Stage {
             } => {
                 world.fail_deliveries(&name(slot), count, landed);
             }
+            Action::Visit { slot } => {
+                if let Worker::Waiting(worker) = &mut *self.slots[slot].worker.borrow_mut() {
+                    worker.visit(world.moment());
+                }
+            }
             Action::Outage { ms: time } => world.outage(ms(time)),
             Action::Compact => {
                 for partition in 0..self.partitions {
@@ -206,10 +215,7 @@ impl Stage {
             group: GROUP.to_owned(),
             instance,
             sources: INPUTS.map(str::to_owned).into(),
-            // By index of their edge in the graph.
-            targets: [INPUTS[0], INPUTS[1], TABLE, ECHO]
-                .map(str::to_owned)
-                .into(),
+            targets: TOPICS.map(str::to_owned).into(),
             table: Some(TABLE.to_owned()),
             transactional_id: self
                 .schedule

@@ -72,6 +72,14 @@ impl Log {
         i64::try_from(self.history.len()).unwrap_or(i64::MAX)
     }
 
+    /// The offset behind the last record that a reader gets.
+    pub(super) fn readable_end(&self) -> i64 {
+        let stable = self.stable();
+        let readable = |offset: &i64| *offset < stable && !self.hidden.contains(offset);
+        let last = (self.start..self.end()).rev().find(readable);
+        last.map_or(self.start, |last| last + 1)
+    }
+
     /// Everything ever written that was not aborted, also what readers no longer see.
     pub(super) fn history(&self) -> Vec<Rc<Written>> {
         let records = self.history.iter();
@@ -115,6 +123,7 @@ impl Log {
     }
 
     /// Keeps the last record of each key. Offsets stay.
+    #[cfg(test)]
     pub(super) fn compact(&mut self) {
         let mut seen = BTreeSet::new();
         let stable = self.stable();
@@ -128,6 +137,7 @@ impl Log {
     }
 
     /// Deletes what is before an offset, as retention does.
+    #[cfg(test)]
     pub(super) fn delete_before(&mut self, offset: i64) {
         self.start = offset.clamp(self.start, self.end());
     }

@@ -12,9 +12,12 @@ mod coordinator;
 mod fetching;
 mod group;
 mod log;
+mod mailbox;
 mod membership;
 mod producer;
 mod reader;
+#[cfg(test)]
+mod simulated;
 mod spec;
 mod state;
 #[cfg(test)]
@@ -27,15 +30,21 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 pub(crate) use chance::Chance;
 pub(crate) use connection::Connection;
 pub(crate) use log::Written;
+pub(crate) use mailbox::Mailbox;
 pub(crate) use spec::{ConnectionSpec, Point};
-pub(crate) use state::{CommitEntry, Mishaps, Settings};
-use state::{Slow, State};
+#[cfg(test)]
+pub(crate) use state::Mishaps;
+pub(crate) use state::Settings;
+use state::State;
 
 use crate::{
     Error,
     kafka::{Committed, Reader},
     record::OwnedHeaders,
 };
+
+/// Who wrote what [`World::append`] wrote.
+pub(crate) const TEST: &str = "test";
 
 /// A Kafka of its own. Clones are the same one.
 #[derive(Clone)]
@@ -59,14 +68,26 @@ impl World {
         key: Option<&[u8]>,
         value: Option<&[u8]>,
     ) -> Result<i64, Error> {
+        self.append_with(topic, partition, (key, value), None, &OwnedHeaders::new())
+    }
+
+    /// [`append`](Self::append), with headers and, unless it is now, the time.
+    pub(crate) fn append_with(
+        &self,
+        topic: &str,
+        partition: i32,
+        (key, value): (Option<&[u8]>, Option<&[u8]>),
+        timestamp: Option<i64>,
+        headers: &OwnedHeaders,
+    ) -> Result<i64, Error> {
         let mut state = self.0.borrow_mut();
         let record = Written {
             offset: 0,
-            timestamp: state.wall_ms(),
+            timestamp: timestamp.unwrap_or_else(|| state.wall_ms()),
             key: key.map(<[u8]>::to_vec),
             value: value.map(<[u8]>::to_vec),
-            headers: OwnedHeaders::new(),
-            by: "test".into(),
+            headers: headers.clone(),
+            by: TEST.into(),
             moment: 0,
         };
         state.append(topic, partition, record)
@@ -79,11 +100,26 @@ impl World {
         Ok(log.history())
     }
 
-    /// First offset of a partition, and the next one to be written.
-    pub(crate) fn bounds(&self, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
+    /// The offset behind the last record that readers get: markers and what was aborted are none.
+    pub(crate) fn readable_end(&self, topic: &str, partition: i32) -> Result<i64, Error> {
         let state = self.0.borrow();
-        let log = state.topics.log(topic, partition)?;
-        Ok(log.bounds())
+        Ok(state.topics.log(topic, partition)?.readable_end())
+    }
+
+    /// The next offset to be written, markers included.
+    pub(crate) fn end(&self, topic: &str, partition: i32) -> Result<i64, Error> {
+        let state = self.0.borrow();
+        Ok(state.topics.log(topic, partition)?.end())
+    }
+
+    /// How many partitions a topic has; 0 if there is none.
+    pub(crate) fn partitions(&self, topic: &str) -> i32 {
+        self.0.borrow().topics.partitions(topic)
+    }
+
+    /// Wall clock, milliseconds since 1970.
+    pub(crate) fn wall_ms(&self) -> i64 {
+        self.0.borrow().wall_ms()
     }
 
     /// What a group has committed.
@@ -91,11 +127,6 @@ impl World {
         let state = self.0.borrow();
         let group = state.groups.get(group)?;
         group.committed(topic, partition).cloned()
-    }
-
-    /// Every commit that was accepted.
-    pub(crate) fn commits(&self) -> Vec<CommitEntry> {
-        self.0.borrow().commits.clone()
     }
 
     /// Connects a worker. It joins its group when it first polls.
@@ -127,48 +158,11 @@ impl World {
         state.mishaps.outages += 1;
     }
 
-    /// For some time, what is sent and reported takes up to `delay` longer.
-    pub(crate) fn slow_down(&self, time: Duration, delay: Duration) {
-        let mut state = self.0.borrow_mut();
-        let until = state.now + time;
-        state.slow = Slow { until, delay };
-    }
-
     /// The next `count` records of a connection are reported as failed; if `landed`, they are in
     /// their topic all the same.
     pub(crate) fn fail_deliveries(&self, name: &str, count: u64, landed: bool) {
         let mut state = self.0.borrow_mut();
         state.failing.insert(name.into(), (count, landed));
-    }
-
-    /// Ends every trouble that was asked for.
-    pub(crate) fn heal(&self) {
-        let mut state = self.0.borrow_mut();
-        state.broker_is_back_at = state.broker_is_back_at.min(state.now);
-        state.slow = Slow::default();
-        state.failing.clear();
-    }
-
-    /// Keeps the last record per key, as a compacted topic does sooner or later.
-    pub(crate) fn compact(&self, topic: &str, partition: i32) -> Result<(), Error> {
-        let mut state = self.0.borrow_mut();
-        state.topics.log_mut(topic, partition)?.compact();
-        Ok(())
-    }
-
-    /// Deletes what is before an offset, as retention does.
-    pub(crate) fn delete_before(
-        &self,
-        topic: &str,
-        partition: i32,
-        offset: i64,
-    ) -> Result<(), Error> {
-        let mut state = self.0.borrow_mut();
-        state
-            .topics
-            .log_mut(topic, partition)?
-            .delete_before(offset);
-        Ok(())
     }
 
     /// Whether no record and no report is under way.
@@ -179,25 +173,5 @@ impl World {
     /// Transactions that are not decided, or whose markers are not all written.
     pub(crate) fn open_transactions(&self) -> usize {
         self.0.borrow().coordinator.open_transactions()
-    }
-
-    /// What went wrong so far.
-    pub(crate) fn mishaps(&self) -> Mishaps {
-        self.0.borrow().mishaps
-    }
-
-    /// From now on, what happens is written down as readable lines.
-    pub(crate) fn keep_trace(&self) {
-        self.0.borrow_mut().trace = Some(Vec::new());
-    }
-
-    /// Adds a line, if lines are kept.
-    pub(crate) fn note(&self, line: impl FnOnce() -> String) {
-        self.0.borrow_mut().note(line);
-    }
-
-    /// The lines so far.
-    pub(crate) fn trace(&self) -> Vec<String> {
-        self.0.borrow().trace.clone().unwrap_or_default()
     }
 }

@@ -75,6 +75,7 @@ pub(crate) struct Mishaps {
 
 /// An accepted commit of one position.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(test), allow(dead_code, reason = "simulations ask"))]
 pub(crate) struct CommitEntry {
     pub(crate) by: Rc<str>,
     pub(crate) topic: Rc<str>,

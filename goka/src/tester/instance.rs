@@ -1,0 +1,306 @@
+//! One running process of a processor: a worker of the engine, and the copies of the tables that it
+//! reads, each given its turns. Must not know types, nor what others do.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    Error, Guarantee, Kind, Result,
+    engine::{
+        program::{EdgeInfo, Program},
+        replica::{Keeper, Replica, Spec as ReplicaSpec},
+        status::Status,
+        tables::Tables,
+        trust::mark,
+        visiting::Visits,
+        worker::{Settings, Spec, TableSpec, Worker},
+    },
+    kafka::{
+        Step,
+        memory::{ConnectionSpec, Point, World},
+    },
+    store::{Identity, Options, StateDir},
+};
+
+/// How long a turn waits, in virtual time, if there is nothing to do.
+pub(super) const IDLE: Duration = Duration::from_millis(10);
+/// Address space of a copy.
+const MAP_BYTES: usize = 256 << 20;
+/// Nobody else has a copy open; a snapshot in the test may.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Under which copies are kept.
+const CLUSTER: &str = "memory";
+
+/// A process, running or not. What it has on its disk stays.
+pub(super) struct Instance {
+    /// Its `group.instance.id`, and under exactly-once its transactional id.
+    pub(super) name: String,
+    disk: Arc<StateDir>,
+    trap: Rc<Cell<Option<(Step, u32)>>>,
+    pub(super) process: Option<Process>,
+    /// Started whenever it does not run.
+    pub(super) is_wanted: bool,
+}
+
+pub(super) struct Process {
+    pub(super) worker: Worker,
+    pub(super) followers: Vec<Follower>,
+    pub(super) status: Arc<Status>,
+    pub(super) visits: Arc<Visits>,
+    died: Rc<Cell<bool>>,
+}
+
+/// A local copy of a table, and who keeps it up to date.
+pub(super) struct Follower {
+    pub(super) topic: String,
+    pub(super) replica: Arc<Replica>,
+    keeper: RefCell<Keeper>,
+}
+
+/// What became of a turn.
+pub(super) enum Turn {
+    Done,
+    /// It came by the step where it was to be killed.
+    Died,
+}
+
+/// What all processes of a group are made of.
+pub(super) struct Setup<'a> {
+    pub(super) world: &'a World,
+    pub(super) program: &'a Arc<dyn Program>,
+    pub(super) edges: &'a [EdgeInfo],
+    pub(super) guarantee: Guarantee,
+}
+
+impl Instance {
+    pub(super) fn new(group: &str, number: usize) -> Result<Self> {
+        Ok(Instance {
+            name: format!("{group}-{number}"),
+            disk: Arc::new(StateDir::in_memory()?),
+            trap: Rc::default(),
+            process: None,
+            is_wanted: true,
+        })
+    }
+
+    /// It ends as a killed process does when it comes by a step for the `nth` time, and is started
+    /// again.
+    pub(super) fn set_trap(&self, step: Step, nth: u32) {
+        self.trap.set(Some((step, nth)));
+    }
+
+    pub(super) fn start(&mut self, setup: &Setup<'_>) -> Result {
+        let edges = setup.edges;
+        let of = |kinds: &[Kind]| {
+            let found = edges.iter().filter(|edge| kinds.contains(&edge.kind));
+            found.map(|edge| edge.topic.to_owned()).collect::<Vec<_>>()
+        };
+        let group = setup.program.group();
+        let (died, trap) = (Rc::new(Cell::new(false)), self.trap.clone());
+        let dies = died.clone();
+        let kafka = setup.world.connect(ConnectionSpec {
+            name: self.name.clone(),
+            group: group.to_owned(),
+            instance: Some(self.name.clone()),
+            sources: of(&[Kind::Input, Kind::Loop]),
+            targets: edges.iter().map(|edge| edge.topic.to_owned()).collect(),
+            table: of(&[Kind::Table]).pop(),
+            transactional_id: match setup.guarantee {
+                Guarantee::AtLeastOnce => None,
+                Guarantee::ExactlyOnce => Some(self.name.clone()),
+            },
+            on_point: Some(Rc::new(move |point| pass(&trap, &dies, point))),
+        })?;
+        let (mut followers, mut tables) = (Vec::new(), Vec::new());
+        for edge in edges {
+            tables.push(match edge.kind {
+                Kind::Join | Kind::Lookup => {
+                    let follower = Follower::new(setup.world, &self.disk, edge);
+                    let replica = follower.replica.clone();
+                    followers.push(follower);
+                    Some((edge.kind, replica))
+                }
+                Kind::Input | Kind::Loop | Kind::Output | Kind::Table => None,
+            });
+        }
+        let table = edges.iter().find(|edge| edge.kind == Kind::Table);
+        let table = table.map(|edge| TableSpec {
+            dir: parent(self.disk.group(CLUSTER, group, 0)),
+            identity: identity(setup.world, edge.topic, edge.codec),
+            options: options(),
+            age_max_ms: None,
+            forgets_rows: false,
+        });
+        let status = Arc::new(Status::new(watch::Sender::new(0)));
+        let visits: Arc<Visits> = Arc::default();
+        let spec = Spec {
+            program: setup.program.clone(),
+            topics: edges.iter().map(|edge| edge.topic.to_owned()).collect(),
+            table,
+            tables: Arc::new(Tables::new(tables)),
+            settings: Settings {
+                guarantee: setup.guarantee,
+                commit_interval: Duration::from_millis(100),
+                records_max: 1000,
+                bytes_max: 16 << 20,
+                lease: Duration::from_secs(4),
+                instance: mark(&self.name),
+                start: None,
+            },
+            status: status.clone(),
+            visits: visits.clone(),
+        };
+        self.process = Some(Process {
+            worker: Worker::new(spec, Box::new(kafka)),
+            followers,
+            status,
+            visits,
+            died,
+        });
+        Ok(())
+    }
+
+    /// Gives the worker and its copies a turn. After an error it no longer runs.
+    pub(super) fn turn(&mut self, world: &World) -> Result<Turn> {
+        let Some(process) = &mut self.process else {
+            return Ok(Turn::Done);
+        };
+        for follower in &process.followers {
+            follower.turn(world)?;
+        }
+        let turned = process.worker.turn(IDLE);
+        match turned {
+            _ if process.died.get() => {
+                self.process = None;
+                Ok(Turn::Died)
+            }
+            Ok(()) => Ok(Turn::Done),
+            // As a program does that the group takes for another one: it joins anew.
+            Err(Error::Fenced(_)) => {
+                let process = self.process.take();
+                process.map_or(Ok(()), |process| process.worker.abandon())?;
+                Ok(Turn::Died)
+            }
+            Err(error) => {
+                // The error is why it ends; what it could not finish is read again.
+                let _ = self.stop();
+                Err(error)
+            }
+        }
+    }
+
+    /// Finishes what was begun, and leaves the group.
+    pub(super) fn stop(&mut self) -> Result {
+        let Some(process) = self.process.take() else {
+            return Ok(());
+        };
+        process.visits.close();
+        let closed = process.worker.close();
+        match process.died.get() {
+            true => Ok(()),
+            false => closed,
+        }
+    }
+
+    /// Ends as a killed process does.
+    pub(super) fn kill(&mut self) {
+        self.process = None;
+    }
+}
+
+fn pass(trap: &Cell<Option<(Step, u32)>>, died: &Cell<bool>, point: Point) -> Result {
+    let Some((step, nth)) = trap
+        .get()
+        .filter(|(step, _)| point == Point::Reached(*step))
+    else {
+        return Ok(());
+    };
+    if nth > 1 {
+        trap.set(Some((step, nth - 1)));
+        return Ok(());
+    }
+    trap.set(None);
+    died.set(true);
+    Err(Error::Closed("this process, which its tester killed,"))
+}
+
+impl Process {
+    /// Whether there is work that was begun, and is not in the local copies yet.
+    pub(super) fn is_busy(&self) -> bool {
+        let mut partitions = self.worker.core.partitions.values();
+        partitions.any(|p| p.open.records > 0 || p.closing.is_some())
+    }
+
+    /// Whether a partition stands behind a handler that waits, or a record that is deferred.
+    pub(super) fn holds_back(&self, partition: i32) -> bool {
+        let partition = self.worker.core.partitions.get(&partition);
+        partition.is_some_and(|p| p.waiting.is_some() || !p.deferrals.is_empty())
+    }
+}
+
+impl Follower {
+    pub(super) fn new(world: &World, disk: &Arc<StateDir>, edge: &EdgeInfo) -> Self {
+        let replica = Arc::new(Replica::without_thread(ReplicaSpec {
+            _lock: disk.clone(),
+            dir: parent(disk.replica(CLUSTER, edge.topic, 0)),
+            identity: identity(world, edge.topic, edge.codec),
+            options: options(),
+            partitioner: edge.partitioner,
+            age_max_ms: None,
+            forgets_rows: false,
+        }));
+        let keeper = replica.keeper(world.reader(edge.topic));
+        Follower {
+            topic: edge.topic.to_owned(),
+            replica,
+            keeper: RefCell::new(keeper),
+        }
+    }
+
+    pub(super) fn turn(&self, world: &World) -> Result {
+        let (now, at_ms) = (world.now(), world.wall_ms());
+        self.keeper.borrow_mut().turn(Duration::ZERO, now, at_ms)
+    }
+
+    /// Whether it has read all there is, of the partitions that are read.
+    pub(super) fn is_behind(&self, world: &World) -> Result<bool> {
+        for partition in 0..self.replica.partitions() {
+            let end = world.readable_end(&self.topic, partition)?;
+            let standing = self.replica.standing(partition);
+            if standing.is_some_and(|standing| standing.visible < end) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn identity(world: &World, topic: &str, codec: &str) -> Identity {
+    Identity {
+        cluster: CLUSTER.to_owned(),
+        topic: topic.to_owned(),
+        topic_id: String::new(),
+        partition: 0,
+        partitions: world.partitions(topic),
+        codec: codec.to_owned(),
+    }
+}
+
+fn options() -> Options {
+    Options {
+        map_size: MAP_BYTES,
+        wait: CLOSE_TIMEOUT,
+    }
+}
+
+/// Partition 0 is in the directory of all.
+fn parent(mut path: std::path::PathBuf) -> std::path::PathBuf {
+    path.pop();
+    path
+}

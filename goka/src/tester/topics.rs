@@ -1,0 +1,145 @@
+//! The topics of a tester: those that its processors and views name, and no others, so that a
+//! mistaken name is found. Must not know what is in them.
+
+use std::{any::TypeId, collections::BTreeMap};
+
+use crate::{Codec, Edge, Kind, Partitioner, Processor, Topic};
+
+/// A topic, as the graphs see it that name it.
+#[derive(Clone, Debug)]
+pub(super) struct Declared {
+    pub(super) partitioner: Partitioner,
+    codec: &'static str,
+    is_table: bool,
+    /// Who named it first, for errors.
+    by: String,
+    /// Of a table, the group that writes it, if it is here.
+    pub(super) writer: Option<&'static str>,
+    /// The types that declare it.
+    types: Vec<TypeId>,
+}
+
+#[derive(Default)]
+pub(super) struct Topics {
+    pub(super) declared: BTreeMap<&'static str, Declared>,
+}
+
+impl Topics {
+    pub(super) fn add_graph<P: Processor>(&mut self) {
+        for edge in P::GRAPH {
+            let Edge { kind, topic, .. } = edge;
+            let declared = Declared {
+                partitioner: topic.partitioner,
+                codec: (topic.codec)(),
+                is_table: matches!(kind, Kind::Table | Kind::Join | Kind::Lookup),
+                by: format!("group `{}`", P::GROUP),
+                writer: (*kind == Kind::Table).then_some(P::GROUP),
+                types: vec![(topic.typing.topic)()],
+            };
+            self.add(topic.name, declared);
+        }
+    }
+
+    pub(super) fn add_table<T: Topic>(&mut self, name: &'static str) {
+        let declared = Declared {
+            is_table: true,
+            ..declared::<T>(format!("the view of `{name}`"))
+        };
+        self.add(name, declared);
+    }
+
+    /// # Panics
+    /// If others name it as something else.
+    #[track_caller]
+    fn add(&mut self, name: &'static str, new: Declared) {
+        let Some(known) = self.declared.get_mut(name) else {
+            self.declared.insert(name, new);
+            return;
+        };
+        known.agree(name, &new);
+        known.writer = known.writer.or(new.writer);
+        known.types.extend(new.types);
+    }
+
+    /// The topic of a stream, by its name.
+    ///
+    /// # Panics
+    /// If nobody here names it, or as something else.
+    #[track_caller]
+    pub(super) fn stream<S: Topic>(&self, name: &'static str) -> &Declared {
+        let Some(known) = self.declared.get(name) else {
+            panic!("{}", self.unknown(name));
+        };
+        known.agree(name, &declared::<S>("this test".to_owned()));
+        known
+    }
+
+    /// The topic of a table, by its type: a bare table has its name from its processor.
+    ///
+    /// # Panics
+    /// If nobody here names it, or as something else.
+    #[track_caller]
+    pub(super) fn table<T: Topic>(&self, name: Option<&'static str>) -> (&'static str, &Declared) {
+        let known = self.declared.iter().find(|(known, declared)| match name {
+            Some(name) => **known == name,
+            None => declared.types.contains(&TypeId::of::<T>()),
+        });
+        let Some((name, known)) = known else {
+            panic!(
+                "{}",
+                self.unknown(name.unwrap_or(std::any::type_name::<T>()))
+            );
+        };
+        let table = Declared {
+            is_table: true,
+            ..declared::<T>("this test".to_owned())
+        };
+        known.agree(name, &table);
+        (name, known)
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        let known: Vec<_> = self.declared.keys().copied().collect();
+        format!(
+            "nothing in this tester reads or writes `{name}`: add the processor that does with \
+             `Tester::processor`, or open a view of the table with `Tester::view`. There are: `{}`",
+            known.join("`, `")
+        )
+    }
+}
+
+fn declared<T: Topic>(by: String) -> Declared {
+    Declared {
+        partitioner: T::PARTITIONER,
+        codec: <T::Codec as Codec<T::Value>>::name(),
+        is_table: false,
+        by,
+        writer: None,
+        types: vec![TypeId::of::<T>()],
+    }
+}
+
+impl Declared {
+    /// # Panics
+    /// If it is something else for `other`.
+    #[track_caller]
+    fn agree(&self, name: &str, other: &Declared) {
+        let what = |table| if table { "table" } else { "stream" };
+        let differs = |of: &str, ours: &str, theirs: &str| {
+            panic!(
+                "`{name}` has the {of} `{ours}` for {}, and `{theirs}` for {}: declare it once, and share its type",
+                self.by, other.by
+            )
+        };
+        if self.is_table != other.is_table {
+            differs("kind", what(self.is_table), what(other.is_table));
+        }
+        if self.codec != other.codec {
+            differs("codec", self.codec, other.codec);
+        }
+        if self.partitioner != other.partitioner {
+            let (ours, theirs) = (self.partitioner.to_string(), other.partitioner.to_string());
+            differs("partitioner", &ours, &theirs);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What goes wrong, in both guarantees.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use goka::{Guarantee, Tester, tester::CommitStep};
+
+use crate::graph::{Clicks, Prizes, UserClicks, count};
+
+const STEPS: [CommitStep; 4] = [
+    CommitStep::Handled,
+    CommitStep::Delivered,
+    CommitStep::Stored,
+    CommitStep::Committed,
+];
+
+fn counter(guarantee: Guarantee) -> Tester {
+    Tester::new()
+        .guarantee(guarantee)
+        .processor(count::Processor)
+}
+
+#[test]
+fn exactly_once_counts_once_wherever_it_crashes() {
+    for step in STEPS {
+        let mut tester = counter(Guarantee::ExactlyOnce);
+        tester.crash_at::<count::Processor>(step);
+        tester.emit::<UserClicks>("alice", &100);
+        assert_eq!(tester.get::<Clicks>("alice"), Some(100), "{step:?}");
+        assert_eq!(tester.emitted::<Prizes>().len(), 1, "{step:?}");
+        assert_eq!(tester.crashes(), 1, "{step:?}");
+    }
+}
+
+#[test]
+fn at_least_once_repeats_what_was_delivered_and_not_stored() {
+    // Between the brokers' answers and the local commit the row is in its topic, and the record is
+    // handled again.
+    let expected = [(STEPS[0], 1), (STEPS[1], 2), (STEPS[2], 1), (STEPS[3], 1)];
+    for (step, counted) in expected {
+        let mut tester = counter(Guarantee::AtLeastOnce);
+        tester.crash_at::<count::Processor>(step);
+        tester.emit::<UserClicks>("alice", &1);
+        assert_eq!(tester.get::<Clicks>("alice"), Some(counted), "{step:?}");
+        assert_eq!(tester.crashes(), 1, "{step:?}");
+    }
+}
+
+#[test]
+fn a_crash_between_records_loses_and_repeats_nothing() {
+    let mut tester = counter(Guarantee::AtLeastOnce);
+    tester.emit::<UserClicks>("alice", &1);
+    assert_eq!(tester.get::<Clicks>("alice"), Some(1));
+    tester.crash::<count::Processor>();
+    tester.emit::<UserClicks>("alice", &1);
+    assert_eq!(tester.get::<Clicks>("alice"), Some(2));
+    tester.restart::<count::Processor>();
+    tester.emit::<UserClicks>("alice", &1);
+    assert_eq!(tester.get::<Clicks>("alice"), Some(3));
+    assert_eq!(tester.crashes(), 1);
+}
+
+#[test]
+fn partitions_move_between_two_instances_and_back() {
+    for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+        let mut tester = counter(guarantee);
+        let mut model = BTreeMap::new();
+        let mut emit = |tester: &mut Tester| {
+            for i in 0..20 {
+                tester.emit::<UserClicks>(&format!("user-{i}"), &1);
+                *model.entry(format!("user-{i}")).or_insert(0) += 1;
+            }
+            model.clone()
+        };
+        emit(&mut tester);
+        assert_eq!(tester.partitions_of::<count::Processor>(0), [0, 1, 2, 3]);
+        let second = tester.start_instance::<count::Processor>();
+        emit(&mut tester);
+        let first = tester.partitions_of::<count::Processor>(0);
+        let moved = tester.partitions_of::<count::Processor>(second);
+        assert_eq!((first.len(), moved.len()), (2, 2), "{guarantee:?}");
+        emit(&mut tester);
+        tester.stop_instance::<count::Processor>(0);
+        let model = emit(&mut tester);
+        assert_eq!(
+            tester.partitions_of::<count::Processor>(second),
+            [0, 1, 2, 3]
+        );
+        assert_eq!(tester.rows::<Clicks>(), model, "{guarantee:?}");
+    }
+}
+
+#[test]
+fn an_outage_delays_and_changes_nothing() {
+    for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+        let mut tester = counter(guarantee);
+        tester.emit::<UserClicks>("alice", &1);
+        assert_eq!(tester.get::<Clicks>("alice"), Some(1));
+        let before = tester.now();
+        tester.outage(Duration::from_secs(20));
+        tester.emit::<UserClicks>("alice", &1);
+        assert_eq!(tester.get::<Clicks>("alice"), Some(2), "{guarantee:?}");
+        let waited = tester.now().duration_since(before).expect("later");
+        assert!(waited >= Duration::from_secs(20), "{waited:?}");
+    }
+}
+
+#[test]
+fn a_delivery_that_fails_is_handled_again() {
+    for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+        let mut tester = counter(guarantee);
+        tester.run().expect("started");
+        tester.fail_deliveries::<count::Processor>(1, false);
+        tester.emit::<UserClicks>("alice", &1);
+        assert_eq!(tester.get::<Clicks>("alice"), Some(1), "{guarantee:?}");
+    }
+    // Written, and the answer lost: at-least-once counts it twice, exactly-once does not.
+    for (guarantee, counted) in [(Guarantee::AtLeastOnce, 2), (Guarantee::ExactlyOnce, 1)] {
+        let mut tester = counter(guarantee);
+        tester.run().expect("started");
+        tester.fail_deliveries::<count::Processor>(1, true);
+        tester.emit::<UserClicks>("alice", &1);
+        assert_eq!(
+            tester.get::<Clicks>("alice"),
+            Some(counted),
+            "{guarantee:?}"
+        );
+    }
+}

@@ -1,0 +1,8 @@
+//! The tester, as those see it who test their processors with it. Expected values are by hand, or
+//! from a plain model.
+
+mod faults;
+mod graph;
+mod misuse;
+mod waiting;
+mod works;
