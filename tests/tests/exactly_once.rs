@@ -237,7 +237,9 @@ fn after_a_kill_only_the_tail_is_read_again() {
     let mut clicks = exactly_once(&broker);
     clicks.produce(120_000, 100_000);
     let mut processor = clicks.processor("one");
-    clicks.wait_until_counted(60_000);
+    clicks.wait_until_counted(120_000);
+    // In the middle of work, but little of it: what is left of the input is read again too, and counts.
+    clicks.produce_more(4_000, 100_000);
     processor.kill();
 
     clicks.go_through(&proxy.address());
