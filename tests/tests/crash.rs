@@ -126,7 +126,10 @@ fn a_second_processor_joins_and_leaves_and_no_click_is_lost() {
     if !broker().is_kafka() {
         return; // the embedded broker repeats records around each rebalance
     }
-    let clicks = Clicks::on(broker());
+    let mut clicks = Clicks::on(broker());
+    // A process is one member of the group then, and its join one rebalance. Two workers are two members that join one
+    // after the other, and between the two the assignor may pass a partition from worker to worker.
+    clicks.set("GOKA_WORKERS", "1");
     let mut emitter = clicks.emitter(&["--rate", "2000", "--users", "500"]);
     emitter.wait_for("a click", |line| {
         line.contains("clicks acknowledged").then_some(())
