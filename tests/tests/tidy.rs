@@ -250,7 +250,17 @@ fn tests_wait_for_events_not_for_time() {
     let sleeps = [concat!("thread::", "sleep"), concat!("time::", "sleep(")];
     let mut broken = Vec::new();
     for source in sources(&["rs"]) {
-        let shipped = source.shipped().count();
+        // In tests of the tester tokio's time is virtual: a handler's timer there waits for nothing.
+        let is_virtual = source.path.starts_with("goka/tests/tester/");
+        let sleeps = if is_virtual {
+            &sleeps[..1]
+        } else {
+            &sleeps[..]
+        };
+        let shipped = match source.path.contains("/tests/") {
+            true => 0,
+            false => source.shipped().count(),
+        };
         for (number, line) in source.code().skip(shipped) {
             for sleep in sleeps.iter().filter(|sleep| line.contains(**sleep)) {
                 broken.push(format!(
