@@ -69,6 +69,24 @@ impl<'a> Clicks<'a> {
         self.start("emitter", arguments, None)
     }
 
+    /// As [`emitter`](Self::emitter), and waits until a click of it is acknowledged.
+    pub fn emitting(&self, arguments: &[&str]) -> Program {
+        let mut emitter = self.emitter(arguments);
+        emitter.wait_for("a click", |line| {
+            line.contains("clicks acknowledged").then_some(())
+        });
+        emitter
+    }
+
+    /// Waits until the table's topic holds so many rows.
+    pub fn wait_for_rows(&self, rows: usize) {
+        let mut seen = 0;
+        read_until(self.broker.address(), &self.table(), |_| {
+            seen += 1;
+            seen >= rows
+        });
+    }
+
     /// Starts a processor, whose state is kept by this name, and waits until it has found and created its topics.
     pub fn processor(&self, state: &str) -> Program {
         let mut processor = self.processor_with(state, &[]);

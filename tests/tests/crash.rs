@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use goka_tests::{Clicks, Kafka, Program, Proxy, broker, read_until};
+use goka_tests::{Clicks, Kafka, Program, Proxy, broker};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 /// Random, and said, so that it can be done again.
@@ -10,15 +10,6 @@ fn chance() -> StdRng {
     let seed = rand::random();
     println!("seed {seed}");
     StdRng::seed_from_u64(seed)
-}
-
-/// Waits until the table's topic holds so many rows.
-fn wait_for_rows(clicks: &Clicks, rows: usize) {
-    let mut seen = 0;
-    read_until(clicks.address(), &clicks.table(), |_| {
-        seen += 1;
-        seen >= rows
-    });
 }
 
 /// Waits until so many partitions run in a processor, and tells which.
@@ -58,7 +49,7 @@ fn killed_ten_times_it_never_counts_too_low() {
     for _ in 0..10 {
         let mut processor = clicks.processor("one");
         rows += chance.random_range(1..15_000);
-        wait_for_rows(&clicks, rows);
+        clicks.wait_for_rows(rows);
         processor.kill();
     }
     let mut processor = clicks.processor("one");
@@ -130,10 +121,7 @@ fn a_second_processor_joins_and_leaves_and_no_click_is_lost() {
     // A process is one member of the group then, and its join one rebalance. Two workers are two members that join one
     // after the other, and between the two the assignor may pass a partition from worker to worker.
     clicks.set("GOKA_WORKERS", "1");
-    let mut emitter = clicks.emitter(&["--rate", "2000", "--users", "500"]);
-    emitter.wait_for("a click", |line| {
-        line.contains("clicks acknowledged").then_some(())
-    });
+    let mut emitter = clicks.emitting(&["--rate", "2000", "--users", "500"]);
     let mut one = clicks.processor("one");
     let all = wait_for_partitions(&mut one, 4);
     let settled = partitions_over_time(&one).len();
@@ -172,7 +160,7 @@ fn an_outage_is_waited_out_and_can_be_ended_in() {
     let clicks = Clicks::on(&broker);
     clicks.produce(10_000, 100);
     let mut processor = clicks.processor("one");
-    wait_for_rows(&clicks, 10_000);
+    clicks.wait_for_rows(10_000);
 
     kafka.stop();
     kafka.start_again();

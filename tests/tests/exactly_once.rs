@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use goka_tests::{Clicks, Kafka, Program, Proxy, broker, read_topic, read_until};
+use goka_tests::{Clicks, Kafka, Program, Proxy, broker, read_topic};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rdkafka::{
     ClientConfig, TopicPartitionList,
@@ -31,15 +31,6 @@ fn needs_kafka() -> bool {
         eprintln!("not run: it needs a real Kafka, see GOKA_TEST_BROKERS");
     }
     is_kafka
-}
-
-/// Waits until the table's topic holds so many rows.
-fn wait_for_rows(clicks: &Clicks<'_>, rows: usize) {
-    let mut seen = 0;
-    read_until(clicks.address(), &clicks.table(), |_| {
-        seen += 1;
-        seen >= rows
-    });
 }
 
 fn wait_for_partitions(processor: &mut Program, partitions: usize) {
@@ -90,7 +81,7 @@ fn killed_at_random_moments_it_counts_every_click_once() {
     for _ in 0..15 {
         let mut processor = clicks.processor("one");
         rows += chance.random_range(1..10_000);
-        wait_for_rows(&clicks, rows);
+        clicks.wait_for_rows(rows);
         processor.kill();
     }
     let mut processor = clicks.processor("one");
@@ -114,7 +105,7 @@ fn killed_and_taken_over_by_another_it_counts_every_click_once() {
         wait_for_partitions(&mut one, 2);
         wait_for_partitions(&mut other, 2);
         clicks.produce_more(30_000, 500);
-        wait_for_rows(&clicks, 60_000 + round * 30_000 + 3_000);
+        clicks.wait_for_rows(60_000 + round * 30_000 + 3_000);
         one.kill();
         let killed = Instant::now();
         wait_for_partitions(&mut other, 4);
@@ -131,10 +122,7 @@ fn a_second_processor_joins_and_leaves_and_every_click_is_counted_once() {
         return;
     }
     let clicks = exactly_once(broker());
-    let mut emitter = clicks.emitter(&["--rate", "3000", "--users", "500"]);
-    emitter.wait_for("a click", |line| {
-        line.contains("clicks acknowledged").then_some(())
-    });
+    let mut emitter = clicks.emitting(&["--rate", "3000", "--users", "500"]);
     let mut one = clicks.processor("one");
     wait_for_partitions(&mut one, 4);
     for _ in 0..2 {
@@ -158,10 +146,7 @@ fn one_that_was_paused_past_its_session_does_no_harm() {
         return;
     }
     let clicks = exactly_once(broker());
-    let mut emitter = clicks.emitter(&["--rate", "3000", "--users", "500"]);
-    emitter.wait_for("a click", |line| {
-        line.contains("clicks acknowledged").then_some(())
-    });
+    let mut emitter = clicks.emitting(&["--rate", "3000", "--users", "500"]);
     let mut one = clicks.processor("one");
     wait_for_partitions(&mut one, 4);
     let mut two = clicks.processor("two");
@@ -189,16 +174,13 @@ fn whatever_happens_to_three_processors_every_click_is_counted_once() {
     }
     let mut chance = chance();
     let clicks = exactly_once(broker());
-    let mut emitter = clicks.emitter(&["--rate", "2000", "--users", "500"]);
-    emitter.wait_for("a click", |line| {
-        line.contains("clicks acknowledged").then_some(())
-    });
+    let mut emitter = clicks.emitting(&["--rate", "2000", "--users", "500"]);
     let names = ["one", "two", "three"];
     let mut processors = names.map(|name| clicks.processor(name));
     let mut rows = 0;
     for _ in 0..10 {
         rows += chance.random_range(1..8_000);
-        wait_for_rows(&clicks, rows);
+        clicks.wait_for_rows(rows);
         let which = chance.random_range(0..names.len());
         let (name, processor) = (names[which], &mut processors[which]);
         match chance.random_range(0..3) {
@@ -211,7 +193,7 @@ fn whatever_happens_to_three_processors_every_click_is_counted_once() {
                 processor.pause();
                 // Shorter than its session, or longer, because the others wait for it.
                 rows += chance.random_range(1..20_000);
-                wait_for_rows(&clicks, rows);
+                clicks.wait_for_rows(rows);
                 processor.resume();
                 continue;
             }
@@ -271,7 +253,7 @@ fn an_outage_in_the_middle_is_waited_out_and_every_click_is_counted_once() {
     let clicks = exactly_once(&broker);
     clicks.produce(100_000, 500);
     let mut processor = clicks.processor("one");
-    wait_for_rows(&clicks, 5_000);
+    clicks.wait_for_rows(5_000);
     kafka.stop();
     kafka.start_again();
     all_counted_once(&clicks);
