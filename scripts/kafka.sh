@@ -151,7 +151,8 @@ stop() {
   dir=$(cd "${1:?}" && pwd)
   alive "$dir" || { rm -f "$dir/pid" && return; }
   pid=$(cat "$dir/pid")
-  kill "$pid"
+  # One that was killed may be gone by now.
+  kill "$pid" 2>/dev/null || true
   while alive "$dir"; do
     [ $SECONDS -lt $deadline ] || { echo "kafka.sh: it did not end within $wait_seconds s: killed" >&2 && kill -KILL "$pid"; }
     sleep 0.1

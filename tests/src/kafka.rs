@@ -2,19 +2,22 @@
 //! before it. Started by `scripts/kafka.sh`.
 
 use std::{
-    env,
+    env, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::{Broker, Proxy};
 
-/// A Kafka that is stopped, and its data deleted, when this is dropped.
+/// A Kafka that is stopped when this is dropped. Its data goes with it, unless its directory was given.
 pub struct Kafka {
-    directory: TempDir,
+    directory: PathBuf,
+    /// Deleted with this, after it was stopped.
+    _temporary: Option<TempDir>,
     /// As given to the script, so that a restart is the same broker.
     ports: (u16, Option<u16>),
 }
@@ -37,17 +40,28 @@ impl Kafka {
             eprintln!("not run: it needs a Kafka of its own, and GOKA_TEST_BROKERS asks for none");
             return None;
         }
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let address = start(directory.path(), "any", proxy_port);
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let path = temporary.path().to_owned();
+        Some(Self::running(path, Some(temporary), proxy_port))
+    }
+
+    /// Starts one with its data in a directory, whether or not a real Kafka was asked for.
+    pub fn start_in(directory: &Path) -> Kafka {
+        Self::running(directory.to_owned(), None, None)
+    }
+
+    fn running(directory: PathBuf, temporary: Option<TempDir>, proxy_port: Option<u16>) -> Kafka {
+        let address = start(&directory, "any", proxy_port);
         let port = address
             .rsplit(':')
             .next()
             .and_then(|port| port.parse().ok());
         let port = port.unwrap_or_else(|| panic!("`{address}` ends with no port"));
-        Some(Kafka {
+        Kafka {
             directory,
+            _temporary: temporary,
             ports: (port, proxy_port),
-        })
+        }
     }
 
     /// The broker, to prepare topics and for clients that go round the proxy.
@@ -62,16 +76,27 @@ impl Kafka {
 
     /// Stops it; its data stays.
     pub fn stop(&self) {
-        let stopped = script().arg("stop").arg(self.directory.path()).status();
+        let stopped = script().arg("stop").arg(&self.directory).status();
         let stopped =
             stopped.unwrap_or_else(|error| panic!("cannot run scripts/kafka.sh: {error}"));
         assert!(stopped.success(), "scripts/kafka.sh cannot stop its Kafka");
     }
 
-    /// Starts it again after a [`stop`](Self::stop), with the same address and data.
+    /// As `kill -9`; its data stays.
+    pub fn kill(&self) {
+        let pid = fs::read_to_string(self.directory.join("pid")).unwrap_or_default();
+        let pid = pid.trim().parse().ok().and_then(Pid::from_raw);
+        let pid = pid.expect("the script notes the number of the process that it starts");
+        let killed = kill_process(pid, Signal::KILL);
+        killed.unwrap_or_else(|error| panic!("cannot kill Kafka: {error}"));
+        // It is a child of nobody here: that its address is free again tells that it is gone.
+        self.stop();
+    }
+
+    /// Starts it again after a [`stop`](Self::stop) or a [`kill`](Self::kill), with the same address and data.
     pub fn start_again(&self) {
         let (port, proxy_port) = self.ports;
-        start(self.directory.path(), &port.to_string(), proxy_port);
+        start(&self.directory, &port.to_string(), proxy_port);
     }
 }
 

@@ -1,0 +1,138 @@
+//! Local copies as they lie on disk, read by LMDB itself once nobody has them open: what is stored has to be what the
+//! table's topic held up to the position that is stored with it, byte for byte.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use goka_tests::Record;
+use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions, WithoutTls, types::Bytes};
+
+/// Before a key that is stored as it is; keys of the input are not long enough for anything else.
+const WHOLE: u8 = 0;
+/// Address space, as much as any copy may take.
+const MAP_BYTES: usize = 1 << 30;
+
+/// Rows by their keys.
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A copy of one partition.
+struct Copy {
+    rows: Rows,
+    /// The next offset of the table's topic to be read.
+    position: i64,
+}
+
+/// Compares every copy below a state directory with the topic, whose records are in order of their offsets. Gives how
+/// many copies there are.
+pub(crate) fn compare(
+    state: &Path,
+    table: &[Record],
+    complain: &mut dyn FnMut(String),
+) -> anyhow::Result<u64> {
+    let mut compared = 0;
+    for path in find(state)? {
+        let copy = read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let partition = path.file_name().and_then(|name| name.to_str());
+        let partition: i32 = partition.unwrap_or_default().parse().context("its name")?;
+        let (mut rows, mut offsets) = (Rows::new(), BTreeMap::new());
+        let before =
+            |record: &&Record| record.partition == partition && record.offset < copy.position;
+        for record in table.iter().filter(before) {
+            let key = record.key.clone().unwrap_or_default();
+            offsets.insert(key.clone(), record.offset);
+            match &record.value {
+                Some(value) => rows.insert(key, value.clone()),
+                None => rows.remove(&key),
+            };
+        }
+        let mut keys: Vec<_> = rows.keys().chain(copy.rows.keys()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys {
+            let (right, stored) = (rows.get(key), copy.rows.get(key));
+            if right != stored {
+                complain(format!(
+                    "the copy {} at position {} has {} at `{}`, its topic {}, from offset {:?}",
+                    path.display(),
+                    copy.position,
+                    text(stored),
+                    String::from_utf8_lossy(key),
+                    text(right),
+                    offsets.get(key),
+                ));
+            }
+        }
+        compared += 1;
+    }
+    Ok(compared)
+}
+
+fn text(value: Option<&Vec<u8>>) -> String {
+    value.map_or("nothing".to_owned(), |value| {
+        format!("`{}`", String::from_utf8_lossy(value))
+    })
+}
+
+/// Directories of copies: `<state>/<cluster>/groups/<group>/<partition>`.
+fn find(state: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![state.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false if path.ends_with("data.mdb") => found.push(folder.clone()),
+                false => {}
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn read(path: &Path) -> anyhow::Result<Copy> {
+    let env = open(path)?;
+    let txn = env.read_txn()?;
+    let opened = env.open_databases_and_commit(txn, |opener, txn| {
+        let rows = opener.open_database::<Bytes, Bytes>(txn, Some("rows"))?;
+        let meta = opener.open_database::<Bytes, Bytes>(txn, Some("meta"))?;
+        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit((rows, meta)))
+    })?;
+    let Some((Some(rows), Some(meta))) = opened.commit() else {
+        // A process was killed between creating the file and writing to it.
+        return Ok(Copy {
+            rows: Rows::new(),
+            position: 0,
+        });
+    };
+    let txn = env.read_txn()?;
+    let position = meta.get(&txn, b"position")?.context("it has no position")?;
+    let (position, _inputs, _at_ms): (i64, Vec<(String, i64)>, i64) =
+        rmp_serde::from_slice(position).context("its position")?;
+    let mut all = Rows::new();
+    for row in rows.iter(&txn)? {
+        let (key, value) = row?;
+        let Some((&WHOLE, key)) = key.split_first() else {
+            bail!("a key is stored as {key:?}");
+        };
+        all.insert(key.to_vec(), value.to_vec());
+    }
+    Ok(Copy {
+        rows: all,
+        position,
+    })
+}
+
+fn open(path: &Path) -> anyhow::Result<Env<WithoutTls>> {
+    let mut options = EnvOpenOptions::new().read_txn_without_tls();
+    options.map_size(MAP_BYTES).max_dbs(2);
+    // SAFETY: a file that is only read needs no sync.
+    unsafe { options.flags(EnvFlags::READ_ONLY) };
+    // SAFETY: the processes that wrote the file have ended, and this one opens it once.
+    Ok(unsafe { options.open(path) }?)
+}

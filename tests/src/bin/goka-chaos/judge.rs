@@ -1,0 +1,266 @@
+//! What came of the run, judged by what an independent reader finds in the topics and on disk.
+
+use std::{collections::BTreeMap, path::Path};
+
+use goka_tests::{Record, read_topic};
+use serde::Serialize;
+
+use crate::{
+    cluster::Cluster,
+    copies,
+    model::{Histories, histories, number},
+    row::Row,
+    worker::{echo, loop_key},
+};
+
+/// How many violations are told of; the others are counted.
+const TOLD: usize = 25;
+
+/// What was found.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Findings {
+    /// Of the input.
+    pub(crate) records: usize,
+    /// Records of the input without an echo, or whose row or loop message is missing.
+    pub(crate) lost: u64,
+    /// Echoes and loop messages of a record that has one already.
+    pub(crate) doubled: u64,
+    /// Rows, echoes and local copies that are not what they ought to be.
+    pub(crate) mismatches: u64,
+    /// Rows of the table that were held against the model.
+    pub(crate) rows: usize,
+    /// Local copies that were held against the table's topic.
+    pub(crate) copies: u64,
+    /// Partitions whose last transaction was open at the end.
+    pub(crate) open_transactions: usize,
+    /// Where the group was in the input before anything happened.
+    #[serde(skip)]
+    pub(crate) quiet: BTreeMap<i32, i64>,
+    /// Why the run was cut short.
+    pub(crate) stuck: Option<String>,
+    /// Each with topic, partition, and key or offset; the first ones.
+    pub(crate) violations: Vec<String>,
+    pub(crate) violations_in_all: u64,
+}
+
+impl Findings {
+    pub(crate) fn violation(&mut self, what: String) {
+        self.violations_in_all += 1;
+        if self.violations.len() < TOLD {
+            eprintln!("VIOLATION: {what}");
+            self.violations.push(what);
+        }
+    }
+
+    fn lost(&mut self, what: String) {
+        self.lost += 1;
+        self.violation(what);
+    }
+
+    fn mismatch(&mut self, what: String) {
+        self.mismatches += 1;
+        self.violation(what);
+    }
+
+    /// Under at-least-once allowed of what a failure may have caught.
+    fn doubled(&mut self, source: &Record, is_exactly_once: bool, what: String) {
+        self.doubled += 1;
+        let quiet = self.quiet.get(&source.partition).copied().unwrap_or(0);
+        if is_exactly_once || source.offset < quiet {
+            self.violation(what);
+        }
+    }
+}
+
+/// Reads it all, and judges. Nothing may run any more.
+pub(crate) fn judge<'a>(
+    cluster: &Cluster,
+    states: impl IntoIterator<Item = &'a Path>,
+    is_exactly_once: bool,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    let address = &cluster.address;
+    let input = read_topic(address, &cluster.input());
+    findings.records = input.len();
+    echoes(cluster, &input, is_exactly_once, findings);
+    let loops = read_topic(address, &cluster.loopback());
+    looped(cluster, &input, &loops, is_exactly_once, findings);
+
+    let table = read_topic(address, &cluster.table());
+    let expected = histories(input.iter().chain(&loops));
+    drop((input, loops));
+    rows(cluster, &table, &expected, is_exactly_once, findings);
+    drop(expected);
+    for state in states {
+        let found = copies::compare(state, &table, &mut |what| findings.mismatch(what))?;
+        findings.copies += found;
+    }
+    Ok(())
+}
+
+/// Every record of the input has its echo, in its order.
+fn echoes(cluster: &Cluster, input: &[Record], is_exactly_once: bool, findings: &mut Findings) {
+    let mut missing = BTreeMap::new();
+    for record in input {
+        let text = echo(record.partition, record.offset, number(record));
+        missing.insert(text, (record, 0_u32));
+    }
+    let topic = cluster.output();
+    let mut last = BTreeMap::new();
+    for record in read_topic(&cluster.address, &topic) {
+        let (at, text) = (place(&topic, &record), record.value_text());
+        let Some((source, seen)) = missing.get_mut(text) else {
+            findings.mismatch(format!("{at}: `{text}` is the echo of no record"));
+            continue;
+        };
+        *seen += 1;
+        let source = *source;
+        if source.key != record.key {
+            findings.mismatch(format!("{at}: the echo of {source:?} has another key"));
+        }
+        if *seen > 1 {
+            let what = format!("{at}: another echo of `{text}`");
+            findings.doubled(source, is_exactly_once, what);
+        }
+        let before = last.insert(source.partition, source.offset);
+        if is_exactly_once && before.is_some_and(|before| before >= source.offset) {
+            findings.mismatch(format!("{at}: `{text}` comes behind offset {before:?}"));
+        }
+    }
+    for (text, (record, seen)) in &missing {
+        if *seen == 0 {
+            let at = place(&cluster.input(), record);
+            findings.lost(format!("{at}: no echo `{text}`"));
+        }
+    }
+}
+
+/// Every record of the input that is told to another key was told.
+fn looped(
+    cluster: &Cluster,
+    input: &[Record],
+    loops: &[Record],
+    is_exactly_once: bool,
+    findings: &mut Findings,
+) {
+    let told = input.iter().filter_map(|record| {
+        let number = number(record)?;
+        Some((number, (loop_key(number)?, record, 0_u32)))
+    });
+    let mut told: BTreeMap<_, _> = told.collect();
+    let topic = cluster.loopback();
+    for record in loops {
+        let at = place(&topic, record);
+        let found = number(record).and_then(|number| told.get_mut(&number));
+        match found {
+            Some((key, source, seen)) if key == record.key_text() => {
+                *seen += 1;
+                if *seen > 1 {
+                    let what = format!("{at}: `{key}` is told once more");
+                    findings.doubled(source, is_exactly_once, what);
+                }
+            }
+            _ => findings.mismatch(format!("{at}: {record:?} was told by no record")),
+        }
+    }
+    for (key, record, _) in told.values().filter(|(_, _, seen)| *seen == 0) {
+        let at = place(&cluster.input(), record);
+        findings.lost(format!("{at}: `{key}` was not told of it"));
+    }
+}
+
+/// Rows are what the model says; under exactly-once every one of them, under at-least-once the last of each key, which
+/// may count too much but not too little.
+fn rows(
+    cluster: &Cluster,
+    table: &[Record],
+    expected: &Histories,
+    is_exactly_once: bool,
+    findings: &mut Findings,
+) {
+    let topic = cluster.table();
+    let mut found: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
+    for record in table {
+        found.entry(record.key_text()).or_default().push(record);
+    }
+    findings.rows = expected.len();
+    for key in found.keys().filter(|key| !expected.contains_key(**key)) {
+        findings.mismatch(format!(
+            "`{topic}` has rows of `{key}`, which no record has"
+        ));
+    }
+    for (key, rows) in expected {
+        let written = found.get(key.as_str()).map_or(&[][..], Vec::as_slice);
+        let right = rows.last().copied().flatten();
+        let value = written.last().and_then(|row| row.value.as_ref());
+        let value = value.map(|_| written[written.len() - 1].value_text());
+        let at = written
+            .last()
+            .map_or(topic.clone(), |row| place(&topic, row));
+        let row: Option<Row> = match value.map(str::parse).transpose() {
+            Ok(row) => row,
+            Err(error) => {
+                findings.mismatch(format!("{at}, key `{key}`: {error}"));
+                continue;
+            }
+        };
+        let is_right = match (right, row) {
+            _ if is_exactly_once => right == row,
+            (Some(right), Some(row)) => is_at_least(row, right),
+            (right, row) => right == row,
+        };
+        if !is_right {
+            findings.mismatch(format!(
+                "{at}, key `{key}`: {} ought to be {}",
+                text(row),
+                text(right)
+            ));
+        }
+        if is_exactly_once {
+            history(&topic, key, rows, written, findings);
+        }
+    }
+}
+
+/// Nothing is missing, something may be twice; and it ends with what came last.
+fn is_at_least(row: Row, right: Row) -> bool {
+    row.count >= right.count
+        && row.sum >= right.sum
+        && (row.last, row.born) == (right.last, right.born)
+}
+
+/// The first row of a key that was never right, not even for a moment.
+fn history(
+    topic: &str,
+    key: &str,
+    rows: &[Option<Row>],
+    written: &[&Record],
+    findings: &mut Findings,
+) {
+    for (right, row) in rows.iter().zip(written) {
+        let right = right.map(|right| right.to_string().into_bytes());
+        if row.value != right {
+            let (at, right) = (place(topic, row), right.unwrap_or_default());
+            let right = String::from_utf8_lossy(&right);
+            findings.mismatch(format!("{at}, key `{key}`: {row:?} ought to be `{right}`"));
+            return;
+        }
+    }
+    if rows.len() != written.len() {
+        let (there, right) = (written.len(), rows.len());
+        findings.mismatch(format!(
+            "`{topic}`, key `{key}`: {there} rows were written of {right}"
+        ));
+    }
+}
+
+fn place(topic: &str, record: &Record) -> String {
+    format!(
+        "`{topic}` partition {} offset {}",
+        record.partition, record.offset
+    )
+}
+
+fn text(row: Option<Row>) -> String {
+    row.map_or("deleted".to_owned(), |row| format!("`{row}`"))
+}

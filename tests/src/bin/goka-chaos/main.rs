@@ -1,0 +1,301 @@
+//! Kills and pauses processors on a real Kafka, at random moments and at points of the commit protocol, and judges by
+//! means of its own whether anything was lost or doubled.
+//!
+//! ```sh
+//! cargo run --release -p goka-tests --bin goka-chaos -- \
+//!     --brokers 127.0.0.1:9092 --guarantee exactly-once --processes 3 --kills 60 --seed 1 --json
+//! ```
+//!
+//! Ends with 0 if all is as it ought to be, with 1 if not, with 2 if it could not be found out. What processes logged
+//! and stored is kept where something is wrong.
+
+mod cluster;
+mod copies;
+mod feed;
+mod fleet;
+mod host;
+mod judge;
+mod model;
+mod row;
+mod storm;
+mod tally;
+mod worker;
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, ValueEnum};
+use goka_tests::unique;
+use rand::{SeedableRng, rngs::StdRng};
+use serde::Serialize;
+
+use crate::{
+    cluster::Cluster,
+    feed::{Feed, Plan},
+    fleet::Fleet,
+    host::Host,
+    judge::Findings,
+    storm::Storm,
+    tally::Tally,
+};
+
+/// How long records are handled before anything happens.
+const QUIET: Duration = Duration::from_secs(2);
+/// How long it may take until all of the input is handled, when nothing happens any more.
+const DRAIN: Duration = Duration::from_secs(120);
+/// How long a transaction may be open that nobody continues: it times out before.
+const DECIDED: Duration = Duration::from_secs(75);
+const LOOK: Duration = Duration::from_millis(300);
+
+/// Kills processors on a real Kafka, and finds out what that does.
+#[derive(Parser)]
+#[command(name = "goka-chaos")]
+struct Options {
+    #[command(subcommand)]
+    role: Option<Role>,
+    /// Addresses of brokers.
+    #[arg(long, default_value = "127.0.0.1:9092")]
+    brokers: String,
+    /// Starts a broker of its own instead, by scripts/kafka.sh, with its data in this directory.
+    #[arg(long, value_name = "DIR", conflicts_with = "brokers")]
+    kafka_dir: Option<PathBuf>,
+    /// What may not happen: records that are lost or doubled, or only lost ones.
+    #[arg(long, value_enum, default_value = "exactly-once")]
+    guarantee: Guarantee,
+    /// Processes that share the partitions.
+    #[arg(long, default_value_t = 3)]
+    processes: usize,
+    /// Kills and pauses of processes, together.
+    #[arg(long, default_value_t = 60)]
+    kills: u32,
+    /// SIGKILLs of the broker in between.
+    #[arg(long, default_value_t = 0, requires = "kafka_dir")]
+    broker_kills: u32,
+    /// What everything is drawn from; random unless given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Plants a bug, which is to be found.
+    #[arg(long, value_enum)]
+    fault: Option<Fault>,
+    /// Records a second.
+    #[arg(long, default_value_t = 500)]
+    rate: u32,
+    /// Keys of the input.
+    #[arg(long, default_value_t = 300)]
+    keys: u32,
+    /// Partitions of all topics.
+    #[arg(long, default_value_t = 6)]
+    partitions: i32,
+    /// Workers of each process.
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
+    /// Prints a line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// A process that is killed.
+    #[command(hide = true)]
+    Worker,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+enum Guarantee {
+    AtLeastOnce,
+    ExactlyOnce,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+enum Fault {
+    /// Positions are committed before the records are acknowledged.
+    CommitBeforeAck,
+    /// What the table's topic has beyond the local copy is not read at a start.
+    SkipTail,
+    /// Deletions get lost.
+    DropTombstone,
+    /// What a record does is done twice.
+    DoubleApply,
+}
+
+/// What is printed.
+#[derive(Serialize)]
+struct Report {
+    guarantee: Guarantee,
+    fault: Option<Fault>,
+    processes: usize,
+    workers: usize,
+    seed: u64,
+    seconds: u64,
+    #[serde(flatten)]
+    tally: Tally,
+    #[serde(flatten)]
+    findings: Findings,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let ended = match options.role {
+        Some(Role::Worker) => work(),
+        None => storm(&options),
+    };
+    ended.unwrap_or_else(|error| {
+        eprintln!("goka-chaos: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+fn work() -> anyhow::Result<ExitCode> {
+    tracing_subscriber::fmt()
+        .with_env_filter(std::env::var("RUST_LOG").unwrap_or_else(|_| "goka=debug".to_owned()))
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let ended = runtime.block_on(worker::run());
+    // Its input may still be read from.
+    runtime.shutdown_background();
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+fn storm(options: &Options) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    let seed = options.seed.unwrap_or_else(rand::random);
+    eprintln!("seed {seed}");
+    let mut directory = tempfile::Builder::new().prefix("goka-chaos-").tempdir()?;
+    let mut host = match &options.kafka_dir {
+        Some(directory) => Host::start(directory),
+        None => Host::Theirs(options.brokers.clone()),
+    };
+    let cluster = Cluster::connect(&host.address(), unique("chaos") + "-", options.partitions)?;
+    cluster.create_topics();
+    let fleet = Fleet::new(
+        options.processes,
+        directory.path().to_owned(),
+        environment(options, &cluster),
+    );
+    let mut findings = Findings::default();
+    let chance = StdRng::seed_from_u64(seed);
+    let mut storm = Storm::new(fleet, options.partitions, chance, &mut host);
+    run(&mut storm, &cluster, options, seed, &mut findings)?;
+
+    let states: Vec<PathBuf> = (0..options.processes)
+        .map(|n| storm.fleet.state(n))
+        .collect();
+    let (tally, states) = (storm.tally, states.iter().map(PathBuf::as_path));
+    judge::judge(
+        &cluster,
+        states,
+        options.guarantee == Guarantee::ExactlyOnce,
+        &mut findings,
+    )?;
+    let is_right = findings.violations_in_all == 0;
+    if !is_right {
+        directory.disable_cleanup(true);
+        eprintln!("logs and states are kept in {}", directory.path().display());
+    }
+    let report = Report {
+        guarantee: options.guarantee,
+        fault: options.fault,
+        processes: options.processes,
+        workers: options.workers,
+        seed,
+        seconds: began.elapsed().as_secs(),
+        tally,
+        findings,
+    };
+    println!(
+        "{}",
+        match options.json {
+            true => serde_json::to_string(&report)?,
+            false => serde_json::to_string_pretty(&report)?,
+        }
+    );
+    Ok(ExitCode::from(u8::from(!is_right)))
+}
+
+fn environment(options: &Options, cluster: &Cluster) -> Vec<(String, String)> {
+    let guarantee = match options.guarantee {
+        Guarantee::AtLeastOnce => "at_least_once",
+        Guarantee::ExactlyOnce => "exactly_once",
+    };
+    let mut environment = vec![
+        ("GOKA_BROKERS", cluster.address.clone()),
+        ("GOKA_PREFIX", cluster.prefix.clone()),
+        ("GOKA_GUARANTEE", guarantee.to_owned()),
+        ("GOKA_WORKERS", options.workers.to_string()),
+    ];
+    if let Some(fault) = options.fault.and_then(|fault| fault.to_possible_value()) {
+        environment.push(("GOKA_FAULT", fault.get_name().to_owned()));
+    }
+    let owned = environment
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value));
+    owned.collect()
+}
+
+/// From the first start of the processes to their last end.
+fn run(
+    storm: &mut Storm<'_>,
+    cluster: &Cluster,
+    options: &Options,
+    seed: u64,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    storm.begin(findings)?;
+    let feed = Feed::start(Plan {
+        brokers: cluster.address.clone(),
+        topic: cluster.input(),
+        seed,
+        rate: options.rate,
+        keys: options.keys,
+    });
+    storm.pass(Instant::now() + QUIET, findings, |_| false)?;
+    // Nothing has happened: not even under at-least-once is any of this handled again.
+    findings.quiet = cluster
+        .committed(&cluster.input())
+        .context("how far the group is")?;
+    storm.rage(options.kills, options.broker_kills, findings)?;
+    let written = feed.finish()?;
+    eprintln!("{written} records were written; they are to be handled");
+    let until = Instant::now() + DRAIN;
+    while let Some(left) = cluster.left()? {
+        if Instant::now() > until {
+            findings.violation(format!(
+                "after {DRAIN:?} not everything was handled: {left}"
+            ));
+            break;
+        }
+        storm.pass(Instant::now() + LOOK, findings, |_| false)?;
+    }
+    for member in 0..options.processes {
+        storm.end(member, findings)?;
+    }
+    let until = Instant::now() + DECIDED;
+    loop {
+        let undecided = cluster.undecided()?;
+        if undecided.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > until {
+            findings.open_transactions = undecided.len();
+            for ((topic, partition), (decided, end)) in undecided {
+                findings.violation(format!(
+                    "`{topic}` partition {partition} has an open transaction at offset {decided} of {end}"
+                ));
+            }
+            return Ok(());
+        }
+        storm.pass(Instant::now() + LOOK, findings, |_| false)?;
+    }
+}

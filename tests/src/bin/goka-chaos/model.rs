@@ -1,0 +1,40 @@
+//! What ought to come of the input: the rows of each key, one after the other, from the records that were read in order.
+//! Knows nothing of processes, commits and partitions' owners.
+
+use std::collections::BTreeMap;
+
+use goka_tests::Record;
+
+use crate::row::Row;
+
+/// Every row that a key has had, in order; `None` where it was deleted.
+pub(crate) type Histories = BTreeMap<String, Vec<Option<Row>>>;
+
+/// What each record held; `None` for a tombstone.
+pub(crate) fn number(record: &Record) -> Option<i64> {
+    let text = record.value.is_some().then(|| record.value_text());
+    text.map(|text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("`{text}` is no number: {record:?}"))
+    })
+}
+
+/// From all records of the topics whose records are counted, each key in one of them only.
+pub(crate) fn histories<'a>(records: impl IntoIterator<Item = &'a Record>) -> Histories {
+    let mut histories = Histories::new();
+    for record in records {
+        let rows = histories.entry(record.key_text().to_owned()).or_default();
+        let row = number(record).map(|number| {
+            let before = rows.last().copied().flatten();
+            let before = before.unwrap_or(Row {
+                count: 0,
+                sum: 0,
+                last: 0,
+                born: record.offset,
+            });
+            before.and(number)
+        });
+        rows.push(row);
+    }
+    histories
+}

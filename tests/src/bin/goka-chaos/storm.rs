@@ -1,0 +1,372 @@
+//! What is done to the processes, and when: drawn from a seed. The draws are the same for a seed; how far the processes
+//! are when they are hit is not, for that is up to the machine.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use rand::{Rng, rngs::StdRng, seq::IndexedRandom as _};
+
+use crate::{
+    fleet::{Fleet, News},
+    host::Host,
+    judge::Findings,
+    tally::Tally,
+};
+
+/// How long it may take until every partition runs again, in exactly one process, when nothing else happens.
+const CALM: Duration = Duration::from_secs(90);
+/// How long a process that was killed stays away, unless its partitions run elsewhere before.
+const AWAY: Duration = Duration::from_secs(20);
+/// The session of a member that says nothing is over after 6 s, goka's default.
+const PAUSE_MS: std::ops::Range<u64> = 6_500..10_000;
+const SHORT_PAUSE_MS: std::ops::Range<u64> = 200..5_000;
+
+/// Points of the commit protocol at which a process kills itself, how often they are passed before, at most, and how
+/// many times the others it is drawn.
+const POINTS: &[(&str, u32)] = &[];
+
+/// What is done to one process.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    /// Killed, and started again at once.
+    Restart,
+    /// Killed, and started again when others have taken over.
+    Away,
+    /// Paused, mostly for longer than its session, and resumed.
+    Pause,
+    /// Killed, and started again without its local state.
+    LoseState,
+    /// Ended in good order, and started again.
+    End,
+    /// Killed, and started again to kill itself at a point of the commit protocol.
+    Point,
+}
+
+/// Of eleven acts, ten are kills and pauses.
+const ACTS: &[Act] = &[
+    Act::Restart,
+    Act::Restart,
+    Act::Restart,
+    Act::Away,
+    Act::Pause,
+    Act::Pause,
+    Act::LoseState,
+    Act::End,
+    Act::Point,
+    Act::Point,
+    Act::Point,
+];
+
+/// What is still to be done to a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Later {
+    Resume(usize),
+    Start(usize),
+}
+
+/// What is measured while nothing else happens.
+struct Watch {
+    partitions: BTreeSet<i32>,
+    since: Instant,
+    /// In this process, or in any other than `not`.
+    within: Within,
+}
+
+enum Within {
+    Restarted(usize),
+    Others,
+}
+
+pub(crate) struct Storm<'a> {
+    pub(crate) fleet: Fleet,
+    partitions: i32,
+    chance: StdRng,
+    host: &'a mut Host,
+    pub(crate) tally: Tally,
+    later: Vec<(Instant, Later)>,
+    watch: Option<Watch>,
+    /// Processes that are to kill themselves, and where.
+    armed: Vec<Option<String>>,
+    /// No process is to be blamed for ending while the broker was away.
+    is_broker_away: bool,
+}
+
+impl<'a> Storm<'a> {
+    pub(crate) fn new(fleet: Fleet, partitions: i32, chance: StdRng, host: &'a mut Host) -> Self {
+        let processes = fleet.members().len();
+        Storm {
+            fleet,
+            partitions,
+            chance,
+            host,
+            tally: Tally::default(),
+            later: Vec::new(),
+            watch: None,
+            armed: vec![None; processes],
+            is_broker_away: false,
+        }
+    }
+
+    /// Starts all processes, and waits until every partition runs.
+    pub(crate) fn begin(&mut self, findings: &mut Findings) -> anyhow::Result<()> {
+        for member in 0..self.fleet.members().len() {
+            self.fleet.start(member, &[])?;
+        }
+        self.calm(findings)
+    }
+
+    /// Kills and pauses so many times, and the broker as often as asked for in between.
+    pub(crate) fn rage(
+        &mut self,
+        disturbances: u32,
+        broker_kills: u32,
+        findings: &mut Findings,
+    ) -> anyhow::Result<()> {
+        while self.tally.disturbances() < disturbances && findings.stuck.is_none() {
+            let is_due =
+                |kills: u32| self.tally.disturbances() * (broker_kills + 1) >= disturbances * kills;
+            if self.tally.broker_kills < broker_kills && is_due(self.tally.broker_kills + 1) {
+                self.kill_broker(findings)?;
+            }
+            self.act(findings)?;
+            match self.chance.random_range(0..3) {
+                0 => {
+                    let until = Instant::now() + self.milliseconds(50..4_000);
+                    self.pass(until, findings, |_| false)?;
+                }
+                _ => self.calm(findings)?,
+            }
+        }
+        self.calm(findings)
+    }
+
+    fn milliseconds(&mut self, range: std::ops::Range<u64>) -> Duration {
+        Duration::from_millis(self.chance.random_range(range))
+    }
+
+    fn act(&mut self, findings: &mut Findings) -> anyhow::Result<()> {
+        let members = self.fleet.members().iter().enumerate();
+        let awake = members.filter(|(_, member)| member.is_alive() && !member.is_paused);
+        let awake: Vec<usize> = awake.map(|(number, _)| number).collect();
+        let Some(&member) = awake.choose(&mut self.chance) else {
+            return self.pass(
+                Instant::now() + Duration::from_millis(100),
+                findings,
+                |_| false,
+            );
+        };
+        let act = *ACTS.choose(&mut self.chance).unwrap_or(&Act::Restart);
+        self.watch = None;
+        let had = self.fleet.members()[member].running.clone();
+        let now = Instant::now();
+        eprintln!(
+            "{:>4}: {act:?} of process {member}, which runs {had:?}",
+            self.tally.disturbances()
+        );
+        match act {
+            Act::Restart => {
+                self.kill(member);
+                self.restart(member, had)?;
+            }
+            Act::Away => {
+                self.kill(member);
+                self.later.push((now + AWAY, Later::Start(member)));
+                self.watch = Some(Watch {
+                    partitions: had,
+                    since: now,
+                    within: Within::Others,
+                });
+            }
+            Act::Pause => {
+                let range = match self.chance.random_range(0..4) {
+                    0 => SHORT_PAUSE_MS,
+                    _ => PAUSE_MS,
+                };
+                let pause = self.milliseconds(range);
+                self.tally.pauses += 1;
+                self.fleet.pause(member)?;
+                self.later.push((now + pause, Later::Resume(member)));
+            }
+            Act::LoseState => {
+                self.kill(member);
+                self.fleet.delete_state(member)?;
+                self.tally.states_deleted += 1;
+                self.fleet.start(member, &[])?;
+            }
+            Act::End => {
+                self.tally.ends += 1;
+                self.end(member, findings)?;
+                self.restart(member, had)?;
+            }
+            Act::Point => {
+                self.kill(member);
+                let point = POINTS.choose(&mut self.chance);
+                let more = point.map(|(point, passes)| {
+                    let pass = self.chance.random_range(1..=*passes);
+                    self.armed[member] = Some((*point).to_owned());
+                    ("GOKA_CRASH_AT", format!("{point}:{pass}"))
+                });
+                self.fleet.start(member, more.as_slice())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn kill(&mut self, member: usize) {
+        self.tally.kills += 1;
+        self.armed[member] = None;
+        self.fleet.kill(member);
+    }
+
+    /// Starts a process that is gone, and measures how long it takes until it runs what it had.
+    fn restart(&mut self, member: usize, had: BTreeSet<i32>) -> anyhow::Result<()> {
+        self.fleet.start(member, &[])?;
+        self.watch = (!had.is_empty()).then(|| Watch {
+            partitions: had,
+            since: Instant::now(),
+            within: Within::Restarted(member),
+        });
+        Ok(())
+    }
+
+    /// Ends a process in good order.
+    pub(crate) fn end(&mut self, member: usize, findings: &mut Findings) -> anyhow::Result<()> {
+        self.armed[member] = None;
+        self.fleet.ask_to_end(member);
+        let until = Instant::now() + CALM;
+        while self.fleet.members()[member].is_alive() {
+            match self.fleet.wait(until)? {
+                News::Ended {
+                    member: ended,
+                    status,
+                } if ended == member => {
+                    if !status.success() {
+                        let log = self.fleet.log_end(member);
+                        findings.violation(format!(
+                            "process {member} was asked to end, and ended with {status}:\n{log}"
+                        ));
+                    }
+                }
+                News::Nothing => {
+                    findings.violation(format!("process {member} has not ended within {CALM:?}"));
+                    self.fleet.kill(member);
+                }
+                news => self.hear(&news, findings)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn kill_broker(&mut self, findings: &mut Findings) -> anyhow::Result<()> {
+        eprintln!("{:>4}: the broker", self.tally.disturbances());
+        self.watch = None;
+        self.tally.broker_kills += 1;
+        self.is_broker_away = true;
+        self.host.kill_and_start_again()?;
+        self.calm(findings)?;
+        self.is_broker_away = false;
+        Ok(())
+    }
+
+    /// Waits until every partition runs in exactly one process.
+    pub(crate) fn calm(&mut self, findings: &mut Findings) -> anyhow::Result<()> {
+        let partitions = self.partitions;
+        // What is still to be done to processes takes its time first.
+        let until = Instant::now() + CALM + AWAY;
+        self.pass(until, findings, |storm| {
+            storm.later.is_empty() && storm.fleet.is_calm(partitions)
+        })?;
+        if !self.fleet.is_calm(partitions) {
+            let members = self.fleet.members().iter();
+            let running: Vec<_> = members.map(|member| &member.running).collect();
+            let stuck = format!(
+                "{partitions} partitions ought to run, but after {CALM:?} do so: {running:?}"
+            );
+            findings.violation(stuck.clone());
+            findings.stuck = Some(stuck);
+        }
+        Ok(())
+    }
+
+    /// Lets time pass until `done`, and does what is to be done meanwhile.
+    pub(crate) fn pass(
+        &mut self,
+        until: Instant,
+        findings: &mut Findings,
+        done: impl Fn(&Self) -> bool,
+    ) -> anyhow::Result<()> {
+        while !done(self) && Instant::now() < until {
+            let next = self.later.iter().map(|(at, _)| *at).min();
+            let news = self
+                .fleet
+                .wait(next.map_or(until, |next| next.min(until)))?;
+            self.hear(&news, findings)?;
+            let now = Instant::now();
+            let due = self.later.extract_if(.., |(at, _)| *at <= now);
+            for (_, what) in due.collect::<Vec<_>>() {
+                match what {
+                    Later::Resume(member) => self.fleet.resume(member)?,
+                    Later::Start(member) => self.fleet.start(member, &[])?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, news: &News, findings: &mut Findings) -> anyhow::Result<()> {
+        match news {
+            News::Nothing => Ok(()),
+            News::Changed => {
+                self.look();
+                Ok(())
+            }
+            News::Ended { member, status } => {
+                let member = *member;
+                match self.armed[member].take() {
+                    Some(point) if !status.success() => {
+                        eprintln!("      process {member} killed itself at {point}");
+                        self.tally.crashed_at(&point);
+                        self.watch = None;
+                    }
+                    _ if self.is_broker_away => {}
+                    _ => {
+                        let log = self.fleet.log_end(member);
+                        findings.violation(format!(
+                            "process {member} ended by itself with {status}:\n{log}"
+                        ));
+                    }
+                }
+                self.fleet.start(member, &[])
+            }
+        }
+    }
+
+    /// Whether what is watched has come.
+    fn look(&mut self) {
+        let Some(watch) = &self.watch else {
+            return;
+        };
+        let here: BTreeSet<i32> = match watch.within {
+            Within::Restarted(member) => self.fleet.members()[member].running.clone(),
+            Within::Others => self.fleet.running().collect(),
+        };
+        if !here.is_superset(&watch.partitions) {
+            return;
+        }
+        let took = watch.since.elapsed();
+        match watch.within {
+            Within::Restarted(_) => self.tally.restarts.push(took),
+            Within::Others => {
+                self.tally.failovers.push(took);
+                for (at, what) in &mut self.later {
+                    if matches!(what, Later::Start(_)) {
+                        *at = Instant::now();
+                    }
+                }
+            }
+        }
+        self.watch = None;
+    }
+}

@@ -1,0 +1,70 @@
+//! What was done in a run, and how long it took until things went on.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Serialize, Serializer};
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Tally {
+    /// By SIGKILL, at whatever moment.
+    pub(crate) kills: u32,
+    /// By SIGKILL, at a point of the commit protocol.
+    pub(crate) kills_at: BTreeMap<String, u32>,
+    /// By SIGSTOP and SIGCONT.
+    pub(crate) pauses: u32,
+    /// Ends in good order.
+    pub(crate) ends: u32,
+    /// Of the kills, those after which the local state was deleted.
+    pub(crate) states_deleted: u32,
+    pub(crate) broker_kills: u32,
+    /// From the start of a process until it runs all the partitions that it ran before.
+    #[serde(rename = "restart_ms")]
+    pub(crate) restarts: Times,
+    /// From the kill of a process until all of its partitions run in others.
+    #[serde(rename = "failover_ms")]
+    pub(crate) failovers: Times,
+}
+
+impl Tally {
+    /// Kills and pauses.
+    pub(crate) fn disturbances(&self) -> u32 {
+        self.kills + self.kills_at.values().sum::<u32>() + self.pauses
+    }
+
+    pub(crate) fn crashed_at(&mut self, point: &str) {
+        *self.kills_at.entry(point.to_owned()).or_default() += 1;
+    }
+}
+
+/// Shown as their count, median and maximum.
+#[derive(Debug, Default)]
+pub(crate) struct Times(Vec<Duration>);
+
+impl Times {
+    pub(crate) fn push(&mut self, time: Duration) {
+        self.0.push(time);
+    }
+
+    fn shown(&self) -> Shown {
+        let mut times: Vec<u128> = self.0.iter().map(Duration::as_millis).collect();
+        times.sort_unstable();
+        Shown {
+            count: times.len(),
+            median: times.get(times.len() / 2).copied(),
+            max: times.last().copied(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    count: usize,
+    median: Option<u128>,
+    max: Option<u128>,
+}
+
+impl Serialize for Times {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.shown().serialize(serializer)
+    }
+}
