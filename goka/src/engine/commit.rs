@@ -19,6 +19,7 @@ use tracing::{debug, warn};
 use crate::{
     Error,
     engine::{
+        fault::Fault,
         ledger::{Ledger, Sent},
         partition::Partition,
         worker::Core,
@@ -119,7 +120,9 @@ impl Core {
             return Ok(());
         };
         let parity = partition.parity ^ 1;
-        if partition.closing.is_none() || !self.ledger.is_complete(number, parity) {
+        let is_delivered = self.ledger.is_complete(number, parity)
+            || self.spec.settings.fault.is(Fault::CommitBeforeAck);
+        if partition.closing.is_none() || !is_delivered {
             return Ok(());
         }
         if let Some(reason) = self.ledger.failure(number) {

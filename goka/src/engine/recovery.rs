@@ -10,6 +10,7 @@ use crate::{
     config::{Guarantee, Start},
     engine::{
         commit::positions_of,
+        fault::Fault,
         partition::Phase,
         replay::Replay,
         trust::{distrust, group_wins, which_wins},
@@ -220,7 +221,10 @@ impl Core {
             batch.clear()?;
             batch.commit(Position::default())?;
         }
-        let from = store.position().table.max(first);
+        let from = match store.position().table {
+            1.. if self.spec.settings.fault.is(Fault::SkipTail) => end,
+            next => next.max(first),
+        };
         partition.rows.reload(Some(store))?;
         let declared = self
             .table_edge
@@ -252,7 +256,9 @@ impl Core {
                 else {
                     return Ok(());
                 };
-                if replay.take(&partition.rows, &record)? {
+                let is_full = replay.take(&partition.rows, &record)?;
+                kafka.reached(Step::Replayed)?;
+                if is_full {
                     replay.store(&partition.rows, store, kafka.wall_ms())?;
                     let (rows, bytes, done) = replay.progress();
                     self.spec

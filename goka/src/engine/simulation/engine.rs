@@ -25,6 +25,7 @@ use crate::{
     Deferred, Error, Guarantee, Kind, Meta, Partitioner,
     engine::{
         effects::{Effects, Row},
+        fault::{Fault, Planted},
         program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Waiting},
         rows::Rows,
         status::Status,
@@ -47,12 +48,13 @@ pub(super) struct Rig {
     handlers_wait: bool,
     handlers_defer: bool,
     guarantee: Guarantee,
+    fault: Planted,
     started: u64,
     answered: Answered,
 }
 
 impl Rig {
-    pub(super) fn new(schedule: &Schedule) -> Self {
+    pub(super) fn new(schedule: &Schedule, fault: Option<Fault>) -> Self {
         // Syncing to a disk would take most of the time.
         let memory = Path::new("/dev/shm");
         let disk = match memory.is_dir() {
@@ -69,6 +71,7 @@ impl Rig {
                 false => Guarantee::AtLeastOnce,
                 true => Guarantee::ExactlyOnce,
             },
+            fault: Planted::new(fault),
             started: 0,
             answered: Answered::default(),
         }
@@ -108,6 +111,7 @@ impl super::Rig for Rig {
             // Under exactly-once that is its transactional id.
             instance: mark(&format!("{GROUP}-worker-{slot}")),
             start: None,
+            fault: self.fault,
         };
         let table = TableSpec {
             dir: self.dir(slot),

@@ -145,14 +145,14 @@ fn report(schedule: &Schedule, rig: MakeRig<'_>) -> String {
 #[test]
 fn the_engine_holds() {
     simulate(Schedule::of, &|schedule| {
-        Box::new(engine::Rig::new(schedule))
+        Box::new(engine::Rig::new(schedule, None))
     });
 }
 
 #[test]
 fn the_engine_holds_exactly_once() {
     simulate(Schedule::exactly_once, &|schedule| {
-        Box::new(engine::Rig::new(schedule))
+        Box::new(engine::Rig::new(schedule, None))
     });
 }
 
