@@ -186,19 +186,21 @@ fn storm(options: &Options) -> anyhow::Result<ExitCode> {
     );
     let mut findings = Findings::default();
     let chance = StdRng::seed_from_u64(seed);
-    let mut storm = Storm::new(fleet, options.partitions, chance, &mut host);
+    let is_exactly_once = options.guarantee == Guarantee::ExactlyOnce;
+    let mut storm = Storm::new(
+        fleet,
+        options.partitions,
+        is_exactly_once,
+        chance,
+        &mut host,
+    );
     run(&mut storm, &cluster, options, seed, &mut findings)?;
 
     let states: Vec<PathBuf> = (0..options.processes)
         .map(|n| storm.fleet.state(n))
         .collect();
     let (tally, states) = (storm.tally, states.iter().map(PathBuf::as_path));
-    judge::judge(
-        &cluster,
-        states,
-        options.guarantee == Guarantee::ExactlyOnce,
-        &mut findings,
-    )?;
+    judge::judge(&cluster, states, is_exactly_once, &mut findings)?;
     let is_right = findings.violations_in_all == 0;
     if !is_right {
         directory.disable_cleanup(true);

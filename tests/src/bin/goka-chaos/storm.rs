@@ -3,10 +3,13 @@
 
 use std::{
     collections::BTreeSet,
+    os::unix::process::ExitStatusExt as _,
+    process::ExitStatus,
     time::{Duration, Instant},
 };
 
 use rand::{Rng, rngs::StdRng, seq::IndexedRandom as _};
+use rustix::process::Signal;
 
 use crate::{
     fleet::{Fleet, News},
@@ -23,9 +26,21 @@ const AWAY: Duration = Duration::from_secs(20);
 const PAUSE_MS: std::ops::Range<u64> = 6_500..10_000;
 const SHORT_PAUSE_MS: std::ops::Range<u64> = 200..5_000;
 
-/// Points of the commit protocol at which a process kills itself, how often they are passed before, at most, and how
-/// many times the others it is drawn.
-const POINTS: &[(&str, u32)] = &[];
+/// Points of the commit protocol at which a process kills itself, by their names in `GOKA_CRASH_AT`, and how often it
+/// comes by before, at most.
+const POINTS: &[(&str, u32)] = &[
+    ("handled", 2_000),
+    ("delivered", 40),
+    (OFFSETS_SENT, 40),
+    ("committed", 40),
+    ("stored", 40),
+    ("replayed", 200),
+    ("replaying", 4),
+    ("revoking", 2),
+    ("released", 2),
+];
+/// Exactly-once alone comes by.
+const OFFSETS_SENT: &str = "offsets-sent";
 
 /// What is done to one process.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +97,7 @@ enum Within {
 pub(crate) struct Storm<'a> {
     pub(crate) fleet: Fleet,
     partitions: i32,
+    is_exactly_once: bool,
     chance: StdRng,
     host: &'a mut Host,
     pub(crate) tally: Tally,
@@ -94,11 +110,18 @@ pub(crate) struct Storm<'a> {
 }
 
 impl<'a> Storm<'a> {
-    pub(crate) fn new(fleet: Fleet, partitions: i32, chance: StdRng, host: &'a mut Host) -> Self {
+    pub(crate) fn new(
+        fleet: Fleet,
+        partitions: i32,
+        is_exactly_once: bool,
+        chance: StdRng,
+        host: &'a mut Host,
+    ) -> Self {
         let processes = fleet.members().len();
         Storm {
             fleet,
             partitions,
+            is_exactly_once,
             chance,
             host,
             tally: Tally::default(),
@@ -137,6 +160,13 @@ impl<'a> Storm<'a> {
                     self.pass(until, findings, |_| false)?;
                 }
                 _ => self.calm(findings)?,
+            }
+        }
+        // From here on nobody kills itself any more.
+        for member in 0..self.armed.len() {
+            if self.armed[member].is_some() {
+                self.kill(member);
+                self.fleet.start(member, &[])?;
             }
         }
         self.calm(findings)
@@ -202,7 +232,10 @@ impl<'a> Storm<'a> {
             }
             Act::Point => {
                 self.kill(member);
-                let point = POINTS.choose(&mut self.chance);
+                let is_passed =
+                    |point: &&(&str, u32)| self.is_exactly_once || point.0 != OFFSETS_SENT;
+                let points: Vec<_> = POINTS.iter().filter(is_passed).collect();
+                let point = points.choose(&mut self.chance);
                 let more = point.map(|(point, passes)| {
                     let pass = self.chance.random_range(1..=*passes);
                     self.armed[member] = Some((*point).to_owned());
@@ -233,7 +266,6 @@ impl<'a> Storm<'a> {
 
     /// Ends a process in good order.
     pub(crate) fn end(&mut self, member: usize, findings: &mut Findings) -> anyhow::Result<()> {
-        self.armed[member] = None;
         self.fleet.ask_to_end(member);
         let until = Instant::now() + CALM;
         while self.fleet.members()[member].is_alive() {
@@ -242,7 +274,7 @@ impl<'a> Storm<'a> {
                     member: ended,
                     status,
                 } if ended == member => {
-                    if !status.success() {
+                    if !status.success() && !self.has_crashed(member, status) {
                         let log = self.fleet.log_end(member);
                         findings.violation(format!(
                             "process {member} was asked to end, and ended with {status}:\n{log}"
@@ -323,24 +355,28 @@ impl<'a> Storm<'a> {
                 Ok(())
             }
             News::Ended { member, status } => {
-                let member = *member;
-                match self.armed[member].take() {
-                    Some(point) if !status.success() => {
-                        eprintln!("      process {member} killed itself at {point}");
-                        self.tally.crashed_at(&point);
-                        self.watch = None;
-                    }
-                    _ if self.is_broker_away => {}
-                    _ => {
-                        let log = self.fleet.log_end(member);
-                        findings.violation(format!(
-                            "process {member} ended by itself with {status}:\n{log}"
-                        ));
-                    }
+                let (member, status) = (*member, *status);
+                if !self.has_crashed(member, status) && !self.is_broker_away {
+                    let log = self.fleet.log_end(member);
+                    findings.violation(format!(
+                        "process {member} ended by itself with {status}:\n{log}"
+                    ));
                 }
                 self.fleet.start(member, &[])
             }
         }
+    }
+
+    /// Whether a process has killed itself as it was told to.
+    fn has_crashed(&mut self, member: usize, status: ExitStatus) -> bool {
+        let is_killed = status.signal() == Some(Signal::KILL.as_raw());
+        let Some(point) = self.armed[member].take_if(|_| is_killed) else {
+            return false;
+        };
+        eprintln!("      process {member} killed itself at {point}");
+        self.tally.crashed_at(&point);
+        self.watch = None;
+        true
     }
 
     /// Whether what is watched has come.
