@@ -240,9 +240,15 @@ fn history(
     for (right, row) in rows.iter().zip(written) {
         let right = right.map(|right| right.to_string().into_bytes());
         if row.value != right {
-            let (at, right) = (place(topic, row), right.unwrap_or_default());
-            let right = String::from_utf8_lossy(&right);
-            findings.mismatch(format!("{at}, key `{key}`: {row:?} ought to be `{right}`"));
+            let shown = |value: Option<&[u8]>| {
+                let value = value.map(String::from_utf8_lossy);
+                value.map_or("deleted".to_owned(), |value| format!("`{value}`"))
+            };
+            let (there, right) = (shown(row.value.as_deref()), shown(right.as_deref()));
+            let at = place(topic, row);
+            findings.mismatch(format!(
+                "{at}, key `{key}`: first wrong, {there} for {right}"
+            ));
             return;
         }
     }
