@@ -8,7 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::{Rng, rngs::StdRng, seq::IndexedRandom as _};
+use rand::{
+    Rng,
+    rngs::StdRng,
+    seq::{IndexedRandom as _, SliceRandom as _},
+};
 use rustix::process::Signal;
 
 use crate::{
@@ -55,23 +59,24 @@ enum Act {
     LoseState,
     /// Ended in good order, and started again.
     End,
-    /// Killed, and started again to kill itself at a point of the commit protocol.
-    Point,
+    /// Killed, and started again to kill itself at this point of the commit protocol.
+    KillAt(&'static str, u32),
 }
 
-/// Of eleven acts, ten are kills and pauses.
+/// A deck of acts, each point of the protocol among them, is shuffled and dealt out before the next one: each kind comes
+/// soon.
 const ACTS: &[Act] = &[
     Act::Restart,
     Act::Restart,
     Act::Restart,
+    Act::Restart,
     Act::Away,
+    Act::Away,
+    Act::Pause,
     Act::Pause,
     Act::Pause,
     Act::LoseState,
     Act::End,
-    Act::Point,
-    Act::Point,
-    Act::Point,
 ];
 
 /// What is still to be done to a process.
@@ -99,12 +104,13 @@ pub(crate) struct Storm<'a> {
     partitions: i32,
     is_exactly_once: bool,
     chance: StdRng,
+    deck: Vec<Act>,
     host: &'a mut Host,
     pub(crate) tally: Tally,
     later: Vec<(Instant, Later)>,
     watch: Option<Watch>,
     /// Processes that are to kill themselves, and where.
-    armed: Vec<Option<String>>,
+    armed: Vec<Option<&'static str>>,
     /// No process is to be blamed for ending while the broker was away.
     is_broker_away: bool,
 }
@@ -123,6 +129,7 @@ impl<'a> Storm<'a> {
             partitions,
             is_exactly_once,
             chance,
+            deck: Vec::new(),
             host,
             tally: Tally::default(),
             later: Vec::new(),
@@ -176,6 +183,24 @@ impl<'a> Storm<'a> {
         Duration::from_millis(self.chance.random_range(range))
     }
 
+    fn draw(&mut self) -> Act {
+        if self.deck.is_empty() {
+            let points = POINTS
+                .iter()
+                .map(|(point, passes)| Act::KillAt(point, *passes));
+            let is_passed = |act: &Act| match act {
+                Act::KillAt(OFFSETS_SENT, _) => self.is_exactly_once,
+                _ => true,
+            };
+            self.deck = points
+                .chain(ACTS.iter().copied())
+                .filter(is_passed)
+                .collect();
+            self.deck.shuffle(&mut self.chance);
+        }
+        self.deck.pop().unwrap_or(Act::Restart)
+    }
+
     fn act(&mut self, findings: &mut Findings) -> anyhow::Result<()> {
         let members = self.fleet.members().iter().enumerate();
         let awake = members.filter(|(_, member)| member.is_alive() && !member.is_paused);
@@ -187,7 +212,7 @@ impl<'a> Storm<'a> {
                 |_| false,
             );
         };
-        let act = *ACTS.choose(&mut self.chance).unwrap_or(&Act::Restart);
+        let act = self.draw();
         self.watch = None;
         let had = self.fleet.members()[member].running.clone();
         let now = Instant::now();
@@ -230,18 +255,12 @@ impl<'a> Storm<'a> {
                 self.end(member, findings)?;
                 self.restart(member, had)?;
             }
-            Act::Point => {
+            Act::KillAt(point, passes) => {
                 self.kill(member);
-                let is_passed =
-                    |point: &&(&str, u32)| self.is_exactly_once || point.0 != OFFSETS_SENT;
-                let points: Vec<_> = POINTS.iter().filter(is_passed).collect();
-                let point = points.choose(&mut self.chance);
-                let more = point.map(|(point, passes)| {
-                    let pass = self.chance.random_range(1..=*passes);
-                    self.armed[member] = Some((*point).to_owned());
-                    ("GOKA_CRASH_AT", format!("{point}:{pass}"))
-                });
-                self.fleet.start(member, more.as_slice())?;
+                let pass = self.chance.random_range(1..=passes);
+                self.armed[member] = Some(point);
+                let crash = ("GOKA_CRASH_AT", format!("{point}:{pass}"));
+                self.fleet.start(member, &[crash])?;
             }
         }
         Ok(())
@@ -374,7 +393,7 @@ impl<'a> Storm<'a> {
             return false;
         };
         eprintln!("      process {member} killed itself at {point}");
-        self.tally.crashed_at(&point);
+        self.tally.crashed_at(point);
         self.watch = None;
         true
     }

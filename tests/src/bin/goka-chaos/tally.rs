@@ -9,7 +9,7 @@ pub(crate) struct Tally {
     /// By SIGKILL, at whatever moment.
     pub(crate) kills: u32,
     /// By SIGKILL, at a point of the commit protocol.
-    pub(crate) kills_at: BTreeMap<String, u32>,
+    pub(crate) kills_at: BTreeMap<&'static str, u32>,
     /// By SIGSTOP and SIGCONT.
     pub(crate) pauses: u32,
     /// Ends in good order.
@@ -31,8 +31,8 @@ impl Tally {
         self.kills + self.kills_at.values().sum::<u32>() + self.pauses
     }
 
-    pub(crate) fn crashed_at(&mut self, point: &str) {
-        *self.kills_at.entry(point.to_owned()).or_default() += 1;
+    pub(crate) fn crashed_at(&mut self, point: &'static str) {
+        *self.kills_at.entry(point).or_default() += 1;
     }
 }
 
