@@ -3,6 +3,7 @@
 
 mod handle;
 mod launch;
+mod orphans;
 mod running;
 mod signals;
 mod watched;

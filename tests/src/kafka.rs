@@ -106,6 +106,16 @@ impl Drop for Kafka {
     }
 }
 
+/// Runs one of Kafka's own tools, by its class and with arguments, and gives what it printed. It has to succeed.
+pub fn kafka_tool(class: &str, arguments: &[&str]) -> String {
+    let output = script().arg("tool").arg(class).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("cannot run scripts/kafka.sh: {error}"));
+    let printed = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    assert!(output.status.success(), "{class} {arguments:?}: {printed}");
+    printed
+}
+
 fn script() -> Command {
     Command::new(root().join("scripts/kafka.sh"))
 }

@@ -17,7 +17,7 @@ mod topic;
 pub use application::Application;
 pub use broker::{Broker, broker, unique};
 pub use clicks::Clicks;
-pub use kafka::Kafka;
+pub use kafka::{Kafka, kafka_tool};
 pub use model::{count_by_key, last_values};
 pub use program::{Program, example};
 pub use proxy::Proxy;

@@ -20,11 +20,12 @@ use tokio::{
 };
 
 use super::{
+    orphans::{self, Orphans},
     running::{Group, Remote, Running},
     watched::Watched,
 };
 use crate::{
-    Config, Error, Guarantee, Kind, Result,
+    Config, Error, Guarantee, Kind, Membership, Result,
     engine::{
         fault::Planted,
         program::{EdgeInfo, Program},
@@ -138,6 +139,7 @@ pub(super) fn launch(
     }
     let (monitor, ends_monitor) = std_mpsc::channel();
     let watched = Watched {
+        orphans: orphans(&config, &cluster, programs.iter().zip(&topologies)),
         cluster,
         topologies,
         interval: config.metadata_interval,
@@ -233,6 +235,23 @@ fn member(program: &dyn Program, instance: &str, worker: usize) -> MemberSpec {
         targets: edges.iter().map(|edge| edge.topic.to_owned()).collect(),
         table,
     }
+}
+
+/// Static members leave partitions behind if they are killed at the wrong moment.
+fn orphans<'a>(
+    config: &Config,
+    cluster: &Cluster,
+    programs: impl Iterator<Item = (&'a Arc<dyn Program>, &'a Topology)>,
+) -> Orphans {
+    let can_be = config.membership == Membership::Static && !cluster.is_embedded();
+    let groups = programs
+        .filter(|_| can_be)
+        .map(|(program, topology)| orphans::Group {
+            name: program.group(),
+            leader: member(&**program, "", 0).leader,
+            partitions: topology.partitions,
+        });
+    Orphans::of(groups)
 }
 
 fn spec(

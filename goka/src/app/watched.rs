@@ -1,4 +1,4 @@
-//! Topics while the app runs.
+//! Topics, and who holds their partitions, while the app runs.
 
 use std::{
     sync::{
@@ -7,25 +7,27 @@ use std::{
         mpsc as std_mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use super::orphans::Orphans;
 use crate::{Error, Result, kafka::Cluster, topology::Topology};
 
 /// Topics that are looked at again and again, until the app is dropped or a topic is wrong.
 pub(super) struct Watched {
     pub(super) cluster: Cluster,
     pub(super) topologies: Vec<Topology>,
+    pub(super) orphans: Orphans,
     pub(super) interval: Duration,
     pub(super) stop: Arc<AtomicBool>,
 }
 
 impl Watched {
     pub(super) fn watch(
-        self,
+        mut self,
         end: std_mpsc::Receiver<()>,
         ends: mpsc::UnboundedSender<Result>,
     ) -> Result {
@@ -33,7 +35,27 @@ impl Watched {
         let ends = ends.downgrade();
         let thread = thread::Builder::new().name("goka-topics".to_owned());
         let spawned = thread.spawn(move || {
-            while end.recv_timeout(self.interval) == Err(std_mpsc::RecvTimeoutError::Timeout) {
+            let mut look_at = Instant::now() + self.interval;
+            loop {
+                let next = self
+                    .orphans
+                    .next()
+                    .map_or(look_at, |next| next.min(look_at));
+                let wait = next.saturating_duration_since(Instant::now());
+                if end.recv_timeout(wait) != Err(std_mpsc::RecvTimeoutError::Timeout) {
+                    return;
+                }
+                if self
+                    .orphans
+                    .next()
+                    .is_some_and(|next| next <= Instant::now())
+                {
+                    self.orphans.look(&self.cluster);
+                }
+                if Instant::now() < look_at {
+                    continue;
+                }
+                look_at = Instant::now() + self.interval;
                 let Err(failure) = self.look() else { continue };
                 if let Some(ends) = ends.upgrade() {
                     // Nobody waits any more if this fails.

@@ -18,6 +18,7 @@ mod log;
 mod member;
 mod names;
 mod native;
+mod orphans;
 mod outbox;
 mod producer;
 mod reader;

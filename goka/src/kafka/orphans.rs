@@ -1,0 +1,123 @@
+//! Partitions of a group that none of its members holds, and will not get by themselves.
+//!
+//! A rebalance takes a partition from one member and gives it to another in two rounds. The member
+//! that gave it asks for the second one; if it is killed before, and comes back as the static member
+//! that it was, the broker answers it with what it had, and sees no reason for another round. So
+//! somebody else has to ask, and the group does not mind who: a member that comes only to leave.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
+use super::{
+    assignment::Assignment,
+    cluster::{ANSWER, Cluster},
+    log::ClientLog,
+    native::{Kind, Polled},
+    settings::Role,
+};
+use crate::Error;
+
+/// How long a visitor of a group waits to be taken for a member.
+const VISIT: Duration = Duration::from_secs(15);
+
+impl Cluster {
+    /// The partitions of the group's leading topic that no member holds. None while a rebalance is on
+    /// its way, and for a group without members.
+    pub(crate) fn orphans(
+        &self,
+        group: &str,
+        leader: &str,
+        partitions: i32,
+    ) -> Result<BTreeSet<i32>, Error> {
+        let (group, leader) = (self.names().group(group)?, self.names().topic(leader)?);
+        let client = self.admin().client().inner();
+        let groups = client
+            .fetch_group_list(Some(&group), ANSWER)
+            .map_err(|error| Error::kafka(format!("describe group `{group}`"), error))?;
+        let mut groups = groups.groups().iter();
+        let found = groups.find(|found| found.name() == group && found.state() == "Stable");
+        let Some(found) = found.filter(|found| !found.members().is_empty()) else {
+            return Ok(BTreeSet::new());
+        };
+        let mut orphans: BTreeSet<i32> = (0..partitions).collect();
+        for member in found.members() {
+            let held = member.assignment().unwrap_or_default();
+            for partition in assigned(held, &leader).unwrap_or_default() {
+                orphans.remove(&partition);
+            }
+        }
+        Ok(orphans)
+    }
+
+    /// Joins a group and leaves it: all its partitions are given out anew.
+    pub(crate) fn visit_group(&self, group: &str, leader: &str) -> Result<(), Error> {
+        let (group, leader) = (self.names().group(group)?, self.names().topic(leader)?);
+        let who = format!("visitor of group `{group}`");
+        let failed = |error| Error::kafka(format!("join group `{group}` for a moment"), error);
+        let visitor: BaseConsumer<ClientLog> =
+            self.connection().open(Role::Member, who, |settings| {
+                settings.set("group.id", &group);
+            })?;
+        let visitor = Polled::consumer(visitor)?;
+        let assignment = Assignment::new(&group, Vec::new());
+        visitor.client().subscribe(&[&leader]).map_err(failed)?;
+        let give_up = Instant::now() + VISIT;
+        let mut is_member = false;
+        while !is_member && Instant::now() < give_up {
+            let Some(event) = visitor.poll(Duration::from_millis(100)) else {
+                continue;
+            };
+            match event.kind() {
+                Kind::Assigned(_) => {
+                    assignment.taken(visitor.client())?;
+                    is_member = true;
+                }
+                Kind::Revoked(_) => assignment.let_go(visitor.client())?,
+                _ => {}
+            }
+        }
+        assignment.let_go(visitor.client())
+    }
+}
+
+/// The partitions of a topic in what a member holds, as the consumer protocol writes it: a version,
+/// then topics, each a text with its length before it, and then its partitions.
+fn assigned(assignment: &[u8], topic: &str) -> Option<Vec<i32>> {
+    let (_version, rest) = assignment.split_at_checked(2)?;
+    let (topics, mut rest) = rest.split_first_chunk()?;
+    let mut partitions = Vec::new();
+    for _ in 0..u32::from_be_bytes(*topics) {
+        let (length, after) = rest.split_first_chunk()?;
+        let (name, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        let (count, mut after) = after.split_first_chunk()?;
+        for _ in 0..u32::from_be_bytes(*count) {
+            let (partition, behind) = after.split_first_chunk()?;
+            if name == topic.as_bytes() {
+                partitions.push(i32::from_be_bytes(*partition));
+            }
+            after = behind;
+        }
+        rest = after;
+    }
+    Some(partitions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assignment_is_read() {
+        let bytes = b"\0\x01\0\0\0\x02\0\x01a\0\0\0\x01\0\0\0\x07\0\x02bb\0\0\0\x02\0\0\0\x01\0\0\0\x03\xff\xff\xff\xff";
+        assert_eq!(assigned(bytes, "bb"), Some(vec![1, 3]));
+        assert_eq!(assigned(bytes, "a"), Some(vec![7]));
+        assert_eq!(assigned(bytes, "c"), Some(Vec::new()));
+        for length in 0..bytes.len() - 4 {
+            assert_eq!(assigned(&bytes[..length], "bb"), None, "cut at {length}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Local copies and table topics that no longer fit: compacted meanwhile, made anew, empty, or so old that deletions
+//! may have been missed.
+
+use goka::Guarantee;
+use goka_tests::{Message, broker, read_topic, read_until};
+
+use super::{BOTH, Group, end, local, of};
+
+/// Segments of a topic end at once, and compaction begins as soon as the broker looks, every 15 s.
+const COMPACTED_SOON: [(&str, &str); 4] = [
+    ("segment.ms", "50"),
+    ("min.cleanable.dirty.ratio", "0.001"),
+    ("max.compaction.lag.ms", "100"),
+    ("delete.retention.ms", "100"),
+];
+
+/// Waits until nothing is left of the records of a key, neither rows nor deletions. A segment ends only when something
+/// is written behind it.
+fn compact_away(group: &Group, key: &str) {
+    loop {
+        group.write([Message::new("filler", "0")]);
+        let rows = read_topic(broker().address(), &group.table());
+        if !rows.iter().any(|row| row.key_text() == key) {
+            return;
+        }
+        wait_for_broker();
+    }
+}
+
+/// Compaction cannot be waited for but by looking again.
+fn wait_for_broker() {
+    let (_kept, never) = std::sync::mpsc::channel::<()>();
+    let _timed_out = never.recv_timeout(std::time::Duration::from_millis(500));
+}
+
+#[tokio::test]
+async fn an_empty_table_runs_at_once() {
+    for guarantee in BOTH {
+        let Some(group) = Group::new(guarantee) else {
+            return;
+        };
+        for _ in 0..2 {
+            let running = group.start().await;
+            assert_eq!(local(&running, &["a"]), of(&[]), "{guarantee:?}");
+            end(running).await;
+        }
+        group.feed(&[("a", 1)]);
+        let running = group.start().await;
+        assert_eq!(group.rows(1).await, of(&[("a", 1)]), "{guarantee:?}");
+        end(running).await;
+    }
+}
+
+#[tokio::test]
+async fn a_compacted_log_is_read_to_its_end_and_deletions_are_not_missed() {
+    for guarantee in BOTH {
+        compacted(guarantee).await;
+    }
+}
+
+async fn compacted(guarantee: Guarantee) {
+    let Some(group) = Group::new(guarantee) else {
+        return;
+    };
+    group.create_table(&COMPACTED_SOON);
+    group.feed(&[("deleted", 1), ("a", 1), ("b", 1)]);
+    let running = group.start().await;
+    group.rows(3).await;
+    assert_eq!(
+        local(&running, &["deleted", "a"]),
+        of(&[("deleted", 1), ("a", 1)])
+    );
+    end(running).await;
+
+    // While nobody runs, a row is deleted, and the deletion itself is forgotten.
+    group.write([Message::tombstone("deleted"), Message::new("a", "2")]);
+    group.write((3..=50).map(|row| Message::new("a", row.to_string())));
+    compact_away(&group, "deleted");
+    let rows = read_topic(broker().address(), &group.table());
+    let end_of_log = rows.last().map_or(0, |row| row.offset + 1);
+    assert!(
+        rows.len() < 50,
+        "it is compacted: {} rows up to {end_of_log}",
+        rows.len()
+    );
+    let expected = of(&[("a", 50), ("b", 1)]);
+    let keys = ["deleted", "a", "b"];
+
+    let running = group.start().await;
+    assert_eq!(
+        local(&running, &keys),
+        expected,
+        "{guarantee:?}, with the old copy"
+    );
+    end(running).await;
+    group.lose_state();
+    let running = group.start().await;
+    assert_eq!(
+        local(&running, &keys),
+        expected,
+        "{guarantee:?}, without a copy"
+    );
+    group.feed(&[("deleted", 7)]);
+    let written = tokio::task::spawn_blocking({
+        let table = group.table();
+        move || {
+            read_until(broker().address(), &table, |row| {
+                row.key_text() == "deleted"
+            })
+        }
+    });
+    written.await.expect("it is read");
+    end(running).await;
+    assert_eq!(group.written()["deleted"], 7, "{guarantee:?}: counted anew");
+}
+
+#[tokio::test]
+async fn a_table_that_was_made_anew_is_empty_whatever_the_copy_says() {
+    for guarantee in BOTH {
+        let Some(group) = Group::new(guarantee) else {
+            return;
+        };
+        group.feed(&[("a", 1), ("b", 2), ("a", 3)]);
+        let running = group.start().await;
+        group.rows(3).await;
+        end(running).await;
+
+        broker().delete_topic(&group.table());
+        group.create_table(&[]);
+        // As long as the old one, so that its length tells nothing.
+        group.write((0..10).map(|row| Message::new("x", row.to_string())));
+        let running = group.start().await;
+        assert_eq!(
+            local(&running, &["a", "b", "x"]),
+            of(&[("x", 9)]),
+            "{guarantee:?}"
+        );
+        group.feed(&[("a", 10)]);
+        assert_eq!(
+            group.rows(11).await,
+            of(&[("a", 10), ("x", 9)]),
+            "{guarantee:?}"
+        );
+        end(running).await;
+    }
+}

@@ -1,0 +1,151 @@
+//! Restarts on a real Kafka after what happens to topics, offsets and local copies while a group is away: none hangs,
+//! none shows wrong rows, and where it cannot be known how to go on, that is said.
+
+mod copies;
+mod deployments;
+mod foreign;
+mod offsets;
+#[path = "../place/mod.rs"]
+mod place;
+mod tail;
+
+use std::collections::BTreeMap;
+
+use goka::{App, Config, Guarantee, Membership, Running};
+use goka_tests::{DEADLINE, Message, broker, last_values, produce, read_topic, wait_for_records};
+use place::Place;
+use tokio::time::timeout;
+
+#[goka::table(group = "recovering", value = i64)]
+struct Sums;
+
+#[goka::processor(group = "recovering", input = "numbers", table = Sums)]
+fn sum(ctx: &mut sum::Context, number: Option<i64>) -> goka::Result {
+    match number {
+        Some(number) => {
+            let sum = ctx.value()?.unwrap_or(0);
+            ctx.set_value(&(sum + number))
+        }
+        None => ctx.delete(),
+    }
+}
+
+const BOTH: [Guarantee; 2] = [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce];
+
+type Table = BTreeMap<String, i64>;
+
+/// A group, its input and its table, each of one partition.
+struct Group {
+    place: Place,
+    guarantee: Guarantee,
+}
+
+impl Group {
+    /// `None` where no real Kafka was asked for.
+    fn new(guarantee: Guarantee) -> Option<Group> {
+        if !broker().is_kafka() {
+            eprintln!("not run: it needs a real Kafka, see GOKA_TEST_BROKERS");
+            return None;
+        }
+        let place = Place::new("recovering");
+        let group = Group { place, guarantee };
+        broker().create_topic(&group.input(), 1);
+        Some(group)
+    }
+
+    fn input(&self) -> String {
+        self.place.physical("numbers")
+    }
+
+    fn table(&self) -> String {
+        self.place.physical("recovering-state")
+    }
+
+    fn name(&self) -> String {
+        self.place.physical("recovering")
+    }
+
+    /// Creates the table's topic, which otherwise the group does.
+    fn create_table(&self, settings: &[(&str, &str)]) {
+        let settings = [&[("cleanup.policy", "compact")], settings].concat();
+        broker().create_topic_with(&self.table(), 1, &settings);
+    }
+
+    /// An instance leaves when it ends: the next one need not wait for its session.
+    fn config(&self) -> Config {
+        let config = self.place.config().membership(Membership::Dynamic);
+        config.workers(1).guarantee(self.guarantee)
+    }
+
+    fn feed(&self, numbers: &[(&str, i64)]) {
+        let number = |(key, number): &(&str, i64)| Message::new(*key, number.to_string());
+        produce(
+            broker().address(),
+            &self.input(),
+            numbers.iter().map(number),
+        );
+    }
+
+    /// Rows written by somebody else.
+    fn write(&self, rows: impl IntoIterator<Item = Message>) {
+        produce(broker().address(), &self.table(), rows);
+    }
+
+    /// Starts it, and waits until its partition runs.
+    async fn start(&self) -> Running {
+        self.start_with(self.config()).await
+    }
+
+    async fn start_with(&self, config: Config) -> Running {
+        let running = App::new(config).processor(sum::Processor).start().await;
+        let running = running.expect("topics are there");
+        let recovered = timeout(DEADLINE, running.recovered()).await;
+        recovered
+            .expect("it recovers in time")
+            .expect("it recovers");
+        running
+    }
+
+    /// Waits until the table's topic has so many rows, and gives what they say.
+    async fn rows(&self, rows: usize) -> Table {
+        table(&last_values(&wait_for_records(self.table(), rows).await))
+    }
+
+    /// What the table's topic says now.
+    fn written(&self) -> Table {
+        table(&last_values(&read_topic(broker().address(), &self.table())))
+    }
+
+    /// Forgets what is stored locally.
+    fn lose_state(&self) {
+        std::fs::remove_dir_all(self.place.state_dir()).expect("nobody holds the state");
+    }
+}
+
+fn table(rows: &BTreeMap<String, String>) -> Table {
+    let number = |text: &String| text.parse().expect("a sum is a number");
+    rows.iter()
+        .map(|(key, sum)| (key.clone(), number(sum)))
+        .collect()
+}
+
+fn of(rows: &[(&str, i64)]) -> Table {
+    rows.iter()
+        .map(|(key, sum)| ((*key).to_owned(), *sum))
+        .collect()
+}
+
+/// The rows of a processor's local copy at some keys.
+fn local(running: &Running, keys: &[&str]) -> Table {
+    let processor = running.processor::<sum::Processor>().expect("it runs");
+    let row = |key: &&str| {
+        let row = processor.get::<Sums>(key).expect("the partition is here");
+        row.map(|sum| ((*key).to_owned(), sum))
+    };
+    keys.iter().filter_map(row).collect()
+}
+
+async fn end(running: Running) {
+    let ended = timeout(DEADLINE, running.shutdown()).await;
+    ended.expect("it ends").expect("nothing failed");
+}

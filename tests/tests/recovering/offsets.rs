@@ -1,0 +1,151 @@
+//! What becomes of a group whose offsets were changed, by Kafka or by an operator.
+
+use goka::{App, Start};
+use goka_tests::{broker, kafka_tool};
+use tokio::time::timeout;
+
+use super::{BOTH, DEADLINE, Group, end, of, sum};
+
+const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+
+/// Kafka's own tool, on the group.
+fn operate(group: &Group, arguments: &[&str]) {
+    let (address, name) = (broker().address(), group.name());
+    let whom = ["--bootstrap-server", address, "--group", &name];
+    kafka_tool(GROUPS, &[&whom, arguments].concat());
+}
+
+/// A group that has handled ten numbers, and ended.
+async fn group_that_ended(group: &Group) {
+    let numbers: Vec<_> = (1..=10).map(|number| ("a", number)).collect();
+    group.feed(&numbers);
+    let running = group.start().await;
+    group.rows(10).await;
+    end(running).await;
+}
+
+#[tokio::test]
+async fn expired_offsets_are_known_from_the_local_copy() {
+    for guarantee in BOTH {
+        let Some(group) = Group::new(guarantee) else {
+            return;
+        };
+        group_that_ended(&group).await;
+        operate(&group, &["--delete"]);
+        group.feed(&[("a", 100), ("b", 1)]);
+        let running = group.start().await;
+        assert_eq!(
+            group.rows(12).await,
+            of(&[("a", 155), ("b", 1)]),
+            "{guarantee:?}"
+        );
+        end(running).await;
+    }
+}
+
+#[tokio::test]
+async fn offsets_that_an_operator_reset_win() {
+    for guarantee in BOTH {
+        let Some(group) = Group::new(guarantee) else {
+            return;
+        };
+        group_that_ended(&group).await;
+        let input = group.input();
+        let reset = [
+            "--reset-offsets",
+            "--topic",
+            &input,
+            "--to-offset",
+            "7",
+            "--execute",
+        ];
+        operate(&group, &reset);
+        let running = group.start().await;
+        assert_eq!(
+            group.rows(13).await,
+            of(&[("a", 55 + 8 + 9 + 10)]),
+            "{guarantee:?}"
+        );
+        end(running).await;
+        // And forwards: what is left out is left out.
+        group.feed(&[("a", 1_000), ("a", 10_000)]);
+        let reset = [
+            "--reset-offsets",
+            "--topic",
+            &input,
+            "--to-offset",
+            "11",
+            "--execute",
+        ];
+        operate(&group, &reset);
+        let running = group.start().await;
+        assert_eq!(
+            group.rows(14).await,
+            of(&[("a", 82 + 10_000)]),
+            "{guarantee:?}"
+        );
+        end(running).await;
+    }
+}
+
+#[tokio::test]
+async fn with_neither_offsets_nor_a_local_copy_it_asks_what_to_do() {
+    for guarantee in BOTH {
+        let Some(group) = Group::new(guarantee) else {
+            return;
+        };
+        group_that_ended(&group).await;
+        operate(&group, &["--delete"]);
+        group.lose_state();
+        let app = App::new(group.config()).processor(sum::Processor);
+        let mut running = app.start().await.expect("topics are there");
+        let ended = timeout(DEADLINE, running.wait())
+            .await
+            .expect("it ends by itself");
+        let refusal = ended
+            .expect_err("it cannot know where to go on")
+            .to_string();
+        for part in [
+            &group.table(),
+            "`start`",
+            "`earliest`",
+            "`latest`",
+            "`reset`",
+        ] {
+            assert!(refusal.contains(part), "`{part}` is not said: {refusal}");
+        }
+        drop(running);
+        // Nothing was written, and nothing committed: it is refused until it is answered.
+        assert_eq!(group.written(), of(&[("a", 55)]), "{guarantee:?}");
+    }
+}
+
+#[tokio::test]
+async fn it_does_what_it_was_told_to_do() {
+    for guarantee in BOTH {
+        let choices = [
+            (Start::Earliest, 11 + 10, 55 + 55 + 100),
+            (Start::Latest, 10 + 1, 55 + 1_000),
+            (Start::Reset, 10 + 1 + 11, 55 + 100),
+        ];
+        for (start, rows, sum) in choices {
+            let Some(group) = Group::new(guarantee) else {
+                return;
+            };
+            group_that_ended(&group).await;
+            operate(&group, &["--delete"]);
+            group.lose_state();
+            group.feed(&[("a", 100)]);
+            let running = group.start_with(group.config().start(start)).await;
+            if start == Start::Latest {
+                group.feed(&[("a", 1_000)]);
+            }
+            assert_eq!(
+                group.rows(rows).await,
+                of(&[("a", sum)]),
+                "{guarantee:?}, {start:?}"
+            );
+            end(running).await;
+        }
+    }
+}
