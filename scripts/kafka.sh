@@ -2,7 +2,8 @@
 # A real Apache Kafka 4.1 (KRaft, one node, 127.0.0.1) without containers, run from its published jars.
 #
 #   kafka.sh start DIR [PORT [PROXY_PORT]]   starts it with its data in DIR and prints its address when it answers.
-#                                            PORT: 9092 unless said; `any` takes free ones. PORT+1 is its controller.
+#                                            PORT: 9092 unless said; `any` takes free ones, and again those that
+#                                            DIR had before. PORT+1 is its controller.
 #                                            PROXY_PORT: it listens on PORT+2 too, for a proxy between it and its
 #                                            clients: who asks there is sent on to 127.0.0.1:PROXY_PORT.
 #   kafka.sh stop DIR                        stops it and waits for its end; the data stays, `start` takes it up again.
@@ -22,7 +23,7 @@ fail() {
 }
 
 usage() {
-  sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+  sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
   exit "$1"
 }
 
@@ -61,6 +62,11 @@ free_port() {
     }
   done
   fail "found no three free ports in a row between 20000 and 30000"
+}
+
+# That of DIR, which its data knows too.
+used_port() {
+  sed -n 's|^listeners=PLAINTEXT://127.0.0.1:\([0-9]*\),.*|\1|p' "$1/server.properties" 2>/dev/null | grep .
 }
 
 # The process of DIR, if it lives. A number that was given to another program meanwhile is not ours.
@@ -122,7 +128,7 @@ start() {
   mkdir -p "$dir"
   dir=$(cd "$dir" && pwd)
   ! alive "$dir" || fail "a Kafka is running in $dir already; stop it first: $0 stop $dir"
-  [ "$port" != any ] || port=$(free_port)
+  [ "$port" != any ] || port=$(used_port "$dir" || free_port)
   [[ "$port$proxy_port" =~ ^[0-9]+$ ]] || fail "a port is a number, or \`any\`"
   ! answers "$port" || fail "another program listens on port $port; give another one: $0 start $dir any"
   write_settings "$dir" "$port" "$proxy_port"

@@ -3,7 +3,7 @@
 
 use std::{
     env, fs,
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -89,7 +89,8 @@ impl Kafka {
         let pid = pid.expect("the script notes the number of the process that it starts");
         let killed = kill_process(pid, Signal::KILL);
         killed.unwrap_or_else(|error| panic!("cannot kill Kafka: {error}"));
-        // It is a child of nobody here: that its address is free again tells that it is gone.
+        // It is a child of nobody here: that nobody listens any more tells that it is gone.
+        while TcpStream::connect(("127.0.0.1", self.ports.0)).is_ok() {}
         self.stop();
     }
 

@@ -5,6 +5,7 @@ mod copies;
 mod deployments;
 mod foreign;
 mod offsets;
+mod orphans;
 #[path = "../place/mod.rs"]
 mod place;
 mod tail;

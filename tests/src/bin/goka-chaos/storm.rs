@@ -228,7 +228,7 @@ impl<'a> Storm<'a> {
             Act::Away => {
                 self.kill(member);
                 self.later.push((now + AWAY, Later::Start(member)));
-                self.watch = Some(Watch {
+                self.watch = (!had.is_empty()).then_some(Watch {
                     partitions: had,
                     since: now,
                     within: Within::Others,

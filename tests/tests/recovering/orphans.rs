@@ -1,0 +1,34 @@
+//! A static member that is killed in the middle of a rebalance, when it has given partitions back that nobody has yet.
+
+use goka_tests::{Clicks, Program, broker};
+
+fn wait_for_partitions(processor: &mut Program, partitions: usize) {
+    let wanted = format!("{partitions} of 4 partitions run here");
+    processor.wait_for(&wanted, |line| line.contains(&wanted).then_some(()));
+}
+
+#[test]
+fn what_was_given_back_before_a_kill_finds_an_owner() {
+    if !broker().is_kafka() || !cfg!(feature = "faults") {
+        eprintln!("not run: it needs a real Kafka, and the feature `faults`");
+        return;
+    }
+    let mut clicks = Clicks::on(broker());
+    clicks.set("GOKA_WORKERS", "1");
+    clicks.produce(1_000, 100);
+    clicks.set("GOKA_CRASH_AT", "released");
+    let mut one = clicks.processor("one");
+    wait_for_partitions(&mut one, 4);
+    clicks.set("GOKA_CRASH_AT", "released:1000");
+    let mut two = clicks.processor("two");
+    assert!(!one.wait().success(), "it kills itself when it has given back");
+    let mut one = clicks.processor("one");
+    wait_for_partitions(&mut one, 2);
+    wait_for_partitions(&mut two, 2);
+    clicks.produce_more(1_000, 100);
+    clicks.wait_until_all_counted(&clicks.expected());
+    for mut processor in [one, two] {
+        processor.interrupt();
+        processor.succeed();
+    }
+}
