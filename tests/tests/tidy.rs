@@ -149,7 +149,10 @@ fn only_kafka_names_rdkafka_and_only_store_names_heed() {
         }
     }
     for source in sources(&["toml"]) {
-        for (name, allowed) in [("rdkafka", ["goka/", "tests/"]), ("heed", ["goka/", "tests/"])] {
+        for (name, allowed) in [
+            ("rdkafka", ["goka/", "tests/"]),
+            ("heed", ["goka/", "tests/"]),
+        ] {
             let depends = source.text.lines().any(|line| line.starts_with(name));
             if depends && !allowed.iter().any(|folder| source.path.starts_with(folder)) {
                 broken.push(format!(

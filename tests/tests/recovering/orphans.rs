@@ -21,7 +21,10 @@ fn what_was_given_back_before_a_kill_finds_an_owner() {
     wait_for_partitions(&mut one, 4);
     clicks.set("GOKA_CRASH_AT", "released:1000");
     let mut two = clicks.processor("two");
-    assert!(!one.wait().success(), "it kills itself when it has given back");
+    assert!(
+        !one.wait().success(),
+        "it kills itself when it has given back"
+    );
     let mut one = clicks.processor("one");
     wait_for_partitions(&mut one, 2);
     wait_for_partitions(&mut two, 2);
