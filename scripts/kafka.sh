@@ -15,7 +15,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 libs=${KAFKA_LIBS:-${XDG_CACHE_HOME:-$HOME/.cache}/goka/kafka-4.1.1}
-wait_seconds=60
+wait_seconds=180
 
 fail() {
   echo "kafka.sh: $*" >&2

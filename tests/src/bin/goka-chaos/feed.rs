@@ -21,7 +21,7 @@ const TOMBSTONE_EVERY: u32 = 40;
 const DELETED_AT_LAST: u32 = 7;
 const TICK: Duration = Duration::from_millis(20);
 /// Longer than a broker is away.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What is written, and how fast.
 #[derive(Clone)]

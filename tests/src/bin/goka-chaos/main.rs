@@ -46,7 +46,7 @@ use crate::{
 /// How long records are handled before anything happens.
 const QUIET: Duration = Duration::from_secs(2);
 /// How long it may take until all of the input is handled, when nothing happens any more.
-const DRAIN: Duration = Duration::from_secs(120);
+const DRAIN: Duration = Duration::from_secs(300);
 /// How long a transaction may be open that nobody continues: it times out before.
 const DECIDED: Duration = Duration::from_secs(75);
 const LOOK: Duration = Duration::from_millis(300);

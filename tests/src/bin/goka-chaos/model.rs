@@ -1,5 +1,5 @@
-//! What ought to come of the input: the rows of each key, one after the other, from the records that were read in order.
-//! Knows nothing of processes, commits and partitions' owners.
+//! What ought to come of the input: the rows of each key, one after the other, from records in their order. Knows
+//! nothing of processes, commits and owners of partitions.
 
 use std::collections::BTreeMap;
 
