@@ -4,6 +4,7 @@
 mod copies;
 mod deployments;
 mod foreign;
+mod network;
 mod offsets;
 mod orphans;
 #[path = "../place/mod.rs"]

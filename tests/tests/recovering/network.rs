@@ -1,0 +1,57 @@
+//! A member that the network cuts off for longer than its session, while it goes on as far as it can: it learns that it
+//! is no member any more only when it can ask again.
+
+use goka_tests::{Clicks, Kafka, Program, Proxy};
+
+fn wait_for_partitions(processor: &mut Program, partitions: usize) {
+    let wanted = format!("{partitions} of 4 partitions run here");
+    processor.wait_for(&wanted, |line| line.contains(&wanted).then_some(()));
+}
+
+#[test]
+fn a_member_that_was_cut_off_does_no_harm() {
+    let proxy = Proxy::start();
+    let Some(kafka) = Kafka::start_behind(&proxy) else {
+        return;
+    };
+    let broker = kafka.broker();
+    for guarantee in ["at_least_once", "exactly_once"] {
+        let mut clicks = Clicks::on(&broker);
+        clicks.set("GOKA_GUARANTEE", guarantee);
+        clicks.set("GOKA_WORKERS", "1");
+        let mut emitter = clicks.emitting(&["--rate", "1000", "--users", "200"]);
+        let mut near = clicks.processor("near");
+        clicks.go_through(&proxy.address());
+        let mut far = clicks.processor("far");
+        wait_for_partitions(&mut far, 2);
+        wait_for_partitions(&mut near, 2);
+
+        proxy.cut();
+        wait_for_partitions(&mut near, 4);
+        proxy.forward_to(kafka.behind());
+        wait_for_partitions(&mut near, 2);
+        wait_for_partitions(&mut far, 2);
+        emitter.interrupt();
+        emitter.succeed();
+
+        let expected = clicks.expected();
+        clicks.wait_until_all_counted(&expected);
+        for mut processor in [near, far] {
+            processor.interrupt();
+            processor.succeed();
+        }
+        let counted = clicks.counted();
+        let twice = counted.values().sum::<i64>() - expected.values().sum::<i64>();
+        println!("{guarantee}: {twice} clicks were counted twice");
+        for (user, clicks) in &expected {
+            assert!(
+                counted[user] >= *clicks,
+                "{guarantee}, {user}: {} of {clicks}",
+                counted[user]
+            );
+        }
+        if guarantee == "exactly_once" {
+            assert_eq!(counted, expected);
+        }
+    }
+}
