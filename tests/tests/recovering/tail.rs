@@ -1,5 +1,7 @@
 //! A table of a million rows: after `kill -9` only what was written since is read.
 
+use std::time::Instant;
+
 use goka_tests::{Clicks, Kafka, Message, Program, Proxy, produce};
 
 const ROWS: u64 = 1_000_000;
@@ -28,9 +30,10 @@ fn a_million_rows_are_read_once_whatever_was_killed() {
         clicks.go_through(&proxy.address());
 
         let bytes_to_run = || {
-            let before = proxy.bytes_served();
+            let (before, began) = (proxy.bytes_served(), Instant::now());
             let mut processor = clicks.processor("one");
             wait_for_partitions(&mut processor);
+            println!("{guarantee}: it ran {:?} after its start", began.elapsed());
             (proxy.bytes_served() - before, processor)
         };
         let (whole, mut processor) = bytes_to_run();
