@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use goka_tests::{Message, broker};
+use goka::Guarantee;
+use goka_tests::{Message, broker, read_until};
 use rdkafka::{
     ClientConfig,
     producer::{BaseProducer, BaseRecord, Producer},
@@ -124,4 +125,47 @@ async fn a_log_that_ends_in_markers_is_read_to_its_end() {
         );
         end(running).await;
     }
+}
+
+/// Nobody but a group writes to its table. Who does it all the same is written over where nothing else keeps a former
+/// owner's late rows away.
+#[tokio::test]
+async fn rows_of_others_are_written_over_at_least_once() {
+    let Some(group) = Group::new(Guarantee::AtLeastOnce) else {
+        return;
+    };
+    group.feed(&[("a", 1)]);
+    let running = group.start().await;
+    group.rows(1).await;
+    group.write([Message::new("a", "999999"), Message::new("x", "999999")]);
+    group.feed(&[("a", 10)]);
+    let table = group.table();
+    let deleted = tokio::task::spawn_blocking(move || {
+        read_until(broker().address(), &table, |row| {
+            row.key_text() == "x" && row.value.is_none()
+        })
+    });
+    deleted.await.expect("it is read");
+    assert_eq!(local(&running, &["a", "x"]), of(&[("a", 11)]));
+    end(running).await;
+    assert_eq!(group.written(), of(&[("a", 11)]));
+}
+
+#[tokio::test]
+async fn rows_of_others_are_found_at_the_next_recovery_exactly_once() {
+    let Some(group) = Group::new(Guarantee::ExactlyOnce) else {
+        return;
+    };
+    group.feed(&[("a", 1)]);
+    let running = group.start().await;
+    group.rows(1).await;
+    group.write([Message::new("x", "5")]);
+    group.feed(&[("a", 10)]);
+    assert_eq!(group.rows(3).await, of(&[("a", 11), ("x", 5)]));
+    assert_eq!(local(&running, &["x"]), of(&[]));
+    end(running).await;
+    group.lose_state();
+    let running = group.start().await;
+    assert_eq!(local(&running, &["a", "x"]), of(&[("a", 11), ("x", 5)]));
+    end(running).await;
 }
