@@ -289,6 +289,11 @@ fn spec(
     Ok(Spec {
         program: program.clone(),
         topics: topology.names.clone(),
+        topic_ids: topology
+            .topics
+            .iter()
+            .map(|topic| topic.id.clone())
+            .collect(),
         table,
         settings: Settings {
             guarantee,

@@ -22,6 +22,7 @@ use crate::{
         fault::Fault,
         ledger::{Ledger, Sent},
         partition::Partition,
+        trust::position_name,
         worker::Core,
     },
     kafka::{Kafka, Step, TableEvent},
@@ -150,10 +151,8 @@ impl Core {
         };
         partition.table = outcome.table.unwrap_or(partition.table);
         if let Some(store) = &mut partition.store {
-            let names = self
-                .sources
-                .iter()
-                .map(|&edge| self.edges[edge].topic.to_owned());
+            let names = self.sources.iter();
+            let names = names.map(|&edge| position_name(&self.spec, &self.edges, edge));
             let inputs = names.zip(closing.positions.iter().copied()).collect();
             let position = store::Position {
                 table: partition.table,

@@ -13,7 +13,7 @@ use crate::{
         offsets::positions_of,
         partition::Phase,
         replay::Replay,
-        trust::{distrust, group_wins, which_wins},
+        trust::{distrust, group_wins, position_name, which_wins},
         worker::Core,
     },
     kafka::{CommitError, Committed, Kafka, Reader, Step, TableEvent},
@@ -370,10 +370,11 @@ impl Core {
             return Ok(None);
         };
         let local = partition.store.as_ref().map(Store::position);
-        let local = |topic: &str| {
+        let local = |edge: usize| {
+            let topic = position_name(&self.spec, &self.edges, edge);
             let inputs = local.iter().flat_map(|position| &position.inputs);
             inputs
-                .filter(|(name, _)| name == topic)
+                .filter(|(name, _)| *name == topic)
                 .map(|(_, offset)| *offset)
                 .next()
         };
@@ -385,7 +386,7 @@ impl Core {
             .sources
             .iter()
             .zip(committed)
-            .map(|(&edge, committed)| wins(committed.as_ref(), local(self.edges[edge].topic)))
+            .map(|(&edge, committed)| wins(committed.as_ref(), local(edge)))
             .collect();
         let table_end = partition.table;
         let is_new = known.iter().all(Option::is_none);

@@ -1,6 +1,7 @@
 //! Which of two positions is believed, and when a local copy is not.
 
 use crate::{
+    engine::{program::EdgeInfo, worker::Spec},
     kafka::{Committed, OURS},
     store::Position,
 };
@@ -22,6 +23,16 @@ pub(crate) fn which_wins(committed: Option<&Committed>, local: Option<i64>) -> O
 /// is asked where the group has forgotten its own.
 pub(crate) fn group_wins(committed: Option<&Committed>, local: Option<i64>) -> Option<i64> {
     committed.map(|committed| committed.offset).or(local)
+}
+
+/// By what a position in the topic of an edge is stored: also by the topic's id, so that it is not taken for one in a
+/// topic that was made anew. No topic has a `#` in its name.
+pub(crate) fn position_name(spec: &Spec, edges: &[EdgeInfo], edge: usize) -> String {
+    let topic = edges[edge].topic;
+    match spec.topic_ids.get(edge).filter(|id| !id.is_empty()) {
+        Some(id) => format!("{topic}#{id}"),
+        None => topic.to_owned(),
+    }
 }
 
 /// What is stored beside an offset that somebody of a group committed: an instance, or under

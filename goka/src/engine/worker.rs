@@ -47,6 +47,8 @@ pub(crate) struct Spec {
     pub(crate) program: Arc<dyn Program>,
     /// Physical topics by index of their edge, for errors.
     pub(crate) topics: Vec<String>,
+    /// The broker's ids of the topics, by index of their edge; none where it tells none.
+    pub(crate) topic_ids: Vec<String>,
     /// The table's copy: directory of the group, and what it is a copy of (of which partition is
     /// filled in). `None` for a group without a table.
     pub(crate) table: Option<TableSpec>,

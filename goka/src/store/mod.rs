@@ -59,7 +59,7 @@ pub(crate) struct Identity {
 pub(crate) struct Position {
     /// In the table's topic.
     pub(crate) table: i64,
-    /// In the inputs, by logical name of the topic. Empty for a view.
+    /// In the inputs, by logical name of the topic and its id, if that is known. Empty for a view.
     pub(crate) inputs: Vec<(String, i64)>,
     /// Wall clock of the commit, milliseconds since 1970.
     pub(crate) at_ms: i64,

@@ -143,6 +143,7 @@ impl Instance {
         let spec = Spec {
             program: setup.program.clone(),
             topics: edges.iter().map(|edge| edge.topic.to_owned()).collect(),
+            topic_ids: Vec::new(),
             table,
             tables: Arc::new(Tables::new(tables)),
             settings: Settings {

@@ -1,10 +1,12 @@
 //! Local copies and table topics that no longer fit: compacted meanwhile, made anew, empty, or so old that deletions
 //! may have been missed.
 
-use goka::Guarantee;
+use goka::{App, Guarantee, Start};
 use goka_tests::{Message, broker, read_topic, read_until};
 
-use super::{BOTH, Group, end, local, of};
+use tokio::time::timeout;
+
+use super::{BOTH, DEADLINE, Group, end, local, of, sum};
 
 /// Segments of a topic end at once, and compaction begins as soon as the broker looks, every 15 s.
 const COMPACTED_SOON: [(&str, &str); 4] = [
@@ -114,8 +116,9 @@ async fn compacted(guarantee: Guarantee) {
     assert_eq!(group.written()["deleted"], 7, "{guarantee:?}: counted anew");
 }
 
+/// Kafka forgets the offsets of a topic that is deleted, and the positions in the local copy are of another topic.
 #[tokio::test]
-async fn an_input_that_was_made_anew_is_read_from_its_start() {
+async fn an_input_that_was_made_anew_is_not_begun_in_its_middle() {
     for guarantee in BOTH {
         let Some(group) = Group::new(guarantee) else {
             return;
@@ -129,7 +132,15 @@ async fn an_input_that_was_made_anew_is_read_from_its_start() {
         broker().create_topic(&group.input(), 1);
         // More than the old one had, so that its length tells nothing.
         group.feed(&[("a", 10), ("a", 20), ("a", 30), ("a", 40)]);
-        let running = group.start().await;
+        let app = App::new(group.config()).processor(sum::Processor);
+        let mut running = app.start().await.expect("topics are there");
+        let ended = timeout(DEADLINE, running.wait()).await;
+        let refusal = ended.expect("it ends by itself").expect_err("it asks");
+        assert!(refusal.to_string().contains("`earliest`"), "{refusal}");
+        drop(running);
+        let running = group
+            .start_with(group.config().start(Start::Earliest))
+            .await;
         assert_eq!(group.rows(6).await, of(&[("a", 103)]), "{guarantee:?}");
         end(running).await;
     }

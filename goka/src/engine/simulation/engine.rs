@@ -128,6 +128,7 @@ impl super::Rig for Rig {
                 guards: guards.clone(),
             }),
             topics: TOPICS.map(str::to_owned).into(),
+            topic_ids: Vec::new(),
             table: Some(table),
             settings,
             tables: Arc::default(),

@@ -27,6 +27,8 @@ use crate::{
 const CALM: Duration = Duration::from_secs(180);
 /// How long a process that was killed stays away, unless its partitions run elsewhere before.
 const AWAY: Duration = Duration::from_secs(20);
+/// How long news may take of what a process did meanwhile.
+const HEARD: Duration = Duration::from_secs(2);
 /// The session of a member that says nothing is over after 6 s, goka's default.
 const PAUSE_MS: std::ops::Range<u64> = 6_500..10_000;
 const SHORT_PAUSE_MS: std::ops::Range<u64> = 200..5_000;
@@ -321,6 +323,8 @@ impl<'a> Storm<'a> {
         self.tally.broker_kills += 1;
         self.is_broker_away = true;
         self.host.kill_and_start_again()?;
+        // A process that was just starting may have given up, and is heard of first.
+        self.pass(Instant::now() + HEARD, findings, |_| false)?;
         self.calm(findings)?;
         self.is_broker_away = false;
         Ok(())
