@@ -21,9 +21,9 @@ use crate::{
 /// How long a process takes to start. What a dead one had in its socket has landed by then.
 const START: Duration = Duration::from_secs(1);
 /// How long everything may take once nothing goes wrong any more.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(180);
 /// `transaction.timeout.ms`: longer than that, so that nobody is rescued by it.
-const TRANSACTION: Duration = Duration::from_secs(120);
+const TRANSACTION: Duration = Duration::from_secs(300);
 /// How long idle workers are watched in the end: they look for rows of others now and then.
 const AFTERWARDS: Duration = Duration::from_secs(40);
 
@@ -388,7 +388,8 @@ impl Stage {
         if !self.world.is_idle() {
             return Ok(Some("records are under way".to_owned()));
         }
-        if self.world.open_transactions() > 0 {
+        // That of who is missing stays open, unless it stands in somebody's way.
+        if self.schedule.missing.is_none() && self.world.open_transactions() > 0 {
             return Ok(Some("a transaction is open".to_owned()));
         }
         for input in INPUTS {
