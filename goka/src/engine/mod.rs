@@ -8,6 +8,7 @@ pub(crate) mod effects;
 mod failure;
 pub(crate) mod fault;
 mod ledger;
+mod offsets;
 mod overlay;
 mod partition;
 pub(crate) mod program;
