@@ -7,7 +7,7 @@
 use std::{env, fs, path::PathBuf, process::Command};
 
 /// One mistake is one error, but for these.
-const MORE_THAN_ONE: [(&str, usize, &str); 10] = [
+const MORE_THAN_ONE: [(&str, usize, &str); 11] = [
     (
         "handler/fail/leave-half-typed",
         2,
@@ -52,6 +52,11 @@ const MORE_THAN_ONE: [(&str, usize, &str); 10] = [
         "stream/fail/omit-message-of-field",
         4,
         "serde's derives ask at each use of the field",
+    ),
+    (
+        "tester/fail/emit-what-is-no-stream",
+        2,
+        "what is no topic is no stream either; the first error says it",
     ),
     (
         "visitor/fail/use-missing-table",
