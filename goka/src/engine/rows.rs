@@ -148,3 +148,19 @@ impl Rows {
         layers.stored = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_deferred_is_read_and_not_sent() -> Result<(), Error> {
+        let rows = Rows::default();
+        rows.write(b"alice", Some(b"1"));
+        rows.defer(b"alice", Some(b"2"));
+        let owned = |value: Option<&[u8]>| value.map(<[u8]>::to_vec);
+        assert_eq!(rows.read(b"alice", owned)?, Some(b"2".to_vec()));
+        assert_eq!(rows.read_sent(b"alice", owned)?, Some(b"1".to_vec()));
+        Ok(())
+    }
+}
