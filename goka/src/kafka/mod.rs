@@ -18,6 +18,7 @@ mod log;
 mod member;
 mod names;
 mod native;
+mod operating;
 mod outbox;
 mod producer;
 mod reader;
@@ -28,8 +29,9 @@ mod writer;
 
 pub(crate) use cluster::{Cluster, MemberSpec};
 pub use embedded::EmbeddedBroker;
+pub use operating::ResetTo;
 pub(crate) use outbox::{Letter, Outbox, Receipt};
-pub(crate) use settings::message_timeout;
+pub(crate) use settings::{message_timeout, session_timeout};
 pub(crate) use topics::TopicInfo;
 
 #[cfg(test)]
