@@ -259,7 +259,7 @@ impl Core {
         };
         let mut repairs = 0;
         for (key, theirs) in &foreign {
-            let mine = rows.read(key, |value| value.map(<[u8]>::to_vec))?;
+            let mine = rows.read_sent(key, |value| value.map(<[u8]>::to_vec))?;
             if mine == *theirs {
                 continue;
             }

@@ -22,6 +22,11 @@ pub(crate) enum Fault {
     DoubleApply,
     /// What a handler did takes effect, although it failed.
     KeepFailed,
+    /// Exactly-once: nobody ends the transaction of a former owner that stands in the way.
+    NoFence,
+    /// Exactly-once: where the group stands is asked while a transaction of this worker may still be
+    /// committed.
+    NoGate,
 }
 
 /// The fault of one engine, if it has any.
@@ -52,12 +57,14 @@ impl Planted {
 #[cfg(feature = "faults")]
 impl Planted {
     /// By the names that `GOKA_FAULT` takes.
-    const NAMED: [(&str, Fault); 5] = [
+    const NAMED: [(&str, Fault); 7] = [
         ("commit-before-ack", Fault::CommitBeforeAck),
         ("skip-tail", Fault::SkipTail),
         ("drop-tombstone", Fault::DropTombstone),
         ("double-apply", Fault::DoubleApply),
         ("keep-failed", Fault::KeepFailed),
+        ("no-fence", Fault::NoFence),
+        ("no-gate", Fault::NoGate),
     ];
 
     /// What the environment asks for.

@@ -31,7 +31,7 @@ const BUDGET_ALONE: Duration = Duration::from_millis(50);
 impl Core {
     /// Moves every partition on that does not run yet; whether one is reading its table.
     pub(crate) fn recover(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
-        if self.transaction.is_aborting() {
+        if self.transaction.is_aborting() && !self.spec.settings.fault.is(Fault::NoGate) {
             // Where the group stands is known when nothing of this worker is undecided.
             return Ok(false);
         }
