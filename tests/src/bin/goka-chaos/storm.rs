@@ -27,6 +27,8 @@ use crate::{
 const CALM: Duration = Duration::from_secs(180);
 /// How long a process that was killed stays away, unless its partitions run elsewhere before.
 const AWAY: Duration = Duration::from_secs(20);
+/// How long nothing else happens to a process that is to kill itself.
+const AT_POINT: Duration = Duration::from_secs(5);
 /// How long news may take of what a process did meanwhile.
 const HEARD: Duration = Duration::from_secs(2);
 /// The session of a member that says nothing is over after 6 s, goka's default.
@@ -36,11 +38,11 @@ const SHORT_PAUSE_MS: std::ops::Range<u64> = 200..5_000;
 /// Points of the commit protocol at which a process kills itself, by their names in `GOKA_CRASH_AT`, and how often it
 /// comes by before, at most.
 const POINTS: &[(&str, u32)] = &[
-    ("handled", 2_000),
-    ("delivered", 40),
-    (OFFSETS_SENT, 40),
-    ("committed", 40),
-    ("stored", 40),
+    ("handled", 500),
+    ("delivered", 20),
+    (OFFSETS_SENT, 20),
+    ("committed", 20),
+    ("stored", 20),
     ("replayed", 200),
     ("replaying", 4),
     ("revoking", 2),
@@ -268,6 +270,10 @@ impl<'a> Storm<'a> {
                 self.armed[member] = Some(point);
                 let crash = ("GOKA_CRASH_AT", format!("{point}:{pass}"));
                 self.fleet.start(member, &[crash])?;
+                // A revoke comes when something else happens.
+                self.pass(now + AT_POINT, findings, |storm| {
+                    storm.armed[member].is_none()
+                })?;
             }
         }
         Ok(())
