@@ -10,7 +10,7 @@
 //! | after produce | `handled` | a record's effects went to the producer | the same |
 //! | after flush | `delivered` | all reports of an interval are in | the same |
 //! | after offsets were sent | `offsets-sent` | never | they are in the transaction |
-//! | after Kafka's commit, before LMDB's | `committed` | the group has them: behind `stored` | the transaction is committed |
+//! | after Kafka's commit, before LMDB's | `committed` | it has them: behind `stored` | all is committed there |
 //! | after LMDB's commit | `stored` | the group does not know it yet | all is done |
 //! | in recovery | `replayed` | a row was read, and is not in the copy | the same |
 //! | in recovery | `replaying` | rows are in the copy, the partition does not run yet | the same |
