@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     env,
     fs::{self, File},
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, ErrorKind},
     path::PathBuf,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, Sender, channel},
@@ -168,8 +168,13 @@ impl Fleet {
     }
 
     pub(crate) fn delete_state(&self, number: usize) -> anyhow::Result<()> {
-        fs::remove_dir_all(self.state(number))
-            .with_context(|| format!("cannot delete the state of process {number}"))
+        match fs::remove_dir_all(self.state(number)) {
+            // It was killed before it made one.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            deleted => {
+                deleted.with_context(|| format!("cannot delete the state of process {number}"))
+            }
+        }
     }
 
     /// Waits until a process runs other partitions, or has ended.

@@ -95,12 +95,14 @@ enum Later {
 struct Watch {
     partitions: BTreeSet<i32>,
     since: Instant,
-    /// In this process, or in any other than `not`.
     within: Within,
 }
 
+/// Where the partitions are to run.
 enum Within {
+    /// In the process that had them.
     Restarted(usize),
+    /// In whichever.
     Others,
 }
 
