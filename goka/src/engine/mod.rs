@@ -3,6 +3,8 @@
 
 mod assignment;
 mod commit;
+#[cfg(test)]
+mod cost;
 mod deferred;
 pub(crate) mod effects;
 mod failure;
