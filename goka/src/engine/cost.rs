@@ -65,7 +65,7 @@ struct Engine {
 }
 
 impl Engine {
-    fn start<P: Processor>(processor: P, guarantee: Guarantee, keys: usize) -> Engine {
+    fn start<P: Processor>(processor: P, guarantee: Guarantee, keys: u64) -> Engine {
         let memory = Path::new("/dev/shm");
         let disk = match memory.is_dir() {
             true => TempDir::new_in(memory),
@@ -75,7 +75,9 @@ impl Engine {
         let status = Arc::new(Status::new(watch::Sender::new(0)));
         let spec = Spec {
             program: Arc::new(Typed(Arc::new(processor))),
-            topics: ["clicks", "count-state", "warnings"].map(str::to_owned).into(),
+            topics: ["clicks", "count-state", "warnings"]
+                .map(str::to_owned)
+                .into(),
             table: Some(TableSpec {
                 dir: disk.path().to_owned(),
                 identity: Identity {
@@ -125,7 +127,9 @@ impl Engine {
 
 /// No Kafka: an endless topic of clicks, and whatever is sent is delivered.
 struct Nowhere {
-    keys: Vec<String>,
+    keys: u64,
+    /// That of the last record.
+    key: RefCell<String>,
     now: Cell<Duration>,
     is_given: Cell<bool>,
     polled: Cell<u64>,
@@ -140,9 +144,10 @@ struct Nowhere {
 }
 
 impl Nowhere {
-    fn new(keys: usize) -> Self {
+    fn new(keys: u64) -> Self {
         Nowhere {
-            keys: (0..keys).map(|n| format!("user-{n}")).collect(),
+            keys,
+            key: RefCell::default(),
             now: Cell::new(Duration::from_secs(1)),
             is_given: Cell::default(),
             polled: Cell::default(),
@@ -155,10 +160,16 @@ impl Nowhere {
         }
     }
 
-    fn key(&self) -> &str {
+    /// One of the keys of a partition.
+    fn next_key(&self, partition: i32) {
         let next = self.chance.get().wrapping_mul(6_364_136_223_846_793_005);
-        self.chance.set(next.wrapping_add(1_442_695_040_888_963_407));
-        &self.keys[(self.chance.get() >> 33) as usize % self.keys.len()]
+        self.chance
+            .set(next.wrapping_add(1_442_695_040_888_963_407));
+        let number = (self.chance.get() >> 33) % self.keys;
+        let number = number - number % PARTITIONS as u64 + partition as u64;
+        let mut key = self.key.borrow_mut();
+        key.clear();
+        write!(key, "user-{number}").expect("a text takes all");
     }
 }
 
@@ -180,12 +191,14 @@ impl Kafka for Nowhere {
         let partition = (polled / RUN % PARTITIONS as u64) as i32;
         let next = &mut self.inputs.borrow_mut()[partition as usize];
         let Some(offset) = next else { return false };
+        self.next_key(partition);
+        let key = self.key.borrow();
         let record = Record {
             edge: 0,
             partition,
             offset: *offset,
             timestamp: 1_767_225_600_000,
-            key: Some(self.key().as_bytes()),
+            key: Some(key.as_bytes()),
             value: Some(b"2026-01-01T00:00:00.000Z"),
             headers: Headers::default(),
         };
@@ -273,7 +286,7 @@ impl Reader for Nowhere {
     }
 }
 
-const KEYS: usize = 2_000;
+const KEYS: u64 = 2_000;
 /// What a commit interval allocates, a thousand times less often than a record is handled: positions
 /// and what LMDB needs for a transaction.
 const PER_THOUSAND_RECORDS: u64 = 5;
@@ -308,7 +321,11 @@ fn a_record_allocates_nothing() {
 #[ignore = "it measures, and decides nothing"]
 fn a_record_takes_time() {
     let keys = env::var("KEYS").ok().and_then(|keys| keys.parse().ok());
-    let mut engine = Engine::start(count::Processor, Guarantee::AtLeastOnce, keys.unwrap_or(50_000));
+    let mut engine = Engine::start(
+        count::Processor,
+        Guarantee::AtLeastOnce,
+        keys.unwrap_or(50_000),
+    );
     engine.handle(500_000);
     let mut said = String::new();
     for _ in 0..9 {

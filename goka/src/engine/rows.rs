@@ -3,7 +3,9 @@
 //!
 //! Writes of two commit intervals can be in memory at once. The *open* one takes what handlers
 //! write now; the *closing* one waits for its delivery reports before it goes to the local copy, and
-//! handlers go on meanwhile. So a write transaction is open only while it is being committed.
+//! handlers go on meanwhile. So a write transaction is open only while it is being committed. What
+//! was stored is kept in memory, within bounds: a row that is written is soon read again, and a
+//! search in the local copy costs as much as all else that a record needs.
 
 use std::cell::RefCell;
 
@@ -21,10 +23,12 @@ pub(crate) struct Rows(RefCell<Layers>);
 struct Layers {
     /// What waits for the guards of deferred records, in no interval yet.
     deferred: Overlay,
-    open: Overlay,
-    closing: Overlay,
+    written: Overlay,
     stored: Option<Snapshot>,
 }
+
+/// So much memory rows that are stored may take, bytes.
+const KEPT_BYTES: usize = 4 << 20;
 
 impl Rows {
     /// Reads the newest value at `key`.
@@ -35,9 +39,7 @@ impl Rows {
     ) -> Result<R, Error> {
         let layers = self.0.borrow();
         let deferred = layers.deferred.get(key);
-        let written = deferred
-            .or_else(|| layers.open.get(key))
-            .or_else(|| layers.closing.get(key));
+        let written = deferred.or_else(|| layers.written.get(key));
         let value = match (written, &layers.stored) {
             (Some(value), _) => value,
             (None, Some(stored)) => stored.get(key)?,
@@ -48,7 +50,7 @@ impl Rows {
 
     /// Writes into the open interval; `None` deletes.
     pub(crate) fn write(&self, key: &[u8], value: Option<&[u8]>) {
-        self.0.borrow_mut().open.put(key, value);
+        self.0.borrow_mut().written.put(key, value);
     }
 
     /// Writes over all intervals, until [`forget_deferred`](Self::forget_deferred).
@@ -77,43 +79,33 @@ impl Rows {
 
     /// Memory that the open interval takes, bytes.
     pub(crate) fn open_size(&self) -> usize {
-        self.0.borrow().open.size()
+        self.0.borrow().written.open_size()
     }
 
     /// The open interval becomes the closing one, which is empty before.
     pub(crate) fn close_interval(&self) {
-        let layers = &mut *self.0.borrow_mut();
-        debug_assert!(
-            layers.closing.is_empty(),
-            "one interval is closed at a time"
-        );
-        std::mem::swap(&mut layers.open, &mut layers.closing);
+        self.0.borrow_mut().written.close_interval();
     }
 
     /// Commits the closing interval to the local copy, together with the position it stands for.
     pub(crate) fn store(&self, store: &mut Store, position: Position) -> Result<(), Error> {
-        self.store_and_tell(store, position, |_, _| {})
+        let layers = &mut *self.0.borrow_mut();
+        layers.store(store, position)?;
+        layers.written.stored(KEPT_BYTES);
+        Ok(())
     }
 
-    /// The same, and then tells every row that was stored.
+    /// The same for rows that are read once, and then tells each that was stored.
     pub(crate) fn store_and_tell(
         &self,
         store: &mut Store,
         position: Position,
-        mut tell: impl FnMut(&[u8], Option<&[u8]>),
+        tell: impl FnMut(&[u8], Option<&[u8]>),
     ) -> Result<(), Error> {
         let layers = &mut *self.0.borrow_mut();
-        let mut batch = store.batch()?;
-        layers.closing.sorted(|key, value| match value {
-            Some(value) => batch.put(key, value),
-            None => batch.delete(key),
-        })?;
-        // Pages that the old snapshot sees could not be reused.
-        layers.stored = None;
-        batch.commit(position)?;
-        layers.stored = Some(store.snapshot()?);
-        layers.closing.each(&mut tell);
-        layers.closing.clear();
+        layers.store(store, position)?;
+        layers.written.each(tell);
+        layers.written.stored(0);
         Ok(())
     }
 
@@ -128,8 +120,22 @@ impl Rows {
     pub(crate) fn forget(&self) {
         let layers = &mut *self.0.borrow_mut();
         layers.deferred.clear();
-        layers.open.clear();
-        layers.closing.clear();
+        layers.written.clear();
         layers.stored = None;
+    }
+}
+
+impl Layers {
+    fn store(&mut self, store: &mut Store, position: Position) -> Result<(), Error> {
+        let mut batch = store.batch()?;
+        self.written.sorted(|key, value| match value {
+            Some(value) => batch.put(key, value),
+            None => batch.delete(key),
+        })?;
+        // Pages that the old snapshot sees could not be reused.
+        self.stored = None;
+        batch.commit(position)?;
+        self.stored = Some(store.snapshot()?);
+        Ok(())
     }
 }
