@@ -235,11 +235,6 @@ impl Overlay {
         self.bytes.len() + self.entries.len() * (size_of::<Entry>() + 2 * size_of::<u32>())
     }
 
-    /// Whether nothing waits to be stored.
-    pub(crate) fn is_stored(&self) -> bool {
-        self.closing.is_empty()
-    }
-
     /// Forgets all rows; keeps the memory, within reason.
     pub(crate) fn clear(&mut self) {
         if self.bytes.capacity() > KEPT_BYTES {
@@ -345,7 +340,7 @@ mod tests {
                             let left = overlay.entries.len();
                             prop_assert_eq!(left, open.len());
                         }
-                        prop_assert!(overlay.is_stored());
+                        prop_assert!(overlay.closing.is_empty());
                     }
                     Act::Clear => {
                         overlay.clear();

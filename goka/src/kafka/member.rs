@@ -16,6 +16,7 @@ use rdkafka::{
 use super::{
     CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError,
     assignment::Assignment,
+    clock::Clock,
     cluster::{ANSWER, Connection, MemberSpec},
     log::ClientLog,
     names,
@@ -45,6 +46,7 @@ pub(super) struct Member {
     assignment: Assignment,
     producer: Writer,
     table: Option<TopicReader>,
+    clock: Clock,
     consumer: Polled<BaseConsumer<ClientLog>>,
 }
 
@@ -96,6 +98,7 @@ impl Member {
             group,
             producer,
             table,
+            clock: Clock::default(),
             consumer,
         })
     }
@@ -233,7 +236,7 @@ impl Member {
 
 impl Kafka for Member {
     fn now(&self) -> Duration {
-        boot_time()
+        self.clock.now()
     }
 
     fn wall_ms(&self) -> i64 {

@@ -17,10 +17,10 @@ use rdkafka::{
 use super::{
     SendError,
     cluster::{ANSWER, Connection},
-    lanes::{Lanes, Left, Lone},
+    lanes::{Lanes, Left, Lone, Way},
     log::ClientLog,
     member::boot_time,
-    native::{Kind, Polled, Produced, TopicHandle},
+    native::{Deliveries, Kind, Polled, Produced, TopicHandle},
     settings::{self, Role},
 };
 use crate::{Error, record::OwnedHeaders};
@@ -146,12 +146,13 @@ impl Producer {
             opaque: record.opaque,
         };
         let mut lanes = lock(&self.lanes);
-        if !lanes.is_free(target, partition) {
-            if !lanes.wait(target, partition, &lone, boot_time) {
-                return Err(SendError::Full);
+        match lanes.send(target, partition, &lone, boot_time) {
+            Way::Free => {}
+            Way::Full => return Err(SendError::Full),
+            Way::Waits => {
+                self.in_flight.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
             }
-            self.in_flight.fetch_add(1, Ordering::Relaxed);
-            return Ok(());
         }
         // Before it is sent: its report may come on another thread at once.
         self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -261,22 +262,7 @@ impl Producer {
         while let Some(event) = self.client.poll(wait) {
             match event.kind() {
                 Kind::Delivered(messages) => {
-                    for message in messages {
-                        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-                        let is_of = |target: &Target| message.is_of(&target.topic);
-                        if let Some(target) = self.targets.iter().position(is_of) {
-                            lock(&self.lanes).reported(target, message.partition());
-                        }
-                        let result = match message.error() {
-                            None => Ok(message.offset()),
-                            Some(code) => Err(undelivered(code)),
-                        };
-                        on(Delivered {
-                            opaque: message.opaque(),
-                            partition: message.partition(),
-                            result,
-                        });
-                    }
+                    self.reported(messages, on);
                     wait = Duration::ZERO;
                     continue;
                 }
@@ -297,6 +283,40 @@ impl Producer {
             }
         }
         self.let_go(on);
+    }
+
+    /// Most reports of an event are of one partition: its lane is told of them at once.
+    fn reported(&self, messages: Deliveries<'_>, on: &mut dyn FnMut(Delivered)) {
+        let tell = |lane: Option<(usize, i32)>, records: usize| {
+            self.in_flight.fetch_sub(records, Ordering::Relaxed);
+            if let Some((target, partition)) = lane {
+                lock(&self.lanes).reported(target, partition, records);
+            }
+        };
+        let (mut lane, mut records) = (None, 0);
+        for message in messages {
+            let partition = message.partition();
+            let is_of = |target: &Target| message.is_of(&target.topic);
+            let is_next = lane.is_some_and(|(target, of): (usize, i32)| {
+                of == partition && is_of(&self.targets[target])
+            });
+            if !is_next {
+                tell(lane, records);
+                let target = self.targets.iter().position(is_of);
+                (lane, records) = (target.map(|target| (target, partition)), 0);
+            }
+            records += 1;
+            let result = match message.error() {
+                None => Ok(message.offset()),
+                Some(code) => Err(undelivered(code)),
+            };
+            on(Delivered {
+                opaque: message.opaque(),
+                partition,
+                result,
+            });
+        }
+        tell(lane, records);
     }
 
     pub(super) fn in_flight(&self) -> usize {
