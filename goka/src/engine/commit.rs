@@ -71,8 +71,8 @@ impl Core {
                 continue;
             }
             if partition.closing.is_none() {
-                partition.close_interval();
-                return Ok(true);
+                self.close_interval(kafka, number)?;
+                continue;
             }
             self.serve(kafka, Duration::from_millis(5));
             self.advance_commit(kafka, number)?;
@@ -98,10 +98,9 @@ impl Core {
         let mut from = 0;
         while let Some(number) = next(self, from) {
             from = number + 1;
-            if let Some(partition) = self.partitions.get_mut(&number)
-                && partition.closing.is_none()
-            {
-                partition.close_interval();
+            let partition = self.partitions.get(&number);
+            if partition.is_some_and(|partition| partition.closing.is_none()) {
+                self.close_interval(kafka, number)?;
             }
             self.advance_commit(kafka, number)?;
         }
@@ -205,9 +204,7 @@ impl Core {
         {
             self.ledger.expect_row(number, end);
             // An interval without records carries the repairs.
-            if let Some(partition) = self.partitions.get_mut(&number) {
-                partition.close_interval();
-            }
+            self.close_interval(kafka, number)?;
             self.ledger
                 .return_gaps(number, std::iter::once(next..end).collect());
             return self.advance_commit(kafka, number);

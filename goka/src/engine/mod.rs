@@ -2,6 +2,7 @@
 //! reaches it as a [`program::Program`], Kafka as [`crate::kafka::Kafka`].
 
 mod assignment;
+mod coalescing;
 mod commit;
 #[cfg(test)]
 mod cost;

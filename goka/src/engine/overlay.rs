@@ -201,10 +201,9 @@ impl Overlay {
     }
 
     /// The rows of the closing interval, in the order in which they were first written in it.
-    pub(crate) fn each(&self, mut row: impl FnMut(&[u8], Option<&[u8]>)) {
-        for &i in &self.closing {
-            row(self.key(i), self.closing_value(i));
-        }
+    pub(crate) fn closing(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        let closing = self.closing.iter();
+        closing.map(|&i| (self.key(i), self.closing_value(i)))
     }
 
     /// The closing interval is stored. Its rows are kept, as long as all take no more than `kept`
@@ -330,9 +329,9 @@ mod tests {
                         let rows = sorted(&mut overlay);
                         prop_assert_eq!(rows, closing.clone().into_iter().collect::<Vec<_>>());
                         let mut told = Model::new();
-                        overlay.each(|key, value| {
+                        for (key, value) in overlay.closing() {
                             told.insert(key.to_vec(), value.map(<[u8]>::to_vec));
-                        });
+                        }
                         prop_assert_eq!(&told, &closing);
                         overlay.stored(kept);
                         stored.append(&mut closing);

@@ -87,6 +87,22 @@ impl Rows {
         self.0.borrow_mut().written.close_interval();
     }
 
+    /// Gives the rows of the closing interval, from the `from`th on, until `take` returns `false`: then
+    /// the next one is returned.
+    pub(crate) fn each_closing(
+        &self,
+        from: usize,
+        take: &mut dyn FnMut(&[u8], Option<&[u8]>) -> Result<bool, Error>,
+    ) -> Result<Option<usize>, Error> {
+        let layers = self.0.borrow();
+        for (index, (key, value)) in layers.written.closing().enumerate().skip(from) {
+            if !take(key, value)? {
+                return Ok(Some(index + 1));
+            }
+        }
+        Ok(None)
+    }
+
     /// Commits the closing interval to the local copy, together with the position it stands for.
     pub(crate) fn store(&self, store: &mut Store, position: Position) -> Result<(), Error> {
         let layers = &mut *self.0.borrow_mut();
@@ -100,11 +116,13 @@ impl Rows {
         &self,
         store: &mut Store,
         position: Position,
-        tell: impl FnMut(&[u8], Option<&[u8]>),
+        mut tell: impl FnMut(&[u8], Option<&[u8]>),
     ) -> Result<(), Error> {
         let layers = &mut *self.0.borrow_mut();
         layers.store(store, position)?;
-        layers.written.each(tell);
+        for (key, value) in layers.written.closing() {
+            tell(key, value);
+        }
         layers.written.stored(0);
         Ok(())
     }

@@ -46,6 +46,7 @@ pub(super) struct Rig {
     partitions: i32,
     handlers_wait: bool,
     handlers_defer: bool,
+    coalesce: bool,
     guarantee: Guarantee,
     started: u64,
     answered: Answered,
@@ -65,6 +66,7 @@ impl Rig {
             partitions: schedule.partitions,
             handlers_wait: schedule.handlers_wait,
             handlers_defer: schedule.handlers_defer,
+            coalesce: schedule.coalesce,
             guarantee: match schedule.exactly_once {
                 false => Guarantee::AtLeastOnce,
                 true => Guarantee::ExactlyOnce,
@@ -121,6 +123,7 @@ impl super::Rig for Rig {
         let spec = Spec {
             program: Arc::new(Count {
                 waits: self.handlers_wait,
+                coalesce: self.coalesce,
                 guards: guards.clone(),
             }),
             topics: TOPICS.map(str::to_owned).into(),
@@ -221,6 +224,7 @@ impl Driven for Process {
 struct Count {
     /// Whether the handler of the second input waits.
     waits: bool,
+    coalesce: bool,
     /// Whether the handler of the first input defers every other record.
     guards: Option<Guards>,
 }
@@ -236,6 +240,7 @@ impl Program for Count {
             topic,
             partitioner: Partitioner::Murmur2,
             codec: "text",
+            coalesce: self.coalesce,
             waits: self.waits && topic == INPUTS[1],
             handler: "count",
         };

@@ -96,6 +96,8 @@ pub(super) struct Schedule {
     pub(super) handlers_wait: bool,
     /// Handlers of the other input defer some of their records.
     pub(super) handlers_defer: bool,
+    /// Rows are written once a key and interval.
+    pub(super) coalesce: bool,
     pub(super) exactly_once: bool,
     pub(super) actions: Vec<Action>,
 }
@@ -127,6 +129,7 @@ impl Schedule {
             let (at, slot) = (chance.index(actions.len()), chance.index(SLOTS));
             actions.insert(at, Action::Visit { slot });
         }
+        let coalesce = chance.one_in(3);
         Schedule {
             seed,
             partitions,
@@ -134,6 +137,7 @@ impl Schedule {
             static_members,
             handlers_wait,
             handlers_defer,
+            coalesce,
             exactly_once: false,
             actions,
         }
@@ -169,13 +173,14 @@ impl fmt::Display for Schedule {
             static_members,
             handlers_wait,
             handlers_defer,
+            coalesce,
             actions,
             ..
         } = self;
         writeln!(
             f,
             "{partitions} partitions, at most {queue_max} records in a queue, static members: {static_members}, \
-             handlers wait: {handlers_wait}, handlers defer: {handlers_defer}"
+             handlers wait: {handlers_wait}, handlers defer: {handlers_defer}, coalesce: {coalesce}"
         )?;
         actions
             .iter()
