@@ -177,7 +177,7 @@ pub(crate) trait Reader {
 /// What [`Kafka::poll`] gives.
 pub(crate) enum Event<'a> {
     Record(Record<'a>),
-    /// These partitions are ours from now on. Nothing is fetched before [`Kafka::assign`].
+    /// These partitions, maybe none, are ours from now on. Nothing is fetched before [`Kafka::assign`].
     Assigned(Vec<i32>),
     /// These are to be given back: finish, commit, [`Kafka::unassign`], then [`Kafka::released`].
     /// `lost`: somebody else may own them already, so a commit would be refused.
