@@ -12,12 +12,19 @@ use crate::{
 };
 
 impl Core {
-    /// The open interval of a partition becomes the closing one, and a new one is opened. The partition
-    /// may be dropped meanwhile.
+    /// The open interval of a partition becomes the closing one, and a new one is opened. Not now, if rows
+    /// would have to be sent and the group does not say that the partition is ours; the partition may
+    /// also be dropped.
     pub(crate) fn close_interval(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
+        if self.coalesce && !self.prove(kafka)? {
+            return Ok(());
+        }
         let Some(partition) = self.partitions.get_mut(&number) else {
             return Ok(());
         };
+        if !partition.is_running() {
+            return Ok(());
+        }
         partition.close_interval();
         match self.coalesce {
             true => self.send_rows(kafka, number),
@@ -27,31 +34,41 @@ impl Core {
 
     /// Sends the rows of the closing interval.
     fn send_rows(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
-        let mut from = Some(0);
-        while let Some(next) = from {
-            // Whoever was stopped since the last record was handled may own the partition no more.
-            if !self.is_proven(kafka) && !self.renew(kafka)? {
-                return Ok(());
-            }
-            let Some(partition) = self.partitions.get(&number).filter(|p| p.is_running()) else {
+        let mut next = 0;
+        loop {
+            let Some(partition) = self.partitions.get(&number) else {
                 return Ok(());
             };
-            let Some(closing) = &partition.closing else {
+            let Some(closing) = partition
+                .closing
+                .as_ref()
+                .filter(|_| partition.is_running())
+            else {
                 return Ok(());
             };
             let (rows, timestamp) = (partition.rows.clone(), closing.timestamp);
             let tag = Ledger::tag(number, partition.parity ^ 1, Sent::Row);
-            from = rows.each_closing(next, &mut |key, value| {
+            let left = rows.each_closing(next, &mut |key, value| {
                 self.send_row(kafka, (number, tag), key, value, timestamp)?;
                 Ok(self.is_proven(kafka))
             })?;
+            let Some(left) = left else { return Ok(()) };
+            if !self.prove(kafka)? {
+                return self.abandon(kafka, number, "the group did not confirm it in time");
+            }
+            next = left;
         }
-        Ok(())
     }
 
-    /// Whether membership was proven within the lease; under exactly-once, Kafka asks for the proof.
+    /// Whether membership was proven within the lease: whoever was stopped since it handled its last
+    /// record may own the partition no more. Under exactly-once, Kafka asks for the proof.
     fn is_proven(&self, kafka: &dyn Kafka) -> bool {
         self.is_exactly_once()
             || kafka.now().saturating_sub(self.lease_at) <= self.spec.settings.lease
+    }
+
+    /// The same, or it is proven now.
+    fn prove(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
+        Ok(self.is_proven(kafka) || self.commit_offsets(kafka, |_| true)?)
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     engine::{
         ledger::{Ledger, Sent},
         partition::Partition,
+        rows::KEPT_BYTES,
         worker::Core,
     },
     kafka::{Kafka, Step, TableEvent},
@@ -137,6 +138,7 @@ impl Core {
     /// Writes the closing interval to the local copy: its rows and where they stand, at once.
     pub(crate) fn store_interval(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
         let at_ms = kafka.wall_ms();
+        let kept = KEPT_BYTES / self.partitions.len().max(1);
         let Some(partition) = self.partitions.get_mut(&number) else {
             return Ok(());
         };
@@ -156,7 +158,7 @@ impl Core {
                 inputs,
                 at_ms,
             };
-            partition.rows.store(store, position)?;
+            partition.rows.store(store, position, kept)?;
         } else {
             partition.rows.forget();
         }

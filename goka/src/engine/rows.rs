@@ -27,8 +27,8 @@ struct Layers {
     stored: Option<Snapshot>,
 }
 
-/// So much memory rows that are stored may take, bytes.
-const KEPT_BYTES: usize = 4 << 20;
+/// So much memory the rows that are stored may take, bytes, of all partitions of a worker.
+pub(crate) const KEPT_BYTES: usize = 16 << 20;
 
 impl Rows {
     /// Reads the newest value at `key`.
@@ -103,11 +103,17 @@ impl Rows {
         Ok(None)
     }
 
-    /// Commits the closing interval to the local copy, together with the position it stands for.
-    pub(crate) fn store(&self, store: &mut Store, position: Position) -> Result<(), Error> {
+    /// Commits the closing interval to the local copy, together with the position it stands for. What is
+    /// stored is kept in memory, up to `kept` bytes.
+    pub(crate) fn store(
+        &self,
+        store: &mut Store,
+        position: Position,
+        kept: usize,
+    ) -> Result<(), Error> {
         let layers = &mut *self.0.borrow_mut();
         layers.store(store, position)?;
-        layers.written.stored(KEPT_BYTES);
+        layers.written.stored(kept);
         Ok(())
     }
 

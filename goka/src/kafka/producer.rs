@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -39,6 +39,8 @@ pub(super) struct Producer {
     bytes_max: usize,
     is_transactional: bool,
     fatal: Mutex<Option<String>>,
+    /// Whether there is something in it, which is asked for at every event.
+    is_fatal: AtomicBool,
     client: Polled<BaseProducer<ClientLog>>,
 }
 
@@ -113,6 +115,7 @@ impl Producer {
             bytes_max: settings::message_bytes_max(&connection.config, role)?,
             is_transactional: transactional_id.is_some(),
             fatal: Mutex::default(),
+            is_fatal: AtomicBool::new(false),
             client,
         })
     }
@@ -271,7 +274,8 @@ impl Producer {
                     context.error(failure.code, &failure.reason);
                     if failure.fatal {
                         let why = format!("{}: {}", failure.code, failure.reason);
-                        *self.fatal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+                        *lock(&self.fatal) = Some(why);
+                        self.is_fatal.store(true, Ordering::Release);
                     }
                 }
                 _ => {}
@@ -325,8 +329,10 @@ impl Producer {
 
     /// Why this producer can write nothing any more. Told once.
     pub(super) fn fatal(&self) -> Option<Error> {
-        let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
-        let why = fatal.take()?;
+        if !self.is_fatal.load(Ordering::Acquire) {
+            return None;
+        }
+        let why = lock(&self.fatal).take()?;
         Some(Error::kafka("write any record with this producer", why))
     }
 
