@@ -26,6 +26,7 @@ use super::{
 use crate::{
     Config, Error, Guarantee, Kind, Result,
     engine::{
+        fault::Planted,
         program::{EdgeInfo, Program},
         status::Status,
         tables::Tables,
@@ -33,7 +34,7 @@ use crate::{
         worker::{Settings, Spec, TableSpec, Worker},
     },
     home::Home,
-    kafka::{Cluster, MemberSpec, message_timeout},
+    kafka::{Cluster, MemberSpec, crash, message_timeout},
     replicas::{self, TableSource},
     store::Identity,
     topology::Topology,
@@ -61,6 +62,7 @@ pub(super) fn launch(
             "the app has no processor: add one with `App::processor`".to_owned(),
         ));
     }
+    crash::prepare()?;
     let cluster = Cluster::connect(&config)?;
     if cluster.guarantee() != config.guarantee {
         warn!(
@@ -277,6 +279,7 @@ fn spec(
             lease: LEASE_MAX.min(message_timeout(config)?),
             instance: mark(&commits_as),
             start: config.start,
+            fault: Planted::from_env()?,
         },
         tables: Arc::default(),
         status: worker.status,

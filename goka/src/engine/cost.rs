@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::{
+    fault::Planted,
     ledger::Sent,
     status::Status,
     worker::{Settings, Spec, TableSpec, Worker},
@@ -117,6 +118,7 @@ impl Engine {
                 lease: Duration::from_secs(4),
                 instance: "goka cost".to_owned(),
                 start: None,
+                fault: Planted::default(),
             },
             status: Arc::clone(&status),
             visits: Arc::default(),

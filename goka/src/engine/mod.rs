@@ -9,6 +9,7 @@ mod cost;
 mod deferred;
 pub(crate) mod effects;
 mod failure;
+pub(crate) mod fault;
 mod ledger;
 mod offsets;
 mod overlay;

@@ -30,6 +30,16 @@ struct Layers {
 /// So much memory the rows that are stored may take, bytes, of all partitions of a worker.
 pub(crate) const KEPT_BYTES: usize = 16 << 20;
 
+impl Layers {
+    fn sent(&self, key: &[u8]) -> Result<Option<&[u8]>, Error> {
+        match (self.written.get(key), &self.stored) {
+            (Some(value), _) => Ok(value),
+            (None, Some(stored)) => stored.get(key),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
 impl Rows {
     /// Reads the newest value at `key`.
     pub(crate) fn read<R>(
@@ -38,14 +48,20 @@ impl Rows {
         with: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<R, Error> {
         let layers = self.0.borrow();
-        let deferred = layers.deferred.get(key);
-        let written = deferred.or_else(|| layers.written.get(key));
-        let value = match (written, &layers.stored) {
-            (Some(value), _) => value,
-            (None, Some(stored)) => stored.get(key)?,
-            (None, None) => None,
+        let value = match layers.deferred.get(key) {
+            Some(value) => value,
+            None => layers.sent(key)?,
         };
         Ok(with(value))
+    }
+
+    /// The same without what is deferred: the value that the table's topic has, or is sent.
+    pub(crate) fn read_sent<R>(
+        &self,
+        key: &[u8],
+        with: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<R, Error> {
+        Ok(with(self.0.borrow().sent(key)?))
     }
 
     /// Writes into the open interval; `None` deletes.
@@ -160,6 +176,22 @@ impl Layers {
         self.stored = None;
         batch.commit(position)?;
         self.stored = Some(store.snapshot()?);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_deferred_is_read_and_not_sent() -> Result<(), Error> {
+        let rows = Rows::default();
+        rows.write(b"alice", Some(b"1"));
+        rows.defer(b"alice", Some(b"2"));
+        let owned = |value: Option<&[u8]>| value.map(<[u8]>::to_vec);
+        assert_eq!(rows.read(b"alice", owned)?, Some(b"2".to_vec()));
+        assert_eq!(rows.read_sent(b"alice", owned)?, Some(b"1".to_vec()));
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ use tracing::warn;
 use crate::{
     Error,
     config::Guarantee,
-    engine::{offsets::positions_of, partition::Partition, worker::Core},
+    engine::{fault::Fault, offsets::positions_of, partition::Partition, worker::Core},
     kafka::{Kafka, Step},
 };
 
@@ -150,6 +150,9 @@ impl Core {
             }
         }
         kafka.reached(Step::Delivered)?;
+        if self.spec.settings.fault.is(Fault::CommitBeforeAck) {
+            self.store_closing(kafka)?;
+        }
         kafka.commit_transaction(&positions, &self.spec.settings.instance);
         self.transaction.stage = Stage::Committing;
         Ok(())
@@ -160,6 +163,10 @@ impl Core {
         self.transaction.stage = Stage::Open;
         self.committed_at = kafka.now();
         kafka.reached(Step::Committed)?;
+        self.store_closing(kafka)
+    }
+
+    fn store_closing(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
         for number in self.closing() {
             self.store_interval(kafka, number)?;
             if let Some(partition) = self.partitions.get_mut(&number) {
@@ -174,6 +181,9 @@ impl Core {
     pub(crate) fn abort(&mut self, kafka: &dyn Kafka, reason: &str) -> Result<(), Error> {
         let group = self.spec.program.group();
         warn!(group, reason, "the transaction is aborted");
+        if self.transaction.stage == Stage::Committing {
+            self.doubt_visit();
+        }
         if self.transaction.stage != Stage::Aborting {
             kafka.abort_transaction();
             self.transaction.stage = Stage::Aborting;
@@ -273,7 +283,9 @@ impl Core {
         let at = blocked.entry(number).or_insert(now + PATIENCE);
         if now >= *at {
             *at = now + FENCE_AGAIN;
-            kafka.fence(number);
+            if !self.spec.settings.fault.is(Fault::NoFence) {
+                kafka.fence(number);
+            }
         }
     }
 

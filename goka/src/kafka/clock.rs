@@ -2,8 +2,6 @@
 
 use std::{cell::Cell, time::Duration};
 
-use super::member::boot_time;
-
 /// [`boot_time`], read anew whenever the system's clock has ticked, every few milliseconds: asking
 /// for its last tick costs a tenth of asking for the time. A process that was stopped, and goes on
 /// at whatever place, finds that the clock has ticked.
@@ -25,6 +23,23 @@ impl Clock {
             }
         }
     }
+}
+
+/// Time since the machine was started, sleep included.
+pub(super) fn boot_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let clock = libc::CLOCK_BOOTTIME;
+    // On macOS this clock goes on during sleep.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let clock = libc::CLOCK_MONOTONIC;
+    // SAFETY: it is given a place for its answer, and a clock that there is.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// When the system's clock ticked last; `None` where it does not tell.

@@ -16,10 +16,10 @@ use rdkafka::{
 
 use super::{
     SendError,
+    clock::boot_time,
     cluster::{ANSWER, Connection},
     lanes::{Lanes, Left, Lone, Way},
     log::ClientLog,
-    member::boot_time,
     native::{Deliveries, Kind, Polled, Produced, TopicHandle},
     settings::{self, Role},
 };
