@@ -224,6 +224,10 @@ impl Seen {
                 let rows = rows.iter().take_while(|row| row.moment < commit.moment);
                 let mut counts = rows.map(|row| row.count);
                 let is_there = match is_on {
+                    // Or a row that it was turned again, which says no more than that.
+                    Some(_) if stage.schedule.coalesce => counts.any(|count| {
+                        count == 0 || i64::try_from(count).is_ok_and(|count| count > offset)
+                    }),
                     Some(true) => counts.any(|count| i64::try_from(count) == Ok(offset + 1)),
                     Some(false) => counts.any(|count| count == 0),
                     None => {
