@@ -48,7 +48,7 @@ impl Core {
             };
             let (rows, timestamp) = (partition.rows.clone(), closing.timestamp);
             let tag = Ledger::tag(number, partition.parity ^ 1, Sent::Row);
-            let left = rows.each_closing(next, &mut |key, value| {
+            let left = rows.each_closing(next, |key, value| {
                 self.send_row(kafka, (number, tag), key, value, timestamp)?;
                 Ok(self.is_proven(kafka))
             })?;

@@ -108,7 +108,7 @@ impl Rows {
     pub(crate) fn each_closing(
         &self,
         from: usize,
-        take: &mut dyn FnMut(&[u8], Option<&[u8]>) -> Result<bool, Error>,
+        mut take: impl FnMut(&[u8], Option<&[u8]>) -> Result<bool, Error>,
     ) -> Result<Option<usize>, Error> {
         let layers = self.0.borrow();
         for (index, (key, value)) in layers.written.closing().enumerate().skip(from) {
