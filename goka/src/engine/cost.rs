@@ -90,6 +90,7 @@ impl Engine {
         let spec = Spec {
             program: Arc::new(Typed(Arc::new(processor))),
             topics: ["clicks", "count-state", "warnings"]
+            topic_ids: Vec::new(),
                 .map(str::to_owned)
                 .into(),
             table: Some(TableSpec {
