@@ -90,9 +90,9 @@ impl Engine {
         let spec = Spec {
             program: Arc::new(Typed(Arc::new(processor))),
             topics: ["clicks", "count-state", "warnings"]
-            topic_ids: Vec::new(),
                 .map(str::to_owned)
                 .into(),
+            topic_ids: Vec::new(),
             table: Some(TableSpec {
                 dir: disk.path().to_owned(),
                 identity: Identity {
