@@ -125,8 +125,9 @@ impl App {
     /// ```
     ///
     /// # Errors
-    /// If a group has members that stay for longer than a session, which is waited for, or another process uses the state directory; as [`start`](Self::start); and on
-    /// the embedded broker, which has nothing to reset.
+    /// If a group has members that stay for longer than a session, which is waited for, or another process
+    /// uses the state directory; as [`start`](Self::start); and on the embedded broker, which has nothing to
+    /// reset.
     pub async fn reset(self, to: ResetTo) -> Result {
         blocking("reset the groups", move || {
             reset::reset(&self.config, &self.programs, to)

@@ -1,5 +1,5 @@
-//! What handlers that sleep cost others: those of one partition do, and the messages of the other partitions, of the same
-//! worker, are counted meanwhile.
+//! What handlers that sleep cost others: those of one partition do, and the messages of the other partitions, of the
+//! same worker, are counted meanwhile.
 
 use std::{
     future::pending,
