@@ -9,6 +9,7 @@ mod failure;
 mod ledger;
 mod overlay;
 mod partition;
+mod policy;
 pub(crate) mod program;
 pub(crate) mod recovery;
 pub(crate) mod replay;

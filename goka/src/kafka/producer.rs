@@ -23,7 +23,10 @@ use super::{
     native::{Kind, Polled, Produced, TopicHandle},
     settings::{self, Role},
 };
-use crate::{Error, record::OwnedHeaders};
+use crate::{
+    Error,
+    record::{OwnedHeaders, wire_size},
+};
 
 pub(super) struct Producer {
     // Before the client, which must be dropped last.
@@ -121,6 +124,11 @@ impl Producer {
         self.targets[target].partitions
     }
 
+    /// The largest record that it takes, bytes.
+    pub(super) fn record_max(&self) -> usize {
+        self.bytes_max
+    }
+
     pub(super) fn physical(&self, target: usize) -> &str {
         &self.targets[target].physical
     }
@@ -128,8 +136,7 @@ impl Producer {
     /// Takes a record: to librdkafka, or behind those of its partition that are in the air.
     pub(super) fn send(&self, record: &ToSend<'_>) -> Result<(), SendError> {
         let (target, partition) = (record.target, record.partition);
-        let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-        if len(record.key) + len(record.value) > self.bytes_max {
+        if wire_size(record.key, record.value, record.headers) > self.bytes_max {
             let code = RDKafkaErrorCode::MessageSizeTooLarge;
             return Err(SendError::Refused(self.refused(record, code)));
         }
@@ -196,8 +203,7 @@ impl Producer {
         );
         let why = match code {
             RDKafkaErrorCode::MessageSizeTooLarge => {
-                let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-                let size = len(record.key) + len(record.value);
+                let size = wire_size(record.key, record.value, record.headers);
                 format!(
                     "the record has {size} bytes, more than `message.max.bytes` allows: raise it \
                      (`Config::set_producer`), and `max.message.bytes` of the topic with it"

@@ -4,5 +4,6 @@
 mod faults;
 mod graph;
 mod misuse;
+mod policies;
 mod waiting;
 mod works;

@@ -22,10 +22,10 @@ use super::{
     visits::{Answered, Visiting},
 };
 use crate::{
-    Deferred, Error, Guarantee, Kind, Meta, Partitioner,
+    Deferred, Error, Guarantee, Kind, Meta, OnError, OutOfRange, Partitioner,
     engine::{
         effects::{Effects, Row},
-        program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Waiting},
+        program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Stage, Waiting},
         rows::Rows,
         status::Status,
         trust::mark,
@@ -108,6 +108,7 @@ impl super::Rig for Rig {
             // Under exactly-once that is its transactional id.
             instance: mark(&format!("{GROUP}-worker-{slot}")),
             start: None,
+            out_of_range: OutOfRange::Fail,
         };
         let table = TableSpec {
             dir: self.dir(slot),
@@ -238,6 +239,7 @@ impl Program for Count {
             codec: "text",
             waits: self.waits && topic == INPUTS[1],
             handler: "count",
+            on_error: OnError::FAIL,
         };
         vec![
             edge(Kind::Input, INPUTS[0]),
@@ -267,7 +269,7 @@ impl Program for Count {
     fn handle_later(
         &self,
         edge: usize,
-        record: OwnedRecord,
+        record: Rc<OwnedRecord>,
         mut effects: Effects,
         reads: SharedReads,
     ) -> Waiting {
@@ -296,7 +298,9 @@ fn count(
     rows: &Rows,
 ) -> Result<(), Failure> {
     let doing = "run";
+    let stage = Stage::Broken;
     let failed = |error: Error| Failure {
+        stage,
         doing,
         source: error.into(),
     };
@@ -309,6 +313,7 @@ fn count(
         .ok()
         .and_then(|text| text.parse().ok())
         .ok_or(Failure {
+            stage,
             doing,
             source: "the row is no number".into(),
         })?;
