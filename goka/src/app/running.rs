@@ -77,6 +77,11 @@ impl Group {
             retries,
             partitions_total: self.partitions,
             partitions: self.partitions(),
+            workers: self
+                .workers
+                .iter()
+                .map(|worker| worker.status.partitions().into_keys().collect())
+                .collect(),
         }
     }
 }
@@ -108,6 +113,8 @@ pub struct GroupStats {
     pub partitions_total: i32,
     /// The partitions that are here, and what they do.
     pub partitions: BTreeMap<i32, PartitionState>,
+    /// Which of them each worker has.
+    pub workers: Vec<Vec<i32>>,
 }
 
 impl fmt::Debug for Running {
@@ -119,8 +126,8 @@ impl fmt::Debug for Running {
 }
 
 impl Running {
-    /// Waits until every partition that was given to this process runs, at least one per
-    /// processor.
+    /// Waits until every worker is a member of its group, and every partition that was given to
+    /// this process runs, at least one per processor.
     ///
     /// # Errors
     /// [`Error::Closed`] if the processors ended; [`wait`](Self::wait) tells why.
@@ -131,7 +138,10 @@ impl Running {
             let up = |group: &Group| {
                 let here = group.partitions();
                 let mut states = here.values();
-                !here.is_empty() && states.all(|state| *state == PartitionState::Running)
+                let mut workers = group.workers.iter();
+                workers.all(|worker| worker.status.has_joined())
+                    && !here.is_empty()
+                    && states.all(|state| *state == PartitionState::Running)
             };
             if self.groups.iter().all(up) {
                 return Ok(());

@@ -18,8 +18,9 @@ const COMMIT_TRIES: usize = 3;
 impl Core {
     /// These are ours from now on. Nothing is fetched before they are recovered.
     pub(crate) fn assigned(&mut self, numbers: &[i32]) {
-        info!(group = self.spec.program.group(), partitions = ?numbers, "assigned");
-        self.lease_at = self.now;
+        if !numbers.is_empty() {
+            info!(group = self.spec.program.group(), partitions = ?numbers, "assigned");
+        }
         self.spec.status.joined();
         for &number in numbers {
             self.partitions
@@ -37,6 +38,7 @@ impl Core {
         lost: bool,
     ) -> Result<(), Error> {
         info!(group = self.spec.program.group(), partitions = ?numbers, lost, "giving back");
+        self.forget_commit();
         let mut result = Ok(());
         match (lost, self.is_exactly_once()) {
             (true, true) => result = self.drop_transaction(kafka, "the group took partitions"),

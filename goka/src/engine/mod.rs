@@ -7,6 +7,7 @@ mod deferred;
 pub(crate) mod effects;
 mod failure;
 mod ledger;
+mod offsets;
 mod overlay;
 mod partition;
 mod policy;

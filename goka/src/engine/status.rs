@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -39,6 +39,7 @@ pub(crate) struct Status {
     skipped: AtomicU64,
     dead_letters: AtomicU64,
     retries: AtomicU64,
+    is_member: AtomicBool,
     partitions: Mutex<BTreeMap<i32, PartitionState>>,
     /// Local copies of the partitions that are here.
     copies: Mutex<BTreeMap<i32, Snapshots>>,
@@ -53,6 +54,7 @@ impl Status {
             skipped: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
             retries: AtomicU64::new(0),
+            is_member: AtomicBool::new(false),
             partitions: Mutex::default(),
             copies: Mutex::default(),
             changes,
@@ -94,7 +96,13 @@ impl Status {
 
     /// The group has given this worker its partitions, maybe none.
     pub(crate) fn joined(&self) {
+        self.is_member.store(true, Ordering::Relaxed);
         self.changed();
+    }
+
+    /// Whether the group has ever given it partitions, maybe none.
+    pub(crate) fn has_joined(&self) -> bool {
+        self.is_member.load(Ordering::Relaxed)
     }
 
     pub(crate) fn recovering(&self, partition: i32, rows: u64, bytes: u64, progress: f64) {
