@@ -163,7 +163,8 @@ impl Config {
         self
     }
 
-    /// What a failure may do to the result, by default [`Guarantee::AtLeastOnce`].
+    /// What a failure may do to the result, by default [`Guarantee::AtLeastOnce`]. A processor may have
+    /// one of its own: `guarantee = ...` in its attribute.
     #[must_use]
     pub fn guarantee(mut self, guarantee: Guarantee) -> Self {
         self.guarantee = guarantee;

@@ -103,6 +103,11 @@ pub use view::{
 #[doc(hidden)]
 pub use serde;
 
+/// What "When a record cannot be handled" shows compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/errors.md")]
+mod errors {}
+
 /// What "From Goka" shows compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/from-goka.md")]

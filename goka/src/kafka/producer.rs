@@ -237,7 +237,7 @@ impl Producer {
                     Ok(()) => Left::Sent,
                     Err(RDKafkaErrorCode::QueueFull) => Left::Full,
                     Err(code) => {
-                        let result = Err(undelivered(code));
+                        let result = Err(self.undelivered(Some(target), code));
                         reports.push(Delivered {
                             opaque: record.opaque,
                             partition,
@@ -251,7 +251,7 @@ impl Producer {
         let given_up = failed.drain(..).map(|opaque| Delivered {
             opaque,
             partition: -1,
-            result: Err(undelivered(RDKafkaErrorCode::PurgeQueue)),
+            result: Err(self.undelivered(None, RDKafkaErrorCode::PurgeQueue)),
         });
         for report in reports.into_iter().chain(given_up) {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -270,12 +270,13 @@ impl Producer {
                     for message in messages {
                         self.in_flight.fetch_sub(1, Ordering::Relaxed);
                         let is_of = |target: &Target| message.is_of(&target.topic);
-                        if let Some(target) = self.targets.iter().position(is_of) {
+                        let target = self.targets.iter().position(is_of);
+                        if let Some(target) = target {
                             lock(&self.lanes).reported(target, message.partition());
                         }
                         let result = match message.error() {
                             None => Ok(message.offset()),
-                            Some(code) => Err(undelivered(code)),
+                            Some(code) => Err(self.undelivered(target, code)),
                         };
                         on(Delivered {
                             opaque: message.opaque(),
@@ -303,6 +304,15 @@ impl Producer {
             }
         }
         self.let_go(on);
+    }
+
+    fn undelivered(&self, target: Option<usize>, code: RDKafkaErrorCode) -> Box<str> {
+        let cure = cure(code);
+        match target {
+            Some(target) => format!("topic `{}`: {code}{cure}", self.targets[target].physical),
+            None => format!("{code}{cure}"),
+        }
+        .into()
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -403,18 +413,18 @@ pub(super) fn partitions(client: &Client<ClientLog>, physical: &str) -> Result<i
     }
 }
 
-fn undelivered(code: RDKafkaErrorCode) -> Box<str> {
-    let cure = match code {
+/// Of a record that was not delivered.
+fn cure(code: RDKafkaErrorCode) -> &'static str {
+    match code {
         RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge => {
-            "raise `max.message.bytes` of the topic"
+            ": raise `max.message.bytes` of the topic"
         }
-        RDKafkaErrorCode::MessageTimedOut => "the broker did not take it in `message.timeout.ms`",
-        RDKafkaErrorCode::TopicAuthorizationFailed => "grant the right Write on the topic",
+        RDKafkaErrorCode::MessageTimedOut => ": the broker did not take it in `message.timeout.ms`",
+        RDKafkaErrorCode::TopicAuthorizationFailed => ": grant the right Write on the topic",
         RDKafkaErrorCode::InvalidRecord => {
-            "the topic refuses it; one that is compacted takes no record without a key"
+            ": the topic refuses it; one that is compacted takes no record without a key"
         }
-        RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => "it was given up",
-        _ => return code.to_string().into(),
-    };
-    format!("{code}: {cure}").into()
+        RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => ": it was given up",
+        _ => "",
+    }
 }
