@@ -223,7 +223,7 @@ fn print_handler(model: &Processor, handler: &Handler, stream: &Ident) -> TokenS
     let tombstones =
         message.map(|message| quote_spanned!(message.ty.span()=> const TOMBSTONES: bool = true;));
     let on_error = handler.on_error.as_ref().or(model.args.on_error.as_ref());
-    let on_error = on_error.map(print_on_error);
+    let on_error = on_error.map(OnError::print);
     quote_spanned! {span=>
         #declared
         #(#cfgs)*
@@ -234,12 +234,6 @@ fn print_handler(model: &Processor, handler: &Handler, stream: &Ident) -> TokenS
             #on_error
         }
     }
-}
-
-fn print_on_error(on_error: &OnError) -> TokenStream {
-    let printed = on_error.print();
-    let span = printed.span();
-    quote_spanned!(span=> const ON_ERROR: __goka::OnError = #printed;)
 }
 
 /// The name of a handler, for errors; without the `r#` of one that is a keyword.
@@ -267,7 +261,7 @@ pub(crate) fn visitors(model: &Processor) -> TokenStream {
 
 fn print_visitor(model: &Processor, visitor: &Visitor, i: usize) -> TokenStream {
     let Visitor { callee, args, .. } = visitor;
-    let on_error = visitor.on_error.as_ref().map(print_on_error);
+    let on_error = visitor.on_error.as_ref().map(OnError::print);
     let (span, cfgs) = (args.span(), &callee.cfgs);
     let (alias, processor) = (
         format_ident!("__Args{i}", span = span),

@@ -7,7 +7,7 @@ use syn::{Ident, LitInt, LitStr, Token, ext::IdentExt, parse::ParseStream, token
 use crate::{
     attr::{assigned, each, literal, once, skip, unknown},
     check,
-    report::Errors,
+    report::{Errors, at},
 };
 
 /// What is done about records that could not be handled.
@@ -116,24 +116,24 @@ impl OnError {
             })
     }
 
-    /// As a constant.
+    /// As a constant of the `impl` of its edge.
     pub(crate) fn print(&self) -> TokenStream {
-        match self {
+        let (span, value) = match self {
             OnError::All(policy) => {
                 let (span, policy) = (policy.span(), policy.print());
-                quote_spanned!(span=> __goka::OnError::all(#policy))
+                (span, quote_spanned!(span=> __goka::OnError::all(#policy)))
             }
             OnError::Each(stages) => {
-                let span = stages
-                    .first()
-                    .map_or_else(Span::call_site, |(name, _)| name.span());
+                let first = stages.first().map(|(stage, _)| stage.span());
+                let span = first.unwrap_or_else(Span::call_site);
                 let each = stages.iter().map(|(stage, policy)| {
                     let policy = policy.print();
                     quote_spanned!(stage.span()=> .#stage(#policy))
                 });
-                quote_spanned!(span=> __goka::OnError::FAIL #(#each)*)
+                (span, quote_spanned!(span=> __goka::OnError::FAIL #(#each)*))
             }
-        }
+        };
+        quote_spanned!(span=> const ON_ERROR: __goka::OnError = #value;)
     }
 
     /// What only constants tell of its topics.
@@ -143,7 +143,7 @@ impl OnError {
                 return None;
             };
             let span = topic.as_ref().map_or(name.span(), LitStr::span);
-            let (last, processor) = (policy.last.print(), crate::report::at(span, processor));
+            let (last, processor) = (policy.last.print(), at(span, processor));
             Some(quote_spanned! {span=>
                 #(#cfgs)*
                 const _: () = __goka::check::dead_letter::<#processor>(#last);
