@@ -26,7 +26,7 @@ impl Shop {
         let spent = ctx.value()?.unwrap_or(0);
         ctx.set_value(&(spent + order))?;
         ctx.emit::<Receipts>(ctx.key(), &order)?;
-        if order % 7 == 0 {
+        if order.is_multiple_of(7) {
             tokio::task::yield_now().await;
         }
         match order % 5 {
