@@ -26,6 +26,7 @@ use super::{
 use crate::{
     Config, Error, Guarantee, Kind, Result,
     engine::{
+        fault::Planted,
         program::{EdgeInfo, Program},
         status::Status,
         tables::Tables,
@@ -33,7 +34,7 @@ use crate::{
         worker::{Settings, Spec, TableSpec, Worker},
     },
     home::Home,
-    kafka::{Cluster, MemberSpec, check_settings, message_timeout},
+    kafka::{Cluster, MemberSpec, check_settings, crash, message_timeout},
     replicas::{self, TableSource},
     store::Identity,
     topology::Topology,
@@ -61,6 +62,7 @@ pub(super) fn launch(
             "the app has no processor: add one with `App::processor`".to_owned(),
         ));
     }
+    crash::prepare()?;
     let cluster = Cluster::connect(&config)?;
     Topology::create_streams(&cluster, &config.streams)?;
     let mut topologies = Vec::new();
@@ -290,6 +292,7 @@ fn spec(
             instance: mark(&commits_as),
             start: config.start,
             out_of_range: config.out_of_range,
+            fault: Planted::from_env()?,
         },
         tables: Arc::default(),
         status: worker.status,

@@ -6,6 +6,7 @@ mod commit;
 mod deferred;
 pub(crate) mod effects;
 mod failure;
+pub(crate) mod fault;
 mod ledger;
 mod offsets;
 mod overlay;

@@ -12,6 +12,7 @@ use crate::{
     engine::{
         deferred::Held,
         effects::{Effects, Row},
+        fault::Fault,
         partition::{By, Origin},
         program::{EdgeInfo, Failure, OwnedRecord, Stage},
         worker::Core,
@@ -69,6 +70,9 @@ impl Core {
         mut effects: Effects,
         failure: Failure,
     ) -> Result<Effects, Error> {
+        if self.spec.settings.fault.is(Fault::KeepFailed) {
+            self.apply(kafka, origin, record.key, &effects)?;
+        }
         let policy = self.policy(origin, failure.stage);
         match policy.verdict(origin.attempts) {
             Verdict::Last(Last::Fail) => return Err(self.failed(origin, record.key, failure)),

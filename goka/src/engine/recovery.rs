@@ -9,6 +9,7 @@ use crate::{
     Error,
     config::{Guarantee, Start},
     engine::{
+        fault::Fault,
         offsets::positions_of,
         partition::Phase,
         replay::Replay,
@@ -30,7 +31,7 @@ const BUDGET_ALONE: Duration = Duration::from_millis(50);
 impl Core {
     /// Moves every partition on that does not run yet; whether one is reading its table.
     pub(crate) fn recover(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
-        if self.transaction.is_aborting() {
+        if self.transaction.is_aborting() && !self.spec.settings.fault.is(Fault::NoGate) {
             // Where the group stands is known when nothing of this worker is undecided.
             return Ok(false);
         }
@@ -220,7 +221,10 @@ impl Core {
             batch.clear()?;
             batch.commit(Position::default())?;
         }
-        let from = store.position().table.max(first);
+        let from = match store.position().table {
+            1.. if self.spec.settings.fault.is(Fault::SkipTail) => end,
+            next => next.max(first),
+        };
         partition.rows.reload(Some(store))?;
         let declared = self
             .table_edge
@@ -252,7 +256,9 @@ impl Core {
                 else {
                     return Ok(());
                 };
-                if replay.take(&partition.rows, &record)? {
+                let is_full = replay.take(&partition.rows, &record)?;
+                kafka.reached(Step::Replayed)?;
+                if is_full {
                     replay.store(&partition.rows, store, kafka.wall_ms())?;
                     let (rows, bytes, done) = replay.progress();
                     self.spec

@@ -19,7 +19,7 @@ use tracing::warn;
 use crate::{
     Error,
     config::Guarantee,
-    engine::{offsets::positions_of, partition::Partition, worker::Core},
+    engine::{fault::Fault, offsets::positions_of, partition::Partition, worker::Core},
     kafka::{Kafka, Step},
 };
 
@@ -142,6 +142,9 @@ impl Core {
             }
         }
         kafka.reached(Step::Delivered)?;
+        if self.spec.settings.fault.is(Fault::CommitBeforeAck) {
+            self.store_closing(kafka)?;
+        }
         kafka.commit_transaction(&positions, &self.spec.settings.instance);
         self.transaction.stage = Stage::Committing;
         Ok(())
@@ -152,6 +155,10 @@ impl Core {
         self.transaction.stage = Stage::Open;
         self.committed_at = kafka.now();
         kafka.reached(Step::Committed)?;
+        self.store_closing(kafka)
+    }
+
+    fn store_closing(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
         for number in self.closing() {
             self.store_interval(kafka, number)?;
             if let Some(partition) = self.partitions.get_mut(&number) {
@@ -265,7 +272,9 @@ impl Core {
         let at = blocked.entry(number).or_insert(now + PATIENCE);
         if now >= *at {
             *at = now + FENCE_AGAIN;
-            kafka.fence(number);
+            if !self.spec.settings.fault.is(Fault::NoFence) {
+                kafka.fence(number);
+            }
         }
     }
 

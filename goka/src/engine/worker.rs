@@ -21,6 +21,7 @@ use crate::{
     engine::{
         effects::{Effects, Row},
         failure::panicked,
+        fault::{Fault, Planted},
         ledger::{Ledger, Sent},
         offsets::Committing,
         partition::{By, Origin, Partition},
@@ -87,6 +88,7 @@ pub(crate) struct Settings {
     pub(crate) start: Option<Start>,
     /// What is done where the next record of a source is no longer there.
     pub(crate) out_of_range: OutOfRange,
+    pub(crate) fault: Planted,
 }
 
 /// A worker. Drive it with [`turn`](Worker::turn); drop it without [`close`](Worker::close), and
@@ -232,6 +234,7 @@ impl Core {
             }
             Event::Revoked { partitions, lost } => {
                 self.give_back(kafka, &partitions, lost)?;
+                kafka.reached(Step::Revoking)?;
                 kafka.released(&partitions)?;
                 kafka.reached(Step::Released)
             }
@@ -353,7 +356,9 @@ impl Core {
         if let (Some(value), Some(key)) = (row, key) {
             partition.rows.write(key, value);
             let tag = Ledger::tag(number, parity, Sent::Row);
-            self.send_row(kafka, (number, tag), key, value, timestamp)?;
+            if value.is_some() || !self.spec.settings.fault.is(Fault::DropTombstone) {
+                self.send_row(kafka, (number, tag), key, value, timestamp)?;
+            }
         }
         for emit in effects.emits() {
             let key = emit.key.as_ref().map(|range| effects.bytes(range));

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::{
     Error, Guarantee, Kind, OutOfRange, Result,
     engine::{
+        fault::Planted,
         program::{EdgeInfo, Program},
         replica::{Keeper, Replica, Spec as ReplicaSpec},
         status::Status,
@@ -153,6 +154,7 @@ impl Instance {
                 instance: mark(&self.name),
                 start: None,
                 out_of_range: OutOfRange::Fail,
+                fault: Planted::default(),
             },
             status: status.clone(),
             visits: visits.clone(),
@@ -232,10 +234,12 @@ fn pass(trap: &Cell<Option<(Step, u32)>>, died: &Cell<bool>, point: Point) -> Re
 }
 
 impl Process {
-    /// Whether there is work that was begun, and is not in the local copies yet.
+    /// Whether there is work that was begun, and is not in the local copies yet, or nobody has heard
+    /// that the group knows.
     pub(super) fn is_busy(&self) -> bool {
-        let mut partitions = self.worker.core.partitions.values();
-        partitions.any(|p| p.open.records > 0 || p.closing.is_some())
+        let core = &self.worker.core;
+        let mut partitions = core.partitions.values();
+        core.committing.is_some() || partitions.any(|p| p.open.records > 0 || p.closing.is_some())
     }
 
     /// Whether a partition stands behind a handler that waits, or a record that is deferred or is to
