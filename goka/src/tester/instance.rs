@@ -234,12 +234,15 @@ fn pass(trap: &Cell<Option<(Step, u32)>>, died: &Cell<bool>, point: Point) -> Re
 }
 
 impl Process {
-    /// Whether there is work that was begun, and is not in the local copies yet, or nobody has heard
-    /// that the group knows.
+    /// Whether there is work that was begun, and is not in the local copies yet.
     pub(super) fn is_busy(&self) -> bool {
-        let core = &self.worker.core;
-        let mut partitions = core.partitions.values();
-        core.committing.is_some() || partitions.any(|p| p.open.records > 0 || p.closing.is_some())
+        let mut partitions = self.worker.core.partitions.values();
+        partitions.any(|p| p.open.records > 0 || p.closing.is_some())
+    }
+
+    /// Whether the group's answer to positions is not heard yet.
+    pub(super) fn is_committing(&self) -> bool {
+        self.worker.core.committing.is_some()
     }
 
     /// Whether a partition stands behind a handler that waits, or a record that is deferred or is to

@@ -223,7 +223,11 @@ impl Group {
             }
             held_back = true;
         }
-        Ok(held_back.then_some(Left::HeldBack))
+        if held_back {
+            return Ok(Some(Left::HeldBack));
+        }
+        let is_committing = processes().any(|process| process.is_committing());
+        Ok(is_committing.then(|| Left::Work(format!("group `{}` commits", self.name))))
     }
 
     fn partitions(&self, world: &World) -> i32 {
