@@ -1,5 +1,5 @@
-//! Records that cannot be handled, on a broker: each policy at each stage, in both guarantees; what a retry holds up and
-//! what it does not; kills in the middle of it; dead letters that are mended and written again.
+//! Records that cannot be handled, on a broker: each policy at each stage, in both guarantees; what a retry holds up
+//! and what not; kills in the middle of it; dead letters that are mended and written again.
 
 mod place;
 
