@@ -173,6 +173,9 @@ impl Core {
     pub(crate) fn abort(&mut self, kafka: &dyn Kafka, reason: &str) -> Result<(), Error> {
         let group = self.spec.program.group();
         warn!(group, reason, "the transaction is aborted");
+        if self.transaction.stage == Stage::Committing {
+            self.doubt_visit();
+        }
         if self.transaction.stage != Stage::Aborting {
             kafka.abort_transaction();
             self.transaction.stage = Stage::Aborting;
