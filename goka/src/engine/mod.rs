@@ -2,7 +2,10 @@
 //! reaches it as a [`program::Program`], Kafka as [`crate::kafka::Kafka`].
 
 mod assignment;
+mod coalescing;
 mod commit;
+#[cfg(test)]
+mod cost;
 mod deferred;
 pub(crate) mod effects;
 mod failure;

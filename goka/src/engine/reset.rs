@@ -72,7 +72,7 @@ impl Core {
                     inputs: Vec::new(),
                     at_ms: timestamp,
                 };
-                partition.rows.store(store, position)?;
+                partition.rows.store(store, position, 0)?;
             }
         }
     }

@@ -41,6 +41,7 @@ pub(super) struct Rig {
     partitions: i32,
     handlers_wait: bool,
     handlers_defer: bool,
+    coalesce: bool,
     guarantee: Guarantee,
     fault: Planted,
     started: u64,
@@ -61,6 +62,7 @@ impl Rig {
             partitions: schedule.partitions,
             handlers_wait: schedule.handlers_wait,
             handlers_defer: schedule.handlers_defer,
+            coalesce: schedule.coalesce,
             guarantee: match schedule.exactly_once {
                 false => Guarantee::AtLeastOnce,
                 true => Guarantee::ExactlyOnce,
@@ -121,6 +123,7 @@ impl super::Rig for Rig {
         let spec = Spec {
             program: Arc::new(Count {
                 waits: self.handlers_wait,
+                coalesce: self.coalesce,
                 guards: guards.clone(),
                 failing: failing.clone(),
             }),

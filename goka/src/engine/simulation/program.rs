@@ -35,6 +35,7 @@ pub(super) type Failing = Arc<Mutex<Option<bool>>>;
 pub(super) struct Count {
     /// Whether the handler of the second input waits.
     pub(super) waits: bool,
+    pub(super) coalesce: bool,
     /// Whether the handler of the first input defers every other record.
     pub(super) guards: Option<Guards>,
     pub(super) failing: Failing,
@@ -51,6 +52,7 @@ impl Program for Count {
             topic,
             partitioner: Partitioner::Murmur2,
             codec: "text",
+            coalesce: self.coalesce,
             waits: self.waits && topic == INPUTS[1],
             handler: "count",
             on_error: OnError::FAIL,

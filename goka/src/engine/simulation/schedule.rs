@@ -106,6 +106,8 @@ pub(super) struct Schedule {
     pub(super) handlers_wait: bool,
     /// Handlers of the other input defer some of their records.
     pub(super) handlers_defer: bool,
+    /// Rows are written once a key and interval.
+    pub(super) coalesce: bool,
     pub(super) exactly_once: bool,
     /// Who is killed at last, and does not come back: others take over.
     pub(super) missing: Option<usize>,
@@ -154,6 +156,7 @@ impl Schedule {
             }
         }
         let missing = chance.one_in(3).then(|| chance.index(SLOTS));
+        let coalesce = chance.one_in(3);
         Schedule {
             seed,
             partitions,
@@ -161,6 +164,7 @@ impl Schedule {
             static_members,
             handlers_wait,
             handlers_defer,
+            coalesce,
             exactly_once: false,
             missing,
             actions,
@@ -198,6 +202,7 @@ impl fmt::Display for Schedule {
             static_members,
             handlers_wait,
             handlers_defer,
+            coalesce,
             missing,
             actions,
             ..
@@ -205,7 +210,8 @@ impl fmt::Display for Schedule {
         writeln!(
             f,
             "{partitions} partitions, at most {queue_max} records in a queue, static members: {static_members}, \
-             handlers wait: {handlers_wait}, handlers defer: {handlers_defer}, missing in the end: {missing:?}"
+             handlers wait: {handlers_wait}, handlers defer: {handlers_defer}, coalesce: {coalesce}, missing in the end: \
+             {missing:?}"
         )?;
         actions
             .iter()
