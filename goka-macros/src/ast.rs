@@ -5,12 +5,14 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{
     Attribute, FnArg, GenericArgument, Ident, LitStr, Path, PathArguments, ReturnType, Type,
+    parse::ParseStream,
 };
 
 use crate::{
-    attr::{ProcessorArgs, TopicRef},
+    attr::{self, ProcessorArgs, TopicRef},
     check,
     item::{Block, Function, Item, Member},
+    policy::OnError,
     report::{Errors, point},
     signature::{self, Expected},
 };
@@ -35,6 +37,8 @@ pub(crate) struct Handler {
     pub(crate) source: Source,
     pub(crate) callee: Callee,
     pub(crate) message: Option<Message>,
+    /// Its own; that of the processor otherwise.
+    pub(crate) on_error: Option<OnError>,
 }
 
 /// Where its records come from.
@@ -57,6 +61,7 @@ pub(crate) struct Visitor {
     pub(crate) callee: Callee,
     /// The type of its last parameter.
     pub(crate) args: Type,
+    pub(crate) on_error: Option<OnError>,
 }
 
 /// What is known of a function of the user's, to call it.
@@ -120,7 +125,7 @@ impl Processor {
         let (input, several) = (args.input.take(), std::mem::take(&mut args.more_inputs));
         let source = Source::Input(check::ensure_input(errors, input, &name));
         let mut methods = Methods::default();
-        methods.add(errors, Mark::Source(source), &function, false);
+        methods.add(errors, (Mark::Source(source), None), &function, false);
         Processor {
             group,
             processor: quote_spanned!(name.span()=> #name::Processor),
@@ -147,7 +152,7 @@ impl Processor {
             if let Member::Function(function) = member
                 && let Some(mark) = take_mark(errors, &mut function.attrs)
             {
-                sources += usize::from(matches!(mark, Mark::Source(_)));
+                sources += usize::from(matches!(mark.0, Mark::Source(_)));
                 methods.add(errors, mark, function, true);
             }
         }
@@ -175,7 +180,13 @@ struct Methods {
 }
 
 impl Methods {
-    fn add(&mut self, errors: &mut Errors, mark: Mark, function: &Function, is_method: bool) {
+    fn add(
+        &mut self,
+        errors: &mut Errors,
+        (mark, on_error): (Mark, Option<OnError>),
+        function: &Function,
+        is_method: bool,
+    ) {
         let signature = &function.signature;
         let expected = match mark {
             Mark::Source(_) => Expected::handler(signature, is_method),
@@ -187,12 +198,17 @@ impl Methods {
                 source,
                 callee,
                 message: message.map(Message::from),
+                on_error,
             }),
             (Mark::Source(Source::Input(TopicRef::Path(path))), None) => self.lost.push(path),
             (Mark::Visitor(mark), Some((callee, args))) => {
                 let args = signature::ensure_args(errors, args, &callee.name, &expected);
-                self.visitors
-                    .extend(args.map(|args| Visitor { mark, callee, args }));
+                self.visitors.extend(args.map(|args| Visitor {
+                    mark,
+                    callee,
+                    args,
+                    on_error,
+                }));
             }
             (Mark::Source(_) | Mark::Visitor(_), None) => {}
         }
@@ -260,23 +276,22 @@ impl From<Type> for Message {
 }
 
 /// What `#[input(...)]`, `#[loopback]` or `#[visitor]` says; the attribute is not printed back.
-fn take_mark(errors: &mut Errors, attrs: &mut Vec<Attribute>) -> Option<Mark> {
+fn take_mark(errors: &mut Errors, attrs: &mut Vec<Attribute>) -> Option<(Mark, Option<OnError>)> {
     let mut mark = None;
     attrs.retain(|attr| {
         let found = if attr.path().is_ident("input") {
-            let topic = errors.take(attr.parse_args());
-            let topic = topic.unwrap_or_else(|| TopicRef::Literal(check::stand_in()));
-            Mark::Source(Source::Input(topic))
+            let parsed = attr.parse_args_with(|input: ParseStream<'_>| attr::input(errors, input));
+            let missing = || (TopicRef::Literal(check::stand_in()), None);
+            let (topic, on_error) = errors.take(parsed).unwrap_or_else(missing);
+            (Mark::Source(Source::Input(topic)), on_error)
         } else if attr.path().is_ident("loopback") {
-            check::ensure_bare(errors, attr, "its topic is `<group>-loop`");
-            Mark::Source(Source::Loopback(point(attr.path())))
+            let on_error = check::handler_args(errors, attr, "its topic is `<group>-loop`");
+            (Mark::Source(Source::Loopback(point(attr.path()))), on_error)
         } else if attr.path().is_ident("visitor") {
-            check::ensure_bare(
-                errors,
-                attr,
-                "a visit finds it by the type of its last parameter",
-            );
-            Mark::Visitor(point(attr.path()))
+            let why = "a visit finds it by the type of its last parameter";
+            let on_error = check::handler_args(errors, attr, why);
+            check::ensure_no_dead_letter(errors, on_error.as_ref());
+            (Mark::Visitor(point(attr.path())), on_error)
         } else {
             return true;
         };

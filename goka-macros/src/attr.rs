@@ -10,7 +10,7 @@ use syn::{
     token::Paren,
 };
 
-use crate::report::Errors;
+use crate::{policy::OnError, report::Errors};
 
 /// A topic named by a literal, or by a type declared with `#[stream]`.
 #[derive(Clone)]
@@ -68,6 +68,8 @@ pub(crate) struct ProcessorArgs {
     pub(crate) outputs: Vec<Path>,
     pub(crate) joins: Vec<Path>,
     pub(crate) lookups: Vec<Path>,
+    pub(crate) on_error: Option<OnError>,
+    pub(crate) guarantee: Option<Ident>,
 }
 
 impl ProcessorArgs {
@@ -90,6 +92,11 @@ impl ProcessorArgs {
                 "output" => listed(errors, name, &mut args.outputs, STREAMS, input)?,
                 "join" => listed(errors, name, &mut args.joins, TABLES, input)?,
                 "lookup" => listed(errors, name, &mut args.lookups, TABLES, input)?,
+                "on_error" => {
+                    let on_error = OnError::parse(errors, input)?;
+                    once(errors, name, &mut args.on_error, on_error);
+                }
+                "guarantee" => once(errors, name, &mut args.guarantee, assigned(input)?),
                 other => {
                     let hint = match other {
                         "outputs" | "emit" | "emits" => "; did you mean `output`?",
@@ -102,6 +109,9 @@ impl ProcessorArgs {
                         }
                         "visitor" | "visitors" | "visit" => {
                             "; mark a method of an `impl` block with `#[visitor]`"
+                        }
+                        "on_panic" | "on_decode" | "errors" | "error" | "retry" | "dead_letter" => {
+                            "; did you mean `on_error`?"
                         }
                         "value" | "codec" | "partitioner" => {
                             "; it belongs to the type of a stream or table"
@@ -119,6 +129,41 @@ impl ProcessorArgs {
     pub(crate) fn krate(&self, span: Span) -> Path {
         krate(&self.krate, span)
     }
+}
+
+/// The arguments of `#[input(...)]`: a topic, and what is done about its records.
+pub(crate) fn input(
+    errors: &mut Errors,
+    input: ParseStream<'_>,
+) -> syn::Result<(TopicRef, Option<OnError>)> {
+    let topic = input.parse()?;
+    if !input.is_empty() {
+        input.parse::<Token![,]>()?;
+    }
+    let mut on_error = None;
+    handler_args(errors, "#[input(...)]", input.parse()?, &mut on_error);
+    Ok((topic, on_error))
+}
+
+/// The arguments that all handlers have.
+pub(crate) fn handler_args(
+    errors: &mut Errors,
+    of: &str,
+    tokens: TokenStream,
+    on_error: &mut Option<OnError>,
+) {
+    each(errors, tokens, |errors, name, input| {
+        if name != "on_error" {
+            errors.at(
+                name,
+                format!("unknown argument `{name}`\n`{of}` takes `on_error` alone, beside a topic"),
+            );
+            return skip(input);
+        }
+        let parsed = OnError::parse(errors, input)?;
+        once(errors, name, on_error, parsed);
+        Ok(())
+    });
 }
 
 #[derive(Default)]
@@ -210,7 +255,7 @@ impl TopicArgs {
     }
 }
 
-const PROCESSOR: &str = "`group`, `input`, `output`, `table`, `join`, `lookup`, `key`, `crate`";
+const PROCESSOR: &str = "`group`, `input`, `output`, `table`, `join`, `lookup`, `key`, `on_error`, `guarantee`, `crate`";
 const STREAMS: &str = "`#[goka::stream(\"topic\")]`";
 const TABLES: &str = "`#[goka::table(group = \"...\")]`";
 const ONE_INPUT: &str = "a function reads one input; for several, put handlers on an `impl` block";
@@ -224,7 +269,7 @@ fn krate(named: &Option<Path>, span: Span) -> Path {
 }
 
 /// `name = value` or `name(values)`, separated by commas.
-fn each(
+pub(crate) fn each(
     errors: &mut Errors,
     tokens: TokenStream,
     mut one: impl FnMut(&mut Errors, &Ident, ParseStream<'_>) -> syn::Result<()>,
@@ -249,14 +294,14 @@ fn each(
 }
 
 /// To the end of this argument.
-fn skip(input: ParseStream<'_>) -> syn::Result<()> {
+pub(crate) fn skip(input: ParseStream<'_>) -> syn::Result<()> {
     while !input.is_empty() && !input.peek(Token![,]) {
         input.parse::<proc_macro2::TokenTree>()?;
     }
     Ok(())
 }
 
-fn assigned<T: Parse>(input: ParseStream<'_>) -> syn::Result<T> {
+pub(crate) fn assigned<T: Parse>(input: ParseStream<'_>) -> syn::Result<T> {
     input.parse::<Token![=]>()?;
     input.parse()
 }
@@ -267,7 +312,7 @@ fn name_of(input: ParseStream<'_>) -> syn::Result<LitStr> {
 }
 
 /// A name that other names are made of, and that is therefore known when the macro runs.
-fn literal(input: ParseStream<'_>) -> syn::Result<LitStr> {
+pub(crate) fn literal(input: ParseStream<'_>) -> syn::Result<LitStr> {
     match input.peek(LitStr) {
         true => input.parse(),
         false => Err(input.error(
@@ -334,7 +379,7 @@ fn list<T>(
     Ok(found)
 }
 
-fn once<T>(errors: &mut Errors, name: &Ident, slot: &mut Option<T>, value: T) {
+pub(crate) fn once<T>(errors: &mut Errors, name: &Ident, slot: &mut Option<T>, value: T) {
     if slot.is_none() {
         *slot = Some(value);
         return;
@@ -347,7 +392,7 @@ fn once<T>(errors: &mut Errors, name: &Ident, slot: &mut Option<T>, value: T) {
     errors.at(name, format!("`{name}` is given twice: {rule}"));
 }
 
-fn unknown(
+pub(crate) fn unknown(
     errors: &mut Errors,
     name: &Ident,
     input: ParseStream<'_>,

@@ -1,14 +1,15 @@
 //! Mistakes that the tokens show. What rustc can see (types, traits) is left to rustc, what only
 //! constants show (names) to `const fn`s of `goka::check`.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::{Attribute, DeriveInput, Ident, LitStr, Type};
+use syn::{Attribute, DeriveInput, Ident, LitStr, Meta, Type};
 
 use crate::{
     ast::{Handler, Processor, Source, Visitor},
-    attr::{ProcessorArgs, TopicArgs, TopicRef},
+    attr::{self, ProcessorArgs, TopicArgs, TopicRef},
     item::{Block, Function},
+    policy::OnError,
     report::Errors,
 };
 
@@ -16,6 +17,7 @@ use crate::{
 pub(crate) fn processor(errors: &mut Errors, model: &mut Processor) {
     ensure_name(errors, &model.group, "group");
     ensure_key(errors, &mut model.args.key);
+    ensure_guarantee(errors, &mut model.args.guarantee);
     for handler in &model.handlers {
         if let Source::Input(TopicRef::Literal(topic)) = &handler.source {
             ensure_name(errors, topic, "topic");
@@ -215,11 +217,48 @@ pub(crate) fn one_mark(errors: &mut Errors, attr: TokenStream) {
     );
 }
 
-/// `#[loopback]` and `#[visitor]`.
-pub(crate) fn ensure_bare(errors: &mut Errors, attr: &Attribute, why: &str) {
-    if attr.meta.require_path_only().is_err() {
-        let name = attr.path().to_token_stream();
-        errors.at(attr, format!("`#[{name}]` takes no arguments: {why}"));
+/// The arguments of `#[loopback]` and `#[visitor]`.
+pub(crate) fn handler_args(errors: &mut Errors, attr: &Attribute, why: &str) -> Option<OnError> {
+    let mut on_error = None;
+    let name = attr.path().to_token_stream();
+    match &attr.meta {
+        Meta::Path(_) => {}
+        Meta::List(list) if begins_with_name(&list.tokens) => {
+            let of = format!("#[{name}(...)]");
+            attr::handler_args(errors, &of, list.tokens.clone(), &mut on_error);
+        }
+        Meta::List(_) | Meta::NameValue(_) => {
+            errors.at(attr, format!("`#[{name}]` takes `on_error` alone: {why}"))
+        }
+    }
+    on_error
+}
+
+fn begins_with_name(tokens: &TokenStream) -> bool {
+    let mut tokens = tokens.clone().into_iter();
+    match (tokens.next(), tokens.next()) {
+        (Some(TokenTree::Ident(name)), next) => name == "on_error" || next.is_some(),
+        _ => false,
+    }
+}
+
+/// A visit has no record.
+pub(crate) fn ensure_no_dead_letter(errors: &mut Errors, on_error: Option<&OnError>) {
+    if let Some(name) = on_error.and_then(OnError::dead_letter) {
+        errors.at(
+            name,
+            "a visitor handles rows, and no records that dead letters could be made of: write `fail`, `skip` or `retry(...)`",
+        );
+    }
+}
+
+fn ensure_guarantee(errors: &mut Errors, guarantee: &mut Option<Ident>) {
+    let known = |name: &mut Ident| name != "exactly_once" && name != "at_least_once";
+    if let Some(name) = guarantee.take_if(known) {
+        errors.at(
+            &name,
+            format!("unknown guarantee `{name}`\nknown are `at_least_once` and `exactly_once`; without one, that of the app's `Config`"),
+        );
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     ast::{Callee, Handler, Message, Processor, Source, Visitor},
     attr::TopicRef,
     item::{Function, Item},
+    policy::OnError,
     report::{at, point},
 };
 
@@ -123,6 +124,16 @@ pub(crate) fn graph(model: &Processor) -> TokenStream {
         Some(key) => quote!(#key),
         None => quote_spanned!(model.name.span()=> ::std::string::String),
     };
+    let guarantee = model.args.guarantee.as_ref().map(|name| {
+        let variant = match name == "exactly_once" {
+            true => quote_spanned!(name.span()=> ExactlyOnce),
+            false => quote_spanned!(name.span()=> AtLeastOnce),
+        };
+        quote_spanned! {name.span()=>
+            const GUARANTEE: ::core::option::Option<__goka::Guarantee> =
+                ::core::option::Option::Some(__goka::Guarantee::#variant);
+        }
+    });
     let read = streams(model).map(|(stream, handler)| {
         let edge = edge(handler.source.edge(), &stream);
         let cfgs = &handler.callee.cfgs;
@@ -134,6 +145,7 @@ pub(crate) fn graph(model: &Processor) -> TokenStream {
             const GROUP: &'static str = #group;
             type Key = #key;
             const GRAPH: &'static [__goka::Edge<Self>] = &[#(#edges),*];
+            #guarantee
         }
     }
 }
@@ -210,6 +222,8 @@ fn print_handler(model: &Processor, handler: &Handler, stream: &Ident) -> TokenS
     let message = handler.message.as_ref().filter(takes_tombstones);
     let tombstones =
         message.map(|message| quote_spanned!(message.ty.span()=> const TOMBSTONES: bool = true;));
+    let on_error = handler.on_error.as_ref().or(model.args.on_error.as_ref());
+    let on_error = on_error.map(OnError::print);
     quote_spanned! {span=>
         #declared
         #(#cfgs)*
@@ -217,6 +231,7 @@ fn print_handler(model: &Processor, handler: &Handler, stream: &Ident) -> TokenS
             const HANDLER: __goka::Handler<Self> = __goka::Handler::#body;
             #named
             #tombstones
+            #on_error
         }
     }
 }
@@ -246,6 +261,7 @@ pub(crate) fn visitors(model: &Processor) -> TokenStream {
 
 fn print_visitor(model: &Processor, visitor: &Visitor, i: usize) -> TokenStream {
     let Visitor { callee, args, .. } = visitor;
+    let on_error = visitor.on_error.as_ref().map(OnError::print);
     let (span, cfgs) = (args.span(), &callee.cfgs);
     let (alias, processor) = (
         format_ident!("__Args{i}", span = span),
@@ -267,6 +283,7 @@ fn print_visitor(model: &Processor, visitor: &Visitor, i: usize) -> TokenStream 
         impl __goka::Visits<#processor> for #alias {
             const VISITOR: __goka::Visitor<#processor, Self> = __goka::Visitor::#body;
             const NAME: &'static str = #text;
+            #on_error
         }
     }
 }
@@ -348,6 +365,20 @@ fn checks(model: &Processor) -> TokenStream {
             Some(condition) => sometimes.extend(condition),
         }
     }
+    let of_all = model
+        .args
+        .on_error
+        .iter()
+        .map(|on_error| (on_error, [].as_slice()));
+    let own = model.handlers.iter().filter_map(|handler| {
+        let cfgs = handler.callee.cfgs.as_slice();
+        Some((handler.on_error.as_ref()?, cfgs))
+    });
+    checks.extend(
+        of_all
+            .chain(own)
+            .map(|(on_error, cfgs)| on_error.checks(cfgs, &model.processor)),
+    );
     for Visitor { mark, callee, .. } in &model.visitors {
         let (cfgs, processor) = (&callee.cfgs, at(*mark, &model.processor));
         checks.extend(quote_spanned! {*mark=>

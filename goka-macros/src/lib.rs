@@ -43,6 +43,7 @@ mod check;
 mod expand;
 mod fallback;
 mod item;
+mod policy;
 mod report;
 mod signature;
 mod topic;

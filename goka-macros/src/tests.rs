@@ -143,6 +143,26 @@ fn every_edge() {
 }
 
 #[test]
+fn policies() {
+    let args = quote!(
+        group = "jobs",
+        on_error = retry(5, then = dead_letter),
+        guarantee = exactly_once
+    );
+    let item = quote! {
+        impl Jobs {
+            #[input(Job)]
+            fn work(&self, ctx: &mut Context<'_, Self>) {}
+            #[loopback(on_error(decode = skip, handler = retry(3, backoff_ms = 50..=1_000)))]
+            fn again(&self, ctx: &mut Context<'_, Self>) {}
+            #[visitor(on_error = skip)]
+            fn reset(&self, ctx: &mut Context<'_, Self>, reset: Reset) {}
+        }
+    };
+    snapshot!("policies", print_processor(args, item));
+}
+
+#[test]
 fn a_function_with_errors() {
     let args = quote!(
         group = "my group",

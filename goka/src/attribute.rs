@@ -28,6 +28,8 @@
 /// | `join(T, ...)` | tables of other groups, read at the key of the record, with [`ctx.join`](crate::Context::join) |
 /// | `lookup(T, ...)` | tables of other groups, read at any key, with [`ctx.lookup`](crate::Context::lookup) |
 /// | `key = K` | what its inputs and its table are keyed by; `String` unless given |
+/// | `on_error = ...` | what is done about records that cannot be handled: `fail`, unless given |
+/// | `guarantee = exactly_once` | instead of that of the app; or `at_least_once` |
 /// | `crate = path` | where `goka` is, if it was renamed |
 ///
 /// A handler takes its context, [`&mut count::Context`](crate::Context), and the message as its last
@@ -105,6 +107,34 @@
 ///     };
 ///     let duty = if profile.country == "CH" { 700 } else { 0 };
 ///     ctx.emit::<Bills>(ctx.key(), &(price + duty))
+/// }
+/// ```
+///
+/// A record that does not decode, and one whose handler fails or panics, ends the processor with an
+/// error that names it. `on_error` says otherwise: `skip`; `dead_letter`, to the topic
+/// `<group>-dead-letter`, or `dead_letter("topic")`; `retry(5)`, or `retry(5, then = skip)`,
+/// `retry(5, backoff_ms = 100..=10_000, then = dead_letter)`. What can go wrong may be told apart:
+/// `on_error(decode = skip, handler = retry(5), panic = fail)`. On an `impl` block it is for all
+/// handlers of records, and each may have its own. See [`OnError`](crate::OnError) and
+/// [`Policy`](crate::Policy).
+///
+/// ```
+/// use goka::Context;
+///
+/// # #[goka::table(value = i64)]
+/// # struct Balances;
+/// struct Accounts;
+///
+/// #[goka::processor(group = "accounts", table = Balances, on_error = dead_letter)]
+/// impl Accounts {
+///     #[input("deposits")]
+///     fn deposited(&self, ctx: &mut Context<'_, Self>, amount: i64) -> goka::Result {
+///         let before = ctx.value()?.unwrap_or(0);
+///         ctx.set_value(&(before + amount))
+///     }
+///
+///     #[input("rates", on_error = skip)]
+///     fn rated(&self, _: &mut Context<'_, Self>, _rate: i64) {}
 /// }
 /// ```
 ///

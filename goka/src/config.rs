@@ -38,6 +38,7 @@ pub struct Config {
     pub(crate) instance_id: Option<String>,
     pub(crate) membership: Membership,
     pub(crate) start: Option<Start>,
+    pub(crate) out_of_range: OutOfRange,
     /// Topics to be created where they are missing, and their partitions.
     pub(crate) streams: Vec<(String, i32)>,
     pub(crate) keys: Keys,
@@ -89,6 +90,19 @@ pub enum Start {
     Reset,
 }
 
+/// What a group does whose next record of an input is no longer there: it fell off retention before
+/// it was handled, or the topic was made anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutOfRange {
+    /// The processor ends with an error that says which records are there.
+    #[default]
+    Fail,
+    /// It goes on with the oldest record that is there. How many are missing is logged as a warning.
+    Earliest,
+    /// It goes on with the records that come from now on, and logs that.
+    Latest,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
@@ -104,6 +118,7 @@ impl Default for Config {
             instance_id: None,
             membership: Membership::default(),
             start: None,
+            out_of_range: OutOfRange::default(),
             streams: Vec::new(),
             keys: Keys::default(),
         }
@@ -148,7 +163,8 @@ impl Config {
         self
     }
 
-    /// What a failure may do to the result, by default [`Guarantee::AtLeastOnce`].
+    /// What a failure may do to the result, by default [`Guarantee::AtLeastOnce`]. A processor may have
+    /// one of its own: `guarantee = ...` in its attribute.
     #[must_use]
     pub fn guarantee(mut self, guarantee: Guarantee) -> Self {
         self.guarantee = guarantee;
@@ -204,6 +220,14 @@ impl Config {
     #[must_use]
     pub fn start(mut self, start: Start) -> Self {
         self.start = Some(start);
+        self
+    }
+
+    /// What a group does whose next record of an input is no longer there, by default
+    /// [`OutOfRange::Fail`].
+    #[must_use]
+    pub fn out_of_range(mut self, out_of_range: OutOfRange) -> Self {
+        self.out_of_range = out_of_range;
         self
     }
 
@@ -332,6 +356,7 @@ impl fmt::Debug for Config {
             .field("instance_id", &self.instance_id)
             .field("membership", &self.membership)
             .field("start", &self.start)
+            .field("out_of_range", &self.out_of_range)
             .field("streams", &self.streams)
             .field("keys", &self.keys)
             .finish()

@@ -227,7 +227,8 @@ impl<P: Processor> Context<'_, P> {
     /// restart handles the record again, and no later one twice. Later records of the partition are
     /// handled meanwhile, and see what this one wrote; how many is bounded.
     ///
-    /// A guard that is dropped without `done` fails the record, as an error of its handler does.
+    /// A guard that is dropped without `done` fails the record, as an error of its handler does. Unless
+    /// that [ends the processor](crate::Policy::FAIL), what is behind the record is handled again.
     /// At-least-once only: under exactly-once the record fails, since all partitions of a worker are
     /// committed together there.
     pub fn defer(&mut self) -> Deferred {

@@ -5,7 +5,11 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::{Kind, Partitioner, Processor, typed::named};
+use crate::{
+    Codec, Kind, Partitioner, Processor,
+    codec::Raw,
+    typed::{dead_letters, named},
+};
 
 /// What processors read and write: those of an [`App`](crate::App), or one. Processors meet in topics
 /// of the same name.
@@ -117,7 +121,9 @@ impl Graph {
         for edge in P::GRAPH {
             let topic = edge.topic.name;
             let (kind, group) = match edge.kind {
-                Kind::Input | Kind::Loop | Kind::Output => (TopicKind::Stream, None),
+                Kind::Input | Kind::Loop | Kind::Output | Kind::DeadLetter => {
+                    (TopicKind::Stream, None)
+                }
                 Kind::Table => (TopicKind::Table, Some(P::GROUP)),
                 Kind::Join | Kind::Lookup => (TopicKind::Table, edge.topic.owner),
             };
@@ -134,6 +140,22 @@ impl Graph {
                 codec: (edge.topic.codec)(),
                 handler: edge.handler.map(|_| named::<P>(edge.handler_name)),
                 waits: edge.handler.is_some_and(|handler| handler.waits()),
+            });
+        }
+        for topic in dead_letters::<P>() {
+            self.meet(GraphTopic {
+                name: topic,
+                kind: TopicKind::Stream,
+                group: None,
+            });
+            self.edges.push(GraphEdge {
+                group: P::GROUP,
+                kind: Kind::DeadLetter,
+                topic,
+                partitioner: Partitioner::default(),
+                codec: <Raw as Codec<Vec<u8>>>::name(),
+                handler: None,
+                waits: false,
             });
         }
     }
@@ -185,7 +207,7 @@ impl Graph {
             line(match edge.kind {
                 Kind::Input => format!("t{t} -->|{label}{wait}| g{g}"),
                 Kind::Loop => format!("g{g} <-->|{label}{wait}| t{t}"),
-                Kind::Output => format!("g{g} -->|{label}| t{t}"),
+                Kind::Output | Kind::DeadLetter => format!("g{g} -->|{label}| t{t}"),
                 Kind::Table => format!("g{g} <-->|{label}| t{t}"),
                 Kind::Join => format!("t{t} -->|{label}| g{g}"),
                 Kind::Lookup => format!("t{t} -.->|{label}| g{g}"),

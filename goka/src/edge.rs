@@ -6,7 +6,7 @@
 //! implies supertraits where the trait is used, so the question is asked once, in the `impl` that
 //! declares the edge, and a mistake is one error.
 
-use crate::{EdgeTopic, Handler, Processor, SharedTable, Stream, Table, Visitor, check};
+use crate::{EdgeTopic, Handler, OnError, Processor, SharedTable, Stream, Table, Visitor, check};
 
 /// The processor handles the records of `S`: `input = S`.
 #[diagnostic::on_unimplemented(
@@ -21,6 +21,8 @@ pub trait Consumes<S>: Processor + Consumable<S> {
     /// Whether it is called for tombstones too, records without a value. They are passed over
     /// otherwise.
     const TOMBSTONES: bool = false;
+    /// What is done about a record that it cannot handle.
+    const ON_ERROR: OnError = OnError::FAIL;
 }
 
 /// `S` can be an input: it is a stream with the key of the group.
@@ -143,4 +145,6 @@ pub trait Visits<P: Processor>: Clone + Send + Sync + 'static {
     const VISITOR: Visitor<P, Self>;
     /// Its name, for errors; that of the processor, if it is empty.
     const NAME: &'static str = "";
+    /// What is done about a row that it cannot handle: there is no record to write a dead letter of.
+    const ON_ERROR: OnError = OnError::FAIL;
 }

@@ -6,8 +6,8 @@ use std::{fmt, pin::Pin};
 use serde::Serialize;
 
 use crate::{
-    BoxError, Codec, Consumes, Context, Emits, Joins, Lookups, Loops, Partitioner, Persists,
-    Processor, Topic,
+    BoxError, Codec, Consumes, Context, Emits, Joins, Lookups, Loops, OnError, Partitioner,
+    Persists, Processor, Topic,
     check::{equal, fail},
 };
 
@@ -69,10 +69,14 @@ pub enum Kind {
     Join,
     /// A table of another group, read at any key.
     Lookup,
+    /// The topic that records are written to which a handler could not handle. It follows from what
+    /// is done about them, [`Edge::on_error`], and is no edge of `Processor::GRAPH`.
+    #[serde(rename = "dead letter")]
+    DeadLetter,
 }
 
 impl Kind {
-    /// Its name in drawings and in JSON: the variant's, in lower case.
+    /// Its name in drawings and in JSON: the variant's, in lower case words.
     pub const fn label(self) -> &'static str {
         match self {
             Kind::Input => "input",
@@ -81,6 +85,7 @@ impl Kind {
             Kind::Table => "table",
             Kind::Join => "join",
             Kind::Lookup => "lookup",
+            Kind::DeadLetter => "dead letter",
         }
     }
 }
@@ -132,6 +137,8 @@ pub struct Edge<P: Processor> {
     pub handler_name: &'static str,
     /// Whether the handler is called for records without a value.
     pub tombstones: bool,
+    /// What is done about records that it cannot handle.
+    pub on_error: OnError,
 }
 
 impl<P: Processor> Edge<P> {
@@ -142,6 +149,7 @@ impl<P: Processor> Edge<P> {
             handler: None,
             handler_name: "",
             tombstones: false,
+            on_error: OnError::FAIL,
         }
     }
 
@@ -155,6 +163,7 @@ impl<P: Processor> Edge<P> {
             handler: Some(P::HANDLER),
             handler_name: P::NAME,
             tombstones: P::TOMBSTONES,
+            on_error: P::ON_ERROR,
         }
     }
 
@@ -220,6 +229,7 @@ impl<P: Processor> fmt::Debug for Edge<P> {
             .field("handler", &self.handler_name)
             .field("waits", &self.handler.map(|handler| handler.waits()))
             .field("tombstones", &self.tombstones)
+            .field("on_error", &self.on_error)
             .finish()
     }
 }

@@ -27,6 +27,7 @@
 //! | declare topics and tables | [`stream`], [`table`], [`message`], [`codec`], [`Key`] |
 //! | handle messages | [`processor`], [`Context`] |
 //! | run processors | [`App`], [`Running`], [`Config`] |
+//! | choose what a record does that cannot be handled | [`OnError`], [`Policy`], [`DeadLetter`] |
 //! | draw who reads and writes what | [`Graph`] |
 //! | write to a stream from any program | [`Emitter`] |
 //! | read a table in any program | [`View`] |
@@ -44,6 +45,7 @@ pub mod check;
 pub mod codec;
 mod config;
 mod context;
+mod dead_letter;
 mod defer;
 mod drawing;
 mod edge;
@@ -55,6 +57,7 @@ mod home;
 mod kafka;
 mod key;
 mod partitioner;
+mod policy;
 mod processor;
 mod record;
 mod replicas;
@@ -69,8 +72,9 @@ mod view;
 pub use app::{App, GroupStats, ProcessorHandle, Running, Stats};
 pub use attribute::{message, processor, stream, table};
 pub use codec::Codec;
-pub use config::{Config, Guarantee, Membership, Start};
+pub use config::{Config, Guarantee, Membership, OutOfRange, Start};
 pub use context::Context;
+pub use dead_letter::DeadLetter;
 pub use defer::Deferred;
 pub use drawing::{Graph, GraphEdge, GraphTopic, TopicKind};
 pub use edge::{
@@ -84,6 +88,7 @@ pub use graph::{Edge, EdgeTopic, Handler, Kind, Later, Outcome, Visitor};
 pub use kafka::{EmbeddedBroker, ResetTo};
 pub use key::Key;
 pub use partitioner::Partitioner;
+pub use policy::{OnError, Policy};
 pub use processor::Processor;
 pub use record::{Headers, Meta};
 #[cfg(any(test, feature = "tester"))]
@@ -97,6 +102,11 @@ pub use view::{
 /// For the derives that the macros print: a user's crate needs no dependency on serde.
 #[doc(hidden)]
 pub use serde;
+
+/// What "When a record cannot be handled" shows compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/errors.md")]
+mod errors {}
 
 /// What "From Goka" shows compiles.
 #[cfg(doctest)]

@@ -1,6 +1,6 @@
 //! A processor is a type: one group, one key, one constant graph.
 
-use crate::{Edge, Key};
+use crate::{Edge, Guarantee, Key};
 
 /// A processor group: its name, its key and its edges.
 ///
@@ -48,4 +48,6 @@ pub trait Processor: Sized + Send + Sync + 'static {
     const GRAPH: &'static [Edge<Self>];
     /// The key of its inputs and of its table.
     type Key: Key;
+    /// How often its records count; as in the [`Config`](crate::Config) of the app, if it is `None`.
+    const GUARANTEE: Option<Guarantee> = None;
 }

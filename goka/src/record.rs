@@ -8,6 +8,9 @@ use std::{
 /// Headers that are kept; a value may be null in Kafka.
 pub(crate) type OwnedHeaders = Vec<(String, Option<Vec<u8>>)>;
 
+/// Those of a row.
+pub(crate) static NO_HEADERS: OwnedHeaders = Vec::new();
+
 /// A record between broker and handler: borrowed bytes and metadata.
 #[derive(Clone, Copy)]
 pub(crate) struct Record<'a> {
@@ -22,6 +25,20 @@ pub(crate) struct Record<'a> {
     pub(crate) value: Option<&'a [u8]>,
     pub(crate) headers: Headers<'a>,
 }
+
+/// What a record takes on the wire at most, bytes: this is what `message.max.bytes` bounds.
+pub(crate) fn wire_size(key: Option<&[u8]>, value: Option<&[u8]>, headers: &OwnedHeaders) -> usize {
+    let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let headers = headers
+        .iter()
+        .map(|(name, value)| name.len() + len(value.as_deref()) + 2 * INTEGER_BYTES);
+    len(key) + len(value) + RECORD_OVERHEAD + headers.sum::<usize>()
+}
+
+/// Of lengths, offset and timestamp of a record, as librdkafka counts.
+pub(crate) const RECORD_OVERHEAD: usize = 36;
+/// The length of a name or value before it.
+const INTEGER_BYTES: usize = 5;
 
 /// Where headers are read from: a broker's message, or a list.
 pub(crate) trait HeaderSource {

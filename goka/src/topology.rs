@@ -52,7 +52,8 @@ impl Topology {
         let mut found = cluster.topics(&logical)?;
         let partitions = inputs_agree(&group, &edges, &names, &found)?;
         for (i, edge) in edges.iter().enumerate() {
-            if matches!(edge.kind, Kind::Table | Kind::Loop) && found[i].is_none() {
+            let is_own = matches!(edge.kind, Kind::Table | Kind::Loop | Kind::DeadLetter);
+            if is_own && found[i].is_none() {
                 cluster.create_topic(edge.topic, partitions, edge.kind == Kind::Table)?;
                 found[i] = cluster.topics(&[edge.topic])?.into_iter().next().flatten();
             }
@@ -106,7 +107,7 @@ impl Topology {
                      moved. Start the processor again: it reads the table anew"
                 )));
             }
-            if edge.kind != Kind::Output {
+            if !matches!(edge.kind, Kind::Output | Kind::DeadLetter) {
                 check(&self.group, edge.kind, name, &topic, self.partitions)?;
             }
             if !topic.id.is_empty() && !before.id.is_empty() && topic.id != before.id {
@@ -174,6 +175,7 @@ fn missing(group: &str, kind: Kind, name: &str) -> Error {
         Kind::Output => "output",
         Kind::Loop => "loop",
         Kind::Table => "table",
+        Kind::DeadLetter => "dead-letter",
         Kind::Join | Kind::Lookup => {
             let reads = if kind == Kind::Join {
                 "joins"
@@ -200,7 +202,7 @@ fn check(
     partitions: i32,
 ) -> Result<(), Error> {
     let has = topic.partitions;
-    if !matches!(kind, Kind::Output | Kind::Lookup) && has != partitions {
+    if !matches!(kind, Kind::Output | Kind::Lookup | Kind::DeadLetter) && has != partitions {
         let cure = match kind {
             Kind::Join => {
                 "a join reads the row of the current key in the same partition: give the table's group inputs with the same \

@@ -3,18 +3,24 @@
 
 use std::{
     any::{Any, type_name},
+    error,
+    rc::Rc,
     sync::Arc,
 };
 
 use crate::{
-    BoxError, Context, Edge, Handler, Processor, Visitor, Visits,
-    check::{self, Undecodable},
+    BoxError, Codec, Context, Edge, Error, Guarantee, Handler, Kind, OnError, Partitioner,
+    Processor, Visitor, Visits,
+    check::{self, Derived, Undecodable},
+    codec::Raw,
     context::AtHand,
     engine::{
         effects::Effects,
-        program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Visit, Waiting},
+        program::{
+            EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Stage, Visit, Waiting,
+        },
     },
-    key,
+    key, policy,
     record::Record,
 };
 
@@ -30,17 +36,31 @@ impl<P: Processor> Program for Typed<P> {
         // A graph by hand has seen no macro.
         const { check::graph::<P>() };
         let edges = P::GRAPH.iter();
-        edges
-            .map(|edge| EdgeInfo {
-                kind: edge.kind,
-                topic: edge.topic.name,
-                partitioner: edge.topic.partitioner,
-                codec: (edge.topic.codec)(),
-                coalesce: edge.topic.coalesce,
-                waits: edge.handler.is_some_and(|handler| handler.waits()),
-                handler: named::<P>(edge.handler_name),
-            })
-            .collect()
+        let edges = edges.map(|edge| EdgeInfo {
+            kind: edge.kind,
+            topic: edge.topic.name,
+            partitioner: edge.topic.partitioner,
+            codec: (edge.topic.codec)(),
+            coalesce: edge.topic.coalesce,
+            waits: edge.handler.is_some_and(|handler| handler.waits()),
+            handler: named::<P>(edge.handler_name),
+            on_error: edge.on_error.named(<P as Derived>::DEAD_LETTER),
+        });
+        let dead_letters = dead_letters::<P>().into_iter().map(|topic| EdgeInfo {
+            kind: Kind::DeadLetter,
+            topic,
+            partitioner: Partitioner::default(),
+            codec: <Raw as Codec<Vec<u8>>>::name(),
+            coalesce: false,
+            waits: false,
+            handler: "",
+            on_error: OnError::FAIL,
+        });
+        edges.chain(dead_letters).collect()
+    }
+
+    fn guarantee(&self) -> Option<Guarantee> {
+        P::GUARANTEE
     }
 
     fn handle(
@@ -66,7 +86,7 @@ impl<P: Processor> Program for Typed<P> {
     fn handle_later(
         &self,
         edge: usize,
-        record: OwnedRecord,
+        record: Rc<OwnedRecord>,
         mut effects: Effects,
         reads: SharedReads,
     ) -> Waiting {
@@ -80,6 +100,12 @@ impl<P: Processor> Program for Typed<P> {
     fn processor(&self) -> Arc<dyn Any + Send + Sync> {
         self.0.clone()
     }
+}
+
+/// The topics that its dead letters go to.
+pub(crate) fn dead_letters<P: Processor>() -> Vec<&'static str> {
+    let named = |edge: &Edge<P>| edge.on_error.named(<P as Derived>::DEAD_LETTER);
+    policy::dead_letters(P::GRAPH.iter().map(named))
 }
 
 /// The name of a handler: its own, or that of the processor, which for a function is the function's.
@@ -130,6 +156,11 @@ impl<P: Processor, A: Visits<P>> Visit for TypedVisit<P, A> {
         matches!(A::VISITOR, Visitor::Later(_))
     }
 
+    fn on_error(&self) -> OnError {
+        const { check::no_dead_letter(A::ON_ERROR) };
+        A::ON_ERROR
+    }
+
     fn visit(
         &self,
         record: Record<'_>,
@@ -143,12 +174,12 @@ impl<P: Processor, A: Visits<P>> Visit for TypedVisit<P, A> {
         let key = key::of_record::<P::Key>(record.key, &mut slot).map_err(undecodable_key)?;
         let at_hand = AtHand::new(record, reads);
         let mut ctx = Context::new(&at_hand, key, effects);
-        visitor(&self.processor, &mut ctx, self.args.clone()).map_err(visitor_failure)
+        visitor(&self.processor, &mut ctx, self.args.clone()).map_err(run_failure)
     }
 
     fn visit_later(
         &self,
-        record: OwnedRecord,
+        record: Rc<OwnedRecord>,
         mut effects: Effects,
         reads: SharedReads,
     ) -> Waiting {
@@ -178,14 +209,7 @@ async fn visit_later<P: Processor, A: Visits<P>>(
     let mut ctx = Context::new(&at_hand, key, effects);
     visitor(processor, &mut ctx, args)
         .await
-        .map_err(visitor_failure)
-}
-
-fn visitor_failure(source: BoxError) -> Failure {
-    Failure {
-        doing: "run",
-        source,
-    }
+        .map_err(run_failure)
 }
 
 fn handled<P: Processor>(edge: usize) -> Option<(&'static Edge<P>, Handler<P>)> {
@@ -195,6 +219,7 @@ fn handled<P: Processor>(edge: usize) -> Option<(&'static Edge<P>, Handler<P>)> 
 
 fn undecodable_key(source: BoxError) -> Failure {
     Failure {
+        stage: Stage::Decode,
         doing: "decode its key",
         source,
     }
@@ -204,18 +229,43 @@ fn undecodable_key(source: BoxError) -> Failure {
 fn failure(source: BoxError) -> Failure {
     match source.downcast::<Undecodable>() {
         Ok(undecodable) => Failure {
+            stage: Stage::Decode,
             doing: "decode its value",
             source: undecodable.0,
         },
-        Err(source) => Failure {
-            doing: "run",
-            source,
-        },
+        Err(source) => run_failure(source),
     }
+}
+
+fn run_failure(source: BoxError) -> Failure {
+    Failure {
+        stage: if is_ours(&*source) {
+            Stage::Broken
+        } else {
+            Stage::Handler
+        },
+        doing: "run",
+        source,
+    }
+}
+
+/// Whether the local copy, or goka, has failed, and no record is to blame.
+fn is_ours(error: &(dyn error::Error + 'static)) -> bool {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let ours = |error: &Error| {
+        matches!(
+            error,
+            Error::State { .. } | Error::Kafka { .. } | Error::Closed(_) | Error::Fenced(_)
+        )
+    };
+    chain
+        .filter_map(|error| error.downcast_ref::<Error>())
+        .any(ours)
 }
 
 fn bug(sentence: &str) -> Failure {
     Failure {
+        stage: Stage::Broken,
         doing: "be found",
         source: format!("{sentence}; this is a mistake in goka: please report it").into(),
     }

@@ -60,7 +60,7 @@ struct Rewards;
 
 #[goka::processor(group = "rewards", table = Points, join(Profiles), lookup(Prices), output(Warnings))]
 impl Rewards {
-    #[input(Invited)]
+    #[input(Invited, on_error = retry(3, then = dead_letter))]
     async fn invited(&self, ctx: &mut Context<'_, Self>, by: String) -> goka::Result {
         if ctx.join::<Profiles>()?.is_none() {
             ctx.emit::<Warnings>(ctx.key(), &"has no profile".to_owned())?;
@@ -81,8 +81,8 @@ impl Rewards {
 
 mod every_edge_by_hand {
     use goka::{
-        Consumes, Context, Edge, Emits, Handler, Joins, Lookups, Loops, Outcome, Persists,
-        Processor, Stream, Topic, Visitor, Visits, check, codec::ByType,
+        Consumes, Context, Edge, Emits, Handler, Joins, Lookups, Loops, OnError, Outcome, Persists,
+        Policy, Processor, Stream, Topic, Visitor, Visits, check, codec::ByType,
     };
 
     use super::{Invited, Points, Prices, Profiles, Reset, Warnings};
@@ -135,6 +135,7 @@ mod every_edge_by_hand {
     impl Consumes<Invited> for Rewards {
         const HANDLER: Handler<Self> = Handler::Later(|this, ctx| Box::pin(this.invited(ctx)));
         const NAME: &'static str = "invited";
+        const ON_ERROR: OnError = OnError::all(Policy::retry(3).then(Policy::DEAD_LETTER));
     }
     impl Consumes<Rewarded> for Rewards {
         const HANDLER: Handler<Self> = Handler::Now(|this, ctx| this.rewarded(ctx));

@@ -35,7 +35,7 @@ use crate::{
         worker::{Settings, Spec, TableSpec, Worker},
     },
     home::Home,
-    kafka::{Cluster, MemberSpec, crash, message_timeout},
+    kafka::{Cluster, MemberSpec, check_settings, crash, message_timeout},
     replicas::{self, TableSource},
     store::Identity,
     topology::Topology,
@@ -65,11 +65,6 @@ pub(super) fn launch(
     }
     crash::prepare()?;
     let cluster = Cluster::connect(&config)?;
-    if cluster.guarantee() != config.guarantee {
-        warn!(
-            "the embedded broker has no positions in transactions, so this app runs at-least-once; use a real Kafka"
-        );
-    }
     Topology::create_streams(&cluster, &config.streams)?;
     let mut topologies = Vec::new();
     for (i, program) in programs.iter().enumerate() {
@@ -94,6 +89,7 @@ pub(super) fn launch(
     let stop = Arc::new(AtomicBool::new(false));
     let mut groups = Vec::new();
     for (program, topology) in programs.iter().zip(&topologies) {
+        let config = for_group(&config, &cluster, &**program)?;
         refuse_two_leaders(&cluster, &**program, topology)?;
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let workers = config
@@ -122,7 +118,7 @@ pub(super) fn launch(
                         worker,
                     )?
                 },
-                member: member(&**program, &instance, number),
+                member: member(&config, &**program, &instance, number),
                 cluster: cluster.clone(),
                 _home: home.clone(),
                 stop: stop.clone(),
@@ -217,7 +213,22 @@ impl Start {
     }
 }
 
-fn member(program: &dyn Program, instance: &str, worker: usize) -> MemberSpec {
+/// The settings with the guarantee of the group.
+fn for_group(config: &Config, cluster: &Cluster, program: &dyn Program) -> Result<Config> {
+    let wanted = program.guarantee().unwrap_or(config.guarantee);
+    let guarantee = cluster.guarantee(wanted);
+    if guarantee != wanted {
+        warn!(
+            group = program.group(),
+            "the embedded broker has no positions in transactions, so this group runs at-least-once; use a real Kafka"
+        );
+    }
+    let config = config.clone().guarantee(guarantee);
+    check_settings(&config)?;
+    Ok(config)
+}
+
+fn member(config: &Config, program: &dyn Program, instance: &str, worker: usize) -> MemberSpec {
     let edges = program.edges();
     let of = |kinds: &[Kind]| {
         let found = edges.iter().filter(|edge| kinds.contains(&edge.kind));
@@ -234,6 +245,7 @@ fn member(program: &dyn Program, instance: &str, worker: usize) -> MemberSpec {
         sources,
         targets: edges.iter().map(|edge| edge.topic.to_owned()).collect(),
         table,
+        guarantee: config.guarantee,
     }
 }
 
@@ -264,7 +276,7 @@ fn spec(
     worker: Remote,
 ) -> Result<Spec> {
     let names = cluster.names();
-    let guarantee = cluster.guarantee();
+    let guarantee = config.guarantee;
     let commits_as = match guarantee {
         Guarantee::AtLeastOnce => instance.to_owned(),
         Guarantee::ExactlyOnce => names.transactional_id(program.group(), instance, number)?,
@@ -303,6 +315,7 @@ fn spec(
             lease: LEASE_MAX.min(message_timeout(config)?),
             instance: mark(&commits_as),
             start: config.start,
+            out_of_range: config.out_of_range,
             fault: Planted::from_env()?,
         },
         tables: Arc::default(),
@@ -318,7 +331,9 @@ fn tables(cluster: &Cluster, home: &Home, program: &dyn Program) -> Result<Table
         let how = match edge.kind {
             Kind::Join => "the join",
             Kind::Lookup => "the lookup",
-            Kind::Input | Kind::Loop | Kind::Output | Kind::Table => return Ok(None),
+            Kind::Input | Kind::Loop | Kind::Output | Kind::Table | Kind::DeadLetter => {
+                return Ok(None);
+            }
         };
         let source = TableSource {
             topic: edge.topic,

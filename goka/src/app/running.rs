@@ -62,9 +62,19 @@ impl Group {
             .workers
             .iter()
             .map(|worker| worker.status.handled_so_far());
+        let failed = self
+            .workers
+            .iter()
+            .map(|worker| worker.status.failed_so_far());
+        let [skipped, dead_letters, retries] = failed.fold([0; 3], |all, these| {
+            std::array::from_fn(|i| all[i] + these[i])
+        });
         GroupStats {
             group: self.name,
             handled: handled.sum(),
+            skipped,
+            dead_letters,
+            retries,
             partitions_total: self.partitions,
             partitions: self.partitions(),
             workers: self
@@ -90,9 +100,15 @@ pub struct Stats {
 pub struct GroupStats {
     /// The group's logical name.
     pub group: &'static str,
-    /// Records that handlers returned `Ok` for, since the start. After a failure a record may count
-    /// twice.
+    /// Records that are done with, since the start: handlers returned `Ok` for them, or a
+    /// [`Policy`](crate::Policy) passed them over. After a failure a record may count twice.
     pub handled: u64,
+    /// Those of them that were skipped.
+    pub skipped: u64,
+    /// Those of them that became dead letters.
+    pub dead_letters: u64,
+    /// How often a record was to be handled again.
+    pub retries: u64,
     /// How many partitions the group has in all processes together.
     pub partitions_total: i32,
     /// The partitions that are here, and what they do.

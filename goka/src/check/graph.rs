@@ -3,7 +3,8 @@
 
 use std::str;
 
-use crate::{Edge, Key, Kind, Partitioner, Processor};
+use super::Derived;
+use crate::{Edge, Key, Kind, OnError, Partitioner, Policy, Processor, policy::Last};
 
 /// Kafka's longest name of a topic.
 pub(super) const NAME_LENGTH_MAX: usize = 249;
@@ -25,7 +26,7 @@ pub const fn edge<P: Processor>(i: usize) {
         j += 1;
     }
     match edge.kind {
-        Kind::Output => {}
+        Kind::Output | Kind::DeadLetter => {}
         Kind::Lookup => foreign::<P>("looked up", edge),
         Kind::Join => {
             foreign::<P>("joined", edge);
@@ -65,6 +66,74 @@ pub(crate) const fn graph<P: Processor>() {
     let mut i = 0;
     while i < graph.len() {
         edge::<P>(i);
+        dead_letters::<P>(graph[i].on_error);
+        i += 1;
+    }
+}
+
+const fn dead_letters<P: Processor>(on_error: OnError) {
+    let policies = on_error.policies();
+    let mut i = 0;
+    while i < policies.len() {
+        dead_letter::<P>(policies[i]);
+        i += 1;
+    }
+}
+
+/// A topic of dead letters is nothing else to its group.
+///
+/// # Panics
+/// When compiling, with a sentence that says what is wrong and what to do.
+#[track_caller]
+pub const fn dead_letter<P: Processor>(policy: Policy) {
+    let topic = match policy.last {
+        Last::Fail | Last::Skip => return,
+        Last::DeadLetter(Some(topic)) => topic,
+        Last::DeadLetter(None) => <P as Derived>::DEAD_LETTER,
+    };
+    if matches!(policy.last, Last::DeadLetter(None)) && topic.is_empty() {
+        fail(&[
+            "the group name `",
+            P::GROUP,
+            "` is too long: with `-dead-letter` it names a topic, and Kafka takes 249 characters; name one, `dead_letter(\"...\")`",
+        ]);
+    }
+    name(topic);
+    let mut i = 0;
+    while i < P::GRAPH.len() {
+        let edge = &P::GRAPH[i];
+        if equal(edge.topic.name, topic) {
+            let what = match edge.kind {
+                Kind::Input | Kind::Loop => {
+                    "` is read by this very group, which would handle its own dead letters at once; "
+                }
+                Kind::Output => {
+                    "` is an output of this group, whose readers would take dead letters for its messages; "
+                }
+                Kind::Table | Kind::Join | Kind::Lookup | Kind::DeadLetter => {
+                    "` is a table, and dead letters are no rows; "
+                }
+            };
+            fail(&[
+                "the topic `",
+                topic,
+                what,
+                "name another for them, `dead_letter(\"...\")`",
+            ]);
+        }
+        i += 1;
+    }
+}
+
+/// A visit has no record that could be set aside.
+pub(crate) const fn no_dead_letter(on_error: OnError) {
+    let policies = on_error.policies();
+    let mut i = 0;
+    while i < policies.len() {
+        assert!(
+            !matches!(policies[i].last, Last::DeadLetter(_)),
+            "a visitor handles rows, and no records that dead letters could be made of: skip, or fail"
+        );
         i += 1;
     }
 }

@@ -9,7 +9,8 @@ use std::fmt;
 use crate::{BoxError, Codec, Context, Outcome, Processor, Topic};
 
 use graph::NAME_LENGTH_MAX;
-pub use graph::{edge, has_table};
+pub(crate) use graph::no_dead_letter;
+pub use graph::{dead_letter, edge, has_table};
 pub(crate) use graph::{equal, fail, graph};
 
 /// `Self` is the value type of the stream `S`. Implemented for exactly that type.
@@ -161,15 +162,35 @@ pub fn outcome<R: Return>(returned: R) -> Outcome {
 pub trait Derived {
     /// The topic of a bare table.
     const STATE: &'static str;
+    /// The topic of dead letters; empty if it would be too long for Kafka.
+    const DEAD_LETTER: &'static str;
 }
 impl<P: Processor> Derived for P {
-    const STATE: &'static str = {
-        let (bytes, len) = const { &suffixed(P::GROUP, "-state") };
-        match std::str::from_utf8(bytes.split_at(*len).0) {
-            Ok(name) => name,
-            Err(_) => panic!("the name of a group is not ASCII"),
-        }
+    const STATE: &'static str = text(const { &suffixed(P::GROUP, "-state") });
+    const DEAD_LETTER: &'static str = match P::GROUP.len() + DEAD_LETTER.len() {
+        // Few groups have one: that is no mistake of the others.
+        NAME_TOO_LONG.. => "",
+        _ => text(const { &suffixed(fitting(P::GROUP), DEAD_LETTER) }),
     };
+}
+
+/// After the name of the group.
+const DEAD_LETTER: &str = "-dead-letter";
+const NAME_TOO_LONG: usize = NAME_LENGTH_MAX + 1;
+
+const fn text((bytes, len): &'static ([u8; NAME_LENGTH_MAX], usize)) -> &'static str {
+    match std::str::from_utf8(bytes.split_at(*len).0) {
+        Ok(name) => name,
+        Err(_) => panic!("the name of a group is not ASCII"),
+    }
+}
+
+/// What is computed although it is not needed must not fail.
+const fn fitting(group: &'static str) -> &'static str {
+    if group.len() + DEAD_LETTER.len() > NAME_LENGTH_MAX {
+        return "";
+    }
+    group
 }
 
 /// Two strings, one after the other.

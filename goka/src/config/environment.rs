@@ -2,14 +2,15 @@
 
 use std::{env, str::FromStr, time::Duration};
 
-use super::{Config, Guarantee, Membership, Start};
+use super::{Config, Guarantee, Membership, OutOfRange, Start};
 use crate::Error;
 
 impl Config {
     /// Defaults, changed by environment variables: `GOKA_BROKERS`, `GOKA_STATE_DIR`,
     /// `GOKA_PREFIX`, `GOKA_WORKERS`, `GOKA_GUARANTEE` (`at_least_once`, `exactly_once`),
     /// `GOKA_COMMIT_INTERVAL_MS`, `GOKA_INSTANCE_ID`, `GOKA_MEMBERSHIP` (`static`, `dynamic`),
-    /// `GOKA_START` (`earliest`, `latest`, `reset`), and any key of librdkafka:
+    /// `GOKA_START` (`earliest`, `latest`, `reset`), `GOKA_OUT_OF_RANGE` (`fail`, `earliest`,
+    /// `latest`), and any key of librdkafka:
     /// `GOKA_KAFKA__SESSION_TIMEOUT_MS` is `session.timeout.ms`, `GOKA_KAFKA_CONSUMER__…` is for
     /// consumers and `GOKA_KAFKA_PRODUCER__…` for producers only.
     ///
@@ -57,6 +58,12 @@ impl Config {
                 "latest" => self.start(Start::Latest),
                 "reset" => self.start(Start::Reset),
                 _ => return Err(choice(name, value, "`earliest`, `latest` or `reset`")),
+            },
+            "GOKA_OUT_OF_RANGE" => match value {
+                "fail" => self.out_of_range(OutOfRange::Fail),
+                "earliest" => self.out_of_range(OutOfRange::Earliest),
+                "latest" => self.out_of_range(OutOfRange::Latest),
+                _ => return Err(choice(name, value, "`fail`, `earliest` or `latest`")),
             },
             // For the tests of this library.
             "GOKA_FAULT" | "GOKA_CRASH_AT" if cfg!(feature = "faults") => self,
@@ -106,6 +113,7 @@ mod tests {
             .and_then(|c| c.variable("GOKA_GUARANTEE", "exactly_once"))
             .and_then(|c| c.variable("GOKA_MEMBERSHIP", "dynamic"))
             .and_then(|c| c.variable("GOKA_START", "reset"))
+            .and_then(|c| c.variable("GOKA_OUT_OF_RANGE", "latest"))
             .unwrap();
         assert_eq!(config.keys.both["session.timeout.ms"], "9000");
         assert_eq!(config.keys.consumer["fetch.min.bytes"], "2");
@@ -114,6 +122,7 @@ mod tests {
         assert_eq!(config.guarantee, Guarantee::ExactlyOnce);
         assert_eq!(config.membership, Membership::Dynamic);
         assert_eq!(config.start, Some(Start::Reset));
+        assert_eq!(config.out_of_range, OutOfRange::Latest);
     }
 
     #[test]
@@ -122,6 +131,7 @@ mod tests {
             ("GOKA_BROKER", "x"),
             ("GOKA_WORKERS", "many"),
             ("GOKA_START", "now"),
+            ("GOKA_OUT_OF_RANGE", "now"),
             ("GOKA_GUARANTEE", "exactly-once"),
             ("GOKA_MEMBERSHIP", "cooperative"),
         ] {

@@ -22,7 +22,7 @@ use super::{
     worker::{Settings, Spec, TableSpec, Worker},
 };
 use crate::{
-    Error, Guarantee, Headers, Processor,
+    Error, Guarantee, Headers, OutOfRange, Processor,
     kafka::{
         CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError,
         TableEvent,
@@ -119,6 +119,7 @@ impl Engine {
                 lease: Duration::from_secs(4),
                 instance: "goka cost".to_owned(),
                 start: None,
+                out_of_range: OutOfRange::Fail,
                 fault: Planted::default(),
             },
             status: Arc::clone(&status),
@@ -256,6 +257,10 @@ impl Kafka for Nowhere {
     fn partitions(&self, _target: usize) -> i32 {
         PARTITIONS
     }
+    fn record_max(&self) -> usize {
+        1_000_000
+    }
+
     fn send(&self, record: &Outgoing<'_>) -> Result<(), SendError> {
         let end = &mut self.rows.borrow_mut()[record.partition as usize];
         let result = Ok(*end);

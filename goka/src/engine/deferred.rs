@@ -12,10 +12,11 @@ use crate::{
         effects::{Effects, Row},
         fault::Fault,
         partition::{Cause, Origin},
-        program::Failure,
+        program::{Failure, OwnedRecord, Stage},
         worker::Core,
     },
     kafka::Kafka,
+    record::Record,
 };
 
 /// So many records of a partition are held back at most, before its inputs wait.
@@ -34,8 +35,10 @@ pub(crate) struct Deferrals {
 }
 
 /// A handled record whose effects are held back.
-struct Held {
-    cause: Cause,
+pub(crate) struct Held {
+    pub(crate) cause: Cause,
+    /// The record itself, if it may be needed again.
+    pub(crate) record: Option<OwnedRecord>,
     effects: Effects,
     since: Duration,
 }
@@ -58,7 +61,8 @@ impl Deferrals {
         self.records.push_back(held);
     }
 
-    fn pop(&mut self) -> Option<Held> {
+    /// The oldest.
+    pub(crate) fn pop(&mut self) -> Option<Held> {
         let held = self.records.pop_front()?;
         self.bytes -= held.size();
         self.named_at = None;
@@ -68,7 +72,9 @@ impl Deferrals {
 
 impl Held {
     fn size(&self) -> usize {
-        size_of::<Self>() + self.effects.size() + self.cause.key.as_ref().map_or(0, Vec::len)
+        let record = self.record.as_ref().map_or(0, OwnedRecord::size);
+        let key = self.cause.key.as_ref().map_or(0, Vec::len);
+        size_of::<Self>() + self.effects.size() + key + record
     }
 
     /// What became of its guards; `None` while one is out.
@@ -87,9 +93,10 @@ impl Core {
         &mut self,
         kafka: &dyn Kafka,
         origin: Origin,
-        key: Option<&[u8]>,
+        record: &Record<'_>,
         effects: Effects,
     ) -> Result<Effects, Error> {
+        let key = record.key;
         let Some(partition) = self.partitions.get_mut(&origin.partition) else {
             return Ok(effects);
         };
@@ -102,6 +109,7 @@ impl Core {
         }
         if self.is_exactly_once() {
             let failure = Failure {
+                stage: Stage::Broken,
                 doing: "defer its record",
                 source: BoxError::from(
                     "`ctx.defer()` is for at-least-once: under exactly-once all partitions of a worker are committed \
@@ -110,6 +118,8 @@ impl Core {
             };
             return Err(self.failed(origin, key, failure));
         }
+        let is_deferred = !effects.deferred().is_empty();
+        let kept = (is_deferred && self.keeps_deferred(origin)).then(|| OwnedRecord::of(record));
         let Some(partition) = self.partitions.get_mut(&origin.partition) else {
             return Ok(effects);
         };
@@ -123,6 +133,7 @@ impl Core {
         let key = key.map(<[u8]>::to_vec);
         partition.deferrals.push(Held {
             cause: Cause { origin, key },
+            record: kept,
             effects,
             since: self.now,
         });
@@ -144,12 +155,12 @@ impl Core {
             let Some(front) = deferrals.records.front() else {
                 return Ok(false);
             };
-            let Cause { origin, key } = &front.cause;
+            let origin = front.cause.origin;
             match front.outcome() {
                 None => {
                     let named_at = deferrals.named_at.unwrap_or(front.since);
                     if now.saturating_sub(named_at) > LONG {
-                        let (origin, held_back) = (*origin, deferrals.records.len());
+                        let held_back = deferrals.records.len();
                         let seconds = now.saturating_sub(front.since).as_secs();
                         deferrals.named_at = Some(now);
                         let (topic, offset) = (self.topic_of(origin), origin.offset);
@@ -168,11 +179,11 @@ impl Core {
                 }
                 Some(Err(reason)) => {
                     let failure = Failure {
+                        stage: Stage::Handler,
                         doing: "finish what it deferred",
                         source: BoxError::from(reason),
                     };
-                    let (origin, key) = (*origin, key.clone());
-                    return Err(self.failed(origin, key.as_deref(), failure));
+                    self.deferred_failed(kafka, number, failure)?;
                 }
                 Some(Ok(())) => {
                     // It may have waited for longer than the partition is surely ours.
@@ -201,6 +212,7 @@ impl Core {
         let released = self.release_deferred(kafka, number);
         if let Some(partition) = self.partitions.get_mut(&number) {
             partition.waiting = None;
+            partition.trouble = None;
             partition.deferrals.clear();
             partition.rows.forget_deferred();
         }

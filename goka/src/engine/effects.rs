@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::{
     Deferred,
     defer::Pending,
-    record::{Meta, OwnedHeaders},
+    record::{Meta, OwnedHeaders, wire_size},
 };
 
 /// The effects of one record, as encoded bytes.
@@ -18,6 +18,7 @@ pub(crate) struct Effects {
     row: Row,
     emits: Vec<Emit>,
     deferred: Vec<Pending>,
+    header_bytes: usize,
 }
 
 /// What becomes of the row at the record's key.
@@ -49,6 +50,7 @@ impl Effects {
         self.row = Row::Untouched;
         self.emits.clear();
         self.deferred.clear();
+        self.header_bytes = 0;
     }
 
     /// Memory that it takes, bytes.
@@ -99,6 +101,9 @@ impl Effects {
             partition,
             timestamp,
         } = meta;
+        if !headers.is_empty() {
+            self.header_bytes += wire_size(None, None, &headers);
+        }
         self.emits.push(Emit {
             edge,
             key,
@@ -107,6 +112,11 @@ impl Effects {
             timestamp,
             headers,
         });
+    }
+
+    /// Bytes of all that is written, but for the key of the row.
+    pub(crate) fn bytes_written(&self) -> usize {
+        self.bytes.len() + self.header_bytes
     }
 
     pub(crate) fn row(&self) -> &Row {

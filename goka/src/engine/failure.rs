@@ -2,11 +2,14 @@
 
 use std::any::Any;
 
+use tracing::warn;
+
 use crate::{
     BoxError, Error,
+    config::OutOfRange,
     engine::{
-        partition::{By, Origin},
-        program::Failure,
+        partition::{By, Origin, Partition},
+        program::{Failure, Stage},
         worker::Core,
     },
     kafka::Kafka,
@@ -26,7 +29,7 @@ impl Core {
         }
     }
 
-    fn handler_of(&self, origin: Origin) -> &'static str {
+    pub(crate) fn handler_of(&self, origin: Origin) -> &'static str {
         match (origin.by, &self.visiting) {
             (By::Source(source), _) => self.edges[self.sources[source]].handler,
             (By::Visit(_), Some(visiting)) => visiting.name(),
@@ -43,25 +46,71 @@ impl Core {
         edge.map_or("", |edge| &self.spec.topics[edge])
     }
 
-    pub(crate) fn out_of_range(&self, kafka: &dyn Kafka, source: usize, partition: i32) -> Error {
-        let topic = &self.spec.topics[self.sources[source]];
-        let wanted = self
-            .partitions
-            .get(&partition)
-            .and_then(|p| p.fetched.get(source).copied());
-        let wanted = wanted.map_or_else(
-            || "the committed offset".to_owned(),
-            |o| format!("offset {o}"),
+    /// The next record of a source is no longer there. Where the partition goes on is chosen when it
+    /// has recovered, see [`Core::in_range`], so that the group hears it before a record is handled.
+    pub(crate) fn out_of_range(
+        &mut self,
+        kafka: &dyn Kafka,
+        source: usize,
+        number: i32,
+    ) -> Result<(), Error> {
+        let is_read = |p: &&mut Partition| p.is_running() && !p.held;
+        let Some(partition) = self.partitions.get_mut(&number).filter(is_read) else {
+            return Ok(());
+        };
+        let wanted = partition.fetched[source];
+        if self.spec.settings.out_of_range == OutOfRange::Fail {
+            return Err(self.no_such_offset(kafka, source, number, wanted));
+        }
+        partition.out_of_range.insert(source);
+        let reason = "the next record of an input is no longer there";
+        match self.is_exactly_once() {
+            true => self.abort(kafka, reason),
+            false => self.abandon(kafka, number, reason),
+        }
+    }
+
+    /// Where a source goes on whose next record was not there.
+    pub(crate) fn in_range(
+        &self,
+        kafka: &dyn Kafka,
+        source: usize,
+        number: i32,
+        wanted: i64,
+    ) -> Result<i64, Error> {
+        let (first, end) = kafka.bounds(source, number)?;
+        let offset = match self.spec.settings.out_of_range {
+            _ if (first..=end).contains(&wanted) => return Ok(wanted),
+            OutOfRange::Fail => return Err(self.no_such_offset(kafka, source, number, wanted)),
+            OutOfRange::Earliest => first,
+            OutOfRange::Latest => end,
+        };
+        warn!(
+            group = self.spec.program.group(),
+            topic = self.spec.topics[self.sources[source]],
+            partition = number,
+            wanted,
+            first,
+            end,
+            offset,
+            missing = (offset - wanted).max(0),
+            "the next record is no longer there: going on elsewhere, as `out_of_range` says"
         );
-        let there = match kafka.bounds(source, partition) {
+        Ok(offset)
+    }
+
+    fn no_such_offset(&self, kafka: &dyn Kafka, source: usize, number: i32, wanted: i64) -> Error {
+        let topic = &self.spec.topics[self.sources[source]];
+        let there = match kafka.bounds(source, number) {
             Ok((first, end)) => format!("it holds {first} to {end}"),
             Err(error) => error.to_string(),
         };
         let group = self.spec.program.group();
         Error::Topic(format!(
-            "group `{group}` wants {wanted} of `{topic}` partition {partition}, which is not there ({there}): \
-             records fell off retention before they were handled, or the topic was made anew. Reset the group's \
-             offsets for this topic (kafka-consumer-groups --reset-offsets) to choose where to go on"
+            "group `{group}` wants offset {wanted} of `{topic}` partition {number}, which is not there ({there}): \
+             records fell off retention before they were handled, or the topic was made anew. Choose where to go on: \
+             `Config::out_of_range` (GOKA_OUT_OF_RANGE: `earliest`, `latest`), or reset the group's offsets for this \
+             topic (kafka-consumer-groups --reset-offsets)"
         ))
     }
 }
@@ -82,6 +131,7 @@ pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Failure {
         text.as_deref().unwrap_or("(no text)")
     ));
     Failure {
+        stage: Stage::Panic,
         doing: "run",
         source,
     }

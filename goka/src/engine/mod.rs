@@ -14,6 +14,7 @@ mod ledger;
 mod offsets;
 mod overlay;
 mod partition;
+mod policy;
 pub(crate) mod program;
 pub(crate) mod recovery;
 pub(crate) mod replay;

@@ -45,8 +45,11 @@ impl Core {
         if self.committing.is_none() {
             return Ok(());
         }
-        let (Some(outcome), Some(committing)) = (kafka.commit_outcome(), self.committing.take())
-        else {
+        // It stays on its way until there is an answer.
+        let Some(outcome) = kafka.commit_outcome() else {
+            return Ok(());
+        };
+        let Some(committing) = self.committing.take() else {
             return Ok(());
         };
         let taken = self.answered(kafka, committing.began, outcome)?;

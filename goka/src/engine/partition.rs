@@ -3,11 +3,16 @@
 //! A partition is settling → asking for offsets → replaying → claiming → running. Whatever goes
 //! wrong drops what is not committed and sends it back to settling.
 
-use std::{collections::VecDeque, rc::Rc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    rc::Rc,
+    time::Duration,
+};
 
 use crate::{
     engine::{
         deferred::Deferrals,
+        policy::Trouble,
         program::{OwnedRecord, Waiting},
         replay::Replay,
         replica::Wanted,
@@ -45,7 +50,9 @@ pub(crate) struct Partition {
     /// Next offset of the table's topic, as of the last local commit.
     pub(crate) table: i64,
     /// A handler that waits, with the record it handles.
-    pub(crate) waiting: Option<(Waiting, Cause)>,
+    pub(crate) waiting: Option<(Waiting, Origin, Rc<OwnedRecord>)>,
+    /// A record that is to be handled again.
+    pub(crate) trouble: Option<Trouble>,
     /// Records behind it.
     pub(crate) backlog: VecDeque<OwnedRecord>,
     backlog_bytes: usize,
@@ -57,6 +64,8 @@ pub(crate) struct Partition {
     pub(crate) visited: Visited,
     /// The same, stored.
     pub(crate) visited_stored: Visited,
+    /// Sources whose next record was not there: where they go on is chosen when it runs again.
+    pub(crate) out_of_range: BTreeSet<usize>,
     /// How often what was not committed was dropped.
     pub(crate) drops: u64,
     /// How often it was abandoned for a failed delivery since its last local commit.
@@ -106,6 +115,8 @@ pub(crate) struct Origin {
     /// -1: a visit.
     pub(crate) offset: i64,
     pub(crate) timestamp: i64,
+    /// How often it has failed before.
+    pub(crate) attempts: u32,
 }
 
 /// Which source, or which visit.
@@ -161,12 +172,14 @@ impl Partition {
             uncommitted: false,
             table: 0,
             waiting: None,
+            trouble: None,
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             held: false,
             deferrals: Deferrals::default(),
             visited: Visited::default(),
             visited_stored: Visited::default(),
+            out_of_range: BTreeSet::new(),
             drops: 0,
             failures: 0,
         }
@@ -217,7 +230,12 @@ impl Partition {
 
     /// Whether the next record has to wait for what is before it.
     pub(crate) fn keeps(&self) -> bool {
-        self.waiting.is_some() || !self.backlog.is_empty() || self.deferrals.is_full()
+        self.is_stuck() || !self.backlog.is_empty()
+    }
+
+    /// Whether nothing is begun before what was begun comes to an end.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.waiting.is_some() || self.trouble.is_some() || self.deferrals.is_full()
     }
 
     /// Keeps a record for later.
@@ -237,9 +255,26 @@ impl Partition {
         self.backlog.len() >= BACKLOG_RECORDS || self.backlog_bytes >= BACKLOG_BYTES
     }
 
+    /// Drops whatever has not taken effect, and goes on behind what has and behind one record more;
+    /// its inputs have to be assigned again.
+    pub(crate) fn go_back(&mut self, source: usize, offset: i64) {
+        self.waiting = None;
+        self.trouble = None;
+        self.backlog.clear();
+        self.backlog_bytes = 0;
+        self.held = false;
+        self.deferrals.clear();
+        self.rows.forget_deferred();
+        // For a visit, as if it was dropped: it goes on behind the row that was visited last.
+        self.drops += 1;
+        self.fetched.clone_from(&self.open.positions);
+        self.fetched[source] = offset + 1;
+    }
+
     /// Drops whatever is not committed, a waiting handler included.
     pub(crate) fn drop_uncommitted(&mut self) {
         self.waiting = None;
+        self.trouble = None;
         self.backlog.clear();
         self.backlog_bytes = 0;
         self.held = false;

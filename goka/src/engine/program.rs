@@ -3,7 +3,7 @@
 use std::{any::Any, pin::Pin, rc::Rc, sync::Arc};
 
 use crate::{
-    BoxError, Kind, Partitioner,
+    BoxError, Guarantee, Kind, OnError, Partitioner,
     engine::{effects::Effects, rows::Rows, tables::Tables},
     record::{OwnedHeaders, Record},
 };
@@ -30,10 +30,15 @@ pub(crate) trait Program: Send + Sync {
     fn handle_later(
         &self,
         edge: usize,
-        record: OwnedRecord,
+        record: Rc<OwnedRecord>,
         effects: Effects,
         reads: SharedReads,
     ) -> Waiting;
+
+    /// How often its records count, if it says so.
+    fn guarantee(&self) -> Option<Guarantee> {
+        None
+    }
 
     /// The processor itself, for who knows its type.
     fn processor(&self) -> Arc<dyn Any + Send + Sync>;
@@ -47,6 +52,9 @@ pub(crate) trait Visit: Send + Sync {
     /// Whether it is an `async fn`.
     fn waits(&self) -> bool;
 
+    /// What is done about a row that it cannot handle.
+    fn on_error(&self) -> OnError;
+
     /// As [`Program::handle`].
     fn visit(
         &self,
@@ -56,7 +64,8 @@ pub(crate) trait Visit: Send + Sync {
     ) -> Result<(), Failure>;
 
     /// As [`Program::handle_later`].
-    fn visit_later(&self, record: OwnedRecord, effects: Effects, reads: SharedReads) -> Waiting;
+    fn visit_later(&self, record: Rc<OwnedRecord>, effects: Effects, reads: SharedReads)
+    -> Waiting;
 }
 
 /// What a handler can read beside its record.
@@ -101,14 +110,30 @@ pub(crate) struct EdgeInfo {
     pub(crate) waits: bool,
     /// The name of its handler.
     pub(crate) handler: &'static str,
+    /// What is done about records that it cannot handle; each dead-letter topic is named.
+    pub(crate) on_error: OnError,
 }
 
 /// Why a record could not be handled. A panic of the handler is caught by the engine.
 #[derive(Debug)]
 pub(crate) struct Failure {
+    pub(crate) stage: Stage,
     /// For [`crate::Error::Record`]: "decode its key", "decode its value", "run".
     pub(crate) doing: &'static str,
     pub(crate) source: BoxError,
+}
+
+/// What failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The bytes of the record.
+    Decode,
+    /// Its handler.
+    Handler,
+    /// The same, by a panic.
+    Panic,
+    /// Not the record: another one would fail as well, so that no policy applies.
+    Broken,
 }
 
 /// A record that outlives the poll that brought it.

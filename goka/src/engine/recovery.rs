@@ -342,8 +342,10 @@ impl Core {
             Ok(()) => {
                 self.lease_at = self.lease_at.max(began);
                 kafka.assign(number, &positions)?;
+                let mut moved = false;
                 if let Some(partition) = self.partitions.get_mut(&number) {
                     partition.run_from(positions);
+                    moved = !std::mem::take(&mut partition.out_of_range).is_empty();
                 }
                 self.spec.status.running(number);
                 info!(
@@ -351,6 +353,13 @@ impl Core {
                     partition = number,
                     "running"
                 );
+                if moved && !self.is_exactly_once() {
+                    // The local copy, too, or its position could win at the next start.
+                    if let Some(partition) = self.partitions.get_mut(&number) {
+                        partition.close_interval();
+                    }
+                    self.advance_commit(kafka, number)?;
+                }
             }
             Err(CommitError::Again(error) | CommitError::NotMember(error)) => {
                 debug!(partition = number, %error, "claiming the partition again");
@@ -369,6 +378,7 @@ impl Core {
         let Phase::Claiming { committed, .. } = &partition.phase else {
             return Ok(None);
         };
+        let out_of_range = partition.out_of_range.clone();
         let local = partition.store.as_ref().map(Store::position);
         let local = |edge: usize| {
             let topic = position_name(&self.spec, &self.edges, edge);
@@ -411,6 +421,12 @@ impl Core {
         let mut positions = Vec::new();
         for (source, known) in known.into_iter().enumerate() {
             let position = match known {
+                Some(offset) if out_of_range.contains(&source) => {
+                    match self.in_range(kafka, source, number, offset) {
+                        Err(error @ Error::Topic(_)) => return Err(error),
+                        offset => offset,
+                    }
+                }
                 Some(offset) => Ok(offset),
                 None => kafka
                     .bounds(source, number)

@@ -36,6 +36,9 @@ pub enum PartitionState {
 /// Status of one worker.
 pub(crate) struct Status {
     handled: AtomicU64,
+    skipped: AtomicU64,
+    dead_letters: AtomicU64,
+    retries: AtomicU64,
     is_member: AtomicBool,
     partitions: Mutex<BTreeMap<i32, PartitionState>>,
     /// Local copies of the partitions that are here.
@@ -48,6 +51,9 @@ impl Status {
     pub(crate) fn new(changes: watch::Sender<u64>) -> Self {
         Status {
             handled: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            dead_letters: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
             is_member: AtomicBool::new(false),
             partitions: Mutex::default(),
             copies: Mutex::default(),
@@ -65,6 +71,27 @@ impl Status {
     /// How many records were handled.
     pub(crate) fn handled_so_far(&self) -> u64 {
         self.handled.load(Ordering::Relaxed)
+    }
+
+    /// A record was passed over.
+    pub(crate) fn skipped(&self) {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A dead letter was written.
+    pub(crate) fn set_aside(&self) {
+        self.dead_letters.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A record is to be handled again.
+    pub(crate) fn retried(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many records were skipped, how many dead letters written, how many attempts begun anew.
+    pub(crate) fn failed_so_far(&self) -> [u64; 3] {
+        let counters = [&self.skipped, &self.dead_letters, &self.retries];
+        counters.map(|counter| counter.load(Ordering::Relaxed))
     }
 
     /// The group has given this worker its partitions, maybe none.

@@ -15,7 +15,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use crate::{
-    Error,
+    Error, OnError,
     engine::{
         partition::{By, Origin, Partition, Visited},
         program::Visit,
@@ -214,6 +214,7 @@ impl Core {
                 by,
                 offset,
                 timestamp,
+                attempts: 0,
             };
             let record = Record {
                 edge,
@@ -231,6 +232,20 @@ impl Core {
 }
 
 impl Visiting {
+    /// Whether it is the visit of this number.
+    pub(crate) fn is(&self, id: u64) -> bool {
+        self.id == id
+    }
+
+    pub(crate) fn visit(&self) -> Arc<dyn Visit> {
+        self.visit.clone()
+    }
+
+    /// What is done about rows that the visitor cannot handle.
+    pub(crate) fn on_error(&self) -> OnError {
+        self.visit.on_error()
+    }
+
     /// Of the visitor.
     pub(crate) fn name(&self) -> &'static str {
         self.visit.name()
@@ -279,8 +294,7 @@ impl Walk {
             self.ahead.clear();
             self.at.clone_from(&partition.visited.key);
         }
-        let keeps = partition.waiting.is_some() || partition.deferrals.is_full();
-        while self.stage == Stage::Walking && !keeps {
+        while self.stage == Stage::Walking && !partition.is_stuck() {
             if let Some(key) = self.ahead.pop_front() {
                 if partition.rows.read(&key, |row| row.is_some())? {
                     return Ok(Some(key));

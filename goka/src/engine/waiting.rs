@@ -15,7 +15,7 @@ use crate::{
     engine::{
         effects::Effects,
         failure::panicked,
-        partition::{By, Cause, Partition},
+        partition::{By, Partition},
         worker::Core,
     },
     kafka::Kafka,
@@ -41,7 +41,10 @@ impl Core {
     /// Lets every handler that waits go on, and what was deferred; whether some still waits.
     pub(crate) fn advance_waiting(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
         let waits = |p: &&Partition| {
-            p.waiting.is_some() || !p.backlog.is_empty() || !p.deferrals.is_empty()
+            p.waiting.is_some()
+                || p.trouble.is_some()
+                || !p.backlog.is_empty()
+                || !p.deferrals.is_empty()
         };
         let numbers = self.partitions.values().filter(waits);
         let numbers: Vec<i32> = numbers.map(|p| p.number).collect();
@@ -61,32 +64,32 @@ impl Core {
             let Some(partition) = self.partitions.get_mut(&number) else {
                 return Ok(false);
             };
-            if let Some((future, _)) = &mut partition.waiting {
+            if let Some((future, ..)) = &mut partition.waiting {
                 let waker = Waker::from(Arc::clone(&self.woken));
                 let mut waking = Context::from_waker(&waker);
                 let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut waking)));
-                let done = match polled {
+                let (effects, outcome) = match polled {
                     Ok(Poll::Pending) => return Ok(true),
                     Ok(Poll::Ready(done)) => done,
                     Err(panic) => (Effects::default(), Err(panicked(&*panic))),
                 };
-                let Some((_, Cause { origin, key })) = partition.waiting.take() else {
+                let Some((_, origin, record)) = partition.waiting.take() else {
                     return Ok(false);
                 };
-                let key = key.as_deref();
-                match done {
-                    (effects, Ok(())) => {
-                        // It may have waited for longer than the partition is surely ours.
-                        if !self.make_room(kafka, number)? {
-                            return Ok(false);
-                        }
-                        self.take_effect(kafka, origin, key, effects)?;
-                    }
-                    (_, Err(failure)) => return Err(self.failed(origin, key, failure)),
+                // It may have waited for longer than the partition is surely ours.
+                if !self.make_room(kafka, number)? {
+                    return Ok(false);
                 }
+                self.conclude(kafka, origin, &record.as_record(), effects, outcome)?;
                 if matches!(origin.by, By::Source(_)) {
                     // In turn with the records, which may never end.
                     self.visit_some(kafka, number, 1)?;
+                }
+                continue;
+            }
+            if partition.trouble.is_some() {
+                if !self.try_again(kafka, number)? {
+                    return Ok(false);
                 }
                 continue;
             }

@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
+    rc::Rc,
     sync::Arc,
     time::Duration,
 };
@@ -16,14 +17,14 @@ use tracing::debug;
 
 use crate::{
     Error, Kind,
-    config::{Guarantee, Start},
+    config::{Guarantee, OutOfRange, Start},
     engine::{
         effects::{Effects, Row},
         failure::panicked,
         fault::{Fault, Planted},
         ledger::{Ledger, Sent},
         offsets::Committing,
-        partition::{By, Cause, Origin, Partition},
+        partition::{By, Origin, Partition},
         program::{EdgeInfo, OwnedRecord, Program, Reads, SharedReads, Visit},
         status::Status,
         tables::Tables,
@@ -32,7 +33,7 @@ use crate::{
         waiting::Woken,
     },
     kafka::{Event, Kafka, Outgoing, SendError, Step},
-    record::{OwnedHeaders, Record},
+    record::{NO_HEADERS, Record},
     store,
 };
 
@@ -87,6 +88,8 @@ pub(crate) struct Settings {
     pub(crate) instance: String,
     /// Where a group begins that has a table but no offsets.
     pub(crate) start: Option<Start>,
+    /// What is done where the next record of a source is no longer there.
+    pub(crate) out_of_range: OutOfRange,
     pub(crate) fault: Planted,
 }
 
@@ -126,6 +129,8 @@ pub(crate) struct Core {
     pub(crate) visits_begun: u64,
     /// For records without a key: round robin.
     pub(crate) spread: i32,
+    /// The largest record that the producer takes, bytes.
+    pub(crate) record_max: usize,
 }
 
 impl Worker {
@@ -160,6 +165,7 @@ impl Worker {
             visiting: None,
             visits_begun: 0,
             spread: 0,
+            record_max: kafka.record_max(),
         };
         Worker { core, kafka }
     }
@@ -237,9 +243,7 @@ impl Core {
                 kafka.released(&partitions)?;
                 kafka.reached(Step::Released)
             }
-            Event::OutOfRange { source, partition } => {
-                Err(self.out_of_range(kafka, source, partition))
-            }
+            Event::OutOfRange { source, partition } => self.out_of_range(kafka, source, partition),
             Event::Failed(error) => Err(error),
         }
     }
@@ -280,6 +284,7 @@ impl Core {
             by: By::Source(record.edge),
             offset: record.offset,
             timestamp: record.timestamp,
+            attempts: 0,
         };
         // Behind the door an edge is known by its place in the graph.
         let edge = self.sources[record.edge];
@@ -302,17 +307,16 @@ impl Core {
         };
         let (program, edge) = (&self.spec.program, record.edge);
         if visit.map_or(self.edges[edge].waits, Visit::waits) {
-            let (record, effects) = (OwnedRecord::of(&record), Effects::default());
-            let key = record.key.clone();
+            let (record, effects) = (Rc::new(OwnedRecord::of(&record)), Effects::default());
             let reads = SharedReads {
                 rows: partition.rows.clone(),
                 tables: self.spec.tables.clone(),
             };
             let future = match visit {
-                Some(visit) => visit.visit_later(record, effects, reads),
-                None => program.handle_later(edge, record, effects, reads),
+                Some(visit) => visit.visit_later(record.clone(), effects, reads),
+                None => program.handle_later(edge, record.clone(), effects, reads),
             };
-            partition.waiting = Some((future, Cause { origin, key }));
+            partition.waiting = Some((future, origin, record));
             return Ok(());
         }
         let reads = Reads {
@@ -325,20 +329,10 @@ impl Core {
             Some(visit) => visit.visit(record, effects, reads),
             None => program.handle(edge, record, effects, reads),
         });
-        match catch_unwind(call).unwrap_or_else(|panic| Err(panicked(&*panic))) {
-            Ok(()) => {
-                let effects = std::mem::take(&mut self.effects);
-                self.effects = self.take_effect(kafka, origin, record.key, effects)?;
-                Ok(())
-            }
-            Err(failure) => {
-                if self.spec.settings.fault.is(Fault::KeepFailed) {
-                    let effects = std::mem::take(&mut self.effects);
-                    self.apply(kafka, origin, record.key, &effects)?;
-                }
-                Err(self.failed(origin, record.key, failure))
-            }
-        }
+        let outcome = catch_unwind(call).unwrap_or_else(|panic| Err(panicked(&*panic)));
+        let effects = std::mem::take(&mut self.effects);
+        self.effects = self.conclude(kafka, origin, &record, effects, outcome)?;
+        Ok(())
     }
 
     /// What the handler did goes to the producer and to the open interval: all of it.
@@ -464,5 +458,3 @@ impl Core {
         }
     }
 }
-
-static NO_HEADERS: OwnedHeaders = Vec::new();

@@ -61,6 +61,8 @@ pub(crate) struct MemberSpec {
     pub(crate) targets: Vec<String>,
     /// The group table's topic.
     pub(crate) table: Option<String>,
+    /// That of the group, which may be another than that of the app.
+    pub(crate) guarantee: Guarantee,
 }
 
 /// A living member of a group.
@@ -114,7 +116,7 @@ impl Cluster {
     /// [`Error::Config`] for settings that are wrong, [`Error::Kafka`] if no broker answers within
     /// 10 s.
     pub(crate) fn connect(config: &Config) -> Result<Self, Error> {
-        let mut connection = Connection::new(config)?;
+        let connection = Connection::new(config)?;
         let admin: AdminClient<ClientLog> =
             connection.open(Role::Admin, "connection for questions about topics", |_| {})?;
         let admin = Polled::admin(admin)?;
@@ -138,10 +140,6 @@ impl Cluster {
                 ));
             }
         };
-        if cluster_id.starts_with(embedded::CLUSTER_ID) {
-            // It forgets the positions of a transaction, so that a restart would begin anew.
-            connection.config.guarantee = Guarantee::AtLeastOnce;
-        }
         Ok(Cluster(Arc::new(Inner {
             admin,
             connection,
@@ -149,9 +147,14 @@ impl Cluster {
         })))
     }
 
-    /// What can be guaranteed here: on the embedded broker no more than at-least-once.
-    pub(crate) fn guarantee(&self) -> Guarantee {
-        self.0.connection.config.guarantee
+    /// What can be guaranteed here to a group that asks for `wanted`: on the embedded broker no more
+    /// than at-least-once, since it forgets the positions of a transaction, so that a restart would
+    /// begin anew.
+    pub(crate) fn guarantee(&self, wanted: Guarantee) -> Guarantee {
+        if self.is_embedded() {
+            return Guarantee::AtLeastOnce;
+        }
+        wanted
     }
 
     pub(crate) fn cluster_id(&self) -> &str {
@@ -208,7 +211,9 @@ impl Cluster {
     pub(crate) fn member(&self, spec: &MemberSpec) -> Result<Box<dyn Kafka + Send>, Error> {
         let table = spec.table.as_deref();
         let table = table.map(|table| self.topic_reader(table)).transpose()?;
-        Ok(Box::new(Member::join(&self.0.connection, spec, table)?))
+        let mut connection = self.0.connection.clone();
+        connection.config.guarantee = spec.guarantee;
+        Ok(Box::new(Member::join(&connection, spec, table)?))
     }
 
     /// Reads a topic in no group.

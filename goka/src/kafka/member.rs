@@ -359,6 +359,10 @@ impl Kafka for Member {
         self.producer.with(|producer| producer.partitions(target))
     }
 
+    fn record_max(&self) -> usize {
+        self.producer.with(Producer::record_max)
+    }
+
     fn send(&self, record: &Outgoing<'_>) -> Result<(), SendError> {
         let record = ToSend {
             target: record.target,

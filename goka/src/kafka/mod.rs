@@ -33,7 +33,7 @@ pub(crate) use cluster::{Cluster, MemberSpec};
 pub use embedded::EmbeddedBroker;
 pub use operating::ResetTo;
 pub(crate) use outbox::{Letter, Outbox, Receipt};
-pub(crate) use settings::{message_timeout, session_timeout};
+pub(crate) use settings::{check as check_settings, message_timeout, session_timeout};
 pub(crate) use topics::TopicInfo;
 
 #[cfg(test)]
@@ -98,6 +98,9 @@ pub(crate) trait Kafka {
 
     /// Partitions of a topic that is produced to (an index into the list of targets).
     fn partitions(&self, target: usize) -> i32;
+
+    /// The largest record that `send` takes, bytes, as [`wire_size`](crate::record::wire_size) counts.
+    fn record_max(&self) -> usize;
 
     /// Hands a record to the producer. `Err(Full)`: nothing was taken; `serve` and try again.
     /// Records of one target and partition are written in the order in which they were sent.

@@ -23,7 +23,10 @@ use super::{
     native::{Deliveries, Kind, Polled, Produced, TopicHandle},
     settings::{self, Role},
 };
-use crate::{Error, record::OwnedHeaders};
+use crate::{
+    Error,
+    record::{OwnedHeaders, wire_size},
+};
 
 pub(super) struct Producer {
     // Before the client, which must be dropped last.
@@ -124,6 +127,11 @@ impl Producer {
         self.targets[target].partitions
     }
 
+    /// The largest record that it takes, bytes.
+    pub(super) fn record_max(&self) -> usize {
+        self.bytes_max
+    }
+
     pub(super) fn physical(&self, target: usize) -> &str {
         &self.targets[target].physical
     }
@@ -131,8 +139,7 @@ impl Producer {
     /// Takes a record: to librdkafka, or behind those of its partition that are in the air.
     pub(super) fn send(&self, record: &ToSend<'_>) -> Result<(), SendError> {
         let (target, partition) = (record.target, record.partition);
-        let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-        if len(record.key) + len(record.value) > self.bytes_max {
+        if wire_size(record.key, record.value, record.headers) > self.bytes_max {
             let code = RDKafkaErrorCode::MessageSizeTooLarge;
             return Err(SendError::Refused(self.refused(record, code)));
         }
@@ -200,8 +207,7 @@ impl Producer {
         );
         let why = match code {
             RDKafkaErrorCode::MessageSizeTooLarge => {
-                let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-                let size = len(record.key) + len(record.value);
+                let size = wire_size(record.key, record.value, record.headers);
                 format!(
                     "the record has {size} bytes, more than `message.max.bytes` allows: raise it \
                      (`Config::set_producer`), and `max.message.bytes` of the topic with it"
@@ -235,7 +241,7 @@ impl Producer {
                     Ok(()) => Left::Sent,
                     Err(RDKafkaErrorCode::QueueFull) => Left::Full,
                     Err(code) => {
-                        let result = Err(undelivered(code));
+                        let result = Err(self.undelivered(Some(target), code));
                         reports.push(Delivered {
                             opaque: record.opaque,
                             partition,
@@ -249,7 +255,7 @@ impl Producer {
         let given_up = failed.drain(..).map(|opaque| Delivered {
             opaque,
             partition: -1,
-            result: Err(undelivered(RDKafkaErrorCode::PurgeQueue)),
+            result: Err(self.undelivered(None, RDKafkaErrorCode::PurgeQueue)),
         });
         for report in reports.into_iter().chain(given_up) {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -289,6 +295,15 @@ impl Producer {
         self.let_go(on);
     }
 
+    fn undelivered(&self, target: Option<usize>, code: RDKafkaErrorCode) -> Box<str> {
+        let cure = cure(code);
+        match target {
+            Some(target) => format!("topic `{}`: {code}{cure}", self.targets[target].physical),
+            None => format!("{code}{cure}"),
+        }
+        .into()
+    }
+
     /// Most reports of an event are of one partition: its lane is told of them at once.
     fn reported(&self, messages: Deliveries<'_>, on: &mut dyn FnMut(Delivered)) {
         let tell = |lane: Option<(usize, i32)>, records: usize| {
@@ -312,7 +327,7 @@ impl Producer {
             records += 1;
             let result = match message.error() {
                 None => Ok(message.offset()),
-                Some(code) => Err(undelivered(code)),
+                Some(code) => Err(self.undelivered(lane.map(|(target, _)| target), code)),
             };
             on(Delivered {
                 opaque: message.opaque(),
@@ -423,18 +438,18 @@ pub(super) fn partitions(client: &Client<ClientLog>, physical: &str) -> Result<i
     }
 }
 
-fn undelivered(code: RDKafkaErrorCode) -> Box<str> {
-    let cure = match code {
+/// Of a record that was not delivered.
+fn cure(code: RDKafkaErrorCode) -> &'static str {
+    match code {
         RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge => {
-            "raise `max.message.bytes` of the topic"
+            ": raise `max.message.bytes` of the topic"
         }
-        RDKafkaErrorCode::MessageTimedOut => "the broker did not take it in `message.timeout.ms`",
-        RDKafkaErrorCode::TopicAuthorizationFailed => "grant the right Write on the topic",
+        RDKafkaErrorCode::MessageTimedOut => ": the broker did not take it in `message.timeout.ms`",
+        RDKafkaErrorCode::TopicAuthorizationFailed => ": grant the right Write on the topic",
         RDKafkaErrorCode::InvalidRecord => {
-            "the topic refuses it; one that is compacted takes no record without a key"
+            ": the topic refuses it; one that is compacted takes no record without a key"
         }
-        RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => "it was given up",
-        _ => return code.to_string().into(),
-    };
-    format!("{code}: {cure}").into()
+        RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => ": it was given up",
+        _ => "",
+    }
 }

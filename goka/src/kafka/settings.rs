@@ -120,7 +120,7 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 
 /// Refuses what is unknown or in conflict, before anything is connected.
-pub(super) fn check(config: &Config) -> Result<(), Error> {
+pub(crate) fn check(config: &Config) -> Result<(), Error> {
     let keys = &config.keys;
     let all = [&keys.both, &keys.consumer, &keys.producer];
     for (key, value) in all.into_iter().flatten() {

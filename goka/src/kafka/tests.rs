@@ -11,7 +11,7 @@ use super::{
     bench::{Bench, DEADLINE, STEP, until},
     *,
 };
-use crate::Config;
+use crate::{Config, Guarantee};
 
 /// A member of group `group` with inputs `a` and `b` and the table's topic as its leader.
 fn spec(worker: usize) -> MemberSpec {
@@ -23,6 +23,7 @@ fn spec(worker: usize) -> MemberSpec {
         sources: vec!["a".to_owned(), "b".to_owned()],
         targets: vec!["group-state".to_owned(), "a".to_owned(), "b".to_owned()],
         table: Some("group-state".to_owned()),
+        guarantee: Guarantee::AtLeastOnce,
     }
 }
 
@@ -74,8 +75,12 @@ struct Holder {
 
 impl Holder {
     fn new(cluster: &Cluster, worker: usize) -> Self {
+        let spec = MemberSpec {
+            guarantee: cluster.connection().config.guarantee,
+            ..spec(worker)
+        };
         Holder {
-            member: cluster.member(&spec(worker)).unwrap(),
+            member: cluster.member(&spec).unwrap(),
             held: BTreeSet::new(),
             records: Vec::new(),
             revoked: 0,

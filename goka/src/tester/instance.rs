@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    Error, Guarantee, Kind, Result,
+    Error, Guarantee, Kind, OutOfRange, Result,
     engine::{
         fault::Planted,
         program::{EdgeInfo, Program},
@@ -127,7 +127,7 @@ impl Instance {
                     followers.push(follower);
                     Some((edge.kind, replica))
                 }
-                Kind::Input | Kind::Loop | Kind::Output | Kind::Table => None,
+                Kind::Input | Kind::Loop | Kind::Output | Kind::Table | Kind::DeadLetter => None,
             });
         }
         let table = edges.iter().find(|edge| edge.kind == Kind::Table);
@@ -154,6 +154,7 @@ impl Instance {
                 lease: Duration::from_secs(4),
                 instance: mark(&self.name),
                 start: None,
+                out_of_range: OutOfRange::Fail,
                 fault: Planted::default(),
             },
             status: status.clone(),
@@ -240,10 +241,17 @@ impl Process {
         partitions.any(|p| p.open.records > 0 || p.closing.is_some())
     }
 
-    /// Whether a partition stands behind a handler that waits, or a record that is deferred.
+    /// Whether the group's answer to positions is not heard yet.
+    pub(super) fn is_committing(&self) -> bool {
+        self.worker.core.committing.is_some()
+    }
+
+    /// Whether a partition stands behind a handler that waits, or a record that is deferred or is to
+    /// be handled again.
     pub(super) fn holds_back(&self, partition: i32) -> bool {
         let partition = self.worker.core.partitions.get(&partition);
-        partition.is_some_and(|p| p.waiting.is_some() || !p.deferrals.is_empty())
+        partition
+            .is_some_and(|p| p.waiting.is_some() || p.trouble.is_some() || !p.deferrals.is_empty())
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Tester, instance::Follower, records::bytes_of};
 use crate::{
-    Codec, Key, Kind, SharedTable, Table, Topic, View,
+    Codec, Key, Kind, OnError, SharedTable, Table, Topic, View,
     context::{KeyOf, ValueOf},
     engine::program::EdgeInfo,
     store::StateDir,
@@ -100,6 +100,7 @@ impl Tester {
                     coalesce: false,
                     waits: false,
                     handler: "",
+                    on_error: OnError::FAIL,
                 };
                 let follower = Follower::new(&self.world, &disk, &edge);
                 let replica = follower.replica.clone();

@@ -21,15 +21,16 @@ const START: Duration = Duration::from_secs(1);
 enum Left {
     /// And why.
     Work(String),
-    /// All of it stands behind a handler that waits, or a record that is deferred.
+    /// All of it stands behind a handler that waits, or a record that is deferred or is to be handled
+    /// again.
     HeldBack,
 }
 
 impl Tester {
     /// Lets the processors run until all is handled and committed, and every view has read it.
     ///
-    /// A handler that waits for something, and a deferred record that is not done, are waited for up
-    /// to a minute of virtual time. See [`lag`](Self::lag).
+    /// A handler that waits for something, a deferred record that is not done, and a record that is to
+    /// be handled again, are waited for up to a minute of virtual time. See [`lag`](Self::lag).
     ///
     /// # Errors
     /// That of a handler, or of the engine. The group does not run any more, as an app ends whose
@@ -160,7 +161,7 @@ impl Group {
             world,
             program: &self.program,
             edges: &self.edges,
-            guarantee,
+            guarantee: self.program.guarantee().unwrap_or(guarantee),
         };
         for instance in &mut self.instances {
             if instance.is_wanted && instance.process.is_none() {
@@ -222,7 +223,11 @@ impl Group {
             }
             held_back = true;
         }
-        Ok(held_back.then_some(Left::HeldBack))
+        if held_back {
+            return Ok(Some(Left::HeldBack));
+        }
+        let is_committing = processes().any(|process| process.is_committing());
+        Ok(is_committing.then(|| Left::Work(format!("group `{}` commits", self.name))))
     }
 
     fn partitions(&self, world: &World) -> i32 {

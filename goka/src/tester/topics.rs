@@ -3,7 +3,7 @@
 
 use std::{any::TypeId, collections::BTreeMap};
 
-use crate::{Codec, Edge, Kind, Partitioner, Processor, Topic};
+use crate::{Codec, Edge, Kind, Partitioner, Processor, Topic, codec::Raw, typed::dead_letters};
 
 /// A topic, as the graphs see it that name it.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub(super) struct Declared {
     pub(super) partitioner: Partitioner,
     codec: &'static str,
     is_table: bool,
+    /// It was named for dead letters alone so far: they are bytes of any kind.
+    is_open: bool,
     /// Who named it first, for errors.
     by: String,
     /// Of a table, the group that writes it, if it is here.
@@ -34,9 +36,22 @@ impl Topics {
                 is_table: matches!(kind, Kind::Table | Kind::Join | Kind::Lookup),
                 by: format!("group `{}`", P::GROUP),
                 writer: (*kind == Kind::Table).then_some(P::GROUP),
+                is_open: false,
                 types: vec![(topic.typing.topic)()],
             };
             self.add(topic.name, declared);
+        }
+        for topic in dead_letters::<P>() {
+            let declared = Declared {
+                partitioner: Partitioner::default(),
+                codec: <Raw as Codec<Vec<u8>>>::name(),
+                is_table: false,
+                is_open: true,
+                by: format!("group `{}`", P::GROUP),
+                writer: None,
+                types: Vec::new(),
+            };
+            self.add(topic, declared);
         }
     }
 
@@ -57,6 +72,10 @@ impl Topics {
             return;
         };
         known.agree(name, &new);
+        if known.is_open {
+            *known = new;
+            return;
+        }
         known.writer = known.writer.or(new.writer);
         known.types.extend(new.types);
     }
@@ -113,6 +132,7 @@ fn declared<T: Topic>(by: String) -> Declared {
         partitioner: T::PARTITIONER,
         codec: <T::Codec as Codec<T::Value>>::name(),
         is_table: false,
+        is_open: false,
         by,
         writer: None,
         types: vec![TypeId::of::<T>()],
@@ -133,6 +153,9 @@ impl Declared {
         };
         if self.is_table != other.is_table {
             differs("kind", what(self.is_table), what(other.is_table));
+        }
+        if self.is_open || other.is_open {
+            return;
         }
         if self.codec != other.codec {
             differs("codec", self.codec, other.codec);

@@ -188,7 +188,7 @@ fn a_waiting_handler_gives_its_effects_back() {
     let rows = Rc::new(Rows::default());
     rows.write(b"alice", Some(b"40"));
     let waits = |click: Record<'_>| {
-        let (record, effects) = (OwnedRecord::of(&click), Effects::default());
+        let (record, effects) = (Rc::new(OwnedRecord::of(&click)), Effects::default());
         let program = Typed(Arc::new(later::Processor));
         let handled = pin!(program.handle_later(0, record, effects, reads(&rows)));
         let mut noop = std::task::Context::from_waker(Waker::noop());

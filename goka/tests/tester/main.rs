@@ -4,5 +4,7 @@
 mod faults;
 mod graph;
 mod misuse;
+mod policies;
+mod policies_by_chance;
 mod waiting;
 mod works;

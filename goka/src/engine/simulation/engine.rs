@@ -20,7 +20,7 @@ use super::{
     visits::{Answered, Visiting},
 };
 use crate::{
-    Deferred, Error, Guarantee,
+    Deferred, Error, Guarantee, OutOfRange,
     engine::{
         fault::{Fault, Planted},
         status::Status,
@@ -107,6 +107,7 @@ impl super::Rig for Rig {
             // Under exactly-once that is its transactional id.
             instance: mark(&format!("{GROUP}-worker-{slot}")),
             start: None,
+            out_of_range: OutOfRange::Fail,
             fault: self.fault,
         };
         let table = TableSpec {

@@ -6,16 +6,17 @@ use std::{
     any::Any,
     collections::VecDeque,
     future::poll_fn,
+    rc::Rc,
     sync::{Arc, Mutex, PoisonError},
     task::Poll,
 };
 
 use super::{ECHO, GROUP, INPUTS, TABLE, VISITS, turned};
 use crate::{
-    BoxError, Deferred, Kind, Meta, Partitioner,
+    BoxError, Deferred, Kind, Meta, OnError, Partitioner,
     engine::{
         effects::{Effects, Row},
-        program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Waiting},
+        program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Stage, Waiting},
         rows::Rows,
     },
     record::Record,
@@ -54,6 +55,7 @@ impl Program for Count {
             coalesce: self.coalesce,
             waits: self.waits && topic == INPUTS[1],
             handler: "count",
+            on_error: OnError::FAIL,
         };
         vec![
             edge(Kind::Input, INPUTS[0]),
@@ -83,7 +85,7 @@ impl Program for Count {
     fn handle_later(
         &self,
         edge: usize,
-        record: OwnedRecord,
+        record: Rc<OwnedRecord>,
         mut effects: Effects,
         reads: SharedReads,
     ) -> Waiting {
@@ -169,6 +171,7 @@ fn row(record: &Record<'_>, rows: &Rows) -> Result<Option<String>, Failure> {
 
 fn failure(source: impl Into<BoxError>) -> Failure {
     Failure {
+        stage: Stage::Handler,
         doing: "run",
         source: source.into(),
     }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Visited;
 use crate::{
-    Meta,
+    Meta, OnError,
     engine::{
         effects::Effects,
         program::{Failure, OwnedRecord, Reads, SharedReads, Visit, Waiting},
@@ -94,6 +94,10 @@ impl Visit for Marks {
         false
     }
 
+    fn on_error(&self) -> OnError {
+        OnError::FAIL
+    }
+
     fn visit(
         &self,
         record: Record<'_>,
@@ -117,7 +121,7 @@ impl Visit for Marks {
 
     fn visit_later(
         &self,
-        record: OwnedRecord,
+        record: Rc<OwnedRecord>,
         mut effects: Effects,
         reads: SharedReads,
     ) -> Waiting {

@@ -348,6 +348,10 @@ impl Kafka for Connection {
         topic.map_or(0, |topic| self.state.borrow().topics.partitions(topic))
     }
 
+    fn record_max(&self) -> usize {
+        self.state.borrow().record_max()
+    }
+
     fn send(&self, record: &Outgoing<'_>) -> Result<(), SendError> {
         self.pass(Point::Sends).map_err(SendError::Refused)?;
         let topic = self.target(record.target).map_err(SendError::Refused)?;

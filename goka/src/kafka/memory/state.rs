@@ -18,6 +18,7 @@ use super::{
 use crate::{
     Error,
     kafka::{CommitError, Committed, Outgoing, Report, SendError},
+    record::wire_size,
 };
 
 /// Wall clock at the beginning: 2026-01-01, milliseconds since 1970.
@@ -207,6 +208,10 @@ impl State {
         id
     }
 
+    pub(super) fn record_max(&self) -> usize {
+        self.settings.record_bytes_max
+    }
+
     /// Whether a producer takes a record.
     pub(super) fn accept(
         &self,
@@ -216,8 +221,7 @@ impl State {
     ) -> Result<(), SendError> {
         let log = self.topics.log(topic, record.partition);
         log.map_err(SendError::Refused)?;
-        let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-        let bytes = len(record.key) + len(record.value);
+        let bytes = wire_size(record.key, record.value, record.headers);
         if bytes > self.settings.record_bytes_max {
             return Err(SendError::Refused(Error::kafka(
                 format!("produce to `{topic}`"),

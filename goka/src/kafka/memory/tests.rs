@@ -10,7 +10,7 @@ use crate::{
     kafka::{
         CommitError, Event, Kafka, Outgoing, Position, Reader, Report, SendError, Step, TableEvent,
     },
-    record::OwnedHeaders,
+    record::{OwnedHeaders, RECORD_OVERHEAD},
 };
 
 const INPUT: &str = "clicks";
@@ -271,7 +271,7 @@ fn an_outage_stops_everything_but_time() {
 fn back_pressure_and_records_that_are_too_large() {
     let settings = Settings {
         queue_max: 1,
-        record_bytes_max: 5,
+        record_bytes_max: RECORD_OVERHEAD + 5,
         ..Settings::default()
     };
     let connection = connect(&with(settings, 1), "a");

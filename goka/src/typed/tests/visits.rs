@@ -85,7 +85,7 @@ fn a_waiting_visitor_gives_its_effects_back() {
     let seen = Export(Arc::default());
     let export = visit(seen.clone());
     assert!(export.waits());
-    let record = OwnedRecord::of(&row_of(b"alice"));
+    let record = Rc::new(OwnedRecord::of(&row_of(b"alice")));
     let visited = pin!(export.visit_later(record, Effects::default(), reads(&rows)));
     let mut noop = std::task::Context::from_waker(Waker::noop());
     let Poll::Ready((effects, result)) = visited.poll(&mut noop) else {
@@ -118,7 +118,7 @@ fn a_visit_that_fails_says_what_was_being_done() {
 #[test]
 fn a_visit_called_in_the_wrong_way_is_a_failure() {
     let rows = Rc::new(Rows::default());
-    let record = OwnedRecord::of(&row_of(b"alice"));
+    let record = Rc::new(OwnedRecord::of(&row_of(b"alice")));
     let subtract = visit(Subtract(1));
     let visited = pin!(subtract.visit_later(record, Effects::default(), reads(&rows)));
     let mut noop = std::task::Context::from_waker(Waker::noop());

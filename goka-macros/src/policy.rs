@@ -1,0 +1,327 @@
+//! `on_error`: how it is written, and what is printed for it. Must not know the items that it is on.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Ident, LitInt, LitStr, Token, ext::IdentExt, parse::ParseStream, token::Paren};
+
+use crate::{
+    attr::{assigned, each, literal, once, skip, unknown},
+    check,
+    report::{Errors, at},
+};
+
+/// What is done about records that could not be handled.
+#[derive(Clone)]
+pub(crate) enum OnError {
+    /// `on_error = policy`
+    All(Policy),
+    /// `on_error(stage = policy, ...)`
+    Each(Vec<(Ident, Policy)>),
+}
+
+#[derive(Clone)]
+pub(crate) struct Policy {
+    retry: Option<Retry>,
+    last: Last,
+}
+
+#[derive(Clone)]
+struct Retry {
+    name: Ident,
+    times: LitInt,
+    /// The first and the longest.
+    backoff: Option<(LitInt, LitInt)>,
+}
+
+/// The policies that are no retry, by their names.
+#[derive(Clone)]
+enum Last {
+    Fail(Ident),
+    Skip(Ident),
+    DeadLetter(Ident, Option<LitStr>),
+}
+
+const STAGES: &str = "`decode`, `handler`, `panic`";
+const POLICIES: &str = "`fail`, `skip`, `dead_letter`, `dead_letter(\"topic\")`, `retry(times)`";
+const LAST: &str = "`fail`, `skip`, `dead_letter` or `dead_letter(\"topic\")`";
+
+impl OnError {
+    /// Behind the name of the argument. A mistake is reported and leaves a policy out.
+    pub(crate) fn parse(errors: &mut Errors, input: ParseStream<'_>) -> syn::Result<Self> {
+        if !input.peek(Paren) {
+            input.parse::<Token![=]>()?;
+            return Policy::parse(errors, input).map(OnError::All);
+        }
+        let content;
+        let parenthesis = syn::parenthesized!(content in input);
+        let mut stages: Vec<(Ident, Policy)> = Vec::new();
+        each(errors, content.parse()?, |errors, stage, input| {
+            match stage.to_string().as_str() {
+                "decode" | "handler" | "panic" => {}
+                other => {
+                    let hint = match other {
+                        "error" | "run" => "; did you mean `handler`?",
+                        "bytes" | "decoding" | "parse" => "; did you mean `decode`?",
+                        "fail" | "skip" | "dead_letter" | "retry" => {
+                            "; for all that can go wrong write `on_error = ...`"
+                        }
+                        _ => "",
+                    };
+                    errors.at(
+                        stage,
+                        format!("unknown stage `{other}`{hint}\nwhat can fail are {STAGES}"),
+                    );
+                    return skip(input);
+                }
+            }
+            input.parse::<Token![=]>()?;
+            let policy = Policy::parse(errors, input)?;
+            if let Some(retry) = policy.retry.as_ref().filter(|_| stage == "decode") {
+                let text = format!("bytes decode no better the second time: write {LAST}");
+                return Err(syn::Error::new_spanned(&retry.name, text));
+            }
+            match stages.iter().any(|(before, _)| before == stage) {
+                true => errors.at(stage, format!("`{stage}` is given twice: one is enough")),
+                false => stages.push((stage.clone(), policy)),
+            }
+            Ok(())
+        });
+        if stages.is_empty() && errors.is_empty() {
+            let span = parenthesis.span.join();
+            let empty = syn::Error::new(
+                span,
+                format!(
+                    "`on_error` names nothing: what can fail are {STAGES}; for all of them write `on_error = ...`"
+                ),
+            );
+            return Err(empty);
+        }
+        Ok(OnError::Each(stages))
+    }
+
+    fn policies(&self) -> Vec<&Policy> {
+        match self {
+            OnError::All(policy) => vec![policy],
+            OnError::Each(stages) => stages.iter().map(|(_, policy)| policy).collect(),
+        }
+    }
+
+    /// What dead letters are written for, if any: a visit has no record.
+    pub(crate) fn dead_letter(&self) -> Option<&Ident> {
+        self.policies()
+            .into_iter()
+            .find_map(|policy| match &policy.last {
+                Last::DeadLetter(name, _) => Some(name),
+                Last::Fail(_) | Last::Skip(_) => None,
+            })
+    }
+
+    /// As a constant of the `impl` of its edge.
+    pub(crate) fn print(&self) -> TokenStream {
+        let (span, value) = match self {
+            OnError::All(policy) => {
+                let (span, policy) = (policy.span(), policy.print());
+                (span, quote_spanned!(span=> __goka::OnError::all(#policy)))
+            }
+            OnError::Each(stages) => {
+                let first = stages.first().map(|(stage, _)| stage.span());
+                let span = first.unwrap_or_else(Span::call_site);
+                let each = stages.iter().map(|(stage, policy)| {
+                    let policy = policy.print();
+                    quote_spanned!(stage.span()=> .#stage(#policy))
+                });
+                (span, quote_spanned!(span=> __goka::OnError::FAIL #(#each)*))
+            }
+        };
+        quote_spanned!(span=> const ON_ERROR: __goka::OnError = #value;)
+    }
+
+    /// What only constants tell of its topics.
+    pub(crate) fn checks(&self, cfgs: &[syn::Attribute], processor: &TokenStream) -> TokenStream {
+        let checks = self.policies().into_iter().filter_map(|policy| {
+            let Last::DeadLetter(name, topic) = &policy.last else {
+                return None;
+            };
+            let span = topic.as_ref().map_or(name.span(), LitStr::span);
+            let (last, processor) = (policy.last.print(), at(span, processor));
+            Some(quote_spanned! {span=>
+                #(#cfgs)*
+                const _: () = __goka::check::dead_letter::<#processor>(#last);
+            })
+        });
+        checks.collect()
+    }
+}
+
+impl Policy {
+    fn parse(errors: &mut Errors, input: ParseStream<'_>) -> syn::Result<Self> {
+        let name = named(input)?;
+        if name != "retry" {
+            let last = Last::parse(errors, name, input, POLICIES)?;
+            return Ok(Policy { retry: None, last });
+        }
+        let how = "`retry(5)`, or `retry(5, then = dead_letter)`";
+        if !input.peek(Paren) {
+            return Err(syn::Error::new_spanned(
+                name,
+                format!("`retry` needs to know how often: {how}"),
+            ));
+        }
+        let content;
+        syn::parenthesized!(content in input);
+        let Ok(times) = content.parse::<LitInt>() else {
+            // What is left unread would be a second error.
+            content.parse::<TokenStream>()?;
+            return Err(syn::Error::new_spanned(
+                name,
+                format!("`retry` needs to know how often, first of all: {how}"),
+            ));
+        };
+        if times.base10_parse::<u32>()? == 0 {
+            content.parse::<TokenStream>()?;
+            let text = format!("a record that is never tried again needs no `retry`: write {LAST}");
+            return Err(syn::Error::new_spanned(times, text));
+        }
+        content.parse::<Option<Token![,]>>()?;
+        let (mut backoff, mut last) = (None, None);
+        each(errors, content.parse()?, |errors, argument, input| {
+            match argument.to_string().as_str() {
+                "backoff_ms" => {
+                    let value = parse_backoff(input)?;
+                    once(errors, argument, &mut backoff, value);
+                }
+                "then" => {
+                    input.parse::<Token![=]>()?;
+                    let name = named(input)?;
+                    if name == "retry" {
+                        errors.at(name, format!("what comes after the last retry is {LAST}"));
+                        return skip(input);
+                    }
+                    let value = Last::parse(errors, name, input, LAST)?;
+                    once(errors, argument, &mut last, value);
+                }
+                other => {
+                    let hint = match other {
+                        "backoff" | "delay" | "wait" | "wait_ms" => "; did you mean `backoff_ms`?",
+                        "last" | "finally" | "or" => "; did you mean `then`?",
+                        _ => "",
+                    };
+                    unknown(errors, argument, input, hint, "`then`, `backoff_ms`")?;
+                }
+            }
+            Ok(())
+        });
+        Ok(Policy {
+            last: last.unwrap_or_else(|| Last::Fail(format_ident!("fail", span = name.span()))),
+            retry: Some(Retry {
+                name,
+                times,
+                backoff,
+            }),
+        })
+    }
+
+    fn span(&self) -> Span {
+        match &self.retry {
+            Some(retry) => retry.name.span(),
+            None => self.last.name().span(),
+        }
+    }
+
+    fn print(&self) -> TokenStream {
+        let last = self.last.print();
+        let Some(Retry {
+            name,
+            times,
+            backoff,
+        }) = &self.retry
+        else {
+            return last;
+        };
+        let span = name.span();
+        let backoff = backoff
+            .as_ref()
+            .map(|(first, longest)| quote_spanned!(span=> .backoff_ms(#first, #longest)));
+        let then =
+            (!matches!(self.last, Last::Fail(_))).then(|| quote_spanned!(span=> .then(#last)));
+        quote_spanned!(span=> __goka::Policy::retry(#times) #backoff #then)
+    }
+}
+
+impl Last {
+    fn parse(
+        errors: &mut Errors,
+        name: Ident,
+        input: ParseStream<'_>,
+        known: &str,
+    ) -> syn::Result<Self> {
+        match name.to_string().as_str() {
+            "fail" => Ok(Last::Fail(name)),
+            "skip" => Ok(Last::Skip(name)),
+            "dead_letter" if input.peek(Paren) => {
+                let content;
+                syn::parenthesized!(content in input);
+                let topic = literal(&content);
+                content.parse::<TokenStream>()?;
+                let topic = topic?;
+                check::ensure_name(errors, &topic, "topic");
+                Ok(Last::DeadLetter(name, Some(topic)))
+            }
+            "dead_letter" => Ok(Last::DeadLetter(name, None)),
+            other => {
+                let hint = match other {
+                    "ignore" | "continue" | "drop" | "log" => "; did you mean `skip`?",
+                    "stop" | "abort" | "shutdown" | "panic" => "; did you mean `fail`?",
+                    "dlq" | "deadletter" | "dead_letters" | "dead" => {
+                        "; did you mean `dead_letter`?"
+                    }
+                    "again" | "retries" | "repeat" => "; did you mean `retry`?",
+                    _ => "",
+                };
+                let text = format!("unknown policy `{other}`{hint}\nknown are {known}");
+                Err(syn::Error::new_spanned(name, text))
+            }
+        }
+    }
+
+    fn name(&self) -> &Ident {
+        match self {
+            Last::Fail(name) | Last::Skip(name) | Last::DeadLetter(name, _) => name,
+        }
+    }
+
+    fn print(&self) -> TokenStream {
+        let span = self.name().span();
+        match self {
+            Last::Fail(_) => quote_spanned!(span=> __goka::Policy::FAIL),
+            Last::Skip(_) => quote_spanned!(span=> __goka::Policy::SKIP),
+            Last::DeadLetter(_, None) => quote_spanned!(span=> __goka::Policy::DEAD_LETTER),
+            Last::DeadLetter(_, Some(topic)) => {
+                quote_spanned!(topic.span()=> __goka::Policy::dead_letter_to(#topic))
+            }
+        }
+    }
+}
+
+fn named(input: ParseStream<'_>) -> syn::Result<Ident> {
+    let name = input.call(Ident::parse_any);
+    name.map_err(|error| syn::Error::new(error.span(), format!("expected a policy: {POLICIES}")))
+}
+
+/// `= 100`, or `= 100..=10_000`.
+fn parse_backoff(input: ParseStream<'_>) -> syn::Result<(LitInt, LitInt)> {
+    let first: LitInt = assigned(input).map_err(|error| {
+        let text = "expected milliseconds: `backoff_ms = 100`, or `backoff_ms = 100..=10_000` to double from one to the other";
+        syn::Error::new(error.span(), text)
+    })?;
+    let longest = match input.parse::<Option<Token![..=]>>()? {
+        Some(_) => input.parse()?,
+        None => first.clone(),
+    };
+    if first.base10_parse::<u32>()? > longest.base10_parse::<u32>()? {
+        let range = quote!(#first..=#longest);
+        let text = "the first retry waits longer than the longest";
+        return Err(syn::Error::new_spanned(range, text));
+    }
+    Ok((first, longest))
+}

@@ -1,0 +1,92 @@
+//! An input whose next record is no longer there: where its group goes on is a setting, and is kept.
+
+mod place;
+
+use goka::{App, Guarantee, OutOfRange, Running};
+use goka_tests::{DEADLINE, Message, Record, broker, commit_offset, produce, wait_for_records};
+use place::Place;
+use tokio::time::timeout;
+
+#[goka::stream("jobs", value = i64)]
+struct Jobs;
+#[goka::table(value = i64)]
+struct Done;
+
+#[goka::processor(group = "sums", input = Jobs, table = Done)]
+fn sums(ctx: &mut sums::Context, size: i64) -> goka::Result {
+    let done = ctx.value()?.unwrap_or(0);
+    ctx.set_value(&(done + size))
+}
+
+/// The embedded broker has no exactly-once.
+fn guarantees() -> Vec<Guarantee> {
+    match broker().is_kafka() {
+        true => vec![Guarantee::AtLeastOnce, Guarantee::ExactlyOnce],
+        false => vec![Guarantee::AtLeastOnce],
+    }
+}
+
+async fn end(running: Running) {
+    let ended = timeout(DEADLINE, running.shutdown()).await;
+    ended.expect("it ends").expect("nothing failed");
+}
+
+/// A group that is to go on where its input has nothing, as after retention or after the topic was made anew.
+fn place_beyond_the_end() -> Place {
+    let place = Place::new("out-of-range");
+    let (group, jobs) = (place.physical("sums"), place.physical("jobs"));
+    broker().create_topic(&jobs, 4);
+    produce(broker().address(), &jobs, ["100", "10"].map(in_partition_0));
+    commit_offset(broker().address(), &group, &jobs, 1_000);
+    place
+}
+
+fn in_partition_0(size: &str) -> Message {
+    Message {
+        partition: Some(0),
+        ..Message::new("alice", size)
+    }
+}
+
+async fn start_where(place: &Place, guarantee: Guarantee, out_of_range: OutOfRange) -> Running {
+    let config = place
+        .config()
+        .guarantee(guarantee)
+        .out_of_range(out_of_range);
+    let app = App::new(config).processor(sums::Processor);
+    app.start().await.expect("topics are there")
+}
+
+#[tokio::test]
+async fn an_input_that_fell_off_retention_goes_on_with_the_oldest_record() {
+    for guarantee in guarantees() {
+        let place = place_beyond_the_end();
+        // What it has moved to is kept, in the group and in the local copy: nothing is read again.
+        for (out_of_range, rows) in [(OutOfRange::Earliest, 2), (OutOfRange::Fail, 3)] {
+            let running = start_where(&place, guarantee, out_of_range).await;
+            let rows = wait_for_records(place.physical("sums-state"), rows).await;
+            end(running).await;
+            let rows: Vec<_> = rows.iter().map(Record::value_text).collect();
+            assert_eq!(rows, ["100", "110", "111"][..rows.len()], "{guarantee:?}");
+            let jobs = place.physical("jobs");
+            produce(broker().address(), &jobs, [in_partition_0("1")]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_input_that_fell_off_retention_goes_on_with_what_comes() {
+    let place = place_beyond_the_end();
+    let running = start_where(&place, Guarantee::AtLeastOnce, OutOfRange::Latest).await;
+    let rows = tokio::spawn(wait_for_records(place.physical("sums-state"), 1));
+    while !rows.is_finished() {
+        let (address, jobs) = (broker().address(), place.physical("jobs"));
+        let more = move || produce(address, &jobs, [in_partition_0("1")]);
+        tokio::task::spawn_blocking(more)
+            .await
+            .expect("it is written");
+    }
+    let rows = rows.await.expect("a row is there");
+    end(running).await;
+    assert_eq!(rows[0].value_text(), "1", "{rows:?}");
+}

@@ -1,0 +1,458 @@
+//! Records that cannot be handled, on a broker: each policy at each stage, in both guarantees; what a retry holds up
+//! and what not; kills in the middle of it; dead letters that are mended and written again.
+
+mod place;
+
+use std::{
+    collections::BTreeMap,
+    env,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use goka::{App, BoxError, Config, Context, DeadLetter, Error, Guarantee, Running};
+use goka_tests::{
+    DEADLINE, Message, Program, Record, broker, last_values, produce, read_topic, wait_for_records,
+};
+use place::Place;
+use tokio::time::timeout;
+
+#[goka::stream("jobs", value = i64)]
+struct Jobs;
+#[goka::stream("log", value = i64)]
+struct Log;
+#[goka::table(value = i64)]
+struct Done;
+
+/// Adds up sizes. 13 is refused and 666 panics, after they have done what the others do.
+fn work<P>(ctx: &mut Context<'_, P>, size: i64) -> Result<(), BoxError>
+where
+    P: goka::Processor<Key = String> + goka::Persists<Done> + goka::Emits<Log>,
+{
+    let done = ctx.value()?.unwrap_or(0);
+    ctx.set_value(&(done + size))?;
+    ctx.emit::<Log>(ctx.key(), &size)?;
+    match size {
+        13 => Err("13 is unlucky".into()),
+        666 => panic!("666 is too much"),
+        _ => Ok(()),
+    }
+}
+
+#[goka::processor(group = "fails", input = Jobs, table = Done, output(Log))]
+fn fails(ctx: &mut fails::Context<'_>, size: i64) -> Result<(), BoxError> {
+    work(ctx, size)
+}
+
+#[goka::processor(group = "skips", input = Jobs, table = Done, output(Log), on_error = skip)]
+fn skips(ctx: &mut skips::Context<'_>, size: i64) -> Result<(), BoxError> {
+    work(ctx, size)
+}
+
+#[goka::processor(group = "keeps", input = Jobs, table = Done, output(Log), on_error = dead_letter)]
+fn keeps(ctx: &mut keeps::Context<'_>, size: i64) -> Result<(), BoxError> {
+    work(ctx, size)
+}
+
+#[goka::processor(
+    group = "tries",
+    input = Jobs,
+    table = Done,
+    output(Log),
+    on_error = retry(2, backoff_ms = 10, then = dead_letter("given-up"))
+)]
+fn tries(ctx: &mut tries::Context<'_>, size: i64) -> Result<(), BoxError> {
+    work(ctx, size)
+}
+
+const STAGES: [(&str, &str); 3] = [("decode", "x"), ("handler", "13"), ("panic", "666")];
+
+/// The embedded broker has no exactly-once.
+fn guarantees() -> Vec<Guarantee> {
+    match broker().is_kafka() {
+        true => vec![Guarantee::AtLeastOnce, Guarantee::ExactlyOnce],
+        false => vec![Guarantee::AtLeastOnce],
+    }
+}
+
+/// With the topics of `work`.
+fn place(jobs: impl IntoIterator<Item = Message>) -> Place {
+    let place = Place::new("policies");
+    broker().create_topic(&place.physical("jobs"), 4);
+    broker().create_topic(&place.physical("log"), 4);
+    produce(broker().address(), &place.physical("jobs"), jobs);
+    place
+}
+
+/// One good job around each bad one, with a header.
+fn jobs() -> Vec<Message> {
+    let sizes = ["1", "x", "2", "13", "4", "666", "8"];
+    let job = |(user, size): (usize, &str)| Message {
+        headers: vec![("trace".to_owned(), b"7".to_vec())],
+        ..Message::new(format!("user {user}"), size)
+    };
+    let jobs = (0..20).flat_map(|user| sizes.map(|size| (user, size)));
+    jobs.map(job).collect()
+}
+
+fn everyone(done: &str) -> BTreeMap<String, String> {
+    let users = (0..20).map(|user| (format!("user {user}"), done.to_owned()));
+    users.collect()
+}
+
+async fn end(running: Running) {
+    let ended = timeout(DEADLINE, running.shutdown()).await;
+    ended.expect("it ends").expect("nothing failed");
+}
+
+fn header(record: &Record, name: &str) -> String {
+    let found: Vec<_> = record.headers.iter().filter(|(n, _)| n == name).collect();
+    let [(_, Some(value))] = &found[..] else {
+        panic!("`{name}` is not there once: {record:?}");
+    };
+    String::from_utf8(value.clone()).expect("text")
+}
+
+#[tokio::test]
+async fn fail_ends_the_processor_and_nothing_past_the_record_is_committed() {
+    for guarantee in guarantees() {
+        for (stage, bad) in STAGES {
+            let job = |size: &str| Message::new("alice", size);
+            let place = place([job("1"), job(bad), job("2")]);
+            for _ in 0..2 {
+                let config = place.config().guarantee(guarantee);
+                let app = App::new(config).processor(fails::Processor);
+                let mut running = app.start().await.expect("topics are there");
+                let ended = timeout(DEADLINE, running.wait()).await;
+                let failure = ended.expect("it ends by itself").expect_err("it fails");
+                assert!(
+                    matches!(failure, Error::Record { offset: 1, .. }),
+                    "{stage}: {failure}"
+                );
+            }
+            let rows = read_topic(broker().address(), &place.physical("fails-state"));
+            let rows: Vec<_> = rows.iter().map(Record::value_text).collect();
+            assert_eq!(rows, ["1"], "{stage}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn skip_dead_letter_and_retry_at_each_stage() {
+    for guarantee in guarantees() {
+        let place = place(jobs());
+        // One that exists already may have any number of partitions.
+        broker().create_topic(&place.physical("given-up"), 1);
+        let app = App::new(place.config().guarantee(guarantee).workers(1))
+            .processor(skips::Processor)
+            .processor(keeps::Processor)
+            .processor(tries::Processor);
+        let running = app.start().await.expect("topics are there");
+        for group in ["skips", "keeps", "tries"] {
+            let rows = wait_for_records(place.physical(&format!("{group}-state")), 80).await;
+            assert_eq!(last_values(&rows), everyone("15"), "{group}");
+        }
+        let log = wait_for_records(place.physical("log"), 3 * 80).await;
+        assert!(
+            log.iter()
+                .all(|line| !["13", "666"].contains(&line.value_text())),
+            "what failed has done nothing"
+        );
+        let kept = wait_for_records(place.physical("keeps-dead-letter"), 60).await;
+        let given_up = wait_for_records(place.physical("given-up"), 60).await;
+        let stats = running.stats();
+        end(running).await;
+        let counted = stats.groups.iter().map(|group| {
+            // More, if a partition moved meanwhile.
+            let retries = if group.group == "tries" { 80 } else { 0 };
+            assert!(group.handled >= 140 && group.retries >= retries);
+            (group.group, group.skipped / 60, group.dead_letters / 60)
+        });
+        let expected = [("skips", 1, 0), ("keeps", 0, 1), ("tries", 0, 1)];
+        assert_eq!(counted.collect::<Vec<_>>(), expected);
+        let sent = read_topic(broker().address(), &place.physical("jobs"));
+        for (letters, group) in [(&kept, "keeps"), (&given_up, "tries")] {
+            assert_eq!(letters.len(), 60);
+            for letter in letters {
+                let partition = header(letter, "goka-partition");
+                let offset = header(letter, "goka-offset");
+                let is_it = |job: &&Record| {
+                    job.partition.to_string() == partition && job.offset.to_string() == offset
+                };
+                let job = sent.iter().find(is_it).expect("it is of a job");
+                assert_eq!((&letter.key, &letter.value), (&job.key, &job.value));
+                assert_eq!(header(letter, "trace"), "7");
+                assert_eq!(header(letter, "goka-topic"), place.physical("jobs"));
+                assert_eq!(header(letter, "goka-group"), group);
+                let timestamp = job.timestamp.expect("it has one").to_string();
+                assert_eq!(header(letter, "goka-timestamp"), timestamp);
+                let stage = STAGES.iter().find(|(_, bad)| *bad == letter.value_text());
+                let (stage, _) = stage.expect("only what is bad");
+                assert_eq!(header(letter, "goka-stage"), *stage);
+            }
+        }
+        // The group has made the topic as its own, and keeps the numbers of partitions.
+        assert!(
+            kept.iter()
+                .all(|l| l.partition.to_string() == header(l, "goka-partition"))
+        );
+        assert!(kept.iter().any(|l| l.partition != 0));
+    }
+}
+
+/// Fails until it is told that the other system is back.
+#[derive(Clone, Default)]
+struct Outage {
+    is_over: Arc<AtomicBool>,
+    failures: Arc<AtomicUsize>,
+}
+
+#[goka::processor(group = "outage", table = Done)]
+impl Outage {
+    #[input(Jobs, on_error(handler = retry(1_000_000, backoff_ms = 5..=20)))]
+    fn work(&self, ctx: &mut Context<'_, Self>, size: i64) -> Result<(), BoxError> {
+        let done = ctx.value()?.unwrap_or(0);
+        ctx.set_value(&(done + size))?;
+        if ctx.key() == "stuck" && !self.is_over.load(Ordering::Relaxed) {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+            return Err("the other system is away".into());
+        }
+        Ok(())
+    }
+}
+
+impl Outage {
+    async fn has_failed(&self, times: usize) {
+        let more = self.failures.load(Ordering::Relaxed) + times;
+        let failed = async {
+            while self.failures.load(Ordering::Relaxed) < more {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(DEADLINE, failed).await.expect("it is tried again");
+    }
+}
+
+#[tokio::test]
+async fn a_retry_holds_up_its_partition_and_no_other_of_its_worker() {
+    const BEHIND: usize = 2_000;
+    for guarantee in guarantees() {
+        let job = |partition: i32, key: String| Message {
+            partition: Some(partition),
+            ..Message::new(key, "1")
+        };
+        let others = (0..4 * BEHIND).map(|n| {
+            let partition = i32::try_from(n % 4).expect("below 4");
+            job(partition, format!("key-{partition}-{}", n % 100))
+        });
+        let place = place(std::iter::once(job(0, "stuck".to_owned())).chain(others));
+        let outage = Outage::default();
+        let config = place.config().guarantee(guarantee).workers(1);
+        let running = App::new(config).processor(outage.clone()).start().await;
+        let running = running.expect("topics are there");
+        let rows = wait_for_records(place.physical("outage-state"), 3 * BEHIND).await;
+        assert!(rows.iter().all(|row| row.partition != 0));
+        outage.has_failed(5).await;
+        outage.is_over.store(true, Ordering::Relaxed);
+        let rows = wait_for_records(place.physical("outage-state"), 4 * BEHIND + 1).await;
+        end(running).await;
+        let of_it: Vec<_> = rows.iter().filter(|row| row.partition == 0).collect();
+        assert_eq!(
+            of_it[0].key_text(),
+            "stuck",
+            "in the order of the partition"
+        );
+        let mut model = BTreeMap::from([("stuck".to_owned(), 1)]);
+        for n in 0..4 * BEHIND {
+            let key = format!("key-{}-{}", n % 4, n % 100);
+            *model.entry(key).or_insert(0) += 1;
+        }
+        let model: BTreeMap<_, _> = model
+            .iter()
+            .map(|(k, n)| (k.clone(), n.to_string()))
+            .collect();
+        assert_eq!(last_values(&rows), model);
+    }
+}
+
+/// Tries to handle a job again and again, until it is killed.
+#[tokio::test]
+#[ignore = "is the process that the test below kills"]
+async fn always_tried_again() {
+    let variable = |name| env::var(name).expect("set by the test that starts it");
+    let guarantee = match variable("POLICIES_GUARANTEE").as_str() {
+        "ExactlyOnce" => Guarantee::ExactlyOnce,
+        _ => Guarantee::AtLeastOnce,
+    };
+    let config = Config::new()
+        .brokers(variable("POLICIES_BROKERS"))
+        .prefix(variable("POLICIES_PREFIX"))
+        .state_dir(variable("POLICIES_STATE"))
+        .guarantee(guarantee);
+    let outage = Outage::default();
+    let app = App::new(config).processor(outage.clone());
+    let mut running = app.start().await.expect("topics are there");
+    outage.has_failed(3).await;
+    println!("it has failed three times");
+    running.wait().await.expect("it runs until it is killed");
+}
+
+#[tokio::test]
+async fn killed_in_the_middle_of_retries_nothing_is_lost() {
+    if !broker().is_kafka() {
+        return; // the embedded broker repeats records around the rebalance that a kill makes
+    }
+    for guarantee in guarantees() {
+        let keys = ["a", "stuck", "b", "stuck", "b"];
+        let place = place(keys.map(|key| Message {
+            partition: Some(0),
+            ..Message::new(key, "1")
+        }));
+        for _ in 0..3 {
+            let mut command = Command::new(env::current_exe().expect("this test"));
+            command
+                .args(["--ignored", "--exact", "always_tried_again", "--nocapture"])
+                .env("POLICIES_BROKERS", broker().address())
+                .env("POLICIES_PREFIX", place.physical(""))
+                .env("POLICIES_STATE", place.state_dir())
+                .env("POLICIES_GUARANTEE", format!("{guarantee:?}"));
+            let mut program = Program::run(command);
+            program.wait_for("retries", |line| {
+                line.contains("it has failed three times").then_some(())
+            });
+            program.kill();
+        }
+        let outage = Outage::default();
+        outage.is_over.store(true, Ordering::Relaxed);
+        let app = App::new(place.config().guarantee(guarantee)).processor(outage);
+        let running = app.start().await.expect("topics are there");
+        let rows = wait_for_records(place.physical("outage-state"), 5).await;
+        end(running).await;
+        let mut done = last_values(&rows);
+        let a = done.remove("a").expect("it is done").parse::<i64>();
+        // What is before the retried record can count again after a kill, at-least-once.
+        let most = if guarantee == Guarantee::ExactlyOnce {
+            1
+        } else {
+            4
+        };
+        assert!((1..=most).contains(&a.expect("a number")), "{rows:?}");
+        let expected = ["b", "stuck"].map(|key| (key.to_owned(), "2".to_owned()));
+        assert_eq!(done, BTreeMap::from(expected));
+    }
+}
+
+/// Dead letters of `keeps`, and jobs as text.
+#[goka::stream("keeps-dead-letter", value = String)]
+struct Kept;
+#[goka::stream("jobs", value = String)]
+struct AnyJobs;
+
+/// What is no number counts as 16; of what was too much, 1 is taken away.
+#[goka::processor(group = "mend", input = Kept, output(AnyJobs))]
+fn mend(ctx: &mut mend::Context<'_>, job: String) -> Result<(), BoxError> {
+    let letter = DeadLetter::of(ctx.headers()).ok_or("no dead letter")?;
+    let mended = job.parse::<i64>().map_or(16, |size| size - 1);
+    Ok(ctx.emit_with::<AnyJobs>(ctx.key(), &mended.to_string(), letter.meta())?)
+}
+
+#[tokio::test]
+async fn mended_and_written_again_dead_letters_make_the_table_right() {
+    for guarantee in guarantees() {
+        let place = place(jobs());
+        let app = App::new(place.config().guarantee(guarantee)).processor(keeps::Processor);
+        let running = app.start().await.expect("topics are there");
+        wait_for_records(place.physical("keeps-state"), 80).await;
+        wait_for_records(place.physical("keeps-dead-letter"), 60).await;
+        let app = App::new(
+            place
+                .config()
+                .guarantee(guarantee)
+                .state_dir(place.state_dir().join("mend")),
+        );
+        let mending = app.processor(mend::Processor).start().await;
+        let mending = mending.expect("topics are there");
+        let rows = wait_for_records(place.physical("keeps-state"), 140).await;
+        end(mending).await;
+        end(running).await;
+        let done = (1 + 2 + 4 + 8 + 16 + 12 + 665).to_string();
+        assert_eq!(last_values(&rows), everyone(&done));
+        let letters = read_topic(broker().address(), &place.physical("keeps-dead-letter"));
+        assert_eq!(letters.len(), 60, "none came again");
+        let jobs = read_topic(broker().address(), &place.physical("jobs"));
+        let mended = jobs.iter().filter(|job| job.value_text() == "16");
+        for job in mended {
+            let names: Vec<_> = job.headers.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names, ["trace"], "as it came");
+        }
+    }
+}
+
+#[goka::stream("copies", value = Vec<u8>)]
+struct Copies;
+
+#[goka::processor(group = "blobs", input = Jobs, output(Copies), on_error(handler = dead_letter))]
+fn blob(ctx: &mut blob::Context<'_>, size: i64) -> goka::Result {
+    ctx.emit::<Copies>(ctx.key(), &b"first".to_vec())?;
+    let size = usize::try_from(size).unwrap_or_default();
+    ctx.emit::<Copies>(ctx.key(), &vec![7; size])
+}
+
+#[tokio::test]
+async fn what_is_too_large_to_be_written_is_the_handlers_error() {
+    for guarantee in guarantees() {
+        let place =
+            place(["10", "2000000", "999950", "30"].map(|size| Message::new("alice", size)));
+        broker().create_topic(&place.physical("copies"), 4);
+        let app = App::new(place.config().guarantee(guarantee)).processor(blob::Processor);
+        let running = app.start().await.expect("topics are there");
+        let letters = wait_for_records(place.physical("blobs-dead-letter"), 1).await;
+        let copies = wait_for_records(place.physical("copies"), 6).await;
+        end(running).await;
+        assert_eq!(letters[0].value_text(), "2000000");
+        let why = header(&letters[0], "goka-error");
+        for part in [&place.physical("copies"), "message.max.bytes"] {
+            assert!(why.contains(part), "{part}: {why}");
+        }
+        let sizes: Vec<_> = copies
+            .iter()
+            .map(|copy| copy.value.as_ref().map_or(0, Vec::len))
+            .collect();
+        assert_eq!(sizes, [5, 10, 5, 999_950, 5, 30]);
+    }
+}
+
+#[goka::processor(group = "once", input = Jobs, output(Log), guarantee = exactly_once)]
+fn once(ctx: &mut once::Context<'_>, size: i64) -> goka::Result {
+    ctx.emit::<Log>(ctx.key(), &size)
+}
+
+#[goka::processor(group = "least", input = Jobs, output(Copies), guarantee = at_least_once)]
+fn least(ctx: &mut least::Context<'_>, size: i64) -> goka::Result {
+    ctx.emit::<Copies>(ctx.key(), &size.to_string().into_bytes())
+}
+
+#[tokio::test]
+async fn a_processor_may_have_a_guarantee_of_its_own() {
+    if !broker().is_kafka() {
+        return; // the embedded broker has no exactly-once
+    }
+    for of_app in guarantees() {
+        let place = place((0..50).map(|n| Message::new(format!("key-{n}"), "1")));
+        broker().create_topic(&place.physical("copies"), 4);
+        let app = App::new(place.config().guarantee(of_app))
+            .processor(once::Processor)
+            .processor(least::Processor);
+        let running = app.start().await.expect("topics are there");
+        wait_for_records(place.physical("log"), 50).await;
+        wait_for_records(place.physical("copies"), 50).await;
+        end(running).await;
+        // The end of a transaction takes an offset in each partition that it wrote to.
+        let offsets = |topic| broker().count_offsets(&place.physical(topic));
+        assert!(offsets("log") > Some(50), "{:?}", offsets("log"));
+        assert_eq!(offsets("copies"), Some(50));
+    }
+}
