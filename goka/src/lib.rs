@@ -69,7 +69,7 @@ mod view;
 pub use app::{App, GroupStats, ProcessorHandle, Running, Stats};
 pub use attribute::{message, processor, stream, table};
 pub use codec::Codec;
-pub use config::{Config, Guarantee, Membership, Start};
+pub use config::{Config, Guarantee, Membership, Standby, Start};
 pub use context::Context;
 pub use defer::Deferred;
 pub use drawing::{Graph, GraphEdge, GraphTopic, TopicKind};

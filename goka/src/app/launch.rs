@@ -4,7 +4,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
         mpsc as std_mpsc,
     },
@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use tokio::{
     runtime::Handle,
@@ -20,22 +20,23 @@ use tokio::{
 };
 
 use super::{
+    copies,
     running::{Group, Remote, Running},
     watched::Watched,
 };
 use crate::{
     Config, Error, Guarantee, Kind, Result,
+    config::Standby,
     engine::{
         program::{EdgeInfo, Program},
         status::Status,
         tables::Tables,
         trust::mark,
-        worker::{Settings, Spec, TableSpec, Worker},
+        worker::{Settings, Spec, Worker},
     },
     home::Home,
     kafka::{Cluster, MemberSpec, message_timeout},
     replicas::{self, TableSource},
-    store::Identity,
     topology::Topology,
 };
 
@@ -98,7 +99,14 @@ pub(super) fn launch(
             .unwrap_or(cores)
             .min(topology.partitions as usize)
             .max(1);
-        let tables = Arc::new(tables(&cluster, &home, &**program)?);
+        let mut tables = tables(&cluster, &home, &**program)?;
+        if config.standby == Standby::All {
+            tables.want_all();
+        }
+        let tables = Arc::new(tables);
+        let table = copies::table(&config, &cluster, &home, &**program, topology)?;
+        let standby = table.as_ref().and_then(|table| table.standby.as_ref());
+        let standby = standby.map_or_else(Weak::new, Arc::downgrade);
         let mut remotes = Vec::new();
         for number in 0..workers {
             let worker = Remote {
@@ -109,10 +117,10 @@ pub(super) fn launch(
             let start = Start {
                 spec: Spec {
                     tables: tables.clone(),
+                    table: table.clone(),
                     ..spec(
                         &config,
                         &cluster,
-                        &home,
                         program,
                         topology,
                         (&instance, number),
@@ -124,6 +132,7 @@ pub(super) fn launch(
                 _home: home.clone(),
                 stop: stop.clone(),
                 runtime: runtime.clone(),
+                recovers_ahead: config.recover_ahead,
             };
             start.spawn(ends.clone())?;
         }
@@ -132,6 +141,7 @@ pub(super) fn launch(
             partitions: topology.partitions,
             processor: program.processor(),
             workers: remotes,
+            standby,
         });
     }
     let (monitor, ends_monitor) = std_mpsc::channel();
@@ -161,6 +171,8 @@ struct Start {
     _home: Arc<Home>,
     stop: Arc<AtomicBool>,
     runtime: Option<Handle>,
+    /// Joins only when the local copies have caught up.
+    recovers_ahead: bool,
 }
 
 impl Start {
@@ -187,6 +199,9 @@ impl Start {
 
     fn run(self) -> Result {
         let _entered = self.runtime.as_ref().map(Handle::enter);
+        if self.recovers_ahead {
+            self.recover_ahead()?;
+        }
         let mut rejoined: Option<Instant> = None;
         loop {
             let kafka = self.cluster.member(&self.member)?;
@@ -213,6 +228,26 @@ impl Start {
     }
 }
 
+impl Start {
+    /// Waits until the local copies of all partitions have caught up, or the app is stopped. The
+    /// group knows nothing of this instance yet, and its partitions run where they are.
+    fn recover_ahead(&self) -> Result {
+        let standby = self.spec.table.as_ref().and_then(|t| t.standby.as_ref());
+        while !self.stop.load(Ordering::Relaxed) {
+            let own = standby.map_or(Ok(true), |standby| standby.is_caught_up())?;
+            if own && self.spec.tables.are_all_up_to_date()? {
+                info!(
+                    group = self.member.group,
+                    "recovered ahead; joining the group"
+                );
+                return Ok(());
+            }
+            thread::park_timeout(IDLE);
+        }
+        Ok(())
+    }
+}
+
 fn member(program: &dyn Program, instance: &str, worker: usize) -> MemberSpec {
     let edges = program.edges();
     let of = |kinds: &[Kind]| {
@@ -236,7 +271,6 @@ fn member(program: &dyn Program, instance: &str, worker: usize) -> MemberSpec {
 fn spec(
     config: &Config,
     cluster: &Cluster,
-    home: &Home,
     program: &Arc<dyn Program>,
     topology: &Topology,
     (instance, number): (&str, usize),
@@ -248,27 +282,10 @@ fn spec(
         Guarantee::AtLeastOnce => instance.to_owned(),
         Guarantee::ExactlyOnce => names.transactional_id(program.group(), instance, number)?,
     };
-    let table = match topology.table() {
-        None => None,
-        Some((edge, topic)) => Some(TableSpec {
-            dir: home.group(&cluster.names().group(program.group())?),
-            identity: Identity {
-                cluster: cluster.cluster_id().to_owned(),
-                topic: topology.names[edge].clone(),
-                topic_id: topic.id.clone(),
-                partition: 0,
-                partitions: topic.partitions,
-                codec: program.edges()[edge].codec.to_owned(),
-            },
-            options: Home::options(),
-            age_max_ms: topic.delete_retention_ms,
-            forgets_rows: cluster.is_embedded(),
-        }),
-    };
     Ok(Spec {
         program: program.clone(),
         topics: topology.names.clone(),
-        table,
+        table: None,
         settings: Settings {
             guarantee,
             commit_interval: config.commit_interval,

@@ -2,14 +2,15 @@
 
 use std::{env, str::FromStr, time::Duration};
 
-use super::{Config, Guarantee, Membership, Start};
+use super::{Config, Guarantee, Membership, Standby, Start};
 use crate::Error;
 
 impl Config {
     /// Defaults, changed by environment variables: `GOKA_BROKERS`, `GOKA_STATE_DIR`,
     /// `GOKA_PREFIX`, `GOKA_WORKERS`, `GOKA_GUARANTEE` (`at_least_once`, `exactly_once`),
     /// `GOKA_COMMIT_INTERVAL_MS`, `GOKA_INSTANCE_ID`, `GOKA_MEMBERSHIP` (`static`, `dynamic`),
-    /// `GOKA_START` (`earliest`, `latest`, `reset`), and any key of librdkafka:
+    /// `GOKA_START` (`earliest`, `latest`, `reset`), `GOKA_STANDBY` (`none`, `all`),
+    /// `GOKA_RECOVER_AHEAD` (`true`, `false`), `GOKA_CLEANUP_DELAY_MS`, and any key of librdkafka:
     /// `GOKA_KAFKA__SESSION_TIMEOUT_MS` is `session.timeout.ms`, `GOKA_KAFKA_CONSUMER__…` is for
     /// consumers and `GOKA_KAFKA_PRODUCER__…` for producers only.
     ///
@@ -58,6 +59,19 @@ impl Config {
                 "reset" => self.start(Start::Reset),
                 _ => return Err(choice(name, value, "`earliest`, `latest` or `reset`")),
             },
+            "GOKA_STANDBY" => match value {
+                "none" => self.standby(Standby::None),
+                "all" => self.standby(Standby::All),
+                _ => return Err(choice(name, value, "`none` or `all`")),
+            },
+            "GOKA_RECOVER_AHEAD" => match value {
+                "true" => self.recover_ahead(true),
+                "false" => self.recover_ahead(false),
+                _ => return Err(choice(name, value, "`true` or `false`")),
+            },
+            "GOKA_CLEANUP_DELAY_MS" => {
+                self.cleanup_delay(Duration::from_millis(number(name, value)?))
+            }
             // For the tests of this library.
             _ if name.starts_with("GOKA_TEST_") => self,
             _ => {
@@ -105,6 +119,9 @@ mod tests {
             .and_then(|c| c.variable("GOKA_GUARANTEE", "exactly_once"))
             .and_then(|c| c.variable("GOKA_MEMBERSHIP", "dynamic"))
             .and_then(|c| c.variable("GOKA_START", "reset"))
+            .and_then(|c| c.variable("GOKA_STANDBY", "all"))
+            .and_then(|c| c.variable("GOKA_RECOVER_AHEAD", "true"))
+            .and_then(|c| c.variable("GOKA_CLEANUP_DELAY_MS", "60000"))
             .unwrap();
         assert_eq!(config.keys.both["session.timeout.ms"], "9000");
         assert_eq!(config.keys.consumer["fetch.min.bytes"], "2");
@@ -113,6 +130,9 @@ mod tests {
         assert_eq!(config.guarantee, Guarantee::ExactlyOnce);
         assert_eq!(config.membership, Membership::Dynamic);
         assert_eq!(config.start, Some(Start::Reset));
+        assert_eq!(config.standby, Standby::All);
+        assert!(config.recover_ahead);
+        assert_eq!(config.cleanup_delay, Duration::from_secs(60));
     }
 
     #[test]
@@ -121,6 +141,8 @@ mod tests {
             ("GOKA_BROKER", "x"),
             ("GOKA_WORKERS", "many"),
             ("GOKA_START", "now"),
+            ("GOKA_STANDBY", "1"),
+            ("GOKA_RECOVER_AHEAD", "yes"),
             ("GOKA_GUARANTEE", "exactly-once"),
             ("GOKA_MEMBERSHIP", "cooperative"),
         ] {

@@ -55,11 +55,7 @@ impl Core {
                 continue;
             };
             partition.drop_uncommitted();
-            if let Some(store) = partition.store.take()
-                && let Err(error) = store.close()
-            {
-                warn!(partition = number, %error, "the local copy was not closed cleanly");
-            }
+            self.leave_copy(&mut partition);
         }
         result
     }

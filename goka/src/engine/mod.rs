@@ -3,6 +3,7 @@
 
 mod assignment;
 mod commit;
+mod copy;
 mod deferred;
 pub(crate) mod effects;
 mod failure;
@@ -14,9 +15,11 @@ pub(crate) mod recovery;
 pub(crate) mod replay;
 pub(crate) mod replica;
 mod reset;
+mod room;
 pub(crate) mod rows;
 #[cfg(test)]
 mod simulation;
+pub(crate) mod standby;
 pub(crate) mod status;
 pub(crate) mod tables;
 mod transaction;

@@ -16,7 +16,7 @@ use crate::{
         worker::Core,
     },
     kafka::{CommitError, Committed, Kafka, Reader, Step, TableEvent},
-    store::{Position, Store},
+    store::Store,
 };
 
 /// When something has to be asked again.
@@ -30,6 +30,9 @@ const BUDGET_ALONE: Duration = Duration::from_millis(50);
 impl Core {
     /// Moves every partition on that does not run yet; whether one is reading its table.
     pub(crate) fn recover(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
+        if let Some(standby) = self.spec.table.as_ref().and_then(|t| t.standby.as_ref()) {
+            standby.check()?;
+        }
         if self.transaction.is_aborting() {
             // Where the group stands is known when nothing of this worker is undecided.
             return Ok(false);
@@ -92,14 +95,18 @@ impl Core {
             return Ok(());
         };
         match &partition.phase {
-            Phase::Settling if self.ledger.pending(number) == 0 => {
+            Phase::Settling if self.ledger.pending(number) == 0 && now >= partition.rests_until => {
                 self.ledger.reset(number);
                 if let Some(partition) = self.partitions.get_mut(&number)
                     && partition.wanted.is_empty()
                 {
                     partition.wanted = self.spec.tables.want(number);
                 }
-                self.open_copy(number)?;
+                match self.open_copy(number) {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(()),
+                    Err(error) => return self.found_room(kafka, number, Err(error)).map(drop),
+                }
                 self.set_phase(number, Phase::Asking { at: now });
                 self.move_on(kafka, number)
             }
@@ -129,30 +136,6 @@ impl Core {
         if let Some(partition) = self.partitions.get_mut(&number) {
             partition.phase = phase;
         }
-    }
-
-    fn open_copy(&mut self, number: i32) -> Result<(), Error> {
-        let (Some(table), Some(partition)) = (&self.spec.table, self.partitions.get_mut(&number))
-        else {
-            return Ok(());
-        };
-        if partition.store.is_none() {
-            let mut identity = table.identity.clone();
-            identity.partition = number;
-            let path = table.dir.join(number.to_string());
-            let (store, discarded) = Store::open(&path, &identity, &table.options)?;
-            if let Some(reason) = discarded {
-                warn!(
-                    topic = identity.topic,
-                    partition = number,
-                    reason,
-                    "the local copy is rebuilt"
-                );
-            }
-            self.spec.status.opened(number, store.snapshots());
-            partition.store = Some(store);
-        }
-        partition.rows.reload(partition.store.as_ref())
     }
 
     /// Begins to read the table's topic behind the local copy.
@@ -216,9 +199,9 @@ impl Core {
                 "the local copy is rebuilt"
             );
             partition.rows.forget();
-            let mut batch = store.batch()?;
-            batch.clear()?;
-            batch.commit(Position::default())?;
+            if let Err(error) = store.clear() {
+                return self.found_room(kafka, number, Err(error)).map(drop);
+            }
         }
         let from = store.position().table.max(first);
         partition.rows.reload(Some(store))?;
@@ -253,8 +236,11 @@ impl Core {
                     return Ok(());
                 };
                 if replay.take(&partition.rows, &record)? {
-                    replay.store(&partition.rows, store, kafka.wall_ms())?;
+                    let written = replay.store(&partition.rows, store, kafka.wall_ms());
                     let (rows, bytes, done) = replay.progress();
+                    if !self.found_room(kafka, record.partition, written)? {
+                        return Ok(());
+                    }
                     self.spec
                         .status
                         .recovering(record.partition, rows, bytes, done);
@@ -294,7 +280,10 @@ impl Core {
         if let Some(store) = &mut partition.store
             && replay.next != store.position().table
         {
-            replay.store(&partition.rows, store, kafka.wall_ms())?;
+            let written = replay.store(&partition.rows, store, kafka.wall_ms());
+            if written.is_err() {
+                return self.found_room(kafka, number, written).map(drop);
+            }
         }
         replay.log_end(at);
         partition.table = replay.next;

@@ -72,7 +72,10 @@ impl Core {
                     inputs: Vec::new(),
                     at_ms: timestamp,
                 };
-                partition.rows.store(store, position)?;
+                let written = partition.rows.store(store, position);
+                if !self.found_room(kafka, number, written)? {
+                    return Ok(false);
+                }
             }
         }
     }

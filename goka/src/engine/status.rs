@@ -31,6 +31,9 @@ pub enum PartitionState {
     },
     /// It is up to date.
     Running,
+    /// Its local copy has to grow, and the disk is full: the log says which. It goes on by itself when
+    /// there is room.
+    NoRoom,
 }
 
 /// Status of one worker.
@@ -83,6 +86,11 @@ impl Status {
 
     pub(crate) fn running(&self, partition: i32) {
         self.set(partition, PartitionState::Running);
+    }
+
+    /// There is no room for its local copy.
+    pub(crate) fn no_room(&self, partition: i32) {
+        self.set(partition, PartitionState::NoRoom);
     }
 
     /// Its local copy is open.

@@ -23,6 +23,7 @@ use crate::{
         ledger::{Ledger, Sent},
         partition::{By, Cause, Origin, Partition},
         program::{EdgeInfo, OwnedRecord, Program, Reads, SharedReads, Visit},
+        standby::Standby,
         status::Status,
         tables::Tables,
         transaction::Transaction,
@@ -66,6 +67,8 @@ pub(crate) struct TableSpec {
     pub(crate) age_max_ms: Option<i64>,
     /// Whether the broker may drop rows that are not overwritten (the embedded one).
     pub(crate) forgets_rows: bool,
+    /// Keeps the partitions up to date that no worker of this process has.
+    pub(crate) standby: Option<Arc<Standby>>,
 }
 
 /// Settings of the engine.

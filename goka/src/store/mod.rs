@@ -166,6 +166,13 @@ impl Store {
         Batch::begin(&self.open, &mut self.position)
     }
 
+    /// Begins anew: no rows, at position 0 with no inputs.
+    pub(crate) fn clear(&mut self) -> Result<(), Error> {
+        let mut batch = self.batch()?;
+        batch.clear()?;
+        batch.commit(Position::default())
+    }
+
     /// Syncs to disk, marks the copy as cleanly closed, and closes it: at once, or when the last of
     /// its snapshots is dropped, for which the next [`open`](Store::open) waits.
     pub(crate) fn close(self) -> Result<(), Error> {

@@ -13,11 +13,13 @@ use crate::{
     engine::{replay::Replay, rows::Rows, trust::distrust},
     kafka::Reader,
     record::Record,
-    store::{Identity, Position, Snapshots, Store},
+    store::{Identity, Snapshots, Store},
 };
 
 /// When the ends of a partition are asked for again.
 const RETRY: Duration = Duration::from_millis(500);
+/// When it is looked again whether there is room on the disk.
+const ROOM_RETRY: Duration = Duration::from_secs(2);
 /// How old the time of a copy may be that has everything: it tells how old the copy is.
 const REFRESH_MS: i64 = 3_600_000;
 
@@ -31,6 +33,9 @@ pub(super) struct Copy {
     up_to_date: bool,
     /// Rows were taken and not stored yet.
     dirty: bool,
+    /// Whether what is read next may be rows of the inputs up to the positions that are stored: it
+    /// was opened, and has not been at the end. Later rows are those of another owner.
+    keeps_inputs: bool,
     standing: Standing,
 }
 
@@ -45,12 +50,20 @@ impl Copy {
         if let Some(reason) = discarded {
             rebuilt(&identity.topic, number, &reason);
         }
+        Ok(Copy {
+            keeps_inputs: true,
+            ..Self::given(number, store)
+        })
+    }
+
+    /// Goes on with one that somebody else has written.
+    pub(super) fn given(number: i32, store: Store) -> Self {
         let standing = Standing {
             visible: store.position().table,
             end: store.position().table,
             at_ms: store.position().at_ms,
         };
-        Ok(Copy {
+        Copy {
             number,
             rows: Rows::default(),
             store,
@@ -59,7 +72,8 @@ impl Copy {
             retry_at: Duration::ZERO,
             up_to_date: false,
             dirty: false,
-        })
+            keeps_inputs: false,
+        }
     }
 
     pub(super) fn number(&self) -> i32 {
@@ -103,9 +117,7 @@ impl Copy {
         }
         if let Some(reason) = distrust(stands, (first, end), spec.age_max_ms, at_ms) {
             rebuilt(topic, number, &reason);
-            let mut batch = self.store.batch()?;
-            batch.clear()?;
-            batch.commit(Position::default())?;
+            self.store.clear()?;
             board.subscribers.lock().rebuilt(number);
         }
         let from = self.store.position().table.max(first);
@@ -161,6 +173,7 @@ impl Copy {
             self.dirty |= at_ms - self.store.position().at_ms > REFRESH_MS;
         }
         self.store_rows(board, at_ms)?;
+        self.keeps_inputs = false;
         // Markers of transactions are passed without a row.
         self.standing.visible = self.standing.visible.max(next);
         self.hear_of(None, board);
@@ -199,6 +212,12 @@ impl Copy {
         (self.replay, self.up_to_date, self.dirty) = (None, false, false);
     }
 
+    /// Begins anew later, when there may be room on the disk.
+    pub(super) fn rest(&mut self, now: Duration) {
+        self.start_over();
+        self.retry_at = now + ROOM_RETRY;
+    }
+
     /// Once it is up to date, what is read is stored at once; before, in large batches.
     pub(super) fn follow(&mut self, board: &Board, at_ms: i64) -> Result<(), Error> {
         if self.up_to_date {
@@ -211,9 +230,15 @@ impl Copy {
         let Some(replay) = self.replay.as_ref().filter(|_| self.dirty) else {
             return Ok(());
         };
+        // Rows that another owner wrote stand for positions that are not known here.
+        let stands_as_before = self.keeps_inputs || self.rows.open_size() == 0;
+        let inputs = match stands_as_before {
+            true => self.store.position().inputs.clone(),
+            false => Vec::new(),
+        };
         // Taken after the commit, at its first row.
         let mut subscribers = None;
-        replay.store_and_tell(&self.rows, &mut self.store, at_ms, |key, value| {
+        replay.store_and_tell(&self.rows, &mut self.store, inputs, at_ms, |key, value| {
             let subscribers = subscribers.get_or_insert_with(|| board.subscribers.lock());
             subscribers.row(key, value);
         })?;
@@ -228,6 +253,18 @@ impl Copy {
         Ok(())
     }
 
+    /// Stores what was taken, and leaves it to somebody else, open.
+    pub(super) fn into_store(
+        mut self,
+        reader: &dyn Reader,
+        board: &Board,
+        at_ms: i64,
+    ) -> Result<Store, Error> {
+        reader.stop(self.number)?;
+        self.store_last(board, at_ms)?;
+        Ok(self.store)
+    }
+
     /// Stores what was taken, and closes it cleanly.
     pub(super) fn close(
         mut self,
@@ -236,8 +273,19 @@ impl Copy {
         at_ms: i64,
     ) -> Result<(), Error> {
         reader.stop(self.number)?;
-        self.store_rows(board, at_ms)?;
+        self.store_last(board, at_ms)?;
         self.store.close()
+    }
+
+    /// What there is no room for is read again by whoever has it next.
+    fn store_last(&mut self, board: &Board, at_ms: i64) -> Result<(), Error> {
+        match self.store_rows(board, at_ms) {
+            Err(Error::NoRoom { .. }) => {
+                self.start_over();
+                Ok(())
+            }
+            stored => stored,
+        }
     }
 }
 

@@ -115,6 +115,7 @@ impl super::Rig for Rig {
             options: options(),
             age_max_ms: None,
             forgets_rows: false,
+            standby: None,
         };
         let visits: Arc<Visits> = Arc::default();
         let guards = self.handlers_defer.then(Guards::default);
