@@ -4,6 +4,7 @@
 mod copies;
 mod handle;
 mod launch;
+mod leftovers;
 mod running;
 mod signals;
 mod watched;

@@ -1,13 +1,13 @@
 //! The local copies of a processor's own table in this process: what its workers need to know of them,
 //! and who keeps those that no worker has. Must not know threads of workers.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use crate::{
-    Config, Result,
+    Config, Kind, Result,
     config::Standby as Choice,
     engine::{
-        program::Program,
+        program::{EdgeInfo, Program},
         replica::{Replica, Spec},
         standby::Standby,
         worker::TableSpec,
@@ -59,4 +59,24 @@ pub(super) fn table(
         table.standby = Some(Arc::new(Standby::new(replica)));
     }
     Ok(Some(table))
+}
+
+/// Where a processor keeps copies: of its own table, and of those that it joins.
+pub(super) fn directories(
+    cluster: &Cluster,
+    home: &Home,
+    program: &dyn Program,
+) -> Result<Vec<PathBuf>> {
+    let names = cluster.names();
+    let directory = |edge: EdgeInfo| match edge.kind {
+        Kind::Table => names
+            .group(program.group())
+            .map(|name| Some(home.group(&name))),
+        Kind::Join => names
+            .topic(edge.topic)
+            .map(|name| Some(home.replica(&name))),
+        Kind::Input | Kind::Loop | Kind::Output | Kind::Lookup => Ok(None),
+    };
+    let directories = program.edges().into_iter().map(directory);
+    directories.filter_map(Result::transpose).collect()
 }

@@ -21,6 +21,7 @@ use tokio::{
 
 use super::{
     copies,
+    leftovers::Leftovers,
     running::{Group, Remote, Running},
     watched::Watched,
 };
@@ -91,6 +92,7 @@ pub(super) fn launch(
     let (ends, ended) = mpsc::unbounded_channel();
     let stop = Arc::new(AtomicBool::new(false));
     let mut groups = Vec::new();
+    let mut leftovers = Leftovers::new(config.cleanup_delay);
     for (program, topology) in programs.iter().zip(&topologies) {
         refuse_two_leaders(&cluster, &**program, topology)?;
         let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -136,6 +138,9 @@ pub(super) fn launch(
             };
             start.spawn(ends.clone())?;
         }
+        let statuses = remotes.iter().map(|remote| remote.status.clone());
+        let copies = copies::directories(&cluster, &home, &**program)?;
+        leftovers.add(home.state(), copies, statuses.collect());
         groups.push(Group {
             name: program.group(),
             partitions: topology.partitions,
@@ -149,6 +154,7 @@ pub(super) fn launch(
         cluster,
         topologies,
         interval: config.metadata_interval,
+        leftovers,
         stop: stop.clone(),
     };
     watched.watch(ends_monitor, ends)?;

@@ -1,4 +1,4 @@
-//! Topics while the app runs.
+//! Topics, and local copies that are left over, while the app runs.
 
 use std::{
     sync::{
@@ -7,12 +7,13 @@ use std::{
         mpsc as std_mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use super::leftovers::Leftovers;
 use crate::{Error, Result, kafka::Cluster, topology::Topology};
 
 /// Topics that are looked at again and again, until the app is dropped or a topic is wrong.
@@ -20,12 +21,13 @@ pub(super) struct Watched {
     pub(super) cluster: Cluster,
     pub(super) topologies: Vec<Topology>,
     pub(super) interval: Duration,
+    pub(super) leftovers: Leftovers,
     pub(super) stop: Arc<AtomicBool>,
 }
 
 impl Watched {
     pub(super) fn watch(
-        self,
+        mut self,
         end: std_mpsc::Receiver<()>,
         ends: mpsc::UnboundedSender<Result>,
     ) -> Result {
@@ -33,7 +35,14 @@ impl Watched {
         let ends = ends.downgrade();
         let thread = thread::Builder::new().name("goka-topics".to_owned());
         let spawned = thread.spawn(move || {
-            while end.recv_timeout(self.interval) == Err(std_mpsc::RecvTimeoutError::Timeout) {
+            let mut looked = Instant::now();
+            let tick = self.interval.min(self.leftovers.interval());
+            while end.recv_timeout(tick) == Err(std_mpsc::RecvTimeoutError::Timeout) {
+                self.leftovers.look();
+                if looked.elapsed() < self.interval {
+                    continue;
+                }
+                looked = Instant::now();
                 let Err(failure) = self.look() else { continue };
                 if let Some(ends) = ends.upgrade() {
                     // Nobody waits any more if this fails.

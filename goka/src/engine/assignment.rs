@@ -37,6 +37,9 @@ impl Core {
         lost: bool,
     ) -> Result<(), Error> {
         info!(group = self.spec.program.group(), partitions = ?numbers, lost, "giving back");
+        if lost {
+            self.spec.status.left();
+        }
         let mut result = Ok(());
         match (lost, self.is_exactly_once()) {
             (true, true) => result = self.drop_transaction(kafka, "the group took partitions"),

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -39,6 +39,8 @@ pub enum PartitionState {
 /// Status of one worker.
 pub(crate) struct Status {
     handled: AtomicU64,
+    /// Whether the group knows this worker: what it has not is at another one.
+    is_member: AtomicBool,
     partitions: Mutex<BTreeMap<i32, PartitionState>>,
     /// Local copies of the partitions that are here.
     copies: Mutex<BTreeMap<i32, Snapshots>>,
@@ -50,6 +52,7 @@ impl Status {
     pub(crate) fn new(changes: watch::Sender<u64>) -> Self {
         Status {
             handled: AtomicU64::new(0),
+            is_member: AtomicBool::new(false),
             partitions: Mutex::default(),
             copies: Mutex::default(),
             changes,
@@ -70,7 +73,18 @@ impl Status {
 
     /// The group has given this worker its partitions, maybe none.
     pub(crate) fn joined(&self) {
+        self.is_member.store(true, Ordering::Relaxed);
         self.changed();
+    }
+
+    /// The group takes this worker for gone, or its partitions for another's: it will join anew.
+    pub(crate) fn left(&self) {
+        self.is_member.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the group has given this worker what it has, and not taken it for gone since.
+    pub(crate) fn is_member(&self) -> bool {
+        self.is_member.load(Ordering::Relaxed)
     }
 
     pub(crate) fn recovering(&self, partition: i32, rows: u64, bytes: u64, progress: f64) {

@@ -17,6 +17,7 @@ mod snapshot;
 mod state;
 #[cfg(test)]
 mod tests;
+mod unused;
 
 use std::{
     fs, io,
@@ -33,6 +34,7 @@ pub(crate) use self::{
     scan::Span,
     snapshot::{Snapshot, Snapshots},
     state::StateDir,
+    unused::Unused,
 };
 use self::{
     environment::{Environment, Failure},
@@ -111,6 +113,8 @@ impl Store {
         fs::create_dir_all(path).map_err(problem)?;
         let path = path.canonicalize().map_err(problem)?;
         let claim = Claim::take(&path, options.wait)?;
+        // Whoever had the claim before may have deleted it.
+        fs::create_dir_all(&path).map_err(problem)?;
 
         let mut discarded = mark::distrust(&path).map_err(problem)?;
         if discarded.is_some() {

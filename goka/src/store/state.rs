@@ -122,13 +122,6 @@ impl StateDir {
     ///
     /// # Errors
     /// If this process has the copy open, or `path` is not inside the state directory.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "copies of partitions that went elsewhere are to be removed"
-        )
-    )]
     pub(crate) fn discard(&self, path: &Path) -> Result<(), Error> {
         const DOING: &str = "delete a local copy";
         let path = match path.canonicalize() {

@@ -26,15 +26,17 @@ use crate::{
     engine::{
         effects::{Effects, Row},
         program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Waiting},
+        replica::{Keeper, Replica, Spec as ReplicaSpec},
         rows::Rows,
+        standby::Standby,
         status::Status,
         trust::mark,
         visiting::Visits,
         worker::{Settings, Spec, TableSpec, Worker},
     },
-    kafka::memory::Connection,
+    kafka::memory::{Connection, World},
     record::Record,
-    store::{Identity, Options, Store},
+    store::{Identity, Options, StateDir, Store},
 };
 
 /// How long a turn waits if there is nothing to do.
@@ -46,6 +48,7 @@ pub(super) struct Rig {
     partitions: i32,
     handlers_wait: bool,
     handlers_defer: bool,
+    standby: bool,
     guarantee: Guarantee,
     started: u64,
     answered: Answered,
@@ -65,6 +68,7 @@ impl Rig {
             partitions: schedule.partitions,
             handlers_wait: schedule.handlers_wait,
             handlers_defer: schedule.handlers_defer,
+            standby: schedule.standby,
             guarantee: match schedule.exactly_once {
                 false => Guarantee::AtLeastOnce,
                 true => Guarantee::ExactlyOnce,
@@ -76,6 +80,21 @@ impl Rig {
 
     fn dir(&self, slot: usize) -> PathBuf {
         self.disk.path().join(slot.to_string())
+    }
+
+    /// The standby of a slot, and who gives it its turns.
+    fn standby(&self, slot: usize, world: &World) -> Result<(Arc<Standby>, Keeper), Error> {
+        let replica = Replica::without_thread(ReplicaSpec {
+            _lock: Arc::new(StateDir::in_memory()?),
+            dir: self.dir(slot),
+            identity: self.identity(0),
+            options: options(),
+            partitioner: Partitioner::Murmur2,
+            age_max_ms: None,
+            forgets_rows: false,
+        });
+        let keeper = replica.keeper(world.reader(TABLE));
+        Ok((Arc::new(Standby::new(replica)), keeper))
     }
 
     fn identity(&self, partition: i32) -> Identity {
@@ -98,7 +117,14 @@ fn options() -> Options {
 }
 
 impl super::Rig for Rig {
-    fn start(&mut self, slot: usize, kafka: Connection) -> Result<Box<dyn Driven>, Error> {
+    fn start(
+        &mut self,
+        slot: usize,
+        world: &World,
+        kafka: Connection,
+    ) -> Result<Box<dyn Driven>, Error> {
+        let standby = self.standby.then(|| self.standby(slot, world));
+        let (standby, keeper) = standby.transpose()?.unzip();
         let settings = Settings {
             guarantee: self.guarantee,
             commit_interval: Duration::from_millis(100),
@@ -115,7 +141,7 @@ impl super::Rig for Rig {
             options: options(),
             age_max_ms: None,
             forgets_rows: false,
-            standby: None,
+            standby,
         };
         let visits: Arc<Visits> = Arc::default();
         let guards = self.handlers_defer.then(Guards::default);
@@ -134,6 +160,8 @@ impl super::Rig for Rig {
         self.started += 1;
         Ok(Box::new(Process {
             worker: Worker::new(spec, Box::new(kafka)),
+            keeper,
+            world: world.clone(),
             guards: guards.unwrap_or_default(),
             turns: 0,
             visiting: Visiting {
@@ -185,6 +213,9 @@ type Guards = Arc<Mutex<VecDeque<Deferred>>>;
 /// A worker, and the work that its handlers have deferred: which ends with it.
 struct Process {
     worker: Worker,
+    /// Of the partitions that other workers have.
+    keeper: Option<Keeper>,
+    world: World,
     guards: Guards,
     turns: u64,
     visiting: Visiting,
@@ -203,6 +234,10 @@ impl Driven for Process {
             };
             done.into_iter().for_each(Deferred::done);
         }
+        if let Some(keeper) = &mut self.keeper {
+            let (now, at_ms) = (self.world.now(), self.world.wall_ms());
+            keeper.turn(Duration::ZERO, now, at_ms)?;
+        }
         self.visiting.before(&self.worker);
         let turned = self.worker.turn(IDLE);
         self.visiting.after();
@@ -214,7 +249,14 @@ impl Driven for Process {
     }
 
     fn close(self: Box<Self>) -> Result<(), Error> {
-        self.worker.close()
+        let Process {
+            worker,
+            keeper,
+            world,
+            ..
+        } = *self;
+        worker.close()?;
+        keeper.map_or(Ok(()), |keeper| keeper.close(world.wall_ms()))
     }
 }
 

@@ -97,6 +97,8 @@ pub(super) struct Schedule {
     /// Handlers of the other input defer some of their records.
     pub(super) handlers_defer: bool,
     pub(super) exactly_once: bool,
+    /// Workers keep the partitions up to date that others have.
+    pub(super) standby: bool,
     pub(super) actions: Vec<Action>,
 }
 
@@ -127,6 +129,7 @@ impl Schedule {
             let (at, slot) = (chance.index(actions.len()), chance.index(SLOTS));
             actions.insert(at, Action::Visit { slot });
         }
+        let standby = chance.one_in(2);
         Schedule {
             seed,
             partitions,
@@ -135,6 +138,7 @@ impl Schedule {
             handlers_wait,
             handlers_defer,
             exactly_once: false,
+            standby,
             actions,
         }
     }
@@ -169,13 +173,15 @@ impl fmt::Display for Schedule {
             static_members,
             handlers_wait,
             handlers_defer,
+            standby,
             actions,
             ..
         } = self;
         writeln!(
             f,
             "{partitions} partitions, at most {queue_max} records in a queue, static members: {static_members}, \
-             handlers wait: {handlers_wait}, handlers defer: {handlers_defer}"
+             handlers wait: {handlers_wait}, handlers defer: {handlers_defer}, \
+             standby: {standby}"
         )?;
         actions
             .iter()

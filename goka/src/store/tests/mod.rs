@@ -5,6 +5,7 @@ mod hold;
 mod limits;
 mod model;
 mod speed;
+mod unused;
 
 use std::{path::Path, time::Duration};
 
