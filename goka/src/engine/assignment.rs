@@ -19,7 +19,6 @@ impl Core {
     /// These are ours from now on. Nothing is fetched before they are recovered.
     pub(crate) fn assigned(&mut self, numbers: &[i32]) {
         info!(group = self.spec.program.group(), partitions = ?numbers, "assigned");
-        self.lease_at = self.now;
         self.spec.status.joined();
         for &number in numbers {
             self.partitions
@@ -40,6 +39,7 @@ impl Core {
         if lost {
             self.spec.status.left();
         }
+        self.forget_commit();
         let mut result = Ok(());
         match (lost, self.is_exactly_once()) {
             (true, true) => result = self.drop_transaction(kafka, "the group took partitions"),

@@ -14,7 +14,7 @@
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::{
     Error,
@@ -23,7 +23,7 @@ use crate::{
         partition::Partition,
         worker::Core,
     },
-    kafka::{CommitError, Kafka, Position, Step, TableEvent},
+    kafka::{Kafka, Step, TableEvent},
     store,
 };
 
@@ -84,6 +84,7 @@ impl Core {
         if self.is_exactly_once() {
             return self.transact(kafka, false);
         }
+        self.take_commit(kafka)?;
         let (now, interval) = (self.now, self.spec.settings.commit_interval);
         let due = |p: &Partition| {
             p.closing.is_some()
@@ -108,7 +109,8 @@ impl Core {
             && self.partitions.values().any(|p| p.uncommitted)
         {
             self.committed_at = now;
-            return self.commit_offsets(kafka, |p| p.uncommitted).map(|_| ());
+            self.begin_commit(kafka, |p| p.uncommitted);
+            return Ok(());
         }
         self.keep_idle(kafka)
     }
@@ -168,52 +170,6 @@ impl Core {
         kafka.reached(Step::Stored)
     }
 
-    /// Commits positions of the running partitions that `which` picks to the group. `false`: it
-    /// did not take them; they are tried again at every interval.
-    pub(crate) fn commit_offsets(
-        &mut self,
-        kafka: &dyn Kafka,
-        which: impl Fn(&Partition) -> bool,
-    ) -> Result<bool, Error> {
-        let chosen = |p: &&mut Partition| p.is_running() && which(p);
-        let mut positions = Vec::new();
-        let mut numbers = Vec::new();
-        for partition in self.partitions.values_mut().filter(chosen) {
-            positions.extend(positions_of(partition.number, &partition.stored));
-            numbers.push(partition.number);
-        }
-        let began = kafka.now();
-        match kafka.commit(&positions, &self.spec.settings.instance) {
-            Ok(()) => {
-                self.lease_at = began;
-                for number in numbers {
-                    if let Some(partition) = self.partitions.get_mut(&number) {
-                        partition.uncommitted = false;
-                    }
-                }
-                kafka.reached(Step::Committed)?;
-                Ok(true)
-            }
-            Err(CommitError::Again(error)) => {
-                debug!(group = self.spec.program.group(), %error, "offsets will be committed again");
-                Ok(false)
-            }
-            Err(CommitError::NotMember(error)) => {
-                self.drop_all(kafka, &error.to_string())?;
-                Ok(false)
-            }
-        }
-    }
-
-    /// Proves membership, or drops everything that is not committed.
-    fn renew(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
-        let renewed = self.commit_offsets(kafka, |_| true)?;
-        if !renewed && self.partitions.values().any(Partition::is_running) {
-            self.drop_all(kafka, "the group did not confirm this member in time")?;
-        }
-        Ok(renewed)
-    }
-
     /// What has to be done now and then while nothing comes: the lease is renewed before a record
     /// needs it, and rows of somebody else are looked for.
     fn keep_idle(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
@@ -226,7 +182,7 @@ impl Core {
             return Ok(());
         }
         self.committed_at = self.now;
-        self.commit_offsets(kafka, |_| true)?;
+        self.begin_commit(kafka, |_| true);
         if self.now.saturating_sub(self.looked_at) < LOOK_INTERVAL {
             return Ok(());
         }
@@ -415,6 +371,7 @@ impl Core {
     /// This member may not be one any more: nothing of what it holds is committed, and what its
     /// producer still holds is not sent.
     pub(crate) fn drop_all(&mut self, kafka: &dyn Kafka, reason: &str) -> Result<(), Error> {
+        self.forget_commit();
         if self.is_exactly_once() {
             self.abort(kafka, reason)?;
         } else {
@@ -425,14 +382,4 @@ impl Core {
             .into_iter()
             .try_for_each(|number| self.abandon(kafka, number, reason))
     }
-}
-
-/// Positions as the group takes them, one per source.
-pub(crate) fn positions_of(partition: i32, offsets: &[i64]) -> impl Iterator<Item = Position> {
-    let offsets = offsets.iter().enumerate();
-    offsets.map(move |(source, &offset)| Position {
-        source,
-        partition,
-        offset,
-    })
 }

@@ -8,6 +8,7 @@ mod deferred;
 pub(crate) mod effects;
 mod failure;
 mod ledger;
+mod offsets;
 mod overlay;
 mod partition;
 pub(crate) mod program;

@@ -9,7 +9,7 @@ use crate::{
     Error,
     config::{Guarantee, Start},
     engine::{
-        commit::positions_of,
+        offsets::positions_of,
         partition::Phase,
         replay::Replay,
         trust::{distrust, group_wins, which_wins},
@@ -316,12 +316,14 @@ impl Core {
         let Some(positions) = self.positions(kafka, number)? else {
             return Ok(());
         };
+        // The connection has one commit on its way at most.
+        self.forget_commit();
         let began = kafka.now();
         let offered: Vec<_> = positions_of(number, &positions).collect();
         let asking = Phase::Asking { at: began + RETRY };
         match kafka.commit(&offered, &self.spec.settings.instance) {
             Ok(()) => {
-                self.lease_at = began;
+                self.lease_at = self.lease_at.max(began);
                 kafka.assign(number, &positions)?;
                 if let Some(partition) = self.partitions.get_mut(&number) {
                     partition.run_from(positions);

@@ -19,7 +19,7 @@ use tracing::warn;
 use crate::{
     Error,
     config::Guarantee,
-    engine::{commit::positions_of, partition::Partition, worker::Core},
+    engine::{offsets::positions_of, partition::Partition, worker::Core},
     kafka::{Kafka, Step},
 };
 

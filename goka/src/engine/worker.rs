@@ -21,6 +21,7 @@ use crate::{
         effects::{Effects, Row},
         failure::panicked,
         ledger::{Ledger, Sent},
+        offsets::Committing,
         partition::{By, Cause, Origin, Partition},
         program::{EdgeInfo, OwnedRecord, Program, Reads, SharedReads, Visit},
         standby::Standby,
@@ -112,6 +113,8 @@ pub(crate) struct Core {
     /// When membership was last proven, by a commit that the group took.
     pub(crate) lease_at: Duration,
     pub(crate) committed_at: Duration,
+    /// At-least-once: what the group was sent and has not answered.
+    pub(crate) committing: Option<Committing>,
     pub(crate) looked_at: Duration,
     /// Set when a handler that waits can go on.
     pub(crate) woken: Arc<Woken>,
@@ -147,6 +150,7 @@ impl Worker {
             now,
             lease_at: now,
             committed_at: now,
+            committing: None,
             looked_at: now,
             woken: Arc::default(),
             visiting: None,

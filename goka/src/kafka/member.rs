@@ -4,7 +4,10 @@
 //! of every source is assigned for `n`, when the engine asks (see `assignment.rs`). Must not know
 //! tables or the order of a commit.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant, SystemTime},
+};
 
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -39,8 +42,10 @@ const COMMIT_ANSWER: Duration = Duration::from_secs(3);
 const STABLE_ANSWER: Duration = Duration::from_millis(400);
 
 pub(super) struct Member {
-    // Before the client, which must be dropped last.
+    // Both before the client, which must be dropped last.
     sources: Vec<Source>,
+    /// Offsets that are on their way, or why they are not.
+    committing: RefCell<Option<Result<native::Commit, RDKafkaErrorCode>>>,
     group: String,
     assignment: Assignment,
     producer: Writer,
@@ -93,6 +98,7 @@ impl Member {
         Ok(Member {
             assignment: Assignment::new(&group, topics.collect()),
             sources,
+            committing: RefCell::default(),
             group,
             producer,
             table,
@@ -218,6 +224,19 @@ impl Member {
         })
     }
 
+    fn send_offsets(
+        &self,
+        positions: &[Position],
+        metadata: &str,
+    ) -> Result<native::Commit, RDKafkaErrorCode> {
+        let list = self.offsets(positions, metadata).map_err(|error| {
+            let code = error.rdkafka_error_code();
+            code.unwrap_or(RDKafkaErrorCode::InvalidArgument)
+        })?;
+        // SAFETY: the client is a field that is dropped after those that keep a commit.
+        unsafe { native::Commit::begin(self.client().client(), &list) }
+    }
+
     fn uncommitted(&self, code: RDKafkaErrorCode) -> CommitError {
         use RDKafkaErrorCode::*;
         let error = Error::kafka(format!("commit offsets of group `{}`", self.group), code);
@@ -276,12 +295,29 @@ impl Kafka for Member {
     }
 
     fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), CommitError> {
-        self.offsets(positions, metadata)
-            .map_err(|error| error.rdkafka_error_code())
-            .and_then(|list| {
-                native::commit(self.client().client(), &list, COMMIT_ANSWER).map_err(Some)
-            })
-            .map_err(|code| self.uncommitted(code.unwrap_or(RDKafkaErrorCode::InvalidArgument)))
+        self.committing.take();
+        let code = match self.send_offsets(positions, metadata) {
+            Ok(commit) => commit
+                .answer(COMMIT_ANSWER)
+                .unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut)),
+            Err(code) => Err(code),
+        };
+        code.map_err(|code| self.uncommitted(code))
+    }
+
+    fn begin_commit(&self, positions: &[Position], metadata: &str) {
+        let begun = self.send_offsets(positions, metadata);
+        self.committing.replace(Some(begun));
+    }
+
+    fn commit_outcome(&self) -> Option<Result<(), CommitError>> {
+        let mut committing = self.committing.borrow_mut();
+        let outcome = match committing.as_ref()? {
+            Ok(commit) => commit.answer(Duration::ZERO)?,
+            Err(code) => Err(*code),
+        };
+        *committing = None;
+        Some(outcome.map_err(|code| self.uncommitted(code)))
     }
 
     fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error> {

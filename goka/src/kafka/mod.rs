@@ -76,6 +76,14 @@ pub(crate) trait Kafka {
     /// `metadata` is stored beside each.
     fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), CommitError>;
 
+    /// Begins a [`Kafka::commit`] and does not wait: while the group rebalances, the answer takes as long
+    /// as its slowest member. At most one is on its way; that of an earlier one is forgotten, also by
+    /// [`Kafka::commit`], and its positions may be taken or not.
+    fn begin_commit(&self, positions: &[Position], metadata: &str);
+
+    /// How the commit that was begun last came out; `None` while it has not, and after it was told.
+    fn commit_outcome(&self) -> Option<Result<(), CommitError>>;
+
     /// What the group has committed for `partition`, one entry per source. Exactly-once: an error
     /// while a transaction that holds positions of it is not decided.
     fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error>;

@@ -10,7 +10,7 @@ mod request;
 mod transaction;
 
 pub(super) use message::{Message, Produced, TopicHandle};
-pub(super) use request::{commit, topic_id};
+pub(super) use request::{Commit, topic_id};
 pub(super) use transaction::{
     Membership, Problem, abort_transaction, begin_transaction, commit_transaction,
     init_transactions, send_offsets,

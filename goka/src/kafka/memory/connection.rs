@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{
+    committing::{Committing, Sent},
     coordinator::Positions,
     fetching::{Fetched, Fetching},
     group::Group,
@@ -44,6 +45,7 @@ pub(crate) struct Connection {
     on_point: Option<OnPoint>,
     writer: Writer,
     membership: RefCell<Membership>,
+    committing: Committing,
     fetching: RefCell<Fetching>,
     /// How many records may still come before what the group has to say.
     overtaking: Cell<Option<u64>>,
@@ -91,6 +93,7 @@ impl Connection {
             on_point: spec.on_point,
             writer,
             membership: RefCell::default(),
+            committing: Committing::default(),
             fetching: RefCell::default(),
             overtaking: Cell::new(None),
             dead: Cell::new(false),
@@ -112,18 +115,19 @@ impl Connection {
         self.writer.transacting()
     }
 
+    fn sent(&self, positions: &[Position], metadata: &str) -> Result<Sent, Error> {
+        self.answer("commit offsets")?;
+        Ok(Sent {
+            member: self.membership.borrow().member,
+            entries: self.entries(positions, metadata)?,
+        })
+    }
+
     /// What is committed of positions, in the name of this connection.
     fn entries(&self, positions: &[Position], metadata: &str) -> Result<Vec<CommitEntry>, Error> {
         let entry = |position: &Position| {
-            Ok(CommitEntry {
-                by: Rc::clone(&self.name),
-                topic: Rc::clone(self.source(position.source)?),
-                partition: position.partition,
-                offset: position.offset,
-                metadata: metadata.to_owned(),
-                moment: 0,
-                owned: false,
-            })
+            let topic = self.source(position.source)?;
+            Ok(CommitEntry::of(position, topic, &self.name, metadata))
         };
         positions.iter().map(entry).collect()
     }
@@ -290,39 +294,32 @@ impl Kafka for Connection {
             return Ok(());
         }
         let mut state = self.state.borrow_mut();
+        self.committing.arrive(&mut state, &self.group);
         state.note(|| format!("{} has given back {partitions:?}", self.name));
         let now = state.now;
         if let Some(group) = state.groups.get_mut(&self.group) {
-            let mut membership = self.membership.borrow_mut();
-            membership.released(group, partitions, now);
+            self.membership
+                .borrow_mut()
+                .released(group, partitions, now);
         }
         Ok(())
     }
 
     fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), CommitError> {
-        self.answer("commit offsets").map_err(CommitError::Again)?;
-        let membership = self.membership.borrow();
-        let mut state = self.state.borrow_mut();
-        let refused = state.refuse_commit(&self.group, membership.member);
-        if let Some(refusal) = refused {
-            state.note(|| format!("{} may not commit: {refusal:?}", self.name));
-            return Err(refusal);
-        }
-        let entries = self.entries(positions, metadata);
-        let mut entries = entries.map_err(CommitError::Again)?;
-        state.mark_owned(&self.group, membership.member.unwrap_or(0), &mut entries);
-        for entry in entries {
-            state.commit(&self.group, entry);
-        }
-        // Taken, but the answer is lost.
-        if state.chance.one_in(50) {
-            state.mishaps.refused_commits += 1;
-            return Err(CommitError::Again(Error::kafka(
-                "commit offsets",
-                "the answer of the brokers did not arrive",
-            )));
-        }
-        Ok(())
+        let sent = self.sent(positions, metadata).map_err(CommitError::Again)?;
+        self.committing
+            .take(&mut self.state.borrow_mut(), &self.group, sent)
+    }
+
+    fn begin_commit(&self, positions: &[Position], metadata: &str) {
+        let sent = self.sent(positions, metadata);
+        self.committing
+            .begin(&mut self.state.borrow_mut(), &self.group, sent);
+    }
+
+    fn commit_outcome(&self) -> Option<Result<(), CommitError>> {
+        self.committing
+            .outcome(&mut self.state.borrow_mut(), &self.group)
     }
 
     fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error> {

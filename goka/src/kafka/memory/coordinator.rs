@@ -388,6 +388,7 @@ impl State {
         self.decide(id, true);
         self.finish(id, number);
         if self.chance.one_in(60) {
+            self.mishaps.lost_answers += 1;
             return Err((true, "it is committed, but the answer got lost"));
         }
         Ok(None)

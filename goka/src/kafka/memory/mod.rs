@@ -7,6 +7,7 @@
 //! Must not know the engine: it sees what the traits of [`crate::kafka`] show.
 
 mod chance;
+mod committing;
 mod connection;
 mod coordinator;
 mod fetching;

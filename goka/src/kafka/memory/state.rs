@@ -71,6 +71,8 @@ pub(crate) struct Mishaps {
     pub(crate) failed_deliveries: u32,
     pub(crate) refused_commits: u32,
     pub(crate) outages: u32,
+    /// Transactions that were committed, and nobody heard of it.
+    pub(crate) lost_answers: u32,
 }
 
 /// An accepted commit of one position.

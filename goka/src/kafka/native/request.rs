@@ -1,5 +1,5 @@
-//! Requests that rdkafka does not have: the id of a topic, and a commit that is not waited for
-//! for ever.
+//! Requests that rdkafka does not have: the id of a topic, and a commit whose answer is taken when it
+//! comes.
 
 use std::{ffi::CString, marker::PhantomData, ptr, ptr::NonNull, time::Duration};
 
@@ -9,36 +9,50 @@ use super::{ClientLog, Event, milliseconds, text};
 
 const NO_ERROR: rd_kafka_resp_err_t = rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
 
-/// Commits offsets, and waits at most `wait` for the broker's answer. A commit that was not answered
-/// in time may still be taken.
-///
-/// rdkafka's commit waits for as long as no coordinator is there, and does not tell if only some of
-/// the offsets were taken.
-pub(in crate::kafka) fn commit(
-    client: &Client<ClientLog>,
-    offsets: &TopicPartitionList,
-    wait: Duration,
-) -> Result<(), RDKafkaErrorCode> {
-    let answer = ask(client, wait, |queue| {
+/// Offsets that were sent to the group's coordinator, and are not answered yet. Dropped: the answer is
+/// not taken, and the offsets may be.
+pub(in crate::kafka) struct Commit(Asked);
+
+impl Commit {
+    /// Sends offsets; does not wait.
+    ///
+    /// rdkafka's commit waits for as long as no coordinator is there, and does not tell if only some
+    /// of the offsets were taken.
+    ///
+    /// # Safety
+    ///
+    /// The client outlives it.
+    pub(in crate::kafka) unsafe fn begin(
+        client: &Client<ClientLog>,
+        offsets: &TopicPartitionList,
+    ) -> Result<Self, RDKafkaErrorCode> {
+        // SAFETY: the caller promises it.
+        let asked = unsafe { Asked::new(client) };
         // SAFETY: client, list and queue are alive; the list is copied; there is no callback.
         let error = unsafe {
             rd_kafka_commit_queue(
                 client.native_ptr(),
                 offsets.ptr(),
-                queue,
+                asked.queue,
                 None,
                 ptr::null_mut(),
             )
         };
-        check(error)
-    })?;
-    // SAFETY: the answer is alive, and so is the list that it lends.
-    unsafe {
-        check(rd_kafka_event_error(answer.event.as_ptr()))?;
-        let taken = rd_kafka_event_topic_partition_list(answer.event.as_ptr());
-        super::elements(taken)
-            .iter()
-            .try_for_each(|element| check(element.err))
+        check(error).map(|()| Commit(asked))
+    }
+
+    /// The broker's answer, waited for at most `wait`. It comes once.
+    pub(in crate::kafka) fn answer(&self, wait: Duration) -> Option<Result<(), RDKafkaErrorCode>> {
+        let answer = self.0.answer(wait)?;
+        // SAFETY: the answer is alive, and so is the list that it lends.
+        unsafe {
+            if let Err(error) = check(rd_kafka_event_error(answer.event.as_ptr())) {
+                return Some(Err(error));
+            }
+            let taken = rd_kafka_event_topic_partition_list(answer.event.as_ptr());
+            let mut elements = super::elements(taken).iter();
+            Some(elements.try_for_each(|element| check(element.err)))
+        }
     }
 }
 
@@ -49,7 +63,9 @@ pub(in crate::kafka) fn topic_id(
     wait: Duration,
 ) -> Result<String, RDKafkaErrorCode> {
     let name = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
-    let answer = ask(client, wait, |queue| {
+    // SAFETY: the client is borrowed for longer.
+    let asked = unsafe { Asked::new(client) };
+    {
         let client = client.native_ptr();
         let mut names = [name.as_ptr()];
         let mut problem = [0; 256];
@@ -67,12 +83,13 @@ pub(in crate::kafka) fn topic_id(
                 problem.len(),
             );
             let topics = rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
-            rd_kafka_DescribeTopics(client, topics, options, queue);
+            rd_kafka_DescribeTopics(client, topics, options, asked.queue);
             rd_kafka_TopicCollection_destroy(topics);
             rd_kafka_AdminOptions_destroy(options);
         }
-        Ok(())
-    })?;
+    }
+    let answer = asked.answer(wait);
+    let answer = answer.ok_or(RDKafkaErrorCode::OperationTimedOut)?;
     // SAFETY: the answer is alive, and of this kind if it is no error; what the getters lend lives
     // as long.
     unsafe {
@@ -91,30 +108,40 @@ pub(in crate::kafka) fn topic_id(
     }
 }
 
-/// Sends a request, and waits for the answer on a queue of its own.
-fn ask<'c>(
-    client: &'c Client<ClientLog>,
-    wait: Duration,
-    request: impl FnOnce(*mut rd_kafka_queue_t) -> Result<(), RDKafkaErrorCode>,
-) -> Result<Event<'c>, RDKafkaErrorCode> {
-    // SAFETY: the client is alive.
-    let queue = unsafe { rd_kafka_queue_new(client.native_ptr()) };
-    let asked = request(queue);
-    // SAFETY: the queue is alive, and not used after this; an answer that comes later is dropped.
-    let answer = unsafe {
-        let answer = match asked {
-            Ok(()) => rd_kafka_queue_poll(queue, milliseconds(wait)),
-            Err(_) => ptr::null_mut(),
-        };
-        rd_kafka_queue_destroy(queue);
-        answer
-    };
-    asked?;
-    let event = NonNull::new(answer).ok_or(RDKafkaErrorCode::OperationTimedOut)?;
-    Ok(Event {
-        event,
-        client: PhantomData,
-    })
+/// A queue of its own for the answer to one request.
+struct Asked {
+    queue: *mut rd_kafka_queue_t,
+}
+
+// SAFETY: librdkafka's queues may be used and destroyed by any thread.
+unsafe impl Send for Asked {}
+
+impl Asked {
+    /// # Safety
+    ///
+    /// The client outlives it.
+    unsafe fn new(client: &Client<ClientLog>) -> Self {
+        // SAFETY: the client is alive.
+        let queue = unsafe { rd_kafka_queue_new(client.native_ptr()) };
+        Asked { queue }
+    }
+
+    fn answer(&self, wait: Duration) -> Option<Event<'_>> {
+        // SAFETY: the queue is alive; the event is owned by its wrapper.
+        let event = unsafe { rd_kafka_queue_poll(self.queue, milliseconds(wait)) };
+        Some(Event {
+            event: NonNull::new(event)?,
+            client: PhantomData,
+        })
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        // SAFETY: the client is alive, and the queue not used after this; an answer that comes later
+        // is dropped.
+        unsafe { rd_kafka_queue_destroy(self.queue) }
+    }
 }
 
 fn check(error: rd_kafka_resp_err_t) -> Result<(), RDKafkaErrorCode> {
