@@ -30,8 +30,7 @@ impl Core {
             }
         }
         if partition.store.is_none() {
-            let mut identity = table.identity.clone();
-            identity.partition = number;
+            let identity = table.identity_of(number);
             let path = table.dir.join(number.to_string());
             let (store, discarded) = Store::open(&path, &identity, &table.options)?;
             if let Some(reason) = discarded {
@@ -49,6 +48,25 @@ impl Core {
         }
         partition.rows.reload(partition.store.as_ref())?;
         Ok(true)
+    }
+
+    /// The local copy of a partition is whole: one that was rebuilt takes the place of the old one.
+    pub(crate) fn settle_copy(&mut self, number: i32) -> Result<(), Error> {
+        let (Some(table), Some(partition)) = (&self.spec.table, self.partitions.get_mut(&number))
+        else {
+            return Ok(());
+        };
+        if !partition.store.as_ref().is_some_and(Store::is_rebuilt) {
+            return Ok(());
+        }
+        // Nothing is in memory that is not stored.
+        partition.rows.forget();
+        if let Some(store) = partition.store.take() {
+            let store = store.settle(&table.identity_of(number), &table.options)?;
+            self.spec.status.opened(number, store.snapshots());
+            partition.store = Some(store);
+        }
+        partition.rows.reload(partition.store.as_ref())
     }
 
     /// The partition goes elsewhere: the standby follows its copy from where it is, or it is closed.

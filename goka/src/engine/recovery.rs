@@ -199,8 +199,10 @@ impl Core {
                 "the local copy is rebuilt"
             );
             partition.rows.forget();
-            if let Err(error) = store.clear() {
-                return self.found_room(kafka, number, Err(error)).map(drop);
+            match store.rebuild(&spec.identity_of(number), &spec.options) {
+                Ok(Some(new)) => *store = new,
+                Ok(None) => {}
+                Err(error) => return self.found_room(kafka, number, Err(error)).map(drop),
             }
         }
         let from = store.position().table.max(first);
@@ -271,10 +273,7 @@ impl Core {
         let Some(partition) = self.partitions.get_mut(&number) else {
             return Ok(());
         };
-        let Phase::Replaying {
-            committed, replay, ..
-        } = &mut partition.phase
-        else {
+        let Phase::Replaying { replay, .. } = &mut partition.phase else {
             return Ok(());
         };
         if let Some(store) = &mut partition.store
@@ -287,6 +286,18 @@ impl Core {
         }
         replay.log_end(at);
         partition.table = replay.next;
+        if let Err(error) = self.settle_copy(number) {
+            return self.found_room(kafka, number, Err(error)).map(drop);
+        }
+        let Some(partition) = self.partitions.get_mut(&number) else {
+            return Ok(());
+        };
+        let Phase::Replaying {
+            committed, replay, ..
+        } = &mut partition.phase
+        else {
+            return Ok(());
+        };
         // Under exactly-once markers stand between our rows, and nobody else's can.
         if self.spec.settings.guarantee == Guarantee::AtLeastOnce {
             self.ledger.expect_row(number, replay.next);

@@ -79,7 +79,7 @@ impl Standby {
             .collect()
     }
 
-    #[cfg(any(test, feature = "tester"))]
+    #[cfg(test)]
     pub(crate) fn replica(&self) -> &Replica {
         &self.replica
     }

@@ -72,6 +72,16 @@ pub(crate) struct TableSpec {
     pub(crate) standby: Option<Arc<Standby>>,
 }
 
+impl TableSpec {
+    /// What the copy of a partition is a copy of.
+    pub(crate) fn identity_of(&self, partition: i32) -> store::Identity {
+        store::Identity {
+            partition,
+            ..self.identity.clone()
+        }
+    }
+}
+
 /// Settings of the engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {

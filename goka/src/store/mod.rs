@@ -10,6 +10,7 @@ mod header;
 mod key;
 mod mark;
 mod problem;
+mod rebuild;
 mod registry;
 mod rows;
 mod scan;
@@ -82,6 +83,8 @@ pub(crate) struct Store {
     position: Position,
     /// Whether it was noted that the copy is written to; see [`mark`].
     marked: bool,
+    /// The directory of the copy that this one is to replace; see [`rebuild`].
+    replaces: Option<PathBuf>,
 }
 
 /// What a store and its snapshots share. The environment is closed when the last of them is gone,
@@ -115,7 +118,17 @@ impl Store {
         let claim = Claim::take(&path, options.wait)?;
         // Whoever had the claim before may have deleted it.
         fs::create_dir_all(&path).map_err(problem)?;
+        rebuild::take_place(&path, options.wait)?;
+        Self::open_claimed(path, claim, identity, options)
+    }
 
+    fn open_claimed(
+        path: PathBuf,
+        claim: Claim,
+        identity: &Identity,
+        options: &Options,
+    ) -> Result<(Store, Option<String>), Error> {
+        let problem = |error: io::Error| problem::state(&path, "open the local copy", error);
         let mut discarded = mark::distrust(&path).map_err(problem)?;
         if discarded.is_some() {
             environment::delete(&path)?;
@@ -141,6 +154,7 @@ impl Store {
             open: Arc::new(open),
             position,
             marked: false,
+            replaces: None,
         };
         Ok((store, discarded))
     }
@@ -168,13 +182,6 @@ impl Store {
             self.marked = true;
         }
         Batch::begin(&self.open, &mut self.position)
-    }
-
-    /// Begins anew: no rows, at position 0 with no inputs.
-    pub(crate) fn clear(&mut self) -> Result<(), Error> {
-        let mut batch = self.batch()?;
-        batch.clear()?;
-        batch.commit(Position::default())
     }
 
     /// Syncs to disk, marks the copy as cleanly closed, and closes it: at once, or when the last of

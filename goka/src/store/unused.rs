@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{StateDir, problem, registry};
+use super::{StateDir, problem, rebuild, registry};
 use crate::Error;
 
 /// Deletes copies that were not in use for a while.
@@ -44,9 +44,7 @@ impl Unused {
         for directory in &self.directories {
             match copies(directory) {
                 Ok(copies) => {
-                    let unused = copies
-                        .into_iter()
-                        .filter(|copy| !registry::is_claimed(copy));
+                    let unused = copies.into_iter().filter(|copy| !is_used(copy));
                     found.extend(unused.map(|copy| (copy, now)));
                 }
                 Err(error) => result = result.and(Err(error)),
@@ -79,6 +77,10 @@ impl Unused {
     pub(crate) fn forget(&mut self) {
         self.since.clear();
     }
+}
+
+fn is_used(copy: &Path) -> bool {
+    registry::is_claimed(copy) || registry::is_claimed(&rebuild::beside(copy))
 }
 
 /// The copies in a directory, by their canonical paths.

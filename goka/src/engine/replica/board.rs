@@ -125,6 +125,15 @@ impl Board {
         closed
     }
 
+    /// It is read from another copy from now on.
+    pub(super) fn replaced(&self, partition: i32, snapshots: Snapshots) {
+        self.with(partition, |slot| {
+            if let Some(open) = &mut slot.open {
+                open.snapshots = snapshots;
+            }
+        });
+    }
+
     /// Somebody else has it: it is not open here.
     pub(super) fn lent(&self, partition: i32) {
         self.with(partition, |slot| slot.open = None);

@@ -27,6 +27,8 @@ pub(super) struct Copy {
     number: i32,
     rows: Rows,
     store: Store,
+    /// What readers still see while `store` is rebuilt.
+    old: Option<Store>,
     /// `None`: it has to be asked where to begin.
     replay: Option<Replay>,
     retry_at: Duration,
@@ -41,10 +43,7 @@ pub(super) struct Copy {
 
 impl Copy {
     pub(super) fn open(spec: &Spec, number: i32) -> Result<Self, Error> {
-        let identity = Identity {
-            partition: number,
-            ..spec.identity.clone()
-        };
+        let identity = identity(spec, number);
         let path = spec.dir.join(number.to_string());
         let (store, discarded) = Store::open(&path, &identity, &spec.options)?;
         if let Some(reason) = discarded {
@@ -67,6 +66,7 @@ impl Copy {
             number,
             rows: Rows::default(),
             store,
+            old: None,
             standing,
             replay: None,
             retry_at: Duration::ZERO,
@@ -117,8 +117,10 @@ impl Copy {
         }
         if let Some(reason) = distrust(stands, (first, end), spec.age_max_ms, at_ms) {
             rebuilt(topic, number, &reason);
-            self.store.clear()?;
-            board.subscribers.lock().rebuilt(number);
+            let identity = identity(spec, number);
+            if let Some(new) = self.store.rebuild(&identity, &spec.options)? {
+                self.old = Some(std::mem::replace(&mut self.store, new));
+            }
         }
         let from = self.store.position().table.max(first);
         self.standing.visible = from;
@@ -174,10 +176,23 @@ impl Copy {
         }
         self.store_rows(board, at_ms)?;
         self.keeps_inputs = false;
+        self.show_rebuilt(board);
         // Markers of transactions are passed without a row.
         self.standing.visible = self.standing.visible.max(next);
         self.hear_of(None, board);
         Ok(is_first)
+    }
+
+    /// Readers see what was rebuilt from now on.
+    fn show_rebuilt(&mut self, board: &Board) {
+        if self.old.is_none() {
+            return;
+        }
+        board.replaced(self.number, self.store.snapshots());
+        // Behind the change, so that nobody finds neither.
+        self.old = None;
+        self.store.delete_replaced();
+        board.subscribers.lock().rebuilt(self.number);
     }
 
     /// More is known of the end of the partition.
@@ -236,11 +251,14 @@ impl Copy {
             true => self.store.position().inputs.clone(),
             false => Vec::new(),
         };
+        let is_hidden = self.old.is_some();
         // Taken after the commit, at its first row.
         let mut subscribers = None;
         replay.store_and_tell(&self.rows, &mut self.store, inputs, at_ms, |key, value| {
-            let subscribers = subscribers.get_or_insert_with(|| board.subscribers.lock());
-            subscribers.row(key, value);
+            if !is_hidden {
+                let subscribers = subscribers.get_or_insert_with(|| board.subscribers.lock());
+                subscribers.row(key, value);
+            }
         })?;
         if subscribers.take().is_some() {
             self.standing.at_ms = at_ms;
@@ -248,7 +266,9 @@ impl Copy {
         self.dirty = false;
         // Readers take snapshots of their own; one held here would keep old pages from reuse.
         self.rows.forget();
-        self.standing.visible = self.standing.visible.max(replay.next);
+        if !is_hidden {
+            self.standing.visible = self.standing.visible.max(replay.next);
+        }
         self.hear_of(None, board);
         Ok(())
     }
@@ -286,6 +306,13 @@ impl Copy {
             }
             stored => stored,
         }
+    }
+}
+
+fn identity(spec: &Spec, partition: i32) -> Identity {
+    Identity {
+        partition,
+        ..spec.identity.clone()
     }
 }
 

@@ -4,6 +4,7 @@ mod discard;
 mod hold;
 mod limits;
 mod model;
+mod rebuild;
 mod speed;
 mod unused;
 
