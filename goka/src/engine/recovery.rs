@@ -110,25 +110,28 @@ impl Core {
                 self.set_phase(number, Phase::Asking { at: now });
                 self.move_on(kafka, number)
             }
-            Phase::Asking { at } if now >= *at => match kafka.committed(number) {
-                Ok(committed) => self.begin_replay(kafka, number, committed),
-                Err(error) => {
-                    debug!(partition = number, %error, "asking for the committed offsets again");
-                    self.ask_again(kafka, number);
-                    Ok(())
+            Phase::Asking { at } if now >= *at => {
+                let asked = kafka.now();
+                match kafka.committed(number) {
+                    Ok(committed) => self.begin_replay(kafka, number, committed),
+                    Err(error) => {
+                        debug!(partition = number, %error, "asking for the committed offsets again");
+                        self.ask_again(kafka, number, asked);
+                        Ok(())
+                    }
                 }
-            },
+            }
             Phase::Claiming { at, .. } if now >= *at => self.claim(kafka, number),
             _ => Ok(()),
         }
     }
 
-    /// The committed offsets, and what follows from them, could not be found out now.
-    fn ask_again(&mut self, kafka: &dyn Kafka, number: i32) {
+    /// The committed offsets, and what follows from them, could not be found out since it was asked for.
+    fn ask_again(&mut self, kafka: &dyn Kafka, number: i32, asked: Duration) {
         let at = kafka.now() + RETRY;
         self.set_phase(number, Phase::Asking { at });
         if self.is_exactly_once() {
-            self.blocked(kafka, number);
+            self.blocked(kafka, number, asked);
         }
     }
 
@@ -145,7 +148,7 @@ impl Core {
         number: i32,
         committed: Vec<Option<Committed>>,
     ) -> Result<(), Error> {
-        let (now, at_ms) = (self.now, kafka.wall_ms());
+        let (now, at_ms, asked) = (self.now, kafka.wall_ms(), kafka.now());
         let Some(reader) = kafka.table() else {
             self.transaction.unblocked(number);
             self.set_phase(number, Phase::Claiming { committed, at: now });
@@ -164,12 +167,12 @@ impl Core {
                     partition = number,
                     "the table's topic has an open transaction"
                 );
-                self.ask_again(kafka, number);
+                self.ask_again(kafka, number, asked);
                 return Ok(());
             }
             Err(error) => {
                 debug!(partition = number, %error, "asking for the ends of the table's topic again");
-                self.ask_again(kafka, number);
+                self.ask_again(kafka, number, asked);
                 return Ok(());
             }
         };

@@ -176,7 +176,7 @@ impl Copy {
         }
         self.store_rows(board, at_ms)?;
         self.keeps_inputs = false;
-        self.show_rebuilt(board);
+        self.show_rebuilt(board)?;
         // Markers of transactions are passed without a row.
         self.standing.visible = self.standing.visible.max(next);
         self.hear_of(None, board);
@@ -184,15 +184,24 @@ impl Copy {
     }
 
     /// Readers see what was rebuilt from now on.
-    fn show_rebuilt(&mut self, board: &Board) {
+    fn show_rebuilt(&mut self, board: &Board) -> Result<(), Error> {
         if self.old.is_none() {
-            return;
+            return Ok(());
         }
         board.replaced(self.number, self.store.snapshots());
         // Behind the change, so that nobody finds neither.
         self.old = None;
         self.store.delete_replaced();
-        board.subscribers.lock().rebuilt(self.number);
+        let mut subscribers = board.subscribers.lock();
+        if subscribers.rebuilt(self.number) {
+            self.store.snapshot()?.scan(&[], false, &mut |key, value| {
+                subscribers.row(key, Some(value));
+                true
+            })?;
+        }
+        drop(subscribers);
+        self.standing.at_ms = self.store.position().at_ms;
+        Ok(())
     }
 
     /// More is known of the end of the partition.
