@@ -5,6 +5,7 @@ mod copies;
 mod handle;
 mod launch;
 mod leftovers;
+mod reset;
 mod running;
 mod signals;
 mod watched;
@@ -17,7 +18,9 @@ use tracing::info;
 pub use self::handle::ProcessorHandle;
 pub use self::running::{GroupStats, Running, Stats};
 use self::signals::Signals;
-use crate::{Config, Error, Graph, Processor, Result, engine::program::Program, typed::Typed};
+use crate::{
+    Config, Error, Graph, Processor, ResetTo, Result, engine::program::Program, typed::Typed,
+};
 
 /// Processors to be run together in this process.
 ///
@@ -97,6 +100,37 @@ impl App {
         let runtime = Handle::try_current().ok();
         blocking("start the app", move || {
             launch::launch(self.config, self.programs, runtime)
+        })
+        .await
+    }
+
+    /// Lets the groups of this app begin anew, for example after a mistake in a handler was mended: their
+    /// inputs at `to`, with empty tables, and nothing in their loops. Local copies in this state directory are
+    /// deleted; those of other instances follow.
+    ///
+    /// Processors must not run meanwhile. If it fails in the middle, call it again before any is started. What
+    /// was written to outputs stays.
+    ///
+    /// ```no_run
+    /// # #[goka::table(group = "my-group", value = i64)]
+    /// # pub struct Clicks;
+    /// # #[goka::processor(group = "my-group", input = "user-clicks", table = Clicks)]
+    /// # fn count(ctx: &mut count::Context, _at: String) -> goka::Result {
+    /// #     let clicks = ctx.value()?.unwrap_or(0);
+    /// #     ctx.set_value(&(clicks + 1))
+    /// # }
+    /// # async fn again() -> goka::Result {
+    /// let app = goka::App::from_env()?.processor(count::Processor);
+    /// app.reset(goka::ResetTo::Earliest).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If a group has members that stay for longer than a session, which is waited for, or another process uses the state directory; as [`start`](Self::start); and on
+    /// the embedded broker, which has nothing to reset.
+    pub async fn reset(self, to: ResetTo) -> Result {
+        blocking("reset the groups", move || {
+            reset::reset(&self.config, &self.programs, to)
         })
         .await
     }

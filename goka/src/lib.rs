@@ -81,7 +81,7 @@ pub use emitter::{Delivered, Delivery, Emitter};
 pub use engine::status::PartitionState;
 pub use error::{BoxError, Error, Result};
 pub use graph::{Edge, EdgeTopic, Handler, Kind, Later, Outcome, Visitor};
-pub use kafka::EmbeddedBroker;
+pub use kafka::{EmbeddedBroker, ResetTo};
 pub use key::Key;
 pub use partitioner::Partitioner;
 pub use processor::Processor;

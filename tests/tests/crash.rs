@@ -12,29 +12,35 @@ fn chance() -> StdRng {
     StdRng::seed_from_u64(seed)
 }
 
-/// Waits until so many partitions run in a processor, and tells which.
-fn wait_for_partitions(processor: &mut Program, partitions: usize) -> BTreeSet<i32> {
-    let wanted = format!("{partitions} of 4 partitions run here (");
-    processor.wait_for(&wanted, |line| {
-        let (_, rest) = line.split_once(&wanted)?;
-        let (numbers, _) = rest.split_once(')')?;
+/// The partitions of each worker that a line of a processor says to run there.
+fn workers(line: &str) -> Option<Vec<BTreeSet<i32>>> {
+    let (_, rest) = line.split_once(" of 4 partitions run here (")?;
+    let (workers, _) = rest.split_once(')')?;
+    let worker = |numbers: &str| {
         let numbers = numbers.split_whitespace().map(str::parse);
-        numbers.collect::<Result<_, _>>().ok()
+        numbers.collect::<Result<_, _>>().expect("numbers")
+    };
+    Some(workers.split('|').map(worker).collect())
+}
+
+/// Waits until so many partitions run in a processor, and each of its workers has as many as the
+/// others; tells which.
+fn wait_for_partitions(processor: &mut Program, partitions: usize) -> BTreeSet<i32> {
+    processor.wait_for(&format!("{partitions} of 4"), |line| {
+        let workers = workers(line)?;
+        let mut shares = workers.iter().map(|worker| worker.len() * workers.len());
+        let even = shares.all(|share| share == partitions);
+        even.then(|| workers.into_iter().flatten().collect())
     })
 }
 
 /// The partitions that each line of a processor says to run there.
 fn partitions_over_time(processor: &Program) -> Vec<BTreeSet<i32>> {
     let output = processor.output();
-    let lines = output
-        .lines()
-        .filter_map(|line| line.split_once(" partitions run here ("));
-    let numbers = lines.filter_map(|(_, rest)| rest.split_once(')'));
-    let parsed = numbers.map(|(numbers, _)| {
-        let numbers = numbers.split_whitespace().map(str::parse);
-        numbers.collect::<Result<_, _>>().expect("numbers")
-    });
-    parsed.collect()
+    let lines = output.lines().filter_map(workers);
+    lines
+        .map(|workers| workers.into_iter().flatten().collect())
+        .collect()
 }
 
 #[test]
@@ -117,10 +123,7 @@ fn a_second_processor_joins_and_leaves_and_no_click_is_lost() {
     if !broker().is_kafka() {
         return; // the embedded broker repeats records around each rebalance
     }
-    let mut clicks = Clicks::on(broker());
-    // A process is one member of the group then, and its join one rebalance. Two workers are two members that join one
-    // after the other, and between the two the assignor may pass a partition from worker to worker.
-    clicks.set("GOKA_WORKERS", "1");
+    let clicks = Clicks::on(broker());
     let mut emitter = clicks.emitting(&["--rate", "2000", "--users", "500"]);
     let mut one = clicks.processor("one");
     let all = wait_for_partitions(&mut one, 4);
@@ -128,7 +131,13 @@ fn a_second_processor_joins_and_leaves_and_no_click_is_lost() {
     let mut two = clicks.processor("two");
     let moved = wait_for_partitions(&mut two, 2);
     let stayed = wait_for_partitions(&mut one, 2);
-    assert_eq!(&stayed | &moved, all, "each partition runs once");
+    assert_eq!(
+        &stayed | &moved,
+        all,
+        "each partition runs once: {}{}",
+        one.output(),
+        two.output()
+    );
     two.interrupt();
     two.succeed();
     wait_for_partitions(&mut one, 4);

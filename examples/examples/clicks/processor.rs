@@ -26,17 +26,23 @@ pub(crate) async fn run(config: Config) -> Result<()> {
     }
 }
 
-/// One line: which partitions run here, how far those are that recover, and what was counted.
+/// One line: which partitions run here, by worker, how far those are that recover, and what was counted.
 pub(crate) fn progress(running: &Running) -> String {
     let stats = running.stats();
     let groups = stats.groups.iter().map(|group| {
         let (name, all, counted) = (group.group, group.partitions_total, group.handled);
         let here = up(group);
-        let numbers: Vec<_> = here.iter().map(i32::to_string).collect();
+        let of_worker = |partitions: &Vec<i32>| {
+            let up = partitions
+                .iter()
+                .filter(|partition| here.contains(partition));
+            up.map(i32::to_string).collect::<Vec<_>>().join(" ")
+        };
+        let workers: Vec<_> = group.workers.iter().map(of_worker).collect();
         let line = format!(
             "{name}: {} of {all} partitions run here ({}), {counted} clicks counted",
             here.len(),
-            numbers.join(" ")
+            workers.join(" | ")
         );
         let recovering = group.partitions.values().filter_map(|state| match state {
             PartitionState::Recovering { rows, progress, .. } => Some((*rows, *progress)),

@@ -73,6 +73,11 @@ impl Group {
                 .standby
                 .upgrade()
                 .map_or_else(BTreeMap::new, |standby| standby.partitions()),
+            workers: self
+                .workers
+                .iter()
+                .map(|worker| worker.status.partitions().into_keys().collect())
+                .collect(),
         }
     }
 }
@@ -102,6 +107,8 @@ pub struct GroupStats {
     /// ([`Config::standby`](crate::Config::standby)); [`PartitionState::Running`] are those that
     /// have been at the end of their partition.
     pub standby: BTreeMap<i32, PartitionState>,
+    /// Which of them each worker has.
+    pub workers: Vec<Vec<i32>>,
 }
 
 impl fmt::Debug for Running {
@@ -113,8 +120,8 @@ impl fmt::Debug for Running {
 }
 
 impl Running {
-    /// Waits until every partition that was given to this process runs, at least one per
-    /// processor.
+    /// Waits until every worker is a member of its group, and every partition that was given to
+    /// this process runs, at least one per processor.
     ///
     /// # Errors
     /// [`Error::Closed`] if the processors ended; [`wait`](Self::wait) tells why.
@@ -125,7 +132,10 @@ impl Running {
             let up = |group: &Group| {
                 let here = group.partitions();
                 let mut states = here.values();
-                !here.is_empty() && states.all(|state| *state == PartitionState::Running)
+                let mut workers = group.workers.iter();
+                workers.all(|worker| worker.status.is_member())
+                    && !here.is_empty()
+                    && states.all(|state| *state == PartitionState::Running)
             };
             if self.groups.iter().all(up) {
                 return Ok(());

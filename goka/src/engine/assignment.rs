@@ -18,7 +18,9 @@ const COMMIT_TRIES: usize = 3;
 impl Core {
     /// These are ours from now on. Nothing is fetched before they are recovered.
     pub(crate) fn assigned(&mut self, numbers: &[i32]) {
-        info!(group = self.spec.program.group(), partitions = ?numbers, "assigned");
+        if !numbers.is_empty() {
+            info!(group = self.spec.program.group(), partitions = ?numbers, "assigned");
+        }
         self.spec.status.joined();
         for &number in numbers {
             self.partitions

@@ -132,7 +132,6 @@ impl Member {
             Kind::Record(message) => self.record(message).map(Event::Record),
             Kind::Assigned(partitions) => match self.assignment.taken(self.client()) {
                 Err(error) => Some(Event::Failed(error)),
-                Ok(()) if partitions.is_empty() => None,
                 Ok(()) => Some(Event::Assigned(partitions.clone())),
             },
             Kind::Revoked(partitions) => Some(Event::Revoked {

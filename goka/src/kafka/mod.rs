@@ -17,6 +17,7 @@ mod log;
 mod member;
 mod names;
 mod native;
+mod operating;
 mod outbox;
 mod producer;
 mod reader;
@@ -27,8 +28,9 @@ mod writer;
 
 pub(crate) use cluster::{Cluster, MemberSpec};
 pub use embedded::EmbeddedBroker;
+pub use operating::ResetTo;
 pub(crate) use outbox::{Letter, Outbox, Receipt};
-pub(crate) use settings::message_timeout;
+pub(crate) use settings::{message_timeout, session_timeout};
 pub(crate) use topics::TopicInfo;
 
 #[cfg(test)]
@@ -176,7 +178,7 @@ pub(crate) trait Reader {
 /// What [`Kafka::poll`] gives.
 pub(crate) enum Event<'a> {
     Record(Record<'a>),
-    /// These partitions are ours from now on. Nothing is fetched before [`Kafka::assign`].
+    /// These partitions, maybe none, are ours from now on. Nothing is fetched before [`Kafka::assign`].
     Assigned(Vec<i32>),
     /// These are to be given back: finish, commit, [`Kafka::unassign`], then [`Kafka::released`].
     /// `lost`: somebody else may own them already, so a commit would be refused.

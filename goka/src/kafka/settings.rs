@@ -206,10 +206,19 @@ fn check_known(key: &str, value: &str) -> Result<(), Error> {
     }
 }
 
+/// How long a group keeps a member that it does not hear of, and a static one that has left.
+pub(crate) fn session_timeout(config: &Config) -> Result<Duration, Error> {
+    session_timeout_ms(config).map(Duration::from_millis)
+}
+
+fn session_timeout_ms(config: &Config) -> Result<u64, Error> {
+    milliseconds(config, "session.timeout.ms", 6000)
+}
+
 /// How long a member's producer may try to write a record. Longer, and it could write after the
 /// session ended: behind the rows of the partition's next owner.
 pub(crate) fn message_timeout(config: &Config) -> Result<Duration, Error> {
-    let session = milliseconds(config, "session.timeout.ms", 6000)?;
+    let session = session_timeout_ms(config)?;
     let heartbeat = milliseconds(config, "heartbeat.interval.ms", 1000)?;
     let left = session.saturating_sub(heartbeat + 1000);
     if left < 1000 {

@@ -25,6 +25,7 @@ mod served;
 mod settings;
 mod table;
 mod throughput;
+mod waiting;
 
 use std::process::ExitCode;
 
@@ -92,6 +93,12 @@ enum What {
         #[arg(long, default_value_t = 1_000)]
         megabytes: u64,
     },
+    /// Handlers of one partition sleep, and the messages of the others are counted meanwhile.
+    Waiting {
+        /// How long each sleeps, in ms.
+        #[arg(long, default_value_t = 50)]
+        sleep_ms: u64,
+    },
     /// An instance that others measure.
     #[command(skip)]
     Serve { dynamic: bool },
@@ -147,6 +154,7 @@ async fn run(Options { what, settings }: Options) -> anyhow::Result<bool> {
         What::Latency { rate, seconds } => vec![latency::run(place, settings, rate, seconds)?],
         What::Rebalance { rate, dynamic } => vec![rebalance::run(place, settings, rate, dynamic)?],
         What::Backlog { megabytes } => vec![backlog::run(place, settings, megabytes)?],
+        What::Waiting { sleep_ms } => waiting::run(place, settings, sleep_ms)?,
         What::Serve { .. } | What::Measured { .. } => bail!("this is for other processes alone"),
     };
     let mut verified = true;
@@ -175,6 +183,7 @@ impl Task {
                 rebalance::measure(*rate, *dynamic, settings, prefix).await?
             }
             What::Backlog { megabytes } => backlog::measure(*megabytes, settings, prefix).await?,
+            What::Waiting { sleep_ms } => waiting::measure(*sleep_ms, settings, prefix).await?,
             What::Serve { dynamic } => return served::serve(*dynamic, settings, prefix).await,
             What::Measured { .. } => bail!("a process is measured that measures another"),
         };

@@ -1,0 +1,259 @@
+//! What an operator does to a group that nobody is in: its offsets, and the rows of its table's topic. Must
+//! not know why.
+
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant, SystemTime},
+};
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    admin::AdminOptions,
+    consumer::{BaseConsumer, Consumer as _},
+    error::{KafkaError, RDKafkaErrorCode},
+};
+
+use super::{
+    Cluster, SendError, TableEvent,
+    cluster::ANSWER,
+    log::ClientLog,
+    native,
+    producer::{Producer, ToSend},
+    settings::Role,
+};
+use crate::{
+    Error,
+    block::block_on,
+    record::{OwnedHeaders, to_ms},
+};
+
+/// Where in a topic a group begins anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResetTo {
+    /// With the oldest record that is there.
+    Earliest,
+    /// With the records that come from now on.
+    Latest,
+    /// With the first record whose timestamp is not before this moment; without one, with those that
+    /// come from now on.
+    Time(SystemTime),
+}
+
+/// How long nothing may come of a topic that is read, or be delivered to it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+static NO_HEADERS: OwnedHeaders = Vec::new();
+
+impl Cluster {
+    /// The offset of each partition of a topic (logical name), in their order.
+    pub(crate) fn offsets_at(
+        &self,
+        topic: &str,
+        partitions: i32,
+        at: ResetTo,
+    ) -> Result<Vec<i64>, Error> {
+        let physical = self.names().topic(topic)?;
+        let failed = |error: KafkaError| {
+            let doing = format!("ask for the offsets of topic `{physical}`");
+            Error::kafka(doing, error)
+        };
+        let client = format!("reader of offsets of topic `{physical}`");
+        let reader: BaseConsumer<ClientLog> =
+            self.connection().open(Role::Reader, client, |_| {})?;
+        let bounds = |partition| {
+            let bounds = reader.fetch_watermarks(&physical, partition, ANSWER);
+            bounds.map_err(failed)
+        };
+        match at {
+            ResetTo::Earliest => (0..partitions).map(|n| Ok(bounds(n)?.0)).collect(),
+            ResetTo::Latest => (0..partitions).map(|n| Ok(bounds(n)?.1)).collect(),
+            ResetTo::Time(time) => {
+                let mut asked = TopicPartitionList::new();
+                for partition in 0..partitions {
+                    let time = Offset::Offset(to_ms(time));
+                    let added = asked.add_partition_offset(&physical, partition, time);
+                    added.map_err(failed)?;
+                }
+                let found = reader.offsets_for_times(asked, ANSWER).map_err(failed)?;
+                let offset = |partition| {
+                    let found = found.find_partition(&physical, partition);
+                    match found.map(|found| found.offset()) {
+                        Some(Offset::Offset(offset)) => Ok(offset),
+                        _ => Ok(bounds(partition)?.1),
+                    }
+                };
+                (0..partitions).map(offset).collect()
+            }
+        }
+    }
+
+    /// Deletes a group with all its offsets. Not there: nothing happens.
+    ///
+    /// # Errors
+    /// If it has members.
+    pub(crate) fn delete_group(&self, group: &str) -> Result<(), Error> {
+        let physical = self.names().group(group)?;
+        let failed = |why: String| Error::kafka(format!("delete group `{physical}`"), why);
+        let options = AdminOptions::new().request_timeout(Some(ANSWER));
+        let answer = block_on(self.admin().client().delete_groups(&[&physical], &options));
+        let answer = answer.map_err(|error| failed(error.to_string()))?;
+        match answer.into_iter().next() {
+            None | Some(Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound))) => Ok(()),
+            Some(Err((_, RDKafkaErrorCode::NonEmptyGroup))) => {
+                Err(failed("it has members: stop them first".to_owned()))
+            }
+            Some(Err((_, RDKafkaErrorCode::GroupAuthorizationFailed))) => Err(failed(
+                "the broker denies it; grant the right Delete on the group".to_owned(),
+            )),
+            Some(Err((_, code))) => Err(failed(code.to_string())),
+        }
+    }
+
+    /// Commits offsets of topics (logical names) to a group that has no members, one per partition,
+    /// without a word of who did: an operator.
+    pub(crate) fn set_offsets(
+        &self,
+        group: &str,
+        offsets: &[(&str, Vec<i64>)],
+    ) -> Result<(), Error> {
+        let physical = self.names().group(group)?;
+        let doing = || format!("set the offsets of group `{physical}`");
+        let client = format!("setter of offsets of group `{physical}`");
+        let consumer: BaseConsumer<ClientLog> =
+            self.connection().open(Role::Reader, client, |settings| {
+                settings.set("group.id", &physical);
+            })?;
+        let mut list = TopicPartitionList::new();
+        for (topic, offsets) in offsets {
+            let topic = self.names().topic(topic)?;
+            for (partition, offset) in (0..).zip(offsets) {
+                let added = list.add_partition_offset(&topic, partition, Offset::Offset(*offset));
+                added.map_err(|error| Error::kafka(doing(), error))?;
+            }
+        }
+        // SAFETY: the consumer is dropped after it.
+        let commit = unsafe { native::Commit::begin(consumer.client(), &list) };
+        let taken = commit.and_then(|commit| {
+            let answer = commit.answer(ANSWER);
+            answer.unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut))
+        });
+        taken.map_err(|code| Error::kafka(doing(), code))
+    }
+
+    /// Writes a tombstone behind every row of a table's topic, and gives how many. Whoever follows the
+    /// table sees its rows go.
+    pub(crate) fn empty_table(&self, topic: &str, partitions: i32) -> Result<u64, Error> {
+        let grave = Grave::open(self, topic)?;
+        let reader = self.reader(topic)?;
+        let mut tombstones = 0;
+        for partition in 0..partitions {
+            let (begin, end) = reader.bounds(partition)?;
+            if begin == end {
+                continue;
+            }
+            reader.start(partition, begin)?;
+            let mut done = false;
+            while !done {
+                let mut result = Ok(());
+                let some = reader.poll(PATIENCE, &mut |event| match event {
+                    // A tombstone of ours, for example.
+                    TableEvent::Record(row) if row.offset >= end => done = true,
+                    TableEvent::Record(row) => {
+                        done = row.offset + 1 == end;
+                        if let (Some(key), Some(_)) = (row.key, row.value) {
+                            tombstones += 1;
+                            result = grave.bury(partition, key);
+                        }
+                    }
+                    TableEvent::End { .. } => done = true,
+                    TableEvent::OutOfRange { .. } => result = Err(moved(topic)),
+                    TableEvent::Failed(error) => result = Err(error),
+                });
+                result?;
+                if !some {
+                    return Err(Error::kafka(
+                        format!("read table topic `{topic}`"),
+                        format!("nothing came for {} s", PATIENCE.as_secs()),
+                    ));
+                }
+            }
+            reader.stop(partition)?;
+        }
+        grave.close()?;
+        Ok(tombstones)
+    }
+}
+
+fn moved(topic: &str) -> Error {
+    let doing = format!("read table topic `{topic}`");
+    Error::kafka(doing, "its records were deleted meanwhile: try again")
+}
+
+/// Writes tombstones to one topic.
+struct Grave {
+    producer: Producer,
+    /// Why the first one that was not delivered was not.
+    failure: RefCell<Option<String>>,
+}
+
+impl Grave {
+    fn open(cluster: &Cluster, topic: &str) -> Result<Self, Error> {
+        let (client, topic) = (
+            format!("writer of tombstones to topic `{topic}`"),
+            [topic.to_owned()],
+        );
+        let connection = cluster.connection();
+        let producer = Producer::open(connection, Role::Emitter, client, &topic, None)?;
+        Ok(Grave {
+            producer,
+            failure: RefCell::default(),
+        })
+    }
+
+    fn bury(&self, partition: i32, key: &[u8]) -> Result<(), Error> {
+        let record = ToSend {
+            target: 0,
+            partition,
+            key: Some(key),
+            value: None,
+            timestamp: to_ms(SystemTime::now()),
+            headers: &NO_HEADERS,
+            opaque: 0,
+        };
+        loop {
+            match self.producer.send(&record) {
+                Ok(()) => return Ok(()),
+                Err(SendError::Full) => self.serve(Duration::from_millis(10))?,
+                Err(SendError::Refused(error)) => return Err(error),
+            }
+        }
+    }
+
+    fn serve(&self, wait: Duration) -> Result<(), Error> {
+        self.producer.serve(wait, &mut |report| {
+            if let Err(why) = report.result {
+                self.failure.borrow_mut().get_or_insert(why.into());
+            }
+        });
+        let failure = self.failure.borrow_mut().take();
+        failure.map_or(Ok(()), |why| {
+            let topic = self.producer.physical(0);
+            Err(Error::kafka(format!("empty table topic `{topic}`"), why))
+        })
+    }
+
+    /// Waits until all are there.
+    fn close(self) -> Result<(), Error> {
+        let give_up = Instant::now() + PATIENCE;
+        while self.producer.in_flight() > 0 {
+            self.serve(Duration::from_millis(100))?;
+            if Instant::now() > give_up {
+                let topic = self.producer.physical(0);
+                let doing = format!("empty table topic `{topic}`");
+                return Err(Error::kafka(doing, "the broker does not answer"));
+            }
+        }
+        Ok(())
+    }
+}

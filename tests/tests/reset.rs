@@ -1,0 +1,155 @@
+//! A group that begins anew counts everything once, and nothing of what was is left, on any instance.
+
+mod place;
+
+use std::{collections::BTreeMap, time::SystemTime};
+
+use goka::{App, Config, Error, ResetTo, Running};
+use goka_tests::{DEADLINE, Message, broker, last_values, produce, read_topic, wait_for_records};
+use place::Place;
+use tokio::time::timeout;
+
+#[goka::table(group = "walkers", value = i64)]
+struct Steps;
+
+#[goka::stream("steps", value = i64)]
+struct Taken;
+
+#[goka::processor(group = "walkers", input = Taken, table = Steps)]
+fn walk(ctx: &mut walk::Context, steps: i64) -> goka::Result {
+    let before = ctx.value()?.unwrap_or(0);
+    ctx.set_value(&(before + steps))
+}
+
+async fn start(config: Config) -> Running {
+    let app = App::new(config).processor(walk::Processor);
+    app.start().await.expect("topics are there")
+}
+
+async fn end(running: Running) {
+    let ended = timeout(DEADLINE, running.shutdown()).await;
+    ended.expect("it ends").expect("nothing failed");
+}
+
+async fn reset(config: Config, to: ResetTo) -> goka::Result {
+    App::new(config).processor(walk::Processor).reset(to).await
+}
+
+fn steps(range: std::ops::Range<i64>) -> Vec<Message> {
+    range
+        .map(|n| Message::new(format!("walker-{}", n % 50), n.to_string()))
+        .collect()
+}
+
+/// What is to be in the table after these.
+fn model(ranges: &[std::ops::Range<i64>]) -> BTreeMap<String, String> {
+    let mut model = BTreeMap::new();
+    for n in ranges.iter().cloned().flatten() {
+        *model.entry(format!("walker-{}", n % 50)).or_insert(0) += n;
+    }
+    let text = |(walker, steps): (String, i64)| (walker, steps.to_string());
+    model.into_iter().map(text).collect()
+}
+
+fn table(place: &Place) -> BTreeMap<String, String> {
+    last_values(&read_topic(
+        broker().address(),
+        &place.physical("walkers-state"),
+    ))
+}
+
+/// Waits until the table's topic has so many records in all.
+async fn written(place: &Place, records: usize) {
+    wait_for_records(place.physical("walkers-state"), records).await;
+}
+
+#[tokio::test]
+async fn a_group_begins_anew_on_every_instance() {
+    if !broker().is_kafka() {
+        return; // the embedded broker has nothing to reset; that it says so is tested below
+    }
+    let place = Place::new("reset");
+    broker().create_topic(&place.physical("steps"), 4);
+    let here = || place.config().workers(1);
+    let elsewhere = || here().state_dir(place.state_dir().with_file_name("elsewhere"));
+    produce(
+        broker().address(),
+        &place.physical("steps"),
+        steps(0..1_000),
+    );
+
+    // Each instance has had all partitions once, so that both keep copies.
+    for config in [here(), elsewhere()] {
+        let running = start(config).await;
+        written(&place, 1_000).await;
+        running.recovered().await.expect("it runs");
+        end(running).await;
+    }
+    assert_eq!(table(&place), model(&[0..1_000]));
+
+    let running = start(here()).await;
+    running.recovered().await.expect("it runs");
+    let refused = reset(elsewhere(), ResetTo::Earliest).await;
+    let refused = refused.expect_err("it is not empty").to_string();
+    assert!(
+        refused.contains("members") && refused.contains("stop"),
+        "{refused}"
+    );
+    end(running).await;
+
+    reset(here(), ResetTo::Earliest)
+        .await
+        .expect("nobody is there");
+    assert_eq!(table(&place), BTreeMap::new(), "all rows are gone");
+    let gone = read_topic(broker().address(), &place.physical("walkers-state")).len();
+    let running = start(elsewhere()).await;
+    written(&place, gone + 1_000).await;
+    end(running).await;
+    assert_eq!(
+        table(&place),
+        model(&[0..1_000]),
+        "counted once, from the first"
+    );
+
+    reset(elsewhere(), ResetTo::Latest)
+        .await
+        .expect("nobody is there");
+    let gone = read_topic(broker().address(), &place.physical("walkers-state")).len();
+    let before = SystemTime::now();
+    produce(
+        broker().address(),
+        &place.physical("steps"),
+        steps(1_000..1_500),
+    );
+    let running = start(here()).await;
+    written(&place, gone + 500).await;
+    end(running).await;
+    assert_eq!(
+        table(&place),
+        model(&[1_000..1_500]),
+        "only what came later"
+    );
+
+    produce(
+        broker().address(),
+        &place.physical("steps"),
+        steps(1_500..1_600),
+    );
+    reset(here(), ResetTo::Time(before))
+        .await
+        .expect("nobody is there");
+    let gone = read_topic(broker().address(), &place.physical("walkers-state")).len();
+    let running = start(elsewhere()).await;
+    written(&place, gone + 600).await;
+    end(running).await;
+    assert_eq!(table(&place), model(&[1_000..1_600]), "since that moment");
+}
+
+#[tokio::test]
+async fn the_embedded_broker_has_nothing_to_reset() {
+    let refused = reset(Config::new().brokers("embedded"), ResetTo::Earliest).await;
+    let Err(Error::Config(refused)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(refused.contains("use a real Kafka"), "{refused}");
+}
