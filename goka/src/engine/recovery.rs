@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// When something has to be asked again.
-const RETRY: Duration = Duration::from_millis(200);
+const RETRY: Duration = Duration::from_millis(100);
 /// When it is looked again whether the tables of others are up to date.
 const TABLES_RETRY: Duration = Duration::from_millis(5);
 /// Time for reading tables in one turn, beside running partitions and without.
