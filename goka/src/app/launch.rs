@@ -29,6 +29,7 @@ use crate::{
     Config, Error, Guarantee, Kind, Result,
     config::Standby,
     engine::{
+        fault::Planted,
         program::{EdgeInfo, Program},
         status::Status,
         tables::Tables,
@@ -36,7 +37,7 @@ use crate::{
         worker::{Settings, Spec, Worker},
     },
     home::Home,
-    kafka::{Cluster, MemberSpec, message_timeout},
+    kafka::{Cluster, MemberSpec, crash, message_timeout},
     replicas::{self, TableSource},
     topology::Topology,
 };
@@ -63,6 +64,7 @@ pub(super) fn launch(
             "the app has no processor: add one with `App::processor`".to_owned(),
         ));
     }
+    crash::prepare()?;
     let cluster = Cluster::connect(&config)?;
     if cluster.guarantee() != config.guarantee {
         warn!(
@@ -300,6 +302,7 @@ fn spec(
             lease: LEASE_MAX.min(message_timeout(config)?),
             instance: mark(&commits_as),
             start: config.start,
+            fault: Planted::from_env()?,
         },
         tables: Arc::default(),
         status: worker.status,

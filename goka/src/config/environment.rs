@@ -73,6 +73,7 @@ impl Config {
                 self.cleanup_delay(Duration::from_millis(number(name, value)?))
             }
             // For the tests of this library.
+            "GOKA_FAULT" | "GOKA_CRASH_AT" if cfg!(feature = "faults") => self,
             _ if name.starts_with("GOKA_TEST_") => self,
             _ => {
                 if let Some(rest) = name.strip_prefix("GOKA_KAFKA__") {

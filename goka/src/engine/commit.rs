@@ -19,6 +19,7 @@ use tracing::warn;
 use crate::{
     Error,
     engine::{
+        fault::Fault,
         ledger::{Ledger, Sent},
         partition::Partition,
         worker::Core,
@@ -121,7 +122,9 @@ impl Core {
             return Ok(());
         };
         let parity = partition.parity ^ 1;
-        if partition.closing.is_none() || !self.ledger.is_complete(number, parity) {
+        let is_delivered = self.ledger.is_complete(number, parity)
+            || self.spec.settings.fault.is(Fault::CommitBeforeAck);
+        if partition.closing.is_none() || !is_delivered {
             return Ok(());
         }
         if let Some(reason) = self.ledger.failure(number) {
@@ -263,7 +266,7 @@ impl Core {
         };
         let mut repairs = 0;
         for (key, theirs) in &foreign {
-            let mine = rows.read(key, |value| value.map(<[u8]>::to_vec))?;
+            let mine = rows.read_sent(key, |value| value.map(<[u8]>::to_vec))?;
             if mine == *theirs {
                 continue;
             }

@@ -10,6 +10,7 @@ use crate::{
     BoxError, Error,
     engine::{
         effects::{Effects, Row},
+        fault::Fault,
         partition::{Cause, Origin},
         program::Failure,
         worker::Core,
@@ -94,6 +95,9 @@ impl Core {
         };
         if partition.deferrals.is_empty() && effects.deferred().is_empty() {
             self.apply(kafka, origin, key, &effects)?;
+            if self.spec.settings.fault.is(Fault::DoubleApply) {
+                self.apply(kafka, origin, key, &effects)?;
+            }
             return Ok(effects);
         }
         if self.is_exactly_once() {

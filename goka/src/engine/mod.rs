@@ -7,6 +7,7 @@ mod copy;
 mod deferred;
 pub(crate) mod effects;
 mod failure;
+pub(crate) mod fault;
 mod ledger;
 mod offsets;
 mod overlay;

@@ -9,6 +9,7 @@ use crate::{
     Error,
     config::{Guarantee, Start},
     engine::{
+        fault::Fault,
         offsets::positions_of,
         partition::Phase,
         replay::Replay,
@@ -33,7 +34,7 @@ impl Core {
         if let Some(standby) = self.spec.table.as_ref().and_then(|t| t.standby.as_ref()) {
             standby.check()?;
         }
-        if self.transaction.is_aborting() {
+        if self.transaction.is_aborting() && !self.spec.settings.fault.is(Fault::NoGate) {
             // Where the group stands is known when nothing of this worker is undecided.
             return Ok(false);
         }
@@ -208,7 +209,10 @@ impl Core {
                 Err(error) => return self.found_room(kafka, number, Err(error)).map(drop),
             }
         }
-        let from = store.position().table.max(first);
+        let from = match store.position().table {
+            1.. if self.spec.settings.fault.is(Fault::SkipTail) => end,
+            next => next.max(first),
+        };
         partition.rows.reload(Some(store))?;
         let declared = self
             .table_edge
@@ -240,7 +244,9 @@ impl Core {
                 else {
                     return Ok(());
                 };
-                if replay.take(&partition.rows, &record)? {
+                let is_full = replay.take(&partition.rows, &record)?;
+                kafka.reached(Step::Replayed)?;
+                if is_full {
                     let written = replay.store(&partition.rows, store, kafka.wall_ms());
                     let (rows, bytes, done) = replay.progress();
                     if !self.found_room(kafka, record.partition, written)? {

@@ -26,6 +26,17 @@ struct Layers {
     stored: Option<Snapshot>,
 }
 
+impl Layers {
+    fn sent(&self, key: &[u8]) -> Result<Option<&[u8]>, Error> {
+        let written = self.open.get(key).or_else(|| self.closing.get(key));
+        match (written, &self.stored) {
+            (Some(value), _) => Ok(value),
+            (None, Some(stored)) => stored.get(key),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
 impl Rows {
     /// Reads the newest value at `key`.
     pub(crate) fn read<R>(
@@ -34,16 +45,20 @@ impl Rows {
         with: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<R, Error> {
         let layers = self.0.borrow();
-        let deferred = layers.deferred.get(key);
-        let written = deferred
-            .or_else(|| layers.open.get(key))
-            .or_else(|| layers.closing.get(key));
-        let value = match (written, &layers.stored) {
-            (Some(value), _) => value,
-            (None, Some(stored)) => stored.get(key)?,
-            (None, None) => None,
+        let value = match layers.deferred.get(key) {
+            Some(value) => value,
+            None => layers.sent(key)?,
         };
         Ok(with(value))
+    }
+
+    /// The same without what is deferred: the value that the table's topic has, or is sent.
+    pub(crate) fn read_sent<R>(
+        &self,
+        key: &[u8],
+        with: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<R, Error> {
+        Ok(with(self.0.borrow().sent(key)?))
     }
 
     /// Writes into the open interval; `None` deletes.
@@ -131,5 +146,21 @@ impl Rows {
         layers.open.clear();
         layers.closing.clear();
         layers.stored = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_deferred_is_read_and_not_sent() -> Result<(), Error> {
+        let rows = Rows::default();
+        rows.write(b"alice", Some(b"1"));
+        rows.defer(b"alice", Some(b"2"));
+        let owned = |value: Option<&[u8]>| value.map(<[u8]>::to_vec);
+        assert_eq!(rows.read(b"alice", owned)?, Some(b"2".to_vec()));
+        assert_eq!(rows.read_sent(b"alice", owned)?, Some(b"1".to_vec()));
+        Ok(())
     }
 }

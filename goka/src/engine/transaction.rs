@@ -19,7 +19,7 @@ use tracing::warn;
 use crate::{
     Error,
     config::Guarantee,
-    engine::{offsets::positions_of, partition::Partition, worker::Core},
+    engine::{fault::Fault, offsets::positions_of, partition::Partition, worker::Core},
     kafka::{Kafka, Step},
 };
 
@@ -143,6 +143,9 @@ impl Core {
             }
         }
         kafka.reached(Step::Delivered)?;
+        if self.spec.settings.fault.is(Fault::CommitBeforeAck) {
+            self.store_closing(kafka)?;
+        }
         kafka.commit_transaction(&positions, &self.spec.settings.instance);
         self.transaction.stage = Stage::Committing;
         Ok(())
@@ -153,6 +156,10 @@ impl Core {
         self.transaction.stage = Stage::Open;
         self.committed_at = kafka.now();
         kafka.reached(Step::Committed)?;
+        self.store_closing(kafka)
+    }
+
+    fn store_closing(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
         for number in self.closing() {
             self.store_interval(kafka, number)?;
             if let Some(partition) = self.partitions.get_mut(&number) {
@@ -167,6 +174,9 @@ impl Core {
     pub(crate) fn abort(&mut self, kafka: &dyn Kafka, reason: &str) -> Result<(), Error> {
         let group = self.spec.program.group();
         warn!(group, reason, "the transaction is aborted");
+        if self.transaction.stage == Stage::Committing {
+            self.doubt_visit();
+        }
         if self.transaction.stage != Stage::Aborting {
             kafka.abort_transaction();
             self.transaction.stage = Stage::Aborting;
@@ -266,7 +276,9 @@ impl Core {
         let at = blocked.entry(number).or_insert(asked + PATIENCE);
         if now >= *at {
             *at = now + FENCE_AGAIN;
-            kafka.fence(number);
+            if !self.spec.settings.fault.is(Fault::NoFence) {
+                kafka.fence(number);
+            }
         }
     }
 

@@ -43,7 +43,7 @@ struct Asked {
     reply: oneshot::Sender<Result<u64, Cancelled>>,
 }
 
-/// A partition went elsewhere before its rows were visited.
+/// A partition went elsewhere before its rows were visited, or nobody knows which of them were.
 #[derive(Debug)]
 pub(crate) struct Cancelled {
     pub(crate) partition: i32,
@@ -149,6 +149,23 @@ impl Core {
             }
         }
         Ok(more)
+    }
+
+    /// A commit failed that may have taken place. What it holds of the inputs the group can tell; how far a
+    /// visit came it cannot, and rows must not be visited twice.
+    pub(crate) fn doubt_visit(&mut self) {
+        let Some(Visiting { id, .. }) = self.visiting else {
+            return;
+        };
+        let is_in_doubt = |partition: &&Partition| {
+            let closing = partition.closing.as_ref();
+            let visited = closing.map(|closing| &closing.visited);
+            visited
+                .is_some_and(|visited| visited.visit == id && *visited != partition.visited_stored)
+        };
+        if let Some(partition) = self.partitions.values().find(is_in_doubt) {
+            self.end_visit(Some(partition.number));
+        }
     }
 
     fn end_visit(&mut self, lost: Option<i32>) {

@@ -20,6 +20,7 @@ use crate::{
     engine::{
         effects::{Effects, Row},
         failure::panicked,
+        fault::{Fault, Planted},
         ledger::{Ledger, Sent},
         offsets::Committing,
         partition::{By, Cause, Origin, Partition},
@@ -97,6 +98,7 @@ pub(crate) struct Settings {
     pub(crate) instance: String,
     /// Where a group begins that has a table but no offsets.
     pub(crate) start: Option<Start>,
+    pub(crate) fault: Planted,
 }
 
 /// A worker. Drive it with [`turn`](Worker::turn); drop it without [`close`](Worker::close), and
@@ -239,6 +241,7 @@ impl Core {
             }
             Event::Revoked { partitions, lost } => {
                 self.give_back(kafka, &partitions, lost)?;
+                kafka.reached(Step::Revoking)?;
                 kafka.released(&partitions)?;
                 kafka.reached(Step::Released)
             }
@@ -336,7 +339,13 @@ impl Core {
                 self.effects = self.take_effect(kafka, origin, record.key, effects)?;
                 Ok(())
             }
-            Err(failure) => Err(self.failed(origin, record.key, failure)),
+            Err(failure) => {
+                if self.spec.settings.fault.is(Fault::KeepFailed) {
+                    let effects = std::mem::take(&mut self.effects);
+                    self.apply(kafka, origin, record.key, &effects)?;
+                }
+                Err(self.failed(origin, record.key, failure))
+            }
         }
     }
 
@@ -366,7 +375,9 @@ impl Core {
         if let (Some(value), Some(key)) = (row, key) {
             partition.rows.write(key, value);
             let tag = Ledger::tag(number, parity, Sent::Row);
-            self.send_row(kafka, (number, tag), key, value, timestamp)?;
+            if value.is_some() || !self.spec.settings.fault.is(Fault::DropTombstone) {
+                self.send_row(kafka, (number, tag), key, value, timestamp)?;
+            }
         }
         for emit in effects.emits() {
             let key = emit.key.as_ref().map(|range| effects.bytes(range));

@@ -10,6 +10,7 @@
 
 mod assignment;
 mod cluster;
+pub(crate) mod crash;
 mod embedded;
 mod fence;
 mod lanes;
@@ -144,8 +145,10 @@ pub(crate) trait Kafka {
     /// The reader of the group table's topic; `None` for a group without a table.
     fn table(&self) -> Option<&dyn Reader>;
 
-    /// The commit protocol got to a step. A simulation crashes here; brokers ignore it.
-    fn reached(&self, _step: Step) -> Result<(), Error> {
+    /// The commit protocol got to a step. A simulation crashes here, and so does a process that was
+    /// told to (see `crash.rs`); brokers ignore it.
+    fn reached(&self, step: Step) -> Result<(), Error> {
+        crash::pass(step);
         Ok(())
     }
 
@@ -269,12 +272,18 @@ pub(crate) enum Step {
     Handled,
     /// All delivery reports of the interval are in.
     Delivered,
+    /// Exactly-once, on real brokers: the positions are in the transaction, which is not committed.
+    OffsetsSent,
     /// The local transaction is committed.
     Stored,
     /// The group has the positions.
     Committed,
-    /// In the middle of a replay of the table's topic.
+    /// A row of the table's topic was read, and is not in the local copy yet.
+    Replayed,
+    /// In the middle of a replay of the table's topic: rows are in the local copy.
     Replaying,
+    /// What is given back is finished and closed; the revoke is not answered yet.
+    Revoking,
     /// A revoke was answered.
     Released,
 }

@@ -20,7 +20,9 @@ use std::{
 use rdkafka::{TopicPartitionList, error::RDKafkaErrorCode};
 
 use super::{
+    Step,
     cluster::Connection,
+    crash,
     fence::Fence,
     native::{self, Membership, Problem},
     producer::{Delivered, Producer},
@@ -260,6 +262,7 @@ impl Coordinator {
     ) -> Result<(), Problem> {
         let client = producer.client();
         self.retried(|wait| native::send_offsets(client, offsets, membership, wait))?;
+        crash::pass(Step::OffsetsSent);
         self.retried(|wait| native::commit_transaction(client, wait))?;
         self.retried(|_| native::begin_transaction(client))
     }

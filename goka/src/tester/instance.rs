@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::{
     Error, Guarantee, Kind, Result,
     engine::{
+        fault::Planted,
         program::{EdgeInfo, Program},
         replica::{Keeper, Replica, Spec as ReplicaSpec},
         status::Status,
@@ -153,6 +154,7 @@ impl Instance {
                 lease: Duration::from_secs(4),
                 instance: mark(&self.name),
                 start: None,
+                fault: Planted::default(),
             },
             status: status.clone(),
             visits: visits.clone(),

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ECHO, INPUTS, TABLE, VISITS, Visited, schedule::SLOTS, stage::Stage};
+use super::{ECHO, INPUTS, TABLE, VISITS, Visited, schedule::SLOTS, stage::Stage, turned};
 use crate::kafka::memory::{Mishaps, Written};
 
 /// One record of an input: which one, partition and offset.
@@ -17,10 +17,17 @@ struct Row {
     count: u64,
 }
 
+/// A record of an input.
+struct Fed {
+    key: Vec<u8>,
+    /// Of a switch.
+    is_on: Option<bool>,
+}
+
 /// What the topics of a run say.
 struct Seen {
     /// In the order of their offsets, per input and partition.
-    inputs: BTreeMap<(usize, i32), Vec<Vec<u8>>>,
+    inputs: BTreeMap<(usize, i32), Vec<Fed>>,
     /// Per key, in the order of offsets.
     rows: BTreeMap<Vec<u8>, Vec<Row>>,
     /// When each input's echo was written, every time.
@@ -33,14 +40,15 @@ pub(super) fn check(stage: &Stage) -> Result<(), String> {
     if stage.schedule.exactly_once {
         seen.every_input_was_handled(true)?;
         seen.every_key_was_counted_up()?;
+        seen.every_switch_was_turned(true)?;
         seen.nothing_was_committed_too_early(stage)?;
-        // How far a visit has come is in no transaction: it goes on from the last one that is known.
-        visits_were_whole(stage, mishaps.lost_answers == 0)?;
+        visits_were_whole(stage, true)?;
         return copies_are_what_they_say(stage, false);
     }
     let calm = mishaps == Mishaps::default();
     seen.every_input_was_handled(calm)?;
     seen.every_key_was_counted(mishaps)?;
+    seen.every_switch_was_turned(false)?;
     seen.nothing_was_committed_too_early(stage)?;
     visits_were_whole(stage, calm)?;
     copies_are_what_they_say(stage, true)
@@ -55,9 +63,13 @@ impl Seen {
         };
         for partition in 0..stage.partitions {
             for (input, topic) in INPUTS.iter().enumerate() {
-                let keys = history(stage, topic, partition)?;
-                let keys = keys.iter().map(|record| bytes(record.key.as_ref()));
-                seen.inputs.insert((input, partition), keys.collect());
+                let records = history(stage, topic, partition)?;
+                let fed = records.iter().map(|record| {
+                    let key = bytes(record.key.as_ref());
+                    let is_on = turned(&key, record.value.as_deref());
+                    Fed { key, is_on }
+                });
+                seen.inputs.insert((input, partition), fed.collect());
             }
             for record in history(stage, TABLE, partition)? {
                 let (moment, count) = (record.moment, number(record.value.as_ref())?);
@@ -90,13 +102,50 @@ impl Seen {
         Ok(())
     }
 
+    /// How often each key came that is counted.
+    fn fed(&self) -> BTreeMap<&[u8], u64> {
+        let mut times: BTreeMap<&[u8], u64> = BTreeMap::new();
+        let counted = self.inputs.values().flatten();
+        for fed in counted.filter(|fed| fed.is_on.is_none()) {
+            *times.entry(&fed.key).or_default() += 1;
+        }
+        times
+    }
+
+    /// The row of each switch, as of every time when it was turned: where it was turned on, else 0.
+    fn turns(&self) -> BTreeMap<&[u8], Vec<u64>> {
+        let mut turns: BTreeMap<&[u8], Vec<u64>> = BTreeMap::new();
+        for inputs in self.inputs.values() {
+            for (place, fed) in (1..).zip(inputs) {
+                if let Some(is_on) = fed.is_on {
+                    turns
+                        .entry(&fed.key)
+                        .or_default()
+                        .push(u64::from(is_on) * place);
+                }
+            }
+        }
+        turns
+    }
+
+    /// Each switch is at last as it was turned last; exactly-once, it was turned once each time.
+    fn every_switch_was_turned(&self, exactly: bool) -> Result<(), String> {
+        for (key, turns) in self.turns() {
+            let rows = self.rows.get(key).map(Vec::as_slice).unwrap_or_default();
+            let rows: Vec<u64> = rows.iter().map(|row| row.count).collect();
+            if rows.last() != turns.last() || exactly && rows != turns {
+                let key = String::from_utf8_lossy(key);
+                return Err(format!(
+                    "the rows of {key} should be {turns:?}, and are {rows:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn every_key_was_counted(&self, mishaps: Mishaps) -> Result<(), String> {
         let calm = mishaps == Mishaps::default();
-        let mut fed: BTreeMap<&[u8], u64> = BTreeMap::new();
-        for key in self.inputs.values().flatten() {
-            *fed.entry(key).or_default() += 1;
-        }
-        for (key, fed) in fed {
+        for (key, fed) in self.fed() {
             let rows = self.rows.get(key).map(Vec::as_slice).unwrap_or_default();
             let last = rows.last().map_or(0, |row| row.count);
             let highest = rows.iter().map(|row| row.count).max().unwrap_or(0);
@@ -123,11 +172,7 @@ impl Seen {
 
     /// Exactly-once: the rows of a key are its counts, one by one.
     fn every_key_was_counted_up(&self) -> Result<(), String> {
-        let mut fed: BTreeMap<&[u8], u64> = BTreeMap::new();
-        for key in self.inputs.values().flatten() {
-            *fed.entry(key).or_default() += 1;
-        }
-        for (key, fed) in fed {
+        for (key, fed) in self.fed() {
             let rows = self.rows.get(key).map(Vec::as_slice).unwrap_or_default();
             let counts: Vec<u64> = rows.iter().map(|row| row.count).collect();
             if counts != (1..=fed).collect::<Vec<_>>() {
@@ -165,14 +210,23 @@ impl Seen {
                 if first.is_none_or(|moment| *moment > commit.moment) {
                     return Err(format!("{place}, and offset {offset} has no output yet"));
                 }
-                let keys = self.inputs.get(&(input, commit.partition));
-                let key = keys.and_then(|keys| keys.get(usize::try_from(offset).ok()?));
-                let key = key.ok_or_else(|| format!("{place}, which is beyond the end"))?;
-                *counted.entry(key).or_default() += 1;
+                let inputs = self.inputs.get(&(input, commit.partition));
+                let fed = inputs.and_then(|inputs| inputs.get(usize::try_from(offset).ok()?));
+                let Fed { key, is_on } =
+                    fed.ok_or_else(|| format!("{place}, which is beyond the end"))?;
                 let rows = self.rows.get(key).map(Vec::as_slice).unwrap_or_default();
                 let rows = rows.iter().take_while(|row| row.moment < commit.moment);
-                let highest = rows.map(|row| row.count).max().unwrap_or(0);
-                if highest < counted[&key[..]] {
+                let mut counts = rows.map(|row| row.count);
+                let is_there = match is_on {
+                    Some(true) => counts.any(|count| i64::try_from(count) == Ok(offset + 1)),
+                    Some(false) => counts.any(|count| count == 0),
+                    None => {
+                        let counted = counted.entry(key).or_default();
+                        *counted += 1;
+                        counts.max() >= Some(*counted)
+                    }
+                };
+                if !is_there {
                     return Err(format!(
                         "{place}, and the row of offset {offset} is not written yet"
                     ));

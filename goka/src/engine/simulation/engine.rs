@@ -1,15 +1,12 @@
-//! The real worker in a simulation: a program that counts, with its local copies on a real disk.
+//! The real worker in a simulation, with its local copies on a real disk.
 //!
 //! Must not know what goes wrong around it.
 
 use std::{
-    any::Any,
-    collections::{BTreeMap, VecDeque},
-    future::poll_fn,
+    collections::BTreeMap,
     path::{Path, PathBuf},
     rc::Rc,
-    sync::{Arc, Mutex, PoisonError},
-    task::Poll,
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
@@ -17,17 +14,16 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::{
-    Copy, Driven, ECHO, GROUP, INPUTS, TABLE, TOPICS, VISITS, Visited,
+    Copy, Driven, GROUP, TABLE, TOPICS, Visited,
+    program::{Count, Failing, Guards},
     schedule::Schedule,
     visits::{Answered, Visiting},
 };
 use crate::{
-    Deferred, Error, Guarantee, Kind, Meta, Partitioner,
+    Deferred, Error, Guarantee, Partitioner,
     engine::{
-        effects::{Effects, Row},
-        program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Waiting},
+        fault::{Fault, Planted},
         replica::{Keeper, Replica, Spec as ReplicaSpec},
-        rows::Rows,
         standby::Standby,
         status::Status,
         trust::mark,
@@ -35,7 +31,6 @@ use crate::{
         worker::{Settings, Spec, TableSpec, Worker},
     },
     kafka::memory::{Connection, World},
-    record::Record,
     store::{Identity, Options, StateDir, Store},
 };
 
@@ -50,12 +45,13 @@ pub(super) struct Rig {
     handlers_defer: bool,
     standby: bool,
     guarantee: Guarantee,
+    fault: Planted,
     started: u64,
     answered: Answered,
 }
 
 impl Rig {
-    pub(super) fn new(schedule: &Schedule) -> Self {
+    pub(super) fn new(schedule: &Schedule, fault: Option<Fault>) -> Self {
         // Syncing to a disk would take most of the time.
         let memory = Path::new("/dev/shm");
         let disk = match memory.is_dir() {
@@ -73,6 +69,7 @@ impl Rig {
                 false => Guarantee::AtLeastOnce,
                 true => Guarantee::ExactlyOnce,
             },
+            fault: Planted::new(fault),
             started: 0,
             answered: Answered::default(),
         }
@@ -134,6 +131,7 @@ impl super::Rig for Rig {
             // Under exactly-once that is its transactional id.
             instance: mark(&format!("{GROUP}-worker-{slot}")),
             start: None,
+            fault: self.fault,
         };
         let table = TableSpec {
             dir: self.dir(slot),
@@ -145,10 +143,12 @@ impl super::Rig for Rig {
         };
         let visits: Arc<Visits> = Arc::default();
         let guards = self.handlers_defer.then(Guards::default);
+        let failing = Failing::default();
         let spec = Spec {
             program: Arc::new(Count {
                 waits: self.handlers_wait,
                 guards: guards.clone(),
+                failing: failing.clone(),
             }),
             topics: TOPICS.map(str::to_owned).into(),
             table: Some(table),
@@ -163,6 +163,7 @@ impl super::Rig for Rig {
             keeper,
             world: world.clone(),
             guards: guards.unwrap_or_default(),
+            failing,
             turns: 0,
             visiting: Visiting {
                 name: format!("worker {slot}, process {}", self.started),
@@ -207,9 +208,6 @@ impl super::Rig for Rig {
     }
 }
 
-/// What handlers have deferred, and is not done yet.
-type Guards = Arc<Mutex<VecDeque<Deferred>>>;
-
 /// A worker, and the work that its handlers have deferred: which ends with it.
 struct Process {
     worker: Worker,
@@ -217,6 +215,7 @@ struct Process {
     keeper: Option<Keeper>,
     world: World,
     guards: Guards,
+    failing: Failing,
     turns: u64,
     visiting: Visiting,
 }
@@ -248,6 +247,11 @@ impl Driven for Process {
         self.visiting.ask(moment);
     }
 
+    fn fail_next(&mut self, panics: bool) {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        *failing = Some(panics);
+    }
+
     fn close(self: Box<Self>) -> Result<(), Error> {
         let Process {
             worker,
@@ -258,118 +262,4 @@ impl Driven for Process {
         worker.close()?;
         keeper.map_or(Ok(()), |keeper| keeper.close(world.wall_ms()))
     }
-}
-
-/// Counts the records of each key, and says which ones it handled.
-struct Count {
-    /// Whether the handler of the second input waits.
-    waits: bool,
-    /// Whether the handler of the first input defers every other record.
-    guards: Option<Guards>,
-}
-
-impl Program for Count {
-    fn group(&self) -> &'static str {
-        GROUP
-    }
-
-    fn edges(&self) -> Vec<EdgeInfo> {
-        let edge = |kind, topic| EdgeInfo {
-            kind,
-            topic,
-            partitioner: Partitioner::Murmur2,
-            codec: "text",
-            waits: self.waits && topic == INPUTS[1],
-            handler: "count",
-        };
-        vec![
-            edge(Kind::Input, INPUTS[0]),
-            edge(Kind::Input, INPUTS[1]),
-            edge(Kind::Table, TABLE),
-            edge(Kind::Output, ECHO),
-            edge(Kind::Output, VISITS),
-        ]
-    }
-
-    fn handle(
-        &self,
-        edge: usize,
-        record: Record<'_>,
-        effects: &mut Effects,
-        reads: Reads<'_>,
-    ) -> Result<(), Failure> {
-        if let Some(guards) = &self.guards
-            && record.offset % 2 == 0
-        {
-            let mut guards = guards.lock().unwrap_or_else(PoisonError::into_inner);
-            guards.push_back(effects.defer());
-        }
-        count(edge, record, effects, reads.rows)
-    }
-
-    fn handle_later(
-        &self,
-        edge: usize,
-        record: OwnedRecord,
-        mut effects: Effects,
-        reads: SharedReads,
-    ) -> Waiting {
-        let mut polls_left = record.offset % 4;
-        Box::pin(poll_fn(move |waking| {
-            polls_left -= 1;
-            if polls_left >= 0 {
-                waking.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            let result = count(edge, record.as_record(), &mut effects, &reads.rows);
-            Poll::Ready((std::mem::take(&mut effects), result))
-        }))
-    }
-
-    fn processor(&self) -> Arc<dyn Any + Send + Sync> {
-        Arc::new(())
-    }
-}
-
-/// One more for the key, and an output that names the record.
-fn count(
-    edge: usize,
-    record: Record<'_>,
-    effects: &mut Effects,
-    rows: &Rows,
-) -> Result<(), Failure> {
-    let doing = "run";
-    let failed = |error: Error| Failure {
-        doing,
-        source: error.into(),
-    };
-    let key = record.key.unwrap_or_default();
-    let before = rows
-        .read(key, |row| row.map(<[u8]>::to_vec))
-        .map_err(failed)?;
-    let before = before.map_or(Ok("0".to_owned()), String::from_utf8);
-    let before: u64 = before
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or(Failure {
-            doing,
-            source: "the row is no number".into(),
-        })?;
-    let count = (before + 1).to_string();
-    let echo = format!("{edge}/{}/{}", record.partition, record.offset);
-    let mut write = |bytes: &[u8]| {
-        effects.encode(|buffer| {
-            buffer.extend_from_slice(bytes);
-            Ok::<(), Failure>(())
-        })
-    };
-    let (row, key, echo) = (
-        write(count.as_bytes())?,
-        write(key)?,
-        write(echo.as_bytes())?,
-    );
-    effects.set_row(Row::Put(row));
-    let meta = Meta::new().to_partition(record.partition);
-    effects.emit(3, Some(key), Some(echo), meta);
-    Ok(())
 }

@@ -9,8 +9,10 @@
 
 mod check;
 mod engine;
+mod faults;
 mod panics;
 mod plain;
+mod program;
 mod schedule;
 mod shrink;
 mod stage;
@@ -33,6 +35,9 @@ const VISITS: &str = "visits";
 /// By index of their edge in the graph.
 const TOPICS: [&str; 5] = [INPUTS[0], INPUTS[1], TABLE, ECHO, VISITS];
 
+/// What keys of switches begin with; all of them are in the first input.
+const SWITCH: &str = "switch-";
+
 /// Seeds of a normal test run.
 const SEEDS: u64 = 100;
 
@@ -44,6 +49,8 @@ trait Driven {
     fn close(self: Box<Self>) -> Result<(), Error>;
     /// Asks for a visit of its rows at this moment, if it can be visited.
     fn visit(&mut self, _moment: u64) {}
+    /// Its next handler fails, if one can, and the turn with it.
+    fn fail_next(&mut self, _panics: bool) {}
 }
 
 /// Where workers come from, with a disk for each slot.
@@ -83,6 +90,13 @@ struct Visited {
     partitions: Vec<i32>,
     /// How many rows, as the answer says.
     keys: u64,
+}
+
+/// What a record does to a switch: keys of the table that come and go. `None`: its key is no switch,
+/// and counts.
+fn turned(key: &[u8], value: Option<&[u8]>) -> Option<bool> {
+    key.starts_with(SWITCH.as_bytes())
+        .then(|| value == Some(b"on"))
 }
 
 /// Makes a rig for a run of its own.
@@ -135,7 +149,13 @@ fn seeds() -> Range<u64> {
 
 /// Cuts a schedule that fails down, and tells its story.
 fn report(schedule: &Schedule, rig: MakeRig<'_>) -> String {
-    let short = shrink::shrink(schedule, &|shorter| run(shorter, rig, false).is_err());
+    report_in(schedule, rig, shrink::TRIES_MAX)
+}
+
+/// The same, with at most so many tries to make it shorter.
+fn report_in(schedule: &Schedule, rig: MakeRig<'_>, tries: usize) -> String {
+    let fails = |shorter: &Schedule| run(shorter, rig, false).is_err();
+    let short = shrink::shrink(schedule, tries, &fails);
     let (why, trace) = match run(&short, rig, true) {
         Err(failure) => failure,
         Ok(()) => ("it failed once, and now it does not".to_owned(), Vec::new()),
@@ -150,14 +170,14 @@ fn report(schedule: &Schedule, rig: MakeRig<'_>) -> String {
 #[test]
 fn the_engine_holds() {
     simulate(Schedule::of, &|schedule| {
-        Box::new(engine::Rig::new(schedule))
+        Box::new(engine::Rig::new(schedule, None))
     });
 }
 
 #[test]
 fn the_engine_holds_exactly_once() {
     simulate(Schedule::exactly_once, &|schedule| {
-        Box::new(engine::Rig::new(schedule))
+        Box::new(engine::Rig::new(schedule, None))
     });
 }
 
@@ -176,7 +196,7 @@ fn flaws_are_found() {
         let fails = |schedule: &Schedule| run(schedule, rig, false).is_err();
         let found = (0..500).map(Schedule::without_zombies).find(fails);
         let schedule = found.unwrap_or_else(|| panic!("{flaw:?} was not found"));
-        let short = shrink::shrink(&schedule, &fails);
+        let short = shrink::shrink(&schedule, shrink::TRIES_MAX, &fails);
         assert!(
             short.actions.len() <= 25,
             "{flaw:?}: {}",

@@ -81,6 +81,16 @@ pub(super) enum Action {
     Visit {
         slot: usize,
     },
+    /// Somebody turns a switch on or off.
+    Switch {
+        key: u64,
+        on: bool,
+    },
+    /// The next handler of a worker fails, and the worker ends.
+    FailHandler {
+        slot: usize,
+        panics: bool,
+    },
 }
 
 /// All that is drawn from a seed.
@@ -99,6 +109,8 @@ pub(super) struct Schedule {
     pub(super) exactly_once: bool,
     /// Workers keep the partitions up to date that others have.
     pub(super) standby: bool,
+    /// Who is killed at last, and does not come back: others take over.
+    pub(super) missing: Option<usize>,
     pub(super) actions: Vec<Action>,
 }
 
@@ -129,6 +141,21 @@ impl Schedule {
             let (at, slot) = (chance.index(actions.len()), chance.index(SLOTS));
             actions.insert(at, Action::Visit { slot });
         }
+        if chance.one_in(2) {
+            for _ in 0..chance.below(40) {
+                let (at, on) = (chance.index(actions.len()), chance.one_in(2));
+                let key = chance.below(4);
+                actions.insert(at, Action::Switch { key, on });
+            }
+        }
+        if chance.one_in(2) {
+            for _ in 0..chance.below(4) {
+                let (at, slot) = (chance.index(actions.len()), chance.index(SLOTS));
+                let panics = chance.one_in(2);
+                actions.insert(at, Action::FailHandler { slot, panics });
+            }
+        }
+        let missing = chance.one_in(3).then(|| chance.index(SLOTS));
         let standby = chance.one_in(2);
         Schedule {
             seed,
@@ -139,6 +166,7 @@ impl Schedule {
             handlers_defer,
             exactly_once: false,
             standby,
+            missing,
             actions,
         }
     }
@@ -152,12 +180,13 @@ impl Schedule {
         }
     }
 
-    /// For plain workers, which do not look for rows of zombies, and have no visitors.
+    /// For plain workers, which do not look for rows of zombies, and have neither visitors nor
+    /// switches.
     pub(super) fn without_zombies(seed: u64) -> Self {
         let mut schedule = Schedule::of(seed);
         let is_left_out = |action: &Action| match action {
             Action::FreezeAt { point, .. } => *point == Point::Sends,
-            Action::Visit { .. } => true,
+            Action::Visit { .. } | Action::Switch { .. } => true,
             _ => false,
         };
         schedule.actions.retain(|action| !is_left_out(action));
@@ -174,13 +203,14 @@ impl fmt::Display for Schedule {
             handlers_wait,
             handlers_defer,
             standby,
+            missing,
             actions,
             ..
         } = self;
         writeln!(
             f,
             "{partitions} partitions, at most {queue_max} records in a queue, static members: {static_members}, \
-             handlers wait: {handlers_wait}, handlers defer: {handlers_defer}, \
+             handlers wait: {handlers_wait}, handlers defer: {handlers_defer}, missing in the end: {missing:?}, \
              standby: {standby}"
         )?;
         actions

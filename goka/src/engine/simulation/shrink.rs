@@ -4,11 +4,15 @@
 
 use super::schedule::Schedule;
 
-/// How often a shorter schedule is tried.
-const TRIES_MAX: usize = 1500;
+/// How often a shorter schedule is tried, where it has to be short.
+pub(super) const TRIES_MAX: usize = 1500;
 
 /// The shortest schedule found that still fails.
-pub(super) fn shrink(schedule: &Schedule, fails: &dyn Fn(&Schedule) -> bool) -> Schedule {
+pub(super) fn shrink(
+    schedule: &Schedule,
+    tries_max: usize,
+    fails: &dyn Fn(&Schedule) -> bool,
+) -> Schedule {
     let mut shortest = schedule.clone();
     let mut tries = 0;
     let mut still_fails = |actions: Vec<_>| {
@@ -17,7 +21,7 @@ pub(super) fn shrink(schedule: &Schedule, fails: &dyn Fn(&Schedule) -> bool) -> 
             actions,
             ..schedule.clone()
         };
-        (tries <= TRIES_MAX && fails(&shorter)).then_some(shorter)
+        (tries <= tries_max && fails(&shorter)).then_some(shorter)
     };
     // First its end, then pieces of it, smaller and smaller.
     let mut enough = shortest.actions.len();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Driven, GROUP, INPUTS, Rig, TABLE, TOPICS,
+    Driven, GROUP, INPUTS, Rig, SWITCH, TABLE, TOPICS,
     schedule::{Action, SLOTS, Schedule},
 };
 use crate::{
@@ -22,6 +22,8 @@ use crate::{
 const START: Duration = Duration::from_secs(1);
 /// How long everything may take once nothing goes wrong any more.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// `transaction.timeout.ms`: longer than that, so that nobody is rescued by it.
+const TRANSACTION: Duration = Duration::from_secs(300);
 /// How long idle workers are watched in the end: they look for rows of others now and then.
 const AFTERWARDS: Duration = Duration::from_secs(40);
 
@@ -40,6 +42,8 @@ struct Slot {
     worker: RefCell<Worker>,
     trap: RefCell<Option<Trap>>,
     frozen_until: Cell<Duration>,
+    /// A handler of its worker was told to fail.
+    may_fail: Cell<bool>,
     free_at: Cell<Duration>,
 }
 
@@ -92,6 +96,7 @@ impl Stage {
             queue_max: schedule.queue_max,
             // As real ones: longer than a record is under way on a good day.
             rebalance: Duration::from_millis(50),
+            transaction_timeout: TRANSACTION,
             chance: Chance::seeded(!schedule.seed),
             ..Settings::default()
         }
@@ -167,6 +172,17 @@ impl Stage {
                     worker.visit(world.moment());
                 }
             }
+            Action::Switch { key, on } => {
+                let value = if on { "on" } else { "off" };
+                self.write(INPUTS[0], &format!("{SWITCH}{key}"), value);
+            }
+            Action::FailHandler { slot, panics } => {
+                let at = &self.slots[slot];
+                if let Worker::Waiting(worker) = &mut *at.worker.borrow_mut() {
+                    worker.fail_next(panics);
+                    at.may_fail.set(true);
+                }
+            }
             Action::Outage { ms: time } => world.outage(ms(time)),
             Action::Compact => {
                 for partition in 0..self.partitions {
@@ -183,14 +199,16 @@ impl Stage {
     }
 
     fn feed(&self, input: &str, key: u64, count: u64) {
-        let key = format!("k{key}").into_bytes();
-        let partition = Partitioner::Murmur2.partition(&key, self.partitions);
         for _ in 0..count {
-            self.expect(
-                self.world
-                    .append(input, partition, Some(&key), Some(b"click")),
-            );
+            self.write(input, &format!("k{key}"), "click");
         }
+    }
+
+    fn write(&self, input: &str, key: &str, value: &str) {
+        let (key, value) = (key.as_bytes(), value.as_bytes());
+        let partition = Partitioner::Murmur2.partition(key, self.partitions);
+        let written = self.world.append(input, partition, Some(key), Some(value));
+        self.expect(written);
     }
 
     fn set_trap(&self, slot: usize, point: Point, nth: u64, freeze_ms: Option<u64>) {
@@ -230,6 +248,7 @@ impl Stage {
         match started {
             Ok(worker) => {
                 at.frozen_until.set(Duration::ZERO);
+                at.may_fail.set(false);
                 *at.worker.borrow_mut() = Worker::Waiting(worker);
             }
             Err(error) => self.fail(format!("worker {slot} does not start: {error}")),
@@ -243,12 +262,21 @@ impl Stage {
         }
         let Some(mut worker) = at.take() else { return };
         let result = worker.turn();
-        let dying = matches!(at.worker.replace(Worker::None), Worker::Dying);
+        let is_dying = matches!(*at.worker.borrow(), Worker::Dying);
         match result {
-            Ok(()) if !dying => *at.worker.borrow_mut() = Worker::Waiting(worker),
-            Err(error) if !dying => self.fail(format!("worker {slot} failed: {error}")),
-            _ => at.free_at.set(self.world.now() + START),
+            Ok(()) if !is_dying => {
+                *at.worker.borrow_mut() = Worker::Waiting(worker);
+                return;
+            }
+            // A handler has failed: its process ends in good order.
+            Err(Error::Record { .. }) if !is_dying && at.may_fail.take() => {
+                return self.close(slot, worker);
+            }
+            Err(error) if !is_dying => self.fail(format!("worker {slot} failed: {error}")),
+            _ => {}
         }
+        *at.worker.borrow_mut() = Worker::None;
+        at.free_at.set(self.world.now() + START);
     }
 
     fn stop(&self, slot: usize) {
@@ -256,7 +284,13 @@ impl Stage {
         if at.frozen_until.get() > self.world.now() {
             return;
         }
-        let Some(worker) = at.take() else { return };
+        if let Some(worker) = at.take() {
+            self.close(slot, worker);
+        }
+    }
+
+    fn close(&self, slot: usize, worker: Box<dyn Driven>) {
+        let at = &self.slots[slot];
         let result = worker.close();
         let dying = matches!(at.worker.replace(Worker::None), Worker::Dying);
         if let Err(error) = result
@@ -317,10 +351,14 @@ impl Stage {
             *slot.trap.borrow_mut() = None;
             slot.frozen_until.set(Duration::ZERO);
         }
+        if let Some(missing) = self.schedule.missing {
+            self.kill(missing);
+        }
+        let others = (0..SLOTS).filter(|slot| self.schedule.missing != Some(*slot));
         let give_up = world.now() + PATIENCE;
         let mut quiet_since = None;
         loop {
-            for slot in 0..SLOTS {
+            for slot in others.clone() {
                 self.start(slot);
                 self.turn(slot);
                 self.failed()?;
@@ -341,7 +379,7 @@ impl Stage {
             self.stop(slot);
             self.failed()?;
         }
-        world.advance(PATIENCE);
+        world.advance(TRANSACTION);
         Ok(())
     }
 
@@ -350,7 +388,8 @@ impl Stage {
         if !self.world.is_idle() {
             return Ok(Some("records are under way".to_owned()));
         }
-        if self.world.open_transactions() > 0 {
+        // That of who is missing stays open, unless it stands in somebody's way.
+        if self.schedule.missing.is_none() && self.world.open_transactions() > 0 {
             return Ok(Some("a transaction is open".to_owned()));
         }
         for input in INPUTS {

@@ -20,9 +20,6 @@ use super::{
 };
 use crate::{Error, record::OwnedHeaders};
 
-/// `transaction.timeout.ms`
-const TIMEOUT: Duration = Duration::from_secs(15);
-
 /// All transactional ids, and what is asked of them.
 #[derive(Default)]
 pub(super) struct Coordinator {
@@ -166,7 +163,7 @@ impl State {
 
     fn open_transaction(&mut self, id: &Rc<str>) -> Option<&mut Transaction> {
         let name = self.new_id();
-        let times_out_at = self.now + TIMEOUT;
+        let times_out_at = self.now + self.settings.transaction_timeout;
         let entry = self.coordinator.ids.get_mut(id)?;
         Some(entry.open.get_or_insert_with(|| Transaction {
             name,
@@ -337,6 +334,7 @@ impl State {
         let answer = answer.map_err(|(in_doubt, why)| {
             if in_doubt {
                 self.coordinator.in_doubt.insert(connection);
+                self.mishaps.in_doubt += 1;
             }
             Error::kafka("commit a transaction", why)
         });
@@ -388,7 +386,6 @@ impl State {
         self.decide(id, true);
         self.finish(id, number);
         if self.chance.one_in(60) {
-            self.mishaps.lost_answers += 1;
             return Err((true, "it is committed, but the answer got lost"));
         }
         Ok(None)

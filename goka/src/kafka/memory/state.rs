@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) rebalance: Duration,
     /// `message.timeout.ms`
     pub(crate) message_timeout: Duration,
+    /// `transaction.timeout.ms`
+    pub(crate) transaction_timeout: Duration,
     /// Most records that a producer holds, `queue.buffering.max.messages`.
     pub(crate) queue_max: usize,
     /// Largest key and value of a record, `message.max.bytes`.
@@ -55,6 +57,7 @@ impl Default for Settings {
             session: Duration::from_secs(6),
             rebalance: Duration::ZERO,
             message_timeout: Duration::from_secs(4),
+            transaction_timeout: Duration::from_secs(15),
             queue_max: 100_000,
             record_bytes_max: 1_000_000,
             chance: Chance::none(),
@@ -70,9 +73,9 @@ pub(crate) struct Mishaps {
     pub(crate) crashed: u32,
     pub(crate) failed_deliveries: u32,
     pub(crate) refused_commits: u32,
+    /// Transactions of which nobody was told what became of them.
+    pub(crate) in_doubt: u32,
     pub(crate) outages: u32,
-    /// Transactions that were committed, and nobody heard of it.
-    pub(crate) lost_answers: u32,
 }
 
 /// An accepted commit of one position.

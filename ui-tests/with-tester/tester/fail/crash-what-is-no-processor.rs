@@ -1,0 +1,4 @@
+fn test(tester: &mut goka::Tester) {
+    tester.crash::<api::ClickCount>();
+}
+fn main() {}

@@ -1,0 +1,4 @@
+fn test(tester: &mut goka::Tester) {
+    let _ = tester.get::<api::Click>("alice");
+}
+fn main() {}
