@@ -15,6 +15,8 @@ fn clicks() -> Option<Clicks<'static>> {
     let mut clicks = Clicks::on(broker());
     clicks.set("RUST_LOG", "goka=info");
     clicks.set("NO_COLOR", "1");
+    clicks.set("GOKA_MEMBERSHIP", "dynamic");
+    clicks.set("GOKA_WORKERS", "1");
     Some(clicks)
 }
 

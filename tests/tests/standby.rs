@@ -26,7 +26,9 @@ fn wait_for_partitions(processor: &mut Program, partitions: usize) -> BTreeSet<i
     let wanted = format!("{partitions} of 4 partitions run here (");
     processor.wait_for(&wanted, |line| {
         let (_, rest) = line.split_once(&wanted)?;
-        let numbers = rest.split_once(')')?.0.split_whitespace();
+        // By worker, with lines between.
+        let numbers = rest.split_once(')')?.0.split([' ', '|']);
+        let numbers = numbers.filter(|number| !number.is_empty());
         numbers.map(str::parse).collect::<Result<_, _>>().ok()
     })
 }

@@ -22,6 +22,8 @@ const RETRY: Duration = Duration::from_millis(500);
 const ROOM_RETRY: Duration = Duration::from_secs(2);
 /// How old the time of a copy may be that has everything: it tells how old the copy is.
 const REFRESH_MS: i64 = 3_600_000;
+/// A shorter `delete.retention.ms` counts as this: the broker looks for deletions to forget every 15 s.
+const AGE_MIN_MS: i64 = 10_000;
 
 pub(super) struct Copy {
     number: i32,
@@ -38,6 +40,8 @@ pub(super) struct Copy {
     /// Whether what is read next may be rows of the inputs up to the positions that are stored: it
     /// was opened, and has not been at the end. Later rows are those of another owner.
     keeps_inputs: bool,
+    /// How old its time may get.
+    refresh_ms: i64,
     standing: Standing,
 }
 
@@ -51,12 +55,12 @@ impl Copy {
         }
         Ok(Copy {
             keeps_inputs: true,
-            ..Self::given(number, store)
+            ..Self::given(spec, number, store)
         })
     }
 
     /// Goes on with one that somebody else has written.
-    pub(super) fn given(number: i32, store: Store) -> Self {
+    pub(super) fn given(spec: &Spec, number: i32, store: Store) -> Self {
         let standing = Standing {
             visible: store.position().table,
             end: store.position().table,
@@ -73,6 +77,10 @@ impl Copy {
             up_to_date: false,
             dirty: false,
             keeps_inputs: false,
+            // Well before it counts as aged.
+            refresh_ms: spec
+                .age_max_ms
+                .map_or(REFRESH_MS, |max| REFRESH_MS.min(max.max(AGE_MIN_MS) / 4)),
         }
     }
 
@@ -172,7 +180,7 @@ impl Copy {
             replay.log_end(now);
             self.up_to_date = true;
             // Also one to which nothing was added is of now.
-            self.dirty |= at_ms - self.store.position().at_ms > REFRESH_MS;
+            self.dirty |= at_ms - self.store.position().at_ms > self.refresh_ms;
         }
         self.store_rows(board, at_ms)?;
         self.keeps_inputs = false;
@@ -215,13 +223,16 @@ impl Copy {
     /// forgotten since.
     pub(super) fn is_aged(&self, spec: &Spec, at_ms: i64) -> bool {
         let age_ms = at_ms - self.store.position().at_ms;
-        self.up_to_date && spec.age_max_ms.is_some_and(|max| age_ms > max)
+        self.up_to_date
+            && spec
+                .age_max_ms
+                .is_some_and(|max| age_ms > max.max(AGE_MIN_MS))
     }
 
     /// Whether its time is to be proved anew.
     pub(super) fn is_to_refresh(&self, now: Duration, at_ms: i64) -> bool {
         let age_ms = at_ms - self.store.position().at_ms;
-        self.up_to_date && !self.dirty && age_ms > REFRESH_MS && now >= self.retry_at
+        self.up_to_date && !self.dirty && age_ms > self.refresh_ms && now >= self.retry_at
     }
 
     /// The partition ends at `end`: if that is where the copy stands, it is of now.

@@ -109,7 +109,7 @@ impl Keeper {
             };
             if let Entry::Vacant(entry) = self.copies.entry(number) {
                 let copy = match given {
-                    Some(store) => Copy::given(number, store),
+                    Some(store) => Copy::given(&self.spec, number, store),
                     None if now < self.open_at => continue,
                     None => match Copy::open(&self.spec, number) {
                         Err(error @ Error::NoRoom { .. }) => {
