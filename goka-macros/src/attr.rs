@@ -4,7 +4,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{
-    Ident, Lit, LitStr, Path, Token, Type,
+    Ident, Lit, LitBool, LitStr, Path, Token, Type,
     ext::IdentExt,
     parse::{Parse, ParseStream, Parser},
     token::Paren,
@@ -131,6 +131,7 @@ pub(crate) struct TopicArgs {
     pub(crate) value: Option<Type>,
     pub(crate) codec: Option<Type>,
     pub(crate) partitioner: Option<Ident>,
+    pub(crate) coalesce: Option<LitBool>,
 }
 
 /// The attributes on types: each knows other arguments.
@@ -160,8 +161,14 @@ impl TopicArgs {
                 (Table | Stream, "partitioner") => {
                     once(errors, name, &mut args.partitioner, assigned(input)?);
                 }
+                (Table, "coalesce") => {
+                    once(errors, name, &mut args.coalesce, assigned(input)?);
+                }
                 (_, other) => {
                     let hint = match (kind, other) {
+                        (Stream, "coalesce") => {
+                            "; it belongs to the type of a table: every message of a stream is sent"
+                        }
                         (Stream, "topic" | "name") => {
                             "; the name of a stream comes first: `#[goka::stream(\"topic\")]`"
                         }
@@ -208,7 +215,7 @@ const STREAMS: &str = "`#[goka::stream(\"topic\")]`";
 const TABLES: &str = "`#[goka::table(group = \"...\")]`";
 const ONE_INPUT: &str = "a function reads one input; for several, put handlers on an `impl` block";
 const STREAM: &str = "`key`, `value`, `codec`, `partitioner`, `crate`";
-const TABLE: &str = "`group`, `topic`, `key`, `value`, `codec`, `partitioner`, `crate`";
+const TABLE: &str = "`group`, `topic`, `key`, `value`, `codec`, `partitioner`, `coalesce`, `crate`";
 
 /// `crate = path`, for a dependency that was renamed.
 fn krate(named: &Option<Path>, span: Span) -> Path {

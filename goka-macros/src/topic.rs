@@ -114,6 +114,10 @@ fn topic(errors: &Errors, args: &TopicArgs, item: &DeriveInput, kind: TokenStrea
     let partitioner = known.filter(|name| *name == "fnv1a").map(|name| {
         quote_spanned!(name.span()=> const PARTITIONER: __goka::Partitioner = __goka::Partitioner::Fnv1a;)
     });
+    let coalesce = args
+        .coalesce
+        .as_ref()
+        .map(|coalesce| quote_spanned!(coalesce.span()=> const COALESCE: bool = #coalesce;));
     let generic = !item.generics.params.is_empty();
     let impls = (!generic).then(|| {
         quote_spanned! {ident.span()=>
@@ -125,6 +129,7 @@ fn topic(errors: &Errors, args: &TopicArgs, item: &DeriveInput, kind: TokenStrea
                     type Value = #value;
                     type Codec = #codec;
                     #partitioner
+                    #coalesce
                 }
                 #kind
             };

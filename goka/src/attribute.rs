@@ -205,6 +205,12 @@ pub use goka_macros::stream;
 /// |---|---|
 /// | `group = "..."` | the group that writes it |
 /// | `topic = "..."` | with `group`: another topic than `<group>-state` |
+/// | `coalesce = true` | a row is written to the topic at most once a key and commit interval: its last value |
+///
+/// Every update of a row is a record of the topic, unless the table coalesces. Then handlers see what
+/// they wrote as ever, and what a crash repeats is the same, but who reads the table (views, joins,
+/// other programs) sees fewer values of a key, up to a commit interval later: less to write and to
+/// store where the same keys come again and again, and nothing for who needs each value.
 ///
 /// A field that is added later needs `#[serde(default)]` or an `Option`, for the rows that are
 /// there without it.

@@ -95,6 +95,8 @@ pub struct EdgeTopic {
     pub owner: Option<&'static str>,
     /// Which partition a key is in.
     pub partitioner: Partitioner,
+    /// Whether a row is written once a key and commit interval, see [`Topic::COALESCE`].
+    pub coalesce: bool,
     /// Gives [`Codec::name`] of its values.
     pub codec: fn() -> &'static str,
     /// What the tester knows of its type.
@@ -109,6 +111,7 @@ impl EdgeTopic {
             name,
             owner,
             partitioner: T::PARTITIONER,
+            coalesce: T::COALESCE,
             codec: <T::Codec as Codec<T::Value>>::name,
             #[cfg(any(test, feature = "tester"))]
             typing: crate::tester::Typing::of::<T>(),
@@ -212,6 +215,7 @@ impl<P: Processor> fmt::Debug for Edge<P> {
             .field("topic", &self.topic.name)
             .field("owner", &self.topic.owner)
             .field("partitioner", &self.topic.partitioner)
+            .field("coalesce", &self.topic.coalesce)
             .field("codec", &(self.topic.codec)())
             .field("handler", &self.handler_name)
             .field("waits", &self.handler.map(|handler| handler.waits()))

@@ -33,6 +33,11 @@ pub trait Topic: 'static {
     type Codec: Codec<Self::Value>;
     /// Which partition the record of a key is in. The topics of one group agree in it.
     const PARTITIONER: Partitioner = Partitioner::Murmur2;
+    /// Whether its group writes a row of it, a table, at most once a key and commit interval: the last
+    /// value, with the timestamp of the last record of the interval. Else every update is written, as
+    /// it is made. Who reads the table sees fewer values of a key, later, by up to a commit interval;
+    /// what a crash repeats is the same, and so is what the table holds in the end.
+    const COALESCE: bool = false;
 }
 
 /// A topic of events: read with `input`, written with [`Context::emit`](crate::Context::emit).

@@ -36,6 +36,7 @@ impl<P: Processor> Program for Typed<P> {
                 topic: edge.topic.name,
                 partitioner: edge.topic.partitioner,
                 codec: (edge.topic.codec)(),
+                coalesce: edge.topic.coalesce,
                 waits: edge.handler.is_some_and(|handler| handler.waits()),
                 handler: named::<P>(edge.handler_name),
             })

@@ -110,14 +110,16 @@ impl Core {
         loop {
             let mut busy = false;
             for &number in numbers {
-                let Some(partition) = self.partitions.get_mut(&number).filter(|p| p.is_running())
+                let Some(partition) = self.partitions.get(&number).filter(|p| p.is_running())
                 else {
                     continue;
                 };
-                if partition.closing.is_none() && partition.open.records > 0 {
-                    partition.close_interval();
-                }
-                if let Err(error) = self.advance_commit(kafka, number) {
+                let closed = match partition.closing.is_none() && partition.open.records > 0 {
+                    true => self.close_interval(kafka, number),
+                    false => Ok(()),
+                };
+                let advanced = closed.and_then(|()| self.advance_commit(kafka, number));
+                if let Err(error) = advanced {
                     // The others are still finished.
                     self.abandon(kafka, number, &error.to_string())?;
                     result = result.and(Err(error));

@@ -22,6 +22,7 @@ use crate::{
         fault::Fault,
         ledger::{Ledger, Sent},
         partition::Partition,
+        rows::KEPT_BYTES,
         worker::Core,
     },
     kafka::{Kafka, Step, TableEvent},
@@ -72,8 +73,8 @@ impl Core {
                 continue;
             }
             if partition.closing.is_none() {
-                partition.close_interval();
-                return Ok(true);
+                self.close_interval(kafka, number)?;
+                continue;
             }
             self.serve(kafka, Duration::from_millis(5));
             self.advance_commit(kafka, number)?;
@@ -99,10 +100,9 @@ impl Core {
         let mut from = 0;
         while let Some(number) = next(self, from) {
             from = number + 1;
-            if let Some(partition) = self.partitions.get_mut(&number)
-                && partition.closing.is_none()
-            {
-                partition.close_interval();
+            let partition = self.partitions.get(&number);
+            if partition.is_some_and(|partition| partition.closing.is_none()) {
+                self.close_interval(kafka, number)?;
             }
             self.advance_commit(kafka, number)?;
         }
@@ -141,6 +141,7 @@ impl Core {
     /// Writes the closing interval to the local copy: its rows and where they stand, at once.
     pub(crate) fn store_interval(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
         let at_ms = kafka.wall_ms();
+        let kept = KEPT_BYTES / self.partitions.len().max(1);
         let Some(partition) = self.partitions.get_mut(&number) else {
             return Ok(());
         };
@@ -160,7 +161,7 @@ impl Core {
                 inputs,
                 at_ms,
             };
-            let written = partition.rows.store(store, position);
+            let written = partition.rows.store(store, position, kept);
             if !self.found_room(kafka, number, written)? {
                 return Ok(());
             }
@@ -213,9 +214,7 @@ impl Core {
         {
             self.ledger.expect_row(number, end);
             // An interval without records carries the repairs.
-            if let Some(partition) = self.partitions.get_mut(&number) {
-                partition.close_interval();
-            }
+            self.close_interval(kafka, number)?;
             self.ledger
                 .return_gaps(number, std::iter::once(next..end).collect());
             return self.advance_commit(kafka, number);

@@ -2,8 +2,11 @@
 //! reaches it as a [`program::Program`], Kafka as [`crate::kafka::Kafka`].
 
 mod assignment;
+mod coalescing;
 mod commit;
 mod copy;
+#[cfg(test)]
+mod cost;
 mod deferred;
 pub(crate) mod effects;
 mod failure;

@@ -1,77 +1,127 @@
-//! Rows that are written but not committed yet: a map from key to value or tombstone whose memory
-//! is reused from one commit interval to the next.
+//! Rows of one partition in memory: those that are written but not committed yet, and, within
+//! bounds, those that were written before, which are likely to be asked for again.
 //!
-//! All bytes lie in one arena, so that a row costs no allocation once the arena has grown. It knows
-//! neither Kafka nor LMDB.
+//! Two commit intervals can be uncommitted at once: the *open* one takes what is written now, the
+//! *closing* one waits to be stored. A row has a place for its value in each, so that reading it is
+//! one search, whichever interval wrote it. All bytes lie in one arena whose memory is used again:
+//! a row costs no allocation once the arena has grown. It knows neither Kafka nor LMDB.
 
-use std::{hash::BuildHasher, ops::Range};
+use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 /// An arena that grew beyond this is given back when it is cleared.
 const KEPT_BYTES: usize = 16 << 20;
 
-/// Uncommitted rows of one interval.
+/// The rows of a partition that are in memory.
 #[derive(Default)]
 pub(crate) struct Overlay {
     /// Indices of `entries`, by the hash of their key.
     index: HashTable<u32>,
     entries: Vec<Entry>,
     bytes: Vec<u8>,
-    order: Vec<u32>,
+    /// Which interval is the open one, counted from 1: no interval has the number 0.
+    now: u64,
+    /// What was written in the open interval: places in `entries`.
+    open: Vec<u32>,
+    /// Bytes of it.
+    open_bytes: usize,
+    /// What was written in the closing interval.
+    closing: Vec<u32>,
+    order: Vec<(u64, u32)>,
     hasher: DefaultHashBuilder,
 }
 
 struct Entry {
-    key: Range<usize>,
-    /// `None` is a tombstone.
-    value: Option<Range<usize>>,
-    /// Where a value may be overwritten in place.
-    room: Range<usize>,
+    key: Span,
+    /// The newest value.
+    value: Value,
+    /// The interval that wrote it.
+    written: u64,
+    /// What the closing interval wrote, if the open one wrote over it; else only room.
+    before: Value,
 }
 
+#[derive(Clone, Copy)]
+struct Span {
+    start: u32,
+    len: u32,
+}
+
+/// A value, or a tombstone, and the place for it.
+#[derive(Clone, Copy)]
+struct Value {
+    start: u32,
+    /// [`TOMBSTONE`], or how long it is.
+    len: u32,
+    /// How long one at this place may be.
+    room: u32,
+}
+
+const TOMBSTONE: u32 = u32::MAX;
+
+const NO_VALUE: Value = Value {
+    start: 0,
+    len: TOMBSTONE,
+    room: 0,
+};
+
 impl Overlay {
-    /// `None`: this key was not written. `Some(None)`: it was deleted.
+    /// The newest value. `None`: nothing is known of this key. `Some(None)`: it was deleted.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
         if self.entries.is_empty() {
             return None;
         }
         let hash = self.hasher.hash_one(key);
         let found = self.index.find(hash, |&i| self.key(i) == key)?;
-        let value = &self.entries[*found as usize].value;
-        Some(value.clone().map(|range| &self.bytes[range]))
+        Some(self.value(&self.entries[*found as usize].value))
     }
 
-    /// Writes a row, or a tombstone.
+    /// Writes a row, or a tombstone, in the open interval.
     pub(crate) fn put(&mut self, key: &[u8], value: Option<&[u8]>) {
         let hash = self.hasher.hash_one(key);
         let found = self.index.find(hash, |&i| self.key(i) == key).copied();
         let i = found.unwrap_or_else(|| self.insert(hash, key));
+        let now = self.now;
         let entry = &mut self.entries[i as usize];
+        if entry.written != now {
+            if entry.written + 1 == now && !self.closing.is_empty() {
+                std::mem::swap(&mut entry.value, &mut entry.before);
+            }
+            entry.written = now;
+            self.open.push(i);
+            self.open_bytes += size_of::<Entry>() + key.len();
+        }
+        let place = &mut entry.value;
         let Some(value) = value else {
-            entry.value = None;
+            place.len = TOMBSTONE;
             return;
         };
-        if value.len() > entry.room.len() {
-            let start = self.bytes.len();
-            self.bytes.resize(start + value.len(), 0);
-            entry.room = start..self.bytes.len();
+        if value.len() > place.room as usize {
+            // Values that grow do not need another place each time.
+            let room = (value.len() + value.len() / 8).next_multiple_of(8);
+            place.start = end_of(&self.bytes);
+            place.room = room as u32;
+            self.bytes.resize(self.bytes.len() + room, 0);
+            self.open_bytes += room;
         }
-        let range = entry.room.start..entry.room.start + value.len();
-        self.bytes[range.clone()].copy_from_slice(value);
-        entry.value = Some(range);
+        place.len = value.len() as u32;
+        let start = place.start as usize;
+        self.bytes[start..start + value.len()].copy_from_slice(value);
     }
 
     fn insert(&mut self, hash: u64, key: &[u8]) -> u32 {
-        let start = self.bytes.len();
+        let span = Span {
+            start: end_of(&self.bytes),
+            len: key.len() as u32,
+        };
         self.bytes.extend_from_slice(key);
-        let i =
-            u32::try_from(self.entries.len()).expect("a commit interval is capped below 2^32 rows");
-        let end = self.bytes.len();
+        let i = u32::try_from(self.entries.len()).expect("an overlay is bounded below 2^32 rows");
         self.entries.push(Entry {
-            key: start..end,
-            value: None,
-            room: end..end,
+            key: span,
+            value: NO_VALUE,
+            written: 0,
+            before: NO_VALUE,
         });
         let Self {
             index,
@@ -81,47 +131,107 @@ impl Overlay {
             ..
         } = self;
         index.insert_unique(hash, i, |&i| {
-            hasher.hash_one(&bytes[entries[i as usize].key.clone()])
+            hasher.hash_one(&bytes[entries[i as usize].key.range()])
         });
+        self.now = self.now.max(1);
         i
     }
 
     fn key(&self, i: u32) -> &[u8] {
-        &self.bytes[self.entries[i as usize].key.clone()]
+        &self.bytes[self.entries[i as usize].key.range()]
     }
 
-    /// All rows in ascending order of keys: what LMDB writes fastest.
+    fn value(&self, value: &Value) -> Option<&[u8]> {
+        let Value { start, len, .. } = *value;
+        (len != TOMBSTONE).then(|| &self.bytes[Span { start, len }.range()])
+    }
+
+    /// The open interval becomes the closing one, which was stored before.
+    pub(crate) fn close_interval(&mut self) {
+        debug_assert!(self.closing.is_empty(), "one interval is closed at a time");
+        std::mem::swap(&mut self.open, &mut self.closing);
+        self.open_bytes = 0;
+        self.now += 1;
+    }
+
+    /// What the closing interval wrote there.
+    fn closing_value(&self, i: u32) -> Option<&[u8]> {
+        let entry = &self.entries[i as usize];
+        match entry.written == self.now {
+            true => self.value(&entry.before),
+            false => self.value(&entry.value),
+        }
+    }
+
+    /// The rows of the closing interval in ascending order of keys: what LMDB writes fastest.
     pub(crate) fn sorted<E>(
         &mut self,
         mut row: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut order = std::mem::take(&mut self.order);
-        order.clear();
-        order.extend(0..self.entries.len() as u32);
-        order.sort_unstable_by(|&a, &b| self.key(a).cmp(self.key(b)));
-        let written = order.iter().try_for_each(|&i| {
-            let value = self.entries[i as usize].value.clone();
-            row(self.key(i), value.map(|range| &self.bytes[range]))
-        });
+        self.sort(&mut order);
+        let written = order
+            .iter()
+            .try_for_each(|&(_, i)| row(self.key(i), self.closing_value(i)));
         self.order = order;
         written
     }
 
-    /// All rows, in the order in which their keys were first written.
-    pub(crate) fn each(&self, mut row: impl FnMut(&[u8], Option<&[u8]>)) {
-        for entry in &self.entries {
-            let value = entry.value.clone().map(|range| &self.bytes[range]);
-            row(&self.bytes[entry.key.clone()], value);
+    /// By the eight bytes behind what all keys begin with, which are seldom the same: keys are not
+    /// next to each other in memory, numbers are.
+    fn sort(&self, order: &mut Vec<(u64, u32)>) {
+        order.clear();
+        let Some(first) = self.closing.first().map(|&i| self.key(i)) else {
+            return;
+        };
+        let common = self.closing.iter().fold(first.len(), |common, &i| {
+            let both = self.key(i).iter().zip(&first[..common]);
+            both.take_while(|(a, b)| a == b).count()
+        });
+        order.extend(self.closing.iter().map(|&i| {
+            let rest = &self.key(i)[common..];
+            let mut eight = [0; 8];
+            let len = rest.len().min(8);
+            eight[..len].copy_from_slice(&rest[..len]);
+            (u64::from_be_bytes(eight), i)
+        }));
+        order.sort_unstable_by(|(a, i), (b, j)| {
+            a.cmp(b).then_with(|| self.key(*i).cmp(self.key(*j)))
+        });
+    }
+
+    /// The rows of the closing interval, in the order in which they were first written in it.
+    pub(crate) fn closing(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        let closing = self.closing.iter();
+        closing.map(|&i| (self.key(i), self.closing_value(i)))
+    }
+
+    /// The closing interval is stored. Its rows are kept, as long as all take no more than `kept`
+    /// bytes; if they do, only those of the open interval are.
+    pub(crate) fn stored(&mut self, kept: usize) {
+        self.closing.clear();
+        if self.size() <= kept {
+            return;
+        }
+        let mut left = Self::default();
+        for &i in &self.open {
+            left.put(self.key(i), self.value(&self.entries[i as usize].value));
+        }
+        if self.open.is_empty() {
+            self.clear();
+        } else {
+            *self = left;
         }
     }
 
-    /// Memory in use, bytes.
-    pub(crate) fn size(&self) -> usize {
-        self.bytes.len() + self.entries.len() * size_of::<Entry>()
+    /// Memory that the open interval takes, about, bytes.
+    pub(crate) fn open_size(&self) -> usize {
+        self.open_bytes
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    /// Memory that all rows take, about, bytes.
+    fn size(&self) -> usize {
+        self.bytes.len() + self.entries.len() * (size_of::<Entry>() + 2 * size_of::<u32>())
     }
 
     /// Forgets all rows; keeps the memory, within reason.
@@ -136,7 +246,21 @@ impl Overlay {
         self.index.clear();
         self.entries.clear();
         self.bytes.clear();
+        self.open.clear();
+        self.open_bytes = 0;
+        self.closing.clear();
     }
+}
+
+impl Span {
+    fn range(self) -> std::ops::Range<usize> {
+        let start = self.start as usize;
+        start..start + self.len as usize
+    }
+}
+
+fn end_of(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).expect("an overlay is bounded below 4 GiB")
 }
 
 #[cfg(test)]
@@ -147,30 +271,109 @@ mod tests {
 
     use super::Overlay;
 
+    type Model = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+    #[derive(Clone, Debug)]
+    enum Act {
+        Put(Vec<u8>, Option<Vec<u8>>),
+        Close,
+        Store { kept: usize },
+        Clear,
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        let key = prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..3),
+            // Those that differ late, and those that begin with others.
+            "user-[0-9]{1,2}".prop_map(String::into_bytes),
+            "user-00000000[0-9]{0,2}".prop_map(String::into_bytes),
+        ];
+        let value = prop::option::of(prop::collection::vec(any::<u8>(), 0..20));
+        prop_oneof![
+            20 => (key, value).prop_map(|(key, value)| Act::Put(key, value)),
+            2 => Just(Act::Close),
+            2 => prop_oneof![Just(0), Just(400), Just(usize::MAX)].prop_map(|kept| Act::Store { kept }),
+            1 => Just(Act::Clear),
+        ]
+    }
+
+    fn sorted(overlay: &mut Overlay) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        let mut rows = Vec::new();
+        let done: Result<(), Infallible> = overlay.sorted(|key, value| {
+            rows.push((key.to_vec(), value.map(<[u8]>::to_vec)));
+            Ok(())
+        });
+        done.expect("it cannot fail");
+        rows
+    }
+
     proptest! {
         #[test]
-        fn behaves_as_a_map(writes in prop::collection::vec(
-            (prop::collection::vec(any::<u8>(), 0..3), prop::option::of(prop::collection::vec(any::<u8>(), 0..9))),
-            0..200,
-        )) {
-            let (mut overlay, mut model) = (Overlay::default(), BTreeMap::new());
-            for _ in 0..2 {
-                for (key, value) in &writes {
-                    overlay.put(key, value.as_deref());
-                    model.insert(key.clone(), value.clone());
-                    prop_assert_eq!(overlay.get(key), Some(value.as_deref()));
+        fn intervals_behave_as_maps(acts in prop::collection::vec(act(), 0..200)) {
+            let mut overlay = Overlay::default();
+            let (mut open, mut closing) = (Model::new(), Model::new());
+            // What was ever stored: what is kept of it is as it was stored last.
+            let mut stored = Model::new();
+            for act in acts {
+                match act {
+                    Act::Put(key, value) => {
+                        overlay.put(&key, value.as_deref());
+                        open.insert(key, value);
+                    }
+                    Act::Close if closing.is_empty() => {
+                        overlay.close_interval();
+                        closing = std::mem::take(&mut open);
+                    }
+                    Act::Close => {}
+                    Act::Store { kept } => {
+                        let rows = sorted(&mut overlay);
+                        prop_assert_eq!(rows, closing.clone().into_iter().collect::<Vec<_>>());
+                        let mut told = Model::new();
+                        for (key, value) in overlay.closing() {
+                            told.insert(key.to_vec(), value.map(<[u8]>::to_vec));
+                        }
+                        prop_assert_eq!(&told, &closing);
+                        overlay.stored(kept);
+                        stored.append(&mut closing);
+                        if kept == 0 {
+                            let left = overlay.entries.len();
+                            prop_assert_eq!(left, open.len());
+                        }
+                        prop_assert!(overlay.closing.is_empty());
+                    }
+                    Act::Clear => {
+                        overlay.clear();
+                        (open, closing) = (Model::new(), Model::new());
+                        prop_assert!(overlay.entries.is_empty());
+                    }
                 }
-                let mut sorted = Vec::new();
-                let done: Result<(), Infallible> = overlay.sorted(|key, value| {
-                    sorted.push((key.to_vec(), value.map(<[u8]>::to_vec)));
-                    Ok(())
-                });
-                prop_assert!(done.is_ok());
-                prop_assert_eq!(sorted, model.clone().into_iter().collect::<Vec<_>>());
-                overlay.clear();
-                model.clear();
-                prop_assert_eq!(overlay.get(b"a"), None);
+                prop_assert_eq!(overlay.open.len(), open.len());
+                for (key, value) in stored.iter().chain(&closing).chain(&open) {
+                    let newest = open.get(key).or_else(|| closing.get(key));
+                    let got = overlay.get(key).map(|value| value.map(<[u8]>::to_vec));
+                    match newest {
+                        Some(newest) => prop_assert_eq!(got.as_ref(), Some(newest)),
+                        None if got.is_some() => prop_assert_eq!(got.as_ref(), Some(value)),
+                        None => {}
+                    }
+                }
             }
         }
+    }
+
+    #[test]
+    fn a_value_that_grows_is_written_beside_what_waits() {
+        let mut overlay = Overlay::default();
+        overlay.put(b"a", Some(b"1"));
+        overlay.close_interval();
+        overlay.put(b"a", Some(b"a longer one"));
+        assert_eq!(overlay.get(b"a"), Some(Some(b"a longer one".as_slice())));
+        assert_eq!(sorted(&mut overlay), [(b"a".to_vec(), Some(b"1".to_vec()))]);
+        overlay.stored(usize::MAX);
+        overlay.close_interval();
+        overlay.put(b"a", None);
+        let row = (b"a".to_vec(), Some(b"a longer one".to_vec()));
+        assert_eq!(sorted(&mut overlay), [row]);
+        assert_eq!(overlay.get(b"a"), Some(None));
     }
 }

@@ -95,6 +95,8 @@ pub(crate) struct Interval {
     pub(crate) records: u64,
     /// When its first record was handled.
     pub(crate) began: Duration,
+    /// That of its last record, milliseconds since 1970.
+    pub(crate) timestamp: i64,
     /// Next offset of each source, behind what was handled.
     pub(crate) positions: Vec<i64>,
     /// How far the visit of the partition's rows has come at its end.

@@ -95,6 +95,8 @@ pub(crate) struct EdgeInfo {
     pub(crate) partitioner: Partitioner,
     /// Name of the codec of its values: part of the format of a table.
     pub(crate) codec: &'static str,
+    /// Of a table: whether a row is written once a key and commit interval.
+    pub(crate) coalesce: bool,
     /// Whether its handler is an `async fn`.
     pub(crate) waits: bool,
     /// The name of its handler.

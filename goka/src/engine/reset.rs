@@ -72,7 +72,7 @@ impl Core {
                     inputs: Vec::new(),
                     at_ms: timestamp,
                 };
-                let written = partition.rows.store(store, position);
+                let written = partition.rows.store(store, position, 0);
                 if !self.found_room(kafka, number, written)? {
                     return Ok(false);
                 }

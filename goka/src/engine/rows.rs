@@ -3,7 +3,9 @@
 //!
 //! Writes of two commit intervals can be in memory at once. The *open* one takes what handlers
 //! write now; the *closing* one waits for its delivery reports before it goes to the local copy, and
-//! handlers go on meanwhile. So a write transaction is open only while it is being committed.
+//! handlers go on meanwhile. So a write transaction is open only while it is being committed. What
+//! was stored is kept in memory, within bounds: a row that is written is soon read again, and a
+//! search in the local copy costs as much as all else that a record needs.
 
 use std::cell::RefCell;
 
@@ -21,15 +23,16 @@ pub(crate) struct Rows(RefCell<Layers>);
 struct Layers {
     /// What waits for the guards of deferred records, in no interval yet.
     deferred: Overlay,
-    open: Overlay,
-    closing: Overlay,
+    written: Overlay,
     stored: Option<Snapshot>,
 }
 
+/// So much memory the rows that are stored may take, bytes, of all partitions of a worker.
+pub(crate) const KEPT_BYTES: usize = 16 << 20;
+
 impl Layers {
     fn sent(&self, key: &[u8]) -> Result<Option<&[u8]>, Error> {
-        let written = self.open.get(key).or_else(|| self.closing.get(key));
-        match (written, &self.stored) {
+        match (self.written.get(key), &self.stored) {
             (Some(value), _) => Ok(value),
             (None, Some(stored)) => stored.get(key),
             (None, None) => Ok(None),
@@ -63,7 +66,7 @@ impl Rows {
 
     /// Writes into the open interval; `None` deletes.
     pub(crate) fn write(&self, key: &[u8], value: Option<&[u8]>) {
-        self.0.borrow_mut().open.put(key, value);
+        self.0.borrow_mut().written.put(key, value);
     }
 
     /// Writes over all intervals, until [`forget_deferred`](Self::forget_deferred).
@@ -92,25 +95,45 @@ impl Rows {
 
     /// Memory that the open interval takes, bytes.
     pub(crate) fn open_size(&self) -> usize {
-        self.0.borrow().open.size()
+        self.0.borrow().written.open_size()
     }
 
     /// The open interval becomes the closing one, which is empty before.
     pub(crate) fn close_interval(&self) {
+        self.0.borrow_mut().written.close_interval();
+    }
+
+    /// Gives the rows of the closing interval, from the `from`th on, until `take` returns `false`: then
+    /// the next one is returned.
+    pub(crate) fn each_closing(
+        &self,
+        from: usize,
+        mut take: impl FnMut(&[u8], Option<&[u8]>) -> Result<bool, Error>,
+    ) -> Result<Option<usize>, Error> {
+        let layers = self.0.borrow();
+        for (index, (key, value)) in layers.written.closing().enumerate().skip(from) {
+            if !take(key, value)? {
+                return Ok(Some(index + 1));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Commits the closing interval to the local copy, together with the position it stands for. What is
+    /// stored is kept in memory, up to `kept` bytes.
+    pub(crate) fn store(
+        &self,
+        store: &mut Store,
+        position: Position,
+        kept: usize,
+    ) -> Result<(), Error> {
         let layers = &mut *self.0.borrow_mut();
-        debug_assert!(
-            layers.closing.is_empty(),
-            "one interval is closed at a time"
-        );
-        std::mem::swap(&mut layers.open, &mut layers.closing);
+        layers.store(store, position)?;
+        layers.written.stored(kept);
+        Ok(())
     }
 
-    /// Commits the closing interval to the local copy, together with the position it stands for.
-    pub(crate) fn store(&self, store: &mut Store, position: Position) -> Result<(), Error> {
-        self.store_and_tell(store, position, |_, _| {})
-    }
-
-    /// The same, and then tells every row that was stored.
+    /// The same for rows that are read once, and then tells each that was stored.
     pub(crate) fn store_and_tell(
         &self,
         store: &mut Store,
@@ -118,17 +141,11 @@ impl Rows {
         mut tell: impl FnMut(&[u8], Option<&[u8]>),
     ) -> Result<(), Error> {
         let layers = &mut *self.0.borrow_mut();
-        let mut batch = store.batch()?;
-        layers.closing.sorted(|key, value| match value {
-            Some(value) => batch.put(key, value),
-            None => batch.delete(key),
-        })?;
-        // Pages that the old snapshot sees could not be reused.
-        layers.stored = None;
-        batch.commit(position)?;
-        layers.stored = Some(store.snapshot()?);
-        layers.closing.each(&mut tell);
-        layers.closing.clear();
+        layers.store(store, position)?;
+        for (key, value) in layers.written.closing() {
+            tell(key, value);
+        }
+        layers.written.stored(0);
         Ok(())
     }
 
@@ -143,9 +160,23 @@ impl Rows {
     pub(crate) fn forget(&self) {
         let layers = &mut *self.0.borrow_mut();
         layers.deferred.clear();
-        layers.open.clear();
-        layers.closing.clear();
+        layers.written.clear();
         layers.stored = None;
+    }
+}
+
+impl Layers {
+    fn store(&mut self, store: &mut Store, position: Position) -> Result<(), Error> {
+        let mut batch = store.batch()?;
+        self.written.sorted(|key, value| match value {
+            Some(value) => batch.put(key, value),
+            None => batch.delete(key),
+        })?;
+        // Pages that the old snapshot sees could not be reused.
+        self.stored = None;
+        batch.commit(position)?;
+        self.stored = Some(store.snapshot()?);
+        Ok(())
     }
 }
 

@@ -84,19 +84,27 @@ impl Core {
             if !began.any(is_due) {
                 return self.keep_idle_positions(kafka);
             }
-            self.end_transaction(kafka);
+            self.end_transaction(kafka)?;
         }
         self.advance_transaction(kafka)
     }
 
     /// What is handled from now on belongs to the next transaction.
-    fn end_transaction(&mut self, kafka: &dyn Kafka) {
-        let running = self.partitions.values_mut().filter(|p| p.is_running());
-        for partition in running.filter(|p| p.open.records > 0) {
-            partition.close_interval();
+    fn end_transaction(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
+        let mut next = 0;
+        let is_left = |p: &Partition| p.is_running() && p.open.records > 0;
+        while let Some(number) = self
+            .partitions
+            .range(next..)
+            .find(|(_, p)| is_left(p))
+            .map(|(number, _)| *number)
+        {
+            next = number + 1;
+            self.close_interval(kafka, number)?;
         }
         kafka.end_transaction();
         self.transaction.stage = Stage::Ended;
+        Ok(())
     }
 
     fn advance_transaction(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {

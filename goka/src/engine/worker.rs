@@ -116,6 +116,8 @@ pub(crate) struct Core {
     pub(crate) sources: Vec<usize>,
     /// Index of the table's edge.
     pub(crate) table_edge: Option<usize>,
+    /// Whether rows are written at the end of their interval, see `engine/coalescing.rs`.
+    pub(crate) coalesce: bool,
     pub(crate) partitions: BTreeMap<i32, Partition>,
     pub(crate) ledger: Ledger,
     /// Exactly-once: what the transaction of this worker is doing.
@@ -153,6 +155,7 @@ impl Worker {
         let core = Core {
             spec,
             sources,
+            coalesce: table_edge.is_some_and(|edge| edges[edge].coalesce),
             table_edge,
             edges,
             partitions: BTreeMap::new(),
@@ -374,6 +377,8 @@ impl Core {
         };
         if let (Some(value), Some(key)) = (row, key) {
             partition.rows.write(key, value);
+        }
+        if let (Some(value), Some(key), false) = (row, key, self.coalesce) {
             let tag = Ledger::tag(number, parity, Sent::Row);
             if value.is_some() || !self.spec.settings.fault.is(Fault::DropTombstone) {
                 self.send_row(kafka, (number, tag), key, value, timestamp)?;
@@ -409,6 +414,7 @@ impl Core {
             partition.open.began = self.now;
         }
         partition.open.records += 1;
+        partition.open.timestamp = timestamp;
         match origin.by {
             By::Source(source) => partition.open.positions[source] = origin.offset + 1,
             By::Visit(id) => partition.visited.advance(id, key.unwrap_or_default()),

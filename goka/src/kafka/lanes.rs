@@ -6,7 +6,7 @@
 //! acknowledged, and then go together: small batches when there is little to do, large ones when
 //! there is much. Must not know who sends.
 
-use std::{ops::Range, time::Duration};
+use std::time::Duration;
 
 use crate::record::OwnedHeaders;
 
@@ -61,14 +61,20 @@ struct Batch {
     since: Duration,
 }
 
-/// A record that waits.
+/// A record that waits: its key, and its value behind it, stand in the bytes of its batch.
 struct Waiting {
-    key: Option<Range<usize>>,
-    value: Option<Range<usize>>,
+    start: usize,
+    /// [`NULL`], or how long it is.
+    key: u32,
+    value: u32,
     timestamp: i64,
-    headers: OwnedHeaders,
+    /// Most have none, and then none are kept.
+    headers: Option<Box<OwnedHeaders>>,
     opaque: usize,
 }
+
+/// The length of what is null. A record is shorter: `message.max.bytes` is at most 1 GB.
+const NULL: u32 = u32::MAX;
 
 /// A record without its topic and partition.
 pub(super) struct Lone<'a> {
@@ -77,6 +83,16 @@ pub(super) struct Lone<'a> {
     pub(super) timestamp: i64,
     pub(super) headers: &'a OwnedHeaders,
     pub(super) opaque: usize,
+}
+
+/// What becomes of a record that is sent.
+pub(super) enum Way {
+    /// It may go at once.
+    Free,
+    /// It waits for its turn.
+    Waits,
+    /// There is no room for it to wait.
+    Full,
 }
 
 /// Whose turn it is, and how it ended.
@@ -140,11 +156,34 @@ impl Lanes {
         self.lanes.get_mut(target)?.get_mut(partition)
     }
 
-    /// Whether a record may go at once. One without a lane may: it will be refused.
-    pub(super) fn is_free(&mut self, target: usize, partition: i32) -> bool {
+    /// Takes a record, unless nothing of its lane waits or is in the air. One without a lane may go: it
+    /// will be refused.
+    pub(super) fn send(
+        &mut self,
+        target: usize,
+        partition: i32,
+        record: &Lone<'_>,
+        clock: fn() -> Duration,
+    ) -> Way {
+        let (is_full, records_max) = (self.bytes >= self.bytes_max, self.records_max);
         let is_held = self.is_held;
-        self.lane(target, partition)
-            .is_none_or(|lane| !is_held && lane.in_flight == 0 && lane.is_empty())
+        let Some(lane) = self.lane(target, partition) else {
+            return Way::Free;
+        };
+        if is_held {
+            // There is room behind the line, for who has to come first to lift it is the sender.
+            self.bytes += lane.held.push(record, clock);
+            self.held_records += 1;
+            return Way::Waits;
+        }
+        if lane.in_flight == 0 && lane.is_empty() {
+            return Way::Free;
+        }
+        if is_full || lane.filling.records.len() >= records_max {
+            return Way::Full;
+        }
+        self.bytes += lane.filling.push(record, clock);
+        Way::Waits
     }
 
     /// One went at once.
@@ -154,37 +193,10 @@ impl Lanes {
         }
     }
 
-    /// One waits for its turn. `false`: there is no room.
-    pub(super) fn wait(
-        &mut self,
-        target: usize,
-        partition: i32,
-        record: &Lone<'_>,
-        clock: fn() -> Duration,
-    ) -> bool {
-        let (is_full, records_max) = (self.bytes >= self.bytes_max, self.records_max);
-        let is_held = self.is_held;
-        let Some(lane) = self.lane(target, partition) else {
-            return false;
-        };
-        if is_held {
-            // There is room behind the line, for who has to come first to lift it is the sender.
-            let bytes = lane.held.push(record, clock);
-            self.bytes += bytes;
-            self.held_records += 1;
-            return true;
-        }
-        if is_full || lane.filling.records.len() >= records_max {
-            return false;
-        }
-        self.bytes += lane.filling.push(record, clock);
-        true
-    }
-
-    /// One was reported. After the last one in the air, it is the turn of those that wait.
-    pub(super) fn reported(&mut self, target: usize, partition: i32) {
+    /// So many were reported. After the last one in the air, it is the turn of those that wait.
+    pub(super) fn reported(&mut self, target: usize, partition: i32, records: usize) {
         if let Some(lane) = self.lane(target, partition) {
-            lane.in_flight = lane.in_flight.saturating_sub(1);
+            lane.in_flight = lane.in_flight.saturating_sub(records);
             if lane.in_flight == 0 && !lane.is_empty() {
                 self.ready.push((target, partition));
             }
@@ -283,36 +295,40 @@ impl Batch {
         }
         let start = self.bytes.len();
         let mut copy = |bytes: Option<&[u8]>| {
-            bytes.map(|bytes| {
-                let start = self.bytes.len();
-                self.bytes.extend_from_slice(bytes);
-                start..self.bytes.len()
-            })
+            let Some(bytes) = bytes else { return NULL };
+            self.bytes.extend_from_slice(bytes);
+            bytes.len() as u32
         };
         let (key, value) = (copy(record.key), copy(record.value));
-        let (timestamp, headers, opaque) =
-            (record.timestamp, record.headers.clone(), record.opaque);
+        let headers = record.headers;
         self.records.push(Waiting {
+            start,
             key,
             value,
-            timestamp,
-            headers,
-            opaque,
+            timestamp: record.timestamp,
+            headers: (!headers.is_empty()).then(|| Box::new(headers.clone())),
+            opaque: record.opaque,
         });
         self.bytes.len() - start
     }
 
     fn next(&self) -> Option<Lone<'_>> {
         let record = self.records.get(self.head)?;
-        let of = |range: &Option<Range<usize>>| range.clone().map(|range| &self.bytes[range]);
-        let (key, value) = (of(&record.key), of(&record.value));
-        let (timestamp, headers, opaque) = (record.timestamp, &record.headers, record.opaque);
+        let mut end = record.start;
+        let mut of = |len: u32| {
+            (len != NULL).then(|| {
+                let start = end;
+                end += len as usize;
+                &self.bytes[start..end]
+            })
+        };
+        let (key, value) = (of(record.key), of(record.value));
         Some(Lone {
             key,
             value,
-            timestamp,
-            headers,
-            opaque,
+            timestamp: record.timestamp,
+            headers: record.headers.as_deref().unwrap_or(&NO_HEADERS),
+            opaque: record.opaque,
         })
     }
 
@@ -329,3 +345,5 @@ impl Batch {
         self.head = 0;
     }
 }
+
+static NO_HEADERS: OwnedHeaders = Vec::new();

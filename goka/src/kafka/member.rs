@@ -19,6 +19,7 @@ use rdkafka::{
 use super::{
     CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError,
     assignment::Assignment,
+    clock::Clock,
     cluster::{ANSWER, Connection, MemberSpec},
     log::ClientLog,
     names,
@@ -50,6 +51,7 @@ pub(super) struct Member {
     assignment: Assignment,
     producer: Writer,
     table: Option<TopicReader>,
+    clock: Clock,
     consumer: Polled<BaseConsumer<ClientLog>>,
 }
 
@@ -102,6 +104,7 @@ impl Member {
             group,
             producer,
             table,
+            clock: Clock::default(),
             consumer,
         })
     }
@@ -251,7 +254,7 @@ impl Member {
 
 impl Kafka for Member {
     fn now(&self) -> Duration {
-        boot_time()
+        self.clock.now()
     }
 
     fn wall_ms(&self) -> i64 {
@@ -486,21 +489,4 @@ fn watermarks(
             let doing = format!("ask for the offsets of topic `{topic}`, partition {partition}");
             Error::kafka(doing, error)
         })
-}
-
-/// Time since the machine was started, sleep included.
-pub(super) fn boot_time() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let clock = libc::CLOCK_BOOTTIME;
-    // On macOS this clock goes on during sleep.
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let clock = libc::CLOCK_MONOTONIC;
-    // SAFETY: it is given a place for its answer, and a clock that there is.
-    unsafe { libc::clock_gettime(clock, &mut time) };
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }

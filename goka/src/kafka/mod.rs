@@ -9,6 +9,7 @@
 //! known on this side only, and appear in errors and logs.
 
 mod assignment;
+mod clock;
 mod cluster;
 pub(crate) mod crash;
 mod embedded;

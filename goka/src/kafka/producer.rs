@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -16,11 +16,11 @@ use rdkafka::{
 
 use super::{
     SendError,
+    clock::boot_time,
     cluster::{ANSWER, Connection},
-    lanes::{Lanes, Left, Lone},
+    lanes::{Lanes, Left, Lone, Way},
     log::ClientLog,
-    member::boot_time,
-    native::{Kind, Polled, Produced, TopicHandle},
+    native::{Deliveries, Kind, Polled, Produced, TopicHandle},
     settings::{self, Role},
 };
 use crate::{Error, record::OwnedHeaders};
@@ -39,6 +39,8 @@ pub(super) struct Producer {
     bytes_max: usize,
     is_transactional: bool,
     fatal: Mutex<Option<String>>,
+    /// Whether there is something in it, which is asked for at every event.
+    is_fatal: AtomicBool,
     client: Polled<BaseProducer<ClientLog>>,
 }
 
@@ -113,6 +115,7 @@ impl Producer {
             bytes_max: settings::message_bytes_max(&connection.config, role)?,
             is_transactional: transactional_id.is_some(),
             fatal: Mutex::default(),
+            is_fatal: AtomicBool::new(false),
             client,
         })
     }
@@ -146,12 +149,13 @@ impl Producer {
             opaque: record.opaque,
         };
         let mut lanes = lock(&self.lanes);
-        if !lanes.is_free(target, partition) {
-            if !lanes.wait(target, partition, &lone, boot_time) {
-                return Err(SendError::Full);
+        match lanes.send(target, partition, &lone, boot_time) {
+            Way::Free => {}
+            Way::Full => return Err(SendError::Full),
+            Way::Waits => {
+                self.in_flight.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
             }
-            self.in_flight.fetch_add(1, Ordering::Relaxed);
-            return Ok(());
         }
         // Before it is sent: its report may come on another thread at once.
         self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -261,22 +265,7 @@ impl Producer {
         while let Some(event) = self.client.poll(wait) {
             match event.kind() {
                 Kind::Delivered(messages) => {
-                    for message in messages {
-                        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-                        let is_of = |target: &Target| message.is_of(&target.topic);
-                        if let Some(target) = self.targets.iter().position(is_of) {
-                            lock(&self.lanes).reported(target, message.partition());
-                        }
-                        let result = match message.error() {
-                            None => Ok(message.offset()),
-                            Some(code) => Err(undelivered(code)),
-                        };
-                        on(Delivered {
-                            opaque: message.opaque(),
-                            partition: message.partition(),
-                            result,
-                        });
-                    }
+                    self.reported(messages, on);
                     wait = Duration::ZERO;
                     continue;
                 }
@@ -285,7 +274,8 @@ impl Producer {
                     context.error(failure.code, &failure.reason);
                     if failure.fatal {
                         let why = format!("{}: {}", failure.code, failure.reason);
-                        *self.fatal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+                        *lock(&self.fatal) = Some(why);
+                        self.is_fatal.store(true, Ordering::Release);
                     }
                 }
                 _ => {}
@@ -299,14 +289,50 @@ impl Producer {
         self.let_go(on);
     }
 
+    /// Most reports of an event are of one partition: its lane is told of them at once.
+    fn reported(&self, messages: Deliveries<'_>, on: &mut dyn FnMut(Delivered)) {
+        let tell = |lane: Option<(usize, i32)>, records: usize| {
+            self.in_flight.fetch_sub(records, Ordering::Relaxed);
+            if let Some((target, partition)) = lane {
+                lock(&self.lanes).reported(target, partition, records);
+            }
+        };
+        let (mut lane, mut records) = (None, 0);
+        for message in messages {
+            let partition = message.partition();
+            let is_of = |target: &Target| message.is_of(&target.topic);
+            let is_next = lane.is_some_and(|(target, of): (usize, i32)| {
+                of == partition && is_of(&self.targets[target])
+            });
+            if !is_next {
+                tell(lane, records);
+                let target = self.targets.iter().position(is_of);
+                (lane, records) = (target.map(|target| (target, partition)), 0);
+            }
+            records += 1;
+            let result = match message.error() {
+                None => Ok(message.offset()),
+                Some(code) => Err(undelivered(code)),
+            };
+            on(Delivered {
+                opaque: message.opaque(),
+                partition,
+                result,
+            });
+        }
+        tell(lane, records);
+    }
+
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
     }
 
     /// Why this producer can write nothing any more. Told once.
     pub(super) fn fatal(&self) -> Option<Error> {
-        let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
-        let why = fatal.take()?;
+        if !self.is_fatal.load(Ordering::Acquire) {
+            return None;
+        }
+        let why = lock(&self.fatal).take()?;
         Some(Error::kafka("write any record with this producer", why))
     }
 

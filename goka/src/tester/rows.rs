@@ -97,6 +97,7 @@ impl Tester {
                     topic,
                     partitioner: T::PARTITIONER,
                     codec: <T::Codec as Codec<T::Value>>::name(),
+                    coalesce: false,
                     waits: false,
                     handler: "",
                 };

@@ -43,6 +43,7 @@ pub(super) struct Rig {
     partitions: i32,
     handlers_wait: bool,
     handlers_defer: bool,
+    coalesce: bool,
     standby: bool,
     guarantee: Guarantee,
     fault: Planted,
@@ -64,6 +65,7 @@ impl Rig {
             partitions: schedule.partitions,
             handlers_wait: schedule.handlers_wait,
             handlers_defer: schedule.handlers_defer,
+            coalesce: schedule.coalesce,
             standby: schedule.standby,
             guarantee: match schedule.exactly_once {
                 false => Guarantee::AtLeastOnce,
@@ -147,6 +149,7 @@ impl super::Rig for Rig {
         let spec = Spec {
             program: Arc::new(Count {
                 waits: self.handlers_wait,
+                coalesce: self.coalesce,
                 guards: guards.clone(),
                 failing: failing.clone(),
             }),

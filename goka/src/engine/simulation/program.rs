@@ -34,6 +34,7 @@ pub(super) type Failing = Arc<Mutex<Option<bool>>>;
 pub(super) struct Count {
     /// Whether the handler of the second input waits.
     pub(super) waits: bool,
+    pub(super) coalesce: bool,
     /// Whether the handler of the first input defers every other record.
     pub(super) guards: Option<Guards>,
     pub(super) failing: Failing,
@@ -50,6 +51,7 @@ impl Program for Count {
             topic,
             partitioner: Partitioner::Murmur2,
             codec: "text",
+            coalesce: self.coalesce,
             waits: self.waits && topic == INPUTS[1],
             handler: "count",
         };

@@ -106,6 +106,8 @@ pub(super) struct Schedule {
     pub(super) handlers_wait: bool,
     /// Handlers of the other input defer some of their records.
     pub(super) handlers_defer: bool,
+    /// Rows are written once a key and interval.
+    pub(super) coalesce: bool,
     pub(super) exactly_once: bool,
     /// Workers keep the partitions up to date that others have.
     pub(super) standby: bool,
@@ -156,6 +158,7 @@ impl Schedule {
             }
         }
         let missing = chance.one_in(3).then(|| chance.index(SLOTS));
+        let coalesce = chance.one_in(3);
         let standby = chance.one_in(2);
         Schedule {
             seed,
@@ -164,6 +167,7 @@ impl Schedule {
             static_members,
             handlers_wait,
             handlers_defer,
+            coalesce,
             exactly_once: false,
             standby,
             missing,
@@ -202,6 +206,7 @@ impl fmt::Display for Schedule {
             static_members,
             handlers_wait,
             handlers_defer,
+            coalesce,
             standby,
             missing,
             actions,
@@ -210,8 +215,8 @@ impl fmt::Display for Schedule {
         writeln!(
             f,
             "{partitions} partitions, at most {queue_max} records in a queue, static members: {static_members}, \
-             handlers wait: {handlers_wait}, handlers defer: {handlers_defer}, missing in the end: {missing:?}, \
-             standby: {standby}"
+             handlers wait: {handlers_wait}, handlers defer: {handlers_defer}, coalesce: {coalesce}, missing in the end: \
+             {missing:?}, standby: {standby}"
         )?;
         actions
             .iter()

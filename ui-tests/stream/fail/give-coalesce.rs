@@ -1,0 +1,3 @@
+#[goka::stream("user-logins", coalesce = true, value = u64)]
+struct Logins;
+fn main() {}
