@@ -17,6 +17,8 @@ use crate::{
 
 /// How long membership may take to be proven when the lease is over.
 const RENEW_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long to wait before it is asked for again.
+const RENEW_AGAIN: Duration = Duration::from_millis(20);
 
 /// Positions on their way to the group.
 pub(crate) struct Committing {
@@ -94,6 +96,7 @@ impl Core {
                 self.drop_all(kafka, "the group did not confirm this member in time")?;
                 return Ok(false);
             }
+            self.serve(kafka, RENEW_AGAIN);
         }
     }
 
