@@ -1,8 +1,10 @@
 //! A program's processors, run together: topics are checked, workers are threads, and one failure
 //! stops all of them in good order.
 
+mod copies;
 mod handle;
 mod launch;
+mod leftovers;
 mod orphans;
 mod reset;
 mod running;

@@ -39,6 +39,9 @@ pub struct Config {
     pub(crate) membership: Membership,
     pub(crate) start: Option<Start>,
     pub(crate) out_of_range: OutOfRange,
+    pub(crate) standby: Standby,
+    pub(crate) recover_ahead: bool,
+    pub(crate) cleanup_delay: Duration,
     /// Topics to be created where they are missing, and their partitions.
     pub(crate) streams: Vec<(String, i32)>,
     pub(crate) keys: Keys,
@@ -77,6 +80,17 @@ pub enum Membership {
     /// An instance leaves when it stops: others take over at once, and a restart moves partitions
     /// twice. For those who scale up and down often.
     Dynamic,
+}
+
+/// Which partitions of the group table an instance keeps up to date beside those that it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standby {
+    /// None: an instance that is given a partition tops up what it has of it, or reads all of it.
+    #[default]
+    None,
+    /// All: an instance that is given a partition, because another one failed or left, runs it at
+    /// once. Costs disk, and the traffic of the table's topic, in every instance.
+    All,
 }
 
 /// Where a group begins that has no position, neither in Kafka nor in its local state.
@@ -119,6 +133,9 @@ impl Default for Config {
             membership: Membership::default(),
             start: None,
             out_of_range: OutOfRange::default(),
+            standby: Standby::default(),
+            recover_ahead: false,
+            cleanup_delay: Duration::from_secs(600),
             streams: Vec::new(),
             keys: Keys::default(),
         }
@@ -231,6 +248,34 @@ impl Config {
         self
     }
 
+    /// Which partitions of the group table an instance keeps up to date beside those that it runs, by
+    /// default [`Standby::None`]. With [`Standby::All`], joined tables are kept in all partitions too.
+    #[must_use]
+    pub fn standby(mut self, standby: Standby) -> Self {
+        self.standby = standby;
+        self
+    }
+
+    /// Joins the group only when the local copies have caught up: each has been at the end of its
+    /// partition since the start, and is followed from there. Until then the partitions run where they
+    /// are, so that nothing waits for an instance that recovers. Needs [`Standby::All`], for which
+    /// partitions will be given to an instance is not known before.
+    #[must_use]
+    pub fn recover_ahead(mut self, ahead: bool) -> Self {
+        self.recover_ahead = ahead;
+        self
+    }
+
+    /// How long the local copy of a partition stays that runs elsewhere, by default 10 minutes: should
+    /// the partition come back in time, only what was written meanwhile is read. Kafka Streams calls
+    /// it `state.cleanup.delay.ms`. Time without contact to the group does not count, and with
+    /// [`Standby::All`] every copy is in use.
+    #[must_use]
+    pub fn cleanup_delay(mut self, delay: Duration) -> Self {
+        self.cleanup_delay = delay;
+        self
+    }
+
     /// Creates the topic of a stream with so many partitions, if it is missing. One that exists with
     /// another number is refused: it is never changed.
     #[must_use]
@@ -306,6 +351,15 @@ impl Config {
         if self.metadata_interval.is_zero() {
             return refuse("`metadata_interval` is 0: topics would be checked all the time");
         }
+        if self.cleanup_delay.is_zero() {
+            return refuse("`cleanup_delay` is 0: copies would be deleted while partitions move");
+        }
+        if self.recover_ahead && self.standby == Standby::None {
+            return refuse(
+                "`recover_ahead` needs `standby = all`: which partitions this instance will be given is not known before \
+                 it joins the group, so all have to be kept",
+            );
+        }
         if let Some((name, partitions)) = self.streams.iter().find(|(_, count)| *count < 1) {
             return Err(Error::Config(format!(
                 "`create_stream` of `{name}` asks for {partitions} partitions; at least 1 is needed"
@@ -357,6 +411,9 @@ impl fmt::Debug for Config {
             .field("membership", &self.membership)
             .field("start", &self.start)
             .field("out_of_range", &self.out_of_range)
+            .field("standby", &self.standby)
+            .field("recover_ahead", &self.recover_ahead)
+            .field("cleanup_delay", &self.cleanup_delay)
             .field("streams", &self.streams)
             .field("keys", &self.keys)
             .finish()
@@ -388,6 +445,8 @@ mod tests {
             Config::new().records_per_commit(0),
             Config::new().commit_interval(Duration::ZERO),
             Config::new().metadata_interval(Duration::ZERO),
+            Config::new().cleanup_delay(Duration::ZERO),
+            Config::new().recover_ahead(true),
             Config::new().create_stream("clicks", 0),
         ] {
             assert!(config.check().is_err(), "{config:?}");

@@ -56,6 +56,14 @@ pub enum Error {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// The disk has no room for the local state, or fails. What did not fit was not stored. Partitions
+    /// of processors and views that meet it wait, and go on by themselves when there is room.
+    NoRoom {
+        /// The directory that has to grow.
+        path: PathBuf,
+        /// What could not be done, and what to do.
+        problem: String,
+    },
     /// The broker, or the connection to it.
     Kafka {
         /// What was being done.
@@ -143,7 +151,7 @@ impl fmt::Display for Error {
             Error::Config(sentence) | Error::Topic(sentence) | Error::Fenced(sentence) => {
                 f.write_str(sentence)
             }
-            Error::State { path, problem } => {
+            Error::State { path, problem } | Error::NoRoom { path, problem } => {
                 write!(f, "local state in {}: {problem}", path.display())
             }
             Error::Kafka { doing, source } => write!(f, "cannot {doing}: {source}"),
@@ -176,6 +184,7 @@ impl error::Error for Error {
             Error::Config(_)
             | Error::Topic(_)
             | Error::State { .. }
+            | Error::NoRoom { .. }
             | Error::Fenced(_)
             | Error::Elsewhere { .. }
             | Error::VisitCancelled { .. }

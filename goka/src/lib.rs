@@ -72,7 +72,7 @@ mod view;
 pub use app::{App, GroupStats, ProcessorHandle, Running, Stats};
 pub use attribute::{message, processor, stream, table};
 pub use codec::Codec;
-pub use config::{Config, Guarantee, Membership, OutOfRange, Start};
+pub use config::{Config, Guarantee, Membership, OutOfRange, Standby, Start};
 pub use context::Context;
 pub use dead_letter::DeadLetter;
 pub use defer::Deferred;

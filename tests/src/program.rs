@@ -13,7 +13,7 @@ use std::{
     time::Instant,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::{DEADLINE, kafka::root};
 
@@ -174,6 +174,17 @@ impl Program {
     /// Lets a paused program go on.
     pub fn resume(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// Takes away the limit of how large its files may become, as if there were room on a full disk again.
+    pub fn let_files_grow(&self) {
+        let unlimited = Rlimit {
+            current: None,
+            maximum: None,
+        };
+        let pid = Some(Pid::from_child(&self.child));
+        let raised = prlimit(pid, Resource::Fsize, unlimited);
+        raised.unwrap_or_else(|error| panic!("cannot raise a limit of {}: {error}", self.name));
     }
 
     fn signal(&self, signal: Signal) {

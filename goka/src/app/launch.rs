@@ -4,7 +4,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
         mpsc as std_mpsc,
     },
@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use tokio::{
     runtime::Handle,
@@ -20,24 +20,26 @@ use tokio::{
 };
 
 use super::{
+    copies,
+    leftovers::Leftovers,
     orphans::{self, Orphans},
     running::{Group, Remote, Running},
     watched::Watched,
 };
 use crate::{
     Config, Error, Guarantee, Kind, Membership, Result,
+    config::Standby,
     engine::{
         fault::Planted,
         program::{EdgeInfo, Program},
         status::Status,
         tables::Tables,
         trust::mark,
-        worker::{Settings, Spec, TableSpec, Worker},
+        worker::{Settings, Spec, Worker},
     },
     home::Home,
     kafka::{Cluster, MemberSpec, check_settings, crash, message_timeout},
     replicas::{self, TableSource},
-    store::Identity,
     topology::Topology,
 };
 
@@ -88,6 +90,7 @@ pub(super) fn launch(
     let (ends, ended) = mpsc::unbounded_channel();
     let stop = Arc::new(AtomicBool::new(false));
     let mut groups = Vec::new();
+    let mut leftovers = Leftovers::new(config.cleanup_delay);
     for (program, topology) in programs.iter().zip(&topologies) {
         let config = for_group(&config, &cluster, &**program)?;
         refuse_two_leaders(&cluster, &**program, topology)?;
@@ -97,7 +100,14 @@ pub(super) fn launch(
             .unwrap_or(cores)
             .min(topology.partitions as usize)
             .max(1);
-        let tables = Arc::new(tables(&cluster, &home, &**program)?);
+        let mut tables = tables(&cluster, &home, &**program)?;
+        if config.standby == Standby::All {
+            tables.want_all();
+        }
+        let tables = Arc::new(tables);
+        let table = copies::table(&config, &cluster, &home, &**program, topology)?;
+        let standby = table.as_ref().and_then(|table| table.standby.as_ref());
+        let standby = standby.map_or_else(Weak::new, Arc::downgrade);
         let mut remotes = Vec::new();
         for number in 0..workers {
             let worker = Remote {
@@ -108,10 +118,10 @@ pub(super) fn launch(
             let start = Start {
                 spec: Spec {
                     tables: tables.clone(),
+                    table: table.clone(),
                     ..spec(
                         &config,
                         &cluster,
-                        &home,
                         program,
                         topology,
                         (&instance, number),
@@ -123,14 +133,19 @@ pub(super) fn launch(
                 _home: home.clone(),
                 stop: stop.clone(),
                 runtime: runtime.clone(),
+                recovers_ahead: config.recover_ahead,
             };
             start.spawn(ends.clone())?;
         }
+        let statuses = remotes.iter().map(|remote| remote.status.clone());
+        let copies = copies::directories(&cluster, &home, &**program)?;
+        leftovers.add(home.state(), copies, statuses.collect());
         groups.push(Group {
             name: program.group(),
             partitions: topology.partitions,
             processor: program.processor(),
             workers: remotes,
+            standby,
         });
     }
     let (monitor, ends_monitor) = std_mpsc::channel();
@@ -139,6 +154,7 @@ pub(super) fn launch(
         cluster,
         topologies,
         interval: config.metadata_interval,
+        leftovers,
         stop: stop.clone(),
     };
     watched.watch(ends_monitor, ends)?;
@@ -161,6 +177,8 @@ struct Start {
     _home: Arc<Home>,
     stop: Arc<AtomicBool>,
     runtime: Option<Handle>,
+    /// Joins only when the local copies have caught up.
+    recovers_ahead: bool,
 }
 
 impl Start {
@@ -187,6 +205,9 @@ impl Start {
 
     fn run(self) -> Result {
         let _entered = self.runtime.as_ref().map(Handle::enter);
+        if self.recovers_ahead {
+            self.recover_ahead()?;
+        }
         let mut rejoined: Option<Instant> = None;
         loop {
             let kafka = self.cluster.member(&self.member)?;
@@ -210,6 +231,26 @@ impl Start {
                 }
             }
         }
+    }
+}
+
+impl Start {
+    /// Waits until the local copies of all partitions have caught up, or the app is stopped. The
+    /// group knows nothing of this instance yet, and its partitions run where they are.
+    fn recover_ahead(&self) -> Result {
+        let standby = self.spec.table.as_ref().and_then(|t| t.standby.as_ref());
+        while !self.stop.load(Ordering::Relaxed) {
+            let own = standby.map_or(Ok(true), |standby| standby.is_caught_up())?;
+            if own && self.spec.tables.are_all_up_to_date()? {
+                info!(
+                    group = self.member.group,
+                    "recovered ahead; joining the group"
+                );
+                return Ok(());
+            }
+            thread::park_timeout(IDLE);
+        }
+        Ok(())
     }
 }
 
@@ -260,7 +301,7 @@ fn orphans<'a>(
         .filter(|_| can_be)
         .map(|(program, topology)| orphans::Group {
             name: program.group(),
-            leader: member(&**program, "", 0).leader,
+            leader: member(config, &**program, "", 0).leader,
             partitions: topology.partitions,
         });
     Orphans::of(groups)
@@ -269,7 +310,6 @@ fn orphans<'a>(
 fn spec(
     config: &Config,
     cluster: &Cluster,
-    home: &Home,
     program: &Arc<dyn Program>,
     topology: &Topology,
     (instance, number): (&str, usize),
@@ -281,23 +321,6 @@ fn spec(
         Guarantee::AtLeastOnce => instance.to_owned(),
         Guarantee::ExactlyOnce => names.transactional_id(program.group(), instance, number)?,
     };
-    let table = match topology.table() {
-        None => None,
-        Some((edge, topic)) => Some(TableSpec {
-            dir: home.group(&cluster.names().group(program.group())?),
-            identity: Identity {
-                cluster: cluster.cluster_id().to_owned(),
-                topic: topology.names[edge].clone(),
-                topic_id: topic.id.clone(),
-                partition: 0,
-                partitions: topic.partitions,
-                codec: program.edges()[edge].codec.to_owned(),
-            },
-            options: Home::options(),
-            age_max_ms: topic.delete_retention_ms,
-            forgets_rows: cluster.is_embedded(),
-        }),
-    };
     Ok(Spec {
         program: program.clone(),
         topics: topology.names.clone(),
@@ -306,7 +329,7 @@ fn spec(
             .iter()
             .map(|topic| topic.id.clone())
             .collect(),
-        table,
+        table: None,
         settings: Settings {
             guarantee,
             commit_interval: config.commit_interval,

@@ -64,7 +64,8 @@ fn reset_group(
         offsets.push((edge.topic, cluster.offsets_at(edge.topic, partitions, at)?));
     }
     cluster.delete_group(group)?;
-    let (copies, state) = (home.group(group), home.state());
+    let copies = home.group(&cluster.names().group(group)?);
+    let state = home.state();
     for partition in 0..partitions {
         state.discard(&copies.join(partition.to_string()))?;
     }

@@ -6,7 +6,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
         mpsc as std_mpsc,
     },
@@ -18,7 +18,7 @@ use tracing::error;
 use super::handle::ProcessorHandle;
 use crate::{
     Error, PartitionState, Processor, Result, Visits,
-    engine::{status::Status, visiting},
+    engine::{standby::Standby, status::Status, visiting},
 };
 
 /// Started processors. Dropped without [`shutdown`](Self::shutdown), they are told to stop and end
@@ -40,6 +40,8 @@ pub(super) struct Group {
     pub(super) partitions: i32,
     pub(super) processor: Arc<dyn Any + Send + Sync>,
     pub(super) workers: Vec<Remote>,
+    /// Gone with the last worker.
+    pub(super) standby: Weak<Standby>,
 }
 
 /// A worker, from other threads.
@@ -77,6 +79,10 @@ impl Group {
             retries,
             partitions_total: self.partitions,
             partitions: self.partitions(),
+            standby: self
+                .standby
+                .upgrade()
+                .map_or_else(BTreeMap::new, |standby| standby.partitions()),
             workers: self
                 .workers
                 .iter()
@@ -113,6 +119,10 @@ pub struct GroupStats {
     pub partitions_total: i32,
     /// The partitions that are here, and what they do.
     pub partitions: BTreeMap<i32, PartitionState>,
+    /// The partitions that run at other instances, or nowhere yet, and are kept up to date here as well
+    /// ([`Config::standby`](crate::Config::standby)); [`PartitionState::Running`] are those that
+    /// have been at the end of their partition.
+    pub standby: BTreeMap<i32, PartitionState>,
     /// Which of them each worker has.
     pub workers: Vec<Vec<i32>>,
 }
@@ -139,7 +149,7 @@ impl Running {
                 let here = group.partitions();
                 let mut states = here.values();
                 let mut workers = group.workers.iter();
-                workers.all(|worker| worker.status.has_joined())
+                workers.all(|worker| worker.status.is_member())
                     && !here.is_empty()
                     && states.all(|state| *state == PartitionState::Running)
             };

@@ -1,4 +1,4 @@
-//! Topics, and who holds their partitions, while the app runs.
+//! Topics, who holds their partitions, and local copies that are left over, while the app runs.
 
 use std::{
     sync::{
@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::orphans::Orphans;
+use super::{leftovers::Leftovers, orphans::Orphans};
 use crate::{Error, Result, kafka::Cluster, topology::Topology};
 
 /// Topics that are looked at again and again, until the app is dropped or a topic is wrong.
@@ -22,6 +22,7 @@ pub(super) struct Watched {
     pub(super) topologies: Vec<Topology>,
     pub(super) orphans: Orphans,
     pub(super) interval: Duration,
+    pub(super) leftovers: Leftovers,
     pub(super) stop: Arc<AtomicBool>,
 }
 
@@ -37,22 +38,21 @@ impl Watched {
         let spawned = thread.spawn(move || {
             let mut look_at = Instant::now() + self.interval;
             loop {
-                let next = self
+                let mut next = look_at.min(Instant::now() + self.leftovers.interval());
+                next = self
                     .orphans
                     .next()
-                    .map_or(look_at, |next| next.min(look_at));
+                    .map_or(next, |orphans| orphans.min(next));
                 let wait = next.saturating_duration_since(Instant::now());
                 if end.recv_timeout(wait) != Err(std_mpsc::RecvTimeoutError::Timeout) {
                     return;
                 }
-                if self
-                    .orphans
-                    .next()
-                    .is_some_and(|next| next <= Instant::now())
-                {
+                self.leftovers.look();
+                let due = |next: Instant| next <= Instant::now();
+                if self.orphans.next().is_some_and(due) {
                     self.orphans.look(&self.cluster);
                 }
-                if Instant::now() < look_at {
+                if !due(look_at) {
                     continue;
                 }
                 look_at = Instant::now() + self.interval;

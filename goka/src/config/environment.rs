@@ -2,7 +2,7 @@
 
 use std::{env, str::FromStr, time::Duration};
 
-use super::{Config, Guarantee, Membership, OutOfRange, Start};
+use super::{Config, Guarantee, Membership, OutOfRange, Standby, Start};
 use crate::Error;
 
 impl Config {
@@ -10,7 +10,8 @@ impl Config {
     /// `GOKA_PREFIX`, `GOKA_WORKERS`, `GOKA_GUARANTEE` (`at_least_once`, `exactly_once`),
     /// `GOKA_COMMIT_INTERVAL_MS`, `GOKA_INSTANCE_ID`, `GOKA_MEMBERSHIP` (`static`, `dynamic`),
     /// `GOKA_START` (`earliest`, `latest`, `reset`), `GOKA_OUT_OF_RANGE` (`fail`, `earliest`,
-    /// `latest`), and any key of librdkafka:
+    /// `latest`), `GOKA_STANDBY` (`none`, `all`), `GOKA_RECOVER_AHEAD` (`true`, `false`),
+    /// `GOKA_CLEANUP_DELAY_MS`, and any key of librdkafka:
     /// `GOKA_KAFKA__SESSION_TIMEOUT_MS` is `session.timeout.ms`, `GOKA_KAFKA_CONSUMER__…` is for
     /// consumers and `GOKA_KAFKA_PRODUCER__…` for producers only.
     ///
@@ -65,6 +66,19 @@ impl Config {
                 "latest" => self.out_of_range(OutOfRange::Latest),
                 _ => return Err(choice(name, value, "`fail`, `earliest` or `latest`")),
             },
+            "GOKA_STANDBY" => match value {
+                "none" => self.standby(Standby::None),
+                "all" => self.standby(Standby::All),
+                _ => return Err(choice(name, value, "`none` or `all`")),
+            },
+            "GOKA_RECOVER_AHEAD" => match value {
+                "true" => self.recover_ahead(true),
+                "false" => self.recover_ahead(false),
+                _ => return Err(choice(name, value, "`true` or `false`")),
+            },
+            "GOKA_CLEANUP_DELAY_MS" => {
+                self.cleanup_delay(Duration::from_millis(number(name, value)?))
+            }
             // For the tests of this library.
             "GOKA_FAULT" | "GOKA_CRASH_AT" if cfg!(feature = "faults") => self,
             _ if name.starts_with("GOKA_TEST_") => self,
@@ -114,6 +128,9 @@ mod tests {
             .and_then(|c| c.variable("GOKA_MEMBERSHIP", "dynamic"))
             .and_then(|c| c.variable("GOKA_START", "reset"))
             .and_then(|c| c.variable("GOKA_OUT_OF_RANGE", "latest"))
+            .and_then(|c| c.variable("GOKA_STANDBY", "all"))
+            .and_then(|c| c.variable("GOKA_RECOVER_AHEAD", "true"))
+            .and_then(|c| c.variable("GOKA_CLEANUP_DELAY_MS", "60000"))
             .unwrap();
         assert_eq!(config.keys.both["session.timeout.ms"], "9000");
         assert_eq!(config.keys.consumer["fetch.min.bytes"], "2");
@@ -123,6 +140,9 @@ mod tests {
         assert_eq!(config.membership, Membership::Dynamic);
         assert_eq!(config.start, Some(Start::Reset));
         assert_eq!(config.out_of_range, OutOfRange::Latest);
+        assert_eq!(config.standby, Standby::All);
+        assert!(config.recover_ahead);
+        assert_eq!(config.cleanup_delay, Duration::from_secs(60));
     }
 
     #[test]
@@ -132,6 +152,8 @@ mod tests {
             ("GOKA_WORKERS", "many"),
             ("GOKA_START", "now"),
             ("GOKA_OUT_OF_RANGE", "now"),
+            ("GOKA_STANDBY", "1"),
+            ("GOKA_RECOVER_AHEAD", "yes"),
             ("GOKA_GUARANTEE", "exactly-once"),
             ("GOKA_MEMBERSHIP", "cooperative"),
         ] {

@@ -38,6 +38,9 @@ impl Core {
         lost: bool,
     ) -> Result<(), Error> {
         info!(group = self.spec.program.group(), partitions = ?numbers, lost, "giving back");
+        if lost {
+            self.spec.status.left();
+        }
         self.forget_commit();
         let mut result = Ok(());
         match (lost, self.is_exactly_once()) {
@@ -57,11 +60,7 @@ impl Core {
                 continue;
             };
             partition.drop_uncommitted();
-            if let Some(store) = partition.store.take()
-                && let Err(error) = store.close()
-            {
-                warn!(partition = number, %error, "the local copy was not closed cleanly");
-            }
+            self.leave_copy(&mut partition);
         }
         result
     }

@@ -160,11 +160,16 @@ impl Core {
                 inputs,
                 at_ms,
             };
-            partition.rows.store(store, position, kept)?;
+            let written = partition.rows.store(store, position, kept);
+            if !self.found_room(kafka, number, written)? {
+                return Ok(());
+            }
         } else {
             partition.rows.forget();
         }
-        partition.stored(closing);
+        if let Some(partition) = self.partitions.get_mut(&number) {
+            partition.stored(closing);
+        }
         kafka.reached(Step::Stored)
     }
 
@@ -229,7 +234,8 @@ impl Core {
                 at_ms,
                 ..store.position().clone()
             };
-            store.batch()?.commit(position)?;
+            let written = store.batch().and_then(|batch| batch.commit(position));
+            self.found_room(kafka, number, written)?;
         }
         Ok(())
     }

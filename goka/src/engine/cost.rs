@@ -109,6 +109,7 @@ impl Engine {
                 },
                 age_max_ms: None,
                 forgets_rows: false,
+                standby: None,
             }),
             tables: Arc::default(),
             settings: Settings {

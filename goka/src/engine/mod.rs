@@ -4,6 +4,7 @@
 mod assignment;
 mod coalescing;
 mod commit;
+mod copy;
 #[cfg(test)]
 mod cost;
 mod deferred;
@@ -20,9 +21,11 @@ pub(crate) mod recovery;
 pub(crate) mod replay;
 pub(crate) mod replica;
 mod reset;
+mod room;
 pub(crate) mod rows;
 #[cfg(test)]
 mod simulation;
+pub(crate) mod standby;
 pub(crate) mod status;
 pub(crate) mod tables;
 mod transaction;

@@ -15,7 +15,7 @@ use crate::{
         policy::Trouble,
         program::{OwnedRecord, Waiting},
         replay::Replay,
-        replica::Wanted,
+        replica::{Lease, Wanted},
         rows::Rows,
     },
     kafka::Committed,
@@ -33,6 +33,8 @@ pub(crate) struct Partition {
     pub(crate) rows: Rc<Rows>,
     /// `None` for a group without a table, and while it is not open yet.
     pub(crate) store: Option<Store>,
+    /// The right to it, where it is a standby's else. Behind it, to be dropped after it.
+    pub(crate) lease: Option<Lease>,
     /// The joined tables are kept here as long as it is.
     pub(crate) wanted: Vec<Wanted>,
     /// Next offset to take from each source.
@@ -70,6 +72,9 @@ pub(crate) struct Partition {
     pub(crate) drops: u64,
     /// How often it was abandoned for a failed delivery since its last local commit.
     pub(crate) failures: u32,
+    /// How often it found no room on the disk since then, and until when it rests for that.
+    pub(crate) rests: u32,
+    pub(crate) rests_until: Duration,
 }
 
 /// What a partition is doing.
@@ -163,6 +168,7 @@ impl Partition {
             phase: Phase::Settling,
             rows: Rc::default(),
             store: None,
+            lease: None,
             wanted: Vec::new(),
             fetched: Vec::new(),
             open: Interval::default(),
@@ -182,6 +188,8 @@ impl Partition {
             out_of_range: BTreeSet::new(),
             drops: 0,
             failures: 0,
+            rests: 0,
+            rests_until: Duration::ZERO,
         }
     }
 
@@ -225,7 +233,7 @@ impl Partition {
         self.stored = interval.positions;
         self.visited_stored = interval.visited;
         self.uncommitted = true;
-        self.failures = 0;
+        (self.failures, self.rests) = (0, 0);
     }
 
     /// Whether the next record has to wait for what is before it.

@@ -17,11 +17,11 @@ use crate::{
         worker::Core,
     },
     kafka::{CommitError, Committed, Kafka, Reader, Step, TableEvent},
-    store::{Position, Store},
+    store::Store,
 };
 
 /// When something has to be asked again.
-const RETRY: Duration = Duration::from_millis(200);
+const RETRY: Duration = Duration::from_millis(100);
 /// When it is looked again whether the tables of others are up to date.
 const TABLES_RETRY: Duration = Duration::from_millis(5);
 /// Time for reading tables in one turn, beside running partitions and without.
@@ -31,6 +31,9 @@ const BUDGET_ALONE: Duration = Duration::from_millis(50);
 impl Core {
     /// Moves every partition on that does not run yet; whether one is reading its table.
     pub(crate) fn recover(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
+        if let Some(standby) = self.spec.table.as_ref().and_then(|t| t.standby.as_ref()) {
+            standby.check()?;
+        }
         if self.transaction.is_aborting() && !self.spec.settings.fault.is(Fault::NoGate) {
             // Where the group stands is known when nothing of this worker is undecided.
             return Ok(false);
@@ -93,36 +96,43 @@ impl Core {
             return Ok(());
         };
         match &partition.phase {
-            Phase::Settling if self.ledger.pending(number) == 0 => {
+            Phase::Settling if self.ledger.pending(number) == 0 && now >= partition.rests_until => {
                 self.ledger.reset(number);
                 if let Some(partition) = self.partitions.get_mut(&number)
                     && partition.wanted.is_empty()
                 {
                     partition.wanted = self.spec.tables.want(number);
                 }
-                self.open_copy(number)?;
+                match self.open_copy(number) {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(()),
+                    Err(error) => return self.found_room(kafka, number, Err(error)).map(drop),
+                }
                 self.set_phase(number, Phase::Asking { at: now });
                 self.move_on(kafka, number)
             }
-            Phase::Asking { at } if now >= *at => match kafka.committed(number) {
-                Ok(committed) => self.begin_replay(kafka, number, committed),
-                Err(error) => {
-                    debug!(partition = number, %error, "asking for the committed offsets again");
-                    self.ask_again(kafka, number);
-                    Ok(())
+            Phase::Asking { at } if now >= *at => {
+                let asked = kafka.now();
+                match kafka.committed(number) {
+                    Ok(committed) => self.begin_replay(kafka, number, committed),
+                    Err(error) => {
+                        debug!(partition = number, %error, "asking for the committed offsets again");
+                        self.ask_again(kafka, number, asked);
+                        Ok(())
+                    }
                 }
-            },
+            }
             Phase::Claiming { at, .. } if now >= *at => self.claim(kafka, number),
             _ => Ok(()),
         }
     }
 
-    /// The committed offsets, and what follows from them, could not be found out now.
-    fn ask_again(&mut self, kafka: &dyn Kafka, number: i32) {
+    /// The committed offsets, and what follows from them, could not be found out since it was asked for.
+    fn ask_again(&mut self, kafka: &dyn Kafka, number: i32, asked: Duration) {
         let at = kafka.now() + RETRY;
         self.set_phase(number, Phase::Asking { at });
         if self.is_exactly_once() {
-            self.blocked(kafka, number);
+            self.blocked(kafka, number, asked);
         }
     }
 
@@ -132,30 +142,6 @@ impl Core {
         }
     }
 
-    fn open_copy(&mut self, number: i32) -> Result<(), Error> {
-        let (Some(table), Some(partition)) = (&self.spec.table, self.partitions.get_mut(&number))
-        else {
-            return Ok(());
-        };
-        if partition.store.is_none() {
-            let mut identity = table.identity.clone();
-            identity.partition = number;
-            let path = table.dir.join(number.to_string());
-            let (store, discarded) = Store::open(&path, &identity, &table.options)?;
-            if let Some(reason) = discarded {
-                warn!(
-                    topic = identity.topic,
-                    partition = number,
-                    reason,
-                    "the local copy is rebuilt"
-                );
-            }
-            self.spec.status.opened(number, store.snapshots());
-            partition.store = Some(store);
-        }
-        partition.rows.reload(partition.store.as_ref())
-    }
-
     /// Begins to read the table's topic behind the local copy.
     fn begin_replay(
         &mut self,
@@ -163,7 +149,7 @@ impl Core {
         number: i32,
         committed: Vec<Option<Committed>>,
     ) -> Result<(), Error> {
-        let (now, at_ms) = (self.now, kafka.wall_ms());
+        let (now, at_ms, asked) = (self.now, kafka.wall_ms(), kafka.now());
         let Some(reader) = kafka.table() else {
             self.transaction.unblocked(number);
             self.set_phase(number, Phase::Claiming { committed, at: now });
@@ -182,12 +168,12 @@ impl Core {
                     partition = number,
                     "the table's topic has an open transaction"
                 );
-                self.ask_again(kafka, number);
+                self.ask_again(kafka, number, asked);
                 return Ok(());
             }
             Err(error) => {
                 debug!(partition = number, %error, "asking for the ends of the table's topic again");
-                self.ask_again(kafka, number);
+                self.ask_again(kafka, number, asked);
                 return Ok(());
             }
         };
@@ -217,9 +203,11 @@ impl Core {
                 "the local copy is rebuilt"
             );
             partition.rows.forget();
-            let mut batch = store.batch()?;
-            batch.clear()?;
-            batch.commit(Position::default())?;
+            match store.rebuild(&spec.identity_of(number), &spec.options) {
+                Ok(Some(new)) => *store = new,
+                Ok(None) => {}
+                Err(error) => return self.found_room(kafka, number, Err(error)).map(drop),
+            }
         }
         let from = match store.position().table {
             1.. if self.spec.settings.fault.is(Fault::SkipTail) => end,
@@ -259,8 +247,11 @@ impl Core {
                 let is_full = replay.take(&partition.rows, &record)?;
                 kafka.reached(Step::Replayed)?;
                 if is_full {
-                    replay.store(&partition.rows, store, kafka.wall_ms())?;
+                    let written = replay.store(&partition.rows, store, kafka.wall_ms());
                     let (rows, bytes, done) = replay.progress();
+                    if !self.found_room(kafka, record.partition, written)? {
+                        return Ok(());
+                    }
                     self.spec
                         .status
                         .recovering(record.partition, rows, bytes, done);
@@ -291,19 +282,31 @@ impl Core {
         let Some(partition) = self.partitions.get_mut(&number) else {
             return Ok(());
         };
+        let Phase::Replaying { replay, .. } = &mut partition.phase else {
+            return Ok(());
+        };
+        if let Some(store) = &mut partition.store
+            && replay.next != store.position().table
+        {
+            let written = replay.store(&partition.rows, store, kafka.wall_ms());
+            if written.is_err() {
+                return self.found_room(kafka, number, written).map(drop);
+            }
+        }
+        replay.log_end(at);
+        partition.table = replay.next;
+        if let Err(error) = self.settle_copy(number) {
+            return self.found_room(kafka, number, Err(error)).map(drop);
+        }
+        let Some(partition) = self.partitions.get_mut(&number) else {
+            return Ok(());
+        };
         let Phase::Replaying {
             committed, replay, ..
         } = &mut partition.phase
         else {
             return Ok(());
         };
-        if let Some(store) = &mut partition.store
-            && replay.next != store.position().table
-        {
-            replay.store(&partition.rows, store, kafka.wall_ms())?;
-        }
-        replay.log_end(at);
-        partition.table = replay.next;
         // Under exactly-once markers stand between our rows, and nobody else's can.
         if self.spec.settings.guarantee == Guarantee::AtLeastOnce {
             self.ledger.expect_row(number, replay.next);

@@ -103,20 +103,22 @@ impl Replay {
 
     /// Commits what was gathered; the positions in the inputs stay as they are.
     pub(crate) fn store(&self, rows: &Rows, store: &mut Store, at_ms: i64) -> Result<(), Error> {
-        self.store_and_tell(rows, store, at_ms, |_, _| {})
+        let inputs = store.position().inputs.clone();
+        self.store_and_tell(rows, store, inputs, at_ms, |_, _| {})
     }
 
-    /// The same, and then tells every row that was stored.
+    /// The same with these positions in the inputs, and then tells every row that was stored.
     pub(crate) fn store_and_tell(
         &self,
         rows: &Rows,
         store: &mut Store,
+        inputs: Vec<(String, i64)>,
         at_ms: i64,
         tell: impl FnMut(&[u8], Option<&[u8]>),
     ) -> Result<(), Error> {
         let position = Position {
             table: self.next,
-            inputs: store.position().inputs.clone(),
+            inputs,
             at_ms,
         };
         rows.close_interval();

@@ -8,6 +8,7 @@
 mod board;
 mod copy;
 mod keeper;
+mod loans;
 mod subscribers;
 
 use std::{
@@ -25,6 +26,7 @@ use self::board::Board;
 pub(crate) use self::{
     board::{Standing, Wanted},
     keeper::Keeper,
+    loans::{Lease, Lent},
     subscribers::{Change, Feed, Taken},
 };
 use crate::{
@@ -109,6 +111,17 @@ impl Replica {
     /// [`want`](Self::want) for every partition.
     pub(crate) fn want_all(&self) -> Vec<Wanted> {
         (0..self.partitions()).map(|n| self.want(n)).collect()
+    }
+
+    /// Asks for the copy of a partition that is wanted, to write it elsewhere: once a turn of the
+    /// keeper has come between, it is given, and open here no longer. Several may ask, one gets it.
+    pub(crate) fn borrow(&self, partition: i32) -> Lent {
+        self.board.loans.borrow(partition)
+    }
+
+    /// Who asked by [`borrow`](Self::borrow), and was not given it, no longer asks.
+    pub(crate) fn cancel(&self, partition: i32) {
+        self.board.loans.cancel(partition);
     }
 
     /// A moment of a partition that is open: from soon after it was wanted, whatever it has been

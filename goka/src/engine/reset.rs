@@ -72,7 +72,10 @@ impl Core {
                     inputs: Vec::new(),
                     at_ms: timestamp,
                 };
-                partition.rows.store(store, position, 0)?;
+                let written = partition.rows.store(store, position, 0);
+                if !self.found_room(kafka, number, written)? {
+                    return Ok(false);
+                }
             }
         }
     }

@@ -31,6 +31,9 @@ pub enum PartitionState {
     },
     /// It is up to date.
     Running,
+    /// Its local copy has to grow, and the disk is full: the log says which. It goes on by itself when
+    /// there is room.
+    NoRoom,
 }
 
 /// Status of one worker.
@@ -39,6 +42,7 @@ pub(crate) struct Status {
     skipped: AtomicU64,
     dead_letters: AtomicU64,
     retries: AtomicU64,
+    /// Whether the group knows this worker: what it has not is at another one.
     is_member: AtomicBool,
     partitions: Mutex<BTreeMap<i32, PartitionState>>,
     /// Local copies of the partitions that are here.
@@ -100,8 +104,13 @@ impl Status {
         self.changed();
     }
 
-    /// Whether the group has ever given it partitions, maybe none.
-    pub(crate) fn has_joined(&self) -> bool {
+    /// The group takes this worker for gone, or its partitions for another's: it will join anew.
+    pub(crate) fn left(&self) {
+        self.is_member.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the group has given this worker what it has, and not taken it for gone since.
+    pub(crate) fn is_member(&self) -> bool {
         self.is_member.load(Ordering::Relaxed)
     }
 
@@ -118,6 +127,11 @@ impl Status {
 
     pub(crate) fn running(&self, partition: i32) {
         self.set(partition, PartitionState::Running);
+    }
+
+    /// There is no room for its local copy.
+    pub(crate) fn no_room(&self, partition: i32) {
+        self.set(partition, PartitionState::NoRoom);
     }
 
     /// Its local copy is open.

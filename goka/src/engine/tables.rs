@@ -13,7 +13,7 @@ use crate::{
 pub(crate) struct Tables {
     /// By index of their edge.
     tables: Vec<Option<Table>>,
-    /// Of those that are looked up: any key may be asked for.
+    /// Of those that are looked up: any key may be asked for. With a standby, of all.
     _all: Vec<Wanted>,
 }
 
@@ -35,6 +35,30 @@ impl Tables {
             .flat_map(|table| table.replica.want_all())
             .collect();
         Tables { tables, _all }
+    }
+
+    /// Has the joined tables kept in all partitions, whichever are here.
+    pub(crate) fn want_all(&mut self) {
+        let joined = self.tables.iter().flatten();
+        let joined = joined.filter(|table| table.kind == Kind::Join);
+        self._all
+            .extend(joined.flat_map(|table| table.replica.want_all()));
+    }
+
+    /// Whether all partitions of all tables were read to their ends since they were wanted.
+    ///
+    /// # Errors
+    /// If a table is no longer kept up to date.
+    pub(crate) fn are_all_up_to_date(&self) -> Result<bool, Error> {
+        for Table { replica, .. } in self.tables.iter().flatten() {
+            if let Some(failure) = replica.failure() {
+                return Err(Error::Topic(failure.to_owned()));
+            }
+            if !(0..replica.partitions()).all(|number| replica.is_up_to_date(number)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Has the joined tables kept in this partition, until what is given is dropped.

@@ -23,8 +23,9 @@ use crate::{
     kafka::{Kafka, Step},
 };
 
-/// How long somebody else's transaction may stand in the way before it is ended.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long somebody else's transaction may stand in the way before it is ended: as long as one question
+/// waits for an answer, so that the first one that is not answered tells.
+const PATIENCE: Duration = Duration::from_millis(300);
 /// How long to wait before that is tried again.
 const FENCE_AGAIN: Duration = Duration::from_secs(5);
 /// How often an idle group commits its positions again: Kafka forgets those of topics that nobody
@@ -277,10 +278,10 @@ impl Core {
 
     /// The recovery of a partition cannot go on: if that lasts, a transaction of a former owner is
     /// in its way, and is ended.
-    pub(crate) fn blocked(&mut self, kafka: &dyn Kafka, number: i32) {
+    pub(crate) fn blocked(&mut self, kafka: &dyn Kafka, number: i32, asked: Duration) {
         let now = kafka.now();
         let blocked = &mut self.transaction.blocked;
-        let at = blocked.entry(number).or_insert(now + PATIENCE);
+        let at = blocked.entry(number).or_insert(asked + PATIENCE);
         if now >= *at {
             *at = now + FENCE_AGAIN;
             if !self.spec.settings.fault.is(Fault::NoFence) {

@@ -26,6 +26,7 @@ use crate::{
         offsets::Committing,
         partition::{By, Origin, Partition},
         program::{EdgeInfo, OwnedRecord, Program, Reads, SharedReads, Visit},
+        standby::Standby,
         status::Status,
         tables::Tables,
         transaction::Transaction,
@@ -71,6 +72,18 @@ pub(crate) struct TableSpec {
     pub(crate) age_max_ms: Option<i64>,
     /// Whether the broker may drop rows that are not overwritten (the embedded one).
     pub(crate) forgets_rows: bool,
+    /// Keeps the partitions up to date that no worker of this process has.
+    pub(crate) standby: Option<Arc<Standby>>,
+}
+
+impl TableSpec {
+    /// What the copy of a partition is a copy of.
+    pub(crate) fn identity_of(&self, partition: i32) -> store::Identity {
+        store::Identity {
+            partition,
+            ..self.identity.clone()
+        }
+    }
 }
 
 /// Settings of the engine.

@@ -40,7 +40,7 @@ use crate::{
 const COMMIT_ANSWER: Duration = Duration::from_secs(3);
 
 /// How long offsets may take that a transaction still holds back: the worker waits for them.
-const STABLE_ANSWER: Duration = Duration::from_millis(400);
+const STABLE_ANSWER: Duration = Duration::from_millis(310);
 
 pub(super) struct Member {
     // Both before the client, which must be dropped last.

@@ -10,6 +10,7 @@ mod header;
 mod key;
 mod mark;
 mod problem;
+mod rebuild;
 mod registry;
 mod rows;
 mod scan;
@@ -17,6 +18,7 @@ mod snapshot;
 mod state;
 #[cfg(test)]
 mod tests;
+mod unused;
 
 use std::{
     fs, io,
@@ -33,6 +35,7 @@ pub(crate) use self::{
     scan::Span,
     snapshot::{Snapshot, Snapshots},
     state::StateDir,
+    unused::Unused,
 };
 use self::{
     environment::{Environment, Failure},
@@ -80,6 +83,8 @@ pub(crate) struct Store {
     position: Position,
     /// Whether it was noted that the copy is written to; see [`mark`].
     marked: bool,
+    /// The directory of the copy that this one is to replace; see [`rebuild`].
+    replaces: Option<PathBuf>,
 }
 
 /// What a store and its snapshots share. The environment is closed when the last of them is gone,
@@ -111,7 +116,19 @@ impl Store {
         fs::create_dir_all(path).map_err(problem)?;
         let path = path.canonicalize().map_err(problem)?;
         let claim = Claim::take(&path, options.wait)?;
+        // Whoever had the claim before may have deleted it.
+        fs::create_dir_all(&path).map_err(problem)?;
+        rebuild::take_place(&path, options.wait)?;
+        Self::open_claimed(path, claim, identity, options)
+    }
 
+    fn open_claimed(
+        path: PathBuf,
+        claim: Claim,
+        identity: &Identity,
+        options: &Options,
+    ) -> Result<(Store, Option<String>), Error> {
+        let problem = |error: io::Error| problem::state(&path, "open the local copy", error);
         let mut discarded = mark::distrust(&path).map_err(problem)?;
         if discarded.is_some() {
             environment::delete(&path)?;
@@ -137,6 +154,7 @@ impl Store {
             open: Arc::new(open),
             position,
             marked: false,
+            replaces: None,
         };
         Ok((store, discarded))
     }

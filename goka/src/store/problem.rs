@@ -13,7 +13,21 @@ pub(super) fn state(path: &Path, doing: &str, error: impl Into<heed::Error>) -> 
         Some(cure) => format!("cannot {doing}: {error}; {cure}"),
         None => format!("cannot {doing}: {error}"),
     };
+    if is_full(&error) {
+        let path = path.to_owned();
+        return Error::NoRoom { path, problem };
+    }
     Error::state(path, problem)
+}
+
+/// Whether the same may succeed once there is room on the disk.
+fn is_full(error: &heed::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let heed::Error::Io(error) = error else {
+        return false;
+    };
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+        || error.raw_os_error() == Some(libc::EIO)
 }
 
 /// Whether an error in reading what is there says that the file is no good, rather than that it

@@ -44,6 +44,11 @@ impl Drop for Claim {
     }
 }
 
+/// Whether this process has a directory open, or is deleting it. `path` must be canonical.
+pub(super) fn is_claimed(path: &Path) -> bool {
+    lock().contains(path)
+}
+
 fn lock() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     // A panic leaves the set as it is: every change of it is one call.
     CLAIMED.lock().unwrap_or_else(PoisonError::into_inner)

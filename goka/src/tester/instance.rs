@@ -137,6 +137,7 @@ impl Instance {
             options: options(),
             age_max_ms: None,
             forgets_rows: false,
+            standby: None,
         });
         let status = Arc::new(Status::new(watch::Sender::new(0)));
         let visits: Arc<Visits> = Arc::default();

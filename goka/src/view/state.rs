@@ -113,7 +113,7 @@ impl<T> View<T> {
                     rows_read += rows;
                     sum += progress;
                 }
-                None => recovering = true,
+                Some(PartitionState::NoRoom) | None => recovering = true,
             }
         }
         match recovering {

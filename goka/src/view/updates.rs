@@ -22,8 +22,8 @@ pub enum Update<T: Topic> {
     /// view; the updates that follow are newer.
     Missed(u64),
     /// The local copy of a partition could not be topped up (its topic was made anew, or it was away
-    /// for too long). Its rows were dropped and are read anew, each an update to come; what is not
-    /// among them is deleted.
+    /// for too long). Its rows were read anew, and each that there is now is an update to come; what is
+    /// not among them is deleted. Until now reads gave the old ones.
     Rebuilt {
         /// Which one.
         partition: i32,

@@ -8,7 +8,7 @@ use std::sync::{
 
 use tokio::sync::watch;
 
-use super::subscribers::Subscribers;
+use super::{loans::Loans, subscribers::Subscribers};
 use crate::{
     Error, PartitionState,
     store::{Snapshot, Snapshots},
@@ -23,6 +23,8 @@ pub(super) const BEGINNING: PartitionState = PartitionState::Recovering {
 
 pub(crate) struct Board {
     slots: Vec<RwLock<Slot>>,
+    /// Copies that somebody else writes for a while.
+    pub(super) loans: Arc<Loans>,
     pub(super) subscribers: Subscribers,
     failure: OnceLock<String>,
     stopped: AtomicBool,
@@ -82,6 +84,7 @@ impl Board {
     pub(super) fn new(partitions: i32) -> Self {
         Board {
             slots: (0..partitions).map(|_| RwLock::default()).collect(),
+            loans: Loans::new(partitions),
             subscribers: Subscribers::default(),
             failure: OnceLock::new(),
             stopped: AtomicBool::new(false),
@@ -120,6 +123,21 @@ impl Board {
             self.changed();
         }
         closed
+    }
+
+    /// It is read from another copy from now on.
+    pub(super) fn replaced(&self, partition: i32, snapshots: Snapshots) {
+        self.with(partition, |slot| {
+            if let Some(open) = &mut slot.open {
+                open.snapshots = snapshots;
+            }
+        });
+    }
+
+    /// Somebody else has it: it is not open here.
+    pub(super) fn lent(&self, partition: i32) {
+        self.with(partition, |slot| slot.open = None);
+        self.changed();
     }
 
     pub(super) fn set_state(&self, partition: i32, state: PartitionState) {

@@ -13,53 +13,75 @@ use crate::{
     engine::{replay::Replay, rows::Rows, trust::distrust},
     kafka::Reader,
     record::Record,
-    store::{Identity, Position, Snapshots, Store},
+    store::{Identity, Snapshots, Store},
 };
 
 /// When the ends of a partition are asked for again.
 const RETRY: Duration = Duration::from_millis(500);
+/// When it is looked again whether there is room on the disk.
+const ROOM_RETRY: Duration = Duration::from_secs(2);
 /// How old the time of a copy may be that has everything: it tells how old the copy is.
 const REFRESH_MS: i64 = 3_600_000;
+/// A shorter `delete.retention.ms` counts as this: the broker looks for deletions to forget every 15 s.
+const AGE_MIN_MS: i64 = 10_000;
 
 pub(super) struct Copy {
     number: i32,
     rows: Rows,
     store: Store,
+    /// What readers still see while `store` is rebuilt.
+    old: Option<Store>,
     /// `None`: it has to be asked where to begin.
     replay: Option<Replay>,
     retry_at: Duration,
     up_to_date: bool,
     /// Rows were taken and not stored yet.
     dirty: bool,
+    /// Whether what is read next may be rows of the inputs up to the positions that are stored: it
+    /// was opened, and has not been at the end. Later rows are those of another owner.
+    keeps_inputs: bool,
+    /// How old its time may get.
+    refresh_ms: i64,
     standing: Standing,
 }
 
 impl Copy {
     pub(super) fn open(spec: &Spec, number: i32) -> Result<Self, Error> {
-        let identity = Identity {
-            partition: number,
-            ..spec.identity.clone()
-        };
+        let identity = identity(spec, number);
         let path = spec.dir.join(number.to_string());
         let (store, discarded) = Store::open(&path, &identity, &spec.options)?;
         if let Some(reason) = discarded {
             rebuilt(&identity.topic, number, &reason);
         }
+        Ok(Copy {
+            keeps_inputs: true,
+            ..Self::given(spec, number, store)
+        })
+    }
+
+    /// Goes on with one that somebody else has written.
+    pub(super) fn given(spec: &Spec, number: i32, store: Store) -> Self {
         let standing = Standing {
             visible: store.position().table,
             end: store.position().table,
             at_ms: store.position().at_ms,
         };
-        Ok(Copy {
+        Copy {
             number,
             rows: Rows::default(),
             store,
+            old: None,
             standing,
             replay: None,
             retry_at: Duration::ZERO,
             up_to_date: false,
             dirty: false,
-        })
+            keeps_inputs: false,
+            // Well before it counts as aged.
+            refresh_ms: spec
+                .age_max_ms
+                .map_or(REFRESH_MS, |max| REFRESH_MS.min(max.max(AGE_MIN_MS) / 4)),
+        }
     }
 
     pub(super) fn number(&self) -> i32 {
@@ -103,10 +125,10 @@ impl Copy {
         }
         if let Some(reason) = distrust(stands, (first, end), spec.age_max_ms, at_ms) {
             rebuilt(topic, number, &reason);
-            let mut batch = self.store.batch()?;
-            batch.clear()?;
-            batch.commit(Position::default())?;
-            board.subscribers.lock().rebuilt(number);
+            let identity = identity(spec, number);
+            if let Some(new) = self.store.rebuild(&identity, &spec.options)? {
+                self.old = Some(std::mem::replace(&mut self.store, new));
+            }
         }
         let from = self.store.position().table.max(first);
         self.standing.visible = from;
@@ -158,13 +180,36 @@ impl Copy {
             replay.log_end(now);
             self.up_to_date = true;
             // Also one to which nothing was added is of now.
-            self.dirty |= at_ms - self.store.position().at_ms > REFRESH_MS;
+            self.dirty |= at_ms - self.store.position().at_ms > self.refresh_ms;
         }
         self.store_rows(board, at_ms)?;
+        self.keeps_inputs = false;
+        self.show_rebuilt(board)?;
         // Markers of transactions are passed without a row.
         self.standing.visible = self.standing.visible.max(next);
         self.hear_of(None, board);
         Ok(is_first)
+    }
+
+    /// Readers see what was rebuilt from now on.
+    fn show_rebuilt(&mut self, board: &Board) -> Result<(), Error> {
+        if self.old.is_none() {
+            return Ok(());
+        }
+        board.replaced(self.number, self.store.snapshots());
+        // Behind the change, so that nobody finds neither.
+        self.old = None;
+        self.store.delete_replaced();
+        let mut subscribers = board.subscribers.lock();
+        if subscribers.rebuilt(self.number) {
+            self.store.snapshot()?.scan(&[], false, &mut |key, value| {
+                subscribers.row(key, Some(value));
+                true
+            })?;
+        }
+        drop(subscribers);
+        self.standing.at_ms = self.store.position().at_ms;
+        Ok(())
     }
 
     /// More is known of the end of the partition.
@@ -178,13 +223,16 @@ impl Copy {
     /// forgotten since.
     pub(super) fn is_aged(&self, spec: &Spec, at_ms: i64) -> bool {
         let age_ms = at_ms - self.store.position().at_ms;
-        self.up_to_date && spec.age_max_ms.is_some_and(|max| age_ms > max)
+        self.up_to_date
+            && spec
+                .age_max_ms
+                .is_some_and(|max| age_ms > max.max(AGE_MIN_MS))
     }
 
     /// Whether its time is to be proved anew.
     pub(super) fn is_to_refresh(&self, now: Duration, at_ms: i64) -> bool {
         let age_ms = at_ms - self.store.position().at_ms;
-        self.up_to_date && !self.dirty && age_ms > REFRESH_MS && now >= self.retry_at
+        self.up_to_date && !self.dirty && age_ms > self.refresh_ms && now >= self.retry_at
     }
 
     /// The partition ends at `end`: if that is where the copy stands, it is of now.
@@ -199,6 +247,12 @@ impl Copy {
         (self.replay, self.up_to_date, self.dirty) = (None, false, false);
     }
 
+    /// Begins anew later, when there may be room on the disk.
+    pub(super) fn rest(&mut self, now: Duration) {
+        self.start_over();
+        self.retry_at = now + ROOM_RETRY;
+    }
+
     /// Once it is up to date, what is read is stored at once; before, in large batches.
     pub(super) fn follow(&mut self, board: &Board, at_ms: i64) -> Result<(), Error> {
         if self.up_to_date {
@@ -211,11 +265,20 @@ impl Copy {
         let Some(replay) = self.replay.as_ref().filter(|_| self.dirty) else {
             return Ok(());
         };
+        // Rows that another owner wrote stand for positions that are not known here.
+        let stands_as_before = self.keeps_inputs || self.rows.open_size() == 0;
+        let inputs = match stands_as_before {
+            true => self.store.position().inputs.clone(),
+            false => Vec::new(),
+        };
+        let is_hidden = self.old.is_some();
         // Taken after the commit, at its first row.
         let mut subscribers = None;
-        replay.store_and_tell(&self.rows, &mut self.store, at_ms, |key, value| {
-            let subscribers = subscribers.get_or_insert_with(|| board.subscribers.lock());
-            subscribers.row(key, value);
+        replay.store_and_tell(&self.rows, &mut self.store, inputs, at_ms, |key, value| {
+            if !is_hidden {
+                let subscribers = subscribers.get_or_insert_with(|| board.subscribers.lock());
+                subscribers.row(key, value);
+            }
         })?;
         if subscribers.take().is_some() {
             self.standing.at_ms = at_ms;
@@ -223,9 +286,23 @@ impl Copy {
         self.dirty = false;
         // Readers take snapshots of their own; one held here would keep old pages from reuse.
         self.rows.forget();
-        self.standing.visible = self.standing.visible.max(replay.next);
+        if !is_hidden {
+            self.standing.visible = self.standing.visible.max(replay.next);
+        }
         self.hear_of(None, board);
         Ok(())
+    }
+
+    /// Stores what was taken, and leaves it to somebody else, open.
+    pub(super) fn into_store(
+        mut self,
+        reader: &dyn Reader,
+        board: &Board,
+        at_ms: i64,
+    ) -> Result<Store, Error> {
+        reader.stop(self.number)?;
+        self.store_last(board, at_ms)?;
+        Ok(self.store)
     }
 
     /// Stores what was taken, and closes it cleanly.
@@ -236,8 +313,26 @@ impl Copy {
         at_ms: i64,
     ) -> Result<(), Error> {
         reader.stop(self.number)?;
-        self.store_rows(board, at_ms)?;
+        self.store_last(board, at_ms)?;
         self.store.close()
+    }
+
+    /// What there is no room for is read again by whoever has it next.
+    fn store_last(&mut self, board: &Board, at_ms: i64) -> Result<(), Error> {
+        match self.store_rows(board, at_ms) {
+            Err(Error::NoRoom { .. }) => {
+                self.start_over();
+                Ok(())
+            }
+            stored => stored,
+        }
+    }
+}
+
+fn identity(spec: &Spec, partition: i32) -> Identity {
+    Identity {
+        partition,
+        ..spec.identity.clone()
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     Spec,
     board::{BEGINNING, Board},
     copy::Copy,
+    loans::Demand,
 };
 use crate::{
     Error, PartitionState,
@@ -21,6 +22,8 @@ use crate::{
 
 /// Events taken in one turn.
 const EVENTS_MAX: usize = 10_000;
+/// How long it takes until a copy is opened again that there was no room for.
+const OPEN_RETRY: Duration = Duration::from_secs(2);
 /// How often it is looked how far the ends of partitions are.
 const HEAR: Duration = Duration::from_secs(1);
 
@@ -30,6 +33,8 @@ pub(crate) struct Keeper {
     reader: Box<dyn Reader>,
     copies: BTreeMap<i32, Copy>,
     hear_at: Duration,
+    /// When a copy is opened again that there was no room for.
+    open_at: Duration,
 }
 
 impl Keeper {
@@ -40,6 +45,7 @@ impl Keeper {
             reader,
             copies: BTreeMap::new(),
             hear_at: Duration::ZERO,
+            open_at: Duration::ZERO,
         }
     }
 
@@ -54,12 +60,13 @@ impl Keeper {
     /// Does what is to be done, and waits at most `wait` if that is nothing. `now` is from any
     /// origin, `at_ms` is milliseconds since 1970.
     pub(crate) fn turn(&mut self, wait: Duration, now: Duration, at_ms: i64) -> Result<(), Error> {
-        self.heed_demand(at_ms)?;
+        self.heed_demand(now, at_ms)?;
         self.see_to_age(now, at_ms)?;
         self.begin(now, at_ms)?;
         self.read(wait, now, at_ms)?;
         for copy in self.copies.values_mut() {
-            copy.follow(&self.board, at_ms)?;
+            let followed = copy.follow(&self.board, at_ms);
+            found_room(copy, &self.board, &*self.reader, now, followed)?;
         }
         if now >= self.hear_at {
             self.hear_at = now + HEAR;
@@ -79,14 +86,40 @@ impl Keeper {
             // One that fails is no reason to leave the others behind.
             closed = closed.and(copy.close(&*self.reader, &self.board, at_ms));
         }
+        for store in self.board.loans.rest() {
+            closed = closed.and(store.close());
+        }
         closed
     }
 
-    fn heed_demand(&mut self, at_ms: i64) -> Result<(), Error> {
+    fn heed_demand(&mut self, now: Duration, at_ms: i64) -> Result<(), Error> {
         let board = &self.board;
         for number in board.wanted() {
+            let given = match board.loans.demand(number) {
+                Demand::Keep => None,
+                Demand::TakeBack(store) => store,
+                Demand::LetGo => {
+                    let copy = self.copies.remove(&number);
+                    let store = copy.map(|copy| copy.into_store(&*self.reader, board, at_ms));
+                    board.lent(number);
+                    board.loans.let_go(number, store.transpose()?);
+                    continue;
+                }
+                Demand::Leave => continue,
+            };
             if let Entry::Vacant(entry) = self.copies.entry(number) {
-                let copy = Copy::open(&self.spec, number)?;
+                let copy = match given {
+                    Some(store) => Copy::given(&self.spec, number, store),
+                    None if now < self.open_at => continue,
+                    None => match Copy::open(&self.spec, number) {
+                        Err(error @ Error::NoRoom { .. }) => {
+                            self.open_at = now + OPEN_RETRY;
+                            warn!(partition = number, %error, "waiting for room on the disk");
+                            continue;
+                        }
+                        opened => opened?,
+                    },
+                };
                 board.opened(number, copy.snapshots(), copy.standing());
                 entry.insert(copy);
             }
@@ -111,7 +144,10 @@ impl Keeper {
             } else if copy.is_to_refresh(now, at_ms) {
                 copy.try_later(now);
                 match self.reader.bounds(number) {
-                    Ok((_, end)) => copy.refresh(end, &self.board, at_ms)?,
+                    Ok((_, end)) => {
+                        let refreshed = copy.refresh(end, &self.board, at_ms);
+                        found_room(copy, &self.board, &*self.reader, now, refreshed)?;
+                    }
                     Err(_) => break,
                 }
             }
@@ -129,8 +165,9 @@ impl Keeper {
             copy.try_later(now);
             match self.reader.bounds(number) {
                 Ok(bounds) => {
-                    let from = copy.begin(&self.spec, &self.board, bounds, now, at_ms)?;
-                    starting.push((number, from));
+                    let from = copy.begin(&self.spec, &self.board, bounds, now, at_ms);
+                    let from = found_room(copy, &self.board, &*self.reader, now, from)?;
+                    starting.extend(from.map(|from| (number, from)));
                 }
                 Err(error) => {
                     debug!(partition = number, %error, "asking for the ends of the table's topic again");
@@ -169,6 +206,28 @@ impl Keeper {
     }
 }
 
+/// Passes on what a write to a copy came to. `None`: there was no room for it, and the copy rests. It
+/// can be read meanwhile, as it is.
+fn found_room<T>(
+    copy: &mut Copy,
+    board: &Board,
+    reader: &dyn Reader,
+    now: Duration,
+    written: Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    match written {
+        Err(error @ Error::NoRoom { .. }) => {
+            let partition = copy.number();
+            warn!(partition, %error, "waiting for room on the disk");
+            reader.stop(partition)?;
+            copy.rest(now);
+            board.set_state(partition, PartitionState::NoRoom);
+            Ok(None)
+        }
+        written => written.map(Some),
+    }
+}
+
 fn on(
     event: TableEvent<'_>,
     copies: &mut BTreeMap<i32, Copy>,
@@ -180,19 +239,21 @@ fn on(
 ) -> Result<(), Error> {
     match event {
         TableEvent::Record(record) => {
-            if let Some(copy) = copies.get_mut(&record.partition)
-                && let Some(state) = copy.take(&record, board, at_ms)?
-            {
-                board.set_state(record.partition, state);
+            if let Some(copy) = copies.get_mut(&record.partition) {
+                let taken = copy.take(&record, board, at_ms);
+                if let Some(Some(state)) = found_room(copy, board, reader, now, taken)? {
+                    board.set_state(record.partition, state);
+                }
             }
             Ok(())
         }
         TableEvent::End { partition } => {
             let next = reader.progress(partition).map_or(0, |(next, _)| next);
-            if let Some(copy) = copies.get_mut(&partition)
-                && copy.end(next, board, now, at_ms)?
-            {
-                board.set_state(partition, PartitionState::Running);
+            if let Some(copy) = copies.get_mut(&partition) {
+                let ended = copy.end(next, board, now, at_ms);
+                if found_room(copy, board, reader, now, ended)? == Some(true) {
+                    board.set_state(partition, PartitionState::Running);
+                }
             }
             Ok(())
         }

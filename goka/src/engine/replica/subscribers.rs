@@ -19,7 +19,7 @@ const WAITING_MAX: usize = 16 << 20;
 pub(crate) enum Change {
     /// `None`: it was deleted.
     Row(Box<[u8]>, Option<Box<[u8]>>),
-    /// All rows are gone, and are read anew.
+    /// All rows were read anew; those that there are now follow.
     Rebuilt(i32),
 }
 
@@ -104,11 +104,14 @@ impl Inner {
         }
     }
 
-    pub(super) fn rebuilt(&mut self, partition: i32) {
+    /// `true`: somebody wants to hear of all rows that there are now.
+    pub(super) fn rebuilt(&mut self, partition: i32) -> bool {
         self.tick_all();
-        if !self.feeds.is_empty() {
-            self.add(Change::Rebuilt(partition));
+        if self.feeds.is_empty() {
+            return false;
         }
+        self.add(Change::Rebuilt(partition));
+        true
     }
 
     /// There is something else to be seen to.

@@ -1,6 +1,7 @@
 //! A replica and what it promises to those who want partitions of it, turn by turn, on a Kafka in
 //! memory.
 
+mod lent;
 mod told;
 
 use std::{sync::Arc, time::Duration};
@@ -67,12 +68,14 @@ impl Stage {
         appended.unwrap()
     }
 
+    fn turn(&self, keeper: &mut Keeper) -> Result<(), Error> {
+        self.world.advance(SECOND);
+        keeper.turn(Duration::ZERO, self.world.now(), 0)
+    }
+
     /// Some turns, more than anything here takes.
     fn turns(&self, keeper: &mut Keeper) -> Result<(), Error> {
-        (0..20).try_for_each(|_| {
-            self.world.advance(SECOND);
-            keeper.turn(Duration::ZERO, self.world.now(), 0)
-        })
+        (0..20).try_for_each(|_| self.turn(keeper))
     }
 }
 

@@ -20,16 +20,18 @@ use super::{
     visits::{Answered, Visiting},
 };
 use crate::{
-    Deferred, Error, Guarantee, OutOfRange,
+    Deferred, Error, Guarantee, OutOfRange, Partitioner,
     engine::{
         fault::{Fault, Planted},
+        replica::{Keeper, Replica, Spec as ReplicaSpec},
+        standby::Standby,
         status::Status,
         trust::mark,
         visiting::Visits,
         worker::{Settings, Spec, TableSpec, Worker},
     },
-    kafka::memory::Connection,
-    store::{Identity, Options, Store},
+    kafka::memory::{Connection, World},
+    store::{Identity, Options, StateDir, Store},
 };
 
 /// How long a turn waits if there is nothing to do.
@@ -42,6 +44,7 @@ pub(super) struct Rig {
     handlers_wait: bool,
     handlers_defer: bool,
     coalesce: bool,
+    standby: bool,
     guarantee: Guarantee,
     fault: Planted,
     started: u64,
@@ -63,6 +66,7 @@ impl Rig {
             handlers_wait: schedule.handlers_wait,
             handlers_defer: schedule.handlers_defer,
             coalesce: schedule.coalesce,
+            standby: schedule.standby,
             guarantee: match schedule.exactly_once {
                 false => Guarantee::AtLeastOnce,
                 true => Guarantee::ExactlyOnce,
@@ -75,6 +79,21 @@ impl Rig {
 
     fn dir(&self, slot: usize) -> PathBuf {
         self.disk.path().join(slot.to_string())
+    }
+
+    /// The standby of a slot, and who gives it its turns.
+    fn standby(&self, slot: usize, world: &World) -> Result<(Arc<Standby>, Keeper), Error> {
+        let replica = Replica::without_thread(ReplicaSpec {
+            _lock: Arc::new(StateDir::in_memory()?),
+            dir: self.dir(slot),
+            identity: self.identity(0),
+            options: options(),
+            partitioner: Partitioner::Murmur2,
+            age_max_ms: None,
+            forgets_rows: false,
+        });
+        let keeper = replica.keeper(world.reader(TABLE));
+        Ok((Arc::new(Standby::new(replica)), keeper))
     }
 
     fn identity(&self, partition: i32) -> Identity {
@@ -97,7 +116,14 @@ fn options() -> Options {
 }
 
 impl super::Rig for Rig {
-    fn start(&mut self, slot: usize, kafka: Connection) -> Result<Box<dyn Driven>, Error> {
+    fn start(
+        &mut self,
+        slot: usize,
+        world: &World,
+        kafka: Connection,
+    ) -> Result<Box<dyn Driven>, Error> {
+        let standby = self.standby.then(|| self.standby(slot, world));
+        let (standby, keeper) = standby.transpose()?.unzip();
         let settings = Settings {
             guarantee: self.guarantee,
             commit_interval: Duration::from_millis(100),
@@ -116,6 +142,7 @@ impl super::Rig for Rig {
             options: options(),
             age_max_ms: None,
             forgets_rows: false,
+            standby,
         };
         let visits: Arc<Visits> = Arc::default();
         let guards = self.handlers_defer.then(Guards::default);
@@ -138,6 +165,8 @@ impl super::Rig for Rig {
         self.started += 1;
         Ok(Box::new(Process {
             worker: Worker::new(spec, Box::new(kafka)),
+            keeper,
+            world: world.clone(),
             guards: guards.unwrap_or_default(),
             failing,
             turns: 0,
@@ -187,6 +216,9 @@ impl super::Rig for Rig {
 /// A worker, and the work that its handlers have deferred: which ends with it.
 struct Process {
     worker: Worker,
+    /// Of the partitions that other workers have.
+    keeper: Option<Keeper>,
+    world: World,
     guards: Guards,
     failing: Failing,
     turns: u64,
@@ -206,6 +238,10 @@ impl Driven for Process {
             };
             done.into_iter().for_each(Deferred::done);
         }
+        if let Some(keeper) = &mut self.keeper {
+            let (now, at_ms) = (self.world.now(), self.world.wall_ms());
+            keeper.turn(Duration::ZERO, now, at_ms)?;
+        }
         self.visiting.before(&self.worker);
         let turned = self.worker.turn(IDLE);
         self.visiting.after();
@@ -222,6 +258,13 @@ impl Driven for Process {
     }
 
     fn close(self: Box<Self>) -> Result<(), Error> {
-        self.worker.close()
+        let Process {
+            worker,
+            keeper,
+            world,
+            ..
+        } = *self;
+        worker.close()?;
+        keeper.map_or(Ok(()), |keeper| keeper.close(world.wall_ms()))
     }
 }

@@ -55,7 +55,12 @@ trait Driven {
 
 /// Where workers come from, with a disk for each slot.
 trait Rig {
-    fn start(&mut self, slot: usize, kafka: Connection) -> Result<Box<dyn Driven>, Error>;
+    fn start(
+        &mut self,
+        slot: usize,
+        world: &World,
+        kafka: Connection,
+    ) -> Result<Box<dyn Driven>, Error>;
     /// Deletes what a slot has on disk.
     fn wipe(&mut self, slot: usize);
     /// Visits that came to their end.

@@ -11,7 +11,7 @@ use crate::{
     Error,
     kafka::{
         CommitError, Event, Kafka, Outgoing, Position, SendError, Step, TableEvent,
-        memory::Connection,
+        memory::{Connection, World},
     },
     record::{OwnedHeaders, Record},
 };
@@ -64,7 +64,12 @@ impl Rig {
 }
 
 impl super::Rig for Rig {
-    fn start(&mut self, slot: usize, kafka: Connection) -> Result<Box<dyn Driven>, Error> {
+    fn start(
+        &mut self,
+        slot: usize,
+        _world: &World,
+        kafka: Connection,
+    ) -> Result<Box<dyn Driven>, Error> {
         Ok(Box::new(Plain {
             kafka,
             flaw: self.flaw,

@@ -109,6 +109,8 @@ pub(super) struct Schedule {
     /// Rows are written once a key and interval.
     pub(super) coalesce: bool,
     pub(super) exactly_once: bool,
+    /// Workers keep the partitions up to date that others have.
+    pub(super) standby: bool,
     /// Who is killed at last, and does not come back: others take over.
     pub(super) missing: Option<usize>,
     pub(super) actions: Vec<Action>,
@@ -157,6 +159,7 @@ impl Schedule {
         }
         let missing = chance.one_in(3).then(|| chance.index(SLOTS));
         let coalesce = chance.one_in(3);
+        let standby = chance.one_in(2);
         Schedule {
             seed,
             partitions,
@@ -166,6 +169,7 @@ impl Schedule {
             handlers_defer,
             coalesce,
             exactly_once: false,
+            standby,
             missing,
             actions,
         }
@@ -203,6 +207,7 @@ impl fmt::Display for Schedule {
             handlers_wait,
             handlers_defer,
             coalesce,
+            standby,
             missing,
             actions,
             ..
@@ -211,7 +216,7 @@ impl fmt::Display for Schedule {
             f,
             "{partitions} partitions, at most {queue_max} records in a queue, static members: {static_members}, \
              handlers wait: {handlers_wait}, handlers defer: {handlers_defer}, coalesce: {coalesce}, missing in the end: \
-             {missing:?}"
+             {missing:?}, standby: {standby}"
         )?;
         actions
             .iter()

@@ -244,7 +244,7 @@ impl Stage {
                 None => Ok(()),
             })),
         });
-        let started = connection.and_then(|kafka| self.rig.borrow_mut().start(slot, kafka));
+        let started = connection.and_then(|kafka| self.rig.borrow_mut().start(slot, world, kafka));
         match started {
             Ok(worker) => {
                 at.frozen_until.set(Duration::ZERO);

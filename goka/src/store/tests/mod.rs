@@ -4,7 +4,9 @@ mod discard;
 mod hold;
 mod limits;
 mod model;
+mod rebuild;
 mod speed;
+mod unused;
 
 use std::{path::Path, time::Duration};
 

@@ -1,0 +1,82 @@
+//! The local copies of a processor's own table in this process: what its workers need to know of them,
+//! and who keeps those that no worker has. Must not know threads of workers.
+
+use std::{path::PathBuf, sync::Arc};
+
+use crate::{
+    Config, Kind, Result,
+    config::Standby as Choice,
+    engine::{
+        program::{EdgeInfo, Program},
+        replica::{Replica, Spec},
+        standby::Standby,
+        worker::TableSpec,
+    },
+    home::Home,
+    kafka::Cluster,
+    store::Identity,
+    topology::Topology,
+};
+
+/// The group table of a processor; `None` if it keeps none. Its standby reads from now on.
+pub(super) fn table(
+    config: &Config,
+    cluster: &Cluster,
+    home: &Home,
+    program: &dyn Program,
+    topology: &Topology,
+) -> Result<Option<TableSpec>> {
+    let Some((edge, topic)) = topology.table() else {
+        return Ok(None);
+    };
+    let info = program.edges().swap_remove(edge);
+    let mut table = TableSpec {
+        dir: home.group(&cluster.names().group(program.group())?),
+        identity: Identity {
+            cluster: cluster.cluster_id().to_owned(),
+            topic: topology.names[edge].clone(),
+            topic_id: topic.id.clone(),
+            partition: 0,
+            partitions: topic.partitions,
+            codec: info.codec.to_owned(),
+        },
+        options: Home::options(),
+        age_max_ms: topic.delete_retention_ms,
+        forgets_rows: cluster.is_embedded(),
+        standby: None,
+    };
+    if config.standby == Choice::All {
+        let spec = Spec {
+            _lock: home.state(),
+            dir: table.dir.clone(),
+            identity: table.identity.clone(),
+            options: table.options.clone(),
+            partitioner: info.partitioner,
+            age_max_ms: table.age_max_ms,
+            forgets_rows: table.forgets_rows,
+        };
+        let replica = Replica::open(spec, cluster.reader(info.topic)?)?;
+        table.standby = Some(Arc::new(Standby::new(replica)));
+    }
+    Ok(Some(table))
+}
+
+/// Where a processor keeps copies: of its own table, and of those that it joins.
+pub(super) fn directories(
+    cluster: &Cluster,
+    home: &Home,
+    program: &dyn Program,
+) -> Result<Vec<PathBuf>> {
+    let names = cluster.names();
+    let directory = |edge: EdgeInfo| match edge.kind {
+        Kind::Table => names
+            .group(program.group())
+            .map(|name| Some(home.group(&name))),
+        Kind::Join => names
+            .topic(edge.topic)
+            .map(|name| Some(home.replica(&name))),
+        Kind::Input | Kind::Loop | Kind::Output | Kind::Lookup | Kind::DeadLetter => Ok(None),
+    };
+    let directories = program.edges().into_iter().map(directory);
+    directories.filter_map(Result::transpose).collect()
+}

@@ -1,0 +1,91 @@
+//! How a partition comes by its local copy, and what becomes of it when the partition goes: opened and
+//! closed here, or taken from the standby and left to it. Must not know what is read or written.
+
+use tracing::warn;
+
+use crate::{
+    Error,
+    engine::{partition::Partition, standby::Promotion, worker::Core},
+    store::Store,
+};
+
+impl Core {
+    /// Opens the local copy of a partition, unless it is open. `false`: somebody else in this process
+    /// has not let go of it yet.
+    pub(crate) fn open_copy(&mut self, number: i32) -> Result<bool, Error> {
+        let (Some(table), Some(partition)) = (&self.spec.table, self.partitions.get_mut(&number))
+        else {
+            return Ok(true);
+        };
+        if partition.store.is_none()
+            && partition.lease.is_none()
+            && let Some(standby) = &table.standby
+        {
+            match standby.promote(number)? {
+                Promotion::NotYet => return Ok(false),
+                Promotion::Promoted(lease, store) => {
+                    partition.lease = Some(lease);
+                    partition.store = store;
+                }
+            }
+        }
+        if partition.store.is_none() {
+            let identity = table.identity_of(number);
+            let path = table.dir.join(number.to_string());
+            let (store, discarded) = Store::open(&path, &identity, &table.options)?;
+            if let Some(reason) = discarded {
+                warn!(
+                    topic = identity.topic,
+                    partition = number,
+                    reason,
+                    "the local copy is rebuilt"
+                );
+            }
+            partition.store = Some(store);
+        }
+        if let Some(store) = &partition.store {
+            self.spec.status.opened(number, store.snapshots());
+        }
+        partition.rows.reload(partition.store.as_ref())?;
+        Ok(true)
+    }
+
+    /// The local copy of a partition is whole: one that was rebuilt takes the place of the old one.
+    pub(crate) fn settle_copy(&mut self, number: i32) -> Result<(), Error> {
+        let (Some(table), Some(partition)) = (&self.spec.table, self.partitions.get_mut(&number))
+        else {
+            return Ok(());
+        };
+        if !partition.store.as_ref().is_some_and(Store::is_rebuilt) {
+            return Ok(());
+        }
+        // Nothing is in memory that is not stored.
+        partition.rows.forget();
+        if let Some(store) = partition.store.take() {
+            let store = store.settle(&table.identity_of(number), &table.options)?;
+            self.spec.status.opened(number, store.snapshots());
+            partition.store = Some(store);
+        }
+        partition.rows.reload(partition.store.as_ref())
+    }
+
+    /// The partition goes elsewhere: the standby follows its copy from where it is, or it is closed.
+    pub(crate) fn leave_copy(&self, partition: &mut Partition) {
+        let number = partition.number;
+        match (partition.store.take(), partition.lease.take()) {
+            (Some(store), Some(lease)) => lease.give_back(store),
+            (Some(store), None) => {
+                if let Err(error) = store.close() {
+                    warn!(partition = number, %error, "the local copy was not closed cleanly");
+                }
+            }
+            (None, Some(lease)) => drop(lease),
+            (None, None) => {
+                let table = self.spec.table.as_ref();
+                if let Some(standby) = table.and_then(|table| table.standby.as_ref()) {
+                    standby.cancel(number);
+                }
+            }
+        }
+    }
+}

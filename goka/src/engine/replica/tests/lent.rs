@@ -1,0 +1,219 @@
+//! What a standby lends and takes back.
+
+use std::time::Duration;
+
+use super::{Stage, TABLE, get};
+use crate::{
+    Error, PartitionState,
+    engine::{
+        replica::{Keeper, Lease, Replica},
+        standby::{Promotion, Standby},
+    },
+    kafka::{Reader, TableEvent},
+    store::{Position, Store},
+};
+
+fn standby(stage: &Stage) -> (Standby, Keeper) {
+    let (replica, keeper) = stage.open();
+    (Standby::new(replica), keeper)
+}
+
+/// Asks until the partition's copy is given, with turns of the keeper between.
+fn promoted(
+    stage: &Stage,
+    standby: &Standby,
+    keeper: &mut Keeper,
+    partition: i32,
+) -> (Lease, Option<Store>) {
+    for _ in 0..3 {
+        match standby.promote(partition).unwrap() {
+            Promotion::Promoted(lease, store) => return (lease, store),
+            Promotion::NotYet => stage.turn(keeper).unwrap(),
+        }
+    }
+    panic!("partition {partition} was not given");
+}
+
+fn row(store: &Store, key: &str) -> Option<Vec<u8>> {
+    let snapshot = store.snapshot().unwrap();
+    snapshot.get(key.as_bytes()).unwrap().map(<[u8]>::to_vec)
+}
+
+/// As an owner does: a row, behind what is stored.
+fn write(store: &mut Store, key: &str, value: &str, table: i64) {
+    let mut batch = store.batch().unwrap();
+    batch.put(key.as_bytes(), value.as_bytes()).unwrap();
+    let inputs = vec![("clicks".to_owned(), table)];
+    let position = Position {
+        table,
+        inputs,
+        at_ms: 0,
+    };
+    batch.commit(position).unwrap();
+}
+
+#[test]
+fn a_copy_is_given_open_with_all_that_was_read() {
+    let stage = Stage::new();
+    stage.put(0, "a", Some("1"));
+    let (standby, mut keeper) = standby(&stage);
+    stage.turns(&mut keeper).unwrap();
+    assert!(standby.is_caught_up().unwrap());
+    let (_lease, store) = promoted(&stage, &standby, &mut keeper, 0);
+    let store = store.expect("it was open");
+    assert_eq!(row(&store, "a").as_deref(), Some(&b"1"[..]));
+    assert_eq!(store.position().table, 1);
+    // The other one is kept, and this one is not read any more.
+    let kept: Vec<_> = standby.partitions().into_iter().collect();
+    assert_eq!(kept, [(1, PartitionState::Running)]);
+    stage.put(0, "b", Some("2"));
+    stage.turns(&mut keeper).unwrap();
+    assert_eq!(row(&store, "b"), None);
+    assert!(standby.replica().snapshot(0).is_err());
+}
+
+#[test]
+fn a_copy_that_comes_back_is_followed_from_where_it_is() {
+    let stage = Stage::new();
+    stage.put(0, "a", Some("1"));
+    let (standby, mut keeper) = standby(&stage);
+    stage.turns(&mut keeper).unwrap();
+    let (lease, store) = promoted(&stage, &standby, &mut keeper, 0);
+    let mut store = store.unwrap();
+    stage.put(0, "a", Some("2"));
+    write(&mut store, "a", "2", 2);
+    lease.give_back(store);
+    // What was before is gone from the topic, so that nothing could be read again.
+    stage.world.delete_before(TABLE, 0, 2).unwrap();
+    stage.put(0, "b", Some("3"));
+    stage.turns(&mut keeper).unwrap();
+    assert!(standby.is_caught_up().unwrap());
+    assert_eq!(get(standby.replica(), 0, "a").as_deref(), Some("2"));
+    assert_eq!(get(standby.replica(), 0, "b").as_deref(), Some("3"));
+}
+
+/// The positions in the inputs are those that the rows stand for, or none: a group that has forgotten
+/// its own would handle records again that are in the table.
+#[test]
+fn positions_of_a_former_owner_do_not_outlive_rows_of_the_next() {
+    let stage = Stage::new();
+    let (standby, mut keeper) = standby(&stage);
+    stage.turns(&mut keeper).unwrap();
+    let (lease, store) = promoted(&stage, &standby, &mut keeper, 0);
+    let mut store = store.unwrap();
+    stage.put(0, "a", Some("1"));
+    write(&mut store, "a", "1", 1);
+    lease.give_back(store);
+    stage.turns(&mut keeper).unwrap();
+    let (lease, store) = promoted(&stage, &standby, &mut keeper, 0);
+    let store = store.unwrap();
+    assert_eq!(store.position().inputs, [("clicks".to_owned(), 1)]);
+    lease.give_back(store);
+    stage.put(0, "a", Some("2"));
+    stage.turns(&mut keeper).unwrap();
+    let (_lease, store) = promoted(&stage, &standby, &mut keeper, 0);
+    let store = store.unwrap();
+    assert_eq!(row(&store, "a").as_deref(), Some(&b"2"[..]));
+    assert_eq!(store.position().inputs, []);
+}
+
+#[test]
+fn a_restart_keeps_the_positions_that_the_tail_may_belong_to() {
+    let stage = Stage::new();
+    let (standby_, mut keeper) = standby(&stage);
+    stage.turns(&mut keeper).unwrap();
+    let (lease, store) = promoted(&stage, &standby_, &mut keeper, 0);
+    let mut store = store.unwrap();
+    stage.put(0, "a", Some("1"));
+    write(&mut store, "a", "1", 1);
+    // It is killed before it has stored its last row.
+    stage.put(0, "a", Some("2"));
+    drop((store, lease, keeper, standby_));
+
+    let (standby, mut keeper) = standby(&stage);
+    stage.turns(&mut keeper).unwrap();
+    let (_lease, store) = promoted(&stage, &standby, &mut keeper, 0);
+    let store = store.unwrap();
+    assert_eq!(row(&store, "a").as_deref(), Some(&b"2"[..]));
+    assert_eq!(store.position().inputs, [("clicks".to_owned(), 1)]);
+}
+
+#[test]
+fn one_at_a_time_has_a_copy_and_who_goes_before_it_came_leaves_it() {
+    let stage = Stage::new();
+    let (standby, mut keeper) = standby(&stage);
+    // It is asked for before it was opened, and the one who asked goes.
+    assert!(matches!(standby.promote(0).unwrap(), Promotion::NotYet));
+    standby.cancel(0);
+    stage.turns(&mut keeper).unwrap();
+    assert!(standby.is_caught_up().unwrap());
+    // It was given, but not taken.
+    assert!(matches!(standby.promote(0).unwrap(), Promotion::NotYet));
+    stage.turn(&mut keeper).unwrap();
+    standby.cancel(0);
+    stage.turns(&mut keeper).unwrap();
+    assert!(standby.is_caught_up().unwrap());
+
+    let (lease, store) = promoted(&stage, &standby, &mut keeper, 0);
+    for _ in 0..3 {
+        assert!(matches!(standby.promote(0).unwrap(), Promotion::NotYet));
+        stage.turn(&mut keeper).unwrap();
+    }
+    // One that is not open any more goes back as well.
+    drop((store, lease));
+    let (_lease, store) = promoted(&stage, &standby, &mut keeper, 0);
+    assert!(store.is_none(), "nobody had opened it between");
+}
+
+#[test]
+fn copies_are_closed_cleanly_whoever_had_them() {
+    let stage = Stage::new();
+    stage.put(0, "a", Some("1"));
+    let (standby, mut keeper) = standby(&stage);
+    stage.turns(&mut keeper).unwrap();
+    let (lease, store) = promoted(&stage, &standby, &mut keeper, 0);
+    let mark = stage.dir.path().join("replica/0/not-closed");
+    assert!(mark.exists());
+    lease.give_back(store.unwrap());
+    keeper.close(0).unwrap();
+    assert!(!mark.exists());
+}
+
+#[test]
+fn a_standby_that_fails_says_so_to_whoever_asks() {
+    let stage = Stage::new();
+    let replica = Replica::open(stage.spec(), Box::new(Broken));
+    let standby = Standby::new(replica.unwrap());
+    let mut changes = standby.replica().changes();
+    while standby.check().is_ok() {
+        let changed = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        changed.block_on(changes.changed()).unwrap();
+    }
+    let error = standby.promote(0).err().expect("it fails").to_string();
+    assert!(error.contains("cannot read"), "{error}");
+    assert!(standby.is_caught_up().is_err());
+}
+
+/// A connection beyond repair.
+struct Broken;
+
+impl Reader for Broken {
+    fn start(&self, _: i32, _: i64) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn stop(&self, _: i32) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn poll(&self, _: Duration, on: &mut dyn FnMut(TableEvent<'_>)) -> bool {
+        on(TableEvent::Failed(Error::kafka("read", "it is gone")));
+        true
+    }
+
+    fn bounds(&self, _: i32) -> Result<(i64, i64), Error> {
+        Ok((0, 0))
+    }
+}

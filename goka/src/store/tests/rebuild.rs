@@ -1,0 +1,117 @@
+//! A copy is rebuilt beside itself, and takes its place, whenever that is cut off.
+
+use std::{fs, path::PathBuf};
+
+use super::{Position, at, commit, get, identity, open, options, scan};
+use crate::store::{Span, Store};
+
+/// A copy that is no good any more, and where its rebuild goes.
+fn stage() -> (tempfile::TempDir, PathBuf, PathBuf, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().canonicalize().unwrap().join("3");
+    let mut store = open(&path);
+    for number in 0..1000_u32 {
+        commit(&mut store, &number.to_be_bytes(), &[1; 100], 7);
+    }
+    let beside = path.with_file_name("3.new");
+    (dir, path, beside, store)
+}
+
+fn rebuild(store: &mut Store) -> Store {
+    let new = store.rebuild(&identity(), &options()).unwrap();
+    new.expect("it was not rebuilt before")
+}
+
+#[test]
+fn a_rebuild_is_beside_until_it_takes_the_place() {
+    let (_dir, path, beside, mut old) = stage();
+    let length = fs::metadata(path.join("data.mdb")).unwrap().len();
+    let mut new = rebuild(&mut old);
+    assert_eq!(*new.position(), Position::default());
+    assert_eq!(scan(&new, Span::ALL), []);
+    assert!(new.is_rebuilt() && beside.exists());
+    commit(&mut new, b"key", b"new", 1);
+    // Readers of the old one are not disturbed.
+    assert_eq!(old.snapshot().unwrap().len().unwrap(), 1000);
+    drop(old);
+    let new = new.settle(&identity(), &options()).unwrap();
+    assert!(!new.is_rebuilt() && !beside.exists());
+    assert_eq!(*new.position(), at(1));
+    assert_eq!(get(&new, b"key").unwrap(), b"new");
+    assert!(fs::metadata(path.join("data.mdb")).unwrap().len() < length);
+    new.close().unwrap();
+    assert_eq!(get(&open(&path), b"key").unwrap(), b"new");
+}
+
+#[test]
+fn a_rebuild_that_was_cut_off_goes_on() {
+    let (_dir, path, beside, mut old) = stage();
+    let mut new = rebuild(&mut old);
+    commit(&mut new, b"key", b"new", 1);
+    // The process is killed.
+    drop((old, new));
+    assert!(beside.exists());
+    let store = open(&path);
+    assert!(!beside.exists());
+    assert_eq!(*store.position(), at(1));
+    assert_eq!(get(&store, b"key").unwrap(), b"new");
+}
+
+#[test]
+fn one_that_was_killed_while_it_took_the_place_does_so_again() {
+    let (_dir, path, _, mut old) = stage();
+    let mut new = rebuild(&mut old);
+    commit(&mut new, b"key", b"new", 1);
+    drop((old, new));
+    // Between the two steps of that.
+    fs::remove_dir_all(&path).unwrap();
+    assert_eq!(get(&open(&path), b"key").unwrap(), b"new");
+}
+
+#[test]
+fn a_rebuild_waits_for_readers_of_either() {
+    let (_dir, path, beside, mut old) = stage();
+    let mut new = rebuild(&mut old);
+    commit(&mut new, b"key", b"new", 1);
+    let reader = old.snapshot().unwrap();
+    drop(old);
+    let new = new.settle(&identity(), &options()).unwrap();
+    assert!(new.is_rebuilt(), "the old one is still read");
+    assert_eq!(reader.len().unwrap(), 1000);
+    drop(reader);
+    let reader = new.snapshot().unwrap();
+    let new = new.settle(&identity(), &options()).unwrap();
+    assert!(new.is_rebuilt(), "the new one is read");
+    new.delete_replaced();
+    assert!(!path.join("data.mdb").exists());
+    drop(reader);
+    new.close().unwrap();
+    assert_eq!(get(&open(&path), b"key").unwrap(), b"new");
+    assert!(!beside.exists());
+}
+
+#[test]
+fn what_is_rebuilt_twice_is_emptied() {
+    let (_dir, path, _, mut old) = stage();
+    let mut new = rebuild(&mut old);
+    commit(&mut new, b"key", b"new", 1);
+    drop(old);
+    assert!(new.rebuild(&identity(), &options()).unwrap().is_none());
+    assert_eq!(*new.position(), Position::default());
+    commit(&mut new, b"other", b"newer", 2);
+    let new = new.settle(&identity(), &options()).unwrap();
+    assert_eq!(get(&new, b"key"), None);
+    new.close().unwrap();
+    assert_eq!(get(&open(&path), b"other").unwrap(), b"newer");
+}
+
+/// A rebuild of before that nobody went on with is not mixed with a new one.
+#[test]
+fn a_rebuild_begins_empty() {
+    let (_dir, _, beside, mut old) = stage();
+    let mut left = open(&beside);
+    commit(&mut left, b"left", b"over", 5);
+    left.close().unwrap();
+    let new = rebuild(&mut old);
+    assert_eq!(scan(&new, Span::ALL), []);
+}

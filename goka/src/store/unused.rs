@@ -1,0 +1,104 @@
+//! Copies that nobody in this process has had open for long: of partitions that went to other instances.
+//! Must not know groups, nor what time it is.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{StateDir, problem, rebuild, registry};
+use crate::Error;
+
+/// Deletes copies that were not in use for a while.
+pub(crate) struct Unused {
+    state: Arc<StateDir>,
+    /// In each of them, a directory for each partition.
+    directories: Vec<PathBuf>,
+    delay: Duration,
+    /// Since when each copy is not in use.
+    since: BTreeMap<PathBuf, Duration>,
+}
+
+impl Unused {
+    /// Of copies in these directories, which need not exist.
+    pub(crate) fn new(state: Arc<StateDir>, directories: Vec<PathBuf>, delay: Duration) -> Self {
+        Unused {
+            state,
+            directories,
+            delay,
+            since: BTreeMap::new(),
+        }
+    }
+
+    /// Deletes the copies that no look has found in use for the delay, and gives where they were.
+    /// `now` is from any origin.
+    ///
+    /// # Errors
+    /// If a directory cannot be read, or a copy not be deleted; the others are looked at all the same.
+    pub(crate) fn look(&mut self, now: Duration) -> (Vec<PathBuf>, Result<(), Error>) {
+        let (mut found, mut result) = (BTreeMap::new(), Ok(()));
+        for directory in &self.directories {
+            match copies(directory) {
+                Ok(copies) => {
+                    let unused = copies.into_iter().filter(|copy| !is_used(copy));
+                    found.extend(unused.map(|copy| (copy, now)));
+                }
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        for (copy, since) in &mut found {
+            *since = self.since.get(copy).copied().unwrap_or(now);
+        }
+        let (mut deleted, delay) = (Vec::new(), self.delay);
+        found.retain(|copy, since| {
+            if now.saturating_sub(*since) < delay {
+                return true;
+            }
+            match self.state.discard(copy) {
+                Ok(()) => {
+                    deleted.push(copy.clone());
+                    false
+                }
+                Err(error) => {
+                    result = std::mem::replace(&mut result, Ok(())).and(Err(error));
+                    true
+                }
+            }
+        });
+        self.since = found;
+        (deleted, result)
+    }
+
+    /// Nothing counts that was seen before: who has which partition is not known now.
+    pub(crate) fn forget(&mut self) {
+        self.since.clear();
+    }
+}
+
+fn is_used(copy: &Path) -> bool {
+    registry::is_claimed(copy) || registry::is_claimed(&rebuild::beside(copy))
+}
+
+/// The copies in a directory, by their canonical paths.
+fn copies(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let problem = |error| problem::state(directory, "look for local copies", error);
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(problem(error)),
+    };
+    let mut copies = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(problem)?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        // Whatever else lies there is not ours.
+        if name.is_some_and(|name| name.parse::<i32>().is_ok()) {
+            copies.push(path.canonicalize().map_err(problem)?);
+        }
+    }
+    Ok(copies)
+}

@@ -1,0 +1,99 @@
+//! Local copies that cannot be trusted are rebuilt by themselves, with the reason in the log: on a real Kafka, which
+//! knows ids and settings of topics.
+
+use std::fs;
+
+use goka_tests::{Clicks, Message, Program, broker, produce};
+
+const USERS: u64 = 2_000;
+
+fn clicks() -> Option<Clicks<'static>> {
+    if !broker().is_kafka() {
+        eprintln!("not run: it needs a real Kafka");
+        return None;
+    }
+    let mut clicks = Clicks::on(broker());
+    clicks.set("RUST_LOG", "goka=info");
+    clicks.set("NO_COLOR", "1");
+    clicks.set("GOKA_MEMBERSHIP", "dynamic");
+    clicks.set("GOKA_WORKERS", "1");
+    Some(clicks)
+}
+
+/// Counts one click of each user, and ends in good order.
+fn count_once(clicks: &Clicks<'_>) {
+    clicks.produce(USERS, USERS);
+    let mut processor = clicks.processor("one");
+    clicks.wait_until_counted(USERS);
+    processor.interrupt();
+    processor.succeed();
+}
+
+fn wait_until_all_run(processor: &mut Program) -> String {
+    processor.wait_for("4 partitions that run", |line| {
+        line.contains("4 of 4 partitions run here").then_some(())
+    });
+    processor.output()
+}
+
+/// No rebuild is left beside the copy that it was of.
+fn no_rebuild_is_left(clicks: &Clicks<'_>) {
+    let mut left = vec![clicks.state("one")];
+    while let Some(directory) = left.pop() {
+        for entry in fs::read_dir(directory).expect("a directory that stays") {
+            let path = entry.expect("an entry of a directory").path();
+            let is_new = path.extension().is_some_and(|new| new == "new");
+            assert!(!is_new, "{} is left", path.display());
+            if path.is_dir() {
+                left.push(path);
+            }
+        }
+    }
+}
+
+/// Deletions are kept in the topic for a while only, so that a copy that is older may have missed some.
+#[test]
+fn a_copy_that_is_older_than_deletions_are_kept() {
+    let Some(clicks) = clicks() else { return };
+    let compacted = [("cleanup.policy", "compact"), ("delete.retention.ms", "1")];
+    broker().create_topic_with(&clicks.table(), 4, &compacted);
+    count_once(&clicks);
+    // Rows that the copies do not have; they say what is so.
+    let rows = (0..USERS).map(|n| Message::new(format!("user-{n}"), "1"));
+    produce(clicks.address(), &clicks.table(), rows);
+
+    let mut processor = clicks.processor("one");
+    let output = wait_until_all_run(&mut processor);
+    let rebuilt = output.matches("the local copy is rebuilt").count();
+    assert_eq!(rebuilt, 4, "{output}");
+    assert!(output.contains("deleted keys could come back"), "{output}");
+    no_rebuild_is_left(&clicks);
+    clicks.produce_more(USERS, USERS);
+    clicks.wait_until_all_counted(&clicks.expected());
+    processor.interrupt();
+    processor.succeed();
+    assert_eq!(clicks.counted(), clicks.expected());
+}
+
+/// Rows of a topic that is gone are not rows of the one that has its name.
+#[test]
+fn a_copy_of_a_topic_that_was_created_anew() {
+    let Some(clicks) = clicks() else { return };
+    count_once(&clicks);
+    broker().delete_topic(&clicks.table());
+    while broker().count_offsets(&clicks.table()).is_some() {
+        std::thread::yield_now();
+    }
+    let mut processor = clicks.processor("one");
+    let output = wait_until_all_run(&mut processor);
+    assert!(output.contains("was created anew"), "{output}");
+    // The clicks of before were counted, into rows that are gone.
+    clicks.produce_more(USERS, USERS);
+    clicks.wait_for_rows(usize::try_from(USERS).expect("a small number"));
+    processor.interrupt();
+    processor.succeed();
+    let counted = clicks.counted();
+    assert_eq!(counted.len() as u64, USERS);
+    assert!(counted.values().all(|clicks| *clicks == 1), "{counted:?}");
+    no_rebuild_is_left(&clicks);
+}

@@ -1,0 +1,228 @@
+//! Standbys: who takes partitions over has them already, an instance that recovers ahead takes none before, and what is
+//! left behind is deleted. The log of a program tells how many rows it has read.
+
+use std::{collections::BTreeSet, fs, time::Instant};
+
+use goka_tests::{Clicks, Program, broker};
+
+/// As many rows as the table's topic gets before anything happens.
+const ROWS: u64 = 40_000;
+
+/// Programs that say what they do, and leave the group when they stop.
+fn clicks(settings: &[(&str, &str)]) -> Clicks<'static> {
+    let mut clicks = Clicks::on(broker());
+    let always = [
+        ("RUST_LOG", "goka=info"),
+        ("NO_COLOR", "1"),
+        ("GOKA_MEMBERSHIP", "dynamic"),
+    ];
+    for (variable, value) in always.iter().chain(settings) {
+        clicks.set(variable, value);
+    }
+    clicks
+}
+
+fn wait_for_partitions(processor: &mut Program, partitions: usize) -> BTreeSet<i32> {
+    let wanted = format!("{partitions} of 4 partitions run here (");
+    processor.wait_for(&wanted, |line| {
+        let (_, rest) = line.split_once(&wanted)?;
+        // By worker, with lines between.
+        let numbers = rest.split_once(')')?.0.split([' ', '|']);
+        let numbers = numbers.filter(|number| !number.is_empty());
+        numbers.map(str::parse).collect::<Result<_, _>>().ok()
+    })
+}
+
+/// Waits until it keeps copies of all partitions that are up to date, before it joins.
+fn wait_until_ahead(processor: &mut Program) {
+    processor.wait_for("recovered ahead", |line| {
+        line.contains("recovered ahead").then_some(())
+    });
+}
+
+/// Rows that were read of the table's topic, by the lines of a log.
+fn rows_read<'a>(lines: impl IntoIterator<Item = &'a str>) -> u64 {
+    let told = lines
+        .into_iter()
+        .filter(|line| line.contains("recovered a partition of the table"));
+    let rows = told.filter_map(|line| {
+        let (_, rest) = line.split_once(" rows=")?;
+        rest.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    rows.sum()
+}
+
+/// The table is what was clicked: no click is lost, and on a real Kafka none is counted twice where that is promised.
+fn judge(clicks: &Clicks<'_>, exactly: bool) {
+    let expected = clicks.expected();
+    clicks.wait_until_all_counted(&expected);
+    let counted = clicks.counted();
+    if exactly {
+        assert_eq!(counted, expected);
+    }
+    let lower = |(user, n): &(&String, &i64)| counted.get(*user).is_none_or(|here| here < *n);
+    assert_eq!(expected.iter().find(lower), None, "counted too low");
+}
+
+/// Two instances take partitions from each other, once in good order and twice by kills. None reads again what it has
+/// kept up to date.
+fn taken_over_without_reading(guarantee: &str) {
+    let mut clicks = clicks(&[("GOKA_STANDBY", "all"), ("GOKA_GUARANTEE", guarantee)]);
+    clicks.produce(ROWS, ROWS / 2);
+    let mut one = clicks.processor("one");
+    wait_for_partitions(&mut one, 4);
+    clicks.wait_until_counted(ROWS);
+
+    clicks.set("GOKA_RECOVER_AHEAD", "true");
+    let mut two = clicks.processor("two");
+    wait_until_ahead(&mut two);
+    wait_for_partitions(&mut two, 2);
+    wait_for_partitions(&mut one, 2);
+    // What one has given up is written by the other, and followed.
+    clicks.produce_more(ROWS / 4, ROWS / 2);
+    clicks.wait_until_counted(ROWS + ROWS / 4);
+
+    for round in 0..2 {
+        let (killed, survivor, name) = match round {
+            0 => (&mut one, &mut two, "one"),
+            _ => (&mut two, &mut one, "two"),
+        };
+        let before = survivor.output().lines().count();
+        killed.kill();
+        let began = Instant::now();
+        wait_for_partitions(survivor, 4);
+        let (output, took) = (survivor.output(), began.elapsed());
+        let rows = rows_read(output.lines().skip(before));
+        println!("killed `{name}`: taken over after {took:?}, {rows} rows read");
+        assert!(rows < ROWS / 10, "{rows} rows were read:\n{output}");
+        clicks.produce_more(ROWS / 4, ROWS / 2);
+        clicks.wait_until_counted(ROWS + (round + 2) * ROWS / 4);
+        // It comes back, with what it had when it was killed.
+        *killed = clicks.processor(name);
+        wait_until_ahead(killed);
+        wait_for_partitions(killed, 2);
+        wait_for_partitions(survivor, 2);
+    }
+    two.interrupt();
+    two.succeed();
+    let before = one.output().lines().count();
+    wait_for_partitions(&mut one, 4);
+    let rows = rows_read(one.output().lines().skip(before));
+    assert!(rows < ROWS / 10, "{rows} rows were read:\n{}", one.output());
+    judge(&clicks, guarantee == "exactly_once");
+    one.interrupt();
+    one.succeed();
+}
+
+#[test]
+fn a_standby_takes_over_without_reading() {
+    taken_over_without_reading("at_least_once");
+}
+
+#[test]
+fn a_standby_takes_over_without_reading_exactly_once() {
+    if broker().is_kafka() {
+        taken_over_without_reading("exactly_once");
+    }
+}
+
+/// An instance with nothing on disk joins when it has all, and reads nothing again then.
+fn nothing_is_taken_before_it_is_caught_up(guarantee: &str) {
+    let mut clicks = clicks(&[("GOKA_STANDBY", "all"), ("GOKA_GUARANTEE", guarantee)]);
+    clicks.produce(ROWS, ROWS);
+    let mut one = clicks.processor("one");
+    clicks.wait_until_counted(ROWS);
+
+    clicks.set("GOKA_RECOVER_AHEAD", "true");
+    let mut two = clicks.processor("two");
+    wait_for_partitions(&mut two, 2);
+    let output = two.output();
+    let lines: Vec<_> = output.lines().collect();
+    let first = |what: &str| lines.iter().position(|line| line.contains(what));
+    let (ahead, assigned) = (first("recovered ahead"), first("assigned"));
+    let (Some(ahead), Some(assigned)) = (ahead, assigned) else {
+        panic!("it did not say what it did:\n{output}");
+    };
+    assert!(
+        ahead < assigned,
+        "it was given partitions before:\n{output}"
+    );
+    let (before, after) = (
+        rows_read(lines[..ahead].to_vec()),
+        rows_read(lines[ahead..].to_vec()),
+    );
+    assert!(before >= ROWS, "{before} rows were read before:\n{output}");
+    assert!(after < ROWS / 10, "{after} rows were read after:\n{output}");
+    judge(&clicks, guarantee == "exactly_once");
+    for processor in [&mut two, &mut one] {
+        processor.interrupt();
+        processor.succeed();
+    }
+}
+
+#[test]
+fn who_recovers_ahead_is_given_nothing_before_it_is_caught_up() {
+    nothing_is_taken_before_it_is_caught_up("at_least_once");
+}
+
+#[test]
+fn who_recovers_ahead_is_given_nothing_before_it_is_caught_up_exactly_once() {
+    if broker().is_kafka() {
+        nothing_is_taken_before_it_is_caught_up("exactly_once");
+    }
+}
+
+#[test]
+fn copies_of_partitions_that_run_elsewhere_are_deleted_after_the_delay() {
+    let clicks = clicks(&[("GOKA_CLEANUP_DELAY_MS", "2000"), ("GOKA_WORKERS", "1")]);
+    clicks.produce(1_000, 100);
+    let mut one = clicks.processor("one");
+    wait_for_partitions(&mut one, 4);
+    clicks.wait_until_counted(1_000);
+    assert_eq!(copies(&clicks, "one").len(), 4);
+    let mut two = clicks.processor("two");
+    let here = wait_for_partitions(&mut one, 2);
+    for _ in 0..2 {
+        one.wait_for("a copy that is deleted", |line| {
+            line.contains("deleted the local copy").then_some(())
+        });
+    }
+    assert_eq!(copies(&clicks, "one"), here, "what runs here stays");
+    // They come back, and are read again.
+    two.interrupt();
+    two.succeed();
+    wait_for_partitions(&mut one, 4);
+    judge(&clicks, false);
+    one.interrupt();
+    one.succeed();
+}
+
+#[test]
+fn recovering_ahead_without_a_standby_is_refused() {
+    let clicks = clicks(&[("GOKA_RECOVER_AHEAD", "true")]);
+    clicks.produce(10, 10);
+    let mut one = clicks.processor_with("one", &[]);
+    assert_eq!(one.wait().code(), Some(1));
+    let output = one.output();
+    assert!(output.contains("needs `standby = all`"), "{output}");
+}
+
+/// The partitions of which a processor has a copy on disk.
+fn copies(clicks: &Clicks<'_>, state: &str) -> BTreeSet<i32> {
+    let mut found = BTreeSet::new();
+    let mut left = vec![clicks.state(state)];
+    while let Some(directory) = left.pop() {
+        for entry in fs::read_dir(directory).expect("a directory that stays") {
+            let path = entry.expect("an entry of a directory").path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            match name.and_then(|name| name.parse().ok()) {
+                Some(partition) => {
+                    found.insert(partition);
+                }
+                None if path.is_dir() => left.push(path),
+                None => {}
+            }
+        }
+    }
+    found
+}
