@@ -194,7 +194,8 @@ pub(crate) enum Event<'a> {
         partitions: Vec<i32>,
         lost: bool,
     },
-    /// The offset asked for is not in the log (fell off retention, or the topic was recreated).
+    /// The broker says that the offset asked for is not in the log (fell off retention, or the topic was
+    /// recreated); [`Kafka::bounds`] tells for sure.
     OutOfRange {
         source: usize,
         partition: i32,

@@ -133,7 +133,11 @@ fn whoever_is_fenced_goes_on_with_another_producer() {
     send(member, "a");
     assert!(delivered(member).iter().all(Result::is_ok));
     // Takes the transactional id over.
-    let other = cluster.member(&spec(0)).unwrap();
+    let other = cluster.member(&MemberSpec {
+        guarantee: Guarantee::ExactlyOnce,
+        ..spec(0)
+    });
+    let other = other.unwrap();
     assert!(commit(member, 1).is_err());
     member.abort_transaction();
     outcome(member).unwrap();
