@@ -22,7 +22,8 @@ pub use model::{count_by_key, last_values};
 pub use program::{Program, example};
 pub use proxy::Proxy;
 pub use topic::{
-    Message, Record, commit_offset, produce, read_topic, read_until, visit_topic, wait_for_records,
+    Message, Record, an_hour_ago, commit_offset, produce, read_topic, read_until, visit_topic,
+    wait_for_records,
 };
 
 use std::time::Duration;

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use rdkafka::{
@@ -46,6 +46,14 @@ impl Record {
     pub fn value_text(&self) -> &str {
         text("value", self.value.as_deref())
     }
+}
+
+/// A time for records that were not sent just now, milliseconds since 1970. Within `retention.ms`: a record
+/// that is older is deleted as soon as the broker looks, the first time half a minute after its start.
+pub fn an_hour_ago() -> i64 {
+    let then = SystemTime::now() - Duration::from_secs(3600);
+    let since_1970 = then.duration_since(SystemTime::UNIX_EPOCH);
+    since_1970.expect("after 1970").as_millis() as i64
 }
 
 fn text<'a>(what: &str, bytes: Option<&'a [u8]>) -> &'a str {

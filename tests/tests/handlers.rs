@@ -13,7 +13,9 @@ use std::{
 };
 
 use goka::{App, Context, Error, Meta, Running};
-use goka_tests::{DEADLINE, Message, Record, broker, last_values, produce, read_topic, read_until};
+use goka_tests::{
+    DEADLINE, Message, Record, an_hour_ago, broker, last_values, produce, read_topic, read_until,
+};
 use place::Place;
 use tokio::time::timeout;
 
@@ -285,7 +287,7 @@ async fn what_is_emitted_carries_what_it_is_told_to_or_the_time_of_its_cause() {
     for topic in ["letters", "copies"] {
         broker().create_topic(&place.physical(topic), 4);
     }
-    let sent_at = 1_700_000_000_123;
+    let sent_at = an_hour_ago();
     let letter = |n: usize| Message {
         partition: Some(3),
         timestamp: Some(sent_at),

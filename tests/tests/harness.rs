@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use goka_tests::{
-    Kafka, Message, Program, Proxy, broker, count_by_key, last_values, produce, read_topic,
-    read_until, unique,
+    Kafka, Message, Program, Proxy, an_hour_ago, broker, count_by_key, last_values, produce,
+    read_topic, read_until, unique,
 };
 
 #[test]
@@ -17,7 +17,8 @@ fn what_was_produced_is_read_back_in_order() {
     messages[7]
         .headers
         .push(("cause".to_owned(), b"test".to_vec()));
-    messages[7].timestamp = Some(1_700_000_000_000);
+    let sent_at = an_hour_ago();
+    messages[7].timestamp = Some(sent_at);
     messages.push(Message::tombstone("user-3"));
     produce(broker().address(), &topic, messages);
 
@@ -31,7 +32,7 @@ fn what_was_produced_is_read_back_in_order() {
         eighth.headers,
         [("cause".to_owned(), Some(b"test".to_vec()))]
     );
-    assert_eq!(eighth.timestamp, Some(1_700_000_000_000));
+    assert_eq!(eighth.timestamp, Some(sent_at));
 
     let counts = count_by_key(&records);
     assert_eq!(counts["user-3"], 101);

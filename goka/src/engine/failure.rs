@@ -46,8 +46,9 @@ impl Core {
         edge.map_or("", |edge| &self.spec.topics[edge])
     }
 
-    /// The next record of a source is no longer there. Where the partition goes on is chosen when it
-    /// has recovered, see [`Core::in_range`], so that the group hears it before a record is handled.
+    /// The broker says that the next record of a source is not there. Whether that is so, and where the
+    /// partition goes on, is found when it has recovered, see [`Core::in_range`], so that the group hears
+    /// it before a record is handled.
     pub(crate) fn out_of_range(
         &mut self,
         kafka: &dyn Kafka,
@@ -58,12 +59,6 @@ impl Core {
         let Some(partition) = self.partitions.get_mut(&number).filter(is_read) else {
             return Ok(());
         };
-        let wanted = partition.fetched[source];
-        if self.spec.settings.out_of_range == OutOfRange::Fail
-            && !is_there(kafka, source, number, wanted)
-        {
-            return Err(self.no_such_offset(kafka, source, number, wanted));
-        }
         partition.out_of_range.insert(source);
         let reason = "the next record of an input is no longer there";
         match self.is_exactly_once() {
@@ -137,10 +132,4 @@ pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Failure {
         doing: "run",
         source,
     }
-}
-
-/// A broker that is busy making a log has been seen to say of its first offset that it is not there.
-fn is_there(kafka: &dyn Kafka, source: usize, number: i32, wanted: i64) -> bool {
-    let bounds = kafka.bounds(source, number);
-    bounds.is_ok_and(|(first, end)| (first..=end).contains(&wanted))
 }

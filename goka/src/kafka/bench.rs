@@ -2,16 +2,24 @@
 
 use std::{
     env,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
 use super::{Cluster, EmbeddedBroker};
-use crate::{Config, Membership};
+use crate::{Config, Membership, record::to_ms};
 
 /// How long a test waits for what must come.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) const STEP: Duration = Duration::from_millis(20);
+
+/// When records of a test were sent, not now, milliseconds since 1970. Within `retention.ms`: a record
+/// that is older is deleted as soon as a broker looks, the first time half a minute after its start.
+pub(crate) static SENT_AT: LazyLock<i64> =
+    LazyLock::new(|| to_ms(SystemTime::now() - Duration::from_secs(3600)));
 
 /// A broker and names of its own for one test.
 pub(crate) struct Bench {

@@ -63,7 +63,7 @@ fn a_topic_is_read_to_its_end_and_again() {
             reader.poll(STEP, &mut |event| match event {
                 TableEvent::Record(record) => {
                     assert_eq!((record.edge, record.partition), (0, 1));
-                    assert_eq!(record.timestamp, 1_700_000_000_000);
+                    assert_eq!(record.timestamp, *SENT_AT);
                     let headers = record.headers.iter();
                     rows.push((
                         record.offset,
