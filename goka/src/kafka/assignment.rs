@@ -6,13 +6,9 @@
 
 use std::{cell::RefCell, collections::BTreeSet};
 
-use rdkafka::{
-    Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
-    error::KafkaError,
-};
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer as _, error::KafkaError};
 
-use super::log::ClientLog;
+use super::native::FetchingConsumer;
 use crate::Error;
 
 pub(super) struct Assignment {
@@ -48,23 +44,23 @@ impl Assignment {
     }
 
     /// Answers that the group gives partitions. Nothing is fetched before `assign`.
-    pub(super) fn taken(&self, client: &BaseConsumer<ClientLog>) -> Result<(), Error> {
+    pub(super) fn taken(&self, consumer: &FetchingConsumer) -> Result<(), Error> {
         let nothing = TopicPartitionList::new();
-        client
-            .incremental_assign(&nothing)
+        consumer
+            .assign(&nothing)
             .map_err(|error| self.failed("take", error))
     }
 
     /// The group takes partitions, and `released` will answer. Gives whether they are lost.
-    pub(super) fn revoked(&self, client: &BaseConsumer<ClientLog>) -> bool {
+    pub(super) fn revoked(&self, consumer: &FetchingConsumer) -> bool {
         self.held.borrow_mut().waiting = Some(Vec::new());
         // Asked at once: librdkafka forgets it at any call that assigns or unassigns.
-        client.assignment_lost()
+        consumer.client().assignment_lost()
     }
 
     pub(super) fn assign(
         &self,
-        client: &BaseConsumer<ClientLog>,
+        consumer: &FetchingConsumer,
         partition: i32,
         offsets: &[i64],
     ) -> Result<(), Error> {
@@ -72,12 +68,12 @@ impl Assignment {
             waiting.push(Change::Assign(partition, offsets.to_vec()));
             return Ok(());
         }
-        self.fetch(client, partition, offsets)
+        self.fetch(consumer, partition, offsets)
     }
 
     pub(super) fn unassign(
         &self,
-        client: &BaseConsumer<ClientLog>,
+        consumer: &FetchingConsumer,
         partition: i32,
     ) -> Result<(), Error> {
         if let Some(waiting) = &mut self.held.borrow_mut().waiting {
@@ -87,13 +83,13 @@ impl Assignment {
         if !self.held.borrow().fetched.contains(&partition) {
             return Ok(());
         }
-        self.unfetch(client, [partition])
+        self.unfetch(consumer, [partition])
     }
 
     /// Answers a revoke, then does what had to wait for it.
     pub(super) fn released(
         &self,
-        client: &BaseConsumer<ClientLog>,
+        consumer: &FetchingConsumer,
         partitions: &[i32],
     ) -> Result<(), Error> {
         let waiting = self.held.borrow_mut().waiting.take().unwrap_or_default();
@@ -101,22 +97,22 @@ impl Assignment {
             Change::Unassign(partition) => Some(*partition),
             Change::Assign(..) => None,
         });
-        self.unfetch(client, partitions.iter().copied().chain(also))?;
+        self.unfetch(consumer, partitions.iter().copied().chain(also))?;
         for change in waiting {
             if let Change::Assign(partition, offsets) = change
                 && !partitions.contains(&partition)
             {
-                self.fetch(client, partition, &offsets)?;
+                self.fetch(consumer, partition, &offsets)?;
             }
         }
         Ok(())
     }
 
     /// Lets go of everything, which answers an open revoke.
-    pub(super) fn let_go(&self, client: &BaseConsumer<ClientLog>) -> Result<(), Error> {
+    pub(super) fn let_go(&self, consumer: &FetchingConsumer) -> Result<(), Error> {
         self.held.borrow_mut().waiting = None;
         let all = self.held.borrow().fetched.clone();
-        self.unfetch(client, all)
+        self.unfetch(consumer, all)
     }
 
     /// These partitions of every topic; `offsets` has one for each topic.
@@ -138,12 +134,12 @@ impl Assignment {
 
     fn fetch(
         &self,
-        client: &BaseConsumer<ClientLog>,
+        consumer: &FetchingConsumer,
         partition: i32,
         offsets: &[i64],
     ) -> Result<(), Error> {
         self.list([partition], Some(offsets))
-            .and_then(|list| client.incremental_assign(&list))
+            .and_then(|list| consumer.assign(&list))
             .map_err(|error| self.failed("fetch", error))?;
         self.held.borrow_mut().fetched.insert(partition);
         Ok(())
@@ -151,7 +147,7 @@ impl Assignment {
 
     fn unfetch(
         &self,
-        client: &BaseConsumer<ClientLog>,
+        consumer: &FetchingConsumer,
         partitions: impl IntoIterator<Item = i32>,
     ) -> Result<(), Error> {
         let mut held = self.held.borrow_mut();
@@ -160,7 +156,7 @@ impl Assignment {
             .filter(|partition| held.fetched.remove(partition))
             .collect();
         self.list(gone, None)
-            .and_then(|list| client.incremental_unassign(&list))
+            .and_then(|list| consumer.unassign(&list))
             .map_err(|error| self.failed("give back", error))
     }
 

@@ -23,7 +23,7 @@ use super::{
     cluster::{ANSWER, Connection, MemberSpec},
     log::ClientLog,
     names,
-    native::{self, Failure, Kind, Message, Polled, TopicHandle},
+    native::{self, Failure, FetchingConsumer, Kind, Message, TopicHandle},
     producer::{Delivered, Producer, ToSend, partitions},
     reader::TopicReader,
     settings::Role,
@@ -52,7 +52,7 @@ pub(super) struct Member {
     producer: Writer,
     table: Option<TopicReader>,
     clock: Clock,
-    consumer: Polled<BaseConsumer<ClientLog>>,
+    consumer: FetchingConsumer,
 }
 
 struct Source {
@@ -79,7 +79,7 @@ impl Member {
                     settings.set("group.instance.id", id);
                 }
             })?;
-        let consumer = Polled::consumer(opened)?;
+        let consumer = FetchingConsumer::new(opened)?;
         let native = consumer.client().client();
         // Asked for before anything else: joining and the first record come the sooner.
         partitions(native, &leader)?;
@@ -133,13 +133,13 @@ impl Member {
     fn event<'e>(&self, kind: &'e Kind<'_>) -> Option<Event<'e>> {
         match kind {
             Kind::Record(message) => self.record(message).map(Event::Record),
-            Kind::Assigned(partitions) => match self.assignment.taken(self.client()) {
+            Kind::Assigned(partitions) => match self.assignment.taken(&self.consumer) {
                 Err(error) => Some(Event::Failed(error)),
                 Ok(()) => Some(Event::Assigned(partitions.clone())),
             },
             Kind::Revoked(partitions) => Some(Event::Revoked {
                 partitions: partitions.clone(),
-                lost: self.assignment.revoked(self.client()),
+                lost: self.assignment.revoked(&self.consumer),
             }),
             Kind::Failed(failure) => self.failure(failure),
             Kind::Delivered(_) | Kind::Other => None,
@@ -271,8 +271,8 @@ impl Kafka for Member {
         }
         let until = (!wait.is_zero()).then(|| Instant::now() + wait);
         let mut wait = wait;
-        while let Some(event) = self.consumer.poll(wait) {
-            let kind = event.kind();
+        while let Some(happened) = self.consumer.poll(wait) {
+            let kind = happened.kind();
             if let Some(event) = self.event(&kind) {
                 on(event);
                 return true;
@@ -285,15 +285,15 @@ impl Kafka for Member {
     }
 
     fn assign(&self, partition: i32, offsets: &[i64]) -> Result<(), Error> {
-        self.assignment.assign(self.client(), partition, offsets)
+        self.assignment.assign(&self.consumer, partition, offsets)
     }
 
     fn unassign(&self, partition: i32) -> Result<(), Error> {
-        self.assignment.unassign(self.client(), partition)
+        self.assignment.unassign(&self.consumer, partition)
     }
 
     fn released(&self, partitions: &[i32]) -> Result<(), Error> {
-        self.assignment.released(self.client(), partitions)
+        self.assignment.released(&self.consumer, partitions)
     }
 
     fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), CommitError> {
@@ -459,11 +459,12 @@ impl Kafka for Member {
         if let Some(transactions) = self.producer.transactions() {
             transactions.close();
         }
-        let mut answers = vec![self.assignment.let_go(self.client())];
-        while let Some(event) = self.consumer.poll(Duration::ZERO) {
+        self.consumer.forget_all();
+        let mut answers = vec![self.assignment.let_go(&self.consumer)];
+        while let Some(event) = self.consumer.event() {
             match event.kind() {
-                Kind::Assigned(_) => answers.push(self.assignment.taken(self.client())),
-                Kind::Revoked(_) => answers.push(self.assignment.let_go(self.client())),
+                Kind::Assigned(_) => answers.push(self.assignment.taken(&self.consumer)),
+                Kind::Revoked(_) => answers.push(self.assignment.let_go(&self.consumer)),
                 _ => {}
             }
         }

@@ -5,10 +5,12 @@
 //! until their deadline even when everything has come. All `unsafe` of clients is in here and in the
 //! files below. They must not know groups, assignments or names.
 
+mod fetch;
 mod message;
 mod request;
 mod transaction;
 
+pub(super) use fetch::FetchingConsumer;
 pub(super) use message::{Message, Produced, TopicHandle};
 pub(super) use request::{Commit, topic_id};
 pub(super) use transaction::{
@@ -158,10 +160,6 @@ impl Event<'_> {
         // called on the kinds of events that it is for.
         unsafe {
             match rd_kafka_event_type(event) {
-                RD_KAFKA_EVENT_FETCH => match rd_kafka_event_message_next(event).as_ref() {
-                    Some(message) => Kind::Record(Message::new(message)),
-                    None => Kind::Other,
-                },
                 RD_KAFKA_EVENT_DR => Kind::Delivered(Deliveries(self)),
                 RD_KAFKA_EVENT_REBALANCE => {
                     let list = elements(rd_kafka_event_topic_partition_list(event));

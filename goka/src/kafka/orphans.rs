@@ -16,7 +16,7 @@ use super::{
     assignment::Assignment,
     cluster::{ANSWER, Cluster},
     log::ClientLog,
-    native::{Kind, Polled},
+    native::{FetchingConsumer, Kind},
     settings::Role,
 };
 use crate::Error;
@@ -62,7 +62,7 @@ impl Cluster {
             self.connection().open(Role::Member, who, |settings| {
                 settings.set("group.id", &group);
             })?;
-        let visitor = Polled::consumer(visitor)?;
+        let visitor = FetchingConsumer::new(visitor)?;
         let assignment = Assignment::new(&group, Vec::new());
         visitor.client().subscribe(&[&leader]).map_err(failed)?;
         let give_up = Instant::now() + VISIT;
@@ -73,14 +73,14 @@ impl Cluster {
             };
             match event.kind() {
                 Kind::Assigned(_) => {
-                    assignment.taken(visitor.client())?;
+                    assignment.taken(&visitor)?;
                     is_member = true;
                 }
-                Kind::Revoked(_) => assignment.let_go(visitor.client())?,
+                Kind::Revoked(_) => assignment.let_go(&visitor)?,
                 _ => {}
             }
         }
-        assignment.let_go(visitor.client())
+        assignment.let_go(&visitor)
     }
 }
 

@@ -15,8 +15,7 @@ use rdkafka::{
 use super::{
     Reader, TableEvent,
     cluster::{ANSWER, Connection},
-    log::ClientLog,
-    native::{Kind, Polled, TopicHandle, last_heard_end},
+    native::{FetchingConsumer, Kind, TopicHandle, last_heard_end},
     producer::partitions,
     settings::Role,
 };
@@ -32,7 +31,7 @@ pub(super) struct TopicReader {
     /// What is read, and the next offset of each that may be given: librdkafka may still hold
     /// records from before a stop.
     reading: RefCell<BTreeMap<i32, i64>>,
-    consumer: Polled<BaseConsumer<ClientLog>>,
+    consumer: FetchingConsumer,
 }
 
 impl TopicReader {
@@ -43,7 +42,7 @@ impl TopicReader {
             format!("reader of topic `{physical}`"),
             |_| {},
         )?;
-        let consumer = Polled::consumer(opened)?;
+        let consumer = FetchingConsumer::new(opened)?;
         let native = consumer.client().client();
         partitions(native, &physical)?;
         // SAFETY: the client is alive, and a field that is dropped after its topic.
@@ -138,8 +137,7 @@ impl Reader for TopicReader {
         self.stop(partition)?;
         let list = self.list(partition, Offset::Offset(from))?;
         self.consumer
-            .client()
-            .incremental_assign(&list)
+            .assign(&list)
             .map_err(|error| self.failed("read", partition, error))?;
         self.reading.borrow_mut().insert(partition, from);
         Ok(())
@@ -151,16 +149,15 @@ impl Reader for TopicReader {
         }
         let list = self.list(partition, Offset::Invalid)?;
         self.consumer
-            .client()
-            .incremental_unassign(&list)
+            .unassign(&list)
             .map_err(|error| self.failed("stop reading", partition, error))
     }
 
     fn poll(&self, wait: Duration, on: &mut dyn FnMut(TableEvent<'_>)) -> bool {
         let until = (!wait.is_zero()).then(|| Instant::now() + wait);
         let mut wait = wait;
-        while let Some(event) = self.consumer.poll(wait) {
-            let kind = event.kind();
+        while let Some(happened) = self.consumer.poll(wait) {
+            let kind = happened.kind();
             if let Some(event) = self.event(&kind) {
                 on(event);
                 return true;

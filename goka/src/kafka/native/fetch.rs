@@ -1,0 +1,253 @@
+//! A consumer whose records are taken many at a time.
+//!
+//! librdkafka's queue of events gives one record a call, and each call asks for the time twice, locks
+//! four times and keeps a histogram: a third of what it costs to read a record. So records go to a
+//! queue of their own, which gives them in batches; everything else that happens to the consumer stays
+//! an event, and wakes whoever waits for records. Must not know groups, assignments or names.
+
+use std::{
+    cell::{Cell, RefCell},
+    ffi::{CString, c_void},
+    marker::PhantomData,
+    ptr::{self, NonNull},
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    TopicPartitionList,
+    bindings::*,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
+};
+
+use super::{ClientLog, Event, Failure, Kind, Message, Polled, milliseconds, text};
+use crate::Error;
+
+/// Records taken at a time.
+const BATCH: usize = 128;
+
+/// A consumer, its events, and the records of the partitions that were [`assign`](Self::assign)ed.
+pub(in crate::kafka) struct FetchingConsumer {
+    taken: RefCell<Taken>,
+    /// Whether events are looked for before the next record that was taken.
+    look: Cell<bool>,
+    // Both before the client, which is dropped last.
+    records: NonNull<rd_kafka_queue_t>,
+    events: Polled<BaseConsumer<ClientLog>>,
+}
+
+// SAFETY: librdkafka's queues and messages may be used and destroyed by any thread.
+unsafe impl Send for FetchingConsumer {}
+
+/// Records that librdkafka has given, in reverse: the next one is the last.
+#[derive(Default)]
+struct Taken(Vec<NonNull<rd_kafka_message_t>>);
+
+/// What happened next to a consumer.
+pub(in crate::kafka) enum Happened<'c> {
+    Fetched(Fetched<'c>),
+    Event(Event<'c>),
+}
+
+/// A record of a partition, its end, or why it cannot be read.
+pub(in crate::kafka) struct Fetched<'c> {
+    message: NonNull<rd_kafka_message_t>,
+    client: PhantomData<&'c ()>,
+}
+
+impl FetchingConsumer {
+    pub(in crate::kafka) fn new(client: BaseConsumer<ClientLog>) -> Result<Self, Error> {
+        let events = Polled::consumer(client)?;
+        // SAFETY: the client is alive, and outlives the queue (see `drop`).
+        let records = unsafe { rd_kafka_queue_new(events.client().client().native_ptr()) };
+        let records = NonNull::new(records)
+            .ok_or_else(|| Error::kafka("open a client", "librdkafka gave it no queue"))?;
+        // SAFETY: both queues are alive until `drop`, which takes the callback away first.
+        unsafe {
+            let queue = records.as_ptr().cast();
+            rd_kafka_queue_cb_event_enable(events.queue.as_ptr(), Some(wake), queue);
+        }
+        Ok(FetchingConsumer {
+            taken: RefCell::default(),
+            look: Cell::new(true),
+            records,
+            events,
+        })
+    }
+
+    pub(in crate::kafka) fn client(&self) -> &BaseConsumer<ClientLog> {
+        self.events.client()
+    }
+
+    /// Begins to read these partitions, of topics that exist. What was taken of partitions of these
+    /// numbers before is dropped.
+    pub(in crate::kafka) fn assign(&self, list: &TopicPartitionList) -> Result<(), KafkaError> {
+        let partitions: Vec<_> = list.elements().iter().map(|at| at.partition()).collect();
+        self.forget(&partitions);
+        // Before, so that no record becomes an event; and after, since the way that was set is cleared
+        // when the end of an earlier reading is worked off, which it is before librdkafka's thread
+        // comes to this call. What came between the two is moved along.
+        self.route(list)?;
+        self.client().incremental_assign(list)?;
+        self.route(list)
+    }
+
+    pub(in crate::kafka) fn unassign(&self, list: &TopicPartitionList) -> Result<(), KafkaError> {
+        self.client().incremental_unassign(list)
+    }
+
+    /// Has records taken from here on.
+    fn route(&self, list: &TopicPartitionList) -> Result<(), KafkaError> {
+        let client = self.client().client().native_ptr();
+        for at in list.elements() {
+            let name = CString::new(at.topic())?;
+            // SAFETY: the client is alive, the name is copied; the queue is ours to destroy, and the
+            // one it is forwarded to is kept by librdkafka as long as it is.
+            unsafe {
+                let queue = rd_kafka_queue_get_partition(client, name.as_ptr(), at.partition());
+                if queue.is_null() {
+                    return Err(KafkaError::Subscription(format!(
+                        "librdkafka has no queue for partition {} of topic `{}`",
+                        at.partition(),
+                        at.topic()
+                    )));
+                }
+                rd_kafka_queue_forward(queue, self.records.as_ptr());
+                rd_kafka_queue_destroy(queue);
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&self, partitions: &[i32]) {
+        self.taken.borrow_mut().drop_if(|message| {
+            // SAFETY: a message that was taken is alive.
+            partitions.contains(&unsafe { message.as_ref() }.partition)
+        });
+    }
+
+    /// Drops all that was taken.
+    pub(in crate::kafka) fn forget_all(&self) {
+        self.taken.borrow_mut().drop_if(|_| true);
+    }
+
+    /// The next event that is there already; no record.
+    pub(in crate::kafka) fn event(&self) -> Option<Event<'_>> {
+        self.events.poll(Duration::ZERO)
+    }
+
+    /// What happened next. Waits for it at most `wait`.
+    pub(in crate::kafka) fn poll(&self, wait: Duration) -> Option<Happened<'_>> {
+        // The clock costs as much as a record: it is not looked at without need.
+        let until = (!wait.is_zero()).then(|| Instant::now() + wait);
+        let mut wait = wait;
+        loop {
+            if self.look.take()
+                && let Some(event) = self.event()
+            {
+                self.look.set(true);
+                return Some(Happened::Event(event));
+            }
+            if let Some(message) = self.taken.borrow_mut().0.pop() {
+                return Some(Happened::Fetched(Fetched {
+                    message,
+                    client: PhantomData,
+                }));
+            }
+            self.look.set(true);
+            if self.take(wait) == 0 && wait.is_zero() {
+                return None;
+            }
+            wait = until.map_or(wait, |until| {
+                until.saturating_duration_since(Instant::now())
+            });
+        }
+    }
+
+    /// Waits for records at most `wait`, or until there is an event. Gives how many there are.
+    fn take(&self, wait: Duration) -> usize {
+        let taken = &mut self.taken.borrow_mut().0;
+        let mut messages = [ptr::null_mut(); BATCH];
+        // SAFETY: the queue is alive, and there is room for so many; they are ours to destroy.
+        let count = unsafe {
+            rd_kafka_consume_batch_queue(
+                self.records.as_ptr(),
+                milliseconds(wait),
+                messages.as_mut_ptr(),
+                BATCH,
+            )
+        };
+        let count = usize::try_from(count).unwrap_or(0);
+        let messages = messages[..count].iter().rev();
+        taken.extend(messages.filter_map(|message| NonNull::new(*message)));
+        taken.len()
+    }
+}
+
+/// Called by librdkafka's threads when there is an event where there was none.
+unsafe extern "C" fn wake(_client: *mut rd_kafka_t, queue: *mut c_void) {
+    // SAFETY: the queue of records, which outlives this callback.
+    unsafe { rd_kafka_queue_yield(queue.cast()) }
+}
+
+impl Drop for FetchingConsumer {
+    fn drop(&mut self) {
+        self.forget_all();
+        // SAFETY: the callback is gone when the first call returns; the queue is not used after this,
+        // and is destroyed before the client, a field, is dropped.
+        unsafe {
+            rd_kafka_queue_cb_event_enable(self.events.queue.as_ptr(), None, ptr::null_mut());
+            rd_kafka_queue_destroy(self.records.as_ptr());
+        }
+    }
+}
+
+impl Taken {
+    fn drop_if(&mut self, gone: impl Fn(&NonNull<rd_kafka_message_t>) -> bool) {
+        for message in self.0.extract_if(.., |message| gone(message)) {
+            // SAFETY: owned, and nobody else has it.
+            unsafe { rd_kafka_message_destroy(message.as_ptr()) }
+        }
+    }
+}
+
+impl Happened<'_> {
+    pub(in crate::kafka) fn kind(&self) -> Kind<'_> {
+        match self {
+            Happened::Fetched(fetched) => fetched.kind(),
+            Happened::Event(event) => event.kind(),
+        }
+    }
+}
+
+impl Fetched<'_> {
+    fn kind(&self) -> Kind<'_> {
+        // SAFETY: the message is alive as long as `self`.
+        let message = unsafe { self.message.as_ref() };
+        if message.err == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Kind::Record(Message::new(message));
+        }
+        // SAFETY: as above, and so are the texts, which are copied; a topic that is null has no name.
+        let (reason, topic) = unsafe {
+            let topic = match message.rkt.is_null() {
+                true => None,
+                false => Some(text(rd_kafka_topic_name(message.rkt)).to_owned()),
+            };
+            (text(rd_kafka_message_errstr(message)).to_owned(), topic)
+        };
+        Kind::Failed(Failure {
+            code: message.err.into(),
+            reason,
+            fatal: false,
+            partition: topic.map(|topic| (topic, message.partition)),
+            offset: message.offset,
+        })
+    }
+}
+
+impl Drop for Fetched<'_> {
+    fn drop(&mut self) {
+        // SAFETY: owned, and nothing lent by it is alive.
+        unsafe { rd_kafka_message_destroy(self.message.as_ptr()) }
+    }
+}
