@@ -32,6 +32,7 @@ use crate::{
     engine::{
         fault::Planted,
         program::{EdgeInfo, Program},
+        rows::STORED_AT_ONCE,
         status::Status,
         tables::Tables,
         trust::mark,
@@ -335,6 +336,7 @@ fn spec(
             commit_interval: config.commit_interval,
             records_max: config.records_per_commit as u64,
             bytes_max: UNCOMMITTED_BYTES,
+            stored_at_once: STORED_AT_ONCE,
             lease: LEASE_MAX.min(message_timeout(config)?),
             instance: mark(&commits_as),
             start: config.start,

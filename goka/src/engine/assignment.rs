@@ -50,6 +50,9 @@ impl Core {
             (false, false) => result = self.finish(kafka, numbers),
         }
         for &number in numbers {
+            if !lost {
+                result = result.and(self.store(kafka, number));
+            }
             kafka.unassign(number)?;
             if let Some(table) = kafka.table() {
                 table.stop(number)?;
@@ -99,7 +102,7 @@ impl Core {
         result
     }
 
-    /// Waits for what is in the air, and stores it.
+    /// Waits for what is in the air, and settles it.
     fn drain(
         &mut self,
         kafka: &dyn Kafka,

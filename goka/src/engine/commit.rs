@@ -1,10 +1,13 @@
 //! The commit protocol, at-least-once. The one place that decides what is committed when.
 //!
 //! Per partition and interval, in this order: handlers run and their effects go to the producer;
-//! every delivery report is in; rows and positions go to the local copy in one transaction; the
-//! group gets the positions. So the local copy is never ahead of Kafka, and the group never ahead of
-//! either. Whatever fails before the local commit drops the interval, and the partition goes back
-//! through recovery before its records run again.
+//! every delivery report is in; the group gets the positions. Whatever fails before drops the interval,
+//! and the partition goes back through recovery before its records run again.
+//!
+//! Rows whose reports are in go to the local copy, with the positions that they stand for, in one
+//! transaction: at once where they are few, else those of several intervals together. So the local copy
+//! is never ahead of Kafka. It may be behind by a second, and what it lacks is in the table's topic: a
+//! restart reads it from there.
 //!
 //! Nothing fences a member that was paused past its session (a zombie), so that rows of it can land
 //! behind newer ones. Three rules close that hole: the producer gives up on a record well within the
@@ -32,6 +35,10 @@ use crate::{
 
 /// How long rows of somebody else may take to read.
 const GAP_TIMEOUT: Duration = Duration::from_secs(10);
+/// More rows than are written at once (`stored_at_once`) are those of so long, written together. Rows that are written again and again are stored
+/// once then, and a page of LMDB takes many rows for the price of one: a third of all that a record costs,
+/// measured, is saved. It is what a kill leaves to be read from the table's topic, too.
+const STORE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the end of an idle partition is looked at for rows of somebody else.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// So many recoveries in a row that end in a failed delivery are enough.
@@ -88,6 +95,7 @@ impl Core {
             return self.transact(kafka, false);
         }
         self.take_commit(kafka)?;
+        self.store_due(kafka)?;
         let (now, interval) = (self.now, self.spec.settings.commit_interval);
         let due = |p: &Partition| {
             p.closing.is_some()
@@ -136,13 +144,12 @@ impl Core {
             return Ok(());
         }
         kafka.reached(Step::Delivered)?;
-        self.store_interval(kafka, number)
+        self.settle_interval(kafka, number)
     }
 
-    /// Writes the closing interval to the local copy: its rows and where they stand, at once.
-    pub(crate) fn store_interval(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
-        let at_ms = kafka.wall_ms();
-        let kept = KEPT_BYTES / self.partitions.len().max(1);
+    /// Nothing of the closing interval can fail any more: the group may have its positions, and the local
+    /// copy its rows.
+    pub(crate) fn settle_interval(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
         let Some(partition) = self.partitions.get_mut(&number) else {
             return Ok(());
         };
@@ -151,10 +158,66 @@ impl Core {
             return Ok(());
         };
         partition.table = outcome.table.unwrap_or(partition.table);
+        partition.settled(closing);
+        match self.is_store_due(number) {
+            true => self.store(kafka, number),
+            false => Ok(()),
+        }
+    }
+
+    /// Memory that rows of one partition may take once they are stored, bytes.
+    fn kept_bytes(&self) -> usize {
+        KEPT_BYTES / self.partitions.len().max(1)
+    }
+
+    /// Whether what is settled should be stored now.
+    fn is_store_due(&self, number: i32) -> bool {
+        let Some(partition) = self.partitions.get(&number).filter(|p| p.unstored) else {
+            return false;
+        };
+        let (rows, bytes) = partition.rows.unstored();
+        let is_late = || self.now.saturating_sub(partition.stored_at) >= STORE_INTERVAL;
+        // A visit walks the local copy.
+        let is_visited = || self.visiting.is_some();
+        partition.closing.is_none()
+            && (rows <= self.spec.settings.stored_at_once
+                || is_late()
+                || bytes > self.kept_bytes()
+                || is_visited())
+    }
+
+    /// Stores what was put off long enough.
+    pub(crate) fn store_due(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
+        let mut from = 0;
+        while let Some(number) = self
+            .partitions
+            .range(from..)
+            .next()
+            .map(|(number, _)| *number)
+        {
+            from = number + 1;
+            if self.is_store_due(number) {
+                self.store(kafka, number)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes to the local copy what is settled: rows and where they stand, at once. While an interval is
+    /// closing, nothing is: its rows cannot be told apart.
+    pub(crate) fn store(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
+        let (at_ms, kept) = (kafka.wall_ms(), self.kept_bytes());
+        let Some(partition) = self.partitions.get_mut(&number) else {
+            return Ok(());
+        };
+        if !partition.unstored || partition.closing.is_some() {
+            return Ok(());
+        }
+        partition.stored_at = self.now;
         if let Some(store) = &mut partition.store {
             let names = self.sources.iter();
             let names = names.map(|&edge| position_name(&self.spec, &self.edges, edge));
-            let inputs = names.zip(closing.positions.iter().copied()).collect();
+            let inputs = names.zip(partition.settled.iter().copied()).collect();
             let position = store::Position {
                 table: partition.table,
                 inputs,
@@ -164,11 +227,9 @@ impl Core {
             if !self.found_room(kafka, number, written)? {
                 return Ok(());
             }
-        } else {
-            partition.rows.forget();
         }
         if let Some(partition) = self.partitions.get_mut(&number) {
-            partition.stored(closing);
+            (partition.unstored, partition.rests) = (false, 0);
         }
         kafka.reached(Step::Stored)
     }

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use super::{
     fault::Planted,
     ledger::Sent,
+    rows::STORED_AT_ONCE,
     status::Status,
     worker::{Settings, Spec, TableSpec, Worker},
 };
@@ -116,6 +117,7 @@ impl Engine {
                 guarantee,
                 commit_interval: Duration::from_millis(100),
                 records_max: 100_000,
+                stored_at_once: STORED_AT_ONCE,
                 bytes_max: 16 << 20,
                 lease: Duration::from_secs(4),
                 instance: "goka cost".to_owned(),

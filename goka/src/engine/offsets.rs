@@ -107,7 +107,7 @@ impl Core {
         let chosen = |p: &&mut Partition| p.is_running() && which(p);
         let (mut positions, mut numbers) = (Vec::new(), Vec::new());
         for partition in self.partitions.values_mut().filter(chosen) {
-            positions.extend(positions_of(partition.number, &partition.stored));
+            positions.extend(positions_of(partition.number, &partition.settled));
             numbers.push(partition.number);
             partition.uncommitted = false;
         }

@@ -1,10 +1,12 @@
-//! Rows of one partition in memory: those that are written but not committed yet, and, within
-//! bounds, those that were written before, which are likely to be asked for again.
+//! Rows of one partition in memory: those that are written but not stored yet, and, within bounds,
+//! those that were stored before, which are likely to be asked for again.
 //!
 //! Two commit intervals can be uncommitted at once: the *open* one takes what is written now, the
-//! *closing* one waits to be stored. A row has a place for its value in each, so that reading it is
-//! one search, whichever interval wrote it. All bytes lie in one arena whose memory is used again:
-//! a row costs no allocation once the arena has grown. It knows neither Kafka nor LMDB.
+//! *closing* one waits to be *settled*. What is settled is *unstored* until it is stored, which may be
+//! several intervals later: a row that was written in each of them is then stored once. A row has a
+//! place for its value in the open interval and one for that before it, so that reading it is one
+//! search, whichever interval wrote it. All bytes lie in one arena whose memory is used again: a row
+//! costs no allocation once the arena has grown. It knows neither Kafka nor LMDB.
 
 use std::hash::BuildHasher;
 
@@ -28,6 +30,8 @@ pub(crate) struct Overlay {
     open_bytes: usize,
     /// What was written in the closing interval.
     closing: Vec<u32>,
+    /// What was written in settled ones, and is not stored.
+    unstored: Vec<u32>,
     order: Vec<(u64, u32)>,
     hasher: DefaultHashBuilder,
 }
@@ -38,8 +42,11 @@ struct Entry {
     value: Value,
     /// The interval that wrote it.
     written: u64,
-    /// What the closing interval wrote, if the open one wrote over it; else only room.
+    /// What was written before the open interval and is not stored, if the open one wrote over it; else
+    /// only room.
     before: Value,
+    /// Whether it is in `unstored`.
+    is_unstored: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -85,7 +92,8 @@ impl Overlay {
         let now = self.now;
         let entry = &mut self.entries[i as usize];
         if entry.written != now {
-            if entry.written + 1 == now && !self.closing.is_empty() {
+            let is_closing = entry.written + 1 == now && !self.closing.is_empty();
+            if is_closing || entry.is_unstored {
                 std::mem::swap(&mut entry.value, &mut entry.before);
             }
             entry.written = now;
@@ -122,6 +130,7 @@ impl Overlay {
             value: NO_VALUE,
             written: 0,
             before: NO_VALUE,
+            is_unstored: false,
         });
         let Self {
             index,
@@ -146,7 +155,7 @@ impl Overlay {
         (len != TOMBSTONE).then(|| &self.bytes[Span { start, len }.range()])
     }
 
-    /// The open interval becomes the closing one, which was stored before.
+    /// The open interval becomes the closing one, which was settled before.
     pub(crate) fn close_interval(&mut self) {
         debug_assert!(self.closing.is_empty(), "one interval is closed at a time");
         std::mem::swap(&mut self.open, &mut self.closing);
@@ -154,8 +163,8 @@ impl Overlay {
         self.now += 1;
     }
 
-    /// What the closing interval wrote there.
-    fn closing_value(&self, i: u32) -> Option<&[u8]> {
+    /// What was written there last before the open interval, of what is not stored.
+    fn value_before(&self, i: u32) -> Option<&[u8]> {
         let entry = &self.entries[i as usize];
         match entry.written == self.now {
             true => self.value(&entry.before),
@@ -163,7 +172,23 @@ impl Overlay {
         }
     }
 
-    /// The rows of the closing interval in ascending order of keys: what LMDB writes fastest.
+    /// Nothing of the closing interval can fail any more: it may be stored.
+    pub(crate) fn settle(&mut self) {
+        for i in self.closing.drain(..) {
+            let entry = &mut self.entries[i as usize];
+            if !std::mem::replace(&mut entry.is_unstored, true) {
+                self.unstored.push(i);
+            }
+        }
+    }
+
+    /// How many rows are settled and not stored.
+    pub(crate) fn unstored(&self) -> usize {
+        self.unstored.len()
+    }
+
+    /// The rows that are settled and not stored, in ascending order of keys: what LMDB writes fastest. No
+    /// interval is closing: its values would be among them.
     pub(crate) fn sorted<E>(
         &mut self,
         mut row: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
@@ -172,7 +197,7 @@ impl Overlay {
         self.sort(&mut order);
         let written = order
             .iter()
-            .try_for_each(|&(_, i)| row(self.key(i), self.closing_value(i)));
+            .try_for_each(|&(_, i)| row(self.key(i), self.value_before(i)));
         self.order = order;
         written
     }
@@ -180,15 +205,16 @@ impl Overlay {
     /// By the eight bytes behind what all keys begin with, which are seldom the same: keys are not
     /// next to each other in memory, numbers are.
     fn sort(&self, order: &mut Vec<(u64, u32)>) {
+        debug_assert!(self.closing.is_empty(), "what is not settled is not stored");
         order.clear();
-        let Some(first) = self.closing.first().map(|&i| self.key(i)) else {
+        let Some(first) = self.unstored.first().map(|&i| self.key(i)) else {
             return;
         };
-        let common = self.closing.iter().fold(first.len(), |common, &i| {
+        let common = self.unstored.iter().fold(first.len(), |common, &i| {
             let both = self.key(i).iter().zip(&first[..common]);
             both.take_while(|(a, b)| a == b).count()
         });
-        order.extend(self.closing.iter().map(|&i| {
+        order.extend(self.unstored.iter().map(|&i| {
             let rest = &self.key(i)[common..];
             let mut eight = [0; 8];
             let len = rest.len().min(8);
@@ -203,13 +229,21 @@ impl Overlay {
     /// The rows of the closing interval, in the order in which they were first written in it.
     pub(crate) fn closing(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         let closing = self.closing.iter();
-        closing.map(|&i| (self.key(i), self.closing_value(i)))
+        closing.map(|&i| (self.key(i), self.value_before(i)))
     }
 
-    /// The closing interval is stored. Its rows are kept, as long as all take no more than `kept`
-    /// bytes; if they do, only those of the open interval are.
+    /// The rows that are settled and not stored, in the order in which they were first written.
+    pub(crate) fn settled(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        let unstored = self.unstored.iter();
+        unstored.map(|&i| (self.key(i), self.value_before(i)))
+    }
+
+    /// What was settled is stored. Its rows are kept, as long as all take no more than `kept` bytes; if
+    /// they do, only those of the open interval are.
     pub(crate) fn stored(&mut self, kept: usize) {
-        self.closing.clear();
+        for i in self.unstored.drain(..) {
+            self.entries[i as usize].is_unstored = false;
+        }
         if self.size() <= kept {
             return;
         }
@@ -230,7 +264,7 @@ impl Overlay {
     }
 
     /// Memory that all rows take, about, bytes.
-    fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.bytes.len() + self.entries.len() * (size_of::<Entry>() + 2 * size_of::<u32>())
     }
 
@@ -249,6 +283,7 @@ impl Overlay {
         self.open.clear();
         self.open_bytes = 0;
         self.closing.clear();
+        self.unstored.clear();
     }
 }
 
@@ -277,6 +312,7 @@ mod tests {
     enum Act {
         Put(Vec<u8>, Option<Vec<u8>>),
         Close,
+        Settle,
         Store { kept: usize },
         Clear,
     }
@@ -292,6 +328,7 @@ mod tests {
         prop_oneof![
             20 => (key, value).prop_map(|(key, value)| Act::Put(key, value)),
             2 => Just(Act::Close),
+            2 => Just(Act::Settle),
             2 => prop_oneof![Just(0), Just(400), Just(usize::MAX)].prop_map(|kept| Act::Store { kept }),
             1 => Just(Act::Clear),
         ]
@@ -312,6 +349,7 @@ mod tests {
         fn intervals_behave_as_maps(acts in prop::collection::vec(act(), 0..200)) {
             let mut overlay = Overlay::default();
             let (mut open, mut closing) = (Model::new(), Model::new());
+            let mut unstored = Model::new();
             // What was ever stored: what is kept of it is as it was stored last.
             let mut stored = Model::new();
             for act in acts {
@@ -325,31 +363,38 @@ mod tests {
                         closing = std::mem::take(&mut open);
                     }
                     Act::Close => {}
-                    Act::Store { kept } => {
-                        let rows = sorted(&mut overlay);
-                        prop_assert_eq!(rows, closing.clone().into_iter().collect::<Vec<_>>());
+                    Act::Settle => {
                         let mut told = Model::new();
                         for (key, value) in overlay.closing() {
                             told.insert(key.to_vec(), value.map(<[u8]>::to_vec));
                         }
                         prop_assert_eq!(&told, &closing);
+                        overlay.settle();
+                        unstored.append(&mut closing);
+                        prop_assert_eq!(overlay.unstored(), unstored.len());
+                    }
+                    Act::Store { .. } if !closing.is_empty() => {}
+                    Act::Store { kept } => {
+                        let rows = sorted(&mut overlay);
+                        prop_assert_eq!(rows, unstored.clone().into_iter().collect::<Vec<_>>());
                         overlay.stored(kept);
-                        stored.append(&mut closing);
+                        stored.append(&mut unstored);
                         if kept == 0 {
                             let left = overlay.entries.len();
                             prop_assert_eq!(left, open.len());
                         }
-                        prop_assert!(overlay.closing.is_empty());
+                        prop_assert_eq!(overlay.unstored(), 0);
                     }
                     Act::Clear => {
                         overlay.clear();
-                        (open, closing) = (Model::new(), Model::new());
+                        (open, closing, unstored) = (Model::new(), Model::new(), Model::new());
                         prop_assert!(overlay.entries.is_empty());
                     }
                 }
                 prop_assert_eq!(overlay.open.len(), open.len());
-                for (key, value) in stored.iter().chain(&closing).chain(&open) {
+                for (key, value) in stored.iter().chain(&unstored).chain(&closing).chain(&open) {
                     let newest = open.get(key).or_else(|| closing.get(key));
+                    let newest = newest.or_else(|| unstored.get(key));
                     let got = overlay.get(key).map(|value| value.map(<[u8]>::to_vec));
                     match newest {
                         Some(newest) => prop_assert_eq!(got.as_ref(), Some(newest)),
@@ -368,10 +413,12 @@ mod tests {
         overlay.close_interval();
         overlay.put(b"a", Some(b"a longer one"));
         assert_eq!(overlay.get(b"a"), Some(Some(b"a longer one".as_slice())));
+        overlay.settle();
         assert_eq!(sorted(&mut overlay), [(b"a".to_vec(), Some(b"1".to_vec()))]);
         overlay.stored(usize::MAX);
         overlay.close_interval();
         overlay.put(b"a", None);
+        overlay.settle();
         let row = (b"a".to_vec(), Some(b"a longer one".to_vec()));
         assert_eq!(sorted(&mut overlay), [row]);
         assert_eq!(overlay.get(b"a"), Some(None));

@@ -45,12 +45,16 @@ pub(crate) struct Partition {
     pub(crate) closing: Option<Interval>,
     /// Which half of the ledger the open interval uses.
     pub(crate) parity: usize,
-    /// Positions that are safe: delivered and in the local copy.
-    pub(crate) stored: Vec<i64>,
+    /// Positions that are safe: everything before them is delivered. The local copy may be behind.
+    pub(crate) settled: Vec<i64>,
     /// Whether the group does not have them yet.
     pub(crate) uncommitted: bool,
-    /// Next offset of the table's topic, as of the last local commit.
+    /// Next offset of the table's topic, behind the rows that belong to these positions.
     pub(crate) table: i64,
+    /// Whether the local copy lacks some of what is settled.
+    pub(crate) unstored: bool,
+    /// When the local copy was written last.
+    pub(crate) stored_at: Duration,
     /// A handler that waits, with the record it handles.
     pub(crate) waiting: Option<(Waiting, Origin, Rc<OwnedRecord>)>,
     /// A record that is to be handled again.
@@ -62,17 +66,17 @@ pub(crate) struct Partition {
     pub(crate) held: bool,
     /// What handlers deferred, and what stands behind it.
     pub(crate) deferrals: Deferrals,
-    /// How far the visit of its rows has come, with what is not stored yet.
+    /// How far the visit of its rows has come, with what is not settled yet.
     pub(crate) visited: Visited,
-    /// The same, stored.
-    pub(crate) visited_stored: Visited,
+    /// The same, settled.
+    pub(crate) visited_settled: Visited,
     /// Sources whose next record was not there: where they go on is chosen when it runs again.
     pub(crate) out_of_range: BTreeSet<usize>,
     /// How often what was not committed was dropped.
     pub(crate) drops: u64,
-    /// How often it was abandoned for a failed delivery since its last local commit.
+    /// How often it was abandoned for a failed delivery since its last interval that was settled.
     pub(crate) failures: u32,
-    /// How often it found no room on the disk since then, and until when it rests for that.
+    /// How often it found no room on the disk since it was stored last, and until when it rests for that.
     pub(crate) rests: u32,
     pub(crate) rests_until: Duration,
 }
@@ -174,9 +178,11 @@ impl Partition {
             open: Interval::default(),
             closing: None,
             parity: 0,
-            stored: Vec::new(),
+            settled: Vec::new(),
             uncommitted: false,
             table: 0,
+            unstored: false,
+            stored_at: Duration::ZERO,
             waiting: None,
             trouble: None,
             backlog: VecDeque::new(),
@@ -184,7 +190,7 @@ impl Partition {
             held: false,
             deferrals: Deferrals::default(),
             visited: Visited::default(),
-            visited_stored: Visited::default(),
+            visited_settled: Visited::default(),
             out_of_range: BTreeSet::new(),
             drops: 0,
             failures: 0,
@@ -205,13 +211,13 @@ impl Partition {
     /// Begins to run at these positions.
     pub(crate) fn run_from(&mut self, positions: Vec<i64>) {
         self.fetched.clone_from(&positions);
-        self.stored.clone_from(&positions);
+        self.settled.clone_from(&positions);
         self.open = Interval {
             positions,
             ..Interval::default()
         };
         self.closing = None;
-        self.uncommitted = false;
+        (self.uncommitted, self.unstored) = (false, false);
         self.phase = Phase::Running;
     }
 
@@ -228,12 +234,16 @@ impl Partition {
         self.parity ^= 1;
     }
 
-    /// The interval is in the local copy.
-    pub(crate) fn stored(&mut self, interval: Interval) {
-        self.stored = interval.positions;
-        self.visited_stored = interval.visited;
-        self.uncommitted = true;
-        (self.failures, self.rests) = (0, 0);
+    /// Nothing of the interval that was closing can fail any more.
+    pub(crate) fn settled(&mut self, interval: Interval) {
+        match self.store {
+            Some(_) => self.rows.settle(),
+            None => self.rows.forget(),
+        }
+        self.settled = interval.positions;
+        self.visited_settled = interval.visited;
+        (self.uncommitted, self.unstored) = (true, true);
+        self.failures = 0;
     }
 
     /// Whether the next record has to wait for what is before it.
@@ -287,12 +297,12 @@ impl Partition {
         self.backlog_bytes = 0;
         self.held = false;
         self.deferrals.clear();
-        self.visited.clone_from(&self.visited_stored);
+        self.visited.clone_from(&self.visited_settled);
         self.drops += 1;
         self.rows.forget();
         self.closing = None;
         self.open = Interval::default();
-        self.uncommitted = false;
+        (self.uncommitted, self.unstored) = (false, false);
         self.phase = Phase::Settling;
     }
 }

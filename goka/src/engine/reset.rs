@@ -66,6 +66,7 @@ impl Core {
             keys.iter().for_each(|key| partition.rows.write(key, None));
             partition.table = outcome.table.unwrap_or(partition.table);
             partition.rows.close_interval();
+            partition.rows.settle();
             if let Some(store) = &mut partition.store {
                 let position = Position {
                     table: partition.table,

@@ -2,10 +2,11 @@
 //! last commit, over the local copy.
 //!
 //! Writes of two commit intervals can be in memory at once. The *open* one takes what handlers
-//! write now; the *closing* one waits for its delivery reports before it goes to the local copy, and
-//! handlers go on meanwhile. So a write transaction is open only while it is being committed. What
-//! was stored is kept in memory, within bounds: a row that is written is soon read again, and a
-//! search in the local copy costs as much as all else that a record needs.
+//! write now; the *closing* one waits for its delivery reports, and handlers go on meanwhile. What is
+//! *settled* goes to the local copy, at once or a few intervals later: a write transaction is open only
+//! while it is being committed. What was stored is kept in memory, within bounds: a row that is
+//! written is soon read again, and a search in the local copy costs as much as all else that a
+//! record needs.
 
 use std::cell::RefCell;
 
@@ -26,6 +27,9 @@ struct Layers {
     written: Overlay,
     stored: Option<Snapshot>,
 }
+
+/// So many rows are written to the local copy at the end of their interval: that costs little.
+pub(crate) const STORED_AT_ONCE: usize = 1_000;
 
 /// So much memory the rows that are stored may take, bytes, of all partitions of a worker.
 pub(crate) const KEPT_BYTES: usize = 16 << 20;
@@ -119,8 +123,19 @@ impl Rows {
         Ok(None)
     }
 
-    /// Commits the closing interval to the local copy, together with the position it stands for. What is
-    /// stored is kept in memory, up to `kept` bytes.
+    /// Nothing of the closing interval can fail any more: it may be stored.
+    pub(crate) fn settle(&self) {
+        self.0.borrow_mut().written.settle();
+    }
+
+    /// How many rows are settled and not stored, and the memory that all rows take, bytes.
+    pub(crate) fn unstored(&self) -> (usize, usize) {
+        let written = &self.0.borrow().written;
+        (written.unstored(), written.size())
+    }
+
+    /// Commits what is settled to the local copy, together with the position it stands for. What is stored
+    /// is kept in memory, up to `kept` bytes. No interval is closing.
     pub(crate) fn store(
         &self,
         store: &mut Store,
@@ -133,7 +148,7 @@ impl Rows {
         Ok(())
     }
 
-    /// The same for rows that are read once, and then tells each that was stored.
+    /// The same for rows of a closing interval that are read once, and then tells each that was stored.
     pub(crate) fn store_and_tell(
         &self,
         store: &mut Store,
@@ -141,8 +156,9 @@ impl Rows {
         mut tell: impl FnMut(&[u8], Option<&[u8]>),
     ) -> Result<(), Error> {
         let layers = &mut *self.0.borrow_mut();
+        layers.written.settle();
         layers.store(store, position)?;
-        for (key, value) in layers.written.closing() {
+        for (key, value) in layers.written.settled() {
             tell(key, value);
         }
         layers.written.stored(0);

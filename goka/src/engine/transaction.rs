@@ -5,7 +5,7 @@
 //! wrote, and the positions behind what they handled. In this order: the transaction ends, and with
 //! it the interval of every partition, while handlers go on into the next one; every delivery report
 //! is in; the positions are added, and Kafka commits; each partition's rows and positions go to its
-//! local copy. So a local copy is never ahead of Kafka, and what Kafka has and the copy has not is read
+//! local copy, now or with those of later ones. So a local copy is never ahead of Kafka, and what Kafka has and the copy has not is read
 //! again from the table's topic.
 //!
 //! Whatever fails before Kafka has committed, and whatever is not known, drops the intervals of all
@@ -77,6 +77,7 @@ impl Core {
 
     /// Ends the transaction if that is due, or `now`, and moves it on as far as Kafka allows.
     pub(crate) fn transact(&mut self, kafka: &dyn Kafka, now: bool) -> Result<(), Error> {
+        self.store_due(kafka)?;
         if self.transaction.stage == Stage::Open {
             let interval = self.spec.settings.commit_interval;
             let is_due = |p: &Partition| now || self.now.saturating_sub(p.open.began) >= interval;
@@ -169,7 +170,7 @@ impl Core {
 
     fn store_closing(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
         for number in self.closing() {
-            self.store_interval(kafka, number)?;
+            self.settle_interval(kafka, number)?;
             if let Some(partition) = self.partitions.get_mut(&number) {
                 // The group has them already.
                 partition.uncommitted = false;

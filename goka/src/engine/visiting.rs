@@ -2,7 +2,7 @@
 //! within the commit protocol. Rows are read in chunks, so that memory is bounded.
 //!
 //! How far a visit has come in a partition belongs to the partition's commit intervals
-//! ([`Visited`]): what is dropped with an interval is visited again, and what is stored is not.
+//! ([`Visited`]): what is dropped with an interval is visited again, and what is settled is not.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -67,7 +67,7 @@ struct Walk {
     ahead: VecDeque<Vec<u8>>,
     /// The last key that was read.
     at: Option<Vec<u8>>,
-    /// How many keys are visited and stored.
+    /// How many keys are visited and settled.
     keys: u64,
 }
 
@@ -76,7 +76,7 @@ enum Stage {
     /// Rows that are not stored yet would not be found: they are waited for.
     Starting,
     Walking,
-    /// The rows are through, and not all stored.
+    /// The rows are through, and not all settled.
     Ending,
     Done,
 }
@@ -161,7 +161,7 @@ impl Core {
             let closing = partition.closing.as_ref();
             let visited = closing.map(|closing| &closing.visited);
             visited
-                .is_some_and(|visited| visited.visit == id && *visited != partition.visited_stored)
+                .is_some_and(|visited| visited.visit == id && *visited != partition.visited_settled)
         };
         if let Some(partition) = self.partitions.values().find(is_in_doubt) {
             self.end_visit(Some(partition.number));
@@ -268,18 +268,19 @@ impl Walk {
         if !partition.is_running() {
             return Ok(None);
         }
-        let nothing_open = partition.open.records == 0 && partition.closing.is_none();
         if self.stage == Stage::Starting {
+            let is_stored = !partition.unstored;
+            let nothing_open = partition.open.records == 0 && partition.closing.is_none();
             if partition.visited.visit != id {
                 partition.visited = Visited {
                     visit: id,
                     ..Visited::default()
                 };
             }
-            if nothing_open {
-                partition.visited_stored.clone_from(&partition.visited);
+            if is_stored && nothing_open {
+                partition.visited_settled.clone_from(&partition.visited);
             }
-            if partition.visited_stored.visit != id {
+            if partition.visited_settled.visit != id || !is_stored {
                 return Ok(None);
             }
             (self.stage, self.drops) = (Stage::Walking, partition.drops);
@@ -287,7 +288,7 @@ impl Walk {
         if self.stage == Stage::Done || partition.visited.visit != id {
             return Ok(None);
         }
-        self.keys = partition.visited_stored.keys;
+        self.keys = partition.visited_settled.keys;
         if self.drops != partition.drops {
             // What was dropped is visited again.
             (self.stage, self.drops) = (Stage::Walking, partition.drops);
@@ -309,7 +310,7 @@ impl Walk {
                 self.stage = Stage::Ending;
             }
         }
-        if self.stage == Stage::Ending && partition.visited_stored == partition.visited {
+        if self.stage == Stage::Ending && partition.visited_settled == partition.visited {
             self.stage = Stage::Done;
         }
         Ok(None)

@@ -95,6 +95,9 @@ pub(crate) struct Settings {
     pub(crate) records_max: u64,
     /// And at so much memory for uncommitted rows of a partition, bytes.
     pub(crate) bytes_max: usize,
+    /// So many rows go to the local copy at the end of their interval, and of more, those of several
+    /// intervals together.
+    pub(crate) stored_at_once: usize,
     /// Membership is proven anew before a record is handled, if the last proof is older.
     pub(crate) lease: Duration,
     /// Stored beside every committed offset: who wrote it.

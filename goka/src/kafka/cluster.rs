@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{admin::AdminClient, config::FromClientConfigAndContext};
+use rdkafka::{admin::AdminClient, client::Client, config::FromClientConfigAndContext};
 
 use super::{
     Kafka, Reader,
@@ -207,13 +207,13 @@ impl Cluster {
             .collect())
     }
 
-    /// Joins a group. May be made on one thread and used on another.
+    /// A member of a group, which it joins with its first poll. May be made on one thread and used on another.
     pub(crate) fn member(&self, spec: &MemberSpec) -> Result<Box<dyn Kafka + Send>, Error> {
         let table = spec.table.as_deref();
         let table = table.map(|table| self.topic_reader(table)).transpose()?;
         let mut connection = self.0.connection.clone();
         connection.config.guarantee = spec.guarantee;
-        Ok(Box::new(Member::join(&connection, spec, table)?))
+        Ok(Box::new(Member::open(&connection, spec, table)?))
     }
 
     /// Reads a topic in no group.
@@ -249,4 +249,18 @@ fn subscribed(metadata: &[u8]) -> Option<Vec<String>> {
         rest = after;
     }
     Some(topics)
+}
+
+/// First offset and end of a partition, as a client of this kind sees them.
+pub(super) fn watermarks(
+    client: &Client<ClientLog>,
+    topic: &str,
+    partition: i32,
+) -> Result<(i64, i64), Error> {
+    client
+        .fetch_watermarks(topic, partition, ANSWER)
+        .map_err(|error| {
+            let doing = format!("ask for the offsets of topic `{topic}`, partition {partition}");
+            Error::kafka(doing, error)
+        })
 }

@@ -5,13 +5,12 @@
 //! tables or the order of a commit.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     time::{Duration, Instant, SystemTime},
 };
 
 use rdkafka::{
     Offset, TopicPartitionList,
-    client::Client,
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
 };
@@ -20,7 +19,7 @@ use super::{
     CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError,
     assignment::Assignment,
     clock::Clock,
-    cluster::{ANSWER, Connection, MemberSpec},
+    cluster::{ANSWER, Connection, MemberSpec, watermarks},
     log::ClientLog,
     names,
     native::{self, Failure, FetchingConsumer, Kind, Message, TopicHandle},
@@ -48,6 +47,9 @@ pub(super) struct Member {
     /// Offsets that are on their way, or why they are not.
     committing: RefCell<Option<Result<native::Commit, RDKafkaErrorCode>>>,
     group: String,
+    /// The topic to subscribe to, its physical name.
+    leader: String,
+    has_joined: Cell<bool>,
     assignment: Assignment,
     producer: Writer,
     table: Option<TopicReader>,
@@ -61,8 +63,8 @@ struct Source {
 }
 
 impl Member {
-    /// Joins the group. The first partitions come with the first polls.
-    pub(super) fn join(
+    /// Connects. The group is joined with the first poll, and the first partitions come with the next.
+    pub(super) fn open(
         connection: &Connection,
         spec: &MemberSpec,
         table: Option<TopicReader>,
@@ -92,21 +94,24 @@ impl Member {
             sources.push(Source { topic, physical });
         }
         let producer = Writer::open(connection, spec, who("producer"))?;
-        consumer
-            .client()
-            .subscribe(&[&leader])
-            .map_err(|error| Error::kafka(format!("join group `{group}`"), error))?;
         let topics = sources.iter().map(|source| source.physical.clone());
         Ok(Member {
             assignment: Assignment::new(&group, topics.collect()),
             sources,
             committing: RefCell::default(),
+            leader,
+            has_joined: Cell::new(false),
             group,
             producer,
             table,
             clock: Clock::default(),
             consumer,
         })
+    }
+
+    fn join(&self) -> Result<(), Error> {
+        let joined = self.client().subscribe(&[&self.leader]);
+        joined.map_err(|error| Error::kafka(format!("join group `{}`", self.group), error))
     }
 
     fn client(&self) -> &BaseConsumer<ClientLog> {
@@ -262,6 +267,12 @@ impl Kafka for Member {
     }
 
     fn poll(&self, wait: Duration, on: &mut dyn FnMut(Event<'_>)) -> bool {
+        if !self.has_joined.replace(true)
+            && let Err(error) = self.join()
+        {
+            on(Event::Failed(error));
+            return true;
+        }
         // In a transaction, that only means that it cannot be committed.
         if let Writer::Plain(producer) = &self.producer
             && let Some(error) = producer.fatal()
@@ -480,18 +491,4 @@ impl Drop for Member {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// First offset and end of a partition, as a client of this kind sees them.
-fn watermarks(
-    client: &Client<ClientLog>,
-    topic: &str,
-    partition: i32,
-) -> Result<(i64, i64), Error> {
-    client
-        .fetch_watermarks(topic, partition, ANSWER)
-        .map_err(|error| {
-            let doing = format!("ask for the offsets of topic `{topic}`, partition {partition}");
-            Error::kafka(doing, error)
-        })
 }

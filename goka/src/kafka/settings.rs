@@ -219,7 +219,7 @@ fn session_timeout_ms(config: &Config) -> Result<u64, Error> {
 /// session ended: behind the rows of the partition's next owner.
 pub(crate) fn message_timeout(config: &Config) -> Result<Duration, Error> {
     let session = session_timeout_ms(config)?;
-    let heartbeat = milliseconds(config, "heartbeat.interval.ms", 1000)?;
+    let heartbeat = milliseconds(config, "heartbeat.interval.ms", 300)?;
     let left = session.saturating_sub(heartbeat + 1000);
     if left < 1000 {
         return Err(Error::Config(format!(
@@ -338,7 +338,9 @@ pub(super) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
         Role::Member => set(&[
             ("partition.assignment.strategy", "cooperative-sticky"),
             ("session.timeout.ms", "6000"),
-            ("heartbeat.interval.ms", "1000"),
+            // A member hears of a rebalance with the answer to a heartbeat, and each has two rounds: this is
+            // what partitions that move wait for.
+            ("heartbeat.interval.ms", "300"),
         ]),
         // Never joined, never committed with; without one librdkafka does not assign.
         Role::Reader => set(&[

@@ -24,6 +24,7 @@ use crate::{
     engine::{
         fault::{Fault, Planted},
         replica::{Keeper, Replica, Spec as ReplicaSpec},
+        rows::STORED_AT_ONCE,
         standby::Standby,
         status::Status,
         trust::mark,
@@ -44,6 +45,7 @@ pub(super) struct Rig {
     handlers_wait: bool,
     handlers_defer: bool,
     coalesce: bool,
+    stored_at_once: usize,
     standby: bool,
     guarantee: Guarantee,
     fault: Planted,
@@ -66,6 +68,8 @@ impl Rig {
             handlers_wait: schedule.handlers_wait,
             handlers_defer: schedule.handlers_defer,
             coalesce: schedule.coalesce,
+            // One or the other, without a draw: what is drawn stays what it was.
+            stored_at_once: [STORED_AT_ONCE, 0, 3][schedule.seed as usize % 3],
             standby: schedule.standby,
             guarantee: match schedule.exactly_once {
                 false => Guarantee::AtLeastOnce,
@@ -129,6 +133,7 @@ impl super::Rig for Rig {
             commit_interval: Duration::from_millis(100),
             records_max: 50,
             bytes_max: 1 << 20,
+            stored_at_once: self.stored_at_once,
             lease: Duration::from_secs(4),
             // Under exactly-once that is its transactional id.
             instance: mark(&format!("{GROUP}-worker-{slot}")),
