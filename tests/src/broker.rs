@@ -12,7 +12,10 @@ use std::{
 
 use rdkafka::{
     ClientConfig,
-    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
+    admin::{
+        AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+        TopicReplication,
+    },
     bindings::{rd_kafka_handle_mock_cluster, rd_kafka_mock_group_initial_rebalance_delay_ms},
     client::DefaultClientContext,
     mocking::MockCluster,
@@ -158,6 +161,18 @@ impl Broker {
         let deleted =
             futures_executor::block_on(admin.delete_topics(&[topic], &AdminOptions::new()));
         check("delete", topic, deleted);
+    }
+
+    /// Sets a setting of a topic, and all others to their defaults. A real Kafka only.
+    pub fn alter_topic(&self, topic: &str, name: &str, value: &str) {
+        let admin = self.admin();
+        let altered = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(name, value);
+        let answer = admin.alter_configs([&altered], &AdminOptions::new());
+        let results = futures_executor::block_on(answer);
+        let results = results.unwrap_or_else(|error| panic!("cannot alter `{topic}`: {error}"));
+        for result in results {
+            result.unwrap_or_else(|(_, error)| panic!("cannot alter `{topic}`: {error}"));
+        }
     }
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {

@@ -88,9 +88,9 @@ pub(super) fn launch(
         .clone()
         .unwrap_or_else(|| home.instance_id().to_owned());
     let (changed, changes) = watch::channel(0);
-    let (ends, ended) = mpsc::unbounded_channel();
+    let (ends, mut ended) = mpsc::unbounded_channel();
     let stop = Arc::new(AtomicBool::new(false));
-    let mut groups = Vec::new();
+    let (mut groups, mut starts) = (Vec::new(), Vec::new());
     let mut leftovers = Leftovers::new(config.cleanup_delay);
     for (program, topology) in programs.iter().zip(&topologies) {
         let config = for_group(&config, &cluster, &**program)?;
@@ -136,7 +136,7 @@ pub(super) fn launch(
                 runtime: runtime.clone(),
                 recovers_ahead: config.recover_ahead,
             };
-            start.spawn(ends.clone())?;
+            starts.push(start);
         }
         let statuses = remotes.iter().map(|remote| remote.status.clone());
         let copies = copies::directories(&cluster, &home, &**program)?;
@@ -158,7 +158,15 @@ pub(super) fn launch(
         leftovers,
         stop: stop.clone(),
     };
-    watched.watch(ends_monitor, ends)?;
+    // Only now, when no group can be refused any more.
+    let mut spawned = starts.into_iter();
+    let spawned = spawned.try_for_each(|start| start.spawn(ends.clone()));
+    if let Err(error) = spawned.and_then(|()| watched.watch(ends_monitor, ends)) {
+        stop.store(true, Ordering::Relaxed);
+        // Of those that run already; the last one that ends closes the channel.
+        while ended.blocking_recv().is_some() {}
+        return Err(error);
+    }
     Ok(Running {
         stop,
         ended,

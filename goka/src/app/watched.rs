@@ -16,6 +16,9 @@ use tracing::warn;
 use super::{leftovers::Leftovers, orphans::Orphans};
 use crate::{Error, Result, kafka::Cluster, topology::Topology};
 
+/// How soon it is asked again whether a topic is really wrong, if not earlier.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// Topics that are looked at again and again, until the app is dropped or a topic is wrong.
 pub(super) struct Watched {
     pub(super) cluster: Cluster,
@@ -37,6 +40,7 @@ impl Watched {
         let thread = thread::Builder::new().name("goka-topics".to_owned());
         let spawned = thread.spawn(move || {
             let mut look_at = Instant::now() + self.interval;
+            let mut is_doubted = false;
             loop {
                 let mut next = look_at.min(Instant::now() + self.leftovers.interval());
                 next = self
@@ -56,7 +60,17 @@ impl Watched {
                     continue;
                 }
                 look_at = Instant::now() + self.interval;
-                let Err(failure) = self.look() else { continue };
+                let Err(failure) = self.look() else {
+                    is_doubted = false;
+                    continue;
+                };
+                if !is_doubted {
+                    // A broker that has just come back may not know all of its topics yet.
+                    warn!(error = %failure, "a topic is wrong; asking once more before the app ends");
+                    is_doubted = true;
+                    look_at = Instant::now() + self.interval.min(AGAIN);
+                    continue;
+                }
                 if let Some(ends) = ends.upgrade() {
                     // Nobody waits any more if this fails.
                     let _ = ends.send(Err(failure));

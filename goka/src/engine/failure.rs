@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::{
     BoxError, Error,
@@ -34,6 +34,23 @@ impl Core {
             (By::Source(source), _) => self.edges[self.sources[source]].handler,
             (By::Visit(_), Some(visiting)) => visiting.name(),
             (By::Visit(_), None) => "a visitor that was given up",
+        }
+    }
+
+    /// A part of what a record did has left, and the rest was refused: nothing of its interval may be
+    /// committed, not even when the worker ends in good order, or the part would be done again and again.
+    pub(crate) fn take_back(&mut self, kafka: &dyn Kafka, number: i32, error: &Error) {
+        let reason = error.to_string();
+        let dropped = match self.is_exactly_once() {
+            true => self.abort(kafka, &reason),
+            false => self.abandon(kafka, number, &reason),
+        };
+        if let Err(error) = dropped {
+            debug!(partition = number, %error, "while a record was taken back");
+        }
+        // Also where the connection is of no use any more.
+        if let Some(partition) = self.partitions.get_mut(&number) {
+            partition.drop_uncommitted();
         }
     }
 

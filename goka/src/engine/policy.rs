@@ -42,7 +42,11 @@ impl Core {
         effects: Effects,
         outcome: Result<(), Failure>,
     ) -> Result<Effects, Error> {
-        match outcome.and_then(|()| self.fits(record.key, &effects)) {
+        let takes = |()| {
+            self.is_there(kafka, &effects)
+                .and_then(|()| self.fits(record.key, &effects))
+        };
+        match outcome.and_then(takes) {
             Ok(()) => self.take_effect(kafka, origin, record, effects),
             Err(failure) => self.judge(kafka, origin, record, effects, failure),
         }
@@ -179,8 +183,26 @@ impl Core {
         self.failed(origin, record.key, failure)
     }
 
-    /// A record that a handler wants to write may be larger than the producer takes. That is known
-    /// before any of its effects has left, so that it is the handler's error.
+    /// A handler may name a partition that the topic does not have. That is known before any of its
+    /// effects has left, so that it is the handler's error.
+    fn is_there(&self, kafka: &dyn Kafka, effects: &Effects) -> Result<(), Failure> {
+        for emit in effects.emits() {
+            let Some(partition) = emit.partition else {
+                continue;
+            };
+            let count = kafka.partitions(emit.edge);
+            if !(0..count).contains(&partition) {
+                return Err(Failure {
+                    stage: Stage::Handler,
+                    doing: "write what it wants to",
+                    source: no_partition(partition, count, &self.spec.topics[emit.edge]),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for a record that is larger than the producer takes.
     fn fits(&self, key: Option<&[u8]>, effects: &Effects) -> Result<(), Failure> {
         let all = effects.bytes_written() + key.map_or(0, <[u8]>::len);
         if all + RECORD_OVERHEAD <= self.record_max {
@@ -304,6 +326,15 @@ fn cause(failure: &Failure) -> String {
         next = source.source();
     }
     text
+}
+
+fn no_partition(partition: i32, count: i32, topic: &str) -> BoxError {
+    let last = count - 1;
+    BoxError::from(format!(
+        "there is no partition {partition} of topic `{topic}`, which has {count}: 0 to {last}. Name one of these by \
+         `Meta::to_partition`, or none, and the key chooses; partitions that were added to an output count once the \
+         processor is started again"
+    ))
 }
 
 fn too_large(size: usize, max: usize, topic: &str) -> BoxError {

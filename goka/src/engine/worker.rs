@@ -351,8 +351,24 @@ impl Core {
         Ok(())
     }
 
-    /// What the handler did goes to the producer and to the open interval: all of it.
+    /// What the handler did goes to the producer and to the open interval: all of it, or nothing of the
+    /// interval is ever committed.
     pub(crate) fn apply(
+        &mut self,
+        kafka: &dyn Kafka,
+        origin: Origin,
+        key: Option<&[u8]>,
+        effects: &Effects,
+    ) -> Result<(), Error> {
+        if let Err(error) = self.write(kafka, origin, key, effects) {
+            self.take_back(kafka, origin.partition, &error);
+            return Err(error);
+        }
+        self.spec.status.handled();
+        kafka.reached(Step::Handled)
+    }
+
+    fn write(
         &mut self,
         kafka: &dyn Kafka,
         origin: Origin,
@@ -418,8 +434,7 @@ impl Core {
             By::Source(source) => partition.open.positions[source] = origin.offset + 1,
             By::Visit(id) => partition.visited.advance(id, key.unwrap_or_default()),
         }
-        self.spec.status.handled();
-        kafka.reached(Step::Handled)
+        Ok(())
     }
 
     fn partition_of(&mut self, kafka: &dyn Kafka, edge: usize, key: Option<&[u8]>) -> i32 {

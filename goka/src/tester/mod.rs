@@ -57,6 +57,8 @@
 mod faults;
 mod instance;
 mod records;
+#[cfg(test)]
+mod refused;
 mod rows;
 mod running;
 mod topics;

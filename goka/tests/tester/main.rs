@@ -4,6 +4,7 @@
 mod faults;
 mod graph;
 mod misuse;
+mod partitions;
 mod policies;
 mod policies_by_chance;
 mod waiting;

@@ -5,7 +5,7 @@
 //! model. A schedule that fails is cut down to what is needed for it.
 //!
 //! `GOKA_SIM_SEEDS=10000` runs so many seeds, `GOKA_SIM_SEEDS=500..900` these, and `GOKA_SIM_SEED=7`
-//! one, with its trace.
+//! one, with its trace; `-- --nocapture` shows which seeds held.
 
 mod check;
 mod engine;
@@ -115,8 +115,8 @@ fn run(schedule: &Schedule, rig: MakeRig<'_>, traced: bool) -> Result<(), (Strin
     outcome.map_err(|why| (why, world.trace()))
 }
 
-/// Runs many seeds, and fails with the shortest schedule that does not hold.
-fn simulate(draw: fn(u64) -> Schedule, rig: MakeRig<'_>) {
+/// Runs many seeds, and fails with the shortest schedule that does not hold; says which ones held.
+fn simulate(what: &str, draw: fn(u64) -> Schedule, rig: MakeRig<'_>) {
     let seeds = seeds();
     for seed in seeds.clone() {
         let schedule = draw(seed);
@@ -129,6 +129,7 @@ fn simulate(draw: fn(u64) -> Schedule, rig: MakeRig<'_>) {
             panic!("{}", report(&schedule, rig));
         }
     }
+    println!("{what}: seeds {}..{} hold", seeds.start, seeds.end);
 }
 
 /// What the environment asks for.
@@ -169,21 +170,21 @@ fn report_in(schedule: &Schedule, rig: MakeRig<'_>, tries: usize) -> String {
 
 #[test]
 fn the_engine_holds() {
-    simulate(Schedule::of, &|schedule| {
+    simulate("at-least-once", Schedule::of, &|schedule| {
         Box::new(engine::Rig::new(schedule, None))
     });
 }
 
 #[test]
 fn the_engine_holds_exactly_once() {
-    simulate(Schedule::exactly_once, &|schedule| {
+    simulate("exactly-once", Schedule::exactly_once, &|schedule| {
         Box::new(engine::Rig::new(schedule, None))
     });
 }
 
 #[test]
 fn a_plain_worker_holds() {
-    simulate(Schedule::without_zombies, &|_| {
+    simulate("a plain worker", Schedule::without_zombies, &|_| {
         Box::new(plain::Rig::new(plain::Flaw::None))
     });
 }

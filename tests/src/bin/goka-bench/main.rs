@@ -1,7 +1,8 @@
 //! How fast goka is, measured on a machine of your own and compared with what plain librdkafka does there.
 //!
 //! ```sh
-//! cargo run --release -p goka-tests --bin goka-bench -- throughput --compare 5 --brokers 127.0.0.1:9092
+//! cargo run --release -p goka-tests --no-default-features --bin goka-bench -- \
+//!   throughput --compare 5 --brokers 127.0.0.1:9092
 //! ```
 //!
 //! What is measured runs in a process of its own, so that time and memory are its own; this one prepares the topics
@@ -36,9 +37,18 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{place::Place, settings::Settings};
 
+/// What of the engine is measured that users do not have.
+const HOOKS: &str = match cfg!(feature = "faults") {
+    true => {
+        "Built with the hooks of goka-chaos, which read one word of memory at each step of the commit protocol, once a \
+         record among them: `--no-default-features` leaves them out."
+    }
+    false => "Built without the hooks of goka-chaos, as users build goka.",
+};
+
 /// Measures goka for Rust.
 #[derive(Parser)]
-#[command(name = "goka-bench")]
+#[command(name = "goka-bench", after_help = HOOKS)]
 struct Options {
     #[command(subcommand)]
     what: What,
