@@ -9,6 +9,7 @@ mod orphans;
 mod reset;
 mod running;
 mod signals;
+mod together;
 mod watched;
 
 use std::{fmt, sync::Arc, thread};

@@ -24,6 +24,7 @@ use super::{
     leftovers::Leftovers,
     orphans::{self, Orphans},
     running::{Group, Remote, Running},
+    together::{Place, Together},
     watched::Watched,
 };
 use crate::{
@@ -110,6 +111,7 @@ pub(super) fn launch(
         let standby = table.as_ref().and_then(|table| table.standby.as_ref());
         let standby = standby.map_or_else(Weak::new, Arc::downgrade);
         let mut remotes = Vec::new();
+        let together = Arc::new(Together::default());
         for number in 0..workers {
             let worker = Remote {
                 status: Arc::new(Status::new(changed.clone())),
@@ -135,6 +137,7 @@ pub(super) fn launch(
                 stop: stop.clone(),
                 runtime: runtime.clone(),
                 recovers_ahead: config.recover_ahead,
+                together: Some(together.place()),
             };
             starts.push(start);
         }
@@ -188,6 +191,8 @@ struct Start {
     runtime: Option<Handle>,
     /// Joins only when the local copies have caught up.
     recovers_ahead: bool,
+    /// Until it has joined for the first time.
+    together: Option<Place>,
 }
 
 impl Start {
@@ -212,7 +217,7 @@ impl Start {
             .map_err(|error| Error::kafka("start the thread of a worker", error))
     }
 
-    fn run(self) -> Result {
+    fn run(mut self) -> Result {
         let _entered = self.runtime.as_ref().map(Handle::enter);
         if self.recovers_ahead {
             self.recover_ahead()?;
@@ -220,6 +225,9 @@ impl Start {
         let mut rejoined: Option<Instant> = None;
         loop {
             let kafka = self.cluster.member(&self.member)?;
+            if let Some(place) = self.together.take() {
+                place.wait();
+            }
             let mut worker = Worker::new(self.spec.clone(), kafka);
             let mut turned = Ok(());
             while turned.is_ok() && !self.stop.load(Ordering::Relaxed) {

@@ -135,7 +135,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Error> {
         }
     }
     check_transactions(config)?;
-    let session_allows = message_timeout(config)?.mul_f32(SHARE_OF_TIMEOUT);
+    let session_allows = message_timeout(config)? / PARTS_OF_TIMEOUT;
     let (allowed, why) = match config.guarantee {
         Guarantee::AtLeastOnce => (
             session_allows,
@@ -231,8 +231,8 @@ pub(crate) fn message_timeout(config: &Config) -> Result<Duration, Error> {
     Ok(Duration::from_millis(left))
 }
 
-/// How much of that time librdkafka gets; the rest is for records that wait to be handed to it.
-const SHARE_OF_TIMEOUT: f32 = 0.5;
+/// One part of that time librdkafka gets; the rest is for records that wait to be handed to it.
+const PARTS_OF_TIMEOUT: u32 = 2;
 
 /// How long a record may wait before it is handed to librdkafka.
 pub(super) fn wait_max(config: &Config, role: Role) -> Result<Duration, Error> {
@@ -357,10 +357,8 @@ pub(super) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
             ]);
         }
         Role::Worker => {
-            let timeout = message_timeout(config)?
-                .mul_f32(SHARE_OF_TIMEOUT)
-                .as_millis()
-                .to_string();
+            let timeout = message_timeout(config)? / PARTS_OF_TIMEOUT;
+            let timeout = timeout.as_millis().to_string();
             set(&[("message.timeout.ms", &timeout)]);
         }
         Role::Emitter | Role::Admin => {}
@@ -440,11 +438,11 @@ mod tests {
 
     #[test]
     fn a_record_is_given_up_before_its_partition_may_move() {
-        let said = refused(Config::new().set_producer("message.timeout.ms", "2001"));
-        assert!(said.contains("2000 ms"), "{said}");
+        let said = refused(Config::new().set_producer("message.timeout.ms", "2351"));
+        assert!(said.contains("2350 ms"), "{said}");
         let said = refused(Config::new().set("delivery.timeout.ms", "0"));
-        assert!(said.contains("2000 ms"), "{said}");
-        check(&Config::new().set("message.timeout.ms", "2000")).unwrap();
+        assert!(said.contains("2350 ms"), "{said}");
+        check(&Config::new().set("message.timeout.ms", "2350")).unwrap();
         let longer = Config::new()
             .set("session.timeout.ms", "45000")
             .set("message.timeout.ms", "21000");
@@ -455,7 +453,7 @@ mod tests {
                 .get("message.timeout.ms"),
             Some("21000")
         );
-        let said = refused(Config::new().set("session.timeout.ms", "2500"));
+        let said = refused(Config::new().set("session.timeout.ms", "2200"));
         assert!(said.contains("2 s longer"), "{said}");
     }
 
