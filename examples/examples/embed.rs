@@ -5,6 +5,8 @@
 //! curl -X POST http://127.0.0.1:8082/clicks/alice
 //! ```
 //!
+//! It has no `/readyz`: whether a click can be taken, only the next click tells, which is answered by 503 if not.
+//!
 //! With `--brokers` what it takes is counted by `click_count -- processor`.
 
 use std::{net::SocketAddr, process::ExitCode, time::SystemTime};

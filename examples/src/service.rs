@@ -150,15 +150,17 @@ async fn readyz(State(readiness): State<Readiness>) -> Result<&'static str, Refu
     }
 }
 
-/// Serves `routes`, and `/healthz` and `/readyz`, until Ctrl-C. Prints where.
+/// Serves `routes`, `/healthz`, and where there are views, which alone can tell, `/readyz`, until Ctrl-C. Prints
+/// where.
 ///
 /// # Errors
 /// If the address cannot be listened at.
 pub async fn serve(address: SocketAddr, routes: Router, readiness: Readiness) -> Result<()> {
-    let probes = Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .with_state(readiness);
+    let mut probes = Router::new().route("/healthz", get(healthz));
+    if !readiness.0.is_empty() {
+        probes = probes.route("/readyz", get(readyz));
+    }
+    let probes = probes.with_state(readiness);
     let all = routes
         .merge(probes)
         .fallback(async || Refusal::not_found("there is nothing here"))

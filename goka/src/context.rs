@@ -255,7 +255,20 @@ impl<P: Processor> Context<'_, P> {
         P: Emits<S>,
     {
         let edge = const { slot::<P>(Kind::Output, P::TOPIC.name) };
-        self.send::<S>(edge, P::TOPIC.name, key, value, meta)
+        self.send::<S>(edge, P::TOPIC.name, key, Some(value), meta)
+    }
+
+    /// Says on a declared output that there is no value for the key any more: handlers of it that take
+    /// an `Option` get `None`, and a compacted topic forgets the key.
+    ///
+    /// # Errors
+    /// None so far.
+    pub fn emit_tombstone<S: Topic>(&mut self, key: &KeyOf<S>) -> Result
+    where
+        P: Emits<S>,
+    {
+        let edge = const { slot::<P>(Kind::Output, P::TOPIC.name) };
+        self.send::<S>(edge, P::TOPIC.name, key, None, Meta::new())
     }
 
     /// Sends a message to any key of this very group, with the timestamp of the record at hand.
@@ -283,7 +296,7 @@ impl<P: Processor> Context<'_, P> {
         P: Loops<S>,
     {
         let edge = const { slot::<P>(Kind::Loop, P::TOPIC.name) };
-        self.send::<S>(edge, P::TOPIC.name, key, value, meta)
+        self.send::<S>(edge, P::TOPIC.name, key, Some(value), meta)
     }
 
     fn send<S: Topic>(
@@ -291,7 +304,7 @@ impl<P: Processor> Context<'_, P> {
         edge: usize,
         topic: &str,
         key: &KeyOf<S>,
-        value: &ValueOf<S>,
+        value: Option<&ValueOf<S>>,
         meta: Meta,
     ) -> Result {
         let encoded = self.effects.encode(|out| {
@@ -299,9 +312,10 @@ impl<P: Processor> Context<'_, P> {
             Ok::<(), Error>(())
         })?;
         let key = (!S::Key::IS_NULL).then_some(encoded);
-        let encoded = self.effects.encode(|out| S::Codec::encode(value, out));
+        let mut encode = |value| self.effects.encode(|out| S::Codec::encode(value, out));
+        let encoded = value.map(&mut encode).transpose();
         let value = encoded.map_err(Error::encode(topic))?;
-        self.effects.emit(edge, key, Some(value), meta);
+        self.effects.emit(edge, key, value, meta);
         Ok(())
     }
 

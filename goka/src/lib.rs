@@ -108,6 +108,11 @@ pub use serde;
 #[doc = include_str!("../../docs/errors.md")]
 mod errors {}
 
+/// What "Operating" shows compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/operating.md")]
+mod operating {}
+
 /// What "From Goka" shows compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/from-goka.md")]

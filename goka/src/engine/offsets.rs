@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::{
     Error,
@@ -123,11 +123,20 @@ impl Core {
         match outcome {
             Ok(()) => {
                 self.lease_at = self.lease_at.max(began);
+                self.refusals = 0;
                 kafka.reached(Step::Committed)?;
                 Ok(true)
             }
             Err(CommitError::Again(error)) => {
-                debug!(group = self.spec.program.group(), %error, "offsets will be committed again");
+                // One is as it should be while the group rebalances.
+                self.refusals += 1;
+                let (group, refusals) = (self.spec.program.group(), self.refusals);
+                match refusals >= 2 && refusals.is_power_of_two() {
+                    true => {
+                        warn!(group, refusals, %error, "offsets are refused again; they will be committed again")
+                    }
+                    false => debug!(group, refusals, %error, "offsets will be committed again"),
+                }
                 Ok(false)
             }
             Err(CommitError::NotMember(error)) => {

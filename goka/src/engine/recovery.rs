@@ -249,6 +249,7 @@ impl Core {
                 if is_full {
                     let written = replay.store(&partition.rows, store, kafka.wall_ms());
                     let (rows, bytes, done) = replay.progress();
+                    replay.log_progress(kafka.now());
                     if !self.found_room(kafka, record.partition, written)? {
                         return Ok(());
                     }

@@ -22,6 +22,9 @@ const SAMPLED_ONE_OF: u64 = 256;
 /// So many keys tell which partitioner a table was written with.
 const SAMPLES_MIN: u64 = 8;
 
+/// How often it is told how far a replay has come.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
+
 /// A replay of one partition.
 pub(crate) struct Replay {
     topic: String,
@@ -31,6 +34,8 @@ pub(crate) struct Replay {
     /// End of the partition when the replay began.
     pub(crate) end: i64,
     began: Duration,
+    /// When it was told last how far it has come.
+    told: Duration,
     from: i64,
     rows: u64,
     bytes: u64,
@@ -72,6 +77,7 @@ impl Replay {
             next,
             end,
             began,
+            told: now,
             from,
             rows: 0,
             bytes: 0,
@@ -130,6 +136,27 @@ impl Replay {
         let whole = (self.end - self.from).max(1) as f64;
         let done = ((self.next - self.from) as f64 / whole).clamp(0.0, 1.0);
         (self.rows, self.bytes, done)
+    }
+
+    /// Tells how far it has come, unless that was told just now.
+    pub(crate) fn log_progress(&mut self, now: Duration) {
+        if now.saturating_sub(self.told) < TELL_INTERVAL {
+            return;
+        }
+        self.told = now;
+        let millis = (now.saturating_sub(self.began)).as_millis() as u64;
+        let (rows, bytes, done) = self.progress();
+        let percent = (done * 100.0) as u64;
+        info!(
+            topic = self.topic,
+            partition = self.partition,
+            rows,
+            bytes,
+            percent,
+            left = (self.end - self.next).max(0),
+            millis,
+            "recovering a partition of the table"
+        );
     }
 
     pub(crate) fn log_end(&self, now: Duration) {

@@ -137,6 +137,8 @@ pub(crate) struct Core {
     pub(crate) committed_at: Duration,
     /// At-least-once: what the group was sent and has not answered.
     pub(crate) committing: Option<Committing>,
+    /// How often it refused them since it took some.
+    pub(crate) refusals: u32,
     pub(crate) looked_at: Duration,
     /// Set when a handler that waits can go on.
     pub(crate) woken: Arc<Woken>,
@@ -176,6 +178,7 @@ impl Worker {
             lease_at: now,
             committed_at: now,
             committing: None,
+            refusals: 0,
             looked_at: now,
             woken: Arc::default(),
             visiting: None,

@@ -230,3 +230,39 @@ fn emitters_write_from_any_thread() {
     assert!(refused.to_string().contains("it has 4"), "{refused}");
     assert_eq!(tester.get::<Clicks>("alice"), Some(112));
 }
+
+#[test]
+fn a_handler_emits_tombstones_and_who_reads_them_gets_none() {
+    #[goka::stream("subscriptions", value = bool)]
+    struct Subscriptions;
+    #[goka::stream("addresses", value = i64)]
+    struct Addresses;
+    #[goka::table(group = "book", value = i64)]
+    struct Book;
+    #[goka::processor(group = "subscribing", input = Subscriptions, output(Addresses))]
+    fn subscribing(ctx: &mut subscribing::Context<'_>, stays: bool) -> goka::Result {
+        match stays {
+            true => ctx.emit::<Addresses>(ctx.key(), &ctx.offset()),
+            false => ctx.emit_tombstone::<Addresses>(ctx.key()),
+        }
+    }
+    #[goka::processor(group = "book", input = Addresses, table = Book)]
+    fn book(ctx: &mut book::Context<'_>, address: Option<i64>) -> goka::Result {
+        match address {
+            Some(address) => ctx.set_value(&address),
+            None => ctx.delete(),
+        }
+    }
+    for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+        let mut tester = Tester::new()
+            .guarantee(guarantee)
+            .partitions(1)
+            .processor(subscribing::Processor)
+            .processor(book::Processor);
+        for (user, stays) in [("alice", true), ("bob", true), ("alice", false)] {
+            tester.emit::<Subscriptions>(user, &stays);
+        }
+        let rows = BTreeMap::from([("bob".to_owned(), 1)]);
+        assert_eq!(tester.rows::<Book>(), rows, "{guarantee:?}");
+    }
+}

@@ -10,7 +10,7 @@ fn wait_for_partitions(processor: &mut Program, partitions: usize) {
 #[test]
 fn what_was_given_back_before_a_kill_finds_an_owner() {
     if !broker().is_kafka() || !cfg!(feature = "faults") {
-        eprintln!("not run: it needs a real Kafka, and the feature `faults`");
+        println!("not run: needs a real Kafka, and the feature `faults`");
         return;
     }
     let mut clicks = Clicks::on(broker());

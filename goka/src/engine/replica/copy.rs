@@ -144,6 +144,7 @@ impl Copy {
         &mut self,
         record: &Record<'_>,
         board: &Board,
+        now: Duration,
         at_ms: i64,
     ) -> Result<Option<PartitionState>, Error> {
         let Some(replay) = &mut self.replay else {
@@ -154,6 +155,9 @@ impl Copy {
             return Ok(None);
         }
         let (rows, bytes, progress) = replay.progress();
+        if !self.up_to_date {
+            replay.log_progress(now);
+        }
         self.store_rows(board, at_ms)?;
         let state = PartitionState::Recovering {
             rows,

@@ -240,7 +240,7 @@ fn on(
     match event {
         TableEvent::Record(record) => {
             if let Some(copy) = copies.get_mut(&record.partition) {
-                let taken = copy.take(&record, board, at_ms);
+                let taken = copy.take(&record, board, now, at_ms);
                 if let Some(Some(state)) = found_room(copy, board, reader, now, taken)? {
                     board.set_state(record.partition, state);
                 }
