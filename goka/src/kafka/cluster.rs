@@ -16,6 +16,7 @@ use super::{
     names::Names,
     native::Polled,
     reader::TopicReader,
+    refused,
     settings::{self, Role},
 };
 use crate::{Config, Error, Guarantee};
@@ -105,7 +106,7 @@ impl Connection {
         change(&mut settings);
         let opened =
             settings.create_with_context(ClientLog::new(client.clone(), self.embedded.clone()));
-        opened.map_err(|error| Error::kafka(format!("open the {client}"), error))
+        opened.map_err(|error| refused::client(&client, error))
     }
 }
 
