@@ -9,6 +9,7 @@ mod environment;
 mod header;
 mod key;
 mod mark;
+mod private;
 mod problem;
 mod rebuild;
 mod registry;
@@ -21,7 +22,7 @@ mod tests;
 mod unused;
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -113,11 +114,11 @@ impl Store {
         options: &Options,
     ) -> Result<(Store, Option<String>), Error> {
         let problem = |error: io::Error| problem::state(path, "open the local copy", error);
-        fs::create_dir_all(path).map_err(problem)?;
+        private::create_dir_all(path).map_err(problem)?;
         let path = path.canonicalize().map_err(problem)?;
         let claim = Claim::take(&path, options.wait)?;
         // Whoever had the claim before may have deleted it.
-        fs::create_dir_all(&path).map_err(problem)?;
+        private::create_dir_all(&path).map_err(problem)?;
         rebuild::take_place(&path, options.wait)?;
         Self::open_claimed(path, claim, identity, options)
     }

@@ -4,6 +4,8 @@ mod discard;
 mod hold;
 mod limits;
 mod model;
+#[cfg(unix)]
+mod modes;
 mod rebuild;
 mod speed;
 mod unused;
