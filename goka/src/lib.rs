@@ -52,6 +52,7 @@ mod edge;
 mod emitter;
 mod engine;
 mod error;
+mod excerpt;
 mod graph;
 mod home;
 mod kafka;
