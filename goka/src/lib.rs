@@ -53,6 +53,8 @@ mod emitter;
 mod engine;
 mod error;
 mod excerpt;
+#[cfg(test)]
+mod fuzz;
 mod graph;
 mod home;
 mod kafka;

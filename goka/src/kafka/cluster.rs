@@ -251,3 +251,21 @@ fn subscribed(metadata: &[u8]) -> Option<Vec<String>> {
     }
     Some(topics)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz::fuzz;
+
+    #[test]
+    fn subscriptions_are_fuzzed() {
+        let two = b"\0\x01\0\0\0\x02\0\x01a\0\x02bb\xff\xff\xff\xff".to_vec();
+        assert_eq!(
+            subscribed(&two),
+            Some(vec!["a".to_owned(), "bb".to_owned()])
+        );
+        fuzz("a subscription", &[two, vec![0; 30]], 256, |bytes| {
+            drop(subscribed(bytes));
+        });
+    }
+}
