@@ -44,10 +44,14 @@ pub struct Config {
     pub(crate) standby: Standby,
     pub(crate) recover_ahead: bool,
     pub(crate) cleanup_delay: Duration,
+    pub(crate) map_size: usize,
     /// Topics to be created where they are missing, and their partitions.
     pub(crate) streams: Vec<(String, i32)>,
     pub(crate) keys: Keys,
 }
+
+/// A copy of nothing has a few pages.
+const MAP_SIZE_MIN: usize = 1 << 20;
 
 /// Keys of librdkafka that were set.
 #[derive(Clone, Default)]
@@ -138,6 +142,7 @@ impl Default for Config {
             standby: Standby::default(),
             recover_ahead: false,
             cleanup_delay: Duration::from_secs(600),
+            map_size: 64 << 30,
             streams: Vec::new(),
             keys: Keys::default(),
         }
@@ -278,6 +283,15 @@ impl Config {
         self
     }
 
+    /// How large the local copy of one partition may become, bytes, by default 64 GiB. It is address space,
+    /// and costs nothing until it is used; where a limit on virtual memory or a 32-bit machine forbids that
+    /// much, set less. A copy that would grow beyond it is an error, and goes on after a restart with more.
+    #[must_use]
+    pub fn map_size(mut self, bytes: usize) -> Self {
+        self.map_size = bytes;
+        self
+    }
+
     /// Creates the topic of a stream with so many partitions, if it is missing. One that exists with
     /// another number is refused: it is never changed.
     #[must_use]
@@ -356,6 +370,11 @@ impl Config {
         if self.cleanup_delay.is_zero() {
             return refuse("`cleanup_delay` is 0: copies would be deleted while partitions move");
         }
+        if self.map_size < MAP_SIZE_MIN {
+            return refuse(
+                "`map_size` is below 1 MiB (1048576 bytes): a local copy would be full at once",
+            );
+        }
         if self.recover_ahead && self.standby == Standby::None {
             return refuse(
                 "`recover_ahead` needs `standby = all`: which partitions this instance will be given is not known before \
@@ -390,6 +409,7 @@ impl fmt::Debug for Config {
             .field("standby", &self.standby)
             .field("recover_ahead", &self.recover_ahead)
             .field("cleanup_delay", &self.cleanup_delay)
+            .field("map_size", &self.map_size)
             .field("streams", &self.streams)
             .field("keys", &self.keys)
             .finish()
@@ -409,6 +429,7 @@ mod tests {
             Config::new().commit_interval(Duration::ZERO),
             Config::new().metadata_interval(Duration::ZERO),
             Config::new().cleanup_delay(Duration::ZERO),
+            Config::new().map_size(MAP_SIZE_MIN - 1),
             Config::new().recover_ahead(true),
             Config::new().create_stream("clicks", 0),
         ] {
