@@ -45,6 +45,7 @@ pub struct Config {
     pub(crate) recover_ahead: bool,
     pub(crate) cleanup_delay: Duration,
     pub(crate) map_size: usize,
+    pub(crate) snapshot_max: Duration,
     /// Topics to be created where they are missing, and their partitions.
     pub(crate) streams: Vec<(String, i32)>,
     pub(crate) keys: Keys,
@@ -143,6 +144,7 @@ impl Default for Config {
             recover_ahead: false,
             cleanup_delay: Duration::from_secs(600),
             map_size: 64 << 30,
+            snapshot_max: Duration::from_secs(60),
             streams: Vec::new(),
             keys: Keys::default(),
         }
@@ -292,6 +294,15 @@ impl Config {
         self
     }
 
+    /// For how long a snapshot of a view ([`View::snapshot`](crate::View::snapshot)) may be held, by default
+    /// 60 s. What it sees keeps the file of the local copy from using room again, so the first write after that
+    /// time lets go of it, and its reads are errors ([`Error::Expired`]).
+    #[must_use]
+    pub fn snapshot_max(mut self, age: Duration) -> Self {
+        self.snapshot_max = age;
+        self
+    }
+
     /// Creates the topic of a stream with so many partitions, if it is missing. One that exists with
     /// another number is refused: it is never changed.
     #[must_use]
@@ -370,6 +381,9 @@ impl Config {
         if self.cleanup_delay.is_zero() {
             return refuse("`cleanup_delay` is 0: copies would be deleted while partitions move");
         }
+        if self.snapshot_max.is_zero() {
+            return refuse("`snapshot_max` is 0: no snapshot could be read");
+        }
         if self.map_size < MAP_SIZE_MIN {
             return refuse(
                 "`map_size` is below 1 MiB (1048576 bytes): a local copy would be full at once",
@@ -410,6 +424,7 @@ impl fmt::Debug for Config {
             .field("recover_ahead", &self.recover_ahead)
             .field("cleanup_delay", &self.cleanup_delay)
             .field("map_size", &self.map_size)
+            .field("snapshot_max", &self.snapshot_max)
             .field("streams", &self.streams)
             .field("keys", &self.keys)
             .finish()
@@ -430,6 +445,7 @@ mod tests {
             Config::new().metadata_interval(Duration::ZERO),
             Config::new().cleanup_delay(Duration::ZERO),
             Config::new().map_size(MAP_SIZE_MIN - 1),
+            Config::new().snapshot_max(Duration::ZERO),
             Config::new().recover_ahead(true),
             Config::new().create_stream("clicks", 0),
         ] {

@@ -44,6 +44,7 @@ impl Home {
             options: Options {
                 map_size: config.map_size,
                 wait: CLOSE_TIMEOUT,
+                snapshot_max: config.snapshot_max,
             },
         })
     }

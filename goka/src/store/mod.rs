@@ -9,6 +9,7 @@ mod environment;
 mod header;
 mod key;
 mod mark;
+mod moment;
 mod private;
 mod problem;
 mod rebuild;
@@ -33,6 +34,7 @@ use std::{
 
 pub(crate) use self::{
     batch::Batch,
+    moment::Moment,
     scan::Span,
     snapshot::{Snapshot, Snapshots},
     state::StateDir,
@@ -40,6 +42,7 @@ pub(crate) use self::{
 };
 use self::{
     environment::{Environment, Failure},
+    moment::Moments,
     registry::Claim,
 };
 use crate::Error;
@@ -76,6 +79,8 @@ pub(crate) struct Options {
     pub(crate) map_size: usize,
     /// How long to wait for another holder in this process to close the same environment.
     pub(crate) wait: Duration,
+    /// For how long a [`Moment`] may be held once the copy is written to.
+    pub(crate) snapshot_max: Duration,
 }
 
 /// An open copy. Dropped without [`close`](Store::close): a crash, as far as the copy is concerned.
@@ -93,6 +98,8 @@ pub(crate) struct Store {
 struct Open {
     environment: Environment,
     path: PathBuf,
+    moments: Moments,
+    snapshot_max: Duration,
     /// The store is gone: no more snapshots, so that the last one comes.
     closed: AtomicBool,
     _claim: Claim,
@@ -148,6 +155,8 @@ impl Store {
         let open = Open {
             environment,
             path,
+            moments: Moments::default(),
+            snapshot_max: options.snapshot_max,
             closed: AtomicBool::new(false),
             _claim: claim,
         };
@@ -182,6 +191,7 @@ impl Store {
                 .map_err(|error| problem::state(&self.open.path, "begin to write", error))?;
             self.marked = true;
         }
+        self.open.moments.expire(self.open.snapshot_max);
         Batch::begin(&self.open, &mut self.position)
     }
 

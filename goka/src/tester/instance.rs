@@ -308,6 +308,7 @@ fn options() -> Options {
     Options {
         map_size: MAP_BYTES,
         wait: CLOSE_TIMEOUT,
+        snapshot_max: Duration::from_secs(60),
     }
 }
 

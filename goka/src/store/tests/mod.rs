@@ -6,6 +6,7 @@ mod limits;
 mod model;
 #[cfg(unix)]
 mod modes;
+mod moments;
 mod rebuild;
 mod speed;
 mod unused;
@@ -29,6 +30,7 @@ fn options() -> Options {
     Options {
         map_size: 1 << 32,
         wait: Duration::ZERO,
+        snapshot_max: Duration::from_secs(60),
     }
 }
 
