@@ -8,9 +8,9 @@
 #                                            PROXY_PORT: it listens on PORT+2 too, for a proxy between it and its
 #                                            clients: who asks there is sent on to 127.0.0.1:PROXY_PORT.
 #                                            --secured: on PORT+2 it wants TLS, by the certificate of DIR/ca.pem, and a
-#                                            login, by PLAIN or SCRAM-SHA-256: `admin` may do all, `limited` what ACLs
-#                                            allow; their passwords are `admin-hush-hush`, `limited-hush-hush`. For
-#                                            tests: PORT stays open to all who are on this machine.
+#                                            login, by PLAIN or SCRAM-SHA-256. `admin` may do all, `emitter`,
+#                                            `processor` and `viewer` what ACLs allow; NAME's password is
+#                                            `NAME-hush-hush`. For tests: PORT stays open to all on this machine.
 #   kafka.sh stop DIR                        stops it and waits for its end; the data stays, `start` takes it up again.
 #   kafka.sh tool CLASS ARGS...              runs one of Kafka's own tools, for example
 #                                            org.apache.kafka.tools.TopicCommand --bootstrap-server 127.0.0.1:9092 --list
@@ -147,7 +147,7 @@ listener.name.secured.ssl.keystore.location=$dir/keys.p12
 listener.name.secured.ssl.keystore.password=changeit
 listener.name.secured.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
 listener.name.secured.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
-  user_admin="admin-hush-hush" user_limited="limited-hush-hush";
+  $(for name in $secured; do printf 'user_%s="%s-hush-hush" ' "$name" "$name"; done);
 listener.name.secured.scram-sha-256.sasl.jaas.config=\\
   org.apache.kafka.common.security.scram.ScramLoginModule required;
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
@@ -167,7 +167,7 @@ EOF
 
 start() {
   local secured=
-  [ "$1" != --secured ] || { secured=yes && shift; }
+  [ "$1" != --secured ] || { secured="admin emitter processor viewer" && shift; }
   local dir=${1:?} port=${2:-9092} proxy_port=${3:-}
   fetch_jars
   mkdir -p "$dir"
@@ -182,11 +182,10 @@ start() {
 
   local java=(java "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$libs/*")
   if [ ! -f "$dir/data/meta.properties" ]; then
-    local cluster_id users=()
-    [ -z "$secured" ] || users=(
-      --add-scram 'SCRAM-SHA-256=[name=admin,password=admin-hush-hush]'
-      --add-scram 'SCRAM-SHA-256=[name=limited,password=limited-hush-hush]'
-    )
+    local cluster_id users=() name
+    [ -z "$secured" ] || for name in $secured; do
+      users+=(--add-scram "SCRAM-SHA-256=[name=$name,password=$name-hush-hush]")
+    done
     cluster_id=$("${java[@]}" kafka.tools.StorageTool random-uuid 2>/dev/null | tail -n 1)
     "${java[@]}" kafka.tools.StorageTool format -t "$cluster_id" -c "$dir/server.properties" ${users[@]+"${users[@]}"} >"$dir/kafka.out" 2>&1 ||
       { cat "$dir/kafka.out" >&2 && fail "cannot format $dir/data"; }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use goka::{App, Config, Emitter, Guarantee, View};
-use goka_tests::{DEADLINE, Kafka, Program, unique};
+use goka_tests::{DEADLINE, Kafka, Program, kafka_tool, unique};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -55,21 +55,26 @@ fn secured(address: &str, ca: &Path, mechanism: &str, password: &str) -> Config 
 
 /// A record's way through all parts.
 async fn work(config: &Config) {
-    let emitter = Emitter::<Clicks>::new(config).expect("it connects");
-    let app = App::new(config.clone()).processor(count::Processor);
+    work_of([config, config, config], 111).await;
+}
+
+/// As [`work`], each part with settings of its own: emitter, processor, view.
+async fn work_of([emitter, processor, view]: [&Config; 3], expected: i64) {
+    let emitter = Emitter::<Clicks>::new(emitter).expect("it connects");
+    let app = App::new(processor.clone()).processor(count::Processor);
     let running = app.start().await.expect("it starts");
     for clicks in [1, 10, 100] {
         let emitted = emitter.emit("alice", &clicks).expect("it is taken");
         emitted.await.expect("it is written");
     }
-    let view = View::<Counts>::open(config).await.expect("it opens");
+    let view = View::<Counts>::open(view).await.expect("it opens");
     timeout(DEADLINE, view.recovered())
         .await
         .expect("in time")
         .expect("it recovers");
     let mut watch = view.watch("alice");
     let counted = async {
-        while watch.value().expect("it is read") != Some(111) {
+        while watch.value().expect("it is read") != Some(expected) {
             watch.changed().await.expect("the view is open");
         }
     };
@@ -91,6 +96,64 @@ async fn all_parts_work_with_tls_and_a_login_in_both_guarantees() {
                 .create_stream("clicks", 2);
             work(&config).await;
         }
+    }
+}
+
+/// Gives rights to a user, for things whose names begin so or are so.
+fn grant(kafka: &Kafka, user: &str, rights: &[&str], things: &[&str]) {
+    let (broker, principal) = (kafka.broker(), format!("User:{user}"));
+    let mut arguments = vec!["--bootstrap-server", broker.address(), "--add"];
+    arguments.extend(["--allow-principal", &principal]);
+    arguments.extend(rights.iter().flat_map(|right| ["--operation", right]));
+    arguments.extend(things);
+    kafka_tool("org.apache.kafka.tools.AclCommand", &arguments);
+}
+
+/// The table of docs/operating.md.
+#[tokio::test]
+async fn each_part_works_with_the_rights_that_are_documented() {
+    let Some(kafka) = kafka() else { return };
+    let prefix = unique("rights") + "-";
+    let [clicks, table, group] =
+        ["clicks", "counts-state", "counts"].map(|name| format!("{prefix}{name}"));
+    kafka.broker().create_topic(&clicks, 2);
+    let grant = |user, rights: &[&str], things: &[&str]| grant(&kafka, user, rights, things);
+    grant("emitter", &["Write"], &["--topic", &clicks]);
+    let reads = ["Read", "DescribeConfigs"];
+    grant("processor", &reads, &["--topic", &clicks]);
+    let owns = ["Read", "Write", "Create", "DescribeConfigs"];
+    grant("processor", &owns, &["--topic", &table]);
+    grant("processor", &["Read"], &["--group", &group]);
+    grant("viewer", &reads, &["--topic", &table]);
+    let state = TempDir::new().expect("a temporary directory");
+    let (address, ca) = (kafka.secured(), kafka.ca());
+    let config = |user: &str, guarantee: Guarantee| {
+        secured(&address, &ca, "PLAIN", &format!("{user}-hush-hush"))
+            .set("sasl.username", user)
+            .prefix(&prefix)
+            .state_dir(state.path().join(format!("{user} {guarantee:?}")))
+            .guarantee(guarantee)
+    };
+    let mut expected = 0;
+    for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+        if guarantee == Guarantee::ExactlyOnce {
+            let app = App::new(config("processor", guarantee)).processor(count::Processor);
+            let refused = match app.start().await {
+                Ok(mut running) => timeout(DEADLINE, running.wait()).await.expect("it ends"),
+                Err(error) => Err(error),
+            };
+            let refused = refused
+                .expect_err("a transaction needs its right")
+                .to_string();
+            assert!(refused.to_lowercase().contains("authoriz"), "{refused}");
+            let transactions = format!("{group}-");
+            let prefixed = ["--resource-pattern-type", "prefixed"];
+            let things = [&["--transactional-id", &transactions][..], &prefixed].concat();
+            grant("processor", &["Write"], &things);
+        }
+        let parts = ["emitter", "processor", "viewer"].map(|user| config(user, guarantee));
+        expected += 111;
+        work_of(parts.each_ref(), expected).await;
     }
 }
 
