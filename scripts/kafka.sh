@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
 # A real Apache Kafka 4.1 (KRaft, one node, 127.0.0.1) without containers, run from its published jars.
 #
-#   kafka.sh start DIR [PORT [PROXY_PORT]]   starts it with its data in DIR and prints its address when it answers.
+#   kafka.sh start [--secured] DIR [PORT [PROXY_PORT]]
+#                                            starts it with its data in DIR and prints its address when it answers.
 #                                            PORT: 9092 unless said; `any` takes free ones, and again those that
 #                                            DIR had before. PORT+1 is its controller.
 #                                            PROXY_PORT: it listens on PORT+2 too, for a proxy between it and its
 #                                            clients: who asks there is sent on to 127.0.0.1:PROXY_PORT.
+#                                            --secured: on PORT+2 it wants TLS, by the certificate of DIR/ca.pem, and a
+#                                            login, by PLAIN or SCRAM-SHA-256. `admin` may do all, `emitter`,
+#                                            `processor` and `viewer` what ACLs allow; NAME's password is
+#                                            `NAME-hush-hush`. For tests: PORT stays open to all on this machine.
 #   kafka.sh stop DIR                        stops it and waits for its end; the data stays, `start` takes it up again.
 #   kafka.sh tool CLASS ARGS...              runs one of Kafka's own tools, for example
 #                                            org.apache.kafka.tools.TopicCommand --bootstrap-server 127.0.0.1:9092 --list
@@ -23,7 +28,7 @@ fail() {
 }
 
 usage() {
-  sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+  sed -n '2,19s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
   exit "$1"
 }
 
@@ -80,13 +85,38 @@ alive() {
   fi
 }
 
+# A certificate authority, and a key of the broker that it has signed. By keytool, which comes with Java.
+make_certificates() {
+  local dir=$1
+  [ ! -f "$dir/ca.pem" ] || return 0
+  local store=("-keystore" "$dir/keys.p12" "-storetype" PKCS12 "-storepass" changeit)
+  local key=(-genkeypair -keyalg EC -groupname secp256r1 -validity 3650)
+  rm -f "$dir/keys.p12"
+  {
+    keytool "${key[@]}" -alias ca -dname CN=goka-tests-ca -ext bc:critical=ca:true "${store[@]}" &&
+      keytool -exportcert -rfc -alias ca -file "$dir/ca.part" "${store[@]}" &&
+      keytool "${key[@]}" -alias broker -dname CN=localhost "${store[@]}" &&
+      keytool -certreq -alias broker -file "$dir/broker.csr" "${store[@]}" &&
+      keytool -gencert -alias ca -rfc -validity 3650 -ext san=dns:localhost,ip:127.0.0.1 \
+        -infile "$dir/broker.csr" -outfile "$dir/broker.pem" "${store[@]}" &&
+      keytool -importcert -noprompt -alias broker -file "$dir/broker.pem" "${store[@]}" &&
+      # The broker must not offer the authority as a key of its own.
+      keytool -delete -alias ca "${store[@]}"
+  } >"$dir/keytool.out" 2>&1 || { cat "$dir/keytool.out" >&2 && fail "cannot make certificates in $dir"; }
+  mv "$dir/ca.part" "$dir/ca.pem"
+}
+
 write_settings() {
-  local dir=$1 port=$2 proxy_port=$3 listeners advertised
+  local dir=$1 port=$2 proxy_port=$3 secured=$4 listeners advertised
   listeners="PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1))"
   advertised="PLAINTEXT://127.0.0.1:$port"
   if [ -n "$proxy_port" ]; then
     listeners+=",PROXIED://127.0.0.1:$((port + 2))"
     advertised+=",PROXIED://127.0.0.1:$proxy_port"
+  fi
+  if [ -n "$secured" ]; then
+    listeners+=",SECURED://127.0.0.1:$((port + 2))"
+    advertised+=",SECURED://127.0.0.1:$((port + 2))"
   fi
   # One node keeps one copy of everything; groups need not wait for more members; topics are created by who needs them.
   cat >"$dir/server.properties" <<EOF
@@ -97,7 +127,7 @@ controller.listener.names=CONTROLLER
 listeners=$listeners
 advertised.listeners=$advertised
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,SECURED:SASL_SSL
 log.dirs=$dir/data
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
@@ -109,6 +139,19 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 log.cleaner.dedupe.buffer.size=20000000
+EOF
+  # Who comes by the other listeners is ANONYMOUS: the broker itself, and those who prepare tests.
+  [ -z "$secured" ] || cat >>"$dir/server.properties" <<EOF
+listener.name.secured.ssl.keystore.type=PKCS12
+listener.name.secured.ssl.keystore.location=$dir/keys.p12
+listener.name.secured.ssl.keystore.password=changeit
+listener.name.secured.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
+listener.name.secured.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
+  $(for name in $secured; do printf 'user_%s="%s-hush-hush" ' "$name" "$name"; done);
+listener.name.secured.scram-sha-256.sasl.jaas.config=\\
+  org.apache.kafka.common.security.scram.ScramLoginModule required;
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:admin
 EOF
   cat >"$dir/log4j2.properties" <<EOF
 status=error
@@ -123,6 +166,8 @@ EOF
 }
 
 start() {
+  local secured=
+  [ "$1" != --secured ] || { secured="admin emitter processor viewer" && shift; }
   local dir=${1:?} port=${2:-9092} proxy_port=${3:-}
   fetch_jars
   mkdir -p "$dir"
@@ -131,13 +176,18 @@ start() {
   [ "$port" != any ] || port=$(used_port "$dir" || free_port)
   [[ "$port$proxy_port" =~ ^[0-9]+$ ]] || fail "a port is a number, or \`any\`"
   ! answers "$port" || fail "another program listens on port $port; give another one: $0 start $dir any"
-  write_settings "$dir" "$port" "$proxy_port"
+  [ -z "$secured" ] || [ -z "$proxy_port" ] || fail "--secured takes the place of PROXY_PORT"
+  [ -z "$secured" ] || make_certificates "$dir"
+  write_settings "$dir" "$port" "$proxy_port" "$secured"
 
   local java=(java "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$libs/*")
   if [ ! -f "$dir/data/meta.properties" ]; then
-    local cluster_id
+    local cluster_id users=() name
+    [ -z "$secured" ] || for name in $secured; do
+      users+=(--add-scram "SCRAM-SHA-256=[name=$name,password=$name-hush-hush]")
+    done
     cluster_id=$("${java[@]}" kafka.tools.StorageTool random-uuid 2>/dev/null | tail -n 1)
-    "${java[@]}" kafka.tools.StorageTool format -t "$cluster_id" -c "$dir/server.properties" >"$dir/kafka.out" 2>&1 ||
+    "${java[@]}" kafka.tools.StorageTool format -t "$cluster_id" -c "$dir/server.properties" ${users[@]+"${users[@]}"} >"$dir/kafka.out" 2>&1 ||
       { cat "$dir/kafka.out" >&2 && fail "cannot format $dir/data"; }
   fi
   nohup "${java[@]}" -Xms256m -Xmx1g kafka.Kafka "$dir/server.properties" </dev/null >"$dir/kafka.out" 2>&1 &
@@ -167,7 +217,7 @@ stop() {
 }
 
 case "${1:-}:$#" in
-start:[2-4]) start "${@:2}" ;;
+start:[2-5]) start "${@:2}" ;;
 stop:2) stop "$2" ;;
 tool:[2-9] | tool:[1-9][0-9])
   fetch_jars

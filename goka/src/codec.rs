@@ -7,6 +7,8 @@
 //!
 //! Which types `ByType` writes as text is part of the data format: the list is closed.
 
+mod nesting;
+
 use std::{
     any::{Any, TypeId, type_name},
     fmt::Display,
@@ -16,7 +18,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
-use crate::BoxError;
+use crate::{BoxError, excerpt};
 
 /// Encodes and decodes values of type `T`.
 ///
@@ -179,9 +181,13 @@ pub struct MsgPack;
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned> Codec<T> for MsgPack {
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), BoxError> {
-        Ok(rmp_serde::encode::write_named(out, value)?)
+        let before = out.len();
+        rmp_serde::encode::write_named(out, value).map_err(with_cure)?;
+        // What is written can be read.
+        Ok(nesting::check(&out[before..])?)
     }
     fn decode(bytes: &[u8]) -> Result<T, BoxError> {
+        nesting::check(bytes)?;
         let mut rest = rmp_serde::Deserializer::from_read_ref(bytes);
         let value = T::deserialize(&mut rest).map_err(with_cure)?;
         match is_at_end(&mut rest) {
@@ -218,9 +224,10 @@ fn is_at_end<'de>(rest: impl Deserializer<'de, Error = rmp_serde::decode::Error>
     matches!(<()>::deserialize(rest), Err(Error::InvalidMarkerRead(_)))
 }
 
-/// serde's text for the one mistake that everybody makes, with what to do about it.
+/// serde's text, with what to do about the one mistake that everybody makes. It may repeat a value, which can be
+/// long.
 fn with_cure(error: impl std::error::Error) -> String {
-    let text = error.to_string();
+    let text = excerpt::text(error.to_string());
     match text.contains("missing field") {
         true => format!(
             "{text}; a field that is newer than the records needs `#[serde(default)]` or an `Option`"

@@ -5,6 +5,7 @@
 //! logical; what they are called on the broker is known in `kafka::names` alone.
 
 mod environment;
+mod secret;
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use self::secret::may_be_shown;
 use crate::Error;
 
 /// How to run: brokers, state, names, and librdkafka's settings.
@@ -42,10 +44,15 @@ pub struct Config {
     pub(crate) standby: Standby,
     pub(crate) recover_ahead: bool,
     pub(crate) cleanup_delay: Duration,
+    pub(crate) map_size: usize,
+    pub(crate) snapshot_max: Duration,
     /// Topics to be created where they are missing, and their partitions.
     pub(crate) streams: Vec<(String, i32)>,
     pub(crate) keys: Keys,
 }
+
+/// A copy of nothing has a few pages.
+const MAP_SIZE_MIN: usize = 1 << 20;
 
 /// Keys of librdkafka that were set.
 #[derive(Clone, Default)]
@@ -136,6 +143,8 @@ impl Default for Config {
             standby: Standby::default(),
             recover_ahead: false,
             cleanup_delay: Duration::from_secs(600),
+            map_size: 64 << 30,
+            snapshot_max: Duration::from_secs(60),
             streams: Vec::new(),
             keys: Keys::default(),
         }
@@ -276,6 +285,24 @@ impl Config {
         self
     }
 
+    /// How large the local copy of one partition may become, bytes, by default 64 GiB. It is address space,
+    /// and costs nothing until it is used; where a limit on virtual memory or a 32-bit machine forbids that
+    /// much, set less. A copy that would grow beyond it is an error, and goes on after a restart with more.
+    #[must_use]
+    pub fn map_size(mut self, bytes: usize) -> Self {
+        self.map_size = bytes;
+        self
+    }
+
+    /// For how long a snapshot of a view ([`View::snapshot`](crate::View::snapshot)) may be held, by default
+    /// 60 s. What it sees keeps the file of the local copy from using room again, so the first write after that
+    /// time lets go of it, and its reads are errors ([`Error::Expired`]).
+    #[must_use]
+    pub fn snapshot_max(mut self, age: Duration) -> Self {
+        self.snapshot_max = age;
+        self
+    }
+
     /// Creates the topic of a stream with so many partitions, if it is missing. One that exists with
     /// another number is refused: it is never changed.
     #[must_use]
@@ -354,6 +381,14 @@ impl Config {
         if self.cleanup_delay.is_zero() {
             return refuse("`cleanup_delay` is 0: copies would be deleted while partitions move");
         }
+        if self.snapshot_max.is_zero() {
+            return refuse("`snapshot_max` is 0: no snapshot could be read");
+        }
+        if self.map_size < MAP_SIZE_MIN {
+            return refuse(
+                "`map_size` is below 1 MiB (1048576 bytes): a local copy would be full at once",
+            );
+        }
         if self.recover_ahead && self.standby == Standby::None {
             return refuse(
                 "`recover_ahead` needs `standby = all`: which partitions this instance will be given is not known before \
@@ -366,32 +401,6 @@ impl Config {
             )));
         }
         Ok(())
-    }
-}
-
-/// Whether the value of a key of librdkafka must not be shown.
-pub(crate) fn is_secret(key: &str) -> bool {
-    key.contains("password") || key.contains("secret") || key.ends_with("key.pem") || {
-        // These can hold a password among other things.
-        matches!(key, "sasl.jaas.config" | "sasl.oauthbearer.config")
-    }
-}
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut map = f.debug_map();
-        let roles = [
-            ("", &self.both),
-            ("consumer ", &self.consumer),
-            ("producer ", &self.producer),
-        ];
-        for (role, keys) in roles {
-            for (key, value) in keys {
-                let value = if is_secret(key) { "<secret>" } else { value };
-                map.entry(&format!("{role}{key}"), &value);
-            }
-        }
-        map.finish()
     }
 }
 
@@ -414,6 +423,8 @@ impl fmt::Debug for Config {
             .field("standby", &self.standby)
             .field("recover_ahead", &self.recover_ahead)
             .field("cleanup_delay", &self.cleanup_delay)
+            .field("map_size", &self.map_size)
+            .field("snapshot_max", &self.snapshot_max)
             .field("streams", &self.streams)
             .field("keys", &self.keys)
             .finish()
@@ -425,19 +436,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_not_shown() {
-        let config = Config::new()
-            .set("sasl.password", "hush")
-            .set_producer("ssl.key.password", "hush")
-            .set_consumer("sasl.oauthbearer.client.secret", "hush")
-            .set("ssl.key.pem", "hush")
-            .set("sasl.username", "me");
-        let shown = format!("{config:?}");
-        assert!(!shown.contains("hush"), "{shown}");
-        assert!(shown.contains("\"sasl.username\": \"me\""), "{shown}");
-    }
-
-    #[test]
     fn values_out_of_range_are_refused() {
         for config in [
             Config::new().brokers(" "),
@@ -446,6 +444,8 @@ mod tests {
             Config::new().commit_interval(Duration::ZERO),
             Config::new().metadata_interval(Duration::ZERO),
             Config::new().cleanup_delay(Duration::ZERO),
+            Config::new().map_size(MAP_SIZE_MIN - 1),
+            Config::new().snapshot_max(Duration::ZERO),
             Config::new().recover_ahead(true),
             Config::new().create_stream("clicks", 0),
         ] {

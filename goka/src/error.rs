@@ -1,6 +1,6 @@
 //! The one error type. Every message is a sentence that says what happened where, and what to do.
 
-use std::{error, fmt, path::PathBuf};
+use std::{error, fmt, path::PathBuf, time::Duration};
 
 /// What a handler may fail with: any error converts into it.
 pub type BoxError = Box<dyn error::Error + Send + Sync>;
@@ -91,6 +91,12 @@ pub enum Error {
         /// How many keys were visited here.
         keys: u64,
     },
+    /// A snapshot of a view was held for longer than [`Config::snapshot_max`](crate::Config::snapshot_max) allows,
+    /// and its table has changed meanwhile.
+    Expired {
+        /// How long it may be held.
+        max_age: Duration,
+    },
     /// Something was used after it was closed.
     Closed(&'static str),
 }
@@ -169,6 +175,12 @@ impl fmt::Display for Error {
                 "the visit of group `{group}` was cancelled after {keys} keys, because partition {partition} went to another \
                  instance, or a transaction of it is in doubt: visit again"
             ),
+            Error::Expired { max_age } => write!(
+                f,
+                "the snapshot was held for longer than {max_age:?} while its table changed, and was let go of, for the \
+                 local copy could not use room again meanwhile: take one, read, and drop it, or allow more time \
+                 (`Config::snapshot_max`, GOKA_SNAPSHOT_MAX_MS)"
+            ),
             Error::Closed(what) => write!(f, "{what} was closed"),
         }
     }
@@ -188,6 +200,7 @@ impl error::Error for Error {
             | Error::Fenced(_)
             | Error::Elsewhere { .. }
             | Error::VisitCancelled { .. }
+            | Error::Expired { .. }
             | Error::Closed(_) => None,
         }
     }

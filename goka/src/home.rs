@@ -14,8 +14,6 @@ use crate::{
     store::{Options, StateDir},
 };
 
-/// Address space of a copy: costs nothing until it is used.
-const MAP_BYTES: usize = 64 << 30;
 /// How long a copy may take to be closed by whoever had it before.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -26,6 +24,7 @@ static HOMES: Mutex<Option<HashMap<PathBuf, Weak<StateDir>>>> = Mutex::new(None)
 pub(crate) struct Home {
     state: Arc<StateDir>,
     cluster: String,
+    options: Options,
 }
 
 impl Home {
@@ -42,6 +41,11 @@ impl Home {
         Ok(Home {
             state,
             cluster: cluster.cluster_id().to_owned(),
+            options: Options {
+                map_size: config.map_size,
+                wait: CLOSE_TIMEOUT,
+                snapshot_max: config.snapshot_max,
+            },
         })
     }
 
@@ -74,11 +78,9 @@ impl Home {
         self.state.clone()
     }
 
-    pub(crate) fn options() -> Options {
-        Options {
-            map_size: MAP_BYTES,
-            wait: CLOSE_TIMEOUT,
-        }
+    /// Of the copies in it.
+    pub(crate) fn options(&self) -> Options {
+        self.options.clone()
     }
 }
 

@@ -52,6 +52,9 @@ mod edge;
 mod emitter;
 mod engine;
 mod error;
+mod excerpt;
+#[cfg(test)]
+mod fuzz;
 mod graph;
 mod home;
 mod kafka;

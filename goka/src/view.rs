@@ -21,6 +21,7 @@ use crate::{
     app::blocking,
     context::KeyOf,
     engine::replica::{Replica, Wanted},
+    excerpt,
     home::Home,
     kafka::Cluster,
     replicas::{self, TableSource},
@@ -294,7 +295,7 @@ impl<T: Topic> View<T> {
 
     /// Says in which row.
     fn undecodable(&self, what: &str, key: &[u8], source: BoxError) -> Error {
-        let key = String::from_utf8_lossy(key);
+        let (key, source) = (excerpt::key(key), excerpt::text(source.to_string()));
         let source = format!("the {what} of the row `{key}`: {source}");
         Error::decode(self.topic())(source.into())
     }

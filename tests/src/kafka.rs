@@ -19,39 +19,55 @@ pub struct Kafka {
     /// Deleted with this, after it was stopped.
     _temporary: Option<TempDir>,
     /// As given to the script, so that a restart is the same broker.
-    ports: (u16, Option<u16>),
+    port: u16,
+    third: Third,
+}
+
+/// What a Kafka listens for besides its plain port.
+#[derive(Clone, Copy)]
+enum Third {
+    Nothing,
+    /// Clients that a proxy at this port sends on.
+    Proxied(u16),
+    /// Clients with TLS and a login.
+    Secured,
 }
 
 impl Kafka {
     /// Starts one, or gives `None` where no real Kafka was asked for: `GOKA_TEST_BROKERS` is not set.
     pub fn start() -> Option<Kafka> {
-        Self::started(None)
+        Self::started(Third::Nothing)
+    }
+
+    /// Starts one that also has a port with TLS, logins and rights: see `scripts/kafka.sh --help`.
+    pub fn start_secured() -> Option<Kafka> {
+        Self::started(Third::Secured)
     }
 
     /// Starts one that sends those who ask it through the proxy on to the proxy, so that all they read passes there.
     pub fn start_behind(proxy: &Proxy) -> Option<Kafka> {
-        let kafka = Self::started(Some(proxy.port()))?;
+        let kafka = Self::started(Third::Proxied(proxy.port()))?;
         proxy.forward_to(kafka.behind());
         Some(kafka)
     }
 
-    fn started(proxy_port: Option<u16>) -> Option<Kafka> {
+    fn started(third: Third) -> Option<Kafka> {
         if env::var_os("GOKA_TEST_BROKERS").is_none() {
             eprintln!("not run: it needs a Kafka of its own, and GOKA_TEST_BROKERS asks for none");
             return None;
         }
         let temporary = tempfile::tempdir().expect("a temporary directory");
         let path = temporary.path().to_owned();
-        Some(Self::running(path, Some(temporary), proxy_port))
+        Some(Self::running(path, Some(temporary), third))
     }
 
     /// Starts one with its data in a directory, whether or not a real Kafka was asked for.
     pub fn start_in(directory: &Path) -> Kafka {
-        Self::running(directory.to_owned(), None, None)
+        Self::running(directory.to_owned(), None, Third::Nothing)
     }
 
-    fn running(directory: PathBuf, temporary: Option<TempDir>, proxy_port: Option<u16>) -> Kafka {
-        let address = start(&directory, "any", proxy_port);
+    fn running(directory: PathBuf, temporary: Option<TempDir>, third: Third) -> Kafka {
+        let address = start(&directory, "any", third);
         let port = address
             .rsplit(':')
             .next()
@@ -60,18 +76,29 @@ impl Kafka {
         Kafka {
             directory,
             _temporary: temporary,
-            ports: (port, proxy_port),
+            port,
+            third,
         }
     }
 
     /// The broker, to prepare topics and for clients that go round the proxy.
     pub fn broker(&self) -> Broker {
-        Broker::kafka(&format!("127.0.0.1:{}", self.ports.0))
+        Broker::kafka(&format!("127.0.0.1:{}", self.port))
     }
 
     /// Where a proxy is to send its clients.
     pub fn behind(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.ports.0 + 2))
+        SocketAddr::from(([127, 0, 0, 1], self.port + 2))
+    }
+
+    /// Its address for clients with TLS and a login.
+    pub fn secured(&self) -> String {
+        self.behind().to_string()
+    }
+
+    /// The certificate that clients know it by, as a file.
+    pub fn ca(&self) -> PathBuf {
+        self.directory.join("ca.pem")
     }
 
     /// Stops it; its data stays.
@@ -90,14 +117,13 @@ impl Kafka {
         let killed = kill_process(pid, Signal::KILL);
         killed.unwrap_or_else(|error| panic!("cannot kill Kafka: {error}"));
         // It is a child of nobody here: that nobody listens any more tells that it is gone.
-        while TcpStream::connect(("127.0.0.1", self.ports.0)).is_ok() {}
+        while TcpStream::connect(("127.0.0.1", self.port)).is_ok() {}
         self.stop();
     }
 
     /// Starts it again after a [`stop`](Self::stop) or a [`kill`](Self::kill), with the same address and data.
     pub fn start_again(&self) {
-        let (port, proxy_port) = self.ports;
-        start(&self.directory, &port.to_string(), proxy_port);
+        start(&self.directory, &self.port.to_string(), self.third);
     }
 }
 
@@ -127,10 +153,16 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// Gives its address.
-fn start(directory: &Path, port: &str, proxy_port: Option<u16>) -> String {
+fn start(directory: &Path, port: &str, third: Third) -> String {
     let mut command = script();
-    command.arg("start").arg(directory).arg(port);
-    command.args(proxy_port.map(|port| port.to_string()));
+    command.arg("start");
+    if let Third::Secured = third {
+        command.arg("--secured");
+    }
+    command.arg(directory).arg(port);
+    if let Third::Proxied(port) = third {
+        command.arg(port.to_string());
+    }
     let output = command.stderr(Stdio::inherit()).output();
     let output = output.unwrap_or_else(|error| panic!("cannot run scripts/kafka.sh: {error}"));
     assert!(

@@ -40,7 +40,7 @@ pub(super) fn table(
             partitions: topic.partitions,
             codec: info.codec.to_owned(),
         },
-        options: Home::options(),
+        options: home.options(),
         age_max_ms: topic.delete_retention_ms,
         forgets_rows: cluster.is_embedded(),
         standby: None,

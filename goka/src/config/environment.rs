@@ -11,7 +11,7 @@ impl Config {
     /// `GOKA_COMMIT_INTERVAL_MS`, `GOKA_INSTANCE_ID`, `GOKA_MEMBERSHIP` (`static`, `dynamic`),
     /// `GOKA_START` (`earliest`, `latest`, `reset`), `GOKA_OUT_OF_RANGE` (`fail`, `earliest`,
     /// `latest`), `GOKA_STANDBY` (`none`, `all`), `GOKA_RECOVER_AHEAD` (`true`, `false`),
-    /// `GOKA_CLEANUP_DELAY_MS`, and any key of librdkafka:
+    /// `GOKA_CLEANUP_DELAY_MS`, `GOKA_MAP_BYTES`, `GOKA_SNAPSHOT_MAX_MS`, and any key of librdkafka:
     /// `GOKA_KAFKA__SESSION_TIMEOUT_MS` is `session.timeout.ms`, `GOKA_KAFKA_CONSUMER__…` is for
     /// consumers and `GOKA_KAFKA_PRODUCER__…` for producers only.
     ///
@@ -79,6 +79,10 @@ impl Config {
             "GOKA_CLEANUP_DELAY_MS" => {
                 self.cleanup_delay(Duration::from_millis(number(name, value)?))
             }
+            "GOKA_MAP_BYTES" => self.map_size(number(name, value)?),
+            "GOKA_SNAPSHOT_MAX_MS" => {
+                self.snapshot_max(Duration::from_millis(number(name, value)?))
+            }
             // For the tests of this library.
             "GOKA_FAULT" | "GOKA_CRASH_AT" if cfg!(feature = "faults") => self,
             _ if name.starts_with("GOKA_TEST_") => self,
@@ -131,6 +135,8 @@ mod tests {
             .and_then(|c| c.variable("GOKA_STANDBY", "all"))
             .and_then(|c| c.variable("GOKA_RECOVER_AHEAD", "true"))
             .and_then(|c| c.variable("GOKA_CLEANUP_DELAY_MS", "60000"))
+            .and_then(|c| c.variable("GOKA_MAP_BYTES", "1073741824"))
+            .and_then(|c| c.variable("GOKA_SNAPSHOT_MAX_MS", "5000"))
             .unwrap();
         assert_eq!(config.keys.both["session.timeout.ms"], "9000");
         assert_eq!(config.keys.consumer["fetch.min.bytes"], "2");
@@ -142,6 +148,8 @@ mod tests {
         assert_eq!(config.out_of_range, OutOfRange::Latest);
         assert_eq!(config.standby, Standby::All);
         assert!(config.recover_ahead);
+        assert_eq!(config.map_size, 1 << 30);
+        assert_eq!(config.snapshot_max, Duration::from_secs(5));
         assert_eq!(config.cleanup_delay, Duration::from_secs(60));
     }
 
@@ -150,6 +158,7 @@ mod tests {
         for (name, value) in [
             ("GOKA_BROKER", "x"),
             ("GOKA_WORKERS", "many"),
+            ("GOKA_MAP_BYTES", "64G"),
             ("GOKA_START", "now"),
             ("GOKA_OUT_OF_RANGE", "now"),
             ("GOKA_STANDBY", "1"),

@@ -107,6 +107,7 @@ impl Engine {
                 options: Options {
                     map_size: 64 << 20,
                     wait: Duration::from_secs(1),
+                    snapshot_max: Duration::from_secs(60),
                 },
                 age_max_ms: None,
                 forgets_rows: false,

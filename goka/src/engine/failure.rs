@@ -12,6 +12,7 @@ use crate::{
         program::{Failure, Stage},
         worker::Core,
     },
+    excerpt,
     kafka::Kafka,
 };
 
@@ -22,10 +23,10 @@ impl Core {
             topic: self.topic_of(origin).into(),
             partition: origin.partition,
             offset: origin.offset,
-            key: key.map_or_else(|| "null".into(), |key| readable(key).into()),
+            key: key.map_or_else(|| "null".into(), |key| excerpt::key(key).into()),
             handler: self.handler_of(origin),
             doing: failure.doing,
-            source: failure.source,
+            source: excerpt::cause(failure.source),
         }
     }
 
@@ -126,14 +127,6 @@ impl Core {
              `Config::out_of_range` (GOKA_OUT_OF_RANGE: `earliest`, `latest`), or reset the group's offsets for this \
              topic (kafka-consumer-groups --reset-offsets)"
         ))
-    }
-}
-
-/// A key for people: text where it is text.
-fn readable(key: &[u8]) -> String {
-    match std::str::from_utf8(key) {
-        Ok(text) => text.to_owned(),
-        Err(_) => key.iter().map(|byte| format!("{byte:02x}")).collect(),
     }
 }
 

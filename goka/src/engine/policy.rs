@@ -17,6 +17,7 @@ use crate::{
         program::{EdgeInfo, Failure, OwnedRecord, Stage},
         worker::Core,
     },
+    excerpt,
     kafka::Kafka,
     policy::{Last, Verdict},
     record::{Meta, NO_HEADERS, RECORD_OVERHEAD, Record, wire_size},
@@ -325,7 +326,7 @@ fn cause(failure: &Failure) -> String {
         }
         next = source.source();
     }
-    text
+    excerpt::text(text)
 }
 
 fn no_partition(partition: i32, count: i32, topic: &str) -> BoxError {

@@ -16,6 +16,7 @@ use super::{
     names::Names,
     native::Polled,
     reader::TopicReader,
+    refused,
     settings::{self, Role},
 };
 use crate::{Config, Error, Guarantee};
@@ -105,7 +106,7 @@ impl Connection {
         change(&mut settings);
         let opened =
             settings.create_with_context(ClientLog::new(client.clone(), self.embedded.clone()));
-        opened.map_err(|error| Error::kafka(format!("open the {client}"), error))
+        opened.map_err(|error| refused::client(&client, error))
     }
 }
 
@@ -263,4 +264,22 @@ pub(super) fn watermarks(
             let doing = format!("ask for the offsets of topic `{topic}`, partition {partition}");
             Error::kafka(doing, error)
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz::fuzz;
+
+    #[test]
+    fn subscriptions_are_fuzzed() {
+        let two = b"\0\x01\0\0\0\x02\0\x01a\0\x02bb\xff\xff\xff\xff".to_vec();
+        assert_eq!(
+            subscribed(&two),
+            Some(vec!["a".to_owned(), "bb".to_owned()])
+        );
+        fuzz("a subscription", &[two, vec![0; 30]], 256, |bytes| {
+            drop(subscribed(bytes));
+        });
+    }
 }

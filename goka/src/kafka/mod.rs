@@ -24,6 +24,7 @@ mod orphans;
 mod outbox;
 mod producer;
 mod reader;
+mod refused;
 mod settings;
 mod topics;
 mod transactions;

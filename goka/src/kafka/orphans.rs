@@ -109,6 +109,7 @@ fn assigned(assignment: &[u8], topic: &str) -> Option<Vec<i32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::fuzz;
 
     #[test]
     fn an_assignment_is_read() {
@@ -119,5 +120,17 @@ mod tests {
         for length in 0..bytes.len() - 4 {
             assert_eq!(assigned(&bytes[..length], "bb"), None, "cut at {length}");
         }
+    }
+
+    #[test]
+    fn what_a_member_says_is_fuzzed() {
+        let mut bytes = b"\0\x01\0\0\0\x02\0\x01a\0\0\0\x01\0\0\0\x07\0\x02bb\0\0\0\x02".to_vec();
+        bytes.extend([0; 8]);
+        let valid = [bytes, b"\0\0\xff\xff\xff\xff".repeat(9)];
+        fuzz("an assignment", &valid, 64, |bytes| {
+            let (a, b) = (assigned(bytes, "a"), assigned(bytes, "bb"));
+            let partitions = a.iter().chain(&b).flatten().count();
+            assert!(partitions <= bytes.len() / 4);
+        });
     }
 }

@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
-use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
+use super::refused;
 use crate::{Config, Error, config::Guarantee};
 
 /// What a client is for.
@@ -197,13 +198,9 @@ fn canonical(key: &str) -> &str {
 
 fn check_known(key: &str, value: &str) -> Result<(), Error> {
     let asked = ClientConfig::new().set(key, value).create_native_config();
-    match asked {
-        Ok(_) => Ok(()),
-        Err(KafkaError::ClientConfig(_, reason, ..)) => Err(Error::Config(format!(
-            "librdkafka does not take the setting `{key}`: {reason}"
-        ))),
-        Err(error) => Err(Error::kafka(format!("set `{key}`"), error)),
-    }
+    asked
+        .map(drop)
+        .map_err(|error| refused::setting(key, value, error))
 }
 
 /// How long a group keeps a member that it does not hear of, and a static one that has left.

@@ -25,8 +25,13 @@ pub(crate) struct TopicInfo {
     pub(crate) id: String,
     /// `None` if the broker does not tell.
     pub(crate) cleanup_policy: Option<String>,
+    /// How long deletions are kept; Kafka's default if the broker does not tell, `None` on the embedded one.
     pub(crate) delete_retention_ms: Option<i64>,
 }
+
+/// Kafka's default of `delete.retention.ms`. Taken where the broker does not tell: a copy that is older is then read
+/// again for nothing at worst, where one that is believed for ever could bring back keys that were deleted.
+const DELETE_RETENTION_MS: i64 = 86_400_000;
 
 impl Cluster {
     /// What there is of these topics (logical names), in their order; `None` for a missing one.
@@ -81,6 +86,7 @@ impl Cluster {
                 .map(|compacted| if compacted { "compact" } else { "delete" }.to_owned());
             return Ok(());
         }
+        topic.delete_retention_ms = retention_ms(None);
         let admin = self.admin().client();
         match topic_id(admin.inner(), physical, ANSWER) {
             Ok(id) => topic.id = id,
@@ -94,8 +100,7 @@ impl Cluster {
             Some(Ok(settings)) => {
                 let value = |key: &str| settings.get(key).and_then(|entry| entry.value.clone());
                 topic.cleanup_policy = value("cleanup.policy");
-                topic.delete_retention_ms =
-                    value("delete.retention.ms").and_then(|ms| ms.parse().ok());
+                topic.delete_retention_ms = retention_ms(value("delete.retention.ms").as_deref());
             }
             Some(Err(code)) => denied(physical, "DescribeConfigs", code)?,
             None => {}
@@ -190,6 +195,12 @@ impl Cluster {
     }
 }
 
+/// How long a real Kafka keeps deletions, by what it tells of that.
+fn retention_ms(told: Option<&str>) -> Option<i64> {
+    let told = told.and_then(|ms| ms.parse().ok());
+    told.or(Some(DELETE_RETENTION_MS))
+}
+
 /// An answer that is not allowed is no answer; anything else is an error.
 fn denied(physical: &str, right: &str, code: RDKafkaErrorCode) -> Result<(), Error> {
     use RDKafkaErrorCode::*;
@@ -208,5 +219,17 @@ fn denied(physical: &str, right: &str, code: RDKafkaErrorCode) -> Result<(), Err
             let doing = format!("describe topic `{physical}`");
             Err(Error::kafka(doing, code))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_does_not_tell_has_the_default() {
+        assert_eq!(retention_ms(Some("3600000")), Some(3_600_000));
+        assert_eq!(retention_ms(None), Some(86_400_000));
+        assert_eq!(retention_ms(Some("")), Some(86_400_000));
     }
 }

@@ -80,6 +80,7 @@ fn push(bucket: &mut Vec<u8>, key: &[u8], value: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::fuzz;
 
     #[test]
     fn the_format_is_frozen() {
@@ -108,5 +109,19 @@ mod tests {
             find(&bucket[..length], b"other").expect_err("cut short");
         }
         find(&[255; 12], b"other").expect_err("lengths beyond the end");
+    }
+
+    #[test]
+    fn buckets_are_fuzzed() {
+        let one = rewritten(b"", b"one", Some(b"1")).unwrap();
+        let two = rewritten(&one, b"two", Some(b"")).unwrap();
+        fuzz("a bucket", &[one, two, vec![0; 24]], 256, |bucket| {
+            let whole = Entries(bucket).all(|entry| entry.is_ok());
+            assert_eq!(find(bucket, b"no such key").is_ok(), whole);
+            match rewritten(bucket, b"one", Some(b"new")) {
+                Ok(new) => assert_eq!(find(&new, b"one").unwrap(), Some(&b"new"[..])),
+                Err(_) => assert!(!whole),
+            }
+        });
     }
 }

@@ -150,3 +150,24 @@ fn difference(written: &Identity, wanted: &Identity) -> Option<String> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz::fuzz;
+
+    /// For a list, serde makes room for as many elements as are promised, up to a megabyte.
+    const LIST: u64 = (1 << 20) + 4096;
+
+    #[test]
+    fn headers_are_fuzzed() {
+        let array = ("cluster", "topic", "", 1, 2, "text");
+        let valid = rmp_serde::to_vec(&array).unwrap();
+        assert_eq!(identity(&valid).unwrap().partitions, 2);
+        fuzz("an identity", &[valid], LIST, |bytes| drop(identity(bytes)));
+        let array = (7, vec![("clicks#id", i64::MAX), ("", -1)], 0);
+        let valid = rmp_serde::to_vec(&array).unwrap();
+        assert_eq!(position(&valid).unwrap().inputs[1].1, -1);
+        fuzz("a position", &[valid], LIST, |bytes| drop(position(bytes)));
+    }
+}

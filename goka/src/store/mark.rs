@@ -12,6 +12,8 @@ use std::{
     path::Path,
 };
 
+use super::private;
+
 const NAME: &str = "not-closed";
 
 /// Why the copy in `directory` is not to be read, if so.
@@ -33,7 +35,7 @@ pub(super) fn distrust(directory: &Path) -> io::Result<Option<String>> {
 
 /// Notes that the copy in `directory` is about to be written to.
 pub(super) fn set(directory: &Path) -> io::Result<()> {
-    let mut file = File::create(directory.join(NAME))?;
+    let mut file = private::create(&directory.join(NAME))?;
     file.write_all(boot().unwrap_or_default().as_bytes())?;
     file.sync_all()?;
     sync(directory)

@@ -9,6 +9,8 @@ mod environment;
 mod header;
 mod key;
 mod mark;
+mod moment;
+mod private;
 mod problem;
 mod rebuild;
 mod registry;
@@ -21,7 +23,7 @@ mod tests;
 mod unused;
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -32,6 +34,7 @@ use std::{
 
 pub(crate) use self::{
     batch::Batch,
+    moment::Moment,
     scan::Span,
     snapshot::{Snapshot, Snapshots},
     state::StateDir,
@@ -39,6 +42,7 @@ pub(crate) use self::{
 };
 use self::{
     environment::{Environment, Failure},
+    moment::Moments,
     registry::Claim,
 };
 use crate::Error;
@@ -75,6 +79,8 @@ pub(crate) struct Options {
     pub(crate) map_size: usize,
     /// How long to wait for another holder in this process to close the same environment.
     pub(crate) wait: Duration,
+    /// For how long a [`Moment`] may be held once the copy is written to.
+    pub(crate) snapshot_max: Duration,
 }
 
 /// An open copy. Dropped without [`close`](Store::close): a crash, as far as the copy is concerned.
@@ -92,6 +98,8 @@ pub(crate) struct Store {
 struct Open {
     environment: Environment,
     path: PathBuf,
+    moments: Moments,
+    snapshot_max: Duration,
     /// The store is gone: no more snapshots, so that the last one comes.
     closed: AtomicBool,
     _claim: Claim,
@@ -113,11 +121,11 @@ impl Store {
         options: &Options,
     ) -> Result<(Store, Option<String>), Error> {
         let problem = |error: io::Error| problem::state(path, "open the local copy", error);
-        fs::create_dir_all(path).map_err(problem)?;
+        private::create_dir_all(path).map_err(problem)?;
         let path = path.canonicalize().map_err(problem)?;
         let claim = Claim::take(&path, options.wait)?;
         // Whoever had the claim before may have deleted it.
-        fs::create_dir_all(&path).map_err(problem)?;
+        private::create_dir_all(&path).map_err(problem)?;
         rebuild::take_place(&path, options.wait)?;
         Self::open_claimed(path, claim, identity, options)
     }
@@ -147,6 +155,8 @@ impl Store {
         let open = Open {
             environment,
             path,
+            moments: Moments::default(),
+            snapshot_max: options.snapshot_max,
             closed: AtomicBool::new(false),
             _claim: claim,
         };
@@ -181,6 +191,7 @@ impl Store {
                 .map_err(|error| problem::state(&self.open.path, "begin to write", error))?;
             self.marked = true;
         }
+        self.open.moments.expire(self.open.snapshot_max);
         Batch::begin(&self.open, &mut self.position)
     }
 

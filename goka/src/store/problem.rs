@@ -48,7 +48,7 @@ fn cure(error: &heed::Error) -> Option<&'static str> {
     match error {
         heed::Error::Mdb(MdbError::MapFull) => Some(
             "the copy has reached its map size, and nothing of this batch was stored: restart with \
-             a larger one",
+             a larger one (`Config::map_size`, GOKA_MAP_BYTES)",
         ),
         heed::Error::Mdb(MdbError::ReadersFull) => {
             Some("too many snapshots are held at once: drop them, or take one for several reads")
@@ -76,8 +76,8 @@ fn cure(error: &heed::Error) -> Option<&'static str> {
                 Some("a file is in the way: remove it, or use another state directory")
             }
             OutOfMemory => Some(
-                "that much address space is not to be had: lower the map size, or raise the limit \
-                 on virtual memory (`ulimit -v`)",
+                "that much address space is not to be had: lower the map size (`Config::map_size`, \
+                 GOKA_MAP_BYTES), or raise the limit on virtual memory (`ulimit -v`)",
             ),
             // What LMDB says when the system wrote a part of what it was asked to.
             _ if error.raw_os_error() == Some(libc::EIO) => Some(

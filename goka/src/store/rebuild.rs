@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Identity, Options, Position, Store, environment, problem, registry::Claim};
+use super::{Identity, Options, Position, Store, environment, private, problem, registry::Claim};
 use crate::Error;
 
 /// Where the copy in `path` is rebuilt.
@@ -67,7 +67,7 @@ impl Store {
         let place = self.open.path.clone();
         let path = beside(&place);
         discard(&place)?;
-        fs::create_dir_all(&path)
+        private::create_dir_all(&path)
             .map_err(|error| problem::state(&path, "rebuild a local copy", error))?;
         let claim = Claim::take(&path, options.wait)?;
         let mut store = Store::open_claimed(path, claim, identity, options)?.0;

@@ -8,7 +8,7 @@ use std::{
 use heed::{RoTxn, WithoutTls};
 
 use super::{
-    Open, problem,
+    Moment, Open, problem,
     scan::{self, Span},
 };
 use crate::Error;
@@ -30,6 +30,12 @@ impl Snapshot {
             txn,
             open: Arc::clone(open),
         })
+    }
+
+    /// To keep it for as long as [`Options::snapshot_max`](super::Options::snapshot_max) allows.
+    pub(crate) fn held(self) -> Moment {
+        let open = Arc::clone(&self.open);
+        open.moments.hold(self, open.snapshot_max)
     }
 
     /// The value at `key`.

@@ -19,7 +19,7 @@ use std::{
 
 use siphasher::sip128::SipHasher24;
 
-use super::{problem, rebuild, registry::Claim};
+use super::{private, problem, rebuild, registry::Claim};
 use crate::Error;
 
 /// A longer name is cut to this many bytes and a hash; file systems take 255 in all.
@@ -72,7 +72,7 @@ impl StateDir {
 
     fn locked(root: &Path, temporary: bool) -> Result<StateDir, Error> {
         let problem = |error| problem::state(root, DOING, error);
-        fs::create_dir_all(root).map_err(problem)?;
+        private::create_dir_all(root).map_err(problem)?;
         let root = root.canonicalize().map_err(problem)?;
         let lock = lock(&root)?;
         let instance_id = instance_id(&root).map_err(problem)?;
@@ -169,9 +169,7 @@ fn is_temp(path: &Path) -> bool {
 fn lock(root: &Path) -> Result<File, Error> {
     let path = root.join("lock");
     let problem = |error| problem::state(root, DOING, error);
-    let mut options = File::options();
-    let options = options.create(true).truncate(false).write(true);
-    let mut file = options.open(&path).map_err(problem)?;
+    let mut file = private::open(&path).map_err(problem)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -214,7 +212,7 @@ fn instance_id(root: &Path) -> io::Result<String> {
     let id = random_id()?;
     // Renamed into place, so that it is there whole or not at all.
     let new = root.join("instance.new");
-    let mut file = File::create(&new)?;
+    let mut file = private::create(&new)?;
     file.write_all(id.as_bytes())?;
     file.sync_all()?;
     fs::rename(&new, &path)?;

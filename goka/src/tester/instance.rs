@@ -310,6 +310,7 @@ fn options() -> Options {
     Options {
         map_size: MAP_BYTES,
         wait: CLOSE_TIMEOUT,
+        snapshot_max: Duration::from_secs(60),
     }
 }
 

@@ -6,7 +6,11 @@ use super::{
     View,
     rows::{self, SnapshotRows, Source},
 };
-use crate::{Error, Result, Topic, context::KeyOf, store::Snapshot};
+use crate::{
+    Error, Result, Topic,
+    context::KeyOf,
+    store::{Moment, Snapshot},
+};
 
 /// A moment of a [`View`]: whatever is written afterwards, it stays as it was. It can be kept, and
 /// sent to another thread.
@@ -15,7 +19,9 @@ use crate::{Error, Result, Topic, context::KeyOf, store::Snapshot};
 /// of two partitions may be seen in one and not yet in the other.
 ///
 /// Let go of it soon. While one is held, the local copy cannot use the room of deleted and
-/// overwritten rows again, and its file grows with every write.
+/// overwritten rows again, and its file grows with every write. So it is taken away after a minute
+/// ([`Config::snapshot_max`](crate::Config::snapshot_max)): the first write after that ends it, and
+/// its reads are errors then ([`Error::Expired`]).
 ///
 /// ```no_run
 /// # #[goka::table(group = "my-group", value = i64)]
@@ -33,13 +39,15 @@ use crate::{Error, Result, Topic, context::KeyOf, store::Snapshot};
 /// ```
 pub struct ViewSnapshot<T> {
     // Before the view, which keeps what they read.
-    moments: Vec<Snapshot>,
+    moments: Vec<Moment>,
     view: View<T>,
 }
 
 impl<T> ViewSnapshot<T> {
     pub(super) fn take(view: View<T>) -> Result<Self> {
-        let moments = view.partitions().map(|n| view.replica().snapshot(n));
+        let moments = view
+            .partitions()
+            .map(|n| view.replica().snapshot(n).map(Snapshot::held));
         Ok(ViewSnapshot {
             moments: moments.collect::<Result<_>>()?,
             view,
@@ -55,7 +63,8 @@ impl<T> ViewSnapshot<T> {
     /// # Errors
     /// If the local copy cannot be read.
     pub fn len(&self) -> Result<u64> {
-        self.moments.iter().map(Snapshot::len).sum()
+        let moments = self.moments.iter();
+        moments.map(|moment| moment.read(Snapshot::len)).sum()
     }
 
     /// Whether there is no row.
@@ -74,10 +83,12 @@ impl<T: Topic> ViewSnapshot<T> {
     /// If the value does not decode, or the local copy cannot be read.
     pub fn get(&self, key: &KeyOf<T>) -> Result<Option<T::Value>> {
         let key = self.view.place(key);
-        let value = self.moments[key.index()].get(&key.bytes)?;
-        value
-            .map(|value| self.view.decode(&key.bytes, value))
-            .transpose()
+        self.moments[key.index()].read(|snapshot| {
+            let value = snapshot.get(&key.bytes)?;
+            value
+                .map(|value| self.view.decode(&key.bytes, value))
+                .transpose()
+        })
     }
 
     /// As [`View::has`].
@@ -86,7 +97,7 @@ impl<T: Topic> ViewSnapshot<T> {
     /// If the local copy cannot be read.
     pub fn has(&self, key: &KeyOf<T>) -> Result<bool> {
         let key = self.view.place(key);
-        Ok(self.moments[key.index()].get(&key.bytes)?.is_some())
+        self.moments[key.index()].read(|snapshot| Ok(snapshot.get(&key.bytes)?.is_some()))
     }
 
     /// All rows, as [`View::iter`], but of this moment.
@@ -126,7 +137,9 @@ impl<T> Source for ViewSnapshot<T> {
     ) -> Result<(), Error> {
         let moment = usize::try_from(partition).ok();
         let moment = moment.and_then(|index| self.moments.get(index));
-        moment.map_or(Err(Error::Closed("the snapshot")), with)
+        moment.map_or(Err(Error::Closed("the snapshot")), |moment| {
+            moment.read(with)
+        })
     }
 }
 

@@ -1,7 +1,9 @@
 //! The copy behind views: shared, topped up, and kept through an outage.
 
-use goka::{Update, View, ViewState};
-use goka_tests::{Kafka, produce};
+use std::time::{Duration, Instant};
+
+use goka::{Error, Update, View, ViewState};
+use goka_tests::{DEADLINE, Kafka, produce};
 
 use super::{Place, TOPIC, Viewed, open, pairs, place, row, within, write};
 
@@ -68,4 +70,31 @@ async fn an_outage_is_waited_out_and_reads_go_on() {
         matches!(&update, Update::Row { key, value: Some(3) } if key == "a"),
         "{update:?}"
     );
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_held_for_too_long_is_an_error_and_a_new_one_is_not() {
+    let place = place(1);
+    write(&place, [row("a", 1)]);
+    let config = place.config().snapshot_max(Duration::from_millis(1));
+    let view = View::<Viewed>::open(&config).await.expect("it opens");
+    within(view.recovered()).await.expect("it recovers");
+    let snapshot = view.snapshot().expect("it is open");
+    let started = Instant::now();
+    let mut value = 1;
+    let error = loop {
+        value += 1;
+        write(&place, [row("a", value)]);
+        match snapshot.get("a") {
+            Ok(read) => assert_eq!(read, Some(1), "it stays as it was"),
+            Err(error) => break error,
+        }
+        assert!(started.elapsed() < DEADLINE, "it is still held");
+    };
+    assert!(matches!(error, Error::Expired { .. }), "{error}");
+    assert!(snapshot.iter().next().is_some_and(|row| row.is_err()));
+    assert!(snapshot.len().is_err());
+    within(view.caught_up()).await.expect("it follows");
+    assert_eq!(view.get("a").expect("it is read"), Some(value));
+    view.snapshot().expect("a new one is taken");
 }

@@ -47,6 +47,7 @@ impl Stage {
             options: Options {
                 map_size: 1 << 30,
                 wait: Duration::ZERO,
+                snapshot_max: Duration::from_secs(60),
             },
             partitioner: Partitioner::Murmur2,
             age_max_ms: None,

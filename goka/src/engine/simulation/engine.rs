@@ -116,6 +116,7 @@ fn options() -> Options {
     Options {
         map_size: 8 << 20,
         wait: Duration::from_secs(10),
+        snapshot_max: Duration::from_secs(60),
     }
 }
 

@@ -21,6 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 fn waiting() -> Options {
     Options {
         wait: DEADLINE,
+        snapshot_max: Duration::from_secs(60),
         ..options()
     }
 }

@@ -4,6 +4,9 @@ mod discard;
 mod hold;
 mod limits;
 mod model;
+#[cfg(unix)]
+mod modes;
+mod moments;
 mod rebuild;
 mod speed;
 mod unused;
@@ -27,6 +30,7 @@ fn options() -> Options {
     Options {
         map_size: 1 << 32,
         wait: Duration::ZERO,
+        snapshot_max: Duration::from_secs(60),
     }
 }
 

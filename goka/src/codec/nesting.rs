@@ -1,0 +1,167 @@
+//! MessagePack is looked over before it is decoded: how deep its lists and maps lie in each other, and whether they
+//! promise more than is there. Must not know types.
+//!
+//! rmp-serde has a limit of depth, but does not count enums, and a recursive type is decoded by recursion: one hostile
+//! record would overflow the stack of a worker, which is the end of the process. And for a list whose length is a lie,
+//! serde makes room for a megabyte, at each level.
+
+/// How deep lists and maps may lie in each other. JSON has the same limit.
+const DEPTH_MAX: usize = 128;
+
+const TOO_DEEP: &str = "lists and maps lie in each other more than 128 levels deep";
+
+/// Why these bytes must not be decoded, if so. What else is wrong with them, the decoder says.
+pub(super) fn check(bytes: &[u8]) -> Result<(), &'static str> {
+    match may_be_harmful(bytes) {
+        true => walk(bytes),
+        false => Ok(()),
+    }
+}
+
+/// Most records are seen to be harmless at a glance: each level takes a byte that begins a list or map, and a
+/// length above 15 one of four bytes.
+fn may_be_harmful(bytes: &[u8]) -> bool {
+    let (mut long, mut short) = (0, 0);
+    // Counted in bytes, so that many are looked at together.
+    for chunk in bytes.chunks(128) {
+        let mut short_here = 0_u8;
+        for byte in chunk {
+            long |= u8::from(byte & 0xfc == 0xdc);
+            short_here += u8::from(byte & 0xe0 == 0x80);
+        }
+        short += usize::from(short_here);
+    }
+    long != 0 || short > DEPTH_MAX
+}
+
+/// Walks over one value, without recursion.
+fn walk(mut rest: &[u8]) -> Result<(), &'static str> {
+    // How many values are still to come, at each level and in all.
+    let mut levels = [0_usize; DEPTH_MAX];
+    let (mut depth, mut promised) = (0, 1_usize);
+    while promised > 0 {
+        while depth > 0 && levels[depth - 1] == 0 {
+            depth -= 1;
+        }
+        if depth > 0 {
+            levels[depth - 1] -= 1;
+        }
+        promised -= 1;
+        let Some((marker, behind)) = rest.split_first() else {
+            return Ok(());
+        };
+        let Some(Begun { bytes, values }) = begun(*marker, behind) else {
+            return Ok(());
+        };
+        let Some(behind) = behind.get(bytes..) else {
+            return Ok(());
+        };
+        rest = behind;
+        if let Some(values) = values {
+            // Each of them is a byte at least.
+            if promised.saturating_add(values) > rest.len() {
+                return Err("a list or map in it promises more than there is");
+            }
+            promised += values;
+            *levels.get_mut(depth).ok_or(TOO_DEEP)? = values;
+            depth += 1;
+        }
+    }
+    Ok(())
+}
+
+/// What a value is made of, behind its first byte.
+struct Begun {
+    bytes: usize,
+    /// In a list or map, which follow those bytes.
+    values: Option<usize>,
+}
+
+/// `None` for what ends in the middle, or is no MessagePack.
+fn begun(marker: u8, rest: &[u8]) -> Option<Begun> {
+    let length = |width: usize| {
+        let bytes = rest.get(..width)?;
+        Some(bytes.iter().fold(0, |n, byte| n << 8 | usize::from(*byte)))
+    };
+    let low = usize::from(marker & 0x0f);
+    let plain = |bytes: usize| Some((bytes, None));
+    let (bytes, values) = match marker {
+        0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => plain(0),
+        0x80..=0x8f => Some((0, Some(low * 2))),
+        0x90..=0x9f => Some((0, Some(low))),
+        0xa0..=0xbf => plain(usize::from(marker & 0x1f)),
+        0xc1 => None,
+        // Bytes and texts with their lengths, and extensions, which have a type beside.
+        0xc4 | 0xd9 => plain(1 + length(1)?),
+        0xc5 | 0xda => plain(2 + length(2)?),
+        0xc6 | 0xdb => plain(4 + length(4)?),
+        0xc7 => plain(2 + length(1)?),
+        0xc8 => plain(3 + length(2)?),
+        0xc9 => plain(5 + length(4)?),
+        0xd4..=0xd8 => plain(1 + (1 << (marker - 0xd4))),
+        // Numbers.
+        0xcc | 0xd0 => plain(1),
+        0xcd | 0xd1 => plain(2),
+        0xca | 0xce | 0xd2 => plain(4),
+        0xcb | 0xcf | 0xd3 => plain(8),
+        0xdc => Some((2, Some(length(2)?))),
+        0xdd => Some((4, Some(length(4)?))),
+        0xde => Some((2, Some(length(2)? * 2))),
+        0xdf => Some((4, Some(length(4)?.checked_mul(2)?))),
+    }?;
+    Some(Begun { bytes, values })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sound_passes() {
+        let value = serde_json::json!({
+            "list": [1, -1, 70_000, -70_000, 1.5, null, true, "x".repeat(40), "y".repeat(300)],
+            "long": (0..400).collect::<Vec<_>>(),
+            "map": (0..40).map(|n| (n.to_string(), n)).collect::<std::collections::BTreeMap<_, _>>(),
+            "deep": [[[[[{"a": {"b": []}}]]]]],
+        });
+        let bytes = rmp_serde::to_vec(&value).unwrap();
+        walk(&bytes).unwrap();
+        for length in 0..bytes.len() {
+            let _a_promise_may_be_broken = walk(&bytes[..length]);
+        }
+    }
+
+    #[test]
+    fn depth_is_counted_exactly() {
+        for byte in [0x91, 0x81] {
+            let deep = |levels: usize| {
+                let mut bytes = vec![byte; levels];
+                bytes.extend([0; 600]);
+                bytes
+            };
+            // A map has a key before the value: its depth is that of keys here.
+            assert_eq!(check(&deep(DEPTH_MAX)), Ok(()));
+            assert_eq!(check(&deep(DEPTH_MAX + 1)), Err(TOO_DEEP));
+        }
+        let wide: Vec<u8> = [0xdc, 0x01, 0x00].into_iter().chain([0x90; 256]).collect();
+        assert_eq!(check(&wide), Ok(()), "many, but not in each other");
+    }
+
+    #[test]
+    fn promises_are_held_against_what_is_there() {
+        for bytes in [
+            &b"\xdd\xff\xff\xff\xff\x01"[..],
+            b"\xdf\xff\xff\xff\xff",
+            b"\xdc\x00\x03\x01\x02",
+            b"\xde\x00\x02\x01\x02\x03",
+            // The outer list takes what the inner one promises.
+            b"\xdc\x00\x04\xdc\x00\x03\x01\x02\x03\x04",
+        ] {
+            let why = check(bytes).unwrap_err();
+            assert!(why.contains("promises"), "{why}");
+        }
+        for bytes in [&b"\xdc\x00\x02\x01\x02"[..], b"\xde\x00\x01\x01\x02", b""] {
+            check(bytes).unwrap();
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! A local copy that would grow beyond its map ends the processor with an error that names the setting; with a larger
+//! one it goes on, and nothing is missing.
+
+mod place;
+
+use goka::{App, Error};
+use goka_tests::{DEADLINE, Message, broker, last_values, produce, wait_for_records};
+use place::Place;
+use tokio::time::timeout;
+
+#[goka::stream("texts", value = String)]
+struct Texts;
+#[goka::table(value = String)]
+struct Latest;
+
+#[goka::processor(group = "latest", input = Texts, table = Latest)]
+fn keep(ctx: &mut keep::Context, text: String) -> goka::Result {
+    ctx.set_value(&text)
+}
+
+#[tokio::test]
+async fn a_full_map_names_its_setting_and_goes_on_with_a_larger_one() {
+    let place = Place::new("map-size");
+    broker().create_topic(&place.physical("texts"), 4);
+    let texts = (0..1_200).map(|n| Message::new(format!("key {n}"), "x".repeat(5_000)));
+    produce(broker().address(), &place.physical("texts"), texts);
+
+    let app = App::new(place.config().map_size(1 << 20)).processor(keep::Processor);
+    let mut running = app.start().await.expect("topics are there");
+    let ended = timeout(DEADLINE, running.wait()).await;
+    let error = ended.expect("it ends").expect_err("the map is full");
+    assert!(matches!(error, Error::State { .. }), "{error}");
+    for part in ["map size", "GOKA_MAP_BYTES", "restart with a larger one"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+
+    let app = App::new(place.config().map_size(64 << 20)).processor(keep::Processor);
+    let running = app.start().await.expect("topics are there");
+    let rows = wait_for_records(place.physical("latest-state"), 1_200).await;
+    let ended = timeout(DEADLINE, running.shutdown()).await;
+    ended.expect("it ends").expect("nothing failed");
+    assert_eq!(last_values(&rows).len(), 1_200);
+}

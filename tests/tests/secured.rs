@@ -1,0 +1,292 @@
+//! A Kafka that wants TLS and a login: all parts work on it in both guarantees, what is wrong is said soon and
+//! clearly, and secrets are neither in errors nor in the log. Needs a real Kafka, and the feature `tls`.
+
+use std::{
+    env,
+    path::Path,
+    process::Command,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::{Duration, Instant},
+};
+
+use goka::{App, Config, Emitter, Guarantee, View};
+use goka_tests::{DEADLINE, Kafka, Program, kafka_tool, unique};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+#[goka::stream("clicks", value = i64)]
+struct Clicks;
+#[goka::table(group = "counts", value = i64)]
+struct Counts;
+
+#[goka::processor(group = "counts", input = Clicks, table = Counts)]
+fn count(ctx: &mut count::Context, clicks: i64) -> goka::Result {
+    let counted = ctx.value()?.unwrap_or(0);
+    ctx.set_value(&(counted + clicks))
+}
+
+const PASSWORD: &str = "admin-hush-hush";
+const WRONG: &str = "no-such-password";
+
+/// A broker answers, or is given up, within so long; the rest is for a machine that is busy.
+const SOON: Duration = Duration::from_secs(15);
+
+/// One Kafka for the tests that run at a time, which the last of them stops.
+fn kafka() -> Option<Arc<Kafka>> {
+    static KAFKA: Mutex<Weak<Kafka>> = Mutex::new(Weak::new());
+    let mut shared = KAFKA.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(kafka) = shared.upgrade() {
+        return Some(kafka);
+    }
+    let kafka = Arc::new(Kafka::start_secured()?);
+    *shared = Arc::downgrade(&kafka);
+    Some(kafka)
+}
+
+fn secured(address: &str, ca: &Path, mechanism: &str, password: &str) -> Config {
+    Config::new()
+        .brokers(address)
+        .set("security.protocol", "sasl_ssl")
+        .set("ssl.ca.location", ca.display().to_string())
+        .set("sasl.mechanisms", mechanism)
+        .set("sasl.username", "admin")
+        .set("sasl.password", password)
+}
+
+/// A record's way through all parts.
+async fn work(config: &Config) {
+    work_of([config, config, config], 111).await;
+}
+
+/// As [`work`], each part with settings of its own: emitter, processor, view.
+async fn work_of([emitter, processor, view]: [&Config; 3], expected: i64) {
+    let emitter = Emitter::<Clicks>::new(emitter).expect("it connects");
+    let app = App::new(processor.clone()).processor(count::Processor);
+    let running = app.start().await.expect("it starts");
+    for clicks in [1, 10, 100] {
+        let emitted = emitter.emit("alice", &clicks).expect("it is taken");
+        emitted.await.expect("it is written");
+    }
+    let view = View::<Counts>::open(view).await.expect("it opens");
+    timeout(DEADLINE, view.recovered())
+        .await
+        .expect("in time")
+        .expect("it recovers");
+    let mut watch = view.watch("alice");
+    let counted = async {
+        while watch.value().expect("it is read") != Some(expected) {
+            watch.changed().await.expect("the view is open");
+        }
+    };
+    timeout(DEADLINE, counted).await.expect("all are counted");
+    view.close().await.expect("it closes");
+    running.shutdown().await.expect("nothing failed");
+}
+
+#[tokio::test]
+async fn all_parts_work_with_tls_and_a_login_in_both_guarantees() {
+    let Some(kafka) = kafka() else { return };
+    for mechanism in ["PLAIN", "SCRAM-SHA-256"] {
+        for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+            let state = TempDir::new().expect("a temporary directory");
+            let config = secured(&kafka.secured(), &kafka.ca(), mechanism, PASSWORD)
+                .prefix(unique("secured") + "-")
+                .state_dir(state.path())
+                .guarantee(guarantee)
+                .create_stream("clicks", 2);
+            work(&config).await;
+        }
+    }
+}
+
+/// Gives rights to a user, for things whose names begin so or are so.
+fn grant(kafka: &Kafka, user: &str, rights: &[&str], things: &[&str]) {
+    let (broker, principal) = (kafka.broker(), format!("User:{user}"));
+    let mut arguments = vec!["--bootstrap-server", broker.address(), "--add"];
+    arguments.extend(["--allow-principal", &principal]);
+    arguments.extend(rights.iter().flat_map(|right| ["--operation", right]));
+    arguments.extend(things);
+    kafka_tool("org.apache.kafka.tools.AclCommand", &arguments);
+}
+
+/// The table of docs/operating.md.
+#[tokio::test]
+async fn each_part_works_with_the_rights_that_are_documented() {
+    let Some(kafka) = kafka() else { return };
+    let prefix = unique("rights") + "-";
+    let [clicks, table, group] =
+        ["clicks", "counts-state", "counts"].map(|name| format!("{prefix}{name}"));
+    kafka.broker().create_topic(&clicks, 2);
+    let grant = |user, rights: &[&str], things: &[&str]| grant(&kafka, user, rights, things);
+    grant("emitter", &["Write"], &["--topic", &clicks]);
+    let reads = ["Read", "DescribeConfigs"];
+    grant("processor", &reads, &["--topic", &clicks]);
+    let owns = ["Read", "Write", "Create", "DescribeConfigs"];
+    grant("processor", &owns, &["--topic", &table]);
+    grant("processor", &["Read"], &["--group", &group]);
+    grant("viewer", &reads, &["--topic", &table]);
+    let state = TempDir::new().expect("a temporary directory");
+    let (address, ca) = (kafka.secured(), kafka.ca());
+    let config = |user: &str, guarantee: Guarantee| {
+        secured(&address, &ca, "PLAIN", &format!("{user}-hush-hush"))
+            .set("sasl.username", user)
+            .prefix(&prefix)
+            .state_dir(state.path().join(format!("{user} {guarantee:?}")))
+            .guarantee(guarantee)
+    };
+    let mut expected = 0;
+    for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+        if guarantee == Guarantee::ExactlyOnce {
+            let app = App::new(config("processor", guarantee)).processor(count::Processor);
+            let refused = match app.start().await {
+                Ok(mut running) => timeout(DEADLINE, running.wait()).await.expect("it ends"),
+                Err(error) => Err(error),
+            };
+            let refused = refused
+                .expect_err("a transaction needs its right")
+                .to_string();
+            assert!(refused.to_lowercase().contains("authoriz"), "{refused}");
+            let transactions = format!("{group}-");
+            let prefixed = ["--resource-pattern-type", "prefixed"];
+            let things = [&["--transactional-id", &transactions][..], &prefixed].concat();
+            grant("processor", &["Write"], &things);
+        }
+        let parts = ["emitter", "processor", "viewer"].map(|user| config(user, guarantee));
+        expected += 111;
+        work_of(parts.each_ref(), expected).await;
+    }
+}
+
+/// What each part says of settings that are wrong.
+async fn refusals(config: Config) -> Vec<String> {
+    let started = Instant::now();
+    let app = App::new(config.clone()).processor(count::Processor);
+    let emitter = config.clone();
+    let emitter = tokio::task::spawn_blocking(move || Emitter::<Clicks>::new(&emitter));
+    let (app, view, emitter) = tokio::join!(app.start(), View::<Counts>::open(&config), emitter);
+    let errors = [
+        app.map(drop).expect_err("an app needs its brokers"),
+        view.map(drop).expect_err("a view needs its brokers"),
+        emitter
+            .expect("no panic")
+            .map(drop)
+            .expect_err("an emitter needs its brokers"),
+    ];
+    let took = started.elapsed();
+    assert!(took < SOON, "{errors:?} after {took:?}");
+    let said = errors.iter().map(|error| {
+        let sources = std::iter::successors(std::error::Error::source(error), |e| e.source());
+        let sources: Vec<_> = sources.map(ToString::to_string).collect();
+        format!("{error} / {error:?} / {sources:?}")
+    });
+    said.collect()
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_soon_and_without_secrets() {
+    let Some(kafka) = kafka() else { return };
+    let (address, ca) = (kafka.secured(), kafka.ca());
+    let state = TempDir::new().expect("a temporary directory");
+    let other = state.path().join("other.pem");
+    make_other_ca(state.path(), &other);
+    let with = |mechanism, ca, password| {
+        let config = secured(&address, ca, mechanism, password);
+        config.state_dir(state.path().join("state"))
+    };
+    let without_anything = Config::new()
+        .brokers(&address)
+        .state_dir(state.path().join("state"));
+    let wrong = [
+        (with("PLAIN", &ca, WRONG), "Authentication failed"),
+        (with("SCRAM-SHA-256", &ca, WRONG), "Authentication failed"),
+        (with("PLAIN", &other, PASSWORD), "certificate verify failed"),
+        (without_anything, "security.protocol"),
+    ];
+    let refused = wrong.map(|(config, why)| (tokio::spawn(refusals(config)), why));
+    for (refused, why) in refused {
+        for said in refused.await.expect("all parts refuse in time") {
+            assert!(said.contains(why), "{said}");
+            assert!(!said.contains(WRONG) && !said.contains(PASSWORD), "{said}");
+        }
+    }
+}
+
+/// By keytool, which comes with the Java that Kafka needs.
+fn make_other_ca(directory: &Path, certificate: &Path) {
+    let keytool = |arguments: &[&str]| {
+        let mut command = Command::new("keytool");
+        command.args(arguments);
+        command.args(["-alias", "ca", "-storetype", "PKCS12"]);
+        command.args(["-storepass", "changeit", "-keystore"]);
+        let made = command.arg(directory.join("other.p12")).output();
+        let made = made.unwrap_or_else(|error| panic!("cannot run keytool: {error}"));
+        assert!(made.status.success(), "{made:?}");
+    };
+    keytool(&[
+        "-genkeypair",
+        "-keyalg",
+        "EC",
+        "-dname",
+        "CN=other",
+        "-ext",
+        "bc:critical=ca:true",
+    ]);
+    let file = certificate.to_str().expect("the path is text");
+    keytool(&["-exportcert", "-rfc", "-file", file]);
+}
+
+#[tokio::test]
+#[ignore = "is the process whose output the test below reads"]
+async fn says_all_that_can_be_said() {
+    let variable = |name| env::var(name).expect("set by the test that starts it");
+    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
+    log.with_writer(std::io::stderr).init();
+    let config = |password| {
+        secured(
+            &variable("SECURED_BROKERS"),
+            Path::new(&variable("SECURED_CA")),
+            "PLAIN",
+            password,
+        )
+        .prefix(variable("SECURED_PREFIX"))
+        .state_dir(variable("SECURED_STATE"))
+        .set("debug", "all")
+        .create_stream("clicks", 2)
+    };
+    println!("settings: {:?}", config(PASSWORD));
+    work(&config(PASSWORD)).await;
+    for said in refusals(config(WRONG)).await {
+        println!("refused: {said}");
+    }
+}
+
+#[test]
+fn nothing_that_is_printed_has_a_secret_in_it() {
+    let Some(kafka) = kafka() else { return };
+    let state = TempDir::new().expect("a temporary directory");
+    let mut command = Command::new(env::current_exe().expect("this test"));
+    command
+        .args(["--ignored", "--exact", "says_all_that_can_be_said"])
+        .arg("--nocapture")
+        .env("SECURED_BROKERS", kafka.secured())
+        .env("SECURED_CA", kafka.ca())
+        .env("SECURED_PREFIX", unique("logged") + "-")
+        .env("SECURED_STATE", state.path());
+    let mut program = Program::run(command);
+    program.succeed();
+    let output = program.output();
+    for said in [
+        "settings: ",
+        "refused: ",
+        "sasl.password",
+        "SASL",
+        "Authentication failed",
+    ] {
+        assert!(output.contains(said), "`{said}` was not printed");
+    }
+    // As they are, and as PLAIN sends them.
+    for secret in [PASSWORD, WRONG, "\0admin"] {
+        let line = output.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None);
+    }
+}
