@@ -2,6 +2,7 @@
 //! reaches it as a [`program::Program`], Kafka as [`crate::kafka::Kafka`].
 
 mod assignment;
+mod blocking;
 mod coalescing;
 mod commit;
 mod copy;

@@ -135,6 +135,8 @@ pub(crate) struct Core {
     /// At-least-once: what the group was sent and has not answered.
     pub(crate) committing: Option<Committing>,
     pub(crate) looked_at: Duration,
+    /// When a record last found that reports were taken and due commits made.
+    pub(crate) served_at: Duration,
     /// Set when a handler that waits can go on.
     pub(crate) woken: Arc<Woken>,
     /// The visit that is on its way.
@@ -174,6 +176,7 @@ impl Worker {
             committed_at: now,
             committing: None,
             looked_at: now,
+            served_at: now,
             woken: Arc::default(),
             visiting: None,
             visits_begun: 0,
@@ -343,6 +346,9 @@ impl Core {
             None => program.handle(edge, record, effects, reads),
         });
         let outcome = catch_unwind(call).unwrap_or_else(|panic| Err(panicked(&*panic)));
+        if !self.may_conclude(kafka, origin)? {
+            return Ok(());
+        }
         let effects = std::mem::take(&mut self.effects);
         self.effects = self.conclude(kafka, origin, &record, effects, outcome)?;
         Ok(())

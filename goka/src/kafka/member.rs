@@ -19,7 +19,7 @@ use rdkafka::{
 use super::{
     CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError,
     assignment::Assignment,
-    clock::Clock,
+    clock::{Clock, boot_time},
     cluster::{ANSWER, Connection, MemberSpec},
     log::ClientLog,
     names,
@@ -298,13 +298,16 @@ impl Kafka for Member {
 
     fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), CommitError> {
         self.committing.take();
+        let began = boot_time();
         let code = match self.send_offsets(positions, metadata) {
             Ok(commit) => commit
                 .answer(COMMIT_ANSWER)
                 .unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut)),
             Err(code) => Err(code),
         };
-        code.map_err(|code| self.uncommitted(code))
+        code.map_err(|code| self.uncommitted(code))?;
+        self.producer.with(|producer| producer.proven(began));
+        Ok(())
     }
 
     fn begin_commit(&self, positions: &[Position], metadata: &str) {
