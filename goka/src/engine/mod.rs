@@ -29,6 +29,8 @@ mod simulation;
 pub(crate) mod standby;
 pub(crate) mod status;
 pub(crate) mod tables;
+#[cfg(test)]
+mod tests;
 mod transaction;
 pub(crate) mod trust;
 pub(crate) mod visiting;
