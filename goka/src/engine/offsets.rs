@@ -130,6 +130,7 @@ impl Core {
                 debug!(group = self.spec.program.group(), %error, "offsets will be committed again");
                 Ok(false)
             }
+            Err(CommitError::Denied(error)) => Err(error),
             Err(CommitError::NotMember(error)) => {
                 self.drop_all(kafka, &error.to_string())?;
                 Ok(false)

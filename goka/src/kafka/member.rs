@@ -26,6 +26,7 @@ use super::{
     native::{self, Failure, Kind, Message, Polled, TopicHandle},
     producer::{Delivered, Producer, ToSend, partitions},
     reader::TopicReader,
+    refused::refused,
     settings::Role,
     writer::Writer,
 };
@@ -240,15 +241,7 @@ impl Member {
     }
 
     fn uncommitted(&self, code: RDKafkaErrorCode) -> CommitError {
-        use RDKafkaErrorCode::*;
-        let error = Error::kafka(format!("commit offsets of group `{}`", self.group), code);
-        match code {
-            UnknownMemberId | FencedInstanceId | AssignmentLost | Fenced | Fatal
-            | FencedMemberEpoch | UnreleasedInstanceId => CommitError::NotMember(error),
-            // Rebalances, brokers that are away, and what nobody foresaw: the positions are kept, and
-            // the lease ends a membership that cannot commit.
-            _ => CommitError::Again(error),
-        }
+        refused(&self.group, code)
     }
 }
 

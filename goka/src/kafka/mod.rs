@@ -24,6 +24,7 @@ mod orphans;
 mod outbox;
 mod producer;
 mod reader;
+mod refused;
 mod settings;
 mod topics;
 mod transactions;
@@ -264,6 +265,8 @@ pub(crate) enum CommitError {
     Again(Error),
     /// This member is no longer in the group: what it holds belongs to others.
     NotMember(Error),
+    /// A right is missing: that will not change by itself.
+    Denied(Error),
 }
 
 /// Before the name of who committed, in the metadata of an offset. Under exactly-once that is its
