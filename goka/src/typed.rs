@@ -237,7 +237,7 @@ fn failure(source: BoxError) -> Failure {
     }
 }
 
-fn run_failure(source: BoxError) -> Failure {
+pub(crate) fn run_failure(source: BoxError) -> Failure {
     Failure {
         stage: if is_ours(&*source) {
             Stage::Broken
@@ -255,7 +255,11 @@ fn is_ours(error: &(dyn error::Error + 'static)) -> bool {
     let ours = |error: &Error| {
         matches!(
             error,
-            Error::State { .. } | Error::Kafka { .. } | Error::Closed(_) | Error::Fenced(_)
+            Error::State { .. }
+                | Error::NoRoom { .. }
+                | Error::Kafka { .. }
+                | Error::Closed(_)
+                | Error::Fenced(_)
         )
     };
     chain

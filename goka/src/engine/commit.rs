@@ -22,6 +22,7 @@ use tracing::warn;
 use crate::{
     Error,
     engine::{
+        blocking::LOOK_AFTER,
         fault::Fault,
         ledger::{Ledger, Sent},
         partition::Partition,
@@ -65,6 +66,9 @@ impl Core {
                     return Ok(false);
                 }
                 continue;
+            }
+            if self.now.saturating_sub(self.served_at) >= LOOK_AFTER {
+                self.look(kafka)?;
             }
             let Some(partition) = self.partitions.get_mut(&number).filter(|p| p.is_running())
             else {

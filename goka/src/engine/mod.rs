@@ -2,6 +2,7 @@
 //! reaches it as a [`program::Program`], Kafka as [`crate::kafka::Kafka`].
 
 mod assignment;
+mod blocking;
 mod coalescing;
 mod commit;
 mod copy;
@@ -28,6 +29,8 @@ mod simulation;
 pub(crate) mod standby;
 pub(crate) mod status;
 pub(crate) mod tables;
+#[cfg(test)]
+mod tests;
 mod transaction;
 pub(crate) mod trust;
 pub(crate) mod visiting;

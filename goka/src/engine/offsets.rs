@@ -139,6 +139,7 @@ impl Core {
                 }
                 Ok(false)
             }
+            Err(CommitError::Denied(error)) => Err(error),
             Err(CommitError::NotMember(error)) => {
                 self.drop_all(kafka, &error.to_string())?;
                 Ok(false)

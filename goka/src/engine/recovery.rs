@@ -365,6 +365,7 @@ impl Core {
                     self.advance_commit(kafka, number)?;
                 }
             }
+            Err(CommitError::Denied(error)) => return Err(error),
             Err(CommitError::Again(error) | CommitError::NotMember(error)) => {
                 debug!(partition = number, %error, "claiming the partition again");
                 self.set_phase(number, asking);

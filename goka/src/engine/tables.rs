@@ -105,7 +105,11 @@ impl Tables {
             .replica(edge)
             .ok_or(Error::Closed("the copy of a joined table"))?;
         if let Some(failure) = replica.failure() {
-            return Err(Error::Topic(failure.to_owned()));
+            // No `Error::Topic`, which handlers may fail with: this is not the record's fault.
+            return Err(Error::kafka(
+                "keep the copy of a joined table up to date",
+                failure,
+            ));
         }
         let snapshot = replica.snapshot(partition)?;
         Ok(with(snapshot.get(key)?))

@@ -140,6 +140,8 @@ pub(crate) struct Core {
     /// How often it refused them since it took some.
     pub(crate) refusals: u32,
     pub(crate) looked_at: Duration,
+    /// When a record last found that reports were taken and due commits made.
+    pub(crate) served_at: Duration,
     /// Set when a handler that waits can go on.
     pub(crate) woken: Arc<Woken>,
     /// The visit that is on its way.
@@ -180,6 +182,7 @@ impl Worker {
             committing: None,
             refusals: 0,
             looked_at: now,
+            served_at: now,
             woken: Arc::default(),
             visiting: None,
             visits_begun: 0,
@@ -349,6 +352,9 @@ impl Core {
             None => program.handle(edge, record, effects, reads),
         });
         let outcome = catch_unwind(call).unwrap_or_else(|panic| Err(panicked(&*panic)));
+        if !self.may_conclude(kafka, origin)? {
+            return Ok(());
+        }
         let effects = std::mem::take(&mut self.effects);
         self.effects = self.conclude(kafka, origin, &record, effects, outcome)?;
         Ok(())

@@ -36,6 +36,8 @@ pub(super) struct Lanes {
     is_held: bool,
     /// How many wait behind it.
     held_records: usize,
+    /// Whatever waits may go at this time, see [`Lanes::proven`].
+    proven_at: Duration,
 }
 
 /// The records of one partition.
@@ -122,7 +124,14 @@ impl Lanes {
             ready: Vec::new(),
             is_held: false,
             held_records: 0,
+            proven_at: Duration::ZERO,
         }
+    }
+
+    /// Who sends was its partitions' owner at this time: what waits is not older than that. Else it would be
+    /// too old behind a handler that keeps the thread.
+    pub(super) fn proven(&mut self, at: Duration) {
+        self.proven_at = at;
     }
 
     /// What comes from now on waits until [`Lanes::release`].
@@ -211,12 +220,13 @@ impl Lanes {
         age_max: Duration,
         go: &mut dyn FnMut(usize, i32, &Lone<'_>, bool) -> Left,
     ) {
+        let proven_at = self.proven_at;
         for (target, partition) in std::mem::take(&mut self.ready) {
             let Some(lane) = self.lane(target, partition) else {
                 continue;
             };
             let before = lane.size();
-            lane.let_go(clock, age_max, &mut |record, is_old| {
+            lane.let_go(clock, (proven_at, age_max), &mut |record, is_old| {
                 go(target, partition, record, is_old)
             });
             let (after, again) = (lane.size(), lane.in_flight == 0 && !lane.is_empty());
@@ -255,7 +265,7 @@ impl Lane {
     fn let_go(
         &mut self,
         clock: fn() -> Duration,
-        age_max: Duration,
+        (proven_at, age_max): (Duration, Duration),
         go: &mut dyn FnMut(&Lone<'_>, bool) -> Left,
     ) {
         let (mut records, mut bytes) = (0, 0);
@@ -264,7 +274,8 @@ impl Lane {
             if self.leaving.records.is_empty() {
                 std::mem::swap(&mut self.leaving, &mut self.filling);
             }
-            let is_old = began.saturating_sub(self.leaving.since) > age_max;
+            let since = self.leaving.since.max(proven_at);
+            let is_old = began.saturating_sub(since) > age_max;
             let Some(record) = self.leaving.next() else {
                 return;
             };

@@ -18,7 +18,7 @@ use rdkafka::{
 use super::{
     CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError,
     assignment::Assignment,
-    clock::Clock,
+    clock::{Clock, boot_time},
     cluster::{ANSWER, Connection, MemberSpec, watermarks},
     log::ClientLog,
     names,
@@ -26,6 +26,7 @@ use super::{
     producer::{Delivered, Producer, ToSend, partitions},
     reader::TopicReader,
     settings::Role,
+    uncommitted::uncommitted,
     writer::Writer,
 };
 use crate::{
@@ -245,15 +246,7 @@ impl Member {
     }
 
     fn uncommitted(&self, code: RDKafkaErrorCode) -> CommitError {
-        use RDKafkaErrorCode::*;
-        let error = Error::kafka(format!("commit offsets of group `{}`", self.group), code);
-        match code {
-            UnknownMemberId | FencedInstanceId | AssignmentLost | Fenced | Fatal
-            | FencedMemberEpoch | UnreleasedInstanceId => CommitError::NotMember(error),
-            // Rebalances, brokers that are away, and what nobody foresaw: the positions are kept, and
-            // the lease ends a membership that cannot commit.
-            _ => CommitError::Again(error),
-        }
+        uncommitted(&self.group, code)
     }
 }
 
@@ -309,13 +302,16 @@ impl Kafka for Member {
 
     fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), CommitError> {
         self.committing.take();
+        let began = boot_time();
         let code = match self.send_offsets(positions, metadata) {
             Ok(commit) => commit
                 .answer(COMMIT_ANSWER)
                 .unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut)),
             Err(code) => Err(code),
         };
-        code.map_err(|code| self.uncommitted(code))
+        code.map_err(|code| self.uncommitted(code))?;
+        self.producer.with(|producer| producer.proven(began));
+        Ok(())
     }
 
     fn begin_commit(&self, positions: &[Position], metadata: &str) {

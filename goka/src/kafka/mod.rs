@@ -28,6 +28,7 @@ mod refused;
 mod settings;
 mod topics;
 mod transactions;
+mod uncommitted;
 mod writer;
 
 pub(crate) use cluster::{Cluster, MemberSpec};
@@ -265,6 +266,8 @@ pub(crate) enum CommitError {
     Again(Error),
     /// This member is no longer in the group: what it holds belongs to others.
     NotMember(Error),
+    /// A right is missing: that will not change by itself.
+    Denied(Error),
 }
 
 /// Before the name of who committed, in the metadata of an offset. Under exactly-once that is its

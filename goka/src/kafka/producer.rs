@@ -364,6 +364,11 @@ impl Producer {
         lock(&self.lanes).clear(|opaque| given_up.push(opaque));
     }
 
+    /// Who sends was its partitions' owner at this time.
+    pub(super) fn proven(&self, at: Duration) {
+        lock(&self.lanes).proven(at);
+    }
+
     /// What is sent from now on waits until [`Producer::release`].
     pub(super) fn hold(&self) {
         lock(&self.lanes).hold();

@@ -219,6 +219,17 @@ fn a_mistake_of_the_engine_is_a_failure() {
 }
 
 #[test]
+fn no_policy_applies_to_a_disk_that_is_full() {
+    let no_room = Error::NoRoom {
+        path: "/state".into(),
+        problem: "the disk is full".to_owned(),
+    };
+    assert_eq!(run_failure(no_room.into()).stage, Stage::Broken);
+    let handlers_own = Error::Topic("no such topic".to_owned());
+    assert_eq!(run_failure(handlers_own.into()).stage, Stage::Handler);
+}
+
+#[test]
 fn a_handler_has_a_name() {
     let name = |program: &dyn Program| program.edges()[0].handler;
     assert_eq!(name(&Typed(Arc::new(count::Processor))), "count");

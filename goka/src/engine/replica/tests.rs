@@ -10,9 +10,11 @@ use tempfile::TempDir;
 
 use super::{Keeper, Replica, Spec};
 use crate::{
-    Error, Partitioner,
+    Error, Kind, Partitioner,
+    engine::{program, tables::Tables},
     kafka::memory::{Settings, World},
     store::{Identity, Options, StateDir},
+    typed::run_failure,
 };
 
 const TABLE: &str = "clicks-state";
@@ -240,6 +242,13 @@ fn a_failure_leaves_what_is_there_to_readers() {
     let failed = stage.turns(&mut keeper).unwrap_err().to_string();
     assert!(failed.contains("begins at offset 2"), "{failed}");
     assert_eq!(get(&replica, 0, "a").as_deref(), Some("1"));
+
+    // To a handler it is an error, which no policy passes over.
+    replica.board.fail(failed);
+    let tables = Tables::new(vec![Some((Kind::Join, Arc::new(replica)))]);
+    let error = tables.read(0, 0, b"a", |_| ()).unwrap_err();
+    assert!(error.to_string().contains("begins at offset 2"), "{error}");
+    assert_eq!(run_failure(error.into()).stage, program::Stage::Broken);
 }
 
 #[test]

@@ -274,7 +274,9 @@ impl Plain {
         });
         match self.kafka.commit(&positions.collect::<Vec<_>>(), "plain") {
             Ok(()) => Ok(true),
-            Err(CommitError::Again(_) | CommitError::NotMember(_)) => Ok(false),
+            Err(CommitError::Again(_) | CommitError::NotMember(_) | CommitError::Denied(_)) => {
+                Ok(false)
+            }
         }
     }
 

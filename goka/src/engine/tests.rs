@@ -1,0 +1,285 @@
+//! One worker on a Kafka in memory, step by step: what a simulation would have to be lucky to meet.
+
+use std::{any::Any, cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use super::{
+    effects::{Effects, Row},
+    fault::Planted,
+    program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Waiting},
+    rows::STORED_AT_ONCE,
+    status::Status,
+    trust::mark,
+    worker::{Settings, Spec, TableSpec, Worker},
+};
+use crate::{
+    Error, Guarantee, Kind, OnError, OutOfRange, Partitioner,
+    kafka::memory::{Chance, ConnectionSpec, Settings as WorldSettings, World},
+    record::Record,
+    store::{Identity, Options, Store},
+};
+
+const GROUP: &str = "last";
+const INPUT: &str = "values";
+const TABLE: &str = "last-state";
+const TOPICS: [&str; 2] = [INPUT, TABLE];
+/// Turns until something is taken to never happen.
+const TURNS_MAX: usize = 10_000;
+/// The handler of a record with this key takes as many milliseconds as its value says.
+const SLOW: &str = "slow";
+
+thread_local! {
+    /// Where handlers of this thread let time pass.
+    static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
+}
+
+/// Keeps the last value of each key.
+struct Last;
+
+impl Program for Last {
+    fn group(&self) -> &'static str {
+        GROUP
+    }
+
+    fn edges(&self) -> Vec<EdgeInfo> {
+        let edge = |kind, topic| EdgeInfo {
+            kind,
+            topic,
+            partitioner: Partitioner::Murmur2,
+            codec: "text",
+            coalesce: false,
+            waits: false,
+            handler: "last",
+            on_error: OnError::FAIL,
+        };
+        vec![edge(Kind::Input, INPUT), edge(Kind::Table, TABLE)]
+    }
+
+    fn handle(
+        &self,
+        _edge: usize,
+        record: Record<'_>,
+        effects: &mut Effects,
+        _reads: Reads<'_>,
+    ) -> Result<(), Failure> {
+        let value = record.value.unwrap_or_default();
+        if record.key == Some(SLOW.as_bytes()) {
+            let millis = std::str::from_utf8(value).unwrap().parse().unwrap();
+            let world = WORLD.with_borrow(Clone::clone);
+            world.unwrap().advance(Duration::from_millis(millis));
+        }
+        let value = effects.encode(|out| {
+            out.extend_from_slice(value);
+            Ok::<(), Failure>(())
+        });
+        effects.set_row(Row::Put(value?));
+        Ok(())
+    }
+
+    fn handle_later(
+        &self,
+        _edge: usize,
+        _record: Rc<OwnedRecord>,
+        _effects: Effects,
+        _reads: SharedReads,
+    ) -> Waiting {
+        unreachable!("its handler does not wait")
+    }
+
+    fn processor(&self) -> Arc<dyn Any + Send + Sync> {
+        Arc::new(())
+    }
+}
+
+struct Stage {
+    world: World,
+    dir: TempDir,
+    guarantee: Guarantee,
+    map_size: usize,
+}
+
+impl Stage {
+    fn new(guarantee: Guarantee) -> Self {
+        let world = World::new(WorldSettings {
+            // Without it nothing is ever under way.
+            chance: Chance::seeded(1),
+            ..WorldSettings::default()
+        });
+        for topic in TOPICS {
+            world.create_topic(topic, 1);
+        }
+        WORLD.set(Some(world.clone()));
+        Stage {
+            world,
+            dir: tempfile::tempdir().unwrap(),
+            guarantee,
+            map_size: 8 << 20,
+        }
+    }
+
+    fn identity() -> Identity {
+        Identity {
+            cluster: "memory".to_owned(),
+            topic: TABLE.to_owned(),
+            topic_id: String::new(),
+            partition: 0,
+            partitions: 1,
+            codec: "text".to_owned(),
+        }
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            map_size: self.map_size,
+            wait: Duration::ZERO,
+            snapshot_max: Duration::from_secs(60),
+        }
+    }
+
+    /// A worker with a disk of its own.
+    fn worker(&self, name: &str) -> Worker {
+        let is_exactly_once = self.guarantee == Guarantee::ExactlyOnce;
+        let kafka = self.world.connect(ConnectionSpec {
+            name: name.to_owned(),
+            group: GROUP.to_owned(),
+            instance: None,
+            sources: vec![INPUT.to_owned()],
+            targets: TOPICS.map(str::to_owned).into(),
+            table: Some(TABLE.to_owned()),
+            transactional_id: is_exactly_once.then(|| format!("{GROUP}-{name}")),
+            on_point: None,
+        });
+        let spec = Spec {
+            program: Arc::new(Last),
+            topics: TOPICS.map(str::to_owned).into(),
+            topic_ids: Vec::new(),
+            table: Some(TableSpec {
+                dir: self.dir.path().join(name),
+                identity: Self::identity(),
+                options: self.options(),
+                age_max_ms: None,
+                forgets_rows: false,
+                standby: None,
+            }),
+            settings: Settings {
+                guarantee: self.guarantee,
+                commit_interval: Duration::from_millis(100),
+                records_max: 1000,
+                bytes_max: 16 << 20,
+                stored_at_once: STORED_AT_ONCE,
+                lease: Duration::from_secs(4),
+                instance: mark(&format!("{GROUP}-{name}")),
+                start: None,
+                out_of_range: OutOfRange::Fail,
+                fault: Planted::default(),
+            },
+            tables: Arc::default(),
+            status: Arc::new(Status::new(watch::Sender::new(0))),
+            visits: Arc::default(),
+        };
+        Worker::new(spec, Box::new(kafka.unwrap()))
+    }
+
+    fn put(&self, key: &str, value: &str) {
+        let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
+        self.world.append(INPUT, 0, key, value).unwrap();
+    }
+
+    /// What the local copy of a worker that was closed says: up to where, and the rows.
+    fn copy(&self, name: &str) -> (i64, BTreeMap<Vec<u8>, Vec<u8>>) {
+        let path = self.dir.path().join(name).join("0");
+        let (store, _) = Store::open(&path, &Self::identity(), &self.options()).unwrap();
+        let mut rows = BTreeMap::new();
+        let snapshot = store.snapshot().unwrap();
+        let scanned = snapshot.scan(&[], false, &mut |key, value| {
+            rows.insert(key.to_vec(), value.to_vec());
+            true
+        });
+        scanned.unwrap();
+        (store.position().table, rows)
+    }
+
+    /// What the table's topic says up to there.
+    fn rows(&self, until: i64) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let history = self.world.history(TABLE, 0).unwrap();
+        let before = history.iter().filter(|row| row.offset < until);
+        let row = |row: &Rc<_>| {
+            let row: &crate::kafka::memory::Written = row;
+            (row.key.clone().unwrap(), row.value.clone().unwrap())
+        };
+        before.map(row).collect()
+    }
+}
+
+/// Turns until `done`. An error of a turn is given.
+fn turns(worker: &mut Worker, mut done: impl FnMut(&Worker) -> bool) -> Result<(), Error> {
+    for _ in 0..TURNS_MAX {
+        if done(worker) {
+            return Ok(());
+        }
+        worker.turn(Duration::from_millis(10))?;
+    }
+    panic!("it never happened");
+}
+
+fn runs(worker: &Worker) -> bool {
+    let mut partitions = worker.core.partitions.values();
+    partitions.any(|partition| partition.is_running())
+}
+
+fn handled(worker: &Worker) -> u64 {
+    worker.core.spec.status.handled_so_far()
+}
+
+const BOTH: [Guarantee; 2] = [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce];
+
+#[test]
+fn an_interval_that_cannot_be_stored_is_not_passed_over_by_the_next() {
+    const BIG: usize = 200;
+    for guarantee in BOTH {
+        let stage = Stage {
+            map_size: 256 << 10,
+            ..Stage::new(guarantee)
+        };
+        let mut worker = stage.worker("one");
+        turns(&mut worker, runs).unwrap();
+        stage
+            .world
+            .slow_down(Duration::from_secs(60), Duration::from_secs(1));
+        for number in 0..BIG {
+            stage.put(&format!("big-{number}"), &"x".repeat(4096));
+        }
+        turns(&mut worker, |worker| {
+            let mut partitions = worker.core.partitions.values();
+            partitions.any(|partition| partition.closing.is_some())
+        })
+        .unwrap();
+        stage.put("small", "1");
+        let failed = turns(&mut worker, |_| false).unwrap_err();
+        assert!(matches!(failed, Error::State { .. }), "{failed}");
+        assert_eq!(
+            handled(&worker),
+            BIG as u64 + 1,
+            "the next interval was begun"
+        );
+        // What it says to that is of no interest here.
+        let _ = worker.close();
+        let (until, rows) = stage.copy("one");
+        assert!(
+            rows == stage.rows(until),
+            "{guarantee:?}: rows are missing below {until}"
+        );
+    }
+}
+
+#[test]
+fn what_a_handler_did_past_its_session_takes_no_effect() {
+    let stage = Stage::new(Guarantee::AtLeastOnce);
+    let mut worker = stage.worker("one");
+    turns(&mut worker, runs).unwrap();
+    stage.put(SLOW, "20000");
+    turns(&mut worker, |worker| !runs(worker)).unwrap();
+    assert_eq!(handled(&worker), 0, "nothing of it was sent");
+}

@@ -1,0 +1,75 @@
+//! Handlers that take their time and their worker's thread: however much waits behind them, everything is delivered
+//! and committed meanwhile, in both guarantees.
+
+mod place;
+
+use std::{
+    sync::mpsc::{RecvTimeoutError, channel},
+    time::Duration,
+};
+
+use goka::{App, Config, Guarantee, Running};
+use goka_tests::{DEADLINE, Message, broker, produce, read_topic, wait_for_records};
+use place::Place;
+use tokio::time::timeout;
+
+#[goka::stream("letters", value = u64)]
+struct Letters;
+
+#[goka::table(group = "slow", value = i64)]
+struct Counts;
+
+/// Keeps its worker's thread for as many milliseconds as the letter says.
+#[goka::processor(group = "slow", input = Letters, table = Counts)]
+fn slow(ctx: &mut slow::Context<'_>, millis: u64) -> goka::Result {
+    let (_sender, receiver) = channel::<()>();
+    let takes = Duration::from_millis(millis);
+    assert_eq!(receiver.recv_timeout(takes), Err(RecvTimeoutError::Timeout));
+    let count = ctx.value()?.unwrap_or(0) + 1;
+    ctx.set_value(&count)
+}
+
+async fn end(running: Running) {
+    let ended = timeout(DEADLINE, running.shutdown()).await;
+    ended.expect("it ends").expect("nothing failed");
+}
+
+async fn every_row_once_and_in_order(place: &Place, config: Config, letters: &[u64]) {
+    broker().create_topic(&place.physical("letters"), 4);
+    let records = letters
+        .iter()
+        .map(|millis| Message::new("same", millis.to_string()));
+    produce(broker().address(), &place.physical("letters"), records);
+    let app = App::new(config.workers(1)).processor(slow::Processor);
+    let running = app.start().await.expect("topics are there");
+    wait_for_records(place.physical("slow-state"), letters.len()).await;
+    end(running).await;
+    let rows = read_topic(broker().address(), &place.physical("slow-state"));
+    let counts: Vec<_> = rows.iter().map(|row| row.value_text()).collect();
+    let expected: Vec<_> = (1..=letters.len()).map(|count| count.to_string()).collect();
+    assert_eq!(counts, expected, "nothing was dropped and handled again");
+}
+
+#[tokio::test]
+async fn what_slow_handlers_write_is_delivered_while_more_waits() {
+    let place = Place::new("slow");
+    // Sixty of them take longer than a record may wait to be delivered.
+    every_row_once_and_in_order(&place, place.config(), &[50; 130]).await;
+}
+
+#[tokio::test]
+async fn what_waits_behind_one_that_takes_seconds_is_delivered() {
+    let place = Place::new("slowest");
+    let (fast, slow) = ([0; 20], [3_000; 2]);
+    let letters = [&fast[..], &slow, &fast, &slow, &fast].concat();
+    every_row_once_and_in_order(&place, place.config(), &letters).await;
+}
+
+#[tokio::test]
+async fn slow_handlers_do_not_outlast_their_transaction() {
+    let place = Place::new("slow-once");
+    let config = place.config().guarantee(Guarantee::ExactlyOnce);
+    // Sixty of them take longer than that, too.
+    let config = config.set_producer("transaction.timeout.ms", "5000");
+    every_row_once_and_in_order(&place, config, &[90; 130]).await;
+}
