@@ -72,6 +72,8 @@ pub(crate) struct Partition {
     pub(crate) drops: u64,
     /// How often it was abandoned for a failed delivery since its last local commit.
     pub(crate) failures: u32,
+    /// Why the first of them was.
+    pub(crate) failed_first: Option<Box<str>>,
     /// How often it found no room on the disk since then, and until when it rests for that.
     pub(crate) rests: u32,
     pub(crate) rests_until: Duration,
@@ -188,6 +190,7 @@ impl Partition {
             out_of_range: BTreeSet::new(),
             drops: 0,
             failures: 0,
+            failed_first: None,
             rests: 0,
             rests_until: Duration::ZERO,
         }
@@ -233,7 +236,7 @@ impl Partition {
         self.stored = interval.positions;
         self.visited_stored = interval.visited;
         self.uncommitted = true;
-        (self.failures, self.rests) = (0, 0);
+        (self.failures, self.rests, self.failed_first) = (0, 0, None);
     }
 
     /// Whether the next record has to wait for what is before it.
