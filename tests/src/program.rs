@@ -156,6 +156,11 @@ impl Program {
         let _status = self.child.wait();
     }
 
+    /// Its number, to see what it holds.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// As Ctrl-C.
     pub fn interrupt(&self) {
         self.signal(Signal::INT);

@@ -2,8 +2,12 @@
 
 mod place;
 
-use goka::{App, Guarantee, OutOfRange, Running};
-use goka_tests::{DEADLINE, Message, Record, broker, commit_offset, produce, wait_for_records};
+use std::fs;
+
+use goka::{App, Error, Guarantee, OutOfRange, Running};
+use goka_tests::{
+    DEADLINE, Message, Record, broker, commit_offset, kafka_tool, produce, wait_for_records,
+};
 use place::Place;
 use tokio::time::timeout;
 
@@ -89,4 +93,64 @@ async fn an_input_that_fell_off_retention_goes_on_with_what_comes() {
     let rows = rows.await.expect("a row is there");
     end(running).await;
     assert_eq!(rows[0].value_text(), "1", "{rows:?}");
+}
+
+/// A group that is to go on where retention has deleted: at 2, of records from 5 to 10.
+fn place_below_the_start() -> Place {
+    let place = Place::new("fell-off");
+    let (group, jobs) = (place.physical("sums"), place.physical("jobs"));
+    broker().create_topic(&jobs, 4);
+    produce(broker().address(), &jobs, ["1"; 10].map(in_partition_0));
+    commit_offset(broker().address(), &group, &jobs, 2);
+    let before = format!(
+        "{{\"version\": 1, \"partitions\": [{{\"topic\": \"{jobs}\", \"partition\": 0, \"offset\": 5}}]}}"
+    );
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    fs::write(file.path(), before).expect("it can be written");
+    let file = file.path().display().to_string();
+    let arguments = [
+        "--bootstrap-server",
+        broker().address(),
+        "--offset-json-file",
+        &file,
+    ];
+    kafka_tool("org.apache.kafka.tools.DeleteRecordsCommand", &arguments);
+    place
+}
+
+#[tokio::test]
+async fn an_offset_below_what_is_left_does_as_the_setting_says() {
+    if !broker().is_kafka() {
+        return; // the embedded broker deletes no records on demand
+    }
+    for guarantee in guarantees() {
+        let place = place_below_the_start();
+        let mut running = start_where(&place, guarantee, OutOfRange::Fail).await;
+        let ended = timeout(DEADLINE, running.wait()).await;
+        let failure = ended.expect("it ends by itself").expect_err("it fails");
+        let said = failure.to_string();
+        assert!(matches!(failure, Error::Topic(_)), "{said}");
+        for part in ["wants offset 2", "it holds 5 to 10", "GOKA_OUT_OF_RANGE"] {
+            assert!(said.contains(part), "{said}");
+        }
+        drop(running);
+        // Nothing was moved by that.
+        let running = start_where(&place, guarantee, OutOfRange::Earliest).await;
+        let rows = wait_for_records(place.physical("sums-state"), 5).await;
+        end(running).await;
+        let rows: Vec<_> = rows.iter().map(Record::value_text).collect();
+        assert_eq!(rows, ["1", "2", "3", "4", "5"], "{guarantee:?}");
+
+        let place = place_below_the_start();
+        let running = start_where(&place, guarantee, OutOfRange::Latest).await;
+        timeout(DEADLINE, running.recovered())
+            .await
+            .expect("in time")
+            .expect("it runs");
+        let (address, jobs) = (broker().address(), place.physical("jobs"));
+        produce(address, &jobs, [in_partition_0("70")]);
+        let rows = wait_for_records(place.physical("sums-state"), 1).await;
+        end(running).await;
+        assert_eq!(rows[0].value_text(), "70", "{guarantee:?}");
+    }
 }

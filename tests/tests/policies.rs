@@ -68,6 +68,11 @@ fn tries(ctx: &mut tries::Context<'_>, size: i64) -> Result<(), BoxError> {
     work(ctx, size)
 }
 
+#[goka::processor(group = "insists", input = Jobs, table = Done, output(Log), on_error = retry(2, backoff_ms = 10))]
+fn insists(ctx: &mut insists::Context<'_>, size: i64) -> Result<(), BoxError> {
+    work(ctx, size)
+}
+
 const STAGES: [(&str, &str); 3] = [("decode", "x"), ("handler", "13"), ("panic", "666")];
 
 /// The embedded broker has no exactly-once.
@@ -137,6 +142,25 @@ async fn fail_ends_the_processor_and_nothing_past_the_record_is_committed() {
             let rows: Vec<_> = rows.iter().map(Record::value_text).collect();
             assert_eq!(rows, ["1"], "{stage}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_retry_that_says_no_more_fails_in_the_end() {
+    for guarantee in guarantees() {
+        let place = place(["1", "13", "2"].map(|size| Message::new("alice", size)));
+        let app = App::new(place.config().guarantee(guarantee)).processor(insists::Processor);
+        let mut running = app.start().await.expect("topics are there");
+        let ended = timeout(DEADLINE, running.wait()).await;
+        let failure = ended.expect("it ends by itself").expect_err("it fails");
+        assert!(
+            matches!(failure, Error::Record { offset: 1, .. }),
+            "{failure}"
+        );
+        assert_eq!(running.stats().groups[0].retries, 2);
+        let rows = read_topic(broker().address(), &place.physical("insists-state"));
+        let rows: Vec<_> = rows.iter().map(Record::value_text).collect();
+        assert_eq!(rows, ["1"]);
     }
 }
 

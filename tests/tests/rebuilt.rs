@@ -1,7 +1,7 @@
 //! Local copies that cannot be trusted are rebuilt by themselves, with the reason in the log: on a real Kafka, which
 //! knows ids and settings of topics.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use goka_tests::{Clicks, Message, Program, broker, produce};
 
@@ -96,4 +96,45 @@ fn a_copy_of_a_topic_that_was_created_anew() {
     assert_eq!(counted.len() as u64, USERS);
     assert!(counted.values().all(|clicks| *clicks == 1), "{counted:?}");
     no_rebuild_is_left(&clicks);
+}
+
+/// Overwrites what copies say of the boot in which they are written to; gives how many say so.
+fn pretend_a_power_cut(directory: &Path) -> usize {
+    let entries = fs::read_dir(directory).expect("a directory that stays");
+    let cut = entries.map(|entry| {
+        let path = entry.expect("an entry of a directory").path();
+        if path.is_dir() {
+            return pretend_a_power_cut(&path);
+        }
+        let is_note = path.ends_with("not-closed");
+        if is_note {
+            fs::write(&path, "another boot").expect("it can be written");
+        }
+        usize::from(is_note)
+    });
+    cut.sum()
+}
+
+/// The kernel has all pages of a process that was killed, and none of a machine that lost its power.
+#[test]
+fn a_copy_that_was_open_when_the_machine_stopped() {
+    let Some(clicks) = clicks() else { return };
+    clicks.produce(USERS, USERS);
+    let mut processor = clicks.processor("one");
+    clicks.wait_until_counted(USERS);
+    processor.kill();
+    assert_eq!(pretend_a_power_cut(&clicks.state("one")), 4);
+
+    let mut processor = clicks.processor("one");
+    let output = wait_until_all_run(&mut processor);
+    let rebuilt = output.matches("rebuilt").count();
+    let reason = "the machine stopped or restarted before it was closed";
+    assert!(rebuilt >= 4, "{output}");
+    assert_eq!(output.matches(reason).count(), 4, "{output}");
+    no_rebuild_is_left(&clicks);
+    clicks.produce_more(USERS, USERS);
+    clicks.wait_until_all_counted(&clicks.expected());
+    processor.interrupt();
+    processor.succeed();
+    assert_eq!(clicks.counted(), clicks.expected());
 }

@@ -397,10 +397,16 @@ impl Core {
             return Ok(());
         };
         partition.failures += 1;
+        let first = partition.failed_first.get_or_insert_with(|| reason.into());
         if partition.failures < FAILURES_MAX {
             return Ok(());
         }
         let group = self.spec.program.group();
+        // The last one may be of a record that was only given up with the others.
+        let reason = match &**first == reason {
+            true => reason.to_owned(),
+            false => format!("{first}; at last: {reason}"),
+        };
         Err(Error::kafka(
             format!(
                 "deliver what group `{group}` writes for partition {number}, after {FAILURES_MAX} recoveries"

@@ -76,6 +76,8 @@ pub(crate) struct Partition {
     pub(crate) drops: u64,
     /// How often it was abandoned for a failed delivery since its last interval that was settled.
     pub(crate) failures: u32,
+    /// Why the first of them was.
+    pub(crate) failed_first: Option<Box<str>>,
     /// How often it found no room on the disk since it was stored last, and until when it rests for that.
     pub(crate) rests: u32,
     pub(crate) rests_until: Duration,
@@ -194,6 +196,7 @@ impl Partition {
             out_of_range: BTreeSet::new(),
             drops: 0,
             failures: 0,
+            failed_first: None,
             rests: 0,
             rests_until: Duration::ZERO,
         }
@@ -243,7 +246,7 @@ impl Partition {
         self.settled = interval.positions;
         self.visited_settled = interval.visited;
         (self.uncommitted, self.unstored) = (true, true);
-        self.failures = 0;
+        (self.failures, self.failed_first) = (0, None);
     }
 
     /// Whether the next record has to wait for what is before it.

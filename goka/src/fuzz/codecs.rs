@@ -16,7 +16,7 @@ use crate::{
 const SMALL: u64 = 8 << 10;
 
 /// An untagged enum makes the text of an error at each level, and there are 128.
-const UNTAGGED: u64 = 256 << 10;
+const UNTAGGED: u64 = 1 << 20;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Profile {

@@ -26,18 +26,21 @@ struct Copy {
     position: i64,
 }
 
-/// Compares every copy below a state directory with the topic, whose records are in order of their offsets. Gives how
-/// many copies there are.
+/// Compares every copy below a state directory with the topic, whose records are in order of their offsets. Gives the
+/// partition and the position of each.
 pub(crate) fn compare(
     state: &Path,
     table: &[Record],
     complain: &mut dyn FnMut(String),
-) -> anyhow::Result<u64> {
-    let mut compared = 0;
+) -> anyhow::Result<Vec<(i32, i64)>> {
+    let mut compared = Vec::new();
     for path in find(state)? {
         let copy = read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let partition = path.file_name().and_then(|name| name.to_str());
-        let partition: i32 = partition.unwrap_or_default().parse().context("its name")?;
+        let partition = partition.unwrap_or_default();
+        // One that is rebuilt is beside the other until it takes its place, and holds to the same.
+        let partition = partition.strip_suffix(".new").unwrap_or(partition);
+        let partition: i32 = partition.parse().context("its name")?;
         let (mut rows, mut offsets) = (Rows::new(), BTreeMap::new());
         let before =
             |record: &&Record| record.partition == partition && record.offset < copy.position;
@@ -66,7 +69,7 @@ pub(crate) fn compare(
                 ));
             }
         }
-        compared += 1;
+        compared.push((partition, copy.position));
     }
     Ok(compared)
 }

@@ -91,11 +91,39 @@ pub(crate) fn judge<'a>(
     drop((input, loops));
     rows(cluster, &table, &expected, is_exactly_once, findings);
     drop(expected);
+    let mut furthest = BTreeMap::new();
     for state in states {
         let found = copies::compare(state, &table, &mut |what| findings.mismatch(what))?;
-        findings.copies += found;
+        findings.copies += found.len() as u64;
+        for (partition, position) in found {
+            let most = furthest.entry(partition).or_insert(position);
+            *most = position.max(*most);
+        }
     }
+    whole(cluster, &table, &furthest, findings);
     Ok(())
+}
+
+/// Of each partition, whoever had it last has all of it: a copy that never goes on would be right for ever.
+fn whole(
+    cluster: &Cluster,
+    table: &[Record],
+    furthest: &BTreeMap<i32, i64>,
+    findings: &mut Findings,
+) {
+    let last: BTreeMap<i32, i64> = table
+        .iter()
+        .map(|row| (row.partition, row.offset))
+        .collect();
+    for (partition, last) in last {
+        let furthest = furthest.get(&partition).copied().unwrap_or(0);
+        if furthest <= last {
+            findings.mismatch(format!(
+                "no copy of `{}` partition {partition} is beyond offset {furthest}, and its last row is at {last}",
+                cluster.table()
+            ));
+        }
+    }
 }
 
 /// Every record of the input has its echo, in its order.

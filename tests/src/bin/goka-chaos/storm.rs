@@ -43,11 +43,14 @@ const POINTS: &[(&str, u32)] = &[
     (OFFSETS_SENT, 20),
     ("committed", 20),
     ("stored", 20),
-    ("replayed", 200),
-    ("replaying", 4),
-    ("revoking", 2),
-    ("released", 2),
+    // What a killed process has not stored is the rows of an interval.
+    ("replayed", 3),
+    ("replaying", 2),
+    ("revoking", 1),
+    ("released", 1),
 ];
+/// Where a process comes by only when it has to give partitions away.
+const MOVES: [&str; 2] = ["revoking", "released"];
 /// Exactly-once alone comes by.
 const OFFSETS_SENT: &str = "offsets-sent";
 
@@ -118,6 +121,8 @@ pub(crate) struct Storm<'a> {
     watch: Option<Watch>,
     /// Processes that are to kill themselves, and where.
     armed: Vec<Option<&'static str>>,
+    /// Points at which a process was to kill itself.
+    tried: BTreeSet<&'static str>,
     /// No process is to be blamed for ending while the broker was away.
     is_broker_away: bool,
 }
@@ -131,6 +136,12 @@ impl<'a> Storm<'a> {
         host: &'a mut Host,
     ) -> Self {
         let processes = fleet.members().len();
+        let mut tally = Tally::default();
+        for (point, _) in POINTS {
+            if *point != OFFSETS_SENT || is_exactly_once {
+                tally.kills_at.insert(point, 0);
+            }
+        }
         Storm {
             fleet,
             partitions,
@@ -138,10 +149,11 @@ impl<'a> Storm<'a> {
             chance,
             deck: Vec::new(),
             host,
-            tally: Tally::default(),
+            tally,
             later: Vec::new(),
             watch: None,
             armed: vec![None; processes],
+            tried: BTreeSet::new(),
             is_broker_away: false,
         }
     }
@@ -269,16 +281,34 @@ impl<'a> Storm<'a> {
             Act::KillAt(point, passes) => {
                 self.kill(member);
                 let pass = self.chance.random_range(1..=passes);
+                // One that was missed before is met the first time.
+                let is_missed =
+                    self.tally.kills_at.get(point) == Some(&0) && !self.tried.insert(point);
+                let pass = if is_missed { 1 } else { pass };
                 self.armed[member] = Some(point);
                 let crash = ("GOKA_CRASH_AT", format!("{point}:{pass}"));
                 self.fleet.start(member, &[crash])?;
-                // A revoke comes when something else happens.
-                self.pass(now + AT_POINT, findings, |storm| {
-                    storm.armed[member].is_none()
-                })?;
+                let mut until = now + AT_POINT;
+                if MOVES.contains(&point) {
+                    until = self.move_partitions(member).unwrap_or(until);
+                }
+                self.pass(until, findings, |storm| storm.armed[member].is_none())?;
             }
         }
         Ok(())
+    }
+
+    /// Kills another process, whose partitions come to this one, which has to give them back when it returns. Gives
+    /// until when that is done.
+    fn move_partitions(&mut self, member: usize) -> Option<Instant> {
+        let members = self.fleet.members().iter().enumerate();
+        let mut others =
+            members.filter(|(n, other)| *n != member && other.is_alive() && !other.is_paused);
+        let (other, _) = others.next()?;
+        self.kill(other);
+        let back = Instant::now() + AWAY;
+        self.later.push((back, Later::Start(other)));
+        Some(back + AT_POINT)
     }
 
     fn kill(&mut self, member: usize) {

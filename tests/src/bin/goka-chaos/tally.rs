@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 pub(crate) struct Tally {
     /// By SIGKILL, at whatever moment.
     pub(crate) kills: u32,
-    /// By SIGKILL, at a point of the commit protocol.
+    /// By SIGKILL, at each point of the commit protocol that this guarantee has.
     pub(crate) kills_at: BTreeMap<&'static str, u32>,
     /// By SIGSTOP and SIGCONT.
     pub(crate) pauses: u32,
@@ -29,6 +29,12 @@ impl Tally {
     /// Kills and pauses.
     pub(crate) fn disturbances(&self) -> u32 {
         self.kills + self.kills_at.values().sum::<u32>() + self.pauses
+    }
+
+    /// Points at which no process has died.
+    pub(crate) fn never_hit(&self) -> impl Iterator<Item = &'static str> {
+        let points = self.kills_at.iter();
+        points.filter_map(|(point, kills)| (*kills == 0).then_some(*point))
     }
 
     pub(crate) fn crashed_at(&mut self, point: &'static str) {

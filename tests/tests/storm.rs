@@ -1,0 +1,102 @@
+//! Another program joins and is killed, again and again, while a large table is recovered: the recovery comes to its
+//! end all the same, the table is right, and what the storm took of files, threads and maps is given back. On a real
+//! Kafka; Linux only, where they can be counted.
+
+#![cfg(target_os = "linux")]
+
+use std::fs;
+
+use goka_tests::{Clicks, Program, broker};
+
+const ROWS: u64 = 300_000;
+const JOINS: usize = 10;
+
+/// What a process holds.
+#[derive(Debug)]
+struct Resources {
+    files: usize,
+    threads: usize,
+    /// Maps of files of local copies.
+    maps: usize,
+}
+
+impl Resources {
+    fn of(process: u32) -> Resources {
+        let process = format!("/proc/{process}");
+        let entries = |what| {
+            let entries = fs::read_dir(format!("{process}/{what}"));
+            entries.expect("Linux has it").count()
+        };
+        let maps = fs::read_to_string(format!("{process}/maps")).expect("Linux has it");
+        Resources {
+            files: entries("fd"),
+            threads: entries("task"),
+            maps: maps
+                .lines()
+                .filter(|line| line.contains("data.mdb"))
+                .count(),
+        }
+    }
+}
+
+/// Another one joins, is given partitions, and is killed.
+fn storm(clicks: &Clicks<'_>) {
+    for _ in 0..JOINS {
+        let mut other = clicks.processor("two");
+        other.wait_for("partitions that it is given", |line| {
+            line.contains("assigned").then_some(())
+        });
+        other.kill();
+    }
+}
+
+/// A line may be of before the storm; the copies of partitions that are elsewhere are closed.
+fn wait_until_all_run(processor: &mut Program) {
+    let process = processor.id();
+    processor.wait_for("4 partitions that run", |line| {
+        let all_run = line.contains("4 of 4 partitions run here");
+        (all_run && Resources::of(process).maps == 4).then_some(())
+    });
+}
+
+#[test]
+fn a_storm_of_joins_and_leaves_neither_stops_a_recovery_nor_leaks() {
+    if !broker().is_kafka() {
+        eprintln!("not run: it needs a real Kafka");
+        return;
+    }
+    let mut clicks = Clicks::on(broker());
+    clicks.set("RUST_LOG", "goka=info");
+    clicks.set("NO_COLOR", "1");
+    clicks.set("GOKA_WORKERS", "1");
+    clicks.produce(ROWS, ROWS);
+    let mut processor = clicks.processor("one");
+    clicks.wait_until_counted(ROWS);
+    processor.interrupt();
+    processor.succeed();
+    let table = clicks.counted();
+    fs::remove_dir_all(clicks.state("one")).expect("the state of a program that ended");
+
+    let mut processor = clicks.processor("one");
+    storm(&clicks);
+    wait_until_all_run(&mut processor);
+    let before = Resources::of(processor.id());
+    storm(&clicks);
+    wait_until_all_run(&mut processor);
+    let after = Resources::of(processor.id());
+    println!("before {before:?}, after {after:?}");
+    // librdkafka may close a connection to a broker a little later.
+    let slack = 4;
+    assert!(
+        after.files <= before.files + slack
+            && after.threads <= before.threads + slack
+            && after.maps <= before.maps,
+        "before {before:?}, after {after:?}"
+    );
+    clicks.produce_more(1_000, ROWS);
+    clicks.wait_until_all_counted(&clicks.expected());
+    processor.interrupt();
+    processor.succeed();
+    assert_eq!(table.len() as u64, ROWS);
+    assert_eq!(clicks.counted(), clicks.expected());
+}

@@ -1,0 +1,120 @@
+//! A topic that takes smaller records than the producer: the broker refuses what was sent already. The processor ends
+//! with cause and cure, and nothing past the record is committed. A real Kafka only.
+
+mod place;
+
+use std::fmt::Write as _;
+
+use goka::{App, BoxError, Guarantee, Running};
+use goka_tests::{
+    DEADLINE, Message, Record, broker, kafka_tool, produce, read_topic, wait_for_records,
+};
+use place::Place;
+use tokio::time::timeout;
+
+#[goka::stream("jobs", value = u32)]
+struct Jobs;
+#[goka::stream("texts", value = String)]
+struct Texts;
+#[goka::table(value = u32)]
+struct Written;
+
+/// Writes a text of so many bytes, and adds up how many they were.
+#[goka::processor(group = "writes", input = Jobs, table = Written, output(Texts))]
+fn write(ctx: &mut write::Context<'_>, bytes: u32) -> Result<(), BoxError> {
+    let written = ctx.value()?.unwrap_or(0);
+    ctx.set_value(&(written + bytes))?;
+    ctx.emit::<Texts>(ctx.key(), &noise(bytes))?;
+    Ok(())
+}
+
+/// A text that cannot be compressed well.
+fn noise(bytes: u32) -> String {
+    let (mut text, mut state) = (String::new(), u64::from(bytes));
+    while text.len() < bytes as usize {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        write!(text, "{:08x}", state >> 32).expect("to a String it never fails");
+    }
+    text.truncate(bytes as usize);
+    text
+}
+
+async fn start(place: &Place, guarantee: Guarantee) -> Running {
+    let app = App::new(place.config().guarantee(guarantee)).processor(write::Processor);
+    app.start().await.expect("topics are there")
+}
+
+#[tokio::test]
+async fn what_the_topic_does_not_take_ends_the_processor_and_is_written_when_it_does() {
+    if !broker().is_kafka() {
+        return; // the embedded broker takes everything
+    }
+    for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+        let place = Place::new("too-large");
+        let (jobs, texts) = (place.physical("jobs"), place.physical("texts"));
+        broker().create_topic(&jobs, 1);
+        broker().create_topic_with(&texts, 1, &[("max.message.bytes", "1000")]);
+        let sizes = ["10", "20000", "30"];
+        let messages = sizes.map(|size| Message::new("alice", size));
+        produce(broker().address(), &jobs, messages);
+        for _ in 0..2 {
+            let mut running = start(&place, guarantee).await;
+            let ended = timeout(DEADLINE, running.wait()).await;
+            let error = ended.expect("it ends by itself").expect_err("it fails");
+            let error = error.to_string();
+            println!("{guarantee:?}: {error}");
+            for part in [texts.as_str(), "max.message.bytes"] {
+                assert!(error.contains(part), "{error}");
+            }
+        }
+        if guarantee == Guarantee::ExactlyOnce {
+            let rows = read_topic(broker().address(), &place.physical("writes-state"));
+            assert!(rows.iter().all(|row| row.value_text() == "10"), "{rows:?}");
+        }
+
+        let alter = [
+            "--alter",
+            "--entity-type",
+            "topics",
+            "--entity-name",
+            &texts,
+        ];
+        let larger = ["--add-config", "max.message.bytes=100000"];
+        let at = ["--bootstrap-server", broker().address()];
+        let arguments = [&at[..], &alter, &larger].concat();
+        kafka_tool("kafka.admin.ConfigCommand", &arguments);
+        let running = start(&place, guarantee).await;
+        let last = loop {
+            let rows = wait_for_records(place.physical("writes-state"), 3).await;
+            let rows: Vec<u32> = rows
+                .iter()
+                .filter_map(|r| r.value_text().parse().ok())
+                .collect();
+            if rows.last().is_some_and(|last| *last >= 20_040) {
+                break rows;
+            }
+        };
+        timeout(DEADLINE, running.shutdown())
+            .await
+            .expect("it ends")
+            .expect("nothing failed");
+        let written = read_topic(broker().address(), &texts);
+        let lengths: Vec<_> = written.iter().map(|text| text.value_text().len()).collect();
+        match guarantee {
+            Guarantee::ExactlyOnce => {
+                assert_eq!(lengths, [10, 20_000, 30]);
+                assert_eq!(last, [10, 20_010, 20_040]);
+            }
+            // Repeated, perhaps, and never missing.
+            Guarantee::AtLeastOnce => {
+                for size in [10, 20_000, 30] {
+                    assert!(lengths.contains(&size), "{lengths:?}");
+                }
+            }
+        }
+        let is_text = |text: &Record| text.value_text() == noise(text.value_text().len() as u32);
+        assert!(written.iter().all(is_text));
+    }
+}
