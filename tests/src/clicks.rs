@@ -101,6 +101,17 @@ impl<'a> Clicks<'a> {
         self.start_by(by, "processor", &[], Some(&self.state(state)))
     }
 
+    /// Starts the example `counter`, which takes no arguments: all that it is told is in its environment.
+    pub fn counter(&self) -> Program {
+        let mut command = Command::new(example("counter"));
+        command
+            .env("GOKA_BROKERS", &self.address)
+            .env("GOKA_PREFIX", &self.prefix)
+            .env("GOKA_STATE_DIR", self.state("counter"))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Program::run(command)
+    }
+
     /// Waits until the table's sum is at least `clicks`, as a view of its own sees it.
     pub fn wait_until_counted(&self, clicks: u64) {
         let state = self.state(&unique("view"));

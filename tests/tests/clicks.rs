@@ -1,8 +1,11 @@
 //! The main job as a user runs it: the example `clicks`, in one process and as separate programs.
 
-use std::process::Command;
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
-use goka_tests::{Clicks, Program, broker, example};
+use goka_tests::{Clicks, Program, broker, example, read_topic};
 
 /// All roles in one process, on the broker inside of it.
 fn together(arguments: &[&str]) -> Program {
@@ -41,7 +44,11 @@ fn shows_counts_growing_and_ends_when_interrupted() {
         total(line).filter(|total| *total > first)
     });
     clicks.interrupt();
+    let interrupted = Instant::now();
     clicks.succeed();
+    // Whoever presses Ctrl-C waits for it: no other test looks at the clock.
+    let took = interrupted.elapsed();
+    assert!(took < Duration::from_secs(2), "it took {took:?} to end");
 }
 
 #[test]
@@ -68,6 +75,26 @@ fn roles_are_programs_of_their_own() {
     processor.succeed();
     assert_eq!(clicks.expected().values().sum::<i64>(), 20_000);
     assert_eq!(clicks.counted(), clicks.expected());
+}
+
+#[test]
+fn the_program_of_the_readme_ends_when_terminated_and_goes_on_where_it_was() {
+    const CLICKS: usize = 2_000;
+    let clicks = Clicks::on(broker());
+    clicks.produce(CLICKS as u64, 50);
+    // The program prints nothing, so that its table is all there is to wait for.
+    let compacted = [("cleanup.policy", "compact")];
+    broker().create_topic_with(&clicks.table(), 4, &compacted);
+    for run in 1..=2 {
+        let mut counter = clicks.counter();
+        clicks.wait_for_rows(run * CLICKS);
+        counter.terminate();
+        counter.succeed();
+        let rows = read_topic(clicks.address(), &clicks.table());
+        assert_eq!(rows.len(), run * CLICKS, "a click is counted once");
+        assert_eq!(clicks.counted(), clicks.expected());
+        clicks.produce_more(CLICKS as u64, 50);
+    }
 }
 
 #[test]

@@ -4,11 +4,12 @@
 mod place;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    thread::{self, ThreadId},
 };
 
 use axum::{Router, extract::Path, routing::get};
@@ -103,12 +104,16 @@ struct Birds;
 struct Catalogue {
     client: reqwest::Client,
     url: String,
+    /// The workers that have asked.
+    threads: Arc<Mutex<HashSet<ThreadId>>>,
 }
 
 #[goka::processor(group = "birds", table = Birds)]
 impl Catalogue {
     #[input(Sightings)]
     async fn seen(&self, ctx: &mut Context<'_, Self>, bird: u64) -> Result<(), BoxError> {
+        let thread = thread::current().id();
+        self.threads.lock().expect("nobody panics").insert(thread);
         let answer = self
             .client
             .get(format!("{}/birds/{bird}", self.url))
@@ -121,7 +126,7 @@ impl Catalogue {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_http_client_serves_the_handlers_of_two_workers() {
-    const SIGHTINGS: u64 = 4_000;
+    const SIGHTINGS: u64 = 8_000;
     let asked = Arc::new(AtomicU64::new(0));
     let count = asked.clone();
     let bird = move |Path(bird): Path<u64>| async move {
@@ -133,13 +138,30 @@ async fn one_http_client_serves_the_handlers_of_two_workers() {
     let served = axum::serve(listener, Router::new().route("/birds/{bird}", get(bird)));
     let server = tokio::spawn(served.into_future());
     let place = Place::new("birds");
-    broker().create_topic(&place.physical("sightings"), 4);
+    broker().create_topic(&place.physical("sightings"), 16);
+    let compacted = [("cleanup.policy", "compact")];
+    broker().create_topic_with(&place.physical("birds-state"), 16, &compacted);
     let sightings =
         (0..SIGHTINGS).map(|n| Message::new(format!("place-{}", n % 1_000), n.to_string()));
-    produce(broker().address(), &place.physical("sightings"), sightings);
     let client = reqwest::Client::new();
-    let app = App::new(place.config().workers(2)).processor(Catalogue { client, url });
+    let threads = Arc::default();
+    let catalogue = Catalogue {
+        client,
+        url,
+        threads: Arc::clone(&threads),
+    };
+    let app = App::new(place.config().workers(2)).processor(catalogue);
     let running = app.start().await.expect("topics are there");
+    let shared_out = async {
+        let has_some = |partitions: &Vec<i32>| !partitions.is_empty();
+        while !running.stats().groups[0].workers.iter().all(has_some) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, shared_out)
+        .await
+        .expect("both workers have partitions");
+    produce(broker().address(), &place.physical("sightings"), sightings);
     let rows = wait_for_records(
         place.physical("birds-state"),
         usize::try_from(SIGHTINGS).expect("few"),
@@ -151,6 +173,8 @@ async fn one_http_client_serves_the_handlers_of_two_workers() {
         asked.load(Ordering::Relaxed) >= SIGHTINGS,
         "each handler has asked"
     );
+    let threads = threads.lock().expect("nobody panicked").clone();
+    assert_eq!(threads.len(), 2, "{threads:?}");
     let last = |n: u64| {
         (
             format!("place-{n}"),

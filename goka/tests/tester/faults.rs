@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use goka::{Guarantee, Tester, tester::CommitStep};
+use goka::{Guarantee, Meta, Tester, tester::CommitStep};
 
 use crate::graph::{Clicks, Prizes, UserClicks, count};
 
@@ -124,5 +124,26 @@ fn a_delivery_that_fails_is_handled_again() {
             Some(counted),
             "{guarantee:?}"
         );
+    }
+}
+
+#[test]
+fn a_panic_of_a_handler_is_told_with_all_that_helps_to_find_it() {
+    #[goka::processor(group = "fragile", input = UserClicks)]
+    fn touch(ctx: &mut touch::Context<'_>, clicks: i64) -> goka::Result {
+        assert!(clicks < 7, "{clicks} is too much for {}", ctx.key());
+        Ok(())
+    }
+    for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+        let mut tester = Tester::new()
+            .guarantee(guarantee)
+            .processor(touch::Processor);
+        for clicks in [1, 7] {
+            tester.emit_with::<UserClicks>("alice", &clicks, Meta::new().to_partition(2));
+        }
+        let error = tester.run().expect_err("it panics").to_string();
+        let told = "handler `touch` of group `fragile` cannot run: topic `user-clicks`, partition 2, offset 1, \
+                    key `alice`: it panicked: 7 is too much for alice";
+        assert_eq!(error, told);
     }
 }

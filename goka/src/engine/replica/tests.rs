@@ -23,15 +23,24 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Stage {
     world: World,
     dir: TempDir,
+    partitions: i32,
 }
 
 impl Stage {
     /// A table of two partitions.
     fn new() -> Self {
+        Self::of(2)
+    }
+
+    fn of(partitions: i32) -> Self {
         let world = World::new(Settings::default());
-        world.create_topic(TABLE, 2);
+        world.create_topic(TABLE, partitions);
         let dir = tempfile::tempdir().unwrap();
-        Stage { world, dir }
+        Stage {
+            world,
+            dir,
+            partitions,
+        }
     }
 
     fn spec(&self) -> Spec {
@@ -43,7 +52,7 @@ impl Stage {
                 topic: TABLE.to_owned(),
                 topic_id: String::new(),
                 partition: 0,
-                partitions: 2,
+                partitions: self.partitions,
                 codec: "Bytes".to_owned(),
             },
             options: Options {
@@ -113,6 +122,21 @@ fn only_what_is_wanted_is_read() {
     assert_eq!(get(&replica, 1, "b"), None);
     assert_eq!(get(&replica, 1, "c").as_deref(), Some("3"));
     drop(wanted);
+}
+
+#[test]
+fn a_table_of_another_partitioner_is_refused_with_the_one_that_fits() {
+    let stage = Stage::of(8);
+    for key in (0..200).map(|n| format!("user-{n}")) {
+        let partition = Partitioner::Fnv1a.partition(key.as_bytes(), 8);
+        stage.put(partition, &key, Some("1"));
+    }
+    let (replica, mut keeper) = stage.open();
+    let _wanted = replica.want_all();
+    let refused = stage.turns(&mut keeper).unwrap_err().to_string();
+    for part in [TABLE, "`fnv1a` chose", "write `partitioner = fnv1a`"] {
+        assert!(refused.contains(part), "`{part}` is not said: {refused}");
+    }
 }
 
 #[test]

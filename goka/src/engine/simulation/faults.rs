@@ -19,6 +19,13 @@ fn is_found(fault: Fault, guarantees: &[fn(u64) -> Schedule]) {
         let found = (0..SEEDS).map(draw).find(fails);
         let schedule = found.unwrap_or_else(|| panic!("{fault:?} was not found"));
         let report = report_in(&schedule, rig, TRIES);
+        // Which one, and what happened in it, up to where all was left in peace.
+        let seed = format!("seed {}: ", schedule.seed);
+        let trace = "from here on nothing goes wrong";
+        assert!(
+            report.starts_with(&seed) && report.contains(trace),
+            "{report}"
+        );
         println!("{fault:?} was found. {report}");
     }
 }
