@@ -54,7 +54,8 @@ impl<P: Processor> ProcessorHandle<P> {
         self.group.stats()
     }
 
-    /// The committed row of the group table at `key`, if its partition is here.
+    /// The row of the group table at `key` in the local copy, if its partition is here. Only committed rows
+    /// are there; where thousands are written in each commit interval, they come once a second.
     ///
     /// # Errors
     /// [`Error::Elsewhere`] if the partition is at another instance, or not recovered yet; if the
