@@ -20,7 +20,7 @@ use super::{
     CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError,
     assignment::Assignment,
     clock::{Clock, boot_time},
-    cluster::{ANSWER, Connection, MemberSpec},
+    cluster::{Connection, MemberSpec, SOON},
     log::ClientLog,
     names,
     native::{self, Failure, Kind, Message, Polled, TopicHandle},
@@ -322,7 +322,7 @@ impl Kafka for Member {
         let failed = |error| self.asked("committed offsets", partition, error);
         let list = self.assignment.list([partition], None).map_err(failed)?;
         let wait = match self.producer {
-            Writer::Plain(_) => ANSWER,
+            Writer::Plain(_) => SOON,
             Writer::Transactions(_) => STABLE_ANSWER,
         };
         let answer = self.client().committed_offsets(list, wait);
@@ -484,7 +484,7 @@ fn watermarks(
     partition: i32,
 ) -> Result<(i64, i64), Error> {
     client
-        .fetch_watermarks(topic, partition, ANSWER)
+        .fetch_watermarks(topic, partition, SOON)
         .map_err(|error| {
             let doing = format!("ask for the offsets of topic `{topic}`, partition {partition}");
             Error::kafka(doing, error)
