@@ -140,6 +140,8 @@ pub(crate) struct Core {
     /// How often it refused them since it took some.
     pub(crate) refusals: u32,
     pub(crate) looked_at: Duration,
+    /// The first partition that is moved on in the next turn, if it does not run.
+    pub(crate) recover_from: i32,
     /// When a record last found that reports were taken and due commits made.
     pub(crate) served_at: Duration,
     /// Set when a handler that waits can go on.
@@ -182,6 +184,7 @@ impl Worker {
             committing: None,
             refusals: 0,
             looked_at: now,
+            recover_from: 0,
             served_at: now,
             woken: Arc::default(),
             visiting: None,
@@ -289,11 +292,8 @@ impl Core {
             return self.hold_if_full(kafka, number);
         }
         self.handle(kafka, record)?;
-        if self
-            .partitions
-            .get(&number)
-            .is_some_and(|p| p.waiting.is_some())
-        {
+        let waits = |p: &Partition| p.waiting.is_some();
+        if self.partitions.get(&number).is_some_and(waits) {
             self.advance(kafka, number)?;
         }
         Ok(())

@@ -23,6 +23,9 @@ use crate::{Config, Error, Guarantee};
 
 /// How long a broker may take to answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
+/// The same where a worker waits for it, which asks again: meanwhile its partitions that run stand still,
+/// and whoever ends it waits.
+pub(super) const SOON: Duration = Duration::from_secs(3);
 
 /// How long to try to reach one: with the last attempt, less than the 10 s that are promised.
 const CONNECTED: Duration = Duration::from_secs(9);
@@ -259,7 +262,7 @@ pub(super) fn watermarks(
     partition: i32,
 ) -> Result<(i64, i64), Error> {
     client
-        .fetch_watermarks(topic, partition, ANSWER)
+        .fetch_watermarks(topic, partition, SOON)
         .map_err(|error| {
             let doing = format!("ask for the offsets of topic `{topic}`, partition {partition}");
             Error::kafka(doing, error)

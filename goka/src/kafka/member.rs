@@ -19,7 +19,7 @@ use super::{
     CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError,
     assignment::Assignment,
     clock::{Clock, boot_time},
-    cluster::{ANSWER, Connection, MemberSpec, watermarks},
+    cluster::{Connection, MemberSpec, SOON, watermarks},
     log::ClientLog,
     names,
     native::{self, Failure, FetchingConsumer, Kind, Message, TopicHandle},
@@ -333,7 +333,7 @@ impl Kafka for Member {
         let failed = |error| self.asked("committed offsets", partition, error);
         let list = self.assignment.list([partition], None).map_err(failed)?;
         let wait = match self.producer {
-            Writer::Plain(_) => ANSWER,
+            Writer::Plain(_) => SOON,
             Writer::Transactions(_) => STABLE_ANSWER,
         };
         let answer = self.client().committed_offsets(list, wait);

@@ -163,6 +163,10 @@ pub(crate) fn check(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
+/// Who leaves waits for the answer to positions that it had sent before, also where brokers are away. One that
+/// comes later than this is of no use.
+const CLOSES_SOON: &[(&str, &str)] = &[("socket.timeout.ms", "6000")];
+
 /// Longer than any commit takes; a broker grants up to `transaction.max.timeout.ms`, 15 minutes.
 const TRANSACTION_TIMEOUT_MS: u64 = 15_000;
 
@@ -331,8 +335,9 @@ pub(super) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
         Role::Admin => {}
     }
     match role {
-        Role::Member if protocol(config) == "consumer" => {}
+        Role::Member if protocol(config) == "consumer" => set(CLOSES_SOON),
         Role::Member => set(&[
+            CLOSES_SOON[0],
             ("partition.assignment.strategy", "cooperative-sticky"),
             ("session.timeout.ms", "6000"),
             // A member hears of a rebalance with the answer to a heartbeat, and each has two rounds: this is
