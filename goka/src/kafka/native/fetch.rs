@@ -168,19 +168,26 @@ impl FetchingConsumer {
     fn take(&self, wait: Duration) -> usize {
         let taken = &mut self.taken.borrow_mut().0;
         let mut messages = [ptr::null_mut(); BATCH];
-        // SAFETY: the queue is alive, and there is room for so many; they are ours to destroy.
-        let count = unsafe {
-            rd_kafka_consume_batch_queue(
-                self.records.as_ptr(),
-                milliseconds(wait),
-                messages.as_mut_ptr(),
-                BATCH,
-            )
+        // librdkafka waits until it has as many as it is asked for: so for one, and not for those behind it.
+        let mut count = match wait.is_zero() {
+            true => 0,
+            false => self.consume(wait, &mut messages[..1]),
         };
-        let count = usize::try_from(count).unwrap_or(0);
+        if count > 0 || wait.is_zero() {
+            count += self.consume(Duration::ZERO, &mut messages[count..]);
+        }
         let messages = messages[..count].iter().rev();
         taken.extend(messages.filter_map(|message| NonNull::new(*message)));
         taken.len()
+    }
+
+    /// Gives how many came: they are ours to destroy.
+    fn consume(&self, wait: Duration, into: &mut [*mut rd_kafka_message_t]) -> usize {
+        let (queue, wait) = (self.records.as_ptr(), milliseconds(wait));
+        // SAFETY: the queue is alive, and there is room for so many.
+        let count =
+            unsafe { rd_kafka_consume_batch_queue(queue, wait, into.as_mut_ptr(), into.len()) };
+        usize::try_from(count).unwrap_or(0)
     }
 }
 
