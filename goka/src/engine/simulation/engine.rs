@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     rc::Rc,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::{
     Copy, Driven, GROUP, TABLE, TOPICS, Visited,
-    program::{Count, Failing, Guards},
+    program::{Clock, Count, Failing, Guards},
     schedule::Schedule,
     visits::{Answered, Visiting},
 };
@@ -43,6 +43,7 @@ pub(super) struct Rig {
     disk: TempDir,
     partitions: i32,
     handlers_wait: bool,
+    handlers_are_slow: bool,
     handlers_defer: bool,
     coalesce: bool,
     stored_at_once: usize,
@@ -66,6 +67,7 @@ impl Rig {
             disk,
             partitions: schedule.partitions,
             handlers_wait: schedule.handlers_wait,
+            handlers_are_slow: schedule.handlers_are_slow,
             handlers_defer: schedule.handlers_defer,
             coalesce: schedule.coalesce,
             // One or the other, without a draw: what is drawn stays what it was.
@@ -153,9 +155,11 @@ impl super::Rig for Rig {
         let visits: Arc<Visits> = Arc::default();
         let guards = self.handlers_defer.then(Guards::default);
         let failing = Failing::default();
+        let clock = Clock::default();
         let spec = Spec {
             program: Arc::new(Count {
                 waits: self.handlers_wait,
+                clock: self.handlers_are_slow.then(|| clock.clone()),
                 coalesce: self.coalesce,
                 guards: guards.clone(),
                 failing: failing.clone(),
@@ -175,6 +179,7 @@ impl super::Rig for Rig {
             world: world.clone(),
             guards: guards.unwrap_or_default(),
             failing,
+            clock,
             turns: 0,
             visiting: Visiting {
                 name: format!("worker {slot}, process {}", self.started),
@@ -227,6 +232,7 @@ struct Process {
     world: World,
     guards: Guards,
     failing: Failing,
+    clock: Clock,
     turns: u64,
     visiting: Visiting,
 }
@@ -234,6 +240,8 @@ struct Process {
 impl Driven for Process {
     fn turn(&mut self) -> Result<(), Error> {
         self.turns += 1;
+        let now_ms = u64::try_from(self.world.now().as_millis()).unwrap_or(u64::MAX);
+        self.clock.store(now_ms, Ordering::Relaxed);
         {
             let mut guards = self.guards.lock().unwrap_or_else(PoisonError::into_inner);
             // Not in the order in which it began, and some of it long after.

@@ -7,7 +7,10 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     rc::Rc,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::Poll,
 };
 
@@ -31,10 +34,19 @@ pub(super) type Guards = Arc<Mutex<VecDeque<Deferred>>>;
 /// Whether the next handler fails, and then whether by a panic.
 pub(super) type Failing = Arc<Mutex<Option<bool>>>;
 
+/// How long handlers that wait take, by the offset of their record: mostly nothing, and at times longer than
+/// a lease, or than a session.
+const SLOW_MS: [u64; 6] = [0, 0, 30, 300, 3000, 7000];
+
+/// Virtual time, milliseconds, as of the turn that handlers run in.
+pub(super) type Clock = Arc<AtomicU64>;
+
 /// Counts the records of each key, and says which ones it handled. A switch it turns on and off.
 pub(super) struct Count {
     /// Whether the handler of the second input waits.
     pub(super) waits: bool,
+    /// And how time goes by while it does; `None`: it takes none.
+    pub(super) clock: Option<Clock>,
     pub(super) coalesce: bool,
     /// Whether the handler of the first input defers every other record.
     pub(super) guards: Option<Guards>,
@@ -90,10 +102,21 @@ impl Program for Count {
         reads: SharedReads,
     ) -> Waiting {
         let (mut polls_left, failing) = (record.offset % 4, self.failing.clone());
+        let nth = usize::try_from(record.offset).unwrap_or(0) % SLOW_MS.len();
+        let until = self.clock.clone().map(|clock| {
+            let until = clock.load(Ordering::Relaxed) + SLOW_MS[nth];
+            (clock, until)
+        });
         Box::pin(poll_fn(move |waking| {
             polls_left -= 1;
             if polls_left >= 0 {
                 waking.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            // As a timer of the application's runtime: it wakes nobody before its time.
+            if let Some((clock, until)) = &until
+                && clock.load(Ordering::Relaxed) < *until
+            {
                 return Poll::Pending;
             }
             let result = run(

@@ -104,6 +104,8 @@ pub(super) struct Schedule {
     pub(super) static_members: bool,
     /// Handlers of one input are asynchronous.
     pub(super) handlers_wait: bool,
+    /// Some of them take seconds.
+    pub(super) handlers_are_slow: bool,
     /// Handlers of the other input defer some of their records.
     pub(super) handlers_defer: bool,
     /// Rows are written once a key and interval.
@@ -160,12 +162,14 @@ impl Schedule {
         let missing = chance.one_in(3).then(|| chance.index(SLOTS));
         let coalesce = chance.one_in(3);
         let standby = chance.one_in(2);
+        let handlers_are_slow = handlers_wait && chance.one_in(2);
         Schedule {
             seed,
             partitions,
             queue_max,
             static_members,
             handlers_wait,
+            handlers_are_slow,
             handlers_defer,
             coalesce,
             exactly_once: false,
@@ -205,6 +209,7 @@ impl fmt::Display for Schedule {
             queue_max,
             static_members,
             handlers_wait,
+            handlers_are_slow,
             handlers_defer,
             coalesce,
             standby,
@@ -215,7 +220,7 @@ impl fmt::Display for Schedule {
         writeln!(
             f,
             "{partitions} partitions, at most {queue_max} records in a queue, static members: {static_members}, \
-             handlers wait: {handlers_wait}, handlers defer: {handlers_defer}, coalesce: {coalesce}, missing in the end: \
+             handlers wait: {handlers_wait}, are slow: {handlers_are_slow}, handlers defer: {handlers_defer}, coalesce: {coalesce}, missing in the end: \
              {missing:?}, standby: {standby}"
         )?;
         actions

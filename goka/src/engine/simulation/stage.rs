@@ -22,6 +22,8 @@ use crate::{
 const START: Duration = Duration::from_secs(1);
 /// How long everything may take once nothing goes wrong any more.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// The same, where each record of a partition may take seconds.
+const PATIENCE_WITH_SLOW: Duration = Duration::from_secs(3600);
 /// `transaction.timeout.ms`: longer than that, so that nobody is rescued by it.
 const TRANSACTION: Duration = Duration::from_secs(300);
 /// How long idle workers are watched in the end: they look for rows of others now and then.
@@ -355,7 +357,11 @@ impl Stage {
             self.kill(missing);
         }
         let others = (0..SLOTS).filter(|slot| self.schedule.missing != Some(*slot));
-        let give_up = world.now() + PATIENCE;
+        let patience = match self.schedule.handlers_are_slow {
+            false => PATIENCE,
+            true => PATIENCE_WITH_SLOW,
+        };
+        let give_up = world.now() + patience;
         let mut quiet_since = None;
         loop {
             for slot in others.clone() {
