@@ -36,9 +36,9 @@ use crate::{
 
 /// How long rows of somebody else may take to read.
 const GAP_TIMEOUT: Duration = Duration::from_secs(10);
-/// More rows than are written at once (`stored_at_once`) are those of so long, written together. Rows that are written again and again are stored
-/// once then, and a page of LMDB takes many rows for the price of one: a third of all that a record costs,
-/// measured, is saved. It is what a kill leaves to be read from the table's topic, too.
+/// Where an interval has more rows than are written at once (`stored_at_once`), those of so long are
+/// written together: a row that is written again and again is stored once then, and a page of LMDB takes
+/// many rows for the price of one. It is also what a kill leaves to be read from the table's topic.
 const STORE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the end of an idle partition is looked at for rows of somebody else.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);

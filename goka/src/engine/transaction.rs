@@ -5,8 +5,8 @@
 //! wrote, and the positions behind what they handled. In this order: the transaction ends, and with
 //! it the interval of every partition, while handlers go on into the next one; every delivery report
 //! is in; the positions are added, and Kafka commits; each partition's rows and positions go to its
-//! local copy, now or with those of later ones. So a local copy is never ahead of Kafka, and what Kafka has and the copy has not is read
-//! again from the table's topic.
+//! local copy, now or with those of later ones. So a local copy is never ahead of Kafka, and what Kafka
+//! has and the copy has not is read again from the table's topic.
 //!
 //! Whatever fails before Kafka has committed, and whatever is not known, drops the intervals of all
 //! partitions, and each recovers: what the group has committed then says what happened. A member
