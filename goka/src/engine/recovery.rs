@@ -24,6 +24,8 @@ use crate::{
 const RETRY: Duration = Duration::from_millis(100);
 /// When it is looked again whether the tables of others are up to date.
 const TABLES_RETRY: Duration = Duration::from_millis(5);
+/// How long brokers may be asked in one turn before the next question is left to the next turn.
+const QUESTIONS_MAX: Duration = Duration::from_secs(1);
 /// Time for reading tables in one turn, beside running partitions and without.
 const BUDGET_BESIDE: Duration = Duration::from_millis(5);
 const BUDGET_ALONE: Duration = Duration::from_millis(50);
@@ -38,7 +40,8 @@ impl Core {
             // Where the group stands is known when nothing of this worker is undecided.
             return Ok(false);
         }
-        let mut from = 0;
+        let began = kafka.now();
+        let mut from = std::mem::take(&mut self.recover_from);
         let mut replaying = false;
         while let Some(number) = self
             .partitions
@@ -50,6 +53,12 @@ impl Core {
             self.move_on(kafka, number)?;
             let phase = self.partitions.get(&number).map(|p| &p.phase);
             replaying |= matches!(phase, Some(Phase::Replaying { .. }));
+            if kafka.now().saturating_sub(began) > QUESTIONS_MAX {
+                // Brokers that are away take long to give no answer: who waits for the end of this
+                // turn would wait for all of them. The next one goes on with the next partition.
+                self.recover_from = from;
+                break;
+            }
         }
         if replaying && let Some(table) = kafka.table() {
             self.start_reading(table)?;

@@ -135,6 +135,8 @@ pub(crate) struct Core {
     /// At-least-once: what the group was sent and has not answered.
     pub(crate) committing: Option<Committing>,
     pub(crate) looked_at: Duration,
+    /// The first partition that is moved on in the next turn, if it does not run.
+    pub(crate) recover_from: i32,
     /// When a record last found that reports were taken and due commits made.
     pub(crate) served_at: Duration,
     /// Set when a handler that waits can go on.
@@ -176,6 +178,7 @@ impl Worker {
             committed_at: now,
             committing: None,
             looked_at: now,
+            recover_from: 0,
             served_at: now,
             woken: Arc::default(),
             visiting: None,

@@ -22,6 +22,9 @@ use crate::{Config, Error, Guarantee};
 
 /// How long a broker may take to answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
+/// The same where a worker waits for it, which asks again: meanwhile its partitions that run stand still,
+/// and whoever ends it waits.
+pub(super) const SOON: Duration = Duration::from_secs(3);
 
 /// How long to try to reach one: with the last attempt, less than the 10 s that are promised.
 const CONNECTED: Duration = Duration::from_secs(9);

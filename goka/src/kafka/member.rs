@@ -20,7 +20,8 @@ use super::{
     CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError,
     assignment::Assignment,
     clock::{Clock, boot_time},
-    cluster::{ANSWER, Connection, MemberSpec},
+    cluster::{Connection, MemberSpec, SOON},
+    leaving::Leaving,
     log::ClientLog,
     names,
     native::{self, Failure, Kind, Message, Polled, TopicHandle},
@@ -53,7 +54,7 @@ pub(super) struct Member {
     producer: Writer,
     table: Option<TopicReader>,
     clock: Clock,
-    consumer: Polled<BaseConsumer<ClientLog>>,
+    consumer: Leaving<Polled<BaseConsumer<ClientLog>>>,
 }
 
 struct Source {
@@ -80,7 +81,7 @@ impl Member {
                     settings.set("group.instance.id", id);
                 }
             })?;
-        let consumer = Polled::consumer(opened)?;
+        let consumer = Leaving::new(Polled::consumer(opened)?);
         let native = consumer.client().client();
         // Asked for before anything else: joining and the first record come the sooner.
         partitions(native, &leader)?;
@@ -322,7 +323,7 @@ impl Kafka for Member {
         let failed = |error| self.asked("committed offsets", partition, error);
         let list = self.assignment.list([partition], None).map_err(failed)?;
         let wait = match self.producer {
-            Writer::Plain(_) => ANSWER,
+            Writer::Plain(_) => SOON,
             Writer::Transactions(_) => STABLE_ANSWER,
         };
         let answer = self.client().committed_offsets(list, wait);
@@ -484,7 +485,7 @@ fn watermarks(
     partition: i32,
 ) -> Result<(i64, i64), Error> {
     client
-        .fetch_watermarks(topic, partition, ANSWER)
+        .fetch_watermarks(topic, partition, SOON)
         .map_err(|error| {
             let doing = format!("ask for the offsets of topic `{topic}`, partition {partition}");
             Error::kafka(doing, error)

@@ -15,6 +15,7 @@ pub(crate) mod crash;
 mod embedded;
 mod fence;
 mod lanes;
+mod leaving;
 mod log;
 mod member;
 mod names;

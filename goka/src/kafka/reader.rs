@@ -14,7 +14,7 @@ use rdkafka::{
 
 use super::{
     Reader, TableEvent,
-    cluster::{ANSWER, Connection},
+    cluster::{Connection, SOON},
     log::ClientLog,
     native::{Kind, Polled, TopicHandle, last_heard_end},
     producer::partitions,
@@ -175,7 +175,7 @@ impl Reader for TopicReader {
     fn bounds(&self, partition: i32) -> Result<(i64, i64), Error> {
         self.consumer
             .client()
-            .fetch_watermarks(&self.physical, partition, ANSWER)
+            .fetch_watermarks(&self.physical, partition, SOON)
             .map_err(|error| self.failed("ask for the offsets of", partition, error))
     }
 

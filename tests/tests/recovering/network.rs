@@ -1,6 +1,8 @@
 //! A member that the network cuts off for longer than its session, while it goes on as far as it can: it learns that it
 //! is no member any more only when it can ask again.
 
+use std::time::{Duration, Instant};
+
 use goka_tests::{Clicks, Kafka, Program, Proxy};
 
 fn wait_for_partitions(processor: &mut Program, partitions: usize) {
@@ -53,5 +55,35 @@ fn a_member_that_was_cut_off_does_no_harm() {
         if guarantee == "exactly_once" {
             assert_eq!(counted, expected);
         }
+    }
+}
+
+#[test]
+fn who_is_asked_to_end_does_not_wait_for_brokers_that_are_away() {
+    let proxy = Proxy::start();
+    let Some(kafka) = Kafka::start_behind(&proxy) else {
+        return;
+    };
+    let broker = kafka.broker();
+    for guarantee in ["at_least_once", "exactly_once"] {
+        let mut clicks = Clicks::on(&broker);
+        clicks.set("GOKA_GUARANTEE", guarantee);
+        clicks.set("GOKA_WORKERS", "1");
+        let _emitter = clicks.emitting(&["--rate", "1000", "--users", "200"]);
+        clicks.go_through(&proxy.address());
+        let mut processor = clicks.processor("one");
+        wait_for_partitions(&mut processor, 4);
+        clicks.wait_for_rows(2_000);
+
+        proxy.cut();
+        // What is not delivered is dropped, and then each of them asks where it stands.
+        wait_for_partitions(&mut processor, 0);
+        let asked = Instant::now();
+        processor.terminate();
+        processor.wait();
+        let took = asked.elapsed();
+        println!("{guarantee}: {took:?}");
+        assert!(took < Duration::from_secs(10), "{guarantee}: {took:?}");
+        proxy.forward_to(kafka.behind());
     }
 }
