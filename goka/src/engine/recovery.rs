@@ -16,7 +16,7 @@ use crate::{
         trust::{distrust, group_wins, position_name, which_wins},
         worker::Core,
     },
-    kafka::{CommitError, Committed, Kafka, Reader, Step, TableEvent},
+    kafka::{CommitError, Committed, Kafka, Reader, Step, TableEvent, is_unstable},
     store::Store,
 };
 
@@ -126,7 +126,7 @@ impl Core {
                     Ok(committed) => self.begin_replay(kafka, number, committed),
                     Err(error) => {
                         debug!(partition = number, %error, "asking for the committed offsets again");
-                        self.ask_again(kafka, number, asked);
+                        self.ask_again(kafka, number, asked, is_unstable(&error));
                         Ok(())
                     }
                 }
@@ -136,12 +136,13 @@ impl Core {
         }
     }
 
-    /// The committed offsets, and what follows from them, could not be found out since it was asked for.
-    fn ask_again(&mut self, kafka: &dyn Kafka, number: i32, asked: Duration) {
+    /// The committed offsets, and what follows from them, could not be found out since it was asked for:
+    /// because a transaction is open, as brokers have told, or they did not answer.
+    fn ask_again(&mut self, kafka: &dyn Kafka, number: i32, asked: Duration, told: bool) {
         let at = kafka.now() + RETRY;
         self.set_phase(number, Phase::Asking { at });
         if self.is_exactly_once() {
-            self.blocked(kafka, number, asked);
+            self.blocked(kafka, number, asked, told);
         }
     }
 
@@ -177,12 +178,12 @@ impl Core {
                     partition = number,
                     "the table's topic has an open transaction"
                 );
-                self.ask_again(kafka, number, asked);
+                self.ask_again(kafka, number, asked, true);
                 return Ok(());
             }
             Err(error) => {
                 debug!(partition = number, %error, "asking for the ends of the table's topic again");
-                self.ask_again(kafka, number, asked);
+                self.ask_again(kafka, number, asked, false);
                 return Ok(());
             }
         };

@@ -23,8 +23,7 @@ use crate::{
     kafka::{Kafka, Step},
 };
 
-/// How long somebody else's transaction may stand in the way before it is ended: as long as one question
-/// waits for an answer, so that the first one that is not answered tells.
+/// How long somebody else's transaction may stand in the way before it is ended.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// How long to wait before that is tried again.
 const FENCE_AGAIN: Duration = Duration::from_secs(5);
@@ -277,11 +276,13 @@ impl Core {
     }
 
     /// The recovery of a partition cannot go on: if that lasts, a transaction of a former owner is
-    /// in its way, and is ended.
-    pub(crate) fn blocked(&mut self, kafka: &dyn Kafka, number: i32, asked: Duration) {
+    /// in its way, and is ended. Brokers that have not `told` so may be slow, and the owner may live:
+    /// then a second question decides.
+    pub(crate) fn blocked(&mut self, kafka: &dyn Kafka, number: i32, asked: Duration, told: bool) {
         let now = kafka.now();
+        let first = if told { asked } else { now } + PATIENCE;
         let blocked = &mut self.transaction.blocked;
-        let at = blocked.entry(number).or_insert(asked + PATIENCE);
+        let at = blocked.entry(number).or_insert(first);
         if now >= *at {
             *at = now + FENCE_AGAIN;
             if !self.spec.settings.fault.is(Fault::NoFence) {

@@ -27,7 +27,7 @@ use super::{
     native::{self, Failure, Kind, Message, Polled, TopicHandle},
     producer::{Delivered, Producer, ToSend, partitions},
     reader::TopicReader,
-    refused::refused,
+    refused::{Unstable, refused},
     settings::Role,
     writer::Writer,
 };
@@ -41,8 +41,10 @@ use crate::{
 /// coordinator is away finds out in time.
 const COMMIT_ANSWER: Duration = Duration::from_secs(3);
 
-/// How long offsets may take that a transaction still holds back: the worker waits for them.
-const STABLE_ANSWER: Duration = Duration::from_millis(310);
+/// How long offsets may take that a transaction may hold back: the worker waits for them. librdkafka asks
+/// three times, in some 300 ms, and then says so.
+const STABLE_ANSWER: Duration = Duration::from_secs(1);
+const UNSTABLE: RDKafkaErrorCode = RDKafkaErrorCode::UnstableOffsetCommit;
 
 pub(super) struct Member {
     // Both before the client, which must be dropped last.
@@ -335,7 +337,12 @@ impl Kafka for Member {
                 committed.push(None);
                 continue;
             };
-            element.error().map_err(failed)?;
+            match element.error() {
+                Err(error) if error.rdkafka_error_code() == Some(UNSTABLE) => {
+                    return Err(self.asked("committed offsets", partition, Unstable));
+                }
+                told => told.map_err(failed)?,
+            }
             committed.push(match element.offset() {
                 Offset::Offset(offset) => Some(Committed {
                     offset,

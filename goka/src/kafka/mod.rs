@@ -35,6 +35,7 @@ pub(crate) use cluster::{Cluster, MemberSpec};
 pub use embedded::EmbeddedBroker;
 pub use operating::ResetTo;
 pub(crate) use outbox::{Letter, Outbox, Receipt};
+pub(crate) use refused::is_unstable;
 pub(crate) use settings::{check as check_settings, message_timeout, session_timeout};
 pub(crate) use topics::TopicInfo;
 
@@ -92,7 +93,7 @@ pub(crate) trait Kafka {
     fn commit_outcome(&self) -> Option<Result<(), CommitError>>;
 
     /// What the group has committed for `partition`, one entry per source. Exactly-once: an error
-    /// while a transaction that holds positions of it is not decided.
+    /// while a transaction that holds positions of it is not decided, see [`is_unstable`].
     fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error>;
 
     /// First offset and end (the next one to be written) of `partition` of a source.
