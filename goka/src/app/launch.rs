@@ -38,7 +38,7 @@ use crate::{
         worker::{Settings, Spec, Worker},
     },
     home::Home,
-    kafka::{Cluster, MemberSpec, check_settings, crash, message_timeout},
+    kafka::{Cluster, MemberSpec, check_settings, crash, message_timeout, transaction_timeout},
     replicas::{self, TableSource},
     topology::Topology,
 };
@@ -336,6 +336,7 @@ fn spec(
             records_max: config.records_per_commit as u64,
             bytes_max: UNCOMMITTED_BYTES,
             lease: LEASE_MAX.min(message_timeout(config)?),
+            handler_max: transaction_timeout(config)? / 2,
             instance: mark(&commits_as),
             start: config.start,
             out_of_range: config.out_of_range,

@@ -118,6 +118,7 @@ impl Engine {
                 records_max: 100_000,
                 bytes_max: 16 << 20,
                 lease: Duration::from_secs(4),
+                handler_max: Duration::from_millis(7_500),
                 instance: "goka cost".to_owned(),
                 start: None,
                 out_of_range: OutOfRange::Fail,

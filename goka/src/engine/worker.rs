@@ -97,6 +97,8 @@ pub(crate) struct Settings {
     pub(crate) bytes_max: usize,
     /// Membership is proven anew before a record is handled, if the last proof is older.
     pub(crate) lease: Duration,
+    /// Exactly-once: a handler may keep the thread for so long, half of what a transaction may be open.
+    pub(crate) handler_max: Duration,
     /// Stored beside every committed offset: who wrote it.
     pub(crate) instance: String,
     /// Where a group begins that has a table but no offsets.

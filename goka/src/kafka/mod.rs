@@ -36,7 +36,9 @@ pub use embedded::EmbeddedBroker;
 pub use operating::ResetTo;
 pub(crate) use outbox::{Letter, Outbox, Receipt};
 pub(crate) use refused::is_unstable;
-pub(crate) use settings::{check as check_settings, message_timeout, session_timeout};
+pub(crate) use settings::{
+    check as check_settings, message_timeout, session_timeout, transaction_timeout,
+};
 pub(crate) use topics::TopicInfo;
 
 #[cfg(test)]

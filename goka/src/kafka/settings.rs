@@ -167,7 +167,7 @@ const TRANSACTION_TIMEOUT_MS: u64 = 15_000;
 
 /// How long a transaction may be open before the broker aborts it. That is for processes which die
 /// and never come back: whoever takes over ends their transactions at once.
-pub(super) fn transaction_timeout(config: &Config) -> Result<Duration, Error> {
+pub(crate) fn transaction_timeout(config: &Config) -> Result<Duration, Error> {
     let keys = [&config.keys.producer, &config.keys.both];
     let key = "transaction.timeout.ms";
     let set = keys.into_iter().find_map(|keys| keys.get(key));

@@ -130,6 +130,7 @@ impl super::Rig for Rig {
             records_max: 50,
             bytes_max: 1 << 20,
             lease: Duration::from_secs(4),
+            handler_max: Duration::from_millis(7_500),
             // Under exactly-once that is its transactional id.
             instance: mark(&format!("{GROUP}-worker-{slot}")),
             start: None,
