@@ -141,6 +141,9 @@ impl Core {
     fn ask_again(&mut self, kafka: &dyn Kafka, number: i32, asked: Duration, told: bool) {
         let at = kafka.now() + RETRY;
         self.set_phase(number, Phase::Asking { at });
+        if told {
+            self.say_open(kafka, number);
+        }
         if self.is_exactly_once() {
             self.blocked(kafka, number, asked, told);
         }
@@ -166,10 +169,7 @@ impl Core {
             return Ok(());
         };
         // In this order: what is in the topic now is decided when its end has got there.
-        let written = match self.is_exactly_once() {
-            true => kafka.table_end(number),
-            false => Ok(0),
-        };
+        let written = kafka.table_end(number);
         let bounds = written.and_then(|written| Ok((written, reader.bounds(number)?)));
         let (first, end) = match bounds {
             Ok((written, bounds)) if written <= bounds.1 => bounds,

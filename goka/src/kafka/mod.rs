@@ -144,7 +144,7 @@ pub(crate) trait Kafka {
     /// before it begins.
     fn is_full(&self) -> bool;
 
-    /// Exactly-once: the end of a partition of the group table's topic with what is not committed;
+    /// The end of a partition of the group table's topic with what is not committed;
     /// [`Reader::bounds`] tells up to where everything is decided.
     fn table_end(&self, partition: i32) -> Result<i64, Error>;
 

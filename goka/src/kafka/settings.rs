@@ -333,6 +333,10 @@ pub(super) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
         ]),
         Role::Admin => {}
     }
+    if role == Role::Worker {
+        // Of the ends of partitions that it is asked for: those of open transactions count.
+        set(&[("isolation.level", "read_uncommitted")]);
+    }
     match role {
         Role::Member if protocol(config) == "consumer" => {}
         Role::Member => set(&[
@@ -350,8 +354,6 @@ pub(super) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
             set(&[
                 ("transaction.timeout.ms", &timeout),
                 ("message.timeout.ms", &timeout),
-                // Of the ends of partitions that it is asked for: those of open transactions count.
-                ("isolation.level", "read_uncommitted"),
             ]);
         }
         Role::Worker => {
