@@ -40,7 +40,7 @@ use crate::{
         worker::{Settings, Spec, Worker},
     },
     home::Home,
-    kafka::{Cluster, MemberSpec, check_settings, crash, message_timeout},
+    kafka::{Cluster, MemberSpec, check_settings, crash, message_timeout, transaction_timeout},
     replicas::{self, TableSource},
     topology::Topology,
 };
@@ -354,6 +354,7 @@ fn spec(
             bytes_max: UNCOMMITTED_BYTES,
             stored_at_once: STORED_AT_ONCE,
             lease: LEASE_MAX.min(message_timeout(config)?),
+            handler_max: transaction_timeout(config)? / 2,
             instance: mark(&commits_as),
             start: config.start,
             out_of_range: config.out_of_range,

@@ -39,9 +39,30 @@ impl Core {
         origin: Origin,
     ) -> Result<bool, Error> {
         // The clock ticks every few milliseconds.
-        if kafka.now() == self.now {
+        let now = kafka.now();
+        if now == self.now {
             return Ok(true);
         }
+        let took = now.saturating_sub(self.now);
+        if took > self.spec.settings.handler_max && self.is_exactly_once() {
+            let reason = self.too_long(origin, took);
+            self.abort(kafka, &reason)?;
+            self.count_failure(origin.partition, &reason)?;
+            return Ok(false);
+        }
         self.make_room(kafka, origin.partition)
+    }
+
+    fn too_long(&self, origin: Origin, took: Duration) -> String {
+        format!(
+            "handler `{}` took {} ms: topic `{}`, partition {}, offset {}; that is more than half of \
+             `transaction.timeout.ms`, in which all that a transaction holds must be committed: raise it \
+             (`Config::set_producer`), or let the handler wait in an `async fn`",
+            self.handler_of(origin),
+            took.as_millis(),
+            self.topic_of(origin),
+            origin.partition,
+            origin.offset
+        )
     }
 }

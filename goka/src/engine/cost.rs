@@ -121,6 +121,7 @@ impl Engine {
                 stored_at_once: STORED_AT_ONCE,
                 bytes_max: 16 << 20,
                 lease: Duration::from_secs(4),
+                handler_max: Duration::from_millis(7_500),
                 instance: "goka cost".to_owned(),
                 start: None,
                 out_of_range: OutOfRange::Fail,

@@ -16,7 +16,7 @@ use crate::{
         trust::{distrust, group_wins, position_name, which_wins},
         worker::Core,
     },
-    kafka::{CommitError, Committed, Kafka, Reader, Step, TableEvent},
+    kafka::{CommitError, Committed, Kafka, Reader, Step, TableEvent, is_unstable},
     store::Store,
 };
 
@@ -126,7 +126,7 @@ impl Core {
                     Ok(committed) => self.begin_replay(kafka, number, committed),
                     Err(error) => {
                         debug!(partition = number, %error, "asking for the committed offsets again");
-                        self.ask_again(kafka, number, asked);
+                        self.ask_again(kafka, number, asked, is_unstable(&error));
                         Ok(())
                     }
                 }
@@ -136,12 +136,16 @@ impl Core {
         }
     }
 
-    /// The committed offsets, and what follows from them, could not be found out since it was asked for.
-    fn ask_again(&mut self, kafka: &dyn Kafka, number: i32, asked: Duration) {
+    /// The committed offsets, and what follows from them, could not be found out since it was asked for:
+    /// because a transaction is open, as brokers have told, or they did not answer.
+    fn ask_again(&mut self, kafka: &dyn Kafka, number: i32, asked: Duration, told: bool) {
         let at = kafka.now() + RETRY;
         self.set_phase(number, Phase::Asking { at });
+        if told {
+            self.say_open(kafka, number);
+        }
         if self.is_exactly_once() {
-            self.blocked(kafka, number, asked);
+            self.blocked(kafka, number, asked, told);
         }
     }
 
@@ -165,10 +169,7 @@ impl Core {
             return Ok(());
         };
         // In this order: what is in the topic now is decided when its end has got there.
-        let written = match self.is_exactly_once() {
-            true => kafka.table_end(number),
-            false => Ok(0),
-        };
+        let written = kafka.table_end(number);
         let bounds = written.and_then(|written| Ok((written, reader.bounds(number)?)));
         let (first, end) = match bounds {
             Ok((written, bounds)) if written <= bounds.1 => bounds,
@@ -177,12 +178,12 @@ impl Core {
                     partition = number,
                     "the table's topic has an open transaction"
                 );
-                self.ask_again(kafka, number, asked);
+                self.ask_again(kafka, number, asked, true);
                 return Ok(());
             }
             Err(error) => {
                 debug!(partition = number, %error, "asking for the ends of the table's topic again");
-                self.ask_again(kafka, number, asked);
+                self.ask_again(kafka, number, asked, false);
                 return Ok(());
             }
         };

@@ -170,6 +170,7 @@ impl Stage {
                 bytes_max: 16 << 20,
                 stored_at_once: STORED_AT_ONCE,
                 lease: Duration::from_secs(4),
+                handler_max: Duration::from_secs(2),
                 instance: mark(&format!("{GROUP}-{name}")),
                 start: None,
                 out_of_range: OutOfRange::Fail,
@@ -282,4 +283,27 @@ fn what_a_handler_did_past_its_session_takes_no_effect() {
     stage.put(SLOW, "20000");
     turns(&mut worker, |worker| !runs(worker)).unwrap();
     assert_eq!(handled(&worker), 0, "nothing of it was sent");
+}
+
+#[test]
+fn a_handler_that_takes_too_long_for_its_transaction_is_named() {
+    let stage = Stage::new(Guarantee::ExactlyOnce);
+    let mut worker = stage.worker("one");
+    turns(&mut worker, runs).unwrap();
+    stage.put("fast", "1");
+    turns(&mut worker, |worker| handled(worker) == 1).unwrap();
+    stage.put(SLOW, "3000");
+    let failed = turns(&mut worker, |_| false).unwrap_err().to_string();
+    for part in [
+        "handler `last` took 3000 ms",
+        "topic `values`, partition 0, offset 1",
+        "raise it",
+    ] {
+        assert!(failed.contains(part), "{failed}");
+    }
+    let slow: &[u8] = SLOW.as_bytes();
+    assert!(
+        !stage.rows(i64::MAX).contains_key(slow),
+        "nothing of it took effect"
+    );
 }

@@ -23,11 +23,13 @@ use crate::{
     kafka::{Kafka, Step},
 };
 
-/// How long somebody else's transaction may stand in the way before it is ended: as long as one question
-/// waits for an answer, so that the first one that is not answered tells.
+/// How long somebody else's transaction may stand in the way before it is ended.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// How long to wait before that is tried again.
 const FENCE_AGAIN: Duration = Duration::from_secs(5);
+/// When it is said that one stands in the way, at first and then.
+const SAY: Duration = Duration::from_secs(5);
+const SAY_AGAIN: Duration = Duration::from_secs(30);
 /// How often an idle group commits its positions again: Kafka forgets those of topics that nobody
 /// subscribes to after a week.
 const REFRESH: Duration = Duration::from_secs(3600);
@@ -40,6 +42,8 @@ pub(crate) struct Transaction {
     stage: Stage,
     /// Partitions whose recovery somebody else's transaction holds up, and when to end it.
     blocked: BTreeMap<i32, Duration>,
+    /// The same in both guarantees: since when, and when that is said.
+    open: BTreeMap<i32, (Duration, Duration)>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -67,6 +71,7 @@ impl Transaction {
     /// Nothing holds a partition up (any more).
     pub(crate) fn unblocked(&mut self, number: i32) {
         self.blocked.remove(&number);
+        self.open.remove(&number);
     }
 }
 
@@ -277,12 +282,34 @@ impl Core {
         Ok(false)
     }
 
-    /// The recovery of a partition cannot go on: if that lasts, a transaction of a former owner is
-    /// in its way, and is ended.
-    pub(crate) fn blocked(&mut self, kafka: &dyn Kafka, number: i32, asked: Duration) {
+    /// The recovery of a partition cannot go on before a transaction is decided: if that lasts, it is said.
+    pub(crate) fn say_open(&mut self, kafka: &dyn Kafka, number: i32) {
         let now = kafka.now();
+        let open = &mut self.transaction.open;
+        let (since, at) = open.entry(number).or_insert((now, now + SAY));
+        if now < *at {
+            return;
+        }
+        *at = now + SAY_AGAIN;
+        let topic = self.table_edge.map_or("", |edge| &self.spec.topics[edge]);
+        warn!(
+            group = self.spec.program.group(),
+            topic,
+            partition = number,
+            seconds = now.saturating_sub(*since).as_secs(),
+            "the partition waits: somebody has a transaction open in the table's topic, or with offsets of the group; \
+             brokers end it after its `transaction.timeout.ms`, or end it with kafka-transactions.sh"
+        );
+    }
+
+    /// The recovery of a partition cannot go on: if that lasts, a transaction of a former owner is
+    /// in its way, and is ended. Brokers that have not `told` so may be slow, and the owner may live:
+    /// then a second question decides.
+    pub(crate) fn blocked(&mut self, kafka: &dyn Kafka, number: i32, asked: Duration, told: bool) {
+        let now = kafka.now();
+        let first = if told { asked } else { now } + PATIENCE;
         let blocked = &mut self.transaction.blocked;
-        let at = blocked.entry(number).or_insert(asked + PATIENCE);
+        let at = blocked.entry(number).or_insert(first);
         if now >= *at {
             *at = now + FENCE_AGAIN;
             if !self.spec.settings.fault.is(Fault::NoFence) {

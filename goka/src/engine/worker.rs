@@ -100,6 +100,8 @@ pub(crate) struct Settings {
     pub(crate) stored_at_once: usize,
     /// Membership is proven anew before a record is handled, if the last proof is older.
     pub(crate) lease: Duration,
+    /// Exactly-once: a handler may keep the thread for so long, half of what a transaction may be open.
+    pub(crate) handler_max: Duration,
     /// Stored beside every committed offset: who wrote it.
     pub(crate) instance: String,
     /// Where a group begins that has a table but no offsets.
@@ -470,18 +472,16 @@ impl Core {
             return Ok(());
         };
         let (key, headers) = (Some(key), &NO_HEADERS);
-        self.send(
-            kafka,
-            &Outgoing {
-                target,
-                partition,
-                key,
-                value,
-                timestamp,
-                headers,
-                tag,
-            },
-        )
+        let record = Outgoing {
+            target,
+            partition,
+            key,
+            value,
+            timestamp,
+            headers,
+            tag,
+        };
+        self.send(kafka, &record)
     }
 
     /// Hands a record to the producer, and waits while its queue is full: back-pressure.

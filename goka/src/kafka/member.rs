@@ -20,13 +20,14 @@ use super::{
     assignment::Assignment,
     clock::{Clock, boot_time},
     cluster::{Connection, MemberSpec, SOON, watermarks},
+    leaving::Leaving,
     log::ClientLog,
     names,
     native::{self, Failure, FetchingConsumer, Kind, Message, TopicHandle},
     producer::{Delivered, Producer, ToSend, partitions},
     reader::TopicReader,
     settings::Role,
-    uncommitted::uncommitted,
+    uncommitted::{Unstable, uncommitted},
     writer::Writer,
 };
 use crate::{
@@ -39,8 +40,10 @@ use crate::{
 /// coordinator is away finds out in time.
 const COMMIT_ANSWER: Duration = Duration::from_secs(3);
 
-/// How long offsets may take that a transaction still holds back: the worker waits for them.
-const STABLE_ANSWER: Duration = Duration::from_millis(310);
+/// How long offsets may take that a transaction may hold back: the worker waits for them. librdkafka asks
+/// three times, in some 300 ms, and then says so.
+const STABLE_ANSWER: Duration = Duration::from_secs(1);
+const UNSTABLE: RDKafkaErrorCode = RDKafkaErrorCode::UnstableOffsetCommit;
 
 pub(super) struct Member {
     // Both before the client, which must be dropped last.
@@ -55,7 +58,7 @@ pub(super) struct Member {
     producer: Writer,
     table: Option<TopicReader>,
     clock: Clock,
-    consumer: FetchingConsumer,
+    consumer: Leaving<FetchingConsumer>,
 }
 
 struct Source {
@@ -82,7 +85,7 @@ impl Member {
                     settings.set("group.instance.id", id);
                 }
             })?;
-        let consumer = FetchingConsumer::new(opened)?;
+        let consumer = Leaving::new(FetchingConsumer::new(opened)?);
         let native = consumer.client().client();
         // Asked for before anything else: joining and the first record come the sooner.
         partitions(native, &leader)?;
@@ -345,7 +348,12 @@ impl Kafka for Member {
                 committed.push(None);
                 continue;
             };
-            element.error().map_err(failed)?;
+            match element.error() {
+                Err(error) if error.rdkafka_error_code() == Some(UNSTABLE) => {
+                    return Err(self.asked("committed offsets", partition, Unstable));
+                }
+                told => told.map_err(failed)?,
+            }
             committed.push(match element.offset() {
                 Offset::Offset(offset) => Some(Committed {
                     offset,

@@ -15,6 +15,7 @@ pub(crate) mod crash;
 mod embedded;
 mod fence;
 mod lanes;
+mod leaving;
 mod log;
 mod member;
 mod names;
@@ -35,8 +36,11 @@ pub(crate) use cluster::{Cluster, MemberSpec};
 pub use embedded::EmbeddedBroker;
 pub use operating::ResetTo;
 pub(crate) use outbox::{Letter, Outbox, Receipt};
-pub(crate) use settings::{check as check_settings, message_timeout, session_timeout};
+pub(crate) use settings::{
+    check as check_settings, message_timeout, session_timeout, transaction_timeout,
+};
 pub(crate) use topics::TopicInfo;
+pub(crate) use uncommitted::is_unstable;
 
 #[cfg(test)]
 pub(crate) mod bench;
@@ -92,7 +96,7 @@ pub(crate) trait Kafka {
     fn commit_outcome(&self) -> Option<Result<(), CommitError>>;
 
     /// What the group has committed for `partition`, one entry per source. Exactly-once: an error
-    /// while a transaction that holds positions of it is not decided.
+    /// while a transaction that holds positions of it is not decided, see [`is_unstable`].
     fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error>;
 
     /// First offset and end (the next one to be written) of `partition` of a source.
@@ -141,7 +145,7 @@ pub(crate) trait Kafka {
     /// before it begins.
     fn is_full(&self) -> bool;
 
-    /// Exactly-once: the end of a partition of the group table's topic with what is not committed;
+    /// The end of a partition of the group table's topic with what is not committed;
     /// [`Reader::bounds`] tells up to where everything is decided.
     fn table_end(&self, partition: i32) -> Result<i64, Error>;
 

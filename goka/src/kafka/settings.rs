@@ -172,7 +172,7 @@ const TRANSACTION_TIMEOUT_MS: u64 = 15_000;
 
 /// How long a transaction may be open before the broker aborts it. That is for processes which die
 /// and never come back: whoever takes over ends their transactions at once.
-pub(super) fn transaction_timeout(config: &Config) -> Result<Duration, Error> {
+pub(crate) fn transaction_timeout(config: &Config) -> Result<Duration, Error> {
     let keys = [&config.keys.producer, &config.keys.both];
     let key = "transaction.timeout.ms";
     let set = keys.into_iter().find_map(|keys| keys.get(key));
@@ -334,6 +334,10 @@ pub(super) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
         ]),
         Role::Admin => {}
     }
+    if role == Role::Worker {
+        // Of the ends of partitions that it is asked for: those of open transactions count.
+        set(&[("isolation.level", "read_uncommitted")]);
+    }
     match role {
         Role::Member if protocol(config) == "consumer" => set(CLOSES_SOON),
         Role::Member => set(&[
@@ -354,8 +358,6 @@ pub(super) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
             set(&[
                 ("transaction.timeout.ms", &timeout),
                 ("message.timeout.ms", &timeout),
-                // Of the ends of partitions that it is asked for: those of open transactions count.
-                ("isolation.level", "read_uncommitted"),
             ]);
         }
         Role::Worker => {

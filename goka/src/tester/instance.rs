@@ -155,6 +155,7 @@ impl Instance {
                 stored_at_once: STORED_AT_ONCE,
                 bytes_max: 16 << 20,
                 lease: Duration::from_secs(4),
+                handler_max: Duration::from_millis(7_500),
                 instance: mark(&self.name),
                 start: None,
                 out_of_range: OutOfRange::Fail,

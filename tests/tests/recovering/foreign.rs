@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use goka::Guarantee;
-use goka_tests::{Message, broker, read_until};
+use goka::{App, Guarantee};
+use goka_tests::{DEADLINE, Message, broker, read_until};
 use rdkafka::{
     ClientConfig,
     producer::{BaseProducer, BaseRecord, Producer},
 };
+use tokio::time::timeout;
 
 use super::{BOTH, Group, end, local, of};
 
@@ -168,4 +169,32 @@ async fn rows_of_others_are_found_at_the_next_recovery_exactly_once() {
     let running = group.start().await;
     assert_eq!(local(&running, &["a", "x"]), of(&[("a", 11), ("x", 5)]));
     end(running).await;
+}
+
+#[tokio::test]
+async fn a_partition_does_not_run_before_an_open_transaction_is_decided() {
+    for guarantee in BOTH {
+        let Some(group) = Group::new(guarantee) else {
+            return;
+        };
+        group.create_table(&[]);
+        let open = open_transaction(&group.table(), "x");
+        group.feed(&[("a", 1)]);
+        let config = group.config().start(goka::Start::Earliest);
+        let app = App::new(config).processor(super::sum::Processor);
+        let running = app.start().await.expect("topics are there");
+        let early = timeout(Duration::from_secs(2), running.recovered()).await;
+        assert!(early.is_err(), "{guarantee:?}: it runs too early");
+        commit(&open);
+        let recovered = timeout(DEADLINE, running.recovered()).await;
+        recovered.expect("in time").expect("it recovers");
+        let expected = of(&[("a", 1), ("x", 999_999)]);
+        assert_eq!(group.rows(2).await, expected, "{guarantee:?}");
+        end(running).await;
+        assert_eq!(
+            group.written(),
+            expected,
+            "{guarantee:?}: nothing was written over"
+        );
+    }
 }

@@ -138,6 +138,7 @@ impl super::Rig for Rig {
             bytes_max: 1 << 20,
             stored_at_once: self.stored_at_once,
             lease: Duration::from_secs(4),
+            handler_max: Duration::from_millis(7_500),
             // Under exactly-once that is its transactional id.
             instance: mark(&format!("{GROUP}-worker-{slot}")),
             start: None,

@@ -27,6 +27,7 @@ use crate::{
     Error,
     kafka::{
         CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError, Step,
+        uncommitted::Unstable,
     },
 };
 
@@ -329,8 +330,7 @@ impl Kafka for Connection {
         let is_unstable =
             |topic: &Rc<str>| state.coordinator.is_unstable(&self.group, topic, partition);
         if self.transacting().is_some() && self.sources.iter().any(is_unstable) {
-            let why = "a transaction that holds them is not decided";
-            return Err(Error::kafka("ask for committed offsets", why));
+            return Err(Error::kafka("ask for committed offsets", Unstable));
         }
         let committed = |topic: &Rc<str>| group?.committed(topic, partition).cloned();
         Ok(self.sources.iter().map(committed).collect())

@@ -1,0 +1,77 @@
+//! The end of a client that has left: librdkafka lets nobody go before all that is on its way is
+//! answered, and where brokers are away that takes a minute. Must not know what the client was for.
+
+use std::{
+    ops::Deref,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
+};
+
+/// Longer than it takes brokers that are there.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A client whose end is waited for, but not for ever: the rest of it comes on a thread of its own, or
+/// with the end of the process.
+pub(super) struct Leaving<T: Send + 'static>(Option<T>);
+
+impl<T: Send + 'static> Leaving<T> {
+    pub(super) fn new(client: T) -> Self {
+        Leaving(Some(client))
+    }
+}
+
+impl<T: Send + 'static> Deref for Leaving<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl<T: Send + 'static> Drop for Leaving<T> {
+    fn drop(&mut self) {
+        let client = self.0.take();
+        let (ended, end) = mpsc::channel::<()>();
+        let thread = thread::Builder::new().name("goka-leaving".to_owned());
+        // Without a thread it is dropped here, with what it would have taken along.
+        let spawned = thread.spawn(move || {
+            drop(client);
+            drop(ended);
+        });
+        if spawned.is_ok() && end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            tracing::debug!(target: "goka::kafka", "not waiting for a client that waits for brokers");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ends when it is told to.
+    struct Slow(mpsc::Receiver<()>, mpsc::Sender<()>);
+
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            let _ = self.0.recv();
+            let _ = self.1.send(());
+        }
+    }
+
+    #[test]
+    fn an_end_is_waited_for_unless_it_takes_too_long() {
+        let (told, tell) = mpsc::channel();
+        let (now, wait) = mpsc::channel();
+        now.send(()).unwrap();
+        drop(Leaving::new(Slow(wait, told)));
+        assert_eq!(tell.try_recv(), Ok(()), "it was waited for");
+
+        let (told, tell) = mpsc::channel();
+        let (later, wait) = mpsc::channel();
+        drop(Leaving::new(Slow(wait, told)));
+        assert!(tell.try_recv().is_err(), "it was not");
+        later.send(()).unwrap();
+        assert_eq!(tell.recv_timeout(PATIENCE), Ok(()), "it came to its end");
+    }
+}
