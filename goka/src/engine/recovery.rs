@@ -249,15 +249,21 @@ impl Core {
                 let Some(partition) = self.partitions.get_mut(&record.partition) else {
                     return Ok(());
                 };
-                let (Phase::Replaying { replay, .. }, Some(store)) =
-                    (&mut partition.phase, &mut partition.store)
+                let Some(store) = &mut partition.store else {
+                    return Ok(());
+                };
+                let Phase::Replaying {
+                    committed, replay, ..
+                } = &mut partition.phase
                 else {
                     return Ok(());
                 };
                 let is_full = replay.take(&partition.rows, &record)?;
                 kafka.reached(Step::Replayed)?;
                 if is_full {
-                    let written = replay.store(&partition.rows, store, kafka.wall_ms());
+                    let no_offsets = committed.iter().all(Option::is_none);
+                    let at_ms = kafka.wall_ms();
+                    let written = replay.store(&partition.rows, store, no_offsets, at_ms);
                     let (rows, bytes, done) = replay.progress();
                     replay.log_progress(kafka.now());
                     if !self.found_room(kafka, record.partition, written)? {
@@ -293,13 +299,17 @@ impl Core {
         let Some(partition) = self.partitions.get_mut(&number) else {
             return Ok(());
         };
-        let Phase::Replaying { replay, .. } = &mut partition.phase else {
+        let Phase::Replaying {
+            committed, replay, ..
+        } = &mut partition.phase
+        else {
             return Ok(());
         };
         if let Some(store) = &mut partition.store
             && replay.next != store.position().table
         {
-            let written = replay.store(&partition.rows, store, kafka.wall_ms());
+            let no_offsets = committed.iter().all(Option::is_none);
+            let written = replay.store(&partition.rows, store, no_offsets, kafka.wall_ms());
             if written.is_err() {
                 return self.found_room(kafka, number, written).map(drop);
             }

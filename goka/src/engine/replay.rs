@@ -107,9 +107,19 @@ impl Replay {
         Ok(rows.open_size() >= BATCH_BYTES)
     }
 
-    /// Commits what was gathered; the positions in the inputs stay as they are.
-    pub(crate) fn store(&self, rows: &Rows, store: &mut Store, at_ms: i64) -> Result<(), Error> {
-        let inputs = store.position().inputs.clone();
+    /// Commits what was gathered. The positions in the inputs stay as they are, but not where the group has
+    /// `no_offsets`: rows that came since may be those of later owners, who were further.
+    pub(crate) fn store(
+        &self,
+        rows: &Rows,
+        store: &mut Store,
+        no_offsets: bool,
+        at_ms: i64,
+    ) -> Result<(), Error> {
+        let inputs = match no_offsets && self.rows > 0 {
+            true => Vec::new(),
+            false => store.position().inputs.clone(),
+        };
         self.store_and_tell(rows, store, inputs, at_ms, |_, _| {})
     }
 

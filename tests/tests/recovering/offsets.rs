@@ -149,3 +149,35 @@ async fn it_does_what_it_was_told_to_do() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_local_copy_of_a_former_owner_does_not_say_where_to_go_on() {
+    for guarantee in BOTH {
+        let Some(group) = Group::new(guarantee) else {
+            return;
+        };
+        group_that_ended(&group).await;
+        // Somebody else goes on, with a disk of its own.
+        let elsewhere = group.place.state_dir().with_file_name("elsewhere");
+        group.feed(&[("a", 100)]);
+        let other = group.start_with(group.config().state_dir(&elsewhere)).await;
+        group.rows(11).await;
+        end(other).await;
+        operate(&group, &["--delete"]);
+        // Also when it is asked again.
+        for _ in 0..2 {
+            let app = App::new(group.config()).processor(sum::Processor);
+            let mut running = app.start().await.expect("topics are there");
+            let ended = timeout(DEADLINE, running.wait())
+                .await
+                .expect("it ends by itself");
+            let refusal = ended.expect_err("it was not the last").to_string();
+            assert!(refusal.contains("`start`"), "{guarantee:?}: {refusal}");
+        }
+        assert_eq!(group.written(), of(&[("a", 155)]), "{guarantee:?}");
+        // The last owner's says it.
+        let other = group.start_with(group.config().state_dir(&elsewhere)).await;
+        end(other).await;
+        assert_eq!(group.written(), of(&[("a", 155)]), "{guarantee:?}");
+    }
+}
