@@ -73,11 +73,11 @@ enum What {
         #[serde(default)]
         copy: recover::Copy,
     },
-    /// So many reads by key from a view of the table, by one thread: one by one, and in a snapshot.
+    /// So many reads by key from a view of the table, by one thread: one by one, in a snapshot, and by plain heed.
     Get {
         #[arg(skip)]
         #[serde(default)]
-        in_snapshot: bool,
+        way: get::Way,
     },
     /// From a message that is emitted to its row in a view, through a processor in another process.
     Latency {
@@ -185,7 +185,7 @@ impl Task {
             What::Raw => raw::measure(settings, prefix)?,
             What::Throughput { .. } => throughput::measure(settings, prefix).await?,
             What::Recover { copy } => recover::measure(copy, settings, prefix).await?,
-            What::Get { in_snapshot } => get::measure(*in_snapshot, settings, prefix).await?,
+            What::Get { way } => get::measure(*way, settings, prefix).await?,
             What::Latency { rate, seconds } => {
                 latency::measure(*rate, *seconds, settings, prefix).await?
             }
