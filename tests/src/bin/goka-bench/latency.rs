@@ -1,5 +1,4 @@
-//! How long a message takes through a processor in another process: until a plain client has read what was emitted for
-//! it, and until a view shows its row.
+//! How long a message takes through a processor in another process, until a view shows its row.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
     What,
-    marks::{self, Listener},
+    marks,
     measure::{Measured, Meter},
     place::Place,
     report::Report,
@@ -34,15 +33,13 @@ pub(crate) fn run(
         "a view shows only the last of the rows of a key that come together: `--users` must be at least the rate"
     );
     let prefix = place.prefix();
-    for topic in ["marks", "echoes"] {
-        place.create(&format!("{prefix}{topic}"), settings.partitions)?;
-    }
+    place.create(&format!("{prefix}marks"), settings.partitions)?;
     let measured = place.measure(What::Latency { rate, seconds }, settings, &prefix)?;
-    for topic in ["marks", "echoes", "marked-state"] {
+    for topic in ["marks", "marked-state"] {
         place.delete(&format!("{prefix}{topic}"));
     }
     let marks = rate * (seconds + WARM_UP_SECONDS);
-    let verified = measured.more["heard"] == marks && measured.more["shown"] == marks;
+    let verified = measured.more["shown"] == marks;
     Ok(Report::new("latency", settings, measured, verified))
 }
 
@@ -62,13 +59,11 @@ pub(crate) async fn measure(
     let view = View::<Marked>::open(&config).await?;
     view.recovered().await?;
     let shown = show(&view, marks);
-    let listener = Listener::start(settings, prefix)?;
 
     let (meter, begun) = (Meter::start(), Instant::now());
     let written = marks::write(settings, prefix, rate, |written| written >= marks).await?;
     let shown = timeout(PATIENCE, shown).await???;
     let measured = meter.stop(marks, begun, Instant::now());
-    let heard = listener.stop()?;
     view.close().await?;
     served.end()?;
 
@@ -78,16 +73,12 @@ pub(crate) async fn measure(
         let written = written.get(mark).filter(|_| counted.contains(&mark))?;
         Some(at.duration_since(*written))
     };
-    let (count_shown, count_heard) = (shown.len(), heard.len());
+    let count_shown = shown.len();
     let shown = shown.into_iter().filter_map(since_written).collect();
-    let heard = heard.into_iter().map(|heard| (heard.mark, heard.at));
-    let heard = heard.filter_map(since_written).collect();
     Ok(measured
         .with("rate", rate)
         .with("shown", count_shown)
-        .with("heard", count_heard)
-        .with("until_shown_by_a_view_ms", percentiles(shown))
-        .with("until_read_from_the_output_ms", percentiles(heard)))
+        .with("until_shown_by_a_view_ms", percentiles(shown)))
 }
 
 /// When each mark was visible to reads of the view, in a task.

@@ -1,4 +1,4 @@
-//! Marks, written at a steady rate, and when their echoes came: what latency and pauses are read off.
+//! Marks, written at a steady rate, and when their rows came: what latency and pauses are read off.
 
 use std::{
     sync::{
@@ -48,7 +48,7 @@ pub(crate) async fn write(
     Ok(written)
 }
 
-/// An echo: which mark, of which partition, and when a plain client had it.
+/// A row: which mark, of which partition, and when a plain client had it.
 #[derive(Clone, Copy)]
 pub(crate) struct Heard {
     pub(crate) mark: u64,
@@ -56,7 +56,7 @@ pub(crate) struct Heard {
     pub(crate) at: Instant,
 }
 
-/// A plain client that reads echoes until it is told to stop.
+/// A plain client that reads rows until it is told to stop.
 pub(crate) struct Listener {
     stop: Arc<AtomicBool>,
     heard: JoinHandle<anyhow::Result<Vec<Heard>>>,
@@ -76,7 +76,7 @@ impl Listener {
             .create()?;
         let mut assigned = TopicPartitionList::new();
         for partition in 0..settings.partitions {
-            let topic = format!("{prefix}echoes");
+            let topic = format!("{prefix}marked-state");
             assigned.add_partition_offset(&topic, partition, Offset::Beginning)?;
         }
         consumer.assign(&assigned)?;
@@ -108,6 +108,6 @@ impl Listener {
     pub(crate) fn stop(self) -> anyhow::Result<Vec<Heard>> {
         self.stop.store(true, Ordering::Relaxed);
         let heard = self.heard.join();
-        heard.map_err(|_| anyhow!("the thread that reads echoes panicked"))?
+        heard.map_err(|_| anyhow!("the thread that reads rows panicked"))?
     }
 }

@@ -30,11 +30,9 @@ pub(crate) fn run(
     dynamic: bool,
 ) -> anyhow::Result<Report> {
     let prefix = place.prefix();
-    for topic in ["marks", "echoes"] {
-        place.create(&format!("{prefix}{topic}"), settings.partitions)?;
-    }
+    place.create(&format!("{prefix}marks"), settings.partitions)?;
     let measured = place.measure(What::Rebalance { rate, dynamic }, settings, &prefix)?;
-    for topic in ["marks", "echoes", "marked-state"] {
+    for topic in ["marks", "marked-state"] {
         place.delete(&format!("{prefix}{topic}"));
     }
     let once = settings.guarantee() == Guarantee::ExactlyOnce;
@@ -115,7 +113,7 @@ async fn calm() {
     ticks.tick().await;
 }
 
-/// The longest time without an echo of the partition that begins between two moments.
+/// The longest time without a row of the partition that begins between two moments.
 fn longest_pause(heard: &[Heard], partition: i32, from: Instant, to: Instant) -> Duration {
     let times = heard.iter().filter(|heard| heard.partition == partition);
     let times: Vec<Instant> = times.map(|heard| heard.at).collect();

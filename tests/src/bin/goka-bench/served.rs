@@ -1,4 +1,4 @@
-//! An instance of the processor that echoes marks, in a process of its own: one that serves, and how others see it.
+//! An instance of the processor that keeps marks, in a process of its own: one that serves, and how others see it.
 //!
 //! It prints the partitions that it runs whenever they change, and ends when its input is closed.
 
@@ -22,7 +22,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::{Task, What, settings::Settings, table::echo};
+use crate::{Task, What, settings::Settings, table::mark};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Workers join one after the other, and the group hears of it within a heartbeat.
@@ -137,7 +137,7 @@ pub(crate) async fn serve(dynamic: bool, settings: &Settings, prefix: &str) -> a
     if dynamic {
         config = config.membership(Membership::Dynamic);
     }
-    let running = App::new(config).processor(echo::Processor).start().await?;
+    let running = App::new(config).processor(mark::Processor).start().await?;
     let mut ticks = interval(Duration::from_millis(5));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let (mut input, mut byte) = (stdin(), [0]);

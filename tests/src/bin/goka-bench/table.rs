@@ -39,16 +39,11 @@ pub(crate) fn remember(ctx: &mut remember::Context, click: String) -> goka::Resu
 #[goka::stream("marks", value = u64)]
 pub(crate) struct Marks;
 
-/// What was a mark.
-#[goka::stream("echoes", value = u64)]
-pub(crate) struct Echoes;
-
 /// The last mark of each key.
 #[goka::table(group = "marked", value = u64)]
 pub(crate) struct Marked;
 
-#[goka::processor(group = "marked", input = Marks, table = Marked, output = Echoes)]
-pub(crate) fn echo(ctx: &mut echo::Context, mark: u64) -> goka::Result {
-    ctx.set_value(&mark)?;
-    ctx.emit::<Echoes>(ctx.key(), &mark)
+#[goka::processor(group = "marked", input = Marks, table = Marked)]
+pub(crate) fn mark(ctx: &mut mark::Context, mark: u64) -> goka::Result {
+    ctx.set_value(&mark)
 }
