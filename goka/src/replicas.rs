@@ -100,6 +100,7 @@ fn spec(cluster: &Cluster, home: &Home, table: &TableSource<'_>) -> Result<Spec,
         partitioner: table.partitioner,
         age_max_ms: topic.delete_retention_ms,
         forgets_rows: cluster.is_embedded(),
+        metadata_interval: cluster.metadata_interval(),
     })
 }
 

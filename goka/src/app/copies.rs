@@ -54,6 +54,7 @@ pub(super) fn table(
             partitioner: info.partitioner,
             age_max_ms: table.age_max_ms,
             forgets_rows: table.forgets_rows,
+            metadata_interval: config.metadata_interval,
         };
         let replica = Replica::open(spec, cluster.reader(info.topic)?)?;
         table.standby = Some(Arc::new(Standby::new(replica)));

@@ -51,6 +51,8 @@ pub(crate) struct Spec {
     pub(crate) partitioner: Partitioner,
     pub(crate) age_max_ms: Option<i64>,
     pub(crate) forgets_rows: bool,
+    /// How often it is asked whether the topic is still the same.
+    pub(crate) metadata_interval: Duration,
 }
 
 /// A replica; its thread ends when it is dropped, which waits for that.

@@ -177,6 +177,11 @@ impl Cluster {
         &self.0.connection
     }
 
+    /// How often topics are looked at again.
+    pub(crate) fn metadata_interval(&self) -> Duration {
+        self.connection().config.metadata_interval
+    }
+
     /// Whether it is the mock cluster, of this process or another: it answers no questions about
     /// settings.
     pub(crate) fn is_embedded(&self) -> bool {

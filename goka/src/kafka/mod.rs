@@ -187,6 +187,11 @@ pub(crate) trait Reader {
     fn progress(&self, _partition: i32) -> Option<(i64, i64)> {
         None
     }
+
+    /// The broker's id of the topic, which another one of its name does not have. `None`: it is not known.
+    fn topic_id(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What [`Kafka::poll`] gives.

@@ -15,7 +15,7 @@ use rdkafka::{
 use super::{
     Reader, TableEvent,
     cluster::{Connection, SOON},
-    native::{FetchingConsumer, Kind, TopicHandle, last_heard_end},
+    native::{self, FetchingConsumer, Kind, TopicHandle, last_heard_end},
     producer::partitions,
     settings::Role,
 };
@@ -180,5 +180,9 @@ impl Reader for TopicReader {
         let next = *self.reading.borrow().get(&partition)?;
         let end = last_heard_end(self.consumer.client().client(), &self.physical, partition);
         Some((next, end?.max(next)))
+    }
+
+    fn topic_id(&self) -> Option<String> {
+        native::topic_id(self.consumer.client().client(), &self.physical, SOON).ok()
     }
 }

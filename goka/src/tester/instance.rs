@@ -269,6 +269,7 @@ impl Follower {
             partitioner: edge.partitioner,
             age_max_ms: None,
             forgets_rows: false,
+            metadata_interval: Duration::from_secs(60),
         }));
         let keeper = replica.keeper(world.reader(edge.topic));
         Follower {

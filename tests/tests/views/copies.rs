@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use goka::{Error, Update, View, ViewState};
-use goka_tests::{DEADLINE, Kafka, produce};
+use goka_tests::{DEADLINE, Kafka, broker, produce};
 
 use super::{Place, TOPIC, Viewed, open, pairs, place, row, within, write};
 
@@ -70,6 +70,45 @@ async fn an_outage_is_waited_out_and_reads_go_on() {
         matches!(&update, Update::Row { key, value: Some(3) } if key == "a"),
         "{update:?}"
     );
+}
+
+/// No offset can tell it: the new topic has more rows than the old one had.
+#[tokio::test]
+async fn a_topic_that_is_created_anew_while_it_is_read_ends_the_view_and_the_next_one_is_rebuilt() {
+    if !broker().is_kafka() {
+        println!("not run: needs a real Kafka");
+        return;
+    }
+    let place = place(1);
+    write(&place, [row("gone", 1), row("a", 2)]);
+    let config = place.config().metadata_interval(Duration::from_millis(200));
+    let view = View::<Viewed>::open(&config).await.expect("it opens");
+    within(view.recovered()).await.expect("it recovers");
+    let mut states = view.state_changes();
+
+    let topic = place.physical(TOPIC);
+    broker().delete_topic(&topic);
+    while broker().count_offsets(&topic).is_some() {
+        tokio::task::yield_now().await;
+    }
+    broker().create_topic_with(&topic, 1, &[("cleanup.policy", "compact")]);
+    write(&place, (3..9).map(|n| row("b", n)));
+    let failed = loop {
+        match within(states.next()).await {
+            Some(ViewState::Failed(why)) => break why,
+            Some(_) => {}
+            None => panic!("the view goes on as if nothing was"),
+        }
+    };
+    assert!(failed.contains("created again"), "{failed}");
+    assert!(failed.contains("open that again"), "{failed}");
+    let refused = View::<Viewed>::open(&config).await;
+    refused.expect_err("what reads the old one is still there");
+    drop((states, view));
+
+    let view = View::<Viewed>::open(&config).await.expect("it opens");
+    within(view.recovered()).await.expect("it recovers");
+    assert_eq!(pairs(view.iter()), [("b".to_owned(), 8)]);
 }
 
 #[tokio::test]

@@ -35,6 +35,8 @@ pub(crate) struct Keeper {
     hear_at: Duration,
     /// When a copy is opened again that there was no room for.
     open_at: Duration,
+    /// When the topic is looked at again.
+    look_at: Option<Duration>,
 }
 
 impl Keeper {
@@ -46,6 +48,7 @@ impl Keeper {
             copies: BTreeMap::new(),
             hear_at: Duration::ZERO,
             open_at: Duration::ZERO,
+            look_at: None,
         }
     }
 
@@ -60,6 +63,7 @@ impl Keeper {
     /// Does what is to be done, and waits at most `wait` if that is nothing. `now` is from any
     /// origin, `at_ms` is milliseconds since 1970.
     pub(crate) fn turn(&mut self, wait: Duration, now: Duration, at_ms: i64) -> Result<(), Error> {
+        self.look_at_topic(now)?;
         self.heed_demand(now, at_ms)?;
         self.see_to_age(now, at_ms)?;
         self.begin(now, at_ms)?;
@@ -90,6 +94,27 @@ impl Keeper {
             closed = closed.and(store.close());
         }
         closed
+    }
+
+    /// Rows of a topic that is gone are not rows of the one that has its name, and an offset in the one means
+    /// nothing in the other.
+    fn look_at_topic(&mut self, now: Duration) -> Result<(), Error> {
+        let look_at = *self
+            .look_at
+            .get_or_insert(now + self.spec.metadata_interval);
+        if now < look_at {
+            return Ok(());
+        }
+        self.look_at = None;
+        let known = &self.spec.identity.topic_id;
+        match self.reader.topic_id() {
+            Some(id) if !known.is_empty() && id != *known => Err(Error::Topic(format!(
+                "topic `{}` was deleted and created again while it was read: drop all that reads it and open that \
+                 again, or start the program again; the local copy is rebuilt then",
+                self.topic()
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn heed_demand(&mut self, now: Duration, at_ms: i64) -> Result<(), Error> {

@@ -63,6 +63,7 @@ impl Stage {
             partitioner: Partitioner::Murmur2,
             age_max_ms: None,
             forgets_rows: false,
+            metadata_interval: Duration::from_secs(60),
         }
     }
 

@@ -97,6 +97,7 @@ impl Rig {
             partitioner: Partitioner::Murmur2,
             age_max_ms: None,
             forgets_rows: false,
+            metadata_interval: Duration::from_secs(60),
         });
         let keeper = replica.keeper(world.reader(TABLE));
         Ok((Arc::new(Standby::new(replica)), keeper))
