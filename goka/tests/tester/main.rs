@@ -3,6 +3,7 @@
 
 mod faults;
 mod graph;
+mod graphs_by_chance;
 mod misuse;
 mod partitions;
 mod policies;

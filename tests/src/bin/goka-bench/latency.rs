@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
-    What,
-    marks,
+    What, marks,
     measure::{Measured, Meter},
     place::Place,
     report::Report,

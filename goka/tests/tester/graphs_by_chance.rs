@@ -1,0 +1,179 @@
+//! Two groups that are composed, one with a loop: records go round in it and on to the second group, while seeds choose
+//! when processes are killed and at which step, when partitions move, brokers are away and answers get lost. Expected
+//! values come from a plain model. `GOKA_SIM_SEEDS=1000` runs so many seeds, `GOKA_SIM_SEEDS=500..900` these.
+
+use std::{collections::BTreeMap, env, ops::Range, time::Duration};
+
+use goka::{Context, Guarantee, Tester, tester::CommitStep};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+
+const USERS: u64 = 12;
+
+/// A rumour, which is told on so many times.
+#[goka::stream("rumours", value = u64)]
+struct Rumours;
+
+/// Who was told, and by whom.
+#[goka::stream("told", value = String)]
+struct Told;
+
+/// How often a user has heard one.
+#[goka::table(group = "gossip", value = u64)]
+struct Heard;
+
+/// How often a user has told one, by another group.
+#[goka::table(group = "talkers", value = u64)]
+struct Talks;
+
+struct Gossip;
+
+#[goka::processor(group = "gossip", table = Heard, output(Told))]
+impl Gossip {
+    #[input(Rumours)]
+    fn begin(&self, ctx: &mut Context<'_, Self>, times: u64) -> goka::Result {
+        hear(ctx, times)
+    }
+
+    #[loopback]
+    fn tell(&self, ctx: &mut Context<'_, Self>, times: u64) -> goka::Result {
+        hear(ctx, times)
+    }
+}
+
+fn hear(ctx: &mut Context<'_, Gossip>, times: u64) -> goka::Result {
+    let heard = ctx.value()?.unwrap_or(0);
+    ctx.set_value(&(heard + 1))?;
+    if times == 0 {
+        return Ok(());
+    }
+    let (user, next) = (ctx.key().to_owned(), next(ctx.key(), times));
+    ctx.emit::<Told>(&next, &user)?;
+    ctx.loopback(&next, &(times - 1))
+}
+
+#[goka::processor(group = "talkers", input = Told, table = Talks)]
+fn count(ctx: &mut count::Context, _by: String) -> goka::Result {
+    let talks = ctx.value()?.unwrap_or(0);
+    ctx.set_value(&(talks + 1))
+}
+
+/// Whom a user tells a rumour.
+fn next(user: &str, times: u64) -> String {
+    let number: u64 = user.parse().expect("users are numbers");
+    ((number * 7 + times + 1) % USERS).to_string()
+}
+
+type Counts = BTreeMap<String, u64>;
+
+/// What must come of rumours: what each user has heard, and was told.
+fn model(rumours: &[(String, u64)]) -> (Counts, Counts) {
+    let (mut heard, mut told) = (Counts::new(), Counts::new());
+    for (user, times) in rumours {
+        let mut user = user.clone();
+        for times in (0..=*times).rev() {
+            *heard.entry(user.clone()).or_default() += 1;
+            if times > 0 {
+                user = next(&user, times);
+                *told.entry(user.clone()).or_default() += 1;
+            }
+        }
+    }
+    (heard, told)
+}
+
+fn seeds() -> Range<u64> {
+    let Ok(asked) = env::var("GOKA_SIM_SEEDS") else {
+        return 0..40;
+    };
+    let number = |text: &str| text.parse().expect("a number of seeds, or a range");
+    match asked.split_once("..") {
+        Some((from, to)) => number(from)..number(to),
+        None => 0..number(&asked),
+    }
+}
+
+/// Gives rumours to both groups while something happens to them; what was given, and the tester.
+fn run(seed: u64, guarantee: Guarantee) -> (Vec<(String, u64)>, Tester) {
+    let mut chance = StdRng::seed_from_u64(seed);
+    let mut tester = Tester::new()
+        .guarantee(guarantee)
+        .partitions(3)
+        .seed(seed)
+        .processor(Gossip)
+        .processor(count::Processor);
+    let mut rumours = Vec::new();
+    let mut instances = 1;
+    for _ in 0..40 {
+        for _ in 0..chance.random_range(0..4) {
+            let user = chance.random_range(0..USERS).to_string();
+            let rumour = (user, chance.random_range(0..6));
+            tester.emit::<Rumours>(&rumour.0, &rumour.1);
+            rumours.push(rumour);
+        }
+        let steps = [
+            CommitStep::Handled,
+            CommitStep::Delivered,
+            CommitStep::Stored,
+            CommitStep::Committed,
+            CommitStep::Replaying,
+            CommitStep::Released,
+        ];
+        match chance.random_range(0..14) {
+            0 => tester.crash::<Gossip>(),
+            1 => tester.crash::<count::Processor>(),
+            2 | 3 => tester.crash_at::<Gossip>(steps[chance.random_range(0..steps.len())]),
+            4 => tester.crash_at::<count::Processor>(steps[chance.random_range(0..steps.len())]),
+            5 => tester.outage(Duration::from_millis(chance.random_range(1..3_000))),
+            6 => tester.fail_deliveries::<Gossip>(1, chance.random()),
+            7 if instances < 3 => {
+                tester.start_instance::<Gossip>();
+                instances += 1;
+            }
+            8 => tester.restart::<Gossip>(),
+            _ => {}
+        }
+        tester.advance(Duration::from_millis(chance.random_range(0..120)));
+    }
+    tester
+        .run()
+        .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    (rumours, tester)
+}
+
+#[test]
+fn under_exactly_once_each_record_counts_once_in_every_group() {
+    let (seeds, mut crashes) = (seeds(), 0);
+    for seed in seeds.clone() {
+        let (rumours, mut tester) = run(seed, Guarantee::ExactlyOnce);
+        let (heard, told) = model(&rumours);
+        assert_eq!(tester.rows::<Heard>(), heard, "seed {seed}");
+        assert_eq!(tester.rows::<Talks>(), told, "seed {seed}");
+        crashes += tester.crashes();
+    }
+    println!("seeds {seeds:?} hold, with {crashes} crashes");
+    assert!(crashes > 0, "nothing was killed");
+}
+
+#[test]
+fn at_least_once_no_record_is_lost_in_any_group() {
+    let (seeds, mut crashes) = (seeds(), 0);
+    for seed in seeds.clone() {
+        let (rumours, mut tester) = run(seed, Guarantee::AtLeastOnce);
+        let (heard, told) = model(&rumours);
+        for (rows, model) in [
+            (tester.rows::<Heard>(), heard),
+            (tester.rows::<Talks>(), told),
+        ] {
+            for (user, times) in model {
+                let counted = rows.get(&user).copied().unwrap_or(0);
+                assert!(
+                    counted >= times,
+                    "seed {seed}: {counted} of {times} of user {user}"
+                );
+            }
+        }
+        crashes += tester.crashes();
+    }
+    println!("seeds {seeds:?} hold, with {crashes} crashes");
+    assert!(crashes > 0, "nothing was killed");
+}
