@@ -1,8 +1,9 @@
-//! How long it takes until a table can be read: without a local copy, and with one.
+//! How long it takes until a table can be read: without a local copy, with one, and with one of a process that was killed.
 
-use std::{path::PathBuf, time::Instant};
+use std::{io::Write as _, path::PathBuf, time::Instant};
 
 use goka::{App, Start, View};
+use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -20,6 +21,8 @@ use crate::{
 pub(crate) struct Copy {
     by: Keeper,
     state: PathBuf,
+    /// The process ends by SIGKILL, with its copy open.
+    is_killed: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
@@ -29,24 +32,38 @@ enum Keeper {
     Processor,
 }
 
+impl Copy {
+    pub(crate) fn is_killed(&self) -> bool {
+        self.is_killed
+    }
+}
+
 pub(crate) fn run(place: &Place, settings: &Settings) -> anyhow::Result<Vec<Report>> {
     rows::fill(place, settings)?;
     let mut reports = Vec::new();
     for by in [Keeper::View, Keeper::Processor] {
         let state = tempfile::tempdir()?;
-        let copy = Copy {
-            by,
-            state: state.path().to_owned(),
-        };
         let prefix = place.prefix();
         place.create(&format!("{prefix}clicks"), settings.partitions)?;
-        let (first, again) = match by {
-            Keeper::View => ("recover view", "restart view"),
-            Keeper::Processor => ("recover processor", "restart processor"),
+        let runs = match by {
+            Keeper::View => [
+                ("recover view", false),
+                ("restart view", true),
+                ("restart view after a kill", false),
+            ],
+            Keeper::Processor => [
+                ("recover processor", false),
+                ("restart processor", true),
+                ("restart processor after a kill", false),
+            ],
         };
-        for what in [first, again] {
-            let task = What::Recover { copy: copy.clone() };
-            let measured = place.measure(task, settings, &prefix)?;
+        for (what, is_killed) in runs {
+            let copy = Copy {
+                by,
+                state: state.path().to_owned(),
+                is_killed,
+            };
+            let measured = place.measure(What::Recover { copy }, settings, &prefix)?;
             let verified = measured.more["wrong_rows"] == 0;
             reports.push(Report::new(what, settings, measured, verified));
         }
@@ -74,8 +91,10 @@ pub(crate) async fn measure(
             for user in 0..settings.users {
                 wrong += u64::from(view.get(&rows::key(user))? != right(user));
             }
+            let measured = measured.with("wrong_rows", wrong);
+            killed(copy, &measured)?;
             view.close().await?;
-            Ok(measured.with("wrong_rows", wrong))
+            Ok(measured)
         }
         Keeper::Processor => {
             let app = App::new(config.start(Start::Earliest)).processor(count::Processor);
@@ -93,8 +112,20 @@ pub(crate) async fn measure(
             for user in 0..settings.users {
                 wrong += u64::from(processor.get::<Counts>(&rows::key(user))? != right(user));
             }
+            let measured = measured.with("wrong_rows", wrong);
+            killed(copy, &measured)?;
             running.shutdown().await?;
-            Ok(measured.with("wrong_rows", wrong))
+            Ok(measured)
         }
     }
+}
+
+/// Says what was measured, and kills this process, if that is asked for.
+fn killed(copy: &Copy, measured: &Measured) -> anyhow::Result<()> {
+    if copy.is_killed {
+        println!("{}", serde_json::to_string(measured)?);
+        std::io::stdout().flush()?;
+        kill_process(getpid(), Signal::KILL)?;
+    }
+    Ok(())
 }
