@@ -12,7 +12,7 @@ use crate::{
     measure::{Measured, Meter},
     place::Place,
     report::Report,
-    served::Served,
+    served::{Instance, Served},
     settings::Settings,
     table::Marked,
 };
@@ -26,30 +26,50 @@ pub(crate) fn run(
     settings: &Settings,
     rate: u64,
     seconds: u64,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<Vec<Report>> {
     ensure!(
         settings.users >= rate,
         "a view shows only the last of the rows of a key that come together: `--users` must be at least the rate"
     );
-    let prefix = place.prefix();
-    place.create(&format!("{prefix}marks"), settings.partitions)?;
-    let measured = place.measure(What::Latency { rate, seconds }, settings, &prefix)?;
-    for topic in ["marks", "marked-state"] {
-        place.delete(&format!("{prefix}{topic}"));
-    }
     let marks = rate * (seconds + WARM_UP_SECONDS);
-    let verified = measured.more["shown"] == marks;
-    Ok(Report::new("latency", settings, measured, verified))
+    let run = |(instance, name)| {
+        let prefix = place.prefix();
+        place.create(&format!("{prefix}marks"), settings.partitions)?;
+        if matches!(instance, Instance::Plain) {
+            let table = format!("{prefix}marked-state");
+            place.create_with(
+                &table,
+                settings.partitions,
+                &[("cleanup.policy", "compact")],
+            )?;
+        }
+        let task = What::Latency {
+            rate,
+            seconds,
+            instance,
+        };
+        let measured = place.measure(task, settings, &prefix)?;
+        for topic in ["marks", "marked-state"] {
+            place.delete(&format!("{prefix}{topic}"));
+        }
+        let verified = measured.more["shown"] == marks;
+        Ok(Report::new(name, settings, measured, verified))
+    };
+    let runs = [
+        (Instance::Plain, "latency by plain rdkafka, the limit"),
+        (Instance::Static, "latency"),
+    ];
+    runs.into_iter().map(run).collect()
 }
 
 pub(crate) async fn measure(
-    rate: u64,
-    seconds: u64,
+    (rate, seconds): (u64, u64),
+    instance: Instance,
     settings: &Settings,
     prefix: &str,
 ) -> anyhow::Result<Measured> {
     let marks = rate * (seconds + WARM_UP_SECONDS);
-    let mut served = Served::start(settings, prefix, false)?;
+    let mut served = Served::start(settings, prefix, instance)?;
     served
         .settles(usize::try_from(settings.partitions)?)
         .await?;

@@ -20,6 +20,7 @@ mod place;
 mod raw;
 mod rebalance;
 mod recover;
+mod relay;
 mod report;
 mod rows;
 mod served;
@@ -79,7 +80,8 @@ enum What {
         #[serde(default)]
         way: get::Way,
     },
-    /// From a message that is emitted to its row in a view, through a processor in another process.
+    /// From a message that is emitted to its row in a view, through a processor in another process; and through one that
+    /// only passes messages on, the limit.
     Latency {
         /// Messages a second.
         #[arg(long, default_value_t = 10_000)]
@@ -87,6 +89,9 @@ enum What {
         /// How long.
         #[arg(long, default_value_t = 10)]
         seconds: u64,
+        #[arg(skip)]
+        #[serde(default)]
+        instance: served::Instance,
     },
     /// A second instance joins and leaves under load: how long partitions pause.
     Rebalance {
@@ -111,7 +116,7 @@ enum What {
     },
     /// An instance that others measure.
     #[command(skip)]
-    Serve { dynamic: bool },
+    Serve { instance: served::Instance },
     /// What the process that is measured is told.
     #[command(hide = true)]
     Measured { task: String },
@@ -161,7 +166,7 @@ async fn run(Options { what, settings }: Options) -> anyhow::Result<bool> {
         What::Throughput { compare: None } => vec![throughput::run(place, settings)?],
         What::Recover { .. } => recover::run(place, settings)?,
         What::Get { .. } => get::run(place, settings)?,
-        What::Latency { rate, seconds } => vec![latency::run(place, settings, rate, seconds)?],
+        What::Latency { rate, seconds, .. } => latency::run(place, settings, rate, seconds)?,
         What::Rebalance { rate, dynamic } => vec![rebalance::run(place, settings, rate, dynamic)?],
         What::Backlog { megabytes } => vec![backlog::run(place, settings, megabytes)?],
         What::Waiting { sleep_ms } => waiting::run(place, settings, sleep_ms)?,
@@ -186,15 +191,19 @@ impl Task {
             What::Throughput { .. } => throughput::measure(settings, prefix).await?,
             What::Recover { copy } => recover::measure(copy, settings, prefix).await?,
             What::Get { way } => get::measure(*way, settings, prefix).await?,
-            What::Latency { rate, seconds } => {
-                latency::measure(*rate, *seconds, settings, prefix).await?
-            }
+            What::Latency {
+                rate,
+                seconds,
+                instance,
+            } => latency::measure((*rate, *seconds), *instance, settings, prefix).await?,
             What::Rebalance { rate, dynamic } => {
                 rebalance::measure(*rate, *dynamic, settings, prefix).await?
             }
             What::Backlog { megabytes } => backlog::measure(*megabytes, settings, prefix).await?,
             What::Waiting { sleep_ms } => waiting::measure(*sleep_ms, settings, prefix).await?,
-            What::Serve { dynamic } => return served::serve(*dynamic, settings, prefix).await,
+            What::Serve { instance } => {
+                return served::serve(*instance, settings, prefix).await;
+            }
             What::Measured { .. } => bail!("a process is measured that measures another"),
         };
         println!("{}", serde_json::to_string(&measured)?);

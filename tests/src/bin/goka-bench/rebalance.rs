@@ -16,7 +16,7 @@ use crate::{
     measure::{Measured, Meter},
     place::Place,
     report::Report,
-    served::Served,
+    served::{Instance, Served},
     settings::{Guarantee, Settings},
 };
 
@@ -48,7 +48,11 @@ pub(crate) async fn measure(
     prefix: &str,
 ) -> anyhow::Result<Measured> {
     let all = usize::try_from(settings.partitions)?;
-    let mut first = Served::start(settings, prefix, dynamic)?;
+    let instance = match dynamic {
+        true => Instance::Dynamic,
+        false => Instance::Static,
+    };
+    let mut first = Served::start(settings, prefix, instance)?;
     first.settles(all).await?;
     let listener = Listener::start(settings, prefix)?;
     let (meter, begun) = (Meter::start(), Instant::now());
@@ -62,7 +66,7 @@ pub(crate) async fn measure(
     };
     calm().await;
     let joined = Instant::now();
-    let mut second = Served::start(settings, prefix, dynamic)?;
+    let mut second = Served::start(settings, prefix, instance)?;
     second.runs(all / 2).await?;
     let moved = second.partitions();
     calm().await;

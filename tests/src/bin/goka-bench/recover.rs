@@ -33,6 +33,7 @@ enum Keeper {
 }
 
 impl Copy {
+    /// Whether its process ends by SIGKILL.
     pub(crate) fn is_killed(&self) -> bool {
         self.is_killed
     }

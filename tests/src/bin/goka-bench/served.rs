@@ -17,16 +17,28 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use goka::{App, Membership, PartitionState};
+use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncReadExt, stdin},
     time::{MissedTickBehavior, interval},
 };
 
-use crate::{Task, What, settings::Settings, table::mark};
+use crate::{Task, What, relay, settings::Settings, table::mark};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Workers join one after the other, and the group hears of it within a heartbeat.
 const SETTLED: Duration = Duration::from_secs(3);
+
+/// What it is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub(crate) enum Instance {
+    #[default]
+    Static,
+    /// One that leaves its group when it stops.
+    Dynamic,
+    /// No processor, see `relay.rs`.
+    Plain,
+}
 
 /// A process that serves.
 pub(crate) struct Served {
@@ -37,9 +49,13 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(crate) fn start(settings: &Settings, prefix: &str, dynamic: bool) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        settings: &Settings,
+        prefix: &str,
+        instance: Instance,
+    ) -> anyhow::Result<Self> {
         let task = Task {
-            what: What::Serve { dynamic },
+            what: What::Serve { instance },
             settings: settings.clone(),
             prefix: prefix.to_owned(),
         };
@@ -131,11 +147,17 @@ impl Drop for Served {
 }
 
 /// In that process.
-pub(crate) async fn serve(dynamic: bool, settings: &Settings, prefix: &str) -> anyhow::Result<()> {
+pub(crate) async fn serve(
+    instance: Instance,
+    settings: &Settings,
+    prefix: &str,
+) -> anyhow::Result<()> {
     let state = tempfile::tempdir()?;
     let mut config = settings.config(prefix)?.state_dir(state.path());
-    if dynamic {
-        config = config.membership(Membership::Dynamic);
+    match instance {
+        Instance::Static => {}
+        Instance::Dynamic => config = config.membership(Membership::Dynamic),
+        Instance::Plain => return relay::serve(settings, prefix).await,
     }
     let running = App::new(config).processor(mark::Processor).start().await?;
     let mut ticks = interval(Duration::from_millis(5));

@@ -1,0 +1,87 @@
+//! The limit of latency: a process that passes marks on from topic to topic by plain rdkafka, with the settings that goka
+//! uses, handles nothing and keeps nothing.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientConfig, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+use tokio::io::{AsyncReadExt, stdin};
+
+use crate::settings::Settings;
+
+const WAIT: Duration = Duration::from_millis(5);
+
+/// Passes on until its input is closed. Says first which partitions it has: all.
+pub(crate) async fn serve(settings: &Settings, prefix: &str) -> anyhow::Result<()> {
+    let all: Vec<i32> = (0..settings.partitions).collect();
+    println!("{}", serde_json::to_string(&all)?);
+    let (stop, workers) = (AtomicBool::new(false), i32::try_from(settings.workers)?);
+    let stopped = &stop;
+    let end = tokio::spawn(async { stdin().read(&mut [0]).await.map(drop) });
+    thread::scope(|scope| {
+        let pass = |worker| {
+            let partitions: Vec<i32> = all
+                .iter()
+                .copied()
+                .filter(|n| n % workers == worker)
+                .collect();
+            scope.spawn(move || pass(settings, prefix, &partitions, stopped))
+        };
+        let passing: Vec<_> = (0..workers).map(pass).collect();
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(end))??;
+        stop.store(true, Ordering::Relaxed);
+        passing.into_iter().try_for_each(|worker| {
+            worker
+                .join()
+                .map_err(|_| anyhow::anyhow!("a worker panicked"))?
+        })
+    })
+}
+
+fn pass(
+    settings: &Settings,
+    prefix: &str,
+    partitions: &[i32],
+    stopped: &AtomicBool,
+) -> anyhow::Result<()> {
+    let (input, output) = (format!("{prefix}marks"), format!("{prefix}marked-state"));
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &settings.brokers)
+        .set("group.id", format!("{prefix}relay"))
+        .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_committed")
+        .set("fetch.queue.backoff.ms", "2")
+        .set("fetch.wait.max.ms", "100")
+        .create()?;
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &settings.brokers)
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        .set("compression.type", "lz4")
+        .set("linger.ms", "1")
+        .create()?;
+    let mut assigned = TopicPartitionList::new();
+    for partition in partitions {
+        assigned.add_partition_offset(&input, *partition, Offset::Beginning)?;
+    }
+    consumer.assign(&assigned)?;
+    while !stopped.load(Ordering::Relaxed) {
+        producer.poll(Duration::ZERO);
+        let Some(message) = consumer.poll(WAIT) else {
+            continue;
+        };
+        let message = message?;
+        let mut record = BaseRecord::to(&output).partition(message.partition());
+        record.key = message.key();
+        record.payload = message.payload();
+        producer.send(record).map_err(|(error, _)| error)?;
+    }
+    Ok(producer.flush(Duration::from_secs(10))?)
+}
