@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-/// How far the clock of a dead process is ahead.
+/// How far the clock of a dead process is ahead: what it waits for on its way out is over at once.
 const AFTER_DEATH: Duration = Duration::from_secs(86_400);
 
 /// One worker's connection to a world.
@@ -51,7 +51,8 @@ pub(crate) struct Connection {
     /// How many records may still come before what the group has to say.
     overtaking: Cell<Option<u64>>,
     /// Closed, or its process ended.
-    dead: Cell<bool>,
+    /// Of a process that has ended: how far its clock is ahead.
+    dead: Cell<Option<Duration>>,
 }
 
 enum Found {
@@ -97,19 +98,24 @@ impl Connection {
             committing: Committing::default(),
             fetching: RefCell::default(),
             overtaking: Cell::new(None),
-            dead: Cell::new(false),
+            dead: Cell::default(),
         })
     }
 
     /// The process ends here: nothing that it calls on its way out has an effect.
     fn die(&self) {
-        if self.dead.replace(true) {
+        let ahead = self.dead.get().or(Some(AFTER_DEATH));
+        if self.dead.replace(ahead).is_some() {
             return;
         }
         if let Some(table) = &self.table {
             table.die();
         }
         self.writer.die(&mut self.state.borrow_mut());
+    }
+
+    fn is_dead(&self) -> bool {
+        self.dead.get().is_some()
     }
 
     fn transacting(&self) -> Option<&Transacting> {
@@ -135,7 +141,7 @@ impl Connection {
 
     /// A process may end at every point that it comes by.
     fn pass(&self, point: Point) -> Result<(), Error> {
-        if self.dead.get() {
+        if self.is_dead() {
             return Err(Error::Closed("this connection"));
         }
         let Some(on_point) = &self.on_point else {
@@ -177,7 +183,7 @@ impl Connection {
     }
 
     fn next(&self, state: &mut State) -> Option<Found> {
-        if self.dead.get() || state.is_broker_away() {
+        if self.is_dead() || state.is_broker_away() {
             return None;
         }
         self.heartbeat(state);
@@ -244,13 +250,7 @@ impl Connection {
 
 impl Kafka for Connection {
     fn now(&self) -> Duration {
-        // What a dead process waits for on its way out is over at once.
-        let over = if self.dead.get() {
-            AFTER_DEATH
-        } else {
-            Duration::ZERO
-        };
-        self.state.borrow().now + over
+        self.state.borrow().now + self.dead.get().unwrap_or_default()
     }
 
     fn wall_ms(&self) -> i64 {
@@ -291,7 +291,7 @@ impl Kafka for Connection {
     }
 
     fn released(&self, partitions: &[i32]) -> Result<(), Error> {
-        if self.dead.get() {
+        if self.is_dead() {
             return Ok(());
         }
         let mut state = self.state.borrow_mut();
@@ -373,10 +373,10 @@ impl Kafka for Connection {
 
     fn serve(&self, wait: Duration, on: &mut dyn FnMut(Report)) {
         if self.pass(Point::Asks).is_err() {
-            // Everything has failed, so that nobody waits for it.
+            // Everything has failed, so that nobody waits for it; and what is begun now is over in time, too.
+            self.dead.update(|ahead| ahead.map(|ahead| ahead + wait));
             let reports = self.writer.take_reports(&mut self.state.borrow_mut());
-            reports.into_iter().for_each(on);
-            return;
+            return reports.into_iter().for_each(on);
         }
         let deadline = self.state.borrow_mut().begin_wait(wait);
         loop {
@@ -430,13 +430,13 @@ impl Kafka for Connection {
     }
 
     fn abort_transaction(&self) {
-        if let (Some(transacting), false) = (self.transacting(), self.dead.get()) {
+        if let (Some(transacting), false) = (self.transacting(), self.is_dead()) {
             transacting.abort(&mut self.state.borrow_mut());
         }
     }
 
     fn transaction(&self) -> Option<Result<(), Error>> {
-        if self.dead.get() {
+        if self.is_dead() {
             return Some(Err(Error::Closed("this connection")));
         }
         self.transacting()?.outcome(&mut self.state.borrow_mut())
@@ -470,7 +470,7 @@ impl Kafka for Connection {
     }
 
     fn close(&self) {
-        if self.dead.get() {
+        if self.is_dead() {
             return;
         }
         {
@@ -488,7 +488,7 @@ impl Kafka for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if self.dead.get() {
+        if self.is_dead() {
             return;
         }
         let mut state = self.state.borrow_mut();

@@ -380,6 +380,9 @@ fn a_process_that_dies_at_a_step_has_no_effect_on_its_way_out() {
     assert!(dying.reached(Step::Stored).is_err());
     assert!(dying.commit(&at(1), "m").is_err());
     assert!(send(&dying, "k", "1", 0).is_err());
+    let give_up = dying.now() + SECOND;
+    dying.serve(SECOND, &mut |_| panic!("nothing was sent"));
+    assert!(dying.now() >= give_up, "it would wait for ever");
     dying.close();
     assert_eq!(*steps.borrow(), [Step::Stored]);
     let other = connect(&world, "other");
