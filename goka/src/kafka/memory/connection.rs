@@ -104,10 +104,10 @@ impl Connection {
 
     /// The process ends here: nothing that it calls on its way out has an effect.
     fn die(&self) {
-        let ahead = self.dead.get().or(Some(AFTER_DEATH));
-        if self.dead.replace(ahead).is_some() {
+        if self.is_dead() {
             return;
         }
+        self.dead.set(Some(AFTER_DEATH));
         if let Some(table) = &self.table {
             table.die();
         }
@@ -325,13 +325,14 @@ impl Kafka for Connection {
 
     fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error> {
         self.answer("ask for committed offsets")?;
-        let state = self.state.borrow();
-        let group = state.groups.get(&self.group);
+        let mut state = self.state.borrow_mut();
+        self.committing.arrive(&mut state, &self.group);
         let is_unstable =
             |topic: &Rc<str>| state.coordinator.is_unstable(&self.group, topic, partition);
         if self.transacting().is_some() && self.sources.iter().any(is_unstable) {
             return Err(Error::kafka("ask for committed offsets", Unstable));
         }
+        let group = state.groups.get(&self.group);
         let committed = |topic: &Rc<str>| group?.committed(topic, partition).cloned();
         Ok(self.sources.iter().map(committed).collect())
     }
@@ -344,8 +345,8 @@ impl Kafka for Connection {
     }
 
     fn partitions(&self, target: usize) -> i32 {
-        let topic = self.target(target);
-        topic.map_or(0, |topic| self.state.borrow().topics.partitions(topic))
+        self.target(target)
+            .map_or(0, |topic| self.state.borrow().topics.partitions(topic))
     }
 
     fn record_max(&self) -> usize {
@@ -491,10 +492,9 @@ impl Drop for Connection {
         if self.is_dead() {
             return;
         }
-        let mut state = self.state.borrow_mut();
-        state.note(|| format!("{} is killed", self.name));
-        state.mishaps.crashed += 1;
-        drop(state);
+        let killed = || format!("{} is killed", self.name);
+        self.state.borrow_mut().note(killed);
+        self.state.borrow_mut().mishaps.crashed += 1;
         self.die();
     }
 }

@@ -249,9 +249,15 @@ impl<'a> Storm<'a> {
                 self.restart(member, had)?;
             }
             Act::Away => {
+                // One failure is measured at a time: who is paused, or comes back, moves partitions, too.
+                let members = self.fleet.members().iter();
+                let is_alone = self.later.is_empty()
+                    && members
+                        .clone()
+                        .all(|m| m.is_alive() && !m.is_paused && !m.running.is_empty());
                 self.kill(member);
                 self.later.push((now + AWAY, Later::Start(member)));
-                self.watch = (!had.is_empty()).then_some(Watch {
+                self.watch = (is_alone && !had.is_empty()).then_some(Watch {
                     partitions: had,
                     since: now,
                     within: Within::Others,
