@@ -264,7 +264,17 @@ fn visits_were_whole(stage: &Stage, once: bool) -> Result<(), String> {
             let keys: BTreeSet<_> = before.map(|row| bytes(row.key.as_ref())).collect();
             // An owner deletes rows that only a zombie wrote.
             let deleted = table.iter().filter(|row| row.value.is_none());
-            let deleted: BTreeSet<_> = deleted.map(|row| bytes(row.key.as_ref())).collect();
+            let mut deleted: BTreeSet<_> = deleted.map(|row| bytes(row.key.as_ref())).collect();
+            if stage.schedule.coalesce {
+                // One that was turned off and on again within an interval was gone, and its topic does not say so.
+                let inputs = history(stage, INPUTS[0], partition)?;
+                let keys = inputs
+                    .iter()
+                    .map(|record| (bytes(record.key.as_ref()), record));
+                let off = keys
+                    .filter(|(key, record)| turned(key, record.value.as_deref()) == Some(false));
+                deleted.extend(off.map(|(key, _)| key));
+            }
             for key in keys.difference(&deleted) {
                 rows += 1;
                 let times = visited.get(key).copied().unwrap_or(0);
