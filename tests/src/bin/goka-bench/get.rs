@@ -1,5 +1,5 @@
-//! Reads of a table by key, by one thread, in any order: one after the other, in a snapshot, and for comparison by plain
-//! heed from the same file, the limit.
+//! Reads of a table by key, by one thread, in any order: one after the other, in a snapshot, and for comparison by
+//! plain heed from the same file, the limit.
 
 use std::{fs, path::Path, time::Instant};
 

@@ -80,8 +80,8 @@ enum What {
         #[serde(default)]
         way: get::Way,
     },
-    /// From a message that is emitted to its row in a view, through a processor in another process; and through one that
-    /// only passes messages on, the limit.
+    /// From a message that is emitted to its row in a view, through a processor in another process; and through one
+    /// that only passes messages on, the limit.
     Latency {
         /// Messages a second.
         #[arg(long, default_value_t = 10_000)]

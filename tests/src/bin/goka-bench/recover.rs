@@ -1,4 +1,5 @@
-//! How long it takes until a table can be read: without a local copy, with one, and with one of a process that was killed.
+//! How long it takes until a table can be read: without a local copy, with one, and with one of a process that was
+//! killed.
 
 use std::{io::Write as _, path::PathBuf, time::Instant};
 

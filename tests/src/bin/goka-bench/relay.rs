@@ -1,5 +1,5 @@
-//! The limit of latency: a process that passes marks on from topic to topic by plain rdkafka, with the settings that goka
-//! uses, handles nothing and keeps nothing.
+//! The limit of latency: a process that passes marks on from topic to topic by plain rdkafka, with the settings that
+//! goka uses, handles nothing and keeps nothing.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
