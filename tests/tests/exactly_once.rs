@@ -220,7 +220,12 @@ fn after_a_kill_only_the_tail_is_read_again() {
     clicks.produce(120_000, 100_000);
     let mut processor = clicks.processor("one");
     clicks.wait_until_counted(120_000);
-    // In the middle of work, but little of it: what is left of the input is read again too, and counts.
+    processor.interrupt();
+    processor.succeed();
+    // All of that is stored. In the middle of work, but little of it: what is left of the input is read again too, and
+    // counts.
+    let mut processor = clicks.processor("one");
+    wait_for_partitions(&mut processor, 4);
     clicks.produce_more(4_000, 100_000);
     processor.kill();
 
