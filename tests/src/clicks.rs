@@ -4,13 +4,18 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
+    time::Instant,
 };
 
+use rdkafka::{
+    ClientConfig, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+};
 use tempfile::TempDir;
 
 use crate::{
-    Broker, Message, Program, count_by_key, example, last_values, produce, read_topic, read_until,
-    unique,
+    Broker, DEADLINE, Message, Program, count_by_key, example, last_values, produce, read_topic,
+    read_until, unique,
 };
 
 /// Programs that belong together: one prefix on one broker, one directory for their states.
@@ -117,6 +122,35 @@ impl<'a> Clicks<'a> {
         let state = self.state(&unique("view"));
         self.start("view", &["--clicks", &clicks.to_string()], Some(&state))
             .succeed();
+    }
+
+    /// Waits until the group has committed all of the input, as a plain client asks: what was counted is not counted
+    /// again after a kill. A real Kafka only.
+    pub fn wait_until_committed(&self) {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.broker.address())
+            .set("group.id", format!("{}my-group", self.prefix))
+            .create()
+            .expect("settings of a consumer");
+        let (started, all) = (Instant::now(), self.broker.count_offsets(&self.input()));
+        loop {
+            let mut inputs = TopicPartitionList::new();
+            inputs.add_partition_range(&self.input(), 0, 3);
+            let committed = consumer.committed_offsets(inputs, DEADLINE);
+            let committed = committed.expect("offsets of the group");
+            let offsets = committed.elements().into_iter();
+            let offsets =
+                offsets.map(|at| at.offset().to_raw().unwrap_or(0).max(0).cast_unsigned());
+            let committed: u64 = offsets.sum();
+            if Some(committed) == all {
+                return;
+            }
+            assert!(
+                started.elapsed() < DEADLINE,
+                "{committed} of {all:?} are committed"
+            );
+            std::thread::yield_now();
+        }
     }
 
     /// Waits until the table has at least as many clicks as expected for each user. Its sum would not do: what was

@@ -50,8 +50,7 @@ pub(crate) struct Connection {
     fetching: RefCell<Fetching>,
     /// How many records may still come before what the group has to say.
     overtaking: Cell<Option<u64>>,
-    /// Closed, or its process ended.
-    /// Of a process that has ended: how far its clock is ahead.
+    /// Closed, or its process ended: how far its clock is ahead.
     dead: Cell<Option<Duration>>,
 }
 
@@ -492,9 +491,10 @@ impl Drop for Connection {
         if self.is_dead() {
             return;
         }
-        let killed = || format!("{} is killed", self.name);
-        self.state.borrow_mut().note(killed);
-        self.state.borrow_mut().mishaps.crashed += 1;
+        let mut state = self.state.borrow_mut();
+        state.note(|| format!("{} is killed", self.name));
+        state.mishaps.crashed += 1;
+        drop(state);
         self.die();
     }
 }

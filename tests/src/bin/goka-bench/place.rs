@@ -118,7 +118,7 @@ impl Place {
             .stderr(Stdio::inherit())
             .output()
             .context("cannot start the process that is measured")?;
-        let is_killed = matches!(&task.what, What::Recover { copy } if copy.is_killed());
+        let is_killed = matches!(&task.what, What::Recover { copy } if copy.is_killed);
         if !output.status.success() && !is_killed {
             bail!("the process that was measured ended with {}", output.status);
         }

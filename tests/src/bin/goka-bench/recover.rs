@@ -23,7 +23,7 @@ pub(crate) struct Copy {
     by: Keeper,
     state: PathBuf,
     /// The process ends by SIGKILL, with its copy open.
-    is_killed: bool,
+    pub(crate) is_killed: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
@@ -31,13 +31,6 @@ enum Keeper {
     #[default]
     View,
     Processor,
-}
-
-impl Copy {
-    /// Whether its process ends by SIGKILL.
-    pub(crate) fn is_killed(&self) -> bool {
-        self.is_killed
-    }
 }
 
 pub(crate) fn run(place: &Place, settings: &Settings) -> anyhow::Result<Vec<Report>> {
