@@ -23,7 +23,7 @@ pub use program::{Program, example};
 pub use proxy::Proxy;
 pub use topic::{
     Message, Record, an_hour_ago, commit_offset, produce, read_topic, read_until, visit_topic,
-    wait_for_records,
+    wait_for_records, wait_for_values,
 };
 
 use std::time::Duration;

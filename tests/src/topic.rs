@@ -1,7 +1,7 @@
 //! Topics written and read by a plain client: the judge of what goka wrote, and the source of what it reads.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -222,12 +222,34 @@ pub fn read_until(
 /// Waits until a topic of the broker under test has so many records, and gives all of it. Beside the runtime of the
 /// caller, which handlers may need meanwhile.
 pub async fn wait_for_records(topic: String, records: usize) -> Vec<Record> {
+    let mut seen = 0;
+    let enough = move |_: &Record| {
+        seen += 1;
+        seen >= records
+    };
+    wait_until(topic, enough).await
+}
+
+/// Waits until each of these keys has had this value in a topic of the broker under test, and gives all of it. For
+/// rows of what may be repeated, which a number of records says nothing about.
+pub async fn wait_for_values(topic: String, mut expected: BTreeMap<String, String>) -> Vec<Record> {
+    let all_seen = move |record: &Record| {
+        let value = expected.get(record.key_text());
+        if value.is_some_and(|value| *value == record.value_text()) {
+            expected.remove(record.key_text());
+        }
+        expected.is_empty()
+    };
+    wait_until(topic, all_seen).await
+}
+
+async fn wait_until(
+    topic: String,
+    last: impl FnMut(&Record) -> bool + Send + 'static,
+) -> Vec<Record> {
     let read = move || {
-        let (address, mut seen) = (broker().address(), 0);
-        read_until(address, &topic, |_| {
-            seen += 1;
-            seen >= records
-        });
+        let address = broker().address();
+        read_until(address, &topic, last);
         read_topic(address, &topic)
     };
     let read = tokio::task::spawn_blocking(read).await;

@@ -122,6 +122,7 @@ fn a_copy_that_was_open_when_the_machine_stopped() {
     clicks.produce(USERS, USERS);
     let mut processor = clicks.processor("one");
     clicks.wait_until_counted(USERS);
+    clicks.wait_until_committed();
     processor.kill();
     assert_eq!(pretend_a_power_cut(&clicks.state("one")), 4);
 
