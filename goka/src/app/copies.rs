@@ -9,8 +9,8 @@ use crate::{
     engine::{
         program::{EdgeInfo, Program},
         replica::{Replica, Spec},
+        spec::TableSpec,
         standby::Standby,
-        worker::TableSpec,
     },
     home::Home,
     kafka::Cluster,

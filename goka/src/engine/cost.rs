@@ -19,8 +19,9 @@ use super::{
     fault::Planted,
     ledger::Sent,
     rows::STORED_AT_ONCE,
+    spec::{Settings, Spec, TableSpec},
     status::Status,
-    worker::{Settings, Spec, TableSpec, Worker},
+    worker::Worker,
 };
 use crate::{
     Error, Guarantee, Headers, OutOfRange, Processor,

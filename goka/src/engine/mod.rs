@@ -26,6 +26,7 @@ mod room;
 pub(crate) mod rows;
 #[cfg(test)]
 mod simulation;
+pub(crate) mod spec;
 pub(crate) mod standby;
 pub(crate) mod status;
 pub(crate) mod tables;

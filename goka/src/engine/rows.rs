@@ -13,6 +13,7 @@ use std::cell::RefCell;
 use crate::{
     Error,
     engine::overlay::Overlay,
+    kafka::Keys,
     store::{Position, Snapshot, Store},
 };
 
@@ -57,6 +58,11 @@ impl Rows {
             None => layers.sent(key)?,
         };
         Ok(with(value))
+    }
+
+    /// Rows that will soon be read, see [`Overlay::look_ahead`].
+    pub(crate) fn look_ahead(&self, keys: &mut Keys<'_>) {
+        self.0.borrow().written.look_ahead(keys);
     }
 
     /// The same without what is deferred: the value that the table's topic has, or is sent.

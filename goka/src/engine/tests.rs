@@ -10,9 +10,10 @@ use super::{
     fault::Planted,
     program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Waiting},
     rows::STORED_AT_ONCE,
+    spec::{Settings, Spec, TableSpec},
     status::Status,
     trust::mark,
-    worker::{Settings, Spec, TableSpec, Worker},
+    worker::Worker,
 };
 use crate::{
     Error, Guarantee, Kind, OnError, OutOfRange, Partitioner,

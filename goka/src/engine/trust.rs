@@ -1,7 +1,7 @@
 //! Which of two positions is believed, and when a local copy is not.
 
 use crate::{
-    engine::{program::EdgeInfo, worker::Spec},
+    engine::{program::EdgeInfo, spec::Spec},
     kafka::{Committed, OURS},
     store::Position,
 };

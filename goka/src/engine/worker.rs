@@ -7,7 +7,6 @@
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -17,99 +16,27 @@ use tracing::debug;
 
 use crate::{
     Error, Kind,
-    config::{Guarantee, OutOfRange, Start},
     engine::{
         effects::{Effects, Row},
         failure::panicked,
-        fault::{Fault, Planted},
+        fault::Fault,
         ledger::{Ledger, Sent},
         offsets::Committing,
         partition::{By, Origin, Partition},
-        program::{EdgeInfo, OwnedRecord, Program, Reads, SharedReads, Visit},
-        standby::Standby,
-        status::Status,
-        tables::Tables,
+        program::{EdgeInfo, OwnedRecord, Reads, SharedReads, Visit},
+        spec::Spec,
         transaction::Transaction,
-        visiting::{Visiting, Visits},
+        visiting::Visiting,
         waiting::Woken,
     },
-    kafka::{Event, Kafka, Outgoing, SendError, Step},
+    kafka::{Event, Kafka, Keys, Outgoing, SendError, Step},
     record::{NO_HEADERS, Record},
-    store,
 };
 
 /// Events taken in one turn, so that commits and recovery get their turn too.
 const EVENTS_MAX: usize = 4096;
 /// How often a full turn looks at delivery reports and for commits that are due.
 const EVENTS_PER_LOOK: usize = 64;
-
-/// What a worker is made of.
-#[derive(Clone)]
-pub(crate) struct Spec {
-    pub(crate) program: Arc<dyn Program>,
-    /// Physical topics by index of their edge, for errors.
-    pub(crate) topics: Vec<String>,
-    /// The broker's ids of the topics, by index of their edge; none where it tells none.
-    pub(crate) topic_ids: Vec<String>,
-    /// The table's copy: directory of the group, and what it is a copy of (of which partition is
-    /// filled in). `None` for a group without a table.
-    pub(crate) table: Option<TableSpec>,
-    /// Tables of other groups.
-    pub(crate) tables: Arc<Tables>,
-    pub(crate) settings: Settings,
-    pub(crate) status: Arc<Status>,
-    /// Visits that were asked for.
-    pub(crate) visits: Arc<Visits>,
-}
-
-/// The group table, as far as one worker is concerned.
-#[derive(Clone)]
-pub(crate) struct TableSpec {
-    pub(crate) dir: PathBuf,
-    pub(crate) identity: store::Identity,
-    pub(crate) options: store::Options,
-    /// A copy older than this may have missed deletions: `delete.retention.ms`.
-    pub(crate) age_max_ms: Option<i64>,
-    /// Whether the broker may drop rows that are not overwritten (the embedded one).
-    pub(crate) forgets_rows: bool,
-    /// Keeps the partitions up to date that no worker of this process has.
-    pub(crate) standby: Option<Arc<Standby>>,
-}
-
-impl TableSpec {
-    /// What the copy of a partition is a copy of.
-    pub(crate) fn identity_of(&self, partition: i32) -> store::Identity {
-        store::Identity {
-            partition,
-            ..self.identity.clone()
-        }
-    }
-}
-
-/// Settings of the engine.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) guarantee: Guarantee,
-    pub(crate) commit_interval: Duration,
-    /// A commit interval ends early at so many records: what a kill repeats at most.
-    pub(crate) records_max: u64,
-    /// And at so much memory for uncommitted rows of a partition, bytes.
-    pub(crate) bytes_max: usize,
-    /// So many rows go to the local copy at the end of their interval, and of more, those of several
-    /// intervals together.
-    pub(crate) stored_at_once: usize,
-    /// Membership is proven anew before a record is handled, if the last proof is older.
-    pub(crate) lease: Duration,
-    /// Exactly-once: a handler may keep the thread for so long, half of what a transaction may be open.
-    pub(crate) handler_max: Duration,
-    /// Stored beside every committed offset: who wrote it.
-    pub(crate) instance: String,
-    /// Where a group begins that has a table but no offsets.
-    pub(crate) start: Option<Start>,
-    /// What is done where the next record of a source is no longer there.
-    pub(crate) out_of_range: OutOfRange,
-    pub(crate) fault: Planted,
-}
 
 /// A worker. Drive it with [`turn`](Worker::turn); drop it without [`close`](Worker::close), and
 /// that is a crash.
@@ -213,6 +140,7 @@ impl Worker {
         };
         for taken in 1..=EVENTS_MAX {
             let mut result = Ok(());
+            kafka.ahead(&mut |number, keys| core.look_ahead(number, keys));
             if !kafka.poll(wait, &mut |event| result = core.on(kafka, event)) {
                 break;
             }
@@ -272,6 +200,13 @@ impl Core {
             }
             Event::OutOfRange { source, partition } => self.out_of_range(kafka, source, partition),
             Event::Failed(error) => Err(error),
+        }
+    }
+
+    /// Records of these keys are coming.
+    fn look_ahead(&self, number: i32, keys: &mut Keys<'_>) {
+        if let Some(partition) = self.partitions.get(&number) {
+            partition.rows.look_ahead(keys);
         }
     }
 

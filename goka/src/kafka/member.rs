@@ -16,7 +16,7 @@ use rdkafka::{
 };
 
 use super::{
-    CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError,
+    CommitError, Committed, Event, Kafka, Keys, Outgoing, Position, Reader, Report, SendError,
     assignment::Assignment,
     clock::{Clock, boot_time},
     cluster::{Connection, MemberSpec, SOON, watermarks},
@@ -247,10 +247,6 @@ impl Member {
         // SAFETY: the client is a field that is dropped after those that keep a commit.
         unsafe { native::Commit::begin(self.client().client(), &list) }
     }
-
-    fn uncommitted(&self, code: RDKafkaErrorCode) -> CommitError {
-        uncommitted(&self.group, code)
-    }
 }
 
 impl Kafka for Member {
@@ -291,6 +287,10 @@ impl Kafka for Member {
         false
     }
 
+    fn ahead(&self, on: &mut dyn FnMut(i32, &mut Keys<'_>)) {
+        self.consumer.ahead(on);
+    }
+
     fn assign(&self, partition: i32, offsets: &[i64]) -> Result<(), Error> {
         self.assignment.assign(&self.consumer, partition, offsets)
     }
@@ -312,7 +312,7 @@ impl Kafka for Member {
                 .unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut)),
             Err(code) => Err(code),
         };
-        code.map_err(|code| self.uncommitted(code))?;
+        code.map_err(|code| uncommitted(&self.group, code))?;
         self.producer.with(|producer| producer.proven(began));
         Ok(())
     }
@@ -329,7 +329,7 @@ impl Kafka for Member {
             Err(code) => Err(*code),
         };
         *committing = None;
-        Some(outcome.map_err(|code| self.uncommitted(code)))
+        Some(outcome.map_err(|code| uncommitted(&self.group, code)))
     }
 
     fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error> {

@@ -73,6 +73,10 @@ pub(crate) trait Kafka {
     /// `false` if there was none. `on` may call every other method of this trait but `poll`.
     fn poll(&self, wait: Duration, on: &mut dyn FnMut(Event<'_>)) -> bool;
 
+    /// Gives the keys of the records that came together and that the next polls give, by partition, if they were not
+    /// given before: what is known of them can be fetched from memory side by side.
+    fn ahead(&self, _on: &mut dyn FnMut(i32, &mut Keys<'_>)) {}
+
     /// Begins to fetch partition `partition` of every source, at one offset per source.
     fn assign(&self, partition: i32, offsets: &[i64]) -> Result<(), Error>;
 
@@ -193,6 +197,9 @@ pub(crate) trait Reader {
         None
     }
 }
+
+/// Keys of records, one after the other.
+pub(crate) type Keys<'k> = dyn Iterator<Item = &'k [u8]> + 'k;
 
 /// What [`Kafka::poll`] gives.
 pub(crate) enum Event<'a> {

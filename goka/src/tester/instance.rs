@@ -17,11 +17,12 @@ use crate::{
         program::{EdgeInfo, Program},
         replica::{Keeper, Replica, Spec as ReplicaSpec},
         rows::STORED_AT_ONCE,
+        spec::{Settings, Spec, TableSpec},
         status::Status,
         tables::Tables,
         trust::mark,
         visiting::Visits,
-        worker::{Settings, Spec, TableSpec, Worker},
+        worker::Worker,
     },
     kafka::{
         Step,

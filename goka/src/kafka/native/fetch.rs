@@ -21,7 +21,7 @@ use rdkafka::{
 };
 
 use super::{ClientLog, Event, Failure, Kind, Message, Polled, milliseconds, text};
-use crate::Error;
+use crate::{Error, kafka::Keys};
 
 /// Records taken at a time.
 const BATCH: usize = 128;
@@ -29,6 +29,8 @@ const BATCH: usize = 128;
 /// A consumer, its events, and the records of the partitions that were [`assign`](Self::assign)ed.
 pub(in crate::kafka) struct FetchingConsumer {
     taken: RefCell<Taken>,
+    /// Whether what was taken was not looked at, see [`FetchingConsumer::ahead`].
+    is_new: Cell<bool>,
     /// Whether events are looked for before the next record that was taken.
     look: Cell<bool>,
     // Both before the client, which is dropped last.
@@ -69,6 +71,7 @@ impl FetchingConsumer {
         }
         Ok(FetchingConsumer {
             taken: RefCell::default(),
+            is_new: Cell::new(false),
             look: Cell::new(true),
             records,
             events,
@@ -164,6 +167,22 @@ impl FetchingConsumer {
         }
     }
 
+    /// The keys of the records that were taken together and come next, once, by partition.
+    pub(in crate::kafka) fn ahead(&self, on: &mut dyn FnMut(i32, &mut Keys<'_>)) {
+        if !self.is_new.take() {
+            return;
+        }
+        // SAFETY: messages that were taken are alive, and stay so while they are borrowed.
+        let message = |taken: &NonNull<rd_kafka_message_t>| unsafe { taken.as_ref() };
+        let taken = self.taken.borrow();
+        for run in (taken.0).chunk_by(|one, next| message(one).partition == message(next).partition)
+        {
+            let records = run.iter().rev().map(message).filter(|m| is_record(m));
+            let mut keys = records.filter_map(|m| Message::new(m).key());
+            on(message(&run[0]).partition, &mut keys);
+        }
+    }
+
     /// Waits for records at most `wait`, or until there is an event. Gives how many there are.
     fn take(&self, wait: Duration) -> usize {
         let taken = &mut self.taken.borrow_mut().0;
@@ -178,6 +197,7 @@ impl FetchingConsumer {
         }
         let messages = messages[..count].iter().rev();
         taken.extend(messages.filter_map(|message| NonNull::new(*message)));
+        self.is_new.set(count > 1);
         taken.len()
     }
 
@@ -231,7 +251,7 @@ impl Fetched<'_> {
     fn kind(&self) -> Kind<'_> {
         // SAFETY: the message is alive as long as `self`.
         let message = unsafe { self.message.as_ref() };
-        if message.err == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        if is_record(message) {
             return Kind::Record(Message::new(message));
         }
         // SAFETY: as above, and so are the texts, which are copied; a topic that is null has no name.
@@ -250,6 +270,11 @@ impl Fetched<'_> {
             offset: message.offset,
         })
     }
+}
+
+/// Else it is an error, or the end of a partition.
+fn is_record(message: &rd_kafka_message_t) -> bool {
+    message.err == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
 impl Drop for Fetched<'_> {

@@ -242,3 +242,48 @@ fn a_partition_held_back_goes_on_where_it_is_told() {
     });
     assert_eq!(held_back, 20);
 }
+
+#[test]
+fn keys_that_come_are_told_before_once_and_in_order() {
+    let bench = Bench::new();
+    let cluster = bench.cluster();
+    create(&cluster, 2);
+    let mut holder = Holder::new(&cluster, 0);
+    until("it holds all", || {
+        holder.step();
+        holder.held.len() == 2
+    });
+    let member = &*holder.member;
+    let headers = OwnedHeaders::new();
+    for n in 0..1_000 {
+        let key = format!("key {n}");
+        let record = Outgoing {
+            // Some have none, and are passed over.
+            key: (n % 10 != 0).then_some(key.as_bytes()),
+            ..outgoing(1, n % 2, b"x", &headers)
+        };
+        member.send(&record).unwrap();
+    }
+    delivered(member);
+    let (mut told, mut foretold, mut read) = ([Vec::new(), Vec::new()], 0, 0);
+    until("all are read", || {
+        member.ahead(&mut |partition, keys| {
+            let told: &mut Vec<Vec<u8>> = &mut told[partition as usize];
+            told.extend(keys.map(<[u8]>::to_vec));
+        });
+        member.poll(STEP, &mut |event| {
+            let Event::Record(record) = event else {
+                panic!("only records are expected");
+            };
+            read += 1;
+            let told = &mut told[record.partition as usize];
+            if let (Some(key), false) = (record.key, told.is_empty()) {
+                assert_eq!(told.remove(0), key);
+                foretold += 1;
+            }
+        });
+        read == 1_000
+    });
+    assert_eq!(told, [Vec::<Vec<u8>>::new(), Vec::new()]);
+    assert!((1..=900).contains(&foretold), "{foretold}");
+}

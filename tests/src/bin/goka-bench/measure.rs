@@ -34,6 +34,19 @@ impl Measured {
         self.messages as f64 / self.seconds
     }
 
+    /// Of two processes that did the same together, and ended at the same moment.
+    pub(crate) fn together(self, other: Measured) -> Measured {
+        let both = |one: Option<f64>, other: Option<f64>| Some(one? + other?);
+        Measured {
+            messages: self.messages,
+            seconds: self.seconds.max(other.seconds),
+            cpu_seconds: self.cpu_seconds + other.cpu_seconds,
+            peak_anonymous_mib: both(self.peak_anonymous_mib, other.peak_anonymous_mib),
+            peak_file_mib: both(self.peak_file_mib, other.peak_file_mib),
+            more: self.more,
+        }
+    }
+
     #[must_use]
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Measured {
         self.more.insert(name.to_owned(), value.into());

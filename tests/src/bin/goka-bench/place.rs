@@ -104,6 +104,17 @@ impl Place {
         settings: &Settings,
         prefix: &str,
     ) -> anyhow::Result<Measured> {
+        self.measure_together(1, what, settings, prefix)
+    }
+
+    /// The same in several, which do it together.
+    pub(crate) fn measure_together(
+        &self,
+        processes: usize,
+        what: What,
+        settings: &Settings,
+        prefix: &str,
+    ) -> anyhow::Result<Measured> {
         let task = Task {
             what,
             settings: Settings {
@@ -113,16 +124,28 @@ impl Place {
             prefix: prefix.to_owned(),
         };
         let program = env::current_exe().context("cannot find this program")?;
-        let output = Command::new(program)
-            .args(["measured", &serde_json::to_string(&task)?])
-            .stderr(Stdio::inherit())
-            .output()
-            .context("cannot start the process that is measured")?;
+        let arguments = ["measured", &serde_json::to_string(&task)?];
+        let start = |_| {
+            let mut command = Command::new(&program);
+            command.args(arguments);
+            command.stdout(Stdio::piped()).stderr(Stdio::inherit());
+            let started = command.spawn();
+            started.context("cannot start the process that is measured")
+        };
+        let started: Vec<_> = (0..processes).map(start).collect::<Result<_, _>>()?;
         let is_killed = matches!(&task.what, What::Recover { copy } if copy.is_killed);
-        if !output.status.success() && !is_killed {
-            bail!("the process that was measured ended with {}", output.status);
+        let mut all = Vec::new();
+        for process in started {
+            let output = process.wait_with_output()?;
+            if !output.status.success() && !is_killed {
+                bail!("the process that was measured ended with {}", output.status);
+            }
+            let text = String::from_utf8_lossy(&output.stdout);
+            let measured = serde_json::from_str(&text);
+            all.push(measured.with_context(|| format!("it printed no measurement: `{text}`"))?);
         }
-        let text = String::from_utf8_lossy(&output.stdout);
-        serde_json::from_str(&text).with_context(|| format!("it printed no measurement: `{text}`"))
+        all.into_iter()
+            .reduce(Measured::together)
+            .context("no process was measured")
     }
 }

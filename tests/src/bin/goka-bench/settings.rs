@@ -22,6 +22,9 @@ pub(crate) struct Settings {
     /// Threads that handle messages.
     #[arg(long, global = true, default_value_t = 2)]
     pub(crate) workers: usize,
+    /// Processes that share the partitions, with so many workers each; for `throughput`.
+    #[arg(long, global = true, default_value_t = 1)]
+    pub(crate) processes: usize,
     /// What a failure may do to the result; at-least-once unless said.
     #[arg(long, global = true)]
     pub(crate) guarantee: Option<Guarantee>,

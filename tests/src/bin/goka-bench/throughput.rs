@@ -38,7 +38,7 @@ pub(crate) fn run_with(
     let prefix = place.prefix();
     let table = format!("{prefix}{}-state", group(settings));
     let what = What::Throughput { compare: None };
-    let measured = place.measure(what, settings, &prefix)?;
+    let measured = place.measure_together(settings.processes, what, settings, &prefix)?;
     let verified = model.is_counted(place, settings, &table);
     place.delete(&table);
     Ok(Report::new("throughput", settings, measured, verified))
@@ -63,16 +63,26 @@ pub(crate) async fn measure(settings: &Settings, prefix: &str) -> anyhow::Result
     };
     let meter = Meter::start();
     let running = app.start().await?;
-    let (begun, handled) = handle(&running, settings.messages).await?;
-    let mut ticks = interval(Duration::from_millis(2));
-    while positions.committed()? < settings.messages {
+    // How many messages one of several will handle is not known.
+    let alone = settings.processes == 1;
+    let (begun, handled) = handle(&running, if alone { settings.messages } else { 1 }).await?;
+    let mut ticks = interval(Duration::from_millis(if alone { 2 } else { 20 }));
+    let (mut committed, mut moved) = (0, handled);
+    while committed < settings.messages {
         ticks.tick().await;
-        if handled.elapsed() > PATIENCE {
+        let now = positions.committed()?;
+        if now > committed {
+            (committed, moved) = (now, Instant::now());
+        }
+        if moved.elapsed() > PATIENCE {
             bail!("the group did not commit its positions");
         }
     }
     let measured = meter.stop(settings.messages, begun, Instant::now());
     running.shutdown().await?;
+    if !alone {
+        return Ok(measured);
+    }
     let seconds = handled.duration_since(begun).as_secs_f64();
     Ok(measured.with("seconds_until_handled", seconds))
 }
