@@ -27,7 +27,9 @@ async fn a_full_map_names_its_setting_and_goes_on_with_a_larger_one() {
     let texts: BTreeMap<_, _> = (0..1_200)
         .map(|n| (format!("key {n}"), "x".repeat(5_000)))
         .collect();
-    let messages = texts.iter().map(|(key, text)| Message::new(key, text));
+    let messages = texts
+        .iter()
+        .map(|(key, text)| Message::new(key.as_str(), text.as_str()));
     produce(broker().address(), &place.physical("texts"), messages);
 
     let app = App::new(place.config().map_size(1 << 20)).processor(keep::Processor);

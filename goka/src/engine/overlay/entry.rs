@@ -1,0 +1,150 @@
+//! A row in one line of the cache: its key, its newest value and, where that is needed, the one before. Those
+//! that are too long for it stand together in an arena.
+
+/// A row.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Entry {
+    /// Where key and values stand in the arena; or [`HERE`].
+    start: u32,
+    key: u32,
+    /// How long a value may be.
+    room: u32,
+    /// How long the values are, or [`TOMBSTONE`].
+    values: [u32; 2],
+    /// The interval that wrote it last; or [`NEVER`].
+    pub(super) written: u32,
+    /// How many values there is room for, 1 or 2: behind the key, one behind the other.
+    rooms: u8,
+    /// Which of the values is the newest one.
+    newest: u8,
+    /// Whether it was written in any interval, and is not stored.
+    pub(super) is_unstored: bool,
+    here: [u8; HERE_BYTES],
+}
+
+const _: () = assert!(size_of::<Entry>() == 64);
+
+/// What is left of the 64 bytes of a line.
+const HERE_BYTES: usize = 37;
+const HERE: u32 = u32::MAX;
+const TOMBSTONE: u32 = u32::MAX;
+const NEVER: u32 = u32::MAX;
+
+impl Entry {
+    /// A row that was not written yet, and will have a value that is so long.
+    pub(super) fn new(key: &[u8], len: usize, arena: &mut Vec<u8>) -> Entry {
+        let mut entry = Entry {
+            start: HERE,
+            key: key.len() as u32,
+            room: 0,
+            values: [TOMBSTONE; 2],
+            written: NEVER,
+            rooms: 2,
+            newest: 0,
+            is_unstored: false,
+            here: [0; HERE_BYTES],
+        };
+        let room = HERE_BYTES.saturating_sub(key.len()) / 2;
+        if room >= len.max(1) {
+            entry.room = room as u32;
+            entry.here[..key.len()].copy_from_slice(key);
+        } else {
+            (entry.rooms, entry.room) = (1, room_for(len));
+            entry.start = entry.reserve(arena);
+            arena[entry.start as usize..][..key.len()].copy_from_slice(key);
+        }
+        entry
+    }
+
+    pub(super) fn key<'a>(&'a self, arena: &'a [u8]) -> &'a [u8] {
+        &self.bytes(arena)[..self.key as usize]
+    }
+
+    /// The newest value; `None` is a tombstone.
+    pub(super) fn newest<'a>(&'a self, arena: &'a [u8]) -> Option<&'a [u8]> {
+        self.value(self.newest, arena)
+    }
+
+    /// The one that was the newest when it was [kept](Self::keep).
+    pub(super) fn before<'a>(&'a self, arena: &'a [u8]) -> Option<&'a [u8]> {
+        self.value(self.newest ^ 1, arena)
+    }
+
+    fn value<'a>(&'a self, which: u8, arena: &'a [u8]) -> Option<&'a [u8]> {
+        let len = self.values[usize::from(which)];
+        let place = self.place(which);
+        (len != TOMBSTONE).then(|| &self.bytes(arena)[place..][..len as usize])
+    }
+
+    fn bytes<'a>(&'a self, arena: &'a [u8]) -> &'a [u8] {
+        match self.start {
+            HERE => &self.here,
+            start => &arena[start as usize..],
+        }
+    }
+
+    /// The newest value stays as it is: the next one stands beside it, in the place of the one before.
+    pub(super) fn keep(&mut self) {
+        self.newest ^= 1;
+    }
+
+    /// Writes the newest value.
+    pub(super) fn set(&mut self, value: Option<&[u8]>, arena: &mut Vec<u8>) {
+        let len = value.map_or(0, <[u8]>::len);
+        if self.newest >= self.rooms || len > self.room as usize {
+            self.grow(len, arena);
+        }
+        self.values[usize::from(self.newest)] = match value {
+            Some(_) => len as u32,
+            None => TOMBSTONE,
+        };
+        let place = self.place(self.newest);
+        let bytes = match self.start {
+            HERE => &mut self.here[place..],
+            start => &mut arena[start as usize + place..],
+        };
+        bytes[..len].copy_from_slice(value.unwrap_or_default());
+    }
+
+    /// Where a value is, behind the start of the key.
+    fn place(&self, which: u8) -> usize {
+        self.key as usize + usize::from(which) * self.room as usize
+    }
+
+    /// Moves to the end of the arena, with room for as many values as it has, and for one that is so long.
+    fn grow(&mut self, len: usize, arena: &mut Vec<u8>) {
+        let old = *self;
+        self.rooms = old.rooms.max(old.newest + 1);
+        if len > old.room as usize {
+            self.room = room_for(len);
+        }
+        self.start = self.reserve(arena);
+        let start = self.start as usize;
+        let mut copy = |from: usize, to: usize, len: u32| {
+            let (to, len) = (start + to, len as usize);
+            match old.start {
+                HERE => arena[to..to + len].copy_from_slice(&old.here[from..from + len]),
+                old => arena.copy_within(old as usize + from..old as usize + from + len, to),
+            }
+        };
+        copy(0, 0, old.key);
+        for (which, len) in (0..old.rooms).zip(old.values) {
+            if len != TOMBSTONE {
+                copy(old.place(which), self.place(which), len);
+            }
+        }
+    }
+
+    fn reserve(&self, arena: &mut Vec<u8>) -> u32 {
+        let start = u32::try_from(arena.len()).expect("an overlay is bounded below 4 GiB");
+        arena.resize(arena.len() + self.place(self.rooms), 0);
+        start
+    }
+}
+
+/// Values that grow do not need another place each time.
+fn room_for(len: usize) -> u32 {
+    let room = (len + len / 8).next_multiple_of(8);
+    u32::try_from(room).expect("a record is shorter than 4 GiB")
+}

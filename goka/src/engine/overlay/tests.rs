@@ -1,0 +1,125 @@
+//! Intervals against plain maps.
+
+use std::{collections::BTreeMap, convert::Infallible};
+
+use proptest::prelude::*;
+
+use super::Overlay;
+
+type Model = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+#[derive(Clone, Debug)]
+enum Act {
+    Put(Vec<u8>, Option<Vec<u8>>),
+    Close,
+    Settle,
+    Store { kept: usize },
+    Clear,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let key = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..3),
+        // Those that differ late, and those that begin with others.
+        "user-[0-9]{1,2}".prop_map(String::into_bytes),
+        "user-00000000[0-9]{0,2}".prop_map(String::into_bytes),
+    ];
+    let value = prop::option::of(prop::collection::vec(any::<u8>(), 0..20));
+    prop_oneof![
+        20 => (key, value).prop_map(|(key, value)| Act::Put(key, value)),
+        2 => Just(Act::Close),
+        2 => Just(Act::Settle),
+        2 => prop_oneof![Just(0), Just(400), Just(usize::MAX)].prop_map(|kept| Act::Store { kept }),
+        1 => Just(Act::Clear),
+    ]
+}
+
+fn sorted(overlay: &mut Overlay) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    let mut rows = Vec::new();
+    let done: Result<(), Infallible> = overlay.sorted(|key, value| {
+        rows.push((key.to_vec(), value.map(<[u8]>::to_vec)));
+        Ok(())
+    });
+    done.expect("it cannot fail");
+    rows
+}
+
+proptest! {
+    #[test]
+    fn intervals_behave_as_maps(acts in prop::collection::vec(act(), 0..200)) {
+        let mut overlay = Overlay::default();
+        let (mut open, mut closing) = (Model::new(), Model::new());
+        let mut unstored = Model::new();
+        // What was ever stored: what is kept of it is as it was stored last.
+        let mut stored = Model::new();
+        for act in acts {
+            match act {
+                Act::Put(key, value) => {
+                    overlay.put(&key, value.as_deref());
+                    open.insert(key, value);
+                }
+                Act::Close if closing.is_empty() => {
+                    overlay.close_interval();
+                    closing = std::mem::take(&mut open);
+                }
+                Act::Close => {}
+                Act::Settle => {
+                    let mut told = Model::new();
+                    for (key, value) in overlay.closing() {
+                        told.insert(key.to_vec(), value.map(<[u8]>::to_vec));
+                    }
+                    prop_assert_eq!(&told, &closing);
+                    overlay.settle();
+                    unstored.append(&mut closing);
+                    prop_assert_eq!(overlay.unstored(), unstored.len());
+                }
+                Act::Store { .. } if !closing.is_empty() => {}
+                Act::Store { kept } => {
+                    let rows = sorted(&mut overlay);
+                    prop_assert_eq!(rows, unstored.clone().into_iter().collect::<Vec<_>>());
+                    overlay.stored(kept);
+                    stored.append(&mut unstored);
+                    if kept == 0 {
+                        let left = overlay.entries.len();
+                        prop_assert_eq!(left, open.len());
+                    }
+                    prop_assert_eq!(overlay.unstored(), 0);
+                }
+                Act::Clear => {
+                    overlay.clear();
+                    (open, closing, unstored) = (Model::new(), Model::new(), Model::new());
+                    prop_assert!(overlay.entries.is_empty());
+                }
+            }
+            prop_assert_eq!(overlay.open.len(), open.len());
+            for (key, value) in stored.iter().chain(&unstored).chain(&closing).chain(&open) {
+                let newest = open.get(key).or_else(|| closing.get(key));
+                let newest = newest.or_else(|| unstored.get(key));
+                let got = overlay.get(key).map(|value| value.map(<[u8]>::to_vec));
+                match newest {
+                    Some(newest) => prop_assert_eq!(got.as_ref(), Some(newest)),
+                    None if got.is_some() => prop_assert_eq!(got.as_ref(), Some(value)),
+                    None => {}
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_value_that_grows_is_written_beside_what_waits() {
+    let mut overlay = Overlay::default();
+    overlay.put(b"a", Some(b"1"));
+    overlay.close_interval();
+    overlay.put(b"a", Some(b"a longer one"));
+    assert_eq!(overlay.get(b"a"), Some(Some(b"a longer one".as_slice())));
+    overlay.settle();
+    assert_eq!(sorted(&mut overlay), [(b"a".to_vec(), Some(b"1".to_vec()))]);
+    overlay.stored(usize::MAX);
+    overlay.close_interval();
+    overlay.put(b"a", None);
+    overlay.settle();
+    let row = (b"a".to_vec(), Some(b"a longer one".to_vec()));
+    assert_eq!(sorted(&mut overlay), [row]);
+    assert_eq!(overlay.get(b"a"), Some(None));
+}
