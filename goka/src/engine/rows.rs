@@ -32,8 +32,8 @@ struct Layers {
 /// So many rows are written to the local copy at the end of their interval: that costs little.
 pub(crate) const STORED_AT_ONCE: usize = 1_000;
 
-/// So much memory the rows that are stored may take, bytes, of all partitions of a worker.
-pub(crate) const KEPT_BYTES: usize = 16 << 20;
+/// So much memory the rows that are stored may take, bytes, of all partitions of a worker: some 600,000 small ones.
+pub(crate) const KEPT_BYTES: usize = 48 << 20;
 
 impl Layers {
     fn sent(&self, key: &[u8]) -> Result<Option<&[u8]>, Error> {
