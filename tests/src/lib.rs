@@ -12,6 +12,7 @@ mod kafka;
 mod model;
 mod program;
 mod proxy;
+pub mod stored;
 mod topic;
 
 pub use application::Application;

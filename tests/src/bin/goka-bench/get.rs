@@ -1,11 +1,11 @@
 //! Reads of a table by key, by one thread, in any order: one after the other, in a snapshot, and for comparison by
 //! plain heed from the same file, the limit.
 
-use std::{fs, path::Path, time::Instant};
+use std::{path::Path, time::Instant};
 
 use anyhow::Context;
 use goka::View;
-use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, WithoutTls, types::Bytes};
+use goka_tests::stored;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
 
@@ -91,12 +91,14 @@ pub(crate) async fn measure(
 /// Reads from the files of a copy, each with one read transaction and told before which file has the key.
 fn heed(state: &Path, keys: &[String], expected: u64) -> anyhow::Result<Measured> {
     let mut copies = Vec::new();
-    find(state, &mut copies)?;
+    for path in stored::find(state)? {
+        copies.extend(stored::open(&path)?);
+    }
     let txns: Vec<_> = copies
         .iter()
-        .map(|(env, rows)| Ok((env.read_txn()?, rows)))
+        .map(|copy| Ok((copy.env.read_txn()?, &copy.rows)))
         .collect::<anyhow::Result<_>>()?;
-    let mut stored = Vec::new();
+    let mut placed = Vec::new();
     for key in keys {
         let key = [&[0], key.as_bytes()].concat();
         let mut copy = None;
@@ -105,45 +107,15 @@ fn heed(state: &Path, keys: &[String], expected: u64) -> anyhow::Result<Measured
                 copy = Some(place);
             }
         }
-        stored.push((copy.context("no copy has a row")?, key));
+        placed.push((copy.context("no copy has a row")?, key));
     }
     let (meter, begun) = (Meter::start(), Instant::now());
     let mut sum = 0;
-    for (copy, key) in &stored {
+    for (copy, key) in &placed {
         let (txn, rows) = &txns[*copy];
         let value = rows.get(txn, key)?.context("a row is gone")?;
         sum += std::str::from_utf8(value)?.parse::<i64>()?;
     }
     let measured = meter.stop(keys.len() as u64, begun, Instant::now());
     Ok(measured.with("sum", sum).with("sum_expected", expected))
-}
-
-type Copy = (Env<WithoutTls>, Database<'static, Bytes, Bytes>);
-
-fn find(folder: &Path, found: &mut Vec<Copy>) -> anyhow::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            find(&path, found)?;
-        } else if path.ends_with("data.mdb") {
-            found.push(open(folder)?);
-        }
-    }
-    Ok(())
-}
-
-fn open(path: &Path) -> anyhow::Result<Copy> {
-    let mut options = EnvOpenOptions::new().read_txn_without_tls();
-    options.map_size(1 << 30).max_dbs(2);
-    // SAFETY: a file that is only read needs no sync.
-    unsafe { options.flags(EnvFlags::READ_ONLY) };
-    // SAFETY: the view that wrote the file is closed, and this process opens it once.
-    let env = unsafe { options.open(path) }?;
-    let txn = env.read_txn()?;
-    let opened = env.open_databases_and_commit(txn, |opener, txn| {
-        let rows = opener.open_database::<Bytes, Bytes>(txn, Some("rows"))?;
-        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(rows))
-    })?;
-    let rows = opened.commit().flatten().context("it has no rows")?;
-    Ok((env, rows))
 }

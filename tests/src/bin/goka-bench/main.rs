@@ -17,6 +17,7 @@ mod latency;
 mod marks;
 mod measure;
 mod place;
+mod plain;
 mod raw;
 mod rebalance;
 mod recover;

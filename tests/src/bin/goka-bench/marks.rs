@@ -11,13 +11,10 @@ use std::{
 
 use anyhow::anyhow;
 use goka::Emitter;
-use rdkafka::{
-    ClientConfig, Message as _, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
-};
+use rdkafka::Message as _;
 use tokio::time::interval;
 
-use crate::{rows, settings::Settings, table::Marks};
+use crate::{plain, rows, settings::Settings, table::Marks};
 
 /// Writes marks, numbered from 0, until `is_over` says so of the number of marks so far; when each was written.
 pub(crate) async fn write(
@@ -65,21 +62,10 @@ pub(crate) struct Listener {
 impl Listener {
     /// Reads from the start of the topic, on a thread of its own. Told to stop, it reads on until nothing comes.
     pub(crate) fn start(settings: &Settings, prefix: &str) -> anyhow::Result<Listener> {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &settings.brokers)
-            // librdkafka wants a group to assign; nothing is committed with it.
-            .set("group.id", format!("{prefix}listener"))
-            .set("enable.auto.commit", "false")
-            .set("isolation.level", "read_committed")
-            .set("fetch.wait.max.ms", "100")
-            .set("fetch.queue.backoff.ms", "2")
-            .create()?;
-        let mut assigned = TopicPartitionList::new();
-        for partition in 0..settings.partitions {
-            let topic = format!("{prefix}marked-state");
-            assigned.add_partition_offset(&topic, partition, Offset::Beginning)?;
-        }
-        consumer.assign(&assigned)?;
+        let no_commits = [("enable.auto.commit", "false")];
+        let consumer = plain::consumer(settings, &format!("{prefix}listener"), &no_commits)?;
+        let topic = format!("{prefix}marked-state");
+        plain::read(&consumer, &topic, 0..settings.partitions)?;
         let stop = Arc::<AtomicBool>::default();
         let stopped = stop.clone();
         let heard = thread::spawn(move || {

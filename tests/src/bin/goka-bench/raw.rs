@@ -11,8 +11,8 @@ use std::{
 
 use anyhow::{Context as _, anyhow, ensure};
 use rdkafka::{
-    ClientConfig, ClientContext, Message as _, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
+    ClientContext, Message as _,
+    consumer::Consumer,
     error::RDKafkaErrorCode,
     message::DeliveryResult,
     producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
@@ -23,6 +23,7 @@ use crate::{
     clicks::{self, Model},
     measure::{Measured, Meter},
     place::Place,
+    plain,
     report::Report,
     settings::Settings,
 };
@@ -83,32 +84,23 @@ fn copy(
 ) -> anyhow::Result<(Instant, Instant)> {
     let input = clicks::topic(settings);
     let output = copies(prefix);
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &settings.brokers)
-        .set("group.id", format!("{prefix}raw"))
-        .set("auto.commit.interval.ms", "100")
-        .set("isolation.level", "read_committed")
-        .set("fetch.queue.backoff.ms", "2")
-        .set("queued.min.messages", "20000")
-        .set("queued.max.messages.kbytes", "16384")
-        .set("fetch.wait.max.ms", "100")
-        .create()?;
-    let producer: BaseProducer<Delivered> = ClientConfig::new()
-        .set("bootstrap.servers", &settings.brokers)
-        .set("acks", "all")
-        .set("enable.idempotence", "true")
-        .set("compression.type", "lz4")
-        .set("linger.ms", "5")
-        .create_with_context(Delivered::default())?;
-    let mut assigned = TopicPartitionList::new();
+    let consumer = plain::consumer(
+        settings,
+        &format!("{prefix}raw"),
+        &[
+            ("auto.commit.interval.ms", "100"),
+            ("queued.min.messages", "20000"),
+            ("queued.max.messages.kbytes", "16384"),
+        ],
+    )?;
+    let producer: BaseProducer<Delivered> = plain::producer(settings, "5", Delivered::default())?;
     let mut left = 0;
-    for partition in partitions {
-        assigned.add_partition_offset(&input, partition, Offset::Beginning)?;
+    for partition in partitions.iter().copied() {
         let (low, high) = consumer.fetch_watermarks(&input, partition, ANSWER)?;
         left += high - low;
     }
     let total = u64::try_from(left)?;
-    consumer.assign(&assigned)?;
+    plain::read(&consumer, &input, partitions)?;
     let mut begun = None;
     let mut waiting = Instant::now();
     while left > 0 {

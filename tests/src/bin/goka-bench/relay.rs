@@ -8,13 +8,12 @@ use std::{
 };
 
 use rdkafka::{
-    ClientConfig, Message as _, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
-    producer::{BaseProducer, BaseRecord, Producer},
+    Message as _,
+    producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer},
 };
 use tokio::io::{AsyncReadExt, stdin};
 
-use crate::settings::Settings;
+use crate::{plain, settings::Settings};
 
 const WAIT: Duration = Duration::from_millis(5);
 
@@ -52,26 +51,10 @@ fn pass(
     stopped: &AtomicBool,
 ) -> anyhow::Result<()> {
     let (input, output) = (format!("{prefix}marks"), format!("{prefix}marked-state"));
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &settings.brokers)
-        .set("group.id", format!("{prefix}relay"))
-        .set("enable.auto.commit", "false")
-        .set("isolation.level", "read_committed")
-        .set("fetch.queue.backoff.ms", "2")
-        .set("fetch.wait.max.ms", "100")
-        .create()?;
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", &settings.brokers)
-        .set("acks", "all")
-        .set("enable.idempotence", "true")
-        .set("compression.type", "lz4")
-        .set("linger.ms", "1")
-        .create()?;
-    let mut assigned = TopicPartitionList::new();
-    for partition in partitions {
-        assigned.add_partition_offset(&input, *partition, Offset::Beginning)?;
-    }
-    consumer.assign(&assigned)?;
+    let no_commits = [("enable.auto.commit", "false")];
+    let consumer = plain::consumer(settings, &format!("{prefix}relay"), &no_commits)?;
+    plain::read(&consumer, &input, partitions.iter().copied())?;
+    let producer: BaseProducer = plain::producer(settings, "1", DefaultProducerContext)?;
     while !stopped.load(Ordering::Relaxed) {
         producer.poll(Duration::ZERO);
         let Some(message) = consumer.poll(WAIT) else {

@@ -1,20 +1,16 @@
 //! Local copies as they lie on disk, read by LMDB itself once nobody has them open: what is stored has to be what the
 //! table's topic held up to the position that is stored with it, byte for byte.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context as _, bail};
-use goka_tests::Record;
-use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions, WithoutTls, types::Bytes};
+use goka_tests::{
+    Record,
+    stored::{self, Stored},
+};
 
 /// Before a key that is stored as it is; keys of the input are not long enough for anything else.
 const WHOLE: u8 = 0;
-/// Address space, as much as any copy may take.
-const MAP_BYTES: usize = 1 << 30;
 
 /// Rows by their keys.
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -34,7 +30,7 @@ pub(crate) fn compare(
     complain: &mut dyn FnMut(String),
 ) -> anyhow::Result<Vec<(i32, i64)>> {
     let mut compared = Vec::new();
-    for path in find(state)? {
+    for path in stored::find(state)? {
         let copy = read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let partition = path.file_name().and_then(|name| name.to_str());
         let partition = partition.unwrap_or_default();
@@ -80,34 +76,8 @@ fn text(value: Option<&Vec<u8>>) -> String {
     })
 }
 
-/// Directories of copies: `<state>/<cluster>/groups/<group>/<partition>`.
-fn find(state: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut folders = vec![state.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder)? {
-            let path = entry?.path();
-            match path.is_dir() {
-                true => folders.push(path),
-                false if path.ends_with("data.mdb") => found.push(folder.clone()),
-                false => {}
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
 fn read(path: &Path) -> anyhow::Result<Copy> {
-    let env = open(path)?;
-    let txn = env.read_txn()?;
-    let opened = env.open_databases_and_commit(txn, |opener, txn| {
-        let rows = opener.open_database::<Bytes, Bytes>(txn, Some("rows"))?;
-        let meta = opener.open_database::<Bytes, Bytes>(txn, Some("meta"))?;
-        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit((rows, meta)))
-    })?;
-    let Some((Some(rows), Some(meta))) = opened.commit() else {
-        // A process was killed between creating the file and writing to it.
+    let Some(Stored { env, rows, meta }) = stored::open(path)? else {
         return Ok(Copy {
             rows: Rows::new(),
             position: 0,
@@ -129,13 +99,4 @@ fn read(path: &Path) -> anyhow::Result<Copy> {
         rows: all,
         position,
     })
-}
-
-fn open(path: &Path) -> anyhow::Result<Env<WithoutTls>> {
-    let mut options = EnvOpenOptions::new().read_txn_without_tls();
-    options.map_size(MAP_BYTES).max_dbs(2);
-    // SAFETY: a file that is only read needs no sync.
-    unsafe { options.flags(EnvFlags::READ_ONLY) };
-    // SAFETY: the processes that wrote the file have ended, and this one opens it once.
-    Ok(unsafe { options.open(path) }?)
 }

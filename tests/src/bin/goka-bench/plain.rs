@@ -1,0 +1,56 @@
+//! Plain clients of rdkafka, with the settings that goka uses: what it is compared with.
+
+use rdkafka::{
+    ClientConfig, ClientContext, Offset, TopicPartitionList,
+    config::FromClientConfigAndContext,
+    consumer::{BaseConsumer, Consumer},
+};
+
+use crate::settings::Settings;
+
+/// librdkafka wants the name of a group.
+pub(crate) fn consumer(
+    settings: &Settings,
+    group: &str,
+    more: &[(&str, &str)],
+) -> anyhow::Result<BaseConsumer> {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", &settings.brokers)
+        .set("group.id", group)
+        .set("isolation.level", "read_committed")
+        .set("fetch.queue.backoff.ms", "2")
+        .set("fetch.wait.max.ms", "100");
+    for (key, value) in more {
+        config.set(*key, *value);
+    }
+    Ok(config.create()?)
+}
+
+/// Begins to read these partitions of a topic from their start.
+pub(crate) fn read(
+    consumer: &BaseConsumer,
+    topic: &str,
+    partitions: impl IntoIterator<Item = i32>,
+) -> anyhow::Result<()> {
+    let mut assigned = TopicPartitionList::new();
+    for partition in partitions {
+        assigned.add_partition_offset(topic, partition, Offset::Beginning)?;
+    }
+    Ok(consumer.assign(&assigned)?)
+}
+
+pub(crate) fn producer<C, P>(settings: &Settings, linger_ms: &str, context: C) -> anyhow::Result<P>
+where
+    C: ClientContext,
+    P: FromClientConfigAndContext<C>,
+{
+    let producer = ClientConfig::new()
+        .set("bootstrap.servers", &settings.brokers)
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        .set("compression.type", "lz4")
+        .set("linger.ms", linger_ms)
+        .create_with_context(context)?;
+    Ok(producer)
+}
