@@ -10,16 +10,21 @@ const DEPTH_MAX: usize = 128;
 
 const TOO_DEEP: &str = "lists and maps lie in each other more than 128 levels deep";
 
+/// So few values are walked over at once, however long they are.
+const FEW: usize = 32;
+
 /// Why these bytes must not be decoded, if so. What else is wrong with them, the decoder says.
 pub(super) fn check(bytes: &[u8]) -> Result<(), &'static str> {
-    match may_be_harmful(bytes) {
-        true => walk(bytes),
-        false => Ok(()),
+    // Each level takes a value.
+    match walk(bytes, FEW, &mut [0; FEW]) {
+        Some(outcome) => outcome,
+        None if may_be_harmful(bytes) => walk_all(bytes),
+        None => Ok(()),
     }
 }
 
-/// Most records are seen to be harmless at a glance: each level takes a byte that begins a list or map, and a
-/// length above 15 one of four bytes.
+/// Most records of many values are seen to be harmless at a glance: each level takes a byte that begins a list or
+/// map, and a length above 15 one of four bytes.
 fn may_be_harmful(bytes: &[u8]) -> bool {
     let (mut long, mut short) = (0, 0);
     // Counted in bytes, so that many are looked at together.
@@ -34,10 +39,18 @@ fn may_be_harmful(bytes: &[u8]) -> bool {
     long != 0 || short > DEPTH_MAX
 }
 
-/// Walks over one value, without recursion.
-fn walk(mut rest: &[u8]) -> Result<(), &'static str> {
-    // How many values are still to come, at each level and in all.
-    let mut levels = [0_usize; DEPTH_MAX];
+fn walk_all(bytes: &[u8]) -> Result<(), &'static str> {
+    walk(bytes, usize::MAX, &mut [0; DEPTH_MAX]).unwrap_or(Ok(()))
+}
+
+/// Walks over one value, without recursion. `None`: there are more in it than `most`. `levels` are as deep as it may
+/// go: how many values are still to come at each.
+fn walk(
+    mut rest: &[u8],
+    mut most: usize,
+    levels: &mut [usize],
+) -> Option<Result<(), &'static str>> {
+    // And in all.
     let (mut depth, mut promised) = (0, 1_usize);
     while promised > 0 {
         while depth > 0 && levels[depth - 1] == 0 {
@@ -47,27 +60,31 @@ fn walk(mut rest: &[u8]) -> Result<(), &'static str> {
             levels[depth - 1] -= 1;
         }
         promised -= 1;
+        most = most.checked_sub(1)?;
         let Some((marker, behind)) = rest.split_first() else {
-            return Ok(());
+            return Some(Ok(()));
         };
         let Some(Begun { bytes, values }) = begun(*marker, behind) else {
-            return Ok(());
+            return Some(Ok(()));
         };
         let Some(behind) = behind.get(bytes..) else {
-            return Ok(());
+            return Some(Ok(()));
         };
         rest = behind;
         if let Some(values) = values {
             // Each of them is a byte at least.
             if promised.saturating_add(values) > rest.len() {
-                return Err("a list or map in it promises more than there is");
+                return Some(Err("a list or map in it promises more than there is"));
             }
             promised += values;
-            *levels.get_mut(depth).ok_or(TOO_DEEP)? = values;
+            let Some(level) = levels.get_mut(depth) else {
+                return Some(Err(TOO_DEEP));
+            };
+            *level = values;
             depth += 1;
         }
     }
-    Ok(())
+    Some(Ok(()))
 }
 
 /// What a value is made of, behind its first byte.
@@ -125,9 +142,11 @@ mod tests {
             "deep": [[[[[{"a": {"b": []}}]]]]],
         });
         let bytes = rmp_serde::to_vec(&value).unwrap();
-        walk(&bytes).unwrap();
+        walk_all(&bytes).unwrap();
+        assert_eq!(walk(&bytes, FEW, &mut [0; FEW]), None);
+        check(&bytes).unwrap();
         for length in 0..bytes.len() {
-            let _a_promise_may_be_broken = walk(&bytes[..length]);
+            let _a_promise_may_be_broken = walk_all(&bytes[..length]);
         }
     }
 

@@ -84,6 +84,11 @@ impl Entry {
         }
     }
 
+    /// Reads a byte of where its key stands, and has it brought to the cache by that.
+    pub(super) fn touch(&self, arena: &[u8]) -> u8 {
+        self.bytes(arena).first().copied().unwrap_or_default()
+    }
+
     /// The newest value stays as it is: the next one stands beside it, in the place of the one before.
     pub(super) fn keep(&mut self) {
         self.newest ^= 1;
