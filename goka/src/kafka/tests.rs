@@ -87,6 +87,16 @@ impl Holder {
         }
     }
 
+    /// One that holds all of so many partitions.
+    fn of_all(cluster: &Cluster, partitions: usize) -> Self {
+        let mut holder = Holder::new(cluster, 0);
+        until("it holds all", || {
+            holder.step();
+            holder.held.len() == partitions
+        });
+        holder
+    }
+
     fn step(&mut self) {
         let mut given = Vec::new();
         let mut taken = None;

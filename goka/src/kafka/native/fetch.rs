@@ -175,7 +175,9 @@ impl FetchingConsumer {
         // SAFETY: messages that were taken are alive, and stay so while they are borrowed.
         let message = |taken: &NonNull<rd_kafka_message_t>| unsafe { taken.as_ref() };
         let taken = self.taken.borrow();
-        for run in (taken.0).chunk_by(|one, next| message(one).partition == message(next).partition)
+        for run in taken
+            .0
+            .chunk_by(|one, next| message(one).partition == message(next).partition)
         {
             let records = run.iter().rev().map(message).filter(|m| is_record(m));
             let mut keys = records.filter_map(|m| Message::new(m).key());

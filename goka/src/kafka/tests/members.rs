@@ -156,11 +156,7 @@ fn commits_are_read_back_with_their_metadata() {
     let bench = Bench::new();
     let cluster = bench.cluster();
     create(&cluster, 2);
-    let mut holder = Holder::new(&cluster, 0);
-    until("it holds all", || {
-        holder.step();
-        holder.held.len() == 2
-    });
+    let holder = Holder::of_all(&cluster, 2);
     let member = &*holder.member;
     assert_eq!(member.committed(1).unwrap(), [None, None]);
     let position = |source, offset| Position {

@@ -7,11 +7,7 @@ fn an_offset_that_is_not_there_is_told() {
     let bench = Bench::new();
     let cluster = bench.cluster();
     create(&cluster, 2);
-    let mut holder = Holder::new(&cluster, 0);
-    until("it holds all", || {
-        holder.step();
-        holder.held.len() == 2
-    });
+    let holder = Holder::of_all(&cluster, 2);
     let member = &*holder.member;
     member.unassign(1).unwrap();
     member.assign(1, &[0, 99]).unwrap();
@@ -187,11 +183,7 @@ fn a_partition_held_back_goes_on_where_it_is_told() {
     let bench = Bench::new();
     let cluster = bench.cluster();
     create(&cluster, 2);
-    let mut holder = Holder::new(&cluster, 0);
-    until("it holds all", || {
-        holder.step();
-        holder.held.len() == 2
-    });
+    let holder = Holder::of_all(&cluster, 2);
     let member = &*holder.member;
     let headers = OwnedHeaders::new();
     for partition in [0, 1] {
@@ -248,11 +240,7 @@ fn keys_that_come_are_told_before_once_and_in_order() {
     let bench = Bench::new();
     let cluster = bench.cluster();
     create(&cluster, 2);
-    let mut holder = Holder::new(&cluster, 0);
-    until("it holds all", || {
-        holder.step();
-        holder.held.len() == 2
-    });
+    let holder = Holder::of_all(&cluster, 2);
     let member = &*holder.member;
     let headers = OwnedHeaders::new();
     for n in 0..1_000 {

@@ -37,11 +37,7 @@ fn members_of_a_group_are_told() {
     let cluster = bench.cluster();
     create(&cluster, 1);
     assert_eq!(cluster.members("group").unwrap(), []);
-    let mut holder = Holder::new(&cluster, 0);
-    until("it holds all", || {
-        holder.step();
-        holder.held.len() == 1
-    });
+    let _holder = Holder::of_all(&cluster, 1);
     let members = cluster.members("group").unwrap();
     if Bench::on_kafka() {
         let leader = cluster.names().topic("group-state").unwrap();

@@ -40,6 +40,7 @@ pub(crate) fn read(
     Ok(consumer.assign(&assigned)?)
 }
 
+/// Settings but for how long records are gathered, ms, and who hears of deliveries.
 pub(crate) fn producer<C, P>(settings: &Settings, linger_ms: &str, context: C) -> anyhow::Result<P>
 where
     C: ClientContext,
