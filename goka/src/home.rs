@@ -11,7 +11,7 @@ use std::{
 use crate::{
     Config, Error,
     kafka::Cluster,
-    store::{Options, StateDir},
+    store::{Options, PART_PAGES, StateDir},
 };
 
 /// How long a copy may take to be closed by whoever had it before.
@@ -45,6 +45,7 @@ impl Home {
                 map_size: config.map_size,
                 wait: CLOSE_TIMEOUT,
                 snapshot_max: config.snapshot_max,
+                part_pages: PART_PAGES,
             },
         })
     }

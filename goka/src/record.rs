@@ -29,10 +29,16 @@ pub(crate) struct Record<'a> {
 /// What a record takes on the wire at most, bytes: this is what `message.max.bytes` bounds.
 pub(crate) fn wire_size(key: Option<&[u8]>, value: Option<&[u8]>, headers: &OwnedHeaders) -> usize {
     let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-    let headers = headers
+    len(key) + len(value) + RECORD_OVERHEAD + headers_size(headers)
+}
+
+/// What headers take on the wire at most, and about in memory, bytes.
+pub(crate) fn headers_size(headers: &OwnedHeaders) -> usize {
+    let len = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+    let sizes = headers
         .iter()
-        .map(|(name, value)| name.len() + len(value.as_deref()) + 2 * INTEGER_BYTES);
-    len(key) + len(value) + RECORD_OVERHEAD + headers.sum::<usize>()
+        .map(|(name, value)| name.len() + len(value) + 2 * INTEGER_BYTES);
+    sizes.sum()
 }
 
 /// Of lengths, offset and timestamp of a record, as librdkafka counts.

@@ -185,6 +185,11 @@ async fn a_visit_of_no_rows_ends_and_one_that_fails_says_where() {
     assert!(matches!(failed.expect("it ends"), Err(Error::Closed(_))));
     let ended = timeout(DEADLINE, running.wait()).await.expect("it ends");
     let failure = ended.expect_err("its visitor failed").to_string();
+    let late = timeout(DEADLINE, running.visit(Audit)).await;
+    assert!(matches!(
+        late.expect("nobody is there"),
+        Err(Error::Closed(_))
+    ));
     for part in [
         "bank",
         "`audit`",

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use tokio::{
     runtime::Handle,
@@ -201,15 +201,19 @@ impl Start {
         let name = format!("{}-{}", self.member.group, self.member.worker);
         let spawned = thread::Builder::new().name(name).spawn(move || {
             let (stop, visits) = (self.stop.clone(), self.spec.visits.clone());
+            let (group, status) = (self.member.group.clone(), self.spec.status.clone());
             let ended = catch_unwind(AssertUnwindSafe(|| self.run()));
             let ended = ended.unwrap_or(Err(Error::Closed(
                 "a worker, whose thread panicked, which is a bug of goka,",
             )));
-            if ended.is_err() {
+            if let Err(failure) = &ended {
+                error!(group, error = %failure, "a processor failed; stopping");
                 // The others end in good order, also if nobody waits for them.
                 stop.store(true, Ordering::Relaxed);
             }
             visits.close();
+            // Who waits until it runs waits in vain.
+            status.changed();
             // Nobody waits any more if this fails.
             let _ = ends.send(ended);
         });

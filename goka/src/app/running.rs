@@ -13,7 +13,6 @@ use std::{
 };
 
 use tokio::sync::{mpsc, watch};
-use tracing::error;
 
 use super::handle::ProcessorHandle;
 use crate::{
@@ -215,7 +214,6 @@ impl Running {
         while let Some(ended) = self.ended.recv().await {
             if let Err(failure) = ended {
                 self.stop.store(true, Ordering::Relaxed);
-                error!(error = %failure, "a processor failed; stopping");
                 self.first_error.get_or_insert(failure);
             }
         }

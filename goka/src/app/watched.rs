@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::sync::mpsc;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::{leftovers::Leftovers, orphans::Orphans};
 use crate::{Error, Result, kafka::Cluster, topology::Topology};
@@ -71,6 +71,7 @@ impl Watched {
                     look_at = Instant::now() + self.interval.min(AGAIN);
                     continue;
                 }
+                error!(error = %failure, "a topic is wrong; stopping");
                 if let Some(ends) = ends.upgrade() {
                     // Nobody waits any more if this fails.
                     let _ = ends.send(Err(failure));

@@ -26,10 +26,14 @@ impl Core {
             return Ok(());
         }
         partition.close_interval();
-        match self.coalesce {
+        let sent = match self.coalesce {
             true => self.send_rows(kafka, number),
             false => Ok(()),
+        };
+        if let Err(error) = &sent {
+            self.take_back(kafka, number, error);
         }
+        sent
     }
 
     /// Sends the rows of the closing interval.

@@ -30,7 +30,7 @@ use crate::{
         trust::position_name,
         worker::Core,
     },
-    kafka::{Kafka, Step, TableEvent},
+    kafka::{Kafka, Step, TableEvent, Undelivered},
     store,
 };
 
@@ -140,12 +140,20 @@ impl Core {
         if partition.closing.is_none() || !is_delivered {
             return Ok(());
         }
-        if let Some(reason) = self.ledger.failure(number) {
-            return self.undelivered(kafka, number, &reason);
+        if let Some(failure) = self.ledger.failure(number) {
+            self.abandon(kafka, number, &failure.reason)?;
+            return self.undelivered(number, &failure);
         }
         let gaps = self.ledger.take_gaps(number);
-        if !gaps.is_empty() && !self.repair(kafka, number, gaps)? {
-            return Ok(());
+        if !gaps.is_empty() {
+            match self.repair(kafka, number, gaps) {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(error) => {
+                    self.take_back(kafka, number, &error);
+                    return Err(error);
+                }
+            }
         }
         kafka.reached(Step::Delivered)?;
         self.settle_interval(kafka, number)
@@ -227,7 +235,8 @@ impl Core {
                 inputs,
                 at_ms,
             };
-            let written = partition.rows.store(store, position, kept);
+            let mut part = || kafka.reached(Step::Storing);
+            let written = partition.rows.store(store, position, kept, &mut part);
             if !self.found_room(kafka, number, written)? {
                 return Ok(());
             }
@@ -385,11 +394,14 @@ impl Core {
         Ok(done.then_some(foreign))
     }
 
-    /// A record was not delivered. One that never will be, for example because the topic takes no
-    /// record of its size, fails again after each recovery: then the worker says so and ends.
-    fn undelivered(&mut self, kafka: &dyn Kafka, number: i32, reason: &str) -> Result<(), Error> {
-        self.abandon(kafka, number, reason)?;
-        self.count_failure(number, reason)
+    /// A record was not delivered, and its partition recovers. One that never will be delivered, for example because
+    /// the topic takes no record of its size, fails again after each recovery: then the worker says so and ends. What
+    /// may pass is waited out.
+    pub(crate) fn undelivered(&mut self, number: i32, failure: &Undelivered) -> Result<(), Error> {
+        match failure.may_pass {
+            true => Ok(()),
+            false => self.count_failure(number, &failure.reason),
+        }
     }
 
     pub(crate) fn count_failure(&mut self, number: i32, reason: &str) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use tracing::warn;
 
 use crate::{
     Error,
-    engine::{partition::Partition, standby::Promotion, worker::Core},
+    engine::{partition::Partition, trust::position_in, worker::Core},
     store::Store,
 };
 
@@ -21,13 +21,11 @@ impl Core {
             && partition.lease.is_none()
             && let Some(standby) = &table.standby
         {
-            match standby.promote(number)? {
-                Promotion::NotYet => return Ok(false),
-                Promotion::Promoted(lease, store) => {
-                    partition.lease = Some(lease);
-                    partition.store = store;
-                }
-            }
+            let Some((lease, store)) = standby.promote(number)? else {
+                return Ok(false);
+            };
+            partition.lease = Some(lease);
+            partition.store = store;
         }
         if partition.store.is_none() {
             let identity = table.identity_of(number);
@@ -67,6 +65,20 @@ impl Core {
             partition.store = Some(store);
         }
         partition.rows.reload(partition.store.as_ref())
+    }
+
+    /// Whether the local copy stands further in an input than the group, which was set back: it has to be stored
+    /// that it is not, before it can win.
+    pub(crate) fn is_copy_ahead_of(&self, number: i32, positions: &[i64]) -> bool {
+        let partition = self.partitions.get(&number);
+        let Some(store) = partition.and_then(|partition| partition.store.as_ref()) else {
+            return false;
+        };
+        let mut sources = self.sources.iter().zip(positions);
+        sources.any(|(&edge, offset)| {
+            let local = position_in(&self.spec, &self.edges, store.position(), edge);
+            local.is_some_and(|local| local > *offset)
+        })
     }
 
     /// The partition goes elsewhere: the standby follows its copy from where it is, or it is closed.

@@ -30,7 +30,7 @@ use crate::{
         TableEvent,
     },
     record::Record,
-    store::{Identity, Options},
+    store::{Identity, Options, PART_PAGES},
     typed::Typed,
 };
 
@@ -109,6 +109,7 @@ impl Engine {
                     map_size: 64 << 20,
                     wait: Duration::from_secs(1),
                     snapshot_max: Duration::from_secs(60),
+                    part_pages: PART_PAGES,
                 },
                 age_max_ms: None,
                 forgets_rows: false,

@@ -11,8 +11,9 @@ use crate::{
     engine::{
         effects::{Effects, Row},
         fault::Fault,
-        partition::{Cause, Origin},
+        partition::{Cause, Origin, Partition},
         program::{Failure, OwnedRecord, Stage},
+        rows::Rows,
         worker::Core,
     },
     kafka::Kafka,
@@ -77,12 +78,37 @@ impl Held {
         size_of::<Self>() + self.effects.size() + key + record
     }
 
+    /// Handlers see what it did to its row.
+    fn defer_row(&self, rows: &Rows) {
+        let Some(key) = &self.cause.key else { return };
+        match self.effects.row() {
+            Row::Untouched => {}
+            Row::Put(range) => rows.defer(key, Some(self.effects.bytes(range))),
+            Row::Delete => rows.defer(key, None),
+        }
+    }
+
     /// What became of its guards; `None` while one is out.
     fn outcome(&self) -> Option<Result<(), String>> {
         let mut guards = self.effects.deferred().iter();
         guards.try_fold(Ok(()), |all: Result<(), String>, guard| {
             Some(all.and(guard.outcome()?))
         })
+    }
+}
+
+impl Partition {
+    /// Rows of what is deferred no more are forgotten when nothing is deferred, and at the latest when they take
+    /// more memory than what may be.
+    fn forget_released(&mut self) {
+        let is_empty = self.deferrals.is_empty();
+        if !is_empty && self.rows.deferred_size() < 2 * BYTES_MAX {
+            return;
+        }
+        self.rows.forget_deferred();
+        for held in &self.deferrals.records {
+            held.defer_row(&self.rows);
+        }
     }
 }
 
@@ -123,20 +149,15 @@ impl Core {
         let Some(partition) = self.partitions.get_mut(&origin.partition) else {
             return Ok(effects);
         };
-        if let Some(key) = key {
-            match effects.row() {
-                Row::Untouched => {}
-                Row::Put(range) => partition.rows.defer(key, Some(effects.bytes(range))),
-                Row::Delete => partition.rows.defer(key, None),
-            }
-        }
         let key = key.map(<[u8]>::to_vec);
-        partition.deferrals.push(Held {
+        let held = Held {
             cause: Cause { origin, key },
             record: kept,
             effects,
             since: self.now,
-        });
+        };
+        held.defer_row(&partition.rows);
+        partition.deferrals.push(held);
         Ok(Effects::default())
     }
 
@@ -196,9 +217,7 @@ impl Core {
                     let Some(held) = partition.deferrals.pop() else {
                         return Ok(false);
                     };
-                    if partition.deferrals.is_empty() {
-                        partition.rows.forget_deferred();
-                    }
+                    partition.forget_released();
                     let Held { cause, effects, .. } = held;
                     self.apply(kafka, cause.origin, cause.key.as_deref(), &effects)?;
                 }
@@ -217,5 +236,54 @@ impl Core {
             partition.rows.forget_deferred();
         }
         released.map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::partition::By;
+
+    /// One guard is always out, so that there is never a moment at which nothing is deferred.
+    #[test]
+    fn rows_of_what_is_deferred_no_more_are_forgotten() {
+        const VALUE: &[u8] = &[7; 64 << 10];
+        let mut partition = Partition::new(0);
+        for offset in 0..2000_i64 {
+            let mut effects = Effects::default();
+            let value = effects.encode(|out| {
+                out.extend_from_slice(VALUE);
+                Ok::<(), Error>(())
+            });
+            effects.set_row(Row::Put(value.unwrap()));
+            let key = offset.to_be_bytes().to_vec();
+            let origin = Origin {
+                partition: 0,
+                by: By::Source(0),
+                offset,
+                timestamp: 0,
+                attempts: 0,
+            };
+            let held = Held {
+                cause: Cause {
+                    origin,
+                    key: Some(key),
+                },
+                record: None,
+                effects,
+                since: Duration::ZERO,
+            };
+            held.defer_row(&partition.rows);
+            partition.deferrals.push(held);
+            if offset > 0 {
+                partition.deferrals.pop();
+                partition.forget_released();
+            }
+            assert!(partition.rows.deferred_size() < 2 * BYTES_MAX + 2 * VALUE.len());
+        }
+        let last = 1999_i64.to_be_bytes();
+        let is_there = |key: &[u8]| partition.rows.read(key, |row| row == Some(VALUE)).unwrap();
+        assert!(is_there(&last), "what is deferred is still read");
+        assert!(!is_there(&0_i64.to_be_bytes()));
     }
 }

@@ -55,7 +55,7 @@ impl Effects {
 
     /// Memory that it takes, bytes.
     pub(crate) fn size(&self) -> usize {
-        self.bytes.len() + self.emits.len() * size_of::<Emit>() + size_of::<Self>()
+        self.bytes_written() + self.emits.len() * size_of::<Emit>() + size_of::<Self>()
     }
 
     /// From now on it waits for the guard.

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::kafka::Report;
+use crate::kafka::{Report, Undelivered};
 
 /// What a sent record is, for the account of its partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +37,14 @@ struct Account {
 struct Half {
     sent: u64,
     reported: u64,
-    failed: Option<Box<str>>,
+    failed: Option<Undelivered>,
     /// Behind the last row that was delivered.
     table: Option<i64>,
 }
 
 /// How an interval came out, once all its reports are in.
 pub(crate) struct Outcome {
-    pub(crate) failed: Option<Box<str>>,
+    pub(crate) failed: Option<Undelivered>,
     /// Next offset of the table's topic, if the interval wrote rows.
     pub(crate) table: Option<i64>,
 }
@@ -76,8 +76,12 @@ impl Ledger {
         half.reported += 1;
         let offset = match report.result {
             Ok(offset) => offset,
-            Err(reason) => {
-                half.failed.get_or_insert(reason);
+            Err(failure) => {
+                // One that will not pass is the reason for those that were given up with it.
+                let is_worse = |before: &Undelivered| before.may_pass && !failure.may_pass;
+                if half.failed.as_ref().is_none_or(is_worse) {
+                    half.failed = Some(failure);
+                }
                 return;
             }
         };
@@ -113,10 +117,13 @@ impl Ledger {
         half.is_none_or(|half| half.sent == half.reported)
     }
 
-    /// Whether a report of the partition was a failure.
-    pub(crate) fn failure(&mut self, partition: i32) -> Option<Box<str>> {
-        let halves = &mut self.account(partition).halves;
-        halves.iter_mut().find_map(|half| half.failed.take())
+    /// Whether a report of the partition was a failure: one that will not pass, if there is one.
+    pub(crate) fn failure(&mut self, partition: i32) -> Option<Undelivered> {
+        let [one, other] = &mut self.account(partition).halves;
+        match (one.failed.take(), other.failed.take()) {
+            (Some(one), Some(other)) if one.may_pass => Some(other),
+            (one, other) => one.or(other),
+        }
     }
 
     /// Takes the outcome of a complete interval; its half is empty then.

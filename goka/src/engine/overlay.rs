@@ -177,17 +177,12 @@ impl Overlay {
 
     /// The rows that are settled and not stored, in ascending order of keys: what LMDB writes fastest. No
     /// interval is closing: its values would be among them.
-    pub(crate) fn sorted<E>(
-        &mut self,
-        mut row: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub(crate) fn sorted(&mut self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         let mut order = std::mem::take(&mut self.order);
         self.sort(&mut order);
-        let written = order
-            .iter()
-            .try_for_each(|&(_, i)| row(self.key(i), self.value_before(i)));
         self.order = order;
-        written
+        let sorted = self.order.iter();
+        sorted.map(|&(_, i)| (self.key(i), self.value_before(i)))
     }
 
     /// By the eight bytes behind what all keys begin with, which are seldom the same: keys are not

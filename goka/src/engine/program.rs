@@ -5,7 +5,7 @@ use std::{any::Any, pin::Pin, rc::Rc, sync::Arc};
 use crate::{
     BoxError, Guarantee, Kind, OnError, Partitioner,
     engine::{effects::Effects, rows::Rows, tables::Tables},
-    record::{OwnedHeaders, Record},
+    record::{OwnedHeaders, Record, headers_size},
 };
 
 /// A processor as the engine sees it: a group, edges, and a way to handle a record's bytes.
@@ -166,7 +166,7 @@ impl OwnedRecord {
     /// Memory it takes, bytes.
     pub(crate) fn size(&self) -> usize {
         let part = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-        size_of::<Self>() + part(&self.key) + part(&self.value)
+        size_of::<Self>() + part(&self.key) + part(&self.value) + headers_size(&self.headers)
     }
 
     pub(crate) fn as_record(&self) -> Record<'_> {

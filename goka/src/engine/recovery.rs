@@ -13,7 +13,7 @@ use crate::{
         offsets::positions_of,
         partition::Phase,
         replay::Replay,
-        trust::{distrust, group_wins, position_name, which_wins},
+        trust::{distrust, group_wins, position_in, which_wins},
         worker::Core,
     },
     kafka::{CommitError, Committed, Kafka, Reader, Step, TableEvent, is_unstable},
@@ -205,7 +205,13 @@ impl Core {
                  older rows of the table are gone. Start again with a fresh broker and state, or use a real Kafka"
             )));
         }
-        if let Some(reason) = distrust(&stands, (first, end), spec.age_max_ms, at_ms) {
+        if let Some(reason) = distrust(
+            &stands,
+            store.reaches(),
+            (first, end),
+            spec.age_max_ms,
+            at_ms,
+        ) {
             warn!(
                 topic,
                 partition = number,
@@ -262,7 +268,7 @@ impl Core {
                 kafka.reached(Step::Replayed)?;
                 if is_full {
                     let no_offsets = committed.iter().all(Option::is_none);
-                    let at_ms = kafka.wall_ms();
+                    let at_ms = replay.at_ms(store, kafka.wall_ms());
                     let written = replay.store(&partition.rows, store, no_offsets, at_ms);
                     let (rows, bytes, done) = replay.progress();
                     replay.log_progress(kafka.now());
@@ -366,10 +372,10 @@ impl Core {
             Ok(()) => {
                 self.lease_at = self.lease_at.max(began);
                 kafka.assign(number, &positions)?;
-                let mut moved = false;
+                let mut moved = self.is_copy_ahead_of(number, &positions);
                 if let Some(partition) = self.partitions.get_mut(&number) {
                     partition.run_from(positions);
-                    moved = !std::mem::take(&mut partition.out_of_range).is_empty();
+                    moved |= !std::mem::take(&mut partition.out_of_range).is_empty();
                 }
                 self.spec.status.running(number);
                 info!(
@@ -405,17 +411,11 @@ impl Core {
         };
         let out_of_range = partition.out_of_range.clone();
         let local = partition.store.as_ref().map(Store::position);
-        let local = |edge: usize| {
-            let topic = position_name(&self.spec, &self.edges, edge);
-            let inputs = local.iter().flat_map(|position| &position.inputs);
-            inputs
-                .filter(|(name, _)| *name == topic)
-                .map(|(_, offset)| *offset)
-                .next()
-        };
-        let wins = match self.spec.settings.guarantee {
-            Guarantee::AtLeastOnce => which_wins,
-            Guarantee::ExactlyOnce => group_wins,
+        let local = |edge: usize| position_in(&self.spec, &self.edges, local?, edge);
+        let settings = &self.spec.settings;
+        let wins = |committed, local| match settings.guarantee {
+            Guarantee::AtLeastOnce => which_wins(committed, local, &settings.instance),
+            Guarantee::ExactlyOnce => group_wins(committed, local),
         };
         let known: Vec<Option<i64>> = self
             .sources

@@ -14,8 +14,10 @@ use crate::{
     store::{Position, Store},
 };
 
-/// A batch is committed when it takes this much memory.
+/// A batch is committed when it takes this much memory. A large one is written in parts.
 const BATCH_BYTES: usize = 8 << 20;
+/// The same where readers expect every batch at once: at most a thousand rows, which are written in one part.
+const LIVE_BATCH_BYTES: usize = 64 << 10;
 /// Keys that are held against the partitioner: the first ones, then one of so many.
 const SAMPLED_FIRST: u64 = 64;
 const SAMPLED_ONE_OF: u64 = 256;
@@ -40,6 +42,7 @@ pub(crate) struct Replay {
     rows: u64,
     bytes: u64,
     sample: Sample,
+    batch_bytes: usize,
 }
 
 /// Keys held against the partitioners.
@@ -82,6 +85,7 @@ impl Replay {
             rows: 0,
             bytes: 0,
             sample,
+            batch_bytes: BATCH_BYTES,
         }
     }
 
@@ -104,7 +108,21 @@ impl Replay {
         self.rows += 1;
         self.bytes += (key.len() + record.value.map_or(0, <[u8]>::len)) as u64;
         rows.write(key, record.value);
-        Ok(rows.open_size() >= BATCH_BYTES)
+        Ok(rows.open_size() >= self.batch_bytes)
+    }
+
+    /// From now on what is read is what changes: who reads the copy sees a batch whole or not at all.
+    pub(crate) fn live(&mut self) {
+        self.batch_bytes = LIVE_BATCH_BYTES;
+    }
+
+    /// The time of a batch before the end, milliseconds since 1970: the copy is as old as it was. Deletions behind it
+    /// may be forgotten before it is topped up.
+    pub(crate) fn at_ms(&self, store: &Store, now_ms: i64) -> i64 {
+        match store.position() {
+            Position { table: 0, .. } => now_ms,
+            Position { at_ms, .. } => *at_ms,
+        }
     }
 
     /// Commits what was gathered. The positions in the inputs stay as they are, but not where the group has

@@ -117,7 +117,7 @@ impl Replica {
 
     /// Asks for the copy of a partition that is wanted, to write it elsewhere: once a turn of the
     /// keeper has come between, it is given, and open here no longer. Several may ask, one gets it.
-    pub(crate) fn borrow(&self, partition: i32) -> Lent {
+    pub(crate) fn borrow(&self, partition: i32) -> Option<Lent> {
         self.board.loans.borrow(partition)
     }
 

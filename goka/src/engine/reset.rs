@@ -10,7 +10,7 @@ use crate::{
         ledger::{Ledger, Sent},
         worker::Core,
     },
-    kafka::Kafka,
+    kafka::{Kafka, Undelivered},
     store::Position,
 };
 
@@ -49,7 +49,7 @@ impl Core {
                 self.serve(kafka, Duration::from_millis(5));
             }
             let outcome = self.ledger.take(number, 0);
-            if let Some(reason) = outcome.failed {
+            if let Some(Undelivered { reason, .. }) = outcome.failed {
                 if self.is_exactly_once() {
                     self.abort(kafka, &reason)?;
                 }
@@ -73,7 +73,7 @@ impl Core {
                     inputs: Vec::new(),
                     at_ms: timestamp,
                 };
-                let written = partition.rows.store(store, position, 0);
+                let written = partition.rows.store(store, position, 0, &mut || Ok(()));
                 if !self.found_room(kafka, number, written)? {
                     return Ok(false);
                 }

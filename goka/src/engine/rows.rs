@@ -84,6 +84,11 @@ impl Rows {
         self.0.borrow_mut().deferred.put(key, value);
     }
 
+    /// Memory that rows which were deferred take, bytes.
+    pub(crate) fn deferred_size(&self) -> usize {
+        self.0.borrow().deferred.size()
+    }
+
     /// What was deferred is in an interval now, or dropped.
     pub(crate) fn forget_deferred(&self) {
         self.0.borrow_mut().deferred.clear();
@@ -141,15 +146,17 @@ impl Rows {
     }
 
     /// Commits what is settled to the local copy, together with the position it stands for. What is stored
-    /// is kept in memory, up to `kept` bytes. No interval is closing.
+    /// is kept in memory, up to `kept` bytes. No interval is closing. Very many rows are written in parts, of
+    /// which the last one has the position; between them, `part` is called.
     pub(crate) fn store(
         &self,
         store: &mut Store,
         position: Position,
         kept: usize,
+        part: &mut dyn FnMut() -> Result<(), Error>,
     ) -> Result<(), Error> {
         let layers = &mut *self.0.borrow_mut();
-        layers.store(store, position)?;
+        layers.store(store, position, part)?;
         layers.written.stored(kept);
         Ok(())
     }
@@ -163,7 +170,7 @@ impl Rows {
     ) -> Result<(), Error> {
         let layers = &mut *self.0.borrow_mut();
         layers.written.settle();
-        layers.store(store, position)?;
+        layers.store(store, position, &mut || Ok(()))?;
         for (key, value) in layers.written.settled() {
             tell(key, value);
         }
@@ -188,14 +195,29 @@ impl Rows {
 }
 
 impl Layers {
-    fn store(&mut self, store: &mut Store, position: Position) -> Result<(), Error> {
-        let mut batch = store.batch()?;
-        self.written.sorted(|key, value| match value {
-            Some(value) => batch.put(key, value),
-            None => batch.delete(key),
-        })?;
+    fn store(
+        &mut self,
+        store: &mut Store,
+        position: Position,
+        part: &mut dyn FnMut() -> Result<(), Error>,
+    ) -> Result<(), Error> {
         // Pages that the old snapshot sees could not be reused.
         self.stored = None;
+        let mut batch = store.batch()?;
+        let mut rows = self.written.sorted().peekable();
+        while let Some((key, value)) = rows.next() {
+            match value {
+                Some(value) => batch.put(key, value)?,
+                None => batch.delete(key)?,
+            }
+            if batch.is_large() && rows.peek().is_some() {
+                // All of it is in the table's topic behind where the copy stands, and is read again from there if
+                // this is the end.
+                batch.commit_part(position.table)?;
+                part()?;
+                batch = store.batch()?;
+            }
+        }
         batch.commit(position)?;
         self.stored = Some(store.snapshot()?);
         Ok(())

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Error, PartitionState,
-    engine::replica::{Lease, Lent, Replica, Wanted},
-    store::Store,
+    engine::replica::{Lent, Replica, Wanted},
 };
 
 /// The standby of a group in this process, shared by its workers.
@@ -15,14 +14,6 @@ pub(crate) struct Standby {
     // Before the replica, which waits for its thread.
     _all: Vec<Wanted>,
     replica: Replica,
-}
-
-/// What there is for a worker that was given a partition.
-pub(crate) enum Promotion {
-    /// The copy is on its way from who has it now: ask again.
-    NotYet,
-    /// It is the worker's until the lease is given back; `None`: nobody has opened it.
-    Promoted(Lease, Option<Store>),
 }
 
 impl Standby {
@@ -34,18 +25,16 @@ impl Standby {
         }
     }
 
-    /// Asks for the copy of a partition.
+    /// Asks for the copy of a partition. `None`: it is on its way from who has it now, so ask again.
     ///
     /// # Errors
     /// If copies are no longer kept up to date.
-    pub(crate) fn promote(&self, partition: i32) -> Result<Promotion, Error> {
-        Ok(match self.replica.borrow(partition) {
-            Lent::NotYet => {
-                self.check()?;
-                Promotion::NotYet
-            }
-            Lent::Yours(lease, store) => Promotion::Promoted(lease, store),
-        })
+    pub(crate) fn promote(&self, partition: i32) -> Result<Option<Lent>, Error> {
+        let lent = self.replica.borrow(partition);
+        if lent.is_none() {
+            self.check()?;
+        }
+        Ok(lent)
     }
 
     /// Who asked, and was given no copy, has lost the partition again.

@@ -165,7 +165,8 @@ impl Status {
         self.changed();
     }
 
-    fn changed(&self) {
+    /// Wakes whoever waits for a change.
+    pub(crate) fn changed(&self) {
         self.changes.send_modify(|count| *count += 1);
     }
 

@@ -17,9 +17,12 @@ use super::{
 };
 use crate::{
     Error, Guarantee, Kind, OnError, OutOfRange, Partitioner,
-    kafka::memory::{Chance, ConnectionSpec, Settings as WorldSettings, World},
+    kafka::{
+        Step,
+        memory::{Chance, ConnectionSpec, Point, Settings as WorldSettings, World},
+    },
     record::Record,
-    store::{Identity, Options, Store},
+    store::{Identity, Options, PART_PAGES, Store},
 };
 
 const GROUP: &str = "last";
@@ -37,7 +40,10 @@ thread_local! {
 }
 
 /// Keeps the last value of each key.
-struct Last;
+#[derive(Clone, Copy, Default)]
+struct Last {
+    coalesce: bool,
+}
 
 impl Program for Last {
     fn group(&self) -> &'static str {
@@ -50,7 +56,7 @@ impl Program for Last {
             topic,
             partitioner: Partitioner::Murmur2,
             codec: "text",
-            coalesce: false,
+            coalesce: self.coalesce,
             waits: false,
             handler: "last",
             on_error: OnError::FAIL,
@@ -99,6 +105,9 @@ struct Stage {
     dir: TempDir,
     guarantee: Guarantee,
     map_size: usize,
+    program: Last,
+    /// Where processes end.
+    dies_at: Option<Step>,
 }
 
 impl Stage {
@@ -116,7 +125,9 @@ impl Stage {
             world,
             dir: tempfile::tempdir().unwrap(),
             guarantee,
-            map_size: 8 << 20,
+            map_size: 64 << 20,
+            program: Last::default(),
+            dies_at: None,
         }
     }
 
@@ -136,12 +147,13 @@ impl Stage {
             map_size: self.map_size,
             wait: Duration::ZERO,
             snapshot_max: Duration::from_secs(60),
+            part_pages: PART_PAGES,
         }
     }
 
     /// A worker with a disk of its own.
     fn worker(&self, name: &str) -> Worker {
-        let is_exactly_once = self.guarantee == Guarantee::ExactlyOnce;
+        let (is_exactly_once, dies_at) = (self.guarantee == Guarantee::ExactlyOnce, self.dies_at);
         let kafka = self.world.connect(ConnectionSpec {
             name: name.to_owned(),
             group: GROUP.to_owned(),
@@ -150,10 +162,13 @@ impl Stage {
             targets: TOPICS.map(str::to_owned).into(),
             table: Some(TABLE.to_owned()),
             transactional_id: is_exactly_once.then(|| format!("{GROUP}-{name}")),
-            on_point: None,
+            on_point: Some(Rc::new(move |point| match dies_at {
+                Some(step) if point == Point::Reached(step) => Err(Error::Closed("it")),
+                _ => Ok(()),
+            })),
         });
         let spec = Spec {
-            program: Arc::new(Last),
+            program: Arc::new(self.program),
             topics: TOPICS.map(str::to_owned).into(),
             topic_ids: Vec::new(),
             table: Some(TableSpec {
@@ -189,10 +204,16 @@ impl Stage {
         self.world.append(INPUT, 0, key, value).unwrap();
     }
 
-    /// What the local copy of a worker that was closed says: up to where, and the rows.
-    fn copy(&self, name: &str) -> (i64, BTreeMap<Vec<u8>, Vec<u8>>) {
+    /// The local copy of a worker that has ended.
+    fn store(&self, name: &str) -> Store {
         let path = self.dir.path().join(name).join("0");
         let (store, _) = Store::open(&path, &Self::identity(), &self.options()).unwrap();
+        store
+    }
+
+    /// What it says: up to where, and the rows.
+    fn copy(&self, name: &str) -> (i64, BTreeMap<Vec<u8>, Vec<u8>>) {
+        let store = self.store(name);
         let mut rows = BTreeMap::new();
         let snapshot = store.snapshot().unwrap();
         let scanned = snapshot.scan(&[], false, &mut |key, value| {
@@ -307,4 +328,76 @@ fn a_handler_that_takes_too_long_for_its_transaction_is_named() {
         !stage.rows(i64::MAX).contains_key(slow),
         "nothing of it took effect"
     );
+}
+
+/// At-least-once: exactly-once, the group's position wins always.
+#[test]
+fn where_an_operator_set_the_group_back_it_goes_on_at_every_instance() {
+    for next in ["one", "two"] {
+        let mut stage = Stage::new(Guarantee::AtLeastOnce);
+        // Both have handled records, so that both have a copy that stands behind them.
+        for name in ["one", "two"] {
+            let mut worker = stage.worker(name);
+            (0..10).for_each(|number| stage.put(&format!("{name}-{number}"), "1"));
+            turns(&mut worker, |worker| handled(worker) == 10).unwrap();
+            worker.close().unwrap();
+        }
+        stage.world.set_offset(GROUP, INPUT, 0, 5);
+        // It tells the group that it goes on there, and is killed.
+        stage.dies_at = Some(Step::Handled);
+        turns(&mut stage.worker("one"), |_| false).unwrap_err();
+        stage.world.advance(Duration::from_secs(60));
+        stage.dies_at = None;
+        let mut worker = stage.worker(next);
+        turns(&mut worker, |worker| handled(worker) == 15).unwrap();
+    }
+}
+
+#[test]
+fn a_coalesced_row_that_is_refused_is_not_passed_over() {
+    for guarantee in BOTH {
+        let stage = Stage {
+            program: Last { coalesce: true },
+            ..Stage::new(guarantee)
+        };
+        let mut worker = stage.worker("one");
+        turns(&mut worker, runs).unwrap();
+        stage.world.refuse(Some(TABLE));
+        stage.put("key", "1");
+        turns(&mut worker, |_| false).unwrap_err();
+        // What it says to that is of no interest here.
+        let _ = worker.close();
+        let committed = stage.world.committed(GROUP, INPUT, 0);
+        assert_eq!(committed.map_or(0, |committed| committed.offset), 0);
+        assert_eq!(stage.copy("one"), (0, BTreeMap::new()), "{guarantee:?}");
+    }
+}
+
+#[test]
+fn a_copy_that_was_topped_up_in_part_is_as_old_as_it_was() {
+    for guarantee in BOTH {
+        let mut stage = Stage::new(guarantee);
+        let mut worker = stage.worker("one");
+        stage.put("key", "1");
+        turns(&mut worker, |worker| handled(worker) == 1).unwrap();
+        worker.close().unwrap();
+        let before = stage.store("one").position().clone();
+        // More than a batch.
+        for number in 0..200 {
+            let (key, value) = (format!("big-{number}"), "x".repeat(60_000));
+            let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
+            stage.world.append(TABLE, 0, key, value).unwrap();
+        }
+        stage.world.advance(Duration::from_secs(60));
+        stage.dies_at = Some(Step::Replaying);
+        turns(&mut stage.worker("one"), |_| false).unwrap_err();
+        let after = stage.store("one").position().clone();
+        assert!(after.table > before.table, "some of it was stored");
+        assert_eq!(after.at_ms, before.at_ms, "{guarantee:?}");
+        stage.dies_at = None;
+        let mut worker = stage.worker("one");
+        turns(&mut worker, runs).unwrap();
+        drop(worker);
+        assert!(stage.store("one").position().at_ms >= before.at_ms + 60_000);
+    }
 }

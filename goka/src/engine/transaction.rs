@@ -151,9 +151,9 @@ impl Core {
             positions.extend(closing.flat_map(|closing| positions_of(number, &closing.positions)));
         }
         for &number in &numbers {
-            if let Some(reason) = self.ledger.failure(number) {
-                self.abort(kafka, &reason)?;
-                return self.count_failure(number, &reason);
+            if let Some(failure) = self.ledger.failure(number) {
+                self.abort(kafka, &failure.reason)?;
+                return self.undelivered(number, &failure);
             }
         }
         kafka.reached(Step::Delivered)?;

@@ -6,12 +6,16 @@ use crate::{
     store::Position,
 };
 
-/// Which position of an input wins, at-least-once: the later one, for the local copy may be an
-/// interval ahead of the group, and its rows are in. But offsets that none of us committed were set
-/// by an operator, who means it.
-pub(crate) fn which_wins(committed: Option<&Committed>, local: Option<i64>) -> Option<i64> {
+/// Which position of an input wins, at-least-once, at the instance with this [`mark`]. If it committed last: the
+/// later one, for its local copy may be an interval ahead of the group, and its rows are in. Otherwise the group's:
+/// others have gone on from there, or an operator has set it, who means it.
+pub(crate) fn which_wins(
+    committed: Option<&Committed>,
+    local: Option<i64>,
+    instance: &str,
+) -> Option<i64> {
     match (committed, local) {
-        (Some(committed), Some(local)) if is_ours(&committed.metadata) => {
+        (Some(committed), Some(local)) if committed.metadata == instance => {
             Some(committed.offset.max(local))
         }
         (Some(committed), _) => Some(committed.offset),
@@ -35,27 +39,37 @@ pub(crate) fn position_name(spec: &Spec, edges: &[EdgeInfo], edge: usize) -> Str
     }
 }
 
+/// Where a local copy stands in the topic of an edge.
+pub(crate) fn position_in(
+    spec: &Spec,
+    edges: &[EdgeInfo],
+    position: &Position,
+    edge: usize,
+) -> Option<i64> {
+    let topic = position_name(spec, edges, edge);
+    let mut inputs = position.inputs.iter();
+    let found = inputs.find(|(name, _)| *name == topic);
+    found.map(|(_, offset)| *offset)
+}
+
 /// What is stored beside an offset that somebody of a group committed: an instance, or under
 /// exactly-once a producer.
 pub(crate) fn mark(who: &str) -> String {
     format!("{OURS}{who}")
 }
 
-fn is_ours(metadata: &str) -> bool {
-    metadata.starts_with(OURS)
-}
-
 /// Why a local copy cannot be topped up.
 pub(crate) fn distrust(
     stands: &Position,
+    reaches: i64,
     (first, end): (i64, i64),
     age_max_ms: Option<i64>,
     now_ms: i64,
 ) -> Option<String> {
     let at = stands.table;
-    if at > end {
+    if reaches > end {
         return Some(format!(
-            "it stands at offset {at}, the topic ends at {end}: the topic was made anew or cut off"
+            "it stands at offset {reaches}, the topic ends at {end}: the topic was made anew or cut off"
         ));
     }
     if at > 0 && at < first {
@@ -86,14 +100,19 @@ mod tests {
     }
 
     #[test]
-    fn the_later_position_wins_unless_an_operator_set_it() {
-        let ours = mark("a");
-        assert_eq!(which_wins(Some(&committed(5, &ours)), Some(7)), Some(7));
-        assert_eq!(which_wins(Some(&committed(9, &ours)), Some(7)), Some(9));
-        assert_eq!(which_wins(Some(&committed(2, "")), Some(7)), Some(2));
-        assert_eq!(which_wins(None, Some(7)), Some(7));
-        assert_eq!(which_wins(Some(&committed(3, "")), None), Some(3));
-        assert_eq!(which_wins(None, None), None);
+    fn the_later_position_wins_where_it_was_committed_and_else_the_groups() {
+        let me = mark("a");
+        let wins = |committed: Option<(i64, &str)>, local| {
+            let committed = committed.map(|(offset, by)| self::committed(offset, by));
+            which_wins(committed.as_ref(), local, &me)
+        };
+        assert_eq!(wins(Some((5, &me)), Some(7)), Some(7));
+        assert_eq!(wins(Some((9, &me)), Some(7)), Some(9));
+        assert_eq!(wins(Some((2, "")), Some(7)), Some(2));
+        assert_eq!(wins(Some((2, &mark("b"))), Some(7)), Some(2));
+        assert_eq!(wins(None, Some(7)), Some(7));
+        assert_eq!(wins(Some((3, "")), None), Some(3));
+        assert_eq!(wins(None, None), None);
     }
 
     #[test]
@@ -112,15 +131,17 @@ mod tests {
             at_ms,
         };
         assert_eq!(
-            distrust(&at(5, 0), (0, 5), Some(10), 100),
+            distrust(&at(5, 0), 5, (0, 5), Some(10), 100),
             None,
             "nothing to read: nothing missed"
         );
-        assert!(distrust(&at(6, 0), (0, 5), None, 0).is_some());
-        assert!(distrust(&at(2, 0), (3, 5), None, 0).is_some());
-        assert!(distrust(&at(4, 0), (0, 5), Some(10), 100).is_some());
+        assert!(distrust(&at(6, 0), 6, (0, 5), None, 0).is_some());
+        // Some of a batch was stored, that reached beyond what is there now.
+        assert!(distrust(&at(5, 0), 6, (0, 5), None, 0).is_some());
+        assert!(distrust(&at(2, 0), 2, (3, 5), None, 0).is_some());
+        assert!(distrust(&at(4, 0), 4, (0, 5), Some(10), 100).is_some());
         assert_eq!(
-            distrust(&at(0, 0), (3, 5), Some(10), 100),
+            distrust(&at(0, 0), 0, (3, 5), Some(10), 100),
             None,
             "an empty copy has nothing to distrust"
         );

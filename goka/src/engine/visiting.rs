@@ -31,11 +31,20 @@ const KEYS_PER_CHUNK: usize = 256;
 const KEYS_PER_TURN: usize = 64;
 
 /// Visits that a worker is asked for, from any thread.
-#[derive(Default)]
 pub(crate) struct Visits {
     /// Whether there are some: looked at in every turn.
     some: AtomicBool,
-    queue: Mutex<VecDeque<Asked>>,
+    /// `None`: the worker has ended.
+    queue: Mutex<Option<VecDeque<Asked>>>,
+}
+
+impl Default for Visits {
+    fn default() -> Self {
+        Visits {
+            some: AtomicBool::new(false),
+            queue: Mutex::new(Some(VecDeque::new())),
+        }
+    }
 }
 
 struct Asked {
@@ -86,14 +95,16 @@ impl Visits {
     /// has ended.
     pub(crate) fn ask(&self, visit: Arc<dyn Visit>) -> oneshot::Receiver<Result<u64, Cancelled>> {
         let (reply, answer) = oneshot::channel();
-        self.lock().push_back(Asked { visit, reply });
-        self.some.store(true, Ordering::Release);
+        if let Some(queue) = &mut *self.lock() {
+            queue.push_back(Asked { visit, reply });
+            self.some.store(true, Ordering::Release);
+        }
         answer
     }
 
     /// The worker has ended, and answers nothing any more.
     pub(crate) fn close(&self) {
-        self.lock().clear();
+        *self.lock() = None;
     }
 
     fn next(&self) -> Option<Asked> {
@@ -101,12 +112,13 @@ impl Visits {
             return None;
         }
         let mut queue = self.lock();
+        let queue = queue.as_mut()?;
         let next = queue.pop_front();
         self.some.store(!queue.is_empty(), Ordering::Release);
         next
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Asked>> {
+    fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Asked>>> {
         // Nothing is left half done under this lock.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

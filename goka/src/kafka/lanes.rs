@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use crate::record::OwnedHeaders;
+use crate::record::{OwnedHeaders, headers_size};
 
 /// For so long records of a lane are handed over at a time: less than `linger.ms`, so that they
 /// become one request. What came later would have to wait for its answer.
@@ -59,6 +59,8 @@ struct Batch {
     /// The first of `records` that has not left.
     head: usize,
     bytes: Vec<u8>,
+    /// That its headers take.
+    header_bytes: usize,
     /// When the first of them came.
     since: Duration,
 }
@@ -259,7 +261,7 @@ impl Lane {
     }
 
     fn size(&self) -> usize {
-        self.filling.bytes.len() + self.leaving.bytes.len()
+        self.filling.size() + self.leaving.size()
     }
 
     fn let_go(
@@ -304,7 +306,7 @@ impl Batch {
         if self.records.is_empty() {
             self.since = clock();
         }
-        let start = self.bytes.len();
+        let (before, start) = (self.size(), self.bytes.len());
         let mut copy = |bytes: Option<&[u8]>| {
             let Some(bytes) = bytes else { return NULL };
             self.bytes.extend_from_slice(bytes);
@@ -312,6 +314,9 @@ impl Batch {
         };
         let (key, value) = (copy(record.key), copy(record.value));
         let headers = record.headers;
+        if !headers.is_empty() {
+            self.header_bytes += headers_size(headers);
+        }
         self.records.push(Waiting {
             start,
             key,
@@ -320,7 +325,11 @@ impl Batch {
             headers: (!headers.is_empty()).then(|| Box::new(headers.clone())),
             opaque: record.opaque,
         });
-        self.bytes.len() - start
+        self.size() - before
+    }
+
+    fn size(&self) -> usize {
+        self.bytes.len() + self.header_bytes
     }
 
     fn next(&self) -> Option<Lone<'_>> {
@@ -353,6 +362,7 @@ impl Batch {
     fn clear(&mut self) {
         self.records.clear();
         self.bytes.clear();
+        self.header_bytes = 0;
         self.head = 0;
     }
 }

@@ -251,7 +251,15 @@ pub(crate) struct Outgoing<'a> {
 /// What became of a record: its offset, or why it was not delivered.
 pub(crate) struct Report {
     pub(crate) tag: u32,
-    pub(crate) result: Result<i64, Box<str>>,
+    pub(crate) result: Result<i64, Undelivered>,
+}
+
+/// Why a record was not delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Undelivered {
+    pub(crate) reason: Box<str>,
+    /// Whether it may be delivered later: brokers are away, or it was given up with others.
+    pub(crate) may_pass: bool,
 }
 
 #[derive(Debug)]
@@ -300,6 +308,8 @@ pub(crate) enum Step {
     Delivered,
     /// Exactly-once, on real brokers: the positions are in the transaction, which is not committed.
     OffsetsSent,
+    /// Some rows of a large interval are in the local copy, which does not stand for them yet.
+    Storing,
     /// The local transaction is committed.
     Stored,
     /// The group has the positions.

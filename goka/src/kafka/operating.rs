@@ -233,7 +233,7 @@ impl Grave {
     fn serve(&self, wait: Duration) -> Result<(), Error> {
         self.producer.serve(wait, &mut |report| {
             if let Err(why) = report.result {
-                self.failure.borrow_mut().get_or_insert(why.into());
+                self.failure.borrow_mut().get_or_insert(why.reason.into());
             }
         });
         let failure = self.failure.borrow_mut().take();

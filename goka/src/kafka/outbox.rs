@@ -320,7 +320,7 @@ impl Shared {
             let topic = self.topic();
             Error::kafka(
                 format!("deliver a record to topic `{topic}`, partition {partition}"),
-                why.into_string(),
+                why.reason.into_string(),
             )
         })
     }

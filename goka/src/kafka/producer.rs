@@ -15,7 +15,7 @@ use rdkafka::{
 };
 
 use super::{
-    SendError,
+    SendError, Undelivered,
     clock::boot_time,
     cluster::{ANSWER, Connection},
     lanes::{Lanes, Left, Lone, Way},
@@ -70,7 +70,7 @@ pub(super) struct ToSend<'a> {
 pub(super) struct Delivered {
     pub(super) opaque: usize,
     pub(super) partition: i32,
-    pub(super) result: Result<i64, Box<str>>,
+    pub(super) result: Result<i64, Undelivered>,
 }
 
 impl Producer {
@@ -295,13 +295,16 @@ impl Producer {
         self.let_go(on);
     }
 
-    fn undelivered(&self, target: Option<usize>, code: RDKafkaErrorCode) -> Box<str> {
+    fn undelivered(&self, target: Option<usize>, code: RDKafkaErrorCode) -> Undelivered {
         let cure = cure(code);
-        match target {
+        let reason = match target {
             Some(target) => format!("topic `{}`: {code}{cure}", self.targets[target].physical),
             None => format!("{code}{cure}"),
+        };
+        Undelivered {
+            reason: reason.into(),
+            may_pass: may_pass(code),
         }
-        .into()
     }
 
     /// Most reports of an event are of one partition: its lane is told of them at once.
@@ -441,6 +444,27 @@ pub(super) fn partitions(client: &Client<ClientLog>, physical: &str) -> Result<i
         )),
         Some(code) => Err(Error::kafka(doing(), code)),
     }
+}
+
+/// Whether a record that was not delivered for this may be delivered later, if nothing but time passes.
+fn may_pass(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::*;
+    matches!(
+        code,
+        MessageTimedOut
+            | RequestTimedOut
+            | OperationTimedOut
+            | BrokerTransportFailure
+            | AllBrokersDown
+            | NetworkException
+            | LeaderNotAvailable
+            | NotLeaderForPartition
+            | NotEnoughReplicas
+            | NotEnoughReplicasAfterAppend
+            | KafkaStorageError
+            | PurgeQueue
+            | PurgeInflight
+    )
 }
 
 /// Of a record that was not delivered.

@@ -52,7 +52,7 @@ fn outgoing<'a>(
     }
 }
 
-fn delivered(member: &dyn Kafka) -> Vec<Result<i64, Box<str>>> {
+fn delivered(member: &dyn Kafka) -> Vec<Result<i64, Undelivered>> {
     let mut all = Vec::new();
     let until = Instant::now() + DEADLINE;
     while member.in_flight() > 0 && Instant::now() < until {

@@ -10,7 +10,7 @@ use std::{
 use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions, WithoutTls, types::Bytes};
 
 use super::{
-    Identity, Position,
+    Identity, Stands,
     header::{self, Verdict},
     mark, problem,
     rows::{Rows, Table},
@@ -45,7 +45,7 @@ impl Environment {
         path: &Path,
         identity: &Identity,
         map_size: usize,
-    ) -> Result<(Environment, Position), Failure> {
+    ) -> Result<(Environment, Stands), Failure> {
         let failure = |error| failure(path, error);
         let env = map(path, map_size).map_err(failure)?;
         let data = env.try_clone_inner_file().map_err(failure)?;
@@ -69,24 +69,28 @@ impl Environment {
             meta,
             data,
         };
-        let position = environment.judged(path, identity)?;
-        Ok((environment, position))
+        let stands = environment.judged(path, identity)?;
+        Ok((environment, stands))
     }
 
-    fn judged(&self, path: &Path, identity: &Identity) -> Result<Position, Failure> {
+    fn judged(&self, path: &Path, identity: &Identity) -> Result<Stands, Failure> {
         let failure = |error| failure(path, error);
         let txn = self.env.read_txn().map_err(failure)?;
         let verdict = header::judge(&self.meta, &txn, identity).map_err(failure)?;
         drop(txn);
         match verdict {
-            Verdict::Right { position, learn_id } => {
+            Verdict::Right {
+                position,
+                reaches,
+                learn_id,
+            } => {
                 if learn_id {
                     mark::set(path).map_err(|e| failure(e.into()))?;
                     let mut txn = self.env.write_txn().map_err(failure)?;
                     header::put_identity(&self.meta, &mut txn, identity).map_err(failure)?;
                     txn.commit().map_err(failure)?;
                 }
-                Ok(position)
+                Ok(Stands { position, reaches })
             }
             Verdict::Other(reason) => Err(Failure::Untrusted(reason)),
             Verdict::Codec { written } => Err(Failure::Refused(Error::state(

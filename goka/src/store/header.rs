@@ -1,6 +1,7 @@
 //! What a copy says about itself, in LMDB's table `meta`: its format, what it is a copy of, and
 //! where it stands. Part of the data format: `format` is 32 bits, big-endian, and stays so in every
-//! format; `identity` and `position` are MessagePack arrays.
+//! format; `identity` and `position` are MessagePack arrays. `reaches`, 64 bits, big-endian, is there while rows may be
+//! those of any position up to that one: the batch was stored in parts.
 
 use heed::{Error, Result, RoTxn, RwTxn};
 
@@ -12,12 +13,17 @@ const FORMAT: u32 = 1;
 const FORMAT_KEY: &[u8] = b"format";
 const IDENTITY_KEY: &[u8] = b"identity";
 const POSITION_KEY: &[u8] = b"position";
+const REACHES_KEY: &[u8] = b"reaches";
 
 /// What an environment turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// What was asked for. Its topic's id is not stored yet, but known by now: `learn_id`.
-    Right { position: Position, learn_id: bool },
+    Right {
+        position: Position,
+        reaches: Option<i64>,
+        learn_id: bool,
+    },
     /// Something else, to be discarded for this reason.
     Other(String),
     /// Right but for its codec, which a copy made anew would not help against.
@@ -64,6 +70,18 @@ pub(super) fn put_position(
     meta.put(txn, POSITION_KEY, &bytes)
 }
 
+/// `None`: rows are those of the position.
+pub(super) fn put_reaches(
+    meta: &Table<'_>,
+    txn: &mut RwTxn<'_>,
+    reaches: Option<i64>,
+) -> Result<()> {
+    match reaches {
+        Some(reaches) => meta.put(txn, REACHES_KEY, &reaches.to_be_bytes()),
+        None => meta.delete(txn, REACHES_KEY).map(drop),
+    }
+}
+
 /// Compares what is there with what is wanted.
 pub(super) fn judge(meta: &Table<'_>, txn: &RoTxn<'_>, wanted: &Identity) -> Result<Verdict> {
     let format = meta.get(txn, FORMAT_KEY)?.and_then(<[u8]>::first_chunk);
@@ -90,7 +108,12 @@ pub(super) fn judge(meta: &Table<'_>, txn: &RoTxn<'_>, wanted: &Identity) -> Res
         });
     }
     let learn_id = written.topic_id.is_empty() && !wanted.topic_id.is_empty();
-    Ok(Verdict::Right { position, learn_id })
+    let reaches = meta.get(txn, REACHES_KEY)?.and_then(<[u8]>::first_chunk);
+    Ok(Verdict::Right {
+        position,
+        reaches: reaches.copied().map(i64::from_be_bytes),
+        learn_id,
+    })
 }
 
 fn identity(bytes: &[u8]) -> Option<Identity> {

@@ -15,6 +15,7 @@ use std::{
 use super::private;
 
 const NAME: &str = "not-closed";
+const NEW: &str = "not-closed.new";
 
 /// Why the copy in `directory` is not to be read, if so.
 pub(super) fn distrust(directory: &Path) -> io::Result<Option<String>> {
@@ -35,9 +36,16 @@ pub(super) fn distrust(directory: &Path) -> io::Result<Option<String>> {
 
 /// Notes that the copy in `directory` is about to be written to.
 pub(super) fn set(directory: &Path) -> io::Result<()> {
-    let mut file = private::create(&directory.join(NAME))?;
-    file.write_all(boot().unwrap_or_default().as_bytes())?;
+    let (path, boot) = (directory.join(NAME), boot().unwrap_or_default());
+    if !boot.is_empty() && fs::read(&path).is_ok_and(|noted| noted == boot.as_bytes()) {
+        return Ok(());
+    }
+    // Renamed into place, so that a full disk or a kill does not leave half a note, which nobody trusts.
+    let new = directory.join(NEW);
+    let mut file = private::create(&new)?;
+    file.write_all(boot.as_bytes())?;
     file.sync_all()?;
+    fs::rename(new, path)?;
     sync(directory)
 }
 

@@ -33,7 +33,7 @@ use std::{
 };
 
 pub(crate) use self::{
-    batch::Batch,
+    batch::{Batch, PART_PAGES},
     moment::Moment,
     scan::Span,
     snapshot::{Snapshot, Snapshots},
@@ -72,6 +72,14 @@ pub(crate) struct Position {
     pub(crate) at_ms: i64,
 }
 
+/// Where a copy stands, and up to which offset of the table's topic rows of it may be: behind its position if a batch
+/// was stored in parts, and the last one never came.
+#[derive(Clone, Debug, Default)]
+struct Stands {
+    position: Position,
+    reaches: Option<i64>,
+}
+
 /// Sizes and durability of an environment.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -81,16 +89,20 @@ pub(crate) struct Options {
     pub(crate) wait: Duration,
     /// For how long a [`Moment`] may be held once the copy is written to.
     pub(crate) snapshot_max: Duration,
+    /// How many pages a batch may change before it is to be stored in parts.
+    pub(crate) part_pages: usize,
 }
 
 /// An open copy. Dropped without [`close`](Store::close): a crash, as far as the copy is concerned.
 pub(crate) struct Store {
     open: Arc<Open>,
-    position: Position,
+    stands: Stands,
     /// Whether it was noted that the copy is written to; see [`mark`].
     marked: bool,
     /// The directory of the copy that this one is to replace; see [`rebuild`].
     replaces: Option<PathBuf>,
+    /// It is read instead of that.
+    is_shown: bool,
 }
 
 /// What a store and its snapshots share. The environment is closed when the last of them is gone,
@@ -100,6 +112,7 @@ struct Open {
     path: PathBuf,
     moments: Moments,
     snapshot_max: Duration,
+    part_pages: usize,
     /// The store is gone: no more snapshots, so that the last one comes.
     closed: AtomicBool,
     _claim: Claim,
@@ -141,7 +154,7 @@ impl Store {
         if discarded.is_some() {
             environment::delete(&path)?;
         }
-        let (environment, position) = loop {
+        let (environment, stands) = loop {
             match Environment::open(&path, identity, options.map_size) {
                 Ok(opened) => break opened,
                 Err(Failure::Untrusted(reason)) if discarded.is_none() => {
@@ -157,21 +170,29 @@ impl Store {
             path,
             moments: Moments::default(),
             snapshot_max: options.snapshot_max,
+            part_pages: options.part_pages,
             closed: AtomicBool::new(false),
             _claim: claim,
         };
         let store = Store {
             open: Arc::new(open),
-            position,
+            stands,
             marked: false,
             replaces: None,
+            is_shown: false,
         };
         Ok((store, discarded))
     }
 
     /// As of the last commit.
     pub(crate) fn position(&self) -> &Position {
-        &self.position
+        &self.stands.position
+    }
+
+    /// What no row is behind, in the table's topic: mostly the position.
+    pub(crate) fn reaches(&self) -> i64 {
+        let Stands { position, reaches } = &self.stands;
+        position.table.max(reaches.unwrap_or(0))
     }
 
     /// Must be dropped soon: pages that it can see are not reused.
@@ -192,7 +213,7 @@ impl Store {
             self.marked = true;
         }
         self.open.moments.expire(self.open.snapshot_max);
-        Batch::begin(&self.open, &mut self.position)
+        Batch::begin(&self.open, &mut self.stands)
     }
 
     /// Syncs to disk, marks the copy as cleanly closed, and closes it: at once, or when the last of

@@ -2,7 +2,8 @@
 //!
 //! So a rebuild begins with an empty file, and readers of the old copy are not disturbed before the new one
 //! is whole. A rebuild that was cut off goes on: whatever opens the copy next finds it, puts it in its place,
-//! and tops it up from where it stands. Must not know rows.
+//! and tops it up from where it stands. One that is read already, and is to be rebuilt in its turn, has the place
+//! itself beside it. Must not know rows.
 
 use std::{
     ffi::OsString,
@@ -37,19 +38,23 @@ pub(super) fn take_place(path: &Path, wait: Duration) -> Result<(), Error> {
 
 /// Deletes what was rebuilt of the copy in `path`, which must be claimed.
 pub(super) fn discard(path: &Path) -> Result<(), Error> {
-    let new = beside(path);
-    let _claim = Claim::take(&new, Duration::ZERO)?;
-    match fs::remove_dir_all(&new) {
+    remove(&beside(path))
+}
+
+/// Deletes a directory that nobody has open.
+fn remove(path: &Path) -> Result<(), Error> {
+    let _claim = Claim::take(path, Duration::ZERO)?;
+    match fs::remove_dir_all(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(problem::state(&new, "delete a local copy", error))
+            Err(problem::state(path, "delete a local copy", error))
         }
         _ => Ok(()),
     }
 }
 
 impl Store {
-    /// An empty copy beside this one, to be filled anew; [`settle`](Store::settle) puts it in its place. One
-    /// that is such a copy already is emptied.
+    /// An empty copy beside this one, to be filled anew; [`settle`](Store::settle) puts it in its place. `None`: this
+    /// is such a copy already, and was emptied.
     ///
     /// # Errors
     /// If there is no room for it.
@@ -58,20 +63,24 @@ impl Store {
         identity: &Identity,
         options: &Options,
     ) -> Result<Option<Store>, Error> {
-        if self.replaces.is_some() {
-            let mut batch = self.batch()?;
-            batch.clear()?;
-            batch.commit(Position::default())?;
-            return Ok(None);
-        }
-        let place = self.open.path.clone();
-        let path = beside(&place);
-        discard(&place)?;
-        private::create_dir_all(&path)
-            .map_err(|error| problem::state(&path, "rebuild a local copy", error))?;
-        let claim = Claim::take(&path, options.wait)?;
-        let mut store = Store::open_claimed(path, claim, identity, options)?.0;
-        store.replaces = Some(place);
+        let here = self.open.path.clone();
+        let there = match &self.replaces {
+            // Also where somebody still reads what it has replaced.
+            Some(place) if !self.is_shown || remove(place).is_err() => {
+                let mut batch = self.batch()?;
+                batch.clear()?;
+                batch.commit(Position::default())?;
+                return Ok(None);
+            }
+            Some(place) => place.clone(),
+            None => beside(&here),
+        };
+        remove(&there)?;
+        private::create_dir_all(&there)
+            .map_err(|error| problem::state(&there, "rebuild a local copy", error))?;
+        let claim = Claim::take(&there, options.wait)?;
+        let mut store = Store::open_claimed(there, claim, identity, options)?.0;
+        store.replaces = Some(here);
         Ok(Some(store))
     }
 
@@ -80,14 +89,28 @@ impl Store {
         self.replaces.is_some()
     }
 
-    /// Deletes the copy that this one is to replace, if nobody reads it. It takes its place when it is opened
-    /// next.
-    pub(crate) fn delete_replaced(&self) {
-        if let Some(place) = &self.replaces
-            && let Ok(_claim) = Claim::take(place, Duration::ZERO)
-            && let Err(error) = environment::delete(place)
-        {
+    /// Whether it is where it belongs, and what it replaces is beside it.
+    fn is_in_place(&self) -> bool {
+        self.replaces.as_deref() == Some(&*beside(&self.open.path))
+    }
+
+    /// It is read instead of the copy that it is to replace, which is deleted, if nobody reads it. It takes its place
+    /// when it is opened next.
+    pub(crate) fn show(&mut self) {
+        let Some(place) = &self.replaces else { return };
+        let deleted = if self.is_in_place() {
+            remove(place)
+        } else if let Ok(_claim) = Claim::take(place, Duration::ZERO) {
+            environment::delete(place)
+        } else {
+            Ok(())
+        };
+        if let Err(error) = deleted {
             tracing::warn!(%error, "the copy that was replaced is still there");
+        }
+        self.is_shown = true;
+        if self.is_in_place() {
+            (self.replaces, self.is_shown) = (None, false);
         }
     }
 
@@ -96,7 +119,11 @@ impl Store {
     ///
     /// # Errors
     /// If it cannot be opened there.
-    pub(crate) fn settle(self, identity: &Identity, options: &Options) -> Result<Store, Error> {
+    pub(crate) fn settle(mut self, identity: &Identity, options: &Options) -> Result<Store, Error> {
+        if self.is_in_place() {
+            self.show();
+            return Ok(self);
+        }
         let Some(place) = self.replaces.clone() else {
             return Ok(self);
         };

@@ -28,7 +28,7 @@ use crate::{
         Step,
         memory::{ConnectionSpec, Point, World},
     },
-    store::{Identity, Options, StateDir},
+    store::{Identity, Options, PART_PAGES, StateDir},
 };
 
 /// How long a turn waits, in virtual time, if there is nothing to do.
@@ -314,6 +314,7 @@ fn options() -> Options {
         map_size: MAP_BYTES,
         wait: CLOSE_TIMEOUT,
         snapshot_max: Duration::from_secs(60),
+        part_pages: PART_PAGES,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What becomes of a group whose offsets were changed, by Kafka or by an operator.
 
-use goka::{App, Start};
+use goka::{App, Error, Start};
 use goka_tests::{broker, kafka_tool};
 use tokio::time::timeout;
 
@@ -99,6 +99,9 @@ async fn with_neither_offsets_nor_a_local_copy_it_asks_what_to_do() {
         group.lose_state();
         let app = App::new(group.config()).processor(sum::Processor);
         let mut running = app.start().await.expect("topics are there");
+        let recovered = timeout(DEADLINE, running.recovered()).await;
+        let recovered = recovered.expect("who waits for it hears that it ended");
+        assert!(matches!(recovered, Err(Error::Closed(_))), "{recovered:?}");
         let ended = timeout(DEADLINE, running.wait())
             .await
             .expect("it ends by itself");

@@ -1,6 +1,6 @@
 //! Intervals against plain maps.
 
-use std::{collections::BTreeMap, convert::Infallible};
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
@@ -35,13 +35,9 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 fn sorted(overlay: &mut Overlay) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-    let mut rows = Vec::new();
-    let done: Result<(), Infallible> = overlay.sorted(|key, value| {
-        rows.push((key.to_vec(), value.map(<[u8]>::to_vec)));
-        Ok(())
-    });
-    done.expect("it cannot fail");
-    rows
+    let rows = overlay.sorted();
+    rows.map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec)))
+        .collect()
 }
 
 proptest! {

@@ -123,7 +123,13 @@ impl Copy {
                  older rows of the table are gone. Open the view before so much is written, or use a real Kafka"
             )));
         }
-        if let Some(reason) = distrust(stands, (first, end), spec.age_max_ms, at_ms) {
+        if let Some(reason) = distrust(
+            stands,
+            self.store.reaches(),
+            (first, end),
+            spec.age_max_ms,
+            at_ms,
+        ) {
             rebuilt(topic, number, &reason);
             let identity = identity(spec, number);
             if let Some(new) = self.store.rebuild(&identity, &spec.options)? {
@@ -182,6 +188,7 @@ impl Copy {
         let is_first = !self.up_to_date;
         if is_first {
             replay.log_end(now);
+            replay.live();
             self.up_to_date = true;
             // Also one to which nothing was added is of now.
             self.dirty |= at_ms - self.store.position().at_ms > self.refresh_ms;
@@ -203,7 +210,7 @@ impl Copy {
         board.replaced(self.number, self.store.snapshots());
         // Behind the change, so that nobody finds neither.
         self.old = None;
-        self.store.delete_replaced();
+        self.store.show();
         let mut subscribers = board.subscribers.lock();
         if subscribers.rebuilt(self.number) {
             self.store.snapshot()?.scan(&[], false, &mut |key, value| {
@@ -276,14 +283,24 @@ impl Copy {
             false => Vec::new(),
         };
         let is_hidden = self.old.is_some();
+        let as_of_ms = match self.up_to_date {
+            true => at_ms,
+            false => replay.at_ms(&self.store, at_ms),
+        };
         // Taken after the commit, at its first row.
         let mut subscribers = None;
-        replay.store_and_tell(&self.rows, &mut self.store, inputs, at_ms, |key, value| {
-            if !is_hidden {
-                let subscribers = subscribers.get_or_insert_with(|| board.subscribers.lock());
-                subscribers.row(key, value);
-            }
-        })?;
+        replay.store_and_tell(
+            &self.rows,
+            &mut self.store,
+            inputs,
+            as_of_ms,
+            |key, value| {
+                if !is_hidden {
+                    let subscribers = subscribers.get_or_insert_with(|| board.subscribers.lock());
+                    subscribers.row(key, value);
+                }
+            },
+        )?;
         if subscribers.take().is_some() {
             self.standing.at_ms = at_ms;
         }

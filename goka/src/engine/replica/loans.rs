@@ -24,13 +24,8 @@ enum Loan {
     Back(Option<Store>),
 }
 
-/// What an ask for a copy comes to.
-pub(crate) enum Lent {
-    /// The keeper, or another one who has it, has not let go of it yet: ask again.
-    NotYet,
-    /// It is yours; `None`: it is to be opened.
-    Yours(Lease, Option<Store>),
-}
+/// A copy that was lent; `None`: it is to be opened.
+pub(crate) type Lent = (Lease, Option<Store>);
 
 /// The right to a partition's copy. Dropped, it goes back to the keeper, who opens it again: what was
 /// open of it must be dropped before.
@@ -59,24 +54,20 @@ impl Loans {
         Arc::new(Loans(Mutex::new(loans.collect())))
     }
 
-    /// Asks for a partition's copy.
-    pub(super) fn borrow(self: &Arc<Self>, partition: i32) -> Lent {
+    /// Asks for a partition's copy. `None`: the keeper, or another one who has it, has not let go of it yet: ask again.
+    pub(super) fn borrow(self: &Arc<Self>, partition: i32) -> Option<Lent> {
         let taken = self.change(partition, |loan| match std::mem::take(loan) {
             Loan::Ready(store) | Loan::Back(store) => (Loan::Out, Some(store)),
             Loan::Home | Loan::Asked => (Loan::Asked, None),
             Loan::Out => (Loan::Out, None),
         });
-        match taken.flatten() {
-            Some(store) => {
-                let lease = Lease {
-                    loans: self.clone(),
-                    partition,
-                    store: None,
-                };
-                Lent::Yours(lease, store)
-            }
-            None => Lent::NotYet,
-        }
+        let store = taken.flatten()?;
+        let lease = Lease {
+            loans: self.clone(),
+            partition,
+            store: None,
+        };
+        Some((lease, store))
     }
 
     /// Who asked for a partition's copy, and was not given it, no longer wants it.

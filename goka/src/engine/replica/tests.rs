@@ -13,7 +13,7 @@ use crate::{
     Error, Kind, Partitioner,
     engine::{program, tables::Tables},
     kafka::memory::{Settings, World},
-    store::{Identity, Options, StateDir},
+    store::{Identity, Options, PART_PAGES, StateDir},
     typed::run_failure,
 };
 
@@ -59,6 +59,7 @@ impl Stage {
                 map_size: 1 << 30,
                 wait: Duration::ZERO,
                 snapshot_max: Duration::from_secs(60),
+                part_pages: PART_PAGES,
             },
             partitioner: Partitioner::Murmur2,
             age_max_ms: None,

@@ -294,35 +294,41 @@ fn visits_were_whole(stage: &Stage, once: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// A local copy is what the table's topic says up to where the copy stands; or it is ahead of it,
-/// because it has the value of the key's next row already, which exactly-once excludes.
+/// A local copy is what the table's topic says up to where the copy stands, or, of a batch that was stored in parts,
+/// up to where that reaches; or it is ahead of it, because it has the value of the key's next row already, which
+/// exactly-once excludes.
 fn copies_are_what_they_say(stage: &Stage, may_be_ahead: bool) -> Result<(), String> {
     for slot in 0..SLOTS {
         for copy in stage.copies(slot)? {
             let partition = copy.partition;
             let history = history(stage, TABLE, partition)?;
-            let mut there: BTreeMap<&[u8], Option<&Vec<u8>>> = BTreeMap::new();
-            for record in history.iter().filter(|record| record.offset < copy.table) {
+            let mut rows: BTreeMap<&[u8], Vec<&Written>> = BTreeMap::new();
+            for record in &history {
                 let key = record.key.as_deref().unwrap_or_default();
-                there.insert(key, record.value.as_ref());
+                rows.entry(key).or_default().push(record);
             }
-            let keys = there
-                .keys()
-                .copied()
-                .chain(copy.rows.keys().map(|key| &key[..]));
-            for key in keys {
-                let (here, there) = (copy.rows.get(key), there.get(key).copied().flatten());
-                let mut later = history.iter().filter(|record| record.offset >= copy.table);
-                let next = later.find(|record| record.key.as_deref() == Some(key));
+            for key in copy.rows.keys() {
+                rows.entry(key).or_default();
+            }
+            for (key, rows) in rows {
+                let here = copy.rows.get(key);
+                let there = |end: i64| {
+                    let last = rows.iter().rfind(|record| record.offset < end);
+                    last.and_then(|record| record.value.as_ref())
+                };
+                let next = rows.iter().find(|record| record.offset >= copy.reaches);
                 let ahead = next.is_some_and(|next| next.value.as_ref() == here);
-                if here != there && !(ahead && may_be_ahead) {
+                if here != there(copy.table)
+                    && here != there(copy.reaches)
+                    && !(ahead && may_be_ahead)
+                {
                     return Err(format!(
                         "the copy of partition {partition} at worker {slot}, at offset {}, has {} \
                          for {}, and the topic {}",
                         copy.table,
                         show(here),
                         show(Some(&key.to_vec())),
-                        show(there)
+                        show(there(copy.table))
                     ));
                 }
             }

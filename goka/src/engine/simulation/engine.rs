@@ -121,6 +121,8 @@ fn options() -> Options {
         map_size: 8 << 20,
         wait: Duration::from_secs(10),
         snapshot_max: Duration::from_secs(60),
+        // Nearly every batch is stored in parts.
+        part_pages: 2,
     }
 }
 
@@ -216,10 +218,10 @@ impl super::Rig for Rig {
                 rows.insert(key.to_vec(), value.to_vec());
                 true
             })?;
-            let table = store.position().table;
             copies.push(Copy {
                 partition,
-                table,
+                table: store.position().table,
+                reaches: store.reaches(),
                 rows,
             });
         }

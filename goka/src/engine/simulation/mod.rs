@@ -77,6 +77,8 @@ struct Copy {
     partition: i32,
     /// Next offset in the table's topic.
     table: i64,
+    /// What no row is behind, of one whose worker ended while a batch was stored in parts.
+    reaches: i64,
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 

@@ -211,6 +211,7 @@ impl Plain {
         copy.rows.insert(key.to_vec(), count.into_bytes());
         if self.flaw == Flaw::StoresEarly {
             copy.table += 1;
+            copy.reaches = copy.table;
             let kept = (copy.clone(), positions.clone());
             self.disk.borrow_mut().insert(number, kept);
         }
@@ -225,6 +226,7 @@ impl Plain {
         }
         self.kafka.reached(Step::Delivered)?;
         copy.table = row.map_or(copy.table, |row| row + 1);
+        copy.reaches = copy.table;
         let kept = (copy, positions.clone());
         self.disk.borrow_mut().insert(number, kept);
         self.partitions.insert(number, Some(positions.clone()));
@@ -308,6 +310,7 @@ impl Copy {
         Copy {
             partition,
             table: 0,
+            reaches: 0,
             rows: BTreeMap::new(),
         }
     }
@@ -319,6 +322,7 @@ impl Copy {
             None => self.rows.remove(&key),
         };
         self.table = record.offset + 1;
+        self.reaches = self.table;
     }
 }
 

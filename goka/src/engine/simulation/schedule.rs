@@ -259,7 +259,13 @@ fn trouble_of(chance: &mut Chance) -> Action {
     let slot = chance.index(SLOTS);
     let (point, nth) = match chance.index(STEPS.len() + 1) {
         6 => (Point::Asks, 1 + chance.below(100)),
-        step => (Point::Reached(STEPS[step]), 1 + chance.below(4)),
+        step => {
+            let step = match STEPS[step] {
+                Step::Stored if chance.one_in(2) => Step::Storing,
+                step => step,
+            };
+            (Point::Reached(step), 1 + chance.below(4))
+        }
     };
     let ms = [500, 3000, 5000, 8000, 15_000][chance.index(5)];
     match chance.below(14) {

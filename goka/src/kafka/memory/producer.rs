@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{chance::Chance, log::Written};
-use crate::kafka::Report;
+use crate::kafka::{Report, Undelivered};
 
 /// A topic and a partition of it.
 pub(super) type Place = (Rc<str>, i32);
@@ -172,7 +172,13 @@ impl Producer {
     }
 }
 
-fn failed(tag: u32, why: &str) -> Report {
-    let result = Err(why.into());
-    Report { tag, result }
+pub(super) fn failed(tag: u32, why: &str) -> Report {
+    let failure = Undelivered {
+        reason: why.into(),
+        may_pass: true,
+    };
+    Report {
+        tag,
+        result: Err(failure),
+    }
 }

@@ -6,7 +6,7 @@ use super::{
     World,
     state::{CommitEntry, Mishaps, Slow},
 };
-use crate::Error;
+use crate::{Error, kafka::Committed};
 
 impl World {
     /// First offset of a partition, and the next one to be written.
@@ -19,6 +19,23 @@ impl World {
     /// Every commit that was accepted.
     pub(crate) fn commits(&self) -> Vec<CommitEntry> {
         self.0.borrow().commits.clone()
+    }
+
+    /// Sets where a group stands, as an operator does.
+    pub(crate) fn set_offset(&self, group: &str, topic: &str, partition: i32, offset: i64) {
+        let committed = Committed {
+            offset,
+            metadata: String::new(),
+        };
+        let mut state = self.0.borrow_mut();
+        if let Some(group) = state.groups.get_mut(group) {
+            group.commit(topic, partition, committed);
+        }
+    }
+
+    /// From now on producers refuse what is sent to this topic, as one does that is of no use any more.
+    pub(crate) fn refuse(&self, topic: Option<&str>) {
+        self.0.borrow_mut().refused = topic.map(str::to_owned);
     }
 
     /// For some time, what is sent and reported takes up to `delay` longer.

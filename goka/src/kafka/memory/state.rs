@@ -107,6 +107,8 @@ pub(super) struct State {
     pub(super) chance: Chance,
     pub(super) topics: Topics,
     pub(super) groups: BTreeMap<String, Group>,
+    /// Nobody may write to this topic.
+    pub(super) refused: Option<String>,
     pub(super) producers: BTreeMap<u64, Producer>,
     pub(super) coordinator: Coordinator,
     next_id: u64,
@@ -126,6 +128,7 @@ impl State {
             chance: settings.chance.clone(),
             topics: Topics::default(),
             groups: BTreeMap::new(),
+            refused: None,
             producers: BTreeMap::new(),
             coordinator: Coordinator::default(),
             next_id: 0,
@@ -219,6 +222,10 @@ impl State {
         topic: &str,
         record: &Outgoing<'_>,
     ) -> Result<(), SendError> {
+        if self.refused.as_deref() == Some(topic) {
+            let why = Error::kafka(format!("produce to `{topic}`"), "it is refused");
+            return Err(SendError::Refused(why));
+        }
         let log = self.topics.log(topic, record.partition);
         log.map_err(SendError::Refused)?;
         let bytes = wire_size(record.key, record.value, record.headers);

@@ -12,7 +12,7 @@ use std::{
 use super::{
     coordinator::{Job, Positions, Wish},
     log::Written,
-    producer::Place,
+    producer::{Place, failed},
     state::State,
 };
 use crate::{
@@ -83,10 +83,9 @@ impl Transacting {
         *self.refused.borrow_mut() = None;
         self.has_ended.set(true);
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
-        let given_up = waiting.into_iter().map(|(_, _, tag)| Report {
-            tag,
-            result: Err("it was given up".into()),
-        });
+        let given_up = waiting
+            .into_iter()
+            .map(|(_, _, tag)| failed(tag, "it was given up"));
         self.given_up.borrow_mut().extend(given_up);
         state.purge(self.producer.get(), false);
         self.ask(state, Wish::Abort);

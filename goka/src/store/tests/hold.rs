@@ -22,6 +22,7 @@ fn waiting() -> Options {
     Options {
         wait: DEADLINE,
         snapshot_max: Duration::from_secs(60),
+        part_pages: 2,
         ..options()
     }
 }

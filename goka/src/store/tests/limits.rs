@@ -49,6 +49,33 @@ fn a_full_map_stores_nothing_of_the_batch() {
 }
 
 #[test]
+fn a_part_is_stored_and_the_copy_stands_where_it_stood() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    commit(&mut store, b"key", b"before", 1);
+    let mut batch = store.batch().unwrap();
+    assert!(!batch.is_large());
+    batch.put(b"key", b"after").unwrap();
+    batch.put(b"large", &[0; 5000]).unwrap();
+    assert!(batch.is_large());
+    batch.commit_part(5).unwrap();
+    assert_eq!((store.position(), store.reaches()), (&at(1), 5));
+    drop(store);
+
+    let mut store = open(dir.path());
+    assert_eq!((store.position(), store.reaches()), (&at(1), 5));
+    assert_eq!(get(&store, b"key").unwrap(), b"after");
+    // The rest of it may come in smaller steps.
+    commit(&mut store, b"other", b"", 4);
+    assert_eq!((store.position(), store.reaches()), (&at(4), 5));
+    commit(&mut store, b"other", b"", 5);
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!((store.position(), store.reaches()), (&at(5), 5));
+    assert_eq!(store.snapshot().unwrap().len().unwrap(), 3);
+}
+
+#[test]
 fn too_many_snapshots_are_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(dir.path());

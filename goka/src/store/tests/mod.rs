@@ -31,6 +31,7 @@ fn options() -> Options {
         map_size: 1 << 32,
         wait: Duration::ZERO,
         snapshot_max: Duration::from_secs(60),
+        part_pages: 2,
     }
 }
 

@@ -80,9 +80,9 @@ fn a_rebuild_waits_for_readers_of_either() {
     assert_eq!(reader.len().unwrap(), 1000);
     drop(reader);
     let reader = new.snapshot().unwrap();
-    let new = new.settle(&identity(), &options()).unwrap();
+    let mut new = new.settle(&identity(), &options()).unwrap();
     assert!(new.is_rebuilt(), "the new one is read");
-    new.delete_replaced();
+    new.show();
     assert!(!path.join("data.mdb").exists());
     drop(reader);
     new.close().unwrap();
@@ -103,6 +103,38 @@ fn what_is_rebuilt_twice_is_emptied() {
     assert_eq!(get(&new, b"key"), None);
     new.close().unwrap();
     assert_eq!(get(&open(&path), b"other").unwrap(), b"newer");
+}
+
+#[test]
+fn what_is_read_is_not_emptied_by_the_next_rebuild() {
+    let (_dir, path, beside, mut old) = stage();
+    let mut shown = rebuild(&mut old);
+    commit(&mut shown, b"key", b"new", 1);
+    drop(old);
+    shown.show();
+    let mut newer = rebuild(&mut shown);
+    commit(&mut newer, b"key", b"newer", 2);
+    assert_eq!(get(&shown, b"key").unwrap(), b"new", "readers go on");
+    drop((shown, newer));
+    // It was cut off: what was whole is there, to be distrusted again.
+    assert_eq!(get(&open(&path), b"key").unwrap(), b"new");
+    assert!(!beside.exists());
+}
+
+#[test]
+fn a_copy_changes_places_with_every_rebuild() {
+    let (_dir, path, beside, mut shown) = stage();
+    for number in 1..=4 {
+        let mut newer = rebuild(&mut shown);
+        commit(&mut newer, b"key", format!("{number}").as_bytes(), number);
+        drop(shown);
+        newer.show();
+        assert_eq!(newer.is_rebuilt(), number % 2 == 1);
+        assert_eq!(beside.exists(), number % 2 == 1);
+        shown = newer;
+    }
+    shown.close().unwrap();
+    assert_eq!(get(&open(&path), b"key").unwrap(), b"4");
 }
 
 /// A rebuild of before that nobody went on with is not mixed with a new one.

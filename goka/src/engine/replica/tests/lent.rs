@@ -7,7 +7,7 @@ use crate::{
     Error, PartitionState,
     engine::{
         replica::{Keeper, Lease, Replica},
-        standby::{Promotion, Standby},
+        standby::Standby,
     },
     kafka::{Reader, TableEvent},
     store::{Position, Store},
@@ -27,8 +27,8 @@ fn promoted(
 ) -> (Lease, Option<Store>) {
     for _ in 0..3 {
         match standby.promote(partition).unwrap() {
-            Promotion::Promoted(lease, store) => return (lease, store),
-            Promotion::NotYet => stage.turn(keeper).unwrap(),
+            Some(lent) => return lent,
+            None => stage.turn(keeper).unwrap(),
         }
     }
     panic!("partition {partition} was not given");
@@ -143,12 +143,12 @@ fn one_at_a_time_has_a_copy_and_who_goes_before_it_came_leaves_it() {
     let stage = Stage::new();
     let (standby, mut keeper) = standby(&stage);
     // It is asked for before it was opened, and the one who asked goes.
-    assert!(matches!(standby.promote(0).unwrap(), Promotion::NotYet));
+    assert!(standby.promote(0).unwrap().is_none());
     standby.cancel(0);
     stage.turns(&mut keeper).unwrap();
     assert!(standby.is_caught_up().unwrap());
     // It was given, but not taken.
-    assert!(matches!(standby.promote(0).unwrap(), Promotion::NotYet));
+    assert!(standby.promote(0).unwrap().is_none());
     stage.turn(&mut keeper).unwrap();
     standby.cancel(0);
     stage.turns(&mut keeper).unwrap();
@@ -156,7 +156,7 @@ fn one_at_a_time_has_a_copy_and_who_goes_before_it_came_leaves_it() {
 
     let (lease, store) = promoted(&stage, &standby, &mut keeper, 0);
     for _ in 0..3 {
-        assert!(matches!(standby.promote(0).unwrap(), Promotion::NotYet));
+        assert!(standby.promote(0).unwrap().is_none());
         stage.turn(&mut keeper).unwrap();
     }
     // One that is not open any more goes back as well.
