@@ -44,8 +44,9 @@ use crate::{
 /// `queue.buffering.max.kbytes` (32 MiB) are on their way, [`emit`](Self::emit) waits on the calling
 /// thread; an async program awaits [`ready`](Self::ready) before.
 ///
-/// Await [`close`](Self::close) at the end: a process that exits takes with it what was not
-/// delivered yet. Dropped without, an emitter goes on delivering in the background.
+/// Await [`close`](Self::close) at the end, which tells whether all was delivered. Dropped without, the last clone
+/// waits for that on its thread, but no longer than two seconds: then it warns, goes on in the background, and what is
+/// not delivered when the process ends is lost.
 pub struct Emitter<S> {
     outbox: Arc<Outbox>,
     /// For messages without a key, which go to the partitions in turn.

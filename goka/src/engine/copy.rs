@@ -81,14 +81,16 @@ impl Core {
         })
     }
 
-    /// The partition goes elsewhere: the standby follows its copy from where it is, or it is closed.
-    pub(crate) fn leave_copy(&self, partition: &mut Partition) {
+    /// The partition goes elsewhere: the standby follows its copy from where it is, or it is left as it is. To sync it
+    /// takes seconds for a large table, and the group waits for an answer: so that is done where the worker ends,
+    /// when it has left the group. Without it, the copy is as good as any until the machine stops.
+    pub(crate) fn leave_copy(&mut self, partition: &mut Partition) {
         let number = partition.number;
         match (partition.store.take(), partition.lease.take()) {
             (Some(store), Some(lease)) => lease.give_back(store),
             (Some(store), None) => {
-                if let Err(error) = store.close() {
-                    warn!(partition = number, %error, "the local copy was not closed cleanly");
+                if let Some(left) = &mut self.left {
+                    left.push(store);
                 }
             }
             (None, Some(lease)) => drop(lease),
@@ -97,6 +99,15 @@ impl Core {
                 if let Some(standby) = table.and_then(|table| table.standby.as_ref()) {
                     standby.cancel(number);
                 }
+            }
+        }
+    }
+
+    /// Closes what a worker that ends has left, so that it is trusted also when the machine has been stopped.
+    pub(crate) fn close_left(&mut self) {
+        for store in self.left.take().into_iter().flatten() {
+            if let Err(error) = store.close() {
+                warn!(%error, "a local copy was not closed cleanly");
             }
         }
     }

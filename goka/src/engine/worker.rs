@@ -31,6 +31,7 @@ use crate::{
     },
     kafka::{Event, Kafka, Keys, Outgoing, SendError, Step},
     record::{NO_HEADERS, Record},
+    store::Store,
 };
 
 /// Events taken in one turn, so that commits and recovery get their turn too.
@@ -82,6 +83,8 @@ pub(crate) struct Core {
     pub(crate) spread: i32,
     /// The largest record that the producer takes, bytes.
     pub(crate) record_max: usize,
+    /// Copies that are left, once this worker ends.
+    pub(crate) left: Option<Vec<Store>>,
 }
 
 impl Worker {
@@ -120,6 +123,7 @@ impl Worker {
             visits_begun: 0,
             spread: 0,
             record_max: kafka.record_max(),
+            left: None,
         };
         Worker { core, kafka }
     }
@@ -170,6 +174,7 @@ impl Worker {
     pub(crate) fn close(mut self) -> Result<(), Error> {
         let (core, kafka) = (&mut self.core, &*self.kafka);
         let numbers: Vec<i32> = core.partitions.keys().copied().collect();
+        core.left = Some(Vec::new());
         let result = core.give_back(kafka, &numbers, false);
         match kafka.in_flight() {
             0 => {}
@@ -180,6 +185,7 @@ impl Worker {
             ),
         }
         kafka.close();
+        core.close_left();
         result
     }
 }

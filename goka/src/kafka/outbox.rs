@@ -7,9 +7,9 @@
 mod state;
 
 use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
     task::{Poll, Waker},
-    thread,
+    thread::{self, ThreadId},
     time::Duration,
 };
 
@@ -28,7 +28,10 @@ const IDLE: Duration = Duration::from_millis(500);
 /// What a record takes in memory beside its key and value, about.
 const RECORD_BYTES: usize = 200;
 
-/// Dropped, it goes on delivering what it took, and then ends.
+/// How long a drop waits for what is on its way: the process may end right behind it.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// Dropped, it delivers what it took, and then ends: what takes longer than [`LAST_WAIT`] in the background.
 pub(crate) struct Outbox {
     shared: Arc<Shared>,
 }
@@ -37,6 +40,8 @@ struct Shared {
     carrier: Carrier,
     state: Mutex<State>,
     room: Condvar,
+    /// The one that takes the reports.
+    thread: OnceLock<ThreadId>,
     records_max: usize,
     bytes_max: usize,
 }
@@ -83,11 +88,12 @@ impl Outbox {
             carrier: Carrier::Kafka(producer),
             state: Mutex::default(),
             room: Condvar::new(),
+            thread: OnceLock::new(),
             records_max: max.records,
             bytes_max: max.bytes,
         });
         let serving = shared.clone();
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("goka-emitter".to_owned())
             .spawn(move || match &serving.carrier {
                 Carrier::Kafka(producer) => serving.serve(producer),
@@ -95,6 +101,8 @@ impl Outbox {
                 Carrier::Memory(_) => {}
             })
             .map_err(|error| Error::kafka("start the thread of an emitter", error))?;
+        // Set once, before anybody can ask.
+        let _ = shared.thread.set(thread.thread().id());
         Ok(Outbox { shared })
     }
 
@@ -105,6 +113,7 @@ impl Outbox {
             carrier: Carrier::Memory(mailbox),
             state: Mutex::default(),
             room: Condvar::new(),
+            thread: OnceLock::new(),
             records_max: usize::MAX,
             bytes_max: usize::MAX,
         };
@@ -222,7 +231,27 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.shared.lock().left = true;
+        let mut state = self.shared.lock();
+        state.left = true;
+        // Who is called by the thread that takes the reports must not wait for them.
+        if state.records == 0 || self.shared.thread.get() == Some(&thread::current().id()) {
+            return;
+        }
+        let is_left = |state: &mut State| state.records > 0;
+        let waited = self
+            .shared
+            .room
+            .wait_timeout_while(state, LAST_WAIT, is_left);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.records > 0 {
+            tracing::warn!(
+                target: "goka::kafka",
+                records = state.records,
+                "an emitter of topic `{}` was dropped, and not all that it took is delivered; what is not when the process \
+                 ends is lost: await `Emitter::close` before",
+                self.shared.topic()
+            );
+        }
     }
 }
 
