@@ -139,10 +139,12 @@ impl App {
     }
 
     /// [`start`](Self::start), then runs until SIGINT or SIGTERM, and shuts down: handles what was
-    /// begun, commits, leaves the groups.
+    /// begun, commits, leaves the groups. A handler that keeps its thread is waited for; an `async fn` that waits is
+    /// dropped, and its record handled again. A second signal ends it at once: what is not committed by then is handled
+    /// again, too.
     ///
     /// # Errors
-    /// As `start`, and if a processor fails while it runs.
+    /// As `start`, and if a processor fails while it runs; [`Error::Closed`] after a second signal.
     pub async fn run(self) -> Result {
         let mut signals = Signals::new()?;
         let start = self.start();
@@ -153,8 +155,11 @@ impl App {
         tokio::select! {
             ended = running.wait() => ended,
             () = signals.next() => {
-                info!("shutting down");
-                running.shutdown().await
+                info!("shutting down; a second signal ends it at once");
+                tokio::select! {
+                    ended = running.shutdown() => ended,
+                    () = signals.next() => Err(Error::Closed("the app, by a second signal,")),
+                }
             }
         }
     }

@@ -4,12 +4,14 @@
 mod place;
 
 use std::{
+    env,
+    process::Command,
     sync::mpsc::{RecvTimeoutError, channel},
     time::Duration,
 };
 
 use goka::{App, Config, Guarantee, Running};
-use goka_tests::{DEADLINE, Message, broker, produce, read_topic, wait_for_records};
+use goka_tests::{DEADLINE, Message, Program, broker, produce, read_topic, wait_for_records};
 use place::Place;
 use tokio::time::timeout;
 
@@ -24,6 +26,9 @@ struct Counts;
 fn slow(ctx: &mut slow::Context<'_>, millis: u64) -> goka::Result {
     let (_sender, receiver) = channel::<()>();
     let takes = Duration::from_millis(millis);
+    if takes > DEADLINE {
+        println!("it begins");
+    }
     assert_eq!(receiver.recv_timeout(takes), Err(RecvTimeoutError::Timeout));
     let count = ctx.value()?.unwrap_or(0) + 1;
     ctx.set_value(&count)
@@ -72,4 +77,44 @@ async fn slow_handlers_do_not_outlast_their_transaction() {
     // Sixty of them take longer than that, too.
     let config = config.set_producer("transaction.timeout.ms", "5000");
     every_row_once_and_in_order(&place, config, &[90; 130]).await;
+}
+
+/// The app of the test below, as a process of its own.
+#[tokio::test]
+#[ignore = "is run by the test below, as another process"]
+async fn another_process() {
+    if env::var_os("GOKA_PREFIX").is_none() {
+        return println!("not run: the test below does that");
+    }
+    tracing_subscriber::fmt().init();
+    let app = App::from_env().expect("the settings of the test below");
+    let ended = app.processor(slow::Processor).run().await;
+    ended.expect("it shuts down");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_an_app_whose_handler_does_not_return() {
+    let place = Place::new("never");
+    broker().create_topic(&place.physical("letters"), 1);
+    let hour = Message::new("key", "3600000");
+    produce(broker().address(), &place.physical("letters"), [hour]);
+    let mut command = Command::new(env::current_exe().expect("this program"));
+    command
+        .args(["--ignored", "--exact", "another_process", "--nocapture"])
+        .env("GOKA_BROKERS", broker().address())
+        .env("GOKA_PREFIX", place.physical(""))
+        .env("GOKA_STATE_DIR", place.state_dir());
+    let mut app = Program::run(command);
+    app.wait_for("record", |line| line.contains("it begins").then_some(()));
+    app.interrupt();
+    app.wait_for("word of it", |line| {
+        line.contains("a second signal ends it").then_some(())
+    });
+    app.terminate();
+    assert!(!app.wait().success(), "{}", app.output());
+    assert!(
+        app.output().contains("by a second signal"),
+        "{}",
+        app.output()
+    );
 }

@@ -11,7 +11,7 @@ use crate::{Guarantee, Kind, PartitionState, Result, kafka::memory::World};
 /// How long everything may take, in virtual time, before the engine is to blame.
 pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 /// How long a handler that waits, or a record that is deferred, is waited for, in virtual time.
-const HELD_BACK: Duration = Duration::from_secs(60);
+const HELD_BACK: Duration = Duration::from_secs(3600);
 /// How much time passes at once while everything is held back: less than anybody's session.
 const STEP_MAX: Duration = Duration::from_millis(500);
 /// What a killed process had in its socket has landed when it starts again.
@@ -30,7 +30,7 @@ impl Tester {
     /// Lets the processors run until all is handled and committed, and every view has read it.
     ///
     /// A handler that waits for something, a deferred record that is not done, and a record that is to
-    /// be handled again, are waited for up to a minute of virtual time. See [`lag`](Self::lag).
+    /// be handled again, are waited for up to an hour of virtual time. See [`lag`](Self::lag).
     ///
     /// # Errors
     /// That of a handler, or of the engine. The group does not run any more, as an app ends whose
