@@ -18,8 +18,13 @@ const COMMIT_TRIES: usize = 3;
 impl Core {
     /// These are ours from now on. Nothing is fetched before they are recovered.
     pub(crate) fn assigned(&mut self, numbers: &[i32]) {
-        if !numbers.is_empty() {
-            info!(group = self.spec.program.group(), partitions = ?numbers, "assigned");
+        let group = self.spec.program.group();
+        match numbers {
+            [] if self.partitions.is_empty() => {
+                info!(group, "joined; other workers have all partitions");
+            }
+            [] => {}
+            _ => info!(group, partitions = ?numbers, "assigned"),
         }
         self.spec.status.joined();
         for &number in numbers {

@@ -1,7 +1,11 @@
 //! Local copies as they lie on disk, read by LMDB itself once nobody has them open: what is stored has to be what the
-//! table's topic held up to the position that is stored with it, byte for byte.
+//! table's topic held up to the position that is stored with it, byte for byte; or, of rows that were stored in parts
+//! when the process was killed, up to where those reach.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use anyhow::{Context as _, bail};
 use goka_tests::{
@@ -20,6 +24,8 @@ struct Copy {
     rows: Rows,
     /// The next offset of the table's topic to be read.
     position: i64,
+    /// What no row of it is behind.
+    reaches: i64,
 }
 
 /// Compares every copy below a state directory with the topic, whose records are in order of their offsets. Gives the
@@ -37,23 +43,13 @@ pub(crate) fn compare(
         // One that is rebuilt is beside the other until it takes its place, and holds to the same.
         let partition = partition.strip_suffix(".new").unwrap_or(partition);
         let partition: i32 = partition.parse().context("its name")?;
-        let (mut rows, mut offsets) = (Rows::new(), BTreeMap::new());
-        let before =
-            |record: &&Record| record.partition == partition && record.offset < copy.position;
-        for record in table.iter().filter(before) {
-            let key = record.key.clone().unwrap_or_default();
-            offsets.insert(key.clone(), record.offset);
-            match &record.value {
-                Some(value) => rows.insert(key, value.clone()),
-                None => rows.remove(&key),
-            };
-        }
-        let mut keys: Vec<_> = rows.keys().chain(copy.rows.keys()).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        for key in keys {
+        let table = || table.iter().filter(|record| record.partition == partition);
+        let (rows, offsets) = held(table(), copy.position);
+        let (later, _) = held(table(), copy.reaches);
+        let keys = rows.keys().chain(later.keys()).chain(copy.rows.keys());
+        for key in keys.collect::<BTreeSet<_>>() {
             let (right, stored) = (rows.get(key), copy.rows.get(key));
-            if right != stored {
+            if right != stored && later.get(key) != stored {
                 complain(format!(
                     "the copy {} at position {} has {} at `{}`, its topic {}, from offset {:?}",
                     path.display(),
@@ -70,6 +66,20 @@ pub(crate) fn compare(
     Ok(compared)
 }
 
+/// What a partition of the topic held before an offset, and where each row stands.
+fn held<'r>(records: impl Iterator<Item = &'r Record>, end: i64) -> (Rows, BTreeMap<Vec<u8>, i64>) {
+    let (mut rows, mut offsets) = (Rows::new(), BTreeMap::new());
+    for record in records.filter(|record| record.offset < end) {
+        let key = record.key.clone().unwrap_or_default();
+        offsets.insert(key.clone(), record.offset);
+        match &record.value {
+            Some(value) => rows.insert(key, value.clone()),
+            None => rows.remove(&key),
+        };
+    }
+    (rows, offsets)
+}
+
 fn text(value: Option<&Vec<u8>>) -> String {
     value.map_or("nothing".to_owned(), |value| {
         format!("`{}`", String::from_utf8_lossy(value))
@@ -81,12 +91,15 @@ fn read(path: &Path) -> anyhow::Result<Copy> {
         return Ok(Copy {
             rows: Rows::new(),
             position: 0,
+            reaches: 0,
         });
     };
     let txn = env.read_txn()?;
     let position = meta.get(&txn, b"position")?.context("it has no position")?;
     let (position, _inputs, _at_ms): (i64, Vec<(String, i64)>, i64) =
         rmp_serde::from_slice(position).context("its position")?;
+    let reaches = meta.get(&txn, b"reaches")?.and_then(<[u8]>::first_chunk);
+    let reaches = reaches.copied().map_or(position, i64::from_be_bytes);
     let mut all = Rows::new();
     for row in rows.iter(&txn)? {
         let (key, value) = row?;
@@ -98,5 +111,6 @@ fn read(path: &Path) -> anyhow::Result<Copy> {
     Ok(Copy {
         rows: all,
         position,
+        reaches,
     })
 }
