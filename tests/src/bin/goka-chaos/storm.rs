@@ -51,6 +51,8 @@ const POINTS: &[(&str, u32)] = &[
 ];
 /// Where a process comes by only when it has to give partitions away.
 const MOVES: [&str; 2] = ["revoking", "released"];
+/// Where it comes by only when its copies lack rows.
+const REPLAYS: [&str; 2] = ["replayed", "replaying"];
 /// Exactly-once alone comes by.
 const OFFSETS_SENT: &str = "offsets-sent";
 
@@ -291,6 +293,11 @@ impl<'a> Storm<'a> {
                 let is_missed =
                     self.tally.kills_at.get(point) == Some(&0) && !self.tried.insert(point);
                 let pass = if is_missed { 1 } else { pass };
+                if is_missed && REPLAYS.contains(&point) {
+                    // A copy that lacks nothing has nothing to replay.
+                    self.fleet.delete_state(member)?;
+                    self.tally.states_deleted += 1;
+                }
                 self.armed[member] = Some(point);
                 let crash = ("GOKA_CRASH_AT", format!("{point}:{pass}"));
                 self.fleet.start(member, &[crash])?;
