@@ -5,8 +5,13 @@ use tracing::warn;
 
 use crate::{
     Error,
-    engine::{partition::Partition, trust::position_in, worker::Core},
-    store::Store,
+    engine::{
+        partition::Partition,
+        trust::{position_in, position_name},
+        worker::Core,
+    },
+    kafka::Kafka,
+    store::{Position, Store},
 };
 
 impl Core {
@@ -67,18 +72,35 @@ impl Core {
         partition.rows.reload(partition.store.as_ref())
     }
 
-    /// Whether the local copy stands further in an input than the group, which was set back: it has to be stored
-    /// that it is not, before it can win.
-    pub(crate) fn is_copy_ahead_of(&self, number: i32, positions: &[i64]) -> bool {
-        let partition = self.partitions.get(&number);
-        let Some(store) = partition.and_then(|partition| partition.store.as_ref()) else {
-            return false;
+    /// A local copy that stands further in an input than these positions, where the group goes on, says so no longer:
+    /// the group was set back. Before the group hears from this instance that it goes on there, for then the later
+    /// position would win. `false`: there was no room, and the partition was abandoned.
+    pub(crate) fn lower_copy(
+        &mut self,
+        kafka: &dyn Kafka,
+        number: i32,
+        positions: &[i64],
+    ) -> Result<bool, Error> {
+        let partition = self.partitions.get_mut(&number);
+        let Some(store) = partition.and_then(|partition| partition.store.as_mut()) else {
+            return Ok(true);
         };
+        let (spec, edges) = (&self.spec, &self.edges);
         let mut sources = self.sources.iter().zip(positions);
-        sources.any(|(&edge, offset)| {
-            let local = position_in(&self.spec, &self.edges, store.position(), edge);
-            local.is_some_and(|local| local > *offset)
-        })
+        let is_ahead = sources.any(|(&edge, offset)| {
+            position_in(spec, edges, store.position(), edge).is_some_and(|local| local > *offset)
+        });
+        if !is_ahead {
+            return Ok(true);
+        }
+        let names = self.sources.iter();
+        let names = names.map(|&edge| position_name(spec, edges, edge));
+        let position = Position {
+            inputs: names.zip(positions.iter().copied()).collect(),
+            ..store.position().clone()
+        };
+        let written = store.batch().and_then(|batch| batch.commit(position));
+        self.found_room(kafka, number, written)
     }
 
     /// The partition goes elsewhere: the standby follows its copy from where it is, or it is left as it is. To sync it
@@ -88,11 +110,11 @@ impl Core {
         let number = partition.number;
         match (partition.store.take(), partition.lease.take()) {
             (Some(store), Some(lease)) => lease.give_back(store),
-            (Some(store), None) => {
-                if let Some(left) = &mut self.left {
-                    left.push(store);
-                }
-            }
+            (Some(store), None) => match &mut self.left {
+                Some(left) => left.push(store),
+                None if store.is_trusted_open() => drop(store),
+                None => close(store),
+            },
             (None, Some(lease)) => drop(lease),
             (None, None) => {
                 let table = self.spec.table.as_ref();
@@ -105,10 +127,12 @@ impl Core {
 
     /// Closes what a worker that ends has left, so that it is trusted also when the machine has been stopped.
     pub(crate) fn close_left(&mut self) {
-        for store in self.left.take().into_iter().flatten() {
-            if let Err(error) = store.close() {
-                warn!(%error, "a local copy was not closed cleanly");
-            }
-        }
+        self.left.take().into_iter().flatten().for_each(close);
+    }
+}
+
+fn close(store: Store) {
+    if let Err(error) = store.close() {
+        warn!(%error, "a local copy was not closed cleanly");
     }
 }

@@ -363,6 +363,9 @@ impl Core {
         let Some(positions) = self.positions(kafka, number)? else {
             return Ok(());
         };
+        if !self.lower_copy(kafka, number, &positions)? {
+            return Ok(());
+        }
         // The connection has one commit on its way at most.
         self.forget_commit();
         let began = kafka.now();
@@ -372,10 +375,9 @@ impl Core {
             Ok(()) => {
                 self.lease_at = self.lease_at.max(began);
                 kafka.assign(number, &positions)?;
-                let mut moved = self.is_copy_ahead_of(number, &positions);
                 if let Some(partition) = self.partitions.get_mut(&number) {
                     partition.run_from(positions);
-                    moved |= !std::mem::take(&mut partition.out_of_range).is_empty();
+                    partition.out_of_range.clear();
                 }
                 self.spec.status.running(number);
                 info!(
@@ -383,13 +385,6 @@ impl Core {
                     partition = number,
                     "running"
                 );
-                if moved && !self.is_exactly_once() {
-                    // The local copy, too, or its position could win at the next start.
-                    if let Some(partition) = self.partitions.get_mut(&number) {
-                        partition.close_interval();
-                    }
-                    self.advance_commit(kafka, number)?;
-                }
             }
             Err(CommitError::Denied(error)) => return Err(error),
             Err(CommitError::Again(error) | CommitError::NotMember(error)) => {

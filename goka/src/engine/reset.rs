@@ -10,7 +10,7 @@ use crate::{
         ledger::{Ledger, Sent},
         worker::Core,
     },
-    kafka::{Kafka, Undelivered},
+    kafka::Kafka,
     store::Position,
 };
 
@@ -49,11 +49,12 @@ impl Core {
                 self.serve(kafka, Duration::from_millis(5));
             }
             let outcome = self.ledger.take(number, 0);
-            if let Some(Undelivered { reason, .. }) = outcome.failed {
+            if let Some(failure) = outcome.failed {
                 if self.is_exactly_once() {
-                    self.abort(kafka, &reason)?;
+                    self.abort(kafka, &failure.reason)?;
                 }
-                self.abandon(kafka, number, &reason)?;
+                self.abandon(kafka, number, &failure.reason)?;
+                self.undelivered(number, &failure)?;
                 return Ok(false);
             }
             if self.is_exactly_once() && !self.commit_alone(kafka)? {

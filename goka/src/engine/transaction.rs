@@ -150,11 +150,12 @@ impl Core {
             let closing = partition.closing.iter();
             positions.extend(closing.flat_map(|closing| positions_of(number, &closing.positions)));
         }
-        for &number in &numbers {
-            if let Some(failure) = self.ledger.failure(number) {
-                self.abort(kafka, &failure.reason)?;
-                return self.undelivered(number, &failure);
-            }
+        let failures = numbers.iter();
+        let failures = failures.filter_map(|&n| Some((n, self.ledger.failure(n)?)));
+        // One that will not pass is the reason for those that were given up with it.
+        if let Some((number, failure)) = failures.min_by_key(|(_, failure)| failure.may_pass) {
+            self.abort(kafka, &failure.reason)?;
+            return self.undelivered(number, &failure);
         }
         kafka.reached(Step::Delivered)?;
         if self.spec.settings.fault.is(Fault::CommitBeforeAck) {

@@ -72,14 +72,14 @@ pub(crate) fn distrust(
             "it stands at offset {reaches}, the topic ends at {end}: the topic was made anew or cut off"
         ));
     }
-    if at > 0 && at < first {
+    if reaches > 0 && at < first {
         return Some(format!(
             "it stands at offset {at}, the topic begins at {first}: rows between are unknown"
         ));
     }
     let age_ms = now_ms - stands.at_ms;
     match age_max_ms {
-        Some(max) if at > 0 && at < end && age_ms > max => Some(format!(
+        Some(max) if reaches > 0 && at < end && age_ms > max => Some(format!(
             "it is {} s old, and deletions are kept for {} s (`delete.retention.ms`): deleted keys could come back",
             age_ms / 1000,
             max / 1000
@@ -145,5 +145,8 @@ mod tests {
             None,
             "an empty copy has nothing to distrust"
         );
+        // One that was cut off in its first batch has rows.
+        assert!(distrust(&at(0, 0), 2, (0, 5), Some(10), 100).is_some());
+        assert!(distrust(&at(0, 0), 2, (3, 5), None, 0).is_some());
     }
 }

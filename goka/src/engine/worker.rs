@@ -171,11 +171,11 @@ impl Worker {
     }
 
     /// Finishes and commits what was handled, and leaves the group.
-    pub(crate) fn close(mut self) -> Result<(), Error> {
-        let (core, kafka) = (&mut self.core, &*self.kafka);
+    pub(crate) fn close(self) -> Result<(), Error> {
+        let Worker { mut core, kafka } = self;
         let numbers: Vec<i32> = core.partitions.keys().copied().collect();
         core.left = Some(Vec::new());
-        let result = core.give_back(kafka, &numbers, false);
+        let result = core.give_back(&*kafka, &numbers, false);
         match kafka.in_flight() {
             0 => {}
             // Those of partitions that were lost or failed; the others were waited for.
@@ -185,6 +185,8 @@ impl Worker {
             ),
         }
         kafka.close();
+        // Which leaves the group.
+        drop(kafka);
         core.close_left();
         result
     }

@@ -241,6 +241,11 @@ impl Producer {
                     Ok(()) => Left::Sent,
                     Err(RDKafkaErrorCode::QueueFull) => Left::Full,
                     Err(code) => {
+                        // Another record failed, and this one was only given up with it.
+                        let code = match self.is_transactional && is_of_transaction(code) {
+                            true => RDKafkaErrorCode::PurgeQueue,
+                            false => code,
+                        };
                         let result = Err(self.undelivered(Some(target), code));
                         reports.push(Delivered {
                             opaque: record.opaque,

@@ -20,6 +20,9 @@ use crate::Error;
 /// How many snapshots of one copy can be held at once.
 pub(super) const SNAPSHOTS_MAX: u32 = 4096;
 
+/// The file that has the rows, beside that of LMDB's locks.
+pub(super) const DATA: &str = "data.mdb";
+
 /// A multiple of every page size there is, as LMDB wants the size of its map to be.
 const MAP_SIZE_STEP: usize = 1 << 16;
 
@@ -124,7 +127,7 @@ impl Environment {
 
 /// Deletes the environment in `path`, which must be claimed.
 pub(super) fn delete(path: &Path) -> Result<(), Error> {
-    for name in ["data.mdb", "lock.mdb"] {
+    for name in [DATA, "lock.mdb"] {
         match fs::remove_file(path.join(name)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(problem::state(path, "delete a copy that is no good", error));

@@ -58,6 +58,11 @@ pub(super) fn clear(directory: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether a note says which boot it is of.
+pub(super) fn knows_boot() -> bool {
+    boot().is_some()
+}
+
 /// Makes creations and removals of files in a directory durable, where that is possible.
 fn sync(directory: &Path) -> io::Result<()> {
     if cfg!(unix) {

@@ -216,6 +216,16 @@ impl Store {
         Batch::begin(&self.open, &mut self.stands)
     }
 
+    /// Whether the next one to open it trusts it if it was not closed, as long as the machine runs.
+    pub(crate) fn is_trusted_open(&self) -> bool {
+        mark::knows_boot()
+    }
+
+    /// Lets go of all moments of it that are held: another copy takes its place.
+    pub(crate) fn expire_moments(&self) {
+        self.open.moments.expire(Duration::ZERO);
+    }
+
     /// Syncs to disk, marks the copy as cleanly closed, and closes it: at once, or when the last of
     /// its snapshots is dropped, for which the next [`open`](Store::open) waits.
     pub(crate) fn close(self) -> Result<(), Error> {

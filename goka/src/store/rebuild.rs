@@ -31,6 +31,10 @@ pub(super) fn take_place(path: &Path, wait: Duration) -> Result<(), Error> {
         return Ok(());
     }
     let _claim = Claim::take(&new, wait)?;
+    if !new.join(environment::DATA).exists() {
+        return fs::remove_dir_all(&new)
+            .map_err(|error| problem::state(&new, "delete what is left of a copy", error));
+    }
     let problem = |error| problem::state(path, "replace a copy that was rebuilt", error);
     fs::remove_dir_all(path).map_err(problem)?;
     fs::rename(&new, path).map_err(problem)
@@ -99,7 +103,8 @@ impl Store {
     pub(crate) fn show(&mut self) {
         let Some(place) = &self.replaces else { return };
         let deleted = if self.is_in_place() {
-            remove(place)
+            // One that is read stays where it is, without its data: nobody takes it for a copy.
+            remove(place).or_else(|_| environment::delete(place))
         } else if let Ok(_claim) = Claim::take(place, Duration::ZERO) {
             environment::delete(place)
         } else {

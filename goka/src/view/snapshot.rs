@@ -21,7 +21,7 @@ use crate::{
 /// Let go of it soon. While one is held, the local copy cannot use the room of deleted and
 /// overwritten rows again, and its file grows with every write. So it is taken away after a minute
 /// ([`Config::snapshot_max`](crate::Config::snapshot_max)): the first write after that ends it, and
-/// its reads are errors then ([`Error::Expired`]).
+/// its reads are errors then ([`Error::Expired`]). So they are when the copy was rebuilt.
 ///
 /// ```no_run
 /// # #[goka::table(group = "my-group", value = i64)]

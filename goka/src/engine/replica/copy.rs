@@ -209,7 +209,9 @@ impl Copy {
         }
         board.replaced(self.number, self.store.snapshots());
         // Behind the change, so that nobody finds neither.
-        self.old = None;
+        if let Some(old) = self.old.take() {
+            old.expire_moments();
+        }
         self.store.show();
         let mut subscribers = board.subscribers.lock();
         if subscribers.rebuilt(self.number) {
