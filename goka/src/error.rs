@@ -9,7 +9,11 @@ pub type BoxError = Box<dyn error::Error + Send + Sync>;
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
 /// Why something could not be done.
-#[derive(Debug)]
+///
+/// Displayed, it is one sentence with the cause and the cure. `Debug` gives the same sentence, for that is what a
+/// `main` prints that returns [`goka::Result`](crate::Result). What [`source`](error::Error::source) gives lies behind
+/// the sentence: the first cause of the cause that is not in it yet, so that a report that goes through all sources,
+/// as anyhow's `{:#}` does, says nothing twice. The cause itself is the `source` of the variant, to be matched on.
 #[non_exhaustive]
 pub enum Error {
     /// Bytes that are no value of the type that the topic carries.
@@ -129,16 +133,42 @@ impl Error {
             problem: problem.into(),
         }
     }
+
+    /// What somebody else's code says of it, which the sentence of this error ends with.
+    pub(crate) fn reason(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Error::Decode { source, .. }
+            | Error::Encode { source, .. }
+            | Error::Record { source, .. }
+            | Error::Kafka { source, .. } => Some(&**source),
+            Error::Config(_)
+            | Error::Topic(_)
+            | Error::State { .. }
+            | Error::NoRoom { .. }
+            | Error::Fenced(_)
+            | Error::Elsewhere { .. }
+            | Error::VisitCancelled { .. }
+            | Error::Expired { .. }
+            | Error::Closed(_) => None,
+        }
+    }
+}
+
+/// What programs that return an error from `main` print: a sentence for people, as any other way to print it.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Decode { topic, source } => {
-                write!(f, "cannot decode a record of `{topic}`: {source}")
+                write!(f, "cannot decode a record of `{topic}`: {}", said(source))
             }
             Error::Encode { topic, source } => {
-                write!(f, "cannot encode a record for `{topic}`: {source}")
+                write!(f, "cannot encode a record for `{topic}`: {}", said(source))
             }
             Error::Record {
                 group,
@@ -152,15 +182,21 @@ impl fmt::Display for Error {
             } => write!(
                 f,
                 "handler `{handler}` of group `{group}` cannot {doing}: topic `{topic}`, partition {partition}, offset \
-                 {offset}, key `{key}`: {source}"
+                 {offset}, key `{key}`: {}",
+                said(source)
             ),
             Error::Config(sentence) | Error::Topic(sentence) | Error::Fenced(sentence) => {
-                f.write_str(sentence)
+                f.write_str(sentence.trim_end())
             }
             Error::State { path, problem } | Error::NoRoom { path, problem } => {
-                write!(f, "local state in {}: {problem}", path.display())
+                write!(
+                    f,
+                    "local state in {}: {}",
+                    path.display(),
+                    problem.trim_end()
+                )
             }
-            Error::Kafka { doing, source } => write!(f, "cannot {doing}: {source}"),
+            Error::Kafka { doing, source } => write!(f, "cannot {doing}: {}", said(source)),
             Error::Elsewhere { group, partition } => write!(
                 f,
                 "partition {partition} of group `{group}` does not run at this instance: ask the one that has it, or read \
@@ -186,22 +222,96 @@ impl fmt::Display for Error {
     }
 }
 
+/// Texts of librdkafka may end with a new line.
+fn said(reason: &BoxError) -> String {
+    let mut text = reason.to_string();
+    text.truncate(text.trim_end().len());
+    text
+}
+
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            Error::Decode { source, .. }
-            | Error::Encode { source, .. }
-            | Error::Record { source, .. }
-            | Error::Kafka { source, .. } => Some(&**source),
-            Error::Config(_)
-            | Error::Topic(_)
-            | Error::State { .. }
-            | Error::NoRoom { .. }
-            | Error::Fenced(_)
-            | Error::Elsewhere { .. }
-            | Error::VisitCancelled { .. }
-            | Error::Expired { .. }
-            | Error::Closed(_) => None,
+        let sentence = self.to_string();
+        let mut behind = self.reason()?.source();
+        while let Some(error) = behind
+            && sentence.contains(error.to_string().trim_end())
+        {
+            behind = error.source();
         }
+        behind
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows its cause itself, or leaves that to whoever asks for its source.
+    #[derive(Debug)]
+    struct Because(&'static str, Option<Box<Because>>, bool);
+
+    impl fmt::Display for Because {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self {
+                Because(text, Some(cause), true) => write!(f, "{text}: {cause}"),
+                Because(text, ..) => f.write_str(text),
+            }
+        }
+    }
+    impl error::Error for Because {
+        fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+            self.1.as_deref().map(|cause| cause as _)
+        }
+    }
+
+    fn because(text: &'static str, cause: Option<Because>, is_shown: bool) -> Because {
+        Because(text, cause.map(Box::new), is_shown)
+    }
+
+    /// As a report that goes through all sources.
+    fn reported(error: &Error) -> String {
+        let chain = std::iter::successors(Some(error as &dyn error::Error), |e| e.source());
+        let texts: Vec<_> = chain.map(ToString::to_string).collect();
+        texts.join(" < ")
+    }
+
+    #[test]
+    fn an_error_that_main_returns_is_a_sentence() {
+        let state = Error::state("state", "another process holds it");
+        assert_eq!(
+            format!("{state:?}"),
+            "local state in state: another process holds it"
+        );
+        assert_eq!(format!("{state:#?}"), state.to_string());
+        let kafka = Error::kafka("open the emitter", "No provider for SASL mechanism\n");
+        assert_eq!(
+            format!("{kafka:?}"),
+            "cannot open the emitter: No provider for SASL mechanism"
+        );
+        let setting = Error::Config("librdkafka does not take it: no such key\n".to_owned());
+        assert_eq!(
+            format!("{setting:?}"),
+            "librdkafka does not take it: no such key"
+        );
+    }
+
+    #[test]
+    fn a_report_of_all_sources_says_nothing_twice() {
+        let plain = Error::decode("clicks")("not a number".into());
+        assert_eq!(
+            reported(&plain),
+            "cannot decode a record of `clicks`: not a number"
+        );
+
+        let refused = because("refused", None, false);
+        let behind = Error::kafka("read", because("no connection", Some(refused), false));
+        assert_eq!(reported(&behind), "cannot read: no connection < refused");
+
+        let deep = because("no route", Some(because("no gateway", None, false)), false);
+        let shown = Error::kafka("read", because("no connection", Some(deep), true));
+        assert_eq!(
+            reported(&shown),
+            "cannot read: no connection: no route < no gateway"
+        );
     }
 }

@@ -249,22 +249,27 @@ pub(crate) fn run_failure(source: BoxError) -> Failure {
     }
 }
 
-/// Whether the local copy, or goka, has failed, and no record is to blame.
+/// Whether the local copy, or goka, has failed, and no record is to blame. An error of ours passes over its own cause
+/// where it is asked for its source.
 fn is_ours(error: &(dyn error::Error + 'static)) -> bool {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    let ours = |error: &Error| {
-        matches!(
-            error,
-            Error::State { .. }
-                | Error::NoRoom { .. }
-                | Error::Kafka { .. }
-                | Error::Closed(_)
-                | Error::Fenced(_)
-        )
-    };
-    chain
-        .filter_map(|error| error.downcast_ref::<Error>())
-        .any(ours)
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let ours = error.downcast_ref::<Error>();
+        if matches!(
+            ours,
+            Some(
+                Error::State { .. }
+                    | Error::NoRoom { .. }
+                    | Error::Kafka { .. }
+                    | Error::Closed(_)
+                    | Error::Fenced(_)
+            )
+        ) {
+            return true;
+        }
+        next = ours.map_or_else(|| error.source(), Error::reason);
+    }
+    false
 }
 
 fn bug(sentence: &str) -> Failure {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use goka::{App, Config, Emitter, Guarantee, View};
+use goka::{App, Config, Emitter, Error, Guarantee, View};
 use goka_tests::{DEADLINE, Kafka, Program, kafka_tool, unique};
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -177,7 +177,12 @@ async fn refusals(config: Config) -> Vec<String> {
     let said = errors.iter().map(|error| {
         let sources = std::iter::successors(std::error::Error::source(error), |e| e.source());
         let sources: Vec<_> = sources.map(ToString::to_string).collect();
-        format!("{error} / {error:?} / {sources:?}")
+        // What a program gets that matches on it.
+        let cause = match error {
+            Error::Kafka { source, .. } => format!("{source:?}"),
+            _ => String::new(),
+        };
+        format!("{error} / {cause} / {sources:?}")
     });
     said.collect()
 }
