@@ -12,6 +12,8 @@ fn count(ctx: &mut count::Context, _clicked_at: String) -> goka::Result {
 
 #[tokio::main]
 async fn main() -> goka::Result {
+    // Shows what `RUST_LOG` asks for, for example `RUST_LOG=goka=info`; errors without it.
+    tracing_subscriber::fmt::init();
     goka::App::from_env()?
         .processor(count::Processor)
         .run()

@@ -50,3 +50,19 @@ fn commands_name_examples_that_exist() {
         assert!(named > 0, "commands are shown");
     }
 }
+
+#[test]
+fn the_readme_names_what_its_program_depends_on() {
+    let readme = read("README.md");
+    let programs = blocks(&readme, "rust");
+    let (_, program) = programs.first().expect("the README shows a program");
+    let manifests = blocks(&readme, "toml");
+    let (_, manifest) = manifests.first().expect("the README shows what it needs");
+    for name in ["goka", "tokio", "tracing-subscriber"] {
+        let is_named = manifest.contains(&format!("\n{name} = {{ "));
+        let is_used = program.contains(&format!("{}::", name.replace('-', "_")));
+        assert!(is_named && is_used, "`{name}` is named and used");
+    }
+    // What is installed does nothing with `RUST_LOG` without it.
+    assert!(manifest.contains("\"env-filter\""));
+}
