@@ -2,6 +2,8 @@
 
 use std::{error, fmt, path::PathBuf, time::Duration};
 
+use crate::check::OfGoka;
+
 /// What a handler may fail with: any error converts into it.
 pub type BoxError = Box<dyn error::Error + Send + Sync>;
 
@@ -219,6 +221,13 @@ impl fmt::Display for Error {
             ),
             Error::Closed(what) => write!(f, "{what} was closed"),
         }
+    }
+}
+
+/// Nothing but what cannot happen: an error of others is no error of goka. What fails with both returns a [`BoxError`].
+impl<E: OfGoka> From<E> for Error {
+    fn from(error: E) -> Self {
+        error.into_error()
     }
 }
 

@@ -4,9 +4,9 @@
 
 mod graph;
 
-use std::fmt;
+use std::{convert::Infallible, fmt};
 
-use crate::{BoxError, Codec, Context, Outcome, Processor, Topic};
+use crate::{BoxError, Codec, Context, Error, Outcome, Processor, Topic};
 
 use graph::NAME_LENGTH_MAX;
 pub(crate) use graph::no_dead_letter;
@@ -147,6 +147,23 @@ impl Return for () {
 impl<E: Into<BoxError>> Return for Result<(), E> {
     fn outcome(self) -> Outcome {
         self.map_err(Into::into)
+    }
+}
+
+/// What `?` turns into an error of goka: of others' errors, only the one that cannot happen. It is here for what the
+/// compiler says of all others; without it, it compares types. Of a text for `?`, rustc shows the label alone.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no error of goka",
+    label = "fails with an error that is not goka's: let the function return `Result<(), goka::BoxError>`, which takes all errors"
+)]
+pub trait OfGoka {
+    /// The error.
+    fn into_error(self) -> Error;
+}
+#[diagnostic::do_not_recommend]
+impl OfGoka for Infallible {
+    fn into_error(self) -> Error {
+        match self {}
     }
 }
 
