@@ -10,7 +10,11 @@ use syn::{
     token::Paren,
 };
 
-use crate::{policy::OnError, report::Errors};
+use crate::{
+    policy::OnError,
+    report::Errors,
+    word::{codec, named_type, table, unnamed_group, word},
+};
 
 /// A topic named by a literal, or by a type declared with `#[stream]`.
 #[derive(Clone)]
@@ -75,6 +79,7 @@ pub(crate) struct ProcessorArgs {
 impl ProcessorArgs {
     pub(crate) fn parse(errors: &mut Errors, tokens: TokenStream) -> Self {
         let mut args = Self::default();
+        let tokens = leading_group(errors, &mut args.group, tokens);
         each(errors, tokens, |errors, name, input| {
             match name.to_string().as_str() {
                 "crate" => once(errors, name, &mut args.krate, assigned(input)?),
@@ -87,8 +92,11 @@ impl ProcessorArgs {
                         .extend(inputs.filter_map(TopicRef::into_path));
                 }
                 "input" => once(errors, name, &mut args.input, assigned(input)?),
-                "key" => once(errors, name, &mut args.key, assigned(input)?),
-                "table" => once(errors, name, &mut args.table, assigned(input)?),
+                "key" => {
+                    let key = named_type(errors, name, input)?;
+                    once(errors, name, &mut args.key, key);
+                }
+                "table" => once(errors, name, &mut args.table, table(name, input)?),
                 "output" => listed(errors, name, &mut args.outputs, STREAMS, input)?,
                 "join" => listed(errors, name, &mut args.joins, TABLES, input)?,
                 "lookup" => listed(errors, name, &mut args.lookups, TABLES, input)?,
@@ -96,7 +104,10 @@ impl ProcessorArgs {
                     let on_error = OnError::parse(errors, input)?;
                     once(errors, name, &mut args.on_error, on_error);
                 }
-                "guarantee" => once(errors, name, &mut args.guarantee, assigned(input)?),
+                "guarantee" => {
+                    let guarantee = word(name, input, &GUARANTEES)?;
+                    once(errors, name, &mut args.guarantee, guarantee);
+                }
                 other => {
                     let hint = match other {
                         "outputs" | "emit" | "emits" => "; did you mean `output`?",
@@ -193,18 +204,28 @@ impl TopicArgs {
         let mut args = Self::default();
         let tokens = match kind {
             Stream => args.leading_name(errors, tokens),
-            Table | Message => tokens,
+            Table => leading_group(errors, &mut args.group, tokens),
+            Message => tokens,
         };
         each(errors, tokens, |errors, name, input| {
             match (kind, name.to_string().as_str()) {
                 (_, "crate") => once(errors, name, &mut args.krate, assigned(input)?),
                 (Table, "group") => once(errors, name, &mut args.group, name_of(input)?),
                 (Table, "topic") => once(errors, name, &mut args.topic, name_of(input)?),
-                (Table | Stream, "key") => once(errors, name, &mut args.key, assigned(input)?),
-                (Table | Stream, "value") => once(errors, name, &mut args.value, assigned(input)?),
-                (Table | Stream, "codec") => once(errors, name, &mut args.codec, assigned(input)?),
+                (Table | Stream, "key") => {
+                    let key = named_type(errors, name, input)?;
+                    once(errors, name, &mut args.key, key);
+                }
+                (Table | Stream, "value") => {
+                    let value = named_type(errors, name, input)?;
+                    once(errors, name, &mut args.value, value);
+                }
+                (Table | Stream, "codec") => {
+                    once(errors, name, &mut args.codec, codec(name, input, &CODECS)?);
+                }
                 (Table | Stream, "partitioner") => {
-                    once(errors, name, &mut args.partitioner, assigned(input)?);
+                    let partitioner = word(name, input, &PARTITIONERS)?;
+                    once(errors, name, &mut args.partitioner, partitioner);
                 }
                 (Table, "coalesce") => {
                     once(errors, name, &mut args.coalesce, assigned(input)?);
@@ -255,6 +276,9 @@ impl TopicArgs {
     }
 }
 
+const GUARANTEES: [&str; 2] = ["at_least_once", "exactly_once"];
+const PARTITIONERS: [&str; 2] = ["murmur2", "fnv1a"];
+const CODECS: [&str; 4] = ["Json", "MsgPack", "Raw", "Text"];
 const PROCESSOR: &str = "`group`, `input`, `output`, `table`, `join`, `lookup`, `key`, `on_error`, `guarantee`, `crate`";
 const STREAMS: &str = "`#[goka::stream(\"topic\")]`";
 const TABLES: &str = "`#[goka::table(group = \"...\")]`";
@@ -291,6 +315,22 @@ pub(crate) fn each(
     };
     let parsed = parser.parse2(tokens);
     errors.take(parsed);
+}
+
+/// What is behind a name that stands first, where it should be `group = "..."`.
+fn leading_group(
+    errors: &mut Errors,
+    group: &mut Option<LitStr>,
+    tokens: TokenStream,
+) -> TokenStream {
+    let mut found = None;
+    let parser = |input: ParseStream<'_>| {
+        found = unnamed_group(errors, input)?;
+        input.parse::<TokenStream>()
+    };
+    let rest = parser.parse2(tokens);
+    *group = found;
+    errors.take(rest).unwrap_or_default()
 }
 
 /// To the end of this argument.

@@ -47,6 +47,7 @@ mod policy;
 mod report;
 mod signature;
 mod topic;
+mod word;
 
 #[cfg(test)]
 mod tests;

@@ -304,6 +304,10 @@ impl Last {
 }
 
 fn named(input: ParseStream<'_>) -> syn::Result<Ident> {
+    if input.peek(LitStr) {
+        let text = format!("a policy is written without quotes: {POLICIES}");
+        return Err(input.error(text));
+    }
     let name = input.call(Ident::parse_any);
     name.map_err(|error| syn::Error::new(error.span(), format!("expected a policy: {POLICIES}")))
 }

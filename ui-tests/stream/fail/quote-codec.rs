@@ -1,0 +1,5 @@
+#[goka::stream("user-logins", codec = "json")]
+struct Login {
+    _at: u64,
+}
+fn main() {}

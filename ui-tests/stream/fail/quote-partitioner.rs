@@ -1,0 +1,3 @@
+#[goka::stream("user-logins", value = u64, partitioner = "fnv1a")]
+struct Logins;
+fn main() {}

@@ -1,0 +1,3 @@
+#[goka::stream("user-logins", value = "u64")]
+struct Logins;
+fn main() {}
