@@ -163,6 +163,10 @@ impl fmt::Debug for Error {
     }
 }
 
+/// How a processor gets past a record that it cannot decode.
+const WAY_ON: &str = "; nothing is committed past it: read it as what it is, or choose with `on_error` what becomes of such \
+                      records (docs/errors.md)";
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -186,7 +190,11 @@ impl fmt::Display for Error {
                 "handler `{handler}` of group `{group}` cannot {doing}: topic `{topic}`, partition {partition}, offset \
                  {offset}, key `{key}`: {}",
                 said(source)
-            ),
+            )
+            .and_then(|()| match doing.starts_with("decode ") {
+                true => f.write_str(WAY_ON),
+                false => Ok(()),
+            }),
             Error::Config(sentence) | Error::Topic(sentence) | Error::Fenced(sentence) => {
                 f.write_str(sentence.trim_end())
             }
@@ -302,6 +310,27 @@ mod tests {
             format!("{setting:?}"),
             "librdkafka does not take it: no such key"
         );
+    }
+
+    #[test]
+    fn a_record_that_does_not_decode_has_a_way_on() {
+        let record = |doing| Error::Record {
+            group: "counters",
+            topic: "clicks".into(),
+            partition: 2,
+            offset: 40,
+            key: "alice".into(),
+            handler: "count",
+            doing,
+            source: "no number".into(),
+        };
+        let undecoded = record("decode its value").to_string();
+        assert!(
+            undecoded.contains("no number; nothing is committed past it"),
+            "{undecoded}"
+        );
+        assert!(undecoded.contains("`on_error`"), "{undecoded}");
+        assert!(record("run").to_string().ends_with("no number"));
     }
 
     #[test]

@@ -70,6 +70,7 @@ pub mod tester;
 mod topic;
 mod topology;
 mod typed;
+mod undecoded;
 mod view;
 
 pub use app::{App, GroupStats, ProcessorHandle, Running, Stats};

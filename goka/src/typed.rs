@@ -22,6 +22,7 @@ use crate::{
     },
     key, policy,
     record::Record,
+    undecoded::Undecoded,
 };
 
 /// Lets the engine run a processor whose types it does not know.
@@ -80,7 +81,7 @@ impl<P: Processor> Program for Typed<P> {
         }
         let at_hand = AtHand::new(record, reads);
         let mut ctx = Context::new(&at_hand, key, effects);
-        handler(&self.0, &mut ctx).map_err(failure)
+        handler(&self.0, &mut ctx).map_err(|source| failure(edge, record.value, source))
     }
 
     fn handle_later(
@@ -138,7 +139,8 @@ async fn later<P: Processor>(
     }
     let at_hand = AtHand::new(record, reads);
     let mut ctx = Context::new(&at_hand, key, effects);
-    handler(processor, &mut ctx).await.map_err(failure)
+    let handled = handler(processor, &mut ctx).await;
+    handled.map_err(|source| failure(edge, record.value, source))
 }
 
 /// Lets the engine run a visitor of a processor with its arguments, whose types it does not know.
@@ -226,12 +228,16 @@ fn undecodable_key(source: BoxError) -> Failure {
 }
 
 /// A handler decodes its message itself, so that a record it does not look at is not decoded.
-fn failure(source: BoxError) -> Failure {
+#[cold]
+fn failure<P: Processor>(edge: &Edge<P>, value: Option<&[u8]>, source: BoxError) -> Failure {
     match source.downcast::<Undecodable>() {
         Ok(undecodable) => Failure {
             stage: Stage::Decode,
             doing: "decode its value",
-            source: undecodable.0,
+            source: match value {
+                Some(bytes) => Undecoded::new((edge.topic.codec)(), bytes, undecodable.0).into(),
+                None => undecodable.0,
+            },
         },
         Err(source) => run_failure(source),
     }

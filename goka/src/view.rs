@@ -26,6 +26,7 @@ use crate::{
     kafka::Cluster,
     replicas::{self, TableSource},
     store::Snapshot,
+    undecoded::Undecoded,
 };
 
 /// A local copy of the table `T`, kept up to date in the background. Cheap to clone; the copy goes
@@ -286,7 +287,10 @@ impl<T: Topic> View<T> {
     }
 
     fn decode(&self, key: &[u8], value: &[u8]) -> Result<T::Value> {
-        T::Codec::decode(value).map_err(|source| self.undecodable("value", key, source))
+        T::Codec::decode(value).map_err(|source| {
+            let source = Undecoded::new(<T::Codec as Codec<T::Value>>::name(), value, source);
+            self.undecodable("value", key, source.into())
+        })
     }
 
     fn decode_key(&self, key: &[u8]) -> Result<T::Key> {

@@ -177,6 +177,7 @@ fn failures_say_what_was_being_done() {
         assert!(failure.source.to_string().contains(text), "{failure:?}");
     };
     fails(Some(b"alice"), b"x", "decode its value", "invalid digit");
+    fails(Some(b"alice"), b"x", "decode its value", "codec `text`");
     fails(Some(b"\xff"), b"1", "decode its key", "utf-8");
     fails(None, b"1", "decode its key", "the key is null");
     fails(Some(b"alice"), b"13", "run", "thirteen");
