@@ -1,9 +1,10 @@
 //! Settings: where the brokers are, where state is kept, and every key of librdkafka.
 //!
 //! Plain data with safe defaults. What is wrong with it is said when it is used first, by
-//! `kafka::settings` for librdkafka's keys and by [`Config::check`] for the rest. Names here are
+//! `kafka::settings` for librdkafka's keys and by `check` for the rest. Names here are
 //! logical; what they are called on the broker is known in `kafka::names` alone.
 
+mod check;
 mod environment;
 mod secret;
 
@@ -50,9 +51,6 @@ pub struct Config {
     pub(crate) streams: Vec<(String, i32)>,
     pub(crate) keys: Keys,
 }
-
-/// A copy of nothing has a few pages.
-const MAP_SIZE_MIN: usize = 1 << 20;
 
 /// Keys of librdkafka that were set.
 #[derive(Clone, Default)]
@@ -356,52 +354,6 @@ impl Config {
             )),
         }
     }
-
-    /// What can be said about these settings without a broker and without librdkafka.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let refuse = |sentence: &str| Err(Error::Config(sentence.to_owned()));
-        if self.brokers.trim().is_empty() {
-            return refuse("`brokers` is empty: give the address of a broker, or `embedded`");
-        }
-        if self.workers == Some(0) {
-            return refuse("`workers` is 0: a processor needs at least one");
-        }
-        if self.records_per_commit == 0 {
-            return refuse("`records_per_commit` is 0: at least one record must be committed");
-        }
-        if self.commit_interval.is_zero() || self.commit_interval > Duration::from_secs(2) {
-            return refuse(
-                "`commit_interval` must be above 0 and at most 2 s: a member has to commit well \
-                 within its session, or others may have taken its partitions unnoticed",
-            );
-        }
-        if self.metadata_interval.is_zero() {
-            return refuse("`metadata_interval` is 0: topics would be checked all the time");
-        }
-        if self.cleanup_delay.is_zero() {
-            return refuse("`cleanup_delay` is 0: copies would be deleted while partitions move");
-        }
-        if self.snapshot_max.is_zero() {
-            return refuse("`snapshot_max` is 0: no snapshot could be read");
-        }
-        if self.map_size < MAP_SIZE_MIN {
-            return refuse(
-                "`map_size` is below 1 MiB (1048576 bytes): a local copy would be full at once",
-            );
-        }
-        if self.recover_ahead && self.standby == Standby::None {
-            return refuse(
-                "`recover_ahead` needs `standby = all`: which partitions this instance will be given is not known before \
-                 it joins the group, so all have to be kept",
-            );
-        }
-        if let Some((name, partitions)) = self.streams.iter().find(|(_, count)| *count < 1) {
-            return Err(Error::Config(format!(
-                "`create_stream` of `{name}` asks for {partitions} partitions; at least 1 is needed"
-            )));
-        }
-        Ok(())
-    }
 }
 
 impl fmt::Debug for Config {
@@ -428,29 +380,5 @@ impl fmt::Debug for Config {
             .field("streams", &self.streams)
             .field("keys", &self.keys)
             .finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_out_of_range_are_refused() {
-        for config in [
-            Config::new().brokers(" "),
-            Config::new().workers(0),
-            Config::new().records_per_commit(0),
-            Config::new().commit_interval(Duration::ZERO),
-            Config::new().metadata_interval(Duration::ZERO),
-            Config::new().cleanup_delay(Duration::ZERO),
-            Config::new().map_size(MAP_SIZE_MIN - 1),
-            Config::new().snapshot_max(Duration::ZERO),
-            Config::new().recover_ahead(true),
-            Config::new().create_stream("clicks", 0),
-        ] {
-            assert!(config.check().is_err(), "{config:?}");
-        }
-        Config::new().check().unwrap();
     }
 }

@@ -94,8 +94,10 @@ impl Config {
                 } else if let Some(rest) = name.strip_prefix("GOKA_KAFKA_PRODUCER__") {
                     self.set_producer(key(rest), value)
                 } else {
+                    let meant = nearest(name).map(|known| format!(": did you mean {known}?"));
+                    let meant = meant.unwrap_or_default();
                     return Err(Error::Config(format!(
-                        "the environment variable {name} means nothing to goka; \
+                        "the environment variable {name} means nothing to goka{meant}; \
                          keys of librdkafka are written GOKA_KAFKA__SESSION_TIMEOUT_MS"
                     )));
                 }
@@ -103,6 +105,49 @@ impl Config {
         };
         Ok(self)
     }
+}
+
+/// All but keys of librdkafka.
+const KNOWN: [&str; 15] = [
+    "GOKA_BROKERS",
+    "GOKA_STATE_DIR",
+    "GOKA_PREFIX",
+    "GOKA_WORKERS",
+    "GOKA_GUARANTEE",
+    "GOKA_COMMIT_INTERVAL_MS",
+    "GOKA_INSTANCE_ID",
+    "GOKA_MEMBERSHIP",
+    "GOKA_START",
+    "GOKA_OUT_OF_RANGE",
+    "GOKA_STANDBY",
+    "GOKA_RECOVER_AHEAD",
+    "GOKA_CLEANUP_DELAY_MS",
+    "GOKA_MAP_BYTES",
+    "GOKA_SNAPSHOT_MAX_MS",
+];
+
+/// So many letters may be wrong, or missing, of a name that was meant: a unit is three.
+const WRONG_MAX: usize = 3;
+
+fn nearest(name: &str) -> Option<&'static str> {
+    let distances = KNOWN.iter().map(|known| (distance(name, known), *known));
+    let (wrong, known) = distances.min()?;
+    (wrong <= WRONG_MAX).then_some(known)
+}
+
+/// How many letters have to be changed, added or taken away.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.bytes().enumerate() {
+            let changed = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[other.len()]
 }
 
 fn number<T: FromStr>(name: &str, value: &str) -> Result<T, Error> {
@@ -168,6 +213,30 @@ mod tests {
         ] {
             let error = Config::new().variable(name, value).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_is_nearly_right_is_named() {
+        let said = |name| Config::new().variable(name, "x").unwrap_err().to_string();
+        for (name, meant) in [
+            ("GOKA_BROKER", "GOKA_BROKERS"),
+            ("GOKA_STATEDIR", "GOKA_STATE_DIR"),
+            ("GOKA_COMMIT_INTERVAL", "GOKA_COMMIT_INTERVAL_MS"),
+            ("GOKA_WORKRES", "GOKA_WORKERS"),
+        ] {
+            let said = said(name);
+            assert!(said.contains(&format!("did you mean {meant}?")), "{said}");
+        }
+        assert!(!said("GOKA_COLOUR").contains("did you mean"));
+        // The list is that of the variables: each is read, or its value refused.
+        for known in KNOWN {
+            let read = Config::new().variable(known, "x");
+            let refused = read
+                .err()
+                .map(|error| error.to_string())
+                .unwrap_or_default();
+            assert!(!refused.contains("means nothing"), "{refused}");
         }
     }
 }

@@ -8,8 +8,16 @@ use crate::Error;
 
 /// `doing` completes "cannot".
 pub(super) fn state(path: &Path, doing: &str, error: impl Into<heed::Error>) -> Error {
-    let error = error.into();
-    let problem = match cure(&error) {
+    sentence(path, doing, error.into(), None)
+}
+
+/// The same, with a cure for what has none of its own.
+pub(super) fn state_or(path: &Path, doing: &str, error: io::Error, otherwise: &str) -> Error {
+    sentence(path, doing, error.into(), Some(otherwise))
+}
+
+fn sentence(path: &Path, doing: &str, error: heed::Error, otherwise: Option<&str>) -> Error {
+    let problem = match cure(&error).or(otherwise) {
         Some(cure) => format!("cannot {doing}: {error}; {cure}"),
         None => format!("cannot {doing}: {error}"),
     };
@@ -42,7 +50,7 @@ pub(super) fn is_damage(error: &heed::Error) -> bool {
 
 fn cure(error: &heed::Error) -> Option<&'static str> {
     use io::ErrorKind::{
-        FileTooLarge, NotADirectory, OutOfMemory, PermissionDenied, QuotaExceeded,
+        AlreadyExists, FileTooLarge, NotADirectory, OutOfMemory, PermissionDenied, QuotaExceeded,
         ReadOnlyFilesystem, StorageFull,
     };
     match error {
@@ -72,7 +80,7 @@ fn cure(error: &heed::Error) -> Option<&'static str> {
                 "give the user that runs this process the right to write there, or use another \
                  state directory",
             ),
-            NotADirectory => {
+            NotADirectory | AlreadyExists => {
                 Some("a file is in the way: remove it, or use another state directory")
             }
             OutOfMemory => Some(

@@ -72,7 +72,8 @@ impl StateDir {
 
     fn locked(root: &Path, temporary: bool) -> Result<StateDir, Error> {
         let problem = |error| problem::state(root, DOING, error);
-        private::create_dir_all(root).map_err(problem)?;
+        private::create_dir_all(root)
+            .map_err(|error| problem::state_or(root, DOING, error, ELSEWHERE))?;
         let root = root.canonicalize().map_err(problem)?;
         let lock = lock(&root)?;
         let instance_id = instance_id(&root).map_err(problem)?;
@@ -154,6 +155,10 @@ impl Drop for StateDir {
 
 const DOING: &str = "use the state directory";
 
+/// Where nothing better is known.
+const ELSEWHERE: &str =
+    "choose a place where a directory can be made (`Config::state_dir`, GOKA_STATE_DIR)";
+
 /// Whether `path`, which need not exist, is under a directory that the system clears.
 fn is_temp(path: &Path) -> bool {
     let Ok(path) = std::path::absolute(path) else {
@@ -200,7 +205,8 @@ fn lock(root: &Path) -> Result<File, Error> {
 
 fn instance_id(root: &Path) -> io::Result<String> {
     let path = root.join("instance");
-    match fs::read_to_string(&path) {
+    // What is no text is no id either.
+    match fs::read(&path).map(|bytes| String::from_utf8(bytes).unwrap_or_default()) {
         Ok(id) if is_id(&id) => return Ok(id),
         Ok(_) => tracing::warn!(
             "{} has no instance id in it, so this instance gets a new one",

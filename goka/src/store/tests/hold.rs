@@ -147,9 +147,12 @@ fn a_state_directory_is_held_once_in_a_process() {
     let state = StateDir::open(root.path(), true).unwrap();
     assert_eq!(state.instance_id(), id);
     drop(state);
-    fs::write(root.path().join("instance"), "").unwrap();
-    let state = StateDir::open(root.path(), true).unwrap();
-    assert_ne!(state.instance_id(), id);
+    for no_id in [&b""[..], b"my instance", b"\xff\xfe\x00"] {
+        fs::write(root.path().join("instance"), no_id).unwrap();
+        let state = StateDir::open(root.path(), true).unwrap();
+        assert_ne!(state.instance_id(), id);
+        assert_eq!(state.instance_id().len(), id.len());
+    }
 }
 
 #[test]
@@ -187,13 +190,17 @@ fn what_is_not_a_directory_one_can_write_to_is_refused_with_the_cure() {
     for path in [&file, &file.join("below")] {
         let error = StateDir::open(path, true).unwrap_err().to_string();
         assert!(error.contains("cannot use the state directory"), "{error}");
+        assert!(error.contains("a file is in the way"), "{error}");
         let error = Store::open(path, &identity(), &options()).err().unwrap();
         let error = error.to_string();
         assert!(error.contains("cannot open the local copy"), "{error}");
     }
     // Not even the superuser writes here.
     #[cfg(target_os = "linux")]
-    StateDir::open(Path::new("/proc/goka"), true).unwrap_err();
+    {
+        let error = StateDir::open(Path::new("/proc/goka"), true).unwrap_err();
+        assert!(error.to_string().contains("GOKA_STATE_DIR"), "{error}");
+    }
 }
 
 /// A process that holds the state directory and a copy in it, until it is told to end by the end of
