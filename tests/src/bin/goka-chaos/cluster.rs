@@ -9,7 +9,7 @@ use rdkafka::{
     error::KafkaError,
 };
 
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// The broker, and the names of this run on it.
 pub(crate) struct Cluster {
