@@ -15,12 +15,20 @@ use std::{
 };
 
 use crate::{
-    Codec as _, Config, Error, Key as _, Meta, Stream, Topic,
-    block::block_on,
-    context::{KeyOf, ValueOf},
+    app::topology::Topology,
+    base::{
+        block::block_on,
+        config::Config,
+        error::Error,
+        record::{Meta, to_ms},
+    },
     kafka::{Cluster, Letter, Outbox, Receipt},
-    record::to_ms,
-    topology::Topology,
+    typed::{
+        codec::Codec as _,
+        context::{KeyOf, ValueOf},
+        key::Key as _,
+        topic::{Stream, Topic},
+    },
 };
 
 /// Writes messages into the stream `S`.

@@ -39,65 +39,49 @@
 extern crate self as goka;
 
 mod app;
-mod attribute;
-mod block;
-pub mod check;
-pub mod codec;
-mod config;
-mod context;
-mod dead_letter;
-mod defer;
-mod drawing;
-mod edge;
+mod base;
 mod emitter;
 mod engine;
-mod error;
-mod excerpt;
-#[cfg(test)]
-mod fuzz;
-mod graph;
-mod home;
 mod kafka;
-mod key;
-mod partitioner;
-mod policy;
-mod processor;
-mod record;
-mod replicas;
+#[cfg(any(test, feature = "tester"))]
+mod sim;
 mod store;
 #[cfg(any(test, feature = "tester"))]
 pub mod tester;
-mod topic;
-mod topology;
 mod typed;
-mod undecoded;
 mod view;
 
 pub use app::{App, GroupStats, ProcessorHandle, Running, Stats};
-pub use attribute::{message, processor, stream, table};
-pub use codec::Codec;
-pub use config::{Config, Guarantee, Membership, OutOfRange, Standby, Start};
-pub use context::Context;
-pub use dead_letter::DeadLetter;
-pub use defer::Deferred;
-pub use drawing::{Graph, GraphEdge, GraphTopic, TopicKind};
-pub use edge::{
-    Consumable, Consumes, Emits, Emittable, Joinable, Joins, Lookupable, Lookups, Loops,
-    Persistable, Persists, Visits,
+pub use base::{
+    config::{Config, Guarantee, Membership, OutOfRange, Standby, Start},
+    dead_letter::DeadLetter,
+    defer::Deferred,
+    error::{BoxError, Error, Result},
+    kind::Kind,
+    partitioner::Partitioner,
+    policy::{OnError, Policy},
+    record::{Headers, Meta},
+    state::PartitionState,
 };
 pub use emitter::{Delivered, Delivery, Emitter};
-pub use engine::status::PartitionState;
-pub use error::{BoxError, Error, Result};
-pub use graph::{Edge, EdgeTopic, Handler, Kind, Later, Outcome, Visitor};
 pub use kafka::{EmbeddedBroker, ResetTo};
-pub use key::Key;
-pub use partitioner::Partitioner;
-pub use policy::{OnError, Policy};
-pub use processor::Processor;
-pub use record::{Headers, Meta};
 #[cfg(any(test, feature = "tester"))]
 pub use tester::Tester;
-pub use topic::{Home, SharedTable, Stream, Table, Topic};
+pub use typed::{
+    attribute::{message, processor, stream, table},
+    check,
+    codec::{self, Codec},
+    context::Context,
+    drawing::{Graph, GraphEdge, GraphTopic, TopicKind},
+    edge::{
+        Consumable, Consumes, Emits, Emittable, Joinable, Joins, Lookupable, Lookups, Loops,
+        Persistable, Persists, Visits,
+    },
+    graph::{Edge, EdgeTopic, Handler, Later, Outcome, Visitor},
+    key::Key,
+    processor::Processor,
+    topic::{Home, SharedTable, Stream, Table, Topic},
+};
 pub use view::{
     Rows, SnapshotRows, Update, Updates, View, ViewPartition, ViewSnapshot, ViewState, ViewStates,
     ViewStats, Watch,

@@ -4,18 +4,19 @@
 use std::{path::PathBuf, sync::Arc};
 
 use crate::{
-    Config, Kind, Result,
-    config::Standby as Choice,
+    app::{home::Home, topology::Topology},
+    base::{
+        config::{Config, Standby as Choice},
+        error::Result,
+        kind::Kind,
+    },
     engine::{
         program::{EdgeInfo, Program},
-        replica::{Replica, Spec},
+        replica::{Replica, Spec, standby::Standby},
         spec::TableSpec,
-        standby::Standby,
     },
-    home::Home,
     kafka::Cluster,
     store::Identity,
-    topology::Topology,
 };
 
 /// The group table of a processor; `None` if it keeps none. Its standby reads from now on.

@@ -4,11 +4,22 @@ use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc};
 
 use super::running::{Group, GroupStats};
 use crate::{
-    Codec, Error, Graph, Key, PartitionState, Persists, Processor, Result, Topic, Visits,
-    check::has_table,
-    context::{KeyOf, ValueOf},
+    base::{
+        error::{Error, Result},
+        state::PartitionState,
+    },
     engine::program::Visit,
-    typed::TypedVisit,
+    typed::{
+        check::has_table,
+        codec::Codec,
+        context::{KeyOf, ValueOf},
+        drawing::Graph,
+        edge::{Persists, Visits},
+        key::Key,
+        processor::Processor,
+        program::TypedVisit,
+        topic::Topic,
+    },
 };
 
 /// A processor that runs in this process, see [`Running::processor`](crate::Running::processor).

@@ -28,22 +28,27 @@ use super::{
     watched::Watched,
 };
 use crate::{
-    Config, Error, Guarantee, Kind, Membership, Result,
-    config::Standby,
+    app::{
+        home::Home,
+        replicas::{self, TableSource},
+        topology::Topology,
+    },
+    base::{
+        config::{Config, Guarantee, Membership, Standby},
+        error::{Error, Result},
+        kind::Kind,
+    },
     engine::{
-        fault::Planted,
+        partition::rows::STORED_AT_ONCE,
+        port::{crash, fault::Planted},
         program::{EdgeInfo, Program},
-        rows::STORED_AT_ONCE,
+        recovery::trust::mark,
+        replica::tables::Tables,
         spec::{Settings, Spec},
         status::Status,
-        tables::Tables,
-        trust::mark,
         worker::Worker,
     },
-    home::Home,
-    kafka::{Cluster, MemberSpec, check_settings, crash, message_timeout, transaction_timeout},
-    replicas::{self, TableSource},
-    topology::Topology,
+    kafka::{Cluster, MemberSpec, check_settings, message_timeout, transaction_timeout},
 };
 
 /// How long a turn of a worker may wait for something to do: how soon it sees a shutdown.

@@ -8,7 +8,7 @@ use std::{
 
 use tracing::{debug, warn};
 
-use crate::{Result, kafka::Cluster};
+use crate::{base::error::Result, kafka::Cluster};
 
 /// How often it is looked. Who restarts makes orphans, so the young look more often.
 const LOOK_YOUNG: Duration = Duration::from_secs(3);

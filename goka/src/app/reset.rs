@@ -9,11 +9,14 @@ use std::{
 use tracing::info;
 
 use crate::{
-    Config, Error, Kind, Result,
+    app::{home::Home, topology::Topology},
+    base::{
+        config::Config,
+        error::{Error, Result},
+        kind::Kind,
+    },
     engine::program::Program,
-    home::Home,
     kafka::{Cluster, ResetTo, session_timeout},
-    topology::Topology,
 };
 
 /// How long after a session the group may take to notice.

@@ -16,8 +16,12 @@ use tokio::sync::{mpsc, watch};
 
 use super::handle::ProcessorHandle;
 use crate::{
-    Error, PartitionState, Processor, Result, Visits,
-    engine::{standby::Standby, status::Status, visiting},
+    base::{
+        error::{Error, Result},
+        state::PartitionState,
+    },
+    engine::{handling::visiting, replica::standby::Standby, status::Status},
+    typed::{edge::Visits, processor::Processor},
 };
 
 /// Started processors. Dropped without [`shutdown`](Self::shutdown), they are told to stop and end

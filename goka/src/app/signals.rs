@@ -1,6 +1,6 @@
 //! What tells a program to end.
 
-use crate::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// SIGINT and SIGTERM; Ctrl-C where there are no signals.
 pub(super) struct Signals {

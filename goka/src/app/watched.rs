@@ -14,7 +14,11 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use super::{leftovers::Leftovers, orphans::Orphans};
-use crate::{Error, Result, kafka::Cluster, topology::Topology};
+use crate::{
+    app::topology::Topology,
+    base::error::{Error, Result},
+    kafka::Cluster,
+};
 
 /// How soon it is asked again whether a topic is really wrong, if not earlier.
 const AGAIN: Duration = Duration::from_secs(5);

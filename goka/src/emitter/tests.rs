@@ -4,12 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::*;
 use crate::{
-    Partitioner,
-    kafka::{
-        TableEvent,
-        bench::{Bench, SENT_AT, STEP, until},
-    },
-    record::OwnedHeaders,
+    base::{partitioner::Partitioner, record::OwnedHeaders},
+    engine::port::TableEvent,
+    kafka::bench::{Bench, SENT_AT, STEP, until},
 };
 
 struct Clicks;
@@ -17,7 +14,7 @@ struct Clicks;
 impl Topic for Clicks {
     type Key = String;
     type Value = u64;
-    type Codec = crate::codec::ByType;
+    type Codec = crate::typed::codec::ByType;
 }
 
 impl Stream for Clicks {

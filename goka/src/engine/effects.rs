@@ -5,9 +5,8 @@
 
 use std::ops::Range;
 
-use crate::{
-    Deferred,
-    defer::Pending,
+use crate::base::{
+    defer::{Deferred, Pending},
     record::{Meta, OwnedHeaders, wire_size},
 };
 

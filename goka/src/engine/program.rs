@@ -3,9 +3,15 @@
 use std::{any::Any, pin::Pin, rc::Rc, sync::Arc};
 
 use crate::{
-    BoxError, Guarantee, Kind, OnError, Partitioner,
-    engine::{effects::Effects, rows::Rows, tables::Tables},
-    record::{OwnedHeaders, Record, headers_size},
+    base::{
+        config::Guarantee,
+        error::BoxError,
+        kind::Kind,
+        partitioner::Partitioner,
+        policy::OnError,
+        record::{OwnedHeaders, Record, headers_size},
+    },
+    engine::{effects::Effects, partition::rows::Rows, replica::tables::Tables},
 };
 
 /// A processor as the engine sees it: a group, edges, and a way to handle a record's bytes.
@@ -177,7 +183,7 @@ impl OwnedRecord {
             timestamp: self.timestamp,
             key: self.key.as_deref(),
             value: self.value.as_deref(),
-            headers: crate::record::Headers(Some(&self.headers)),
+            headers: crate::base::record::Headers(Some(&self.headers)),
         }
     }
 }

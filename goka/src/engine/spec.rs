@@ -3,10 +3,13 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
-    config::{Guarantee, OutOfRange, Start},
+    base::config::{Guarantee, OutOfRange, Start},
     engine::{
-        fault::Planted, program::Program, standby::Standby, status::Status, tables::Tables,
-        visiting::Visits,
+        handling::visiting::Visits,
+        port::fault::Planted,
+        program::Program,
+        replica::{standby::Standby, tables::Tables},
+        status::Status,
     },
     store,
 };

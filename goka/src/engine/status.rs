@@ -12,29 +12,9 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    Error,
+    base::{error::Error, state::PartitionState},
     store::{Snapshot, Snapshots},
 };
-
-/// What a partition of a group, or of a view, is doing.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum PartitionState {
-    /// It reads its table's topic into the local copy.
-    Recovering {
-        /// Rows read so far.
-        rows: u64,
-        /// Bytes of keys and values read so far.
-        bytes: u64,
-        /// How much of the way is behind, from 0 to 1.
-        progress: f64,
-    },
-    /// It is up to date.
-    Running,
-    /// Its local copy has to grow, and the disk is full: the log says which. It goes on by itself when
-    /// there is room.
-    NoRoom,
-}
 
 /// Status of one worker.
 pub(crate) struct Status {

@@ -14,21 +14,25 @@ use tokio::sync::watch;
 
 use super::{
     effects::{Effects, Row},
-    fault::Planted,
+    partition::rows::STORED_AT_ONCE,
+    port::fault::Planted,
     program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Waiting},
-    rows::STORED_AT_ONCE,
+    recovery::trust::mark,
     spec::{Settings, Spec, TableSpec},
     status::Status,
-    trust::mark,
     worker::Worker,
 };
 use crate::{
-    Error, Guarantee, Kind, OnError, OutOfRange, Partitioner,
-    kafka::{
-        Step,
-        memory::{Chance, ConnectionSpec, Point, Settings as WorldSettings, World},
+    base::{
+        config::{Guarantee, OutOfRange},
+        error::Error,
+        kind::Kind,
+        partitioner::Partitioner,
+        policy::OnError,
+        record::Record,
     },
-    record::Record,
+    engine::port::Step,
+    sim::kafka::{Chance, ConnectionSpec, Point, Settings as WorldSettings, World},
     store::{Identity, Options, PART_PAGES, Store},
 };
 
@@ -243,7 +247,7 @@ impl Stage {
         let history = self.world.history(TABLE, 0).unwrap();
         let before = history.iter().filter(|row| row.offset < until);
         let row = |row: &Rc<_>| {
-            let row: &crate::kafka::memory::Written = row;
+            let row: &crate::sim::kafka::Written = row;
             (row.key.clone().unwrap(), row.value.clone().unwrap())
         };
         before.map(row).collect()

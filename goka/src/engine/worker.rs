@@ -15,22 +15,23 @@ use std::{
 use tracing::debug;
 
 use crate::{
-    Error, Kind,
+    base::{
+        error::Error,
+        kind::Kind,
+        record::{NO_HEADERS, Record},
+    },
     engine::{
+        commit::{exactly_once::Transaction, offsets::Committing},
         effects::{Effects, Row},
-        failure::panicked,
-        fault::Fault,
-        ledger::{Ledger, Sent},
-        offsets::Committing,
-        partition::{By, Origin, Partition},
+        handling::{failure::panicked, visiting::Visiting, waiting::Woken},
+        partition::{
+            By, Origin, Partition,
+            ledger::{Ledger, Sent},
+        },
+        port::{Event, Kafka, Keys, Outgoing, SendError, Step, fault::Fault},
         program::{EdgeInfo, OwnedRecord, Reads, SharedReads, Visit},
         spec::Spec,
-        transaction::Transaction,
-        visiting::Visiting,
-        waiting::Woken,
     },
-    kafka::{Event, Kafka, Keys, Outgoing, SendError, Step},
-    record::{NO_HEADERS, Record},
     store::Store,
 };
 
@@ -54,7 +55,7 @@ pub(crate) struct Core {
     pub(crate) sources: Vec<usize>,
     /// Index of the table's edge.
     pub(crate) table_edge: Option<usize>,
-    /// Whether rows are written at the end of their interval, see `engine/coalescing.rs`.
+    /// Whether rows are written at the end of their interval, see `engine/commit/coalescing.rs`.
     pub(crate) coalesce: bool,
     pub(crate) partitions: BTreeMap<i32, Partition>,
     pub(crate) ledger: Ledger,

@@ -9,7 +9,7 @@ use std::{cell::RefCell, collections::BTreeSet};
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer as _, error::KafkaError};
 
 use super::native::FetchingConsumer;
-use crate::Error;
+use crate::base::error::Error;
 
 pub(super) struct Assignment {
     /// Physical names.

@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::{Cluster, EmbeddedBroker};
-use crate::{Config, Membership, record::to_ms};
+use crate::base::{
+    config::{Config, Membership},
+    record::to_ms,
+};
 
 /// How long a test waits for what must come.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);

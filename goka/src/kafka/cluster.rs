@@ -9,7 +9,6 @@ use std::{
 use rdkafka::{admin::AdminClient, client::Client, config::FromClientConfigAndContext};
 
 use super::{
-    Kafka, Reader,
     embedded::{self, EmbeddedBroker},
     log::ClientLog,
     member::Member,
@@ -19,7 +18,11 @@ use super::{
     refused,
     settings::{self, Role},
 };
-use crate::{Config, Error, Guarantee};
+use crate::base::{
+    config::{Config, Guarantee},
+    error::Error,
+};
+use crate::engine::port::{Kafka, Reader};
 
 /// How long a broker may take to answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
@@ -277,7 +280,7 @@ pub(super) fn watermarks(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzz::fuzz;
+    use crate::sim::fuzz::fuzz;
 
     #[test]
     fn subscriptions_are_fuzzed() {

@@ -17,7 +17,7 @@ use rdkafka::{
     producer::{BaseProducer, DefaultProducerContext, Producer as _},
 };
 
-use crate::Error;
+use crate::base::error::Error;
 
 /// How ids of such clusters begin; other processes see it, too.
 pub(super) const CLUSTER_ID: &str = "mockCluster";

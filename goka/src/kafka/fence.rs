@@ -13,8 +13,9 @@ use rdkafka::{
     producer::{BaseProducer, Producer as _},
 };
 
-use super::{OURS, cluster::Connection, log::ClientLog, native, settings::Role};
-use crate::Error;
+use super::{cluster::Connection, log::ClientLog, native, settings::Role};
+use crate::base::error::Error;
+use crate::engine::port::OURS;
 
 /// How long each of its requests may take.
 const WAIT: Duration = Duration::from_secs(5);

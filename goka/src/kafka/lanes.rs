@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use crate::record::{OwnedHeaders, headers_size};
+use crate::base::record::{OwnedHeaders, headers_size};
 
 /// For so long records of a lane are handed over at a time: less than `linger.ms`, so that they
 /// become one request. What came later would have to wait for its answer.

@@ -16,7 +16,6 @@ use rdkafka::{
 };
 
 use super::{
-    CommitError, Committed, Event, Kafka, Keys, Outgoing, Position, Reader, Report, SendError,
     assignment::Assignment,
     clock::{Clock, boot_time},
     cluster::{Connection, MemberSpec, SOON, watermarks},
@@ -27,13 +26,17 @@ use super::{
     producer::{Delivered, Producer, ToSend, partitions},
     reader::TopicReader,
     settings::Role,
-    uncommitted::{Unstable, uncommitted},
+    uncommitted::uncommitted,
     writer::Writer,
 };
-use crate::{
-    Error,
+use crate::base::{
     config::Membership,
+    error::Error,
     record::{Headers, Record, to_ms},
+};
+use crate::engine::port::{
+    CommitError, Committed, Event, Kafka, Keys, Outgoing, Position, Reader, Report, SendError,
+    Unstable,
 };
 
 /// How long a commit may take: less than the lease that it renews, so that a member whose
@@ -193,7 +196,12 @@ impl Member {
         }
     }
 
-    fn asked(&self, what: &str, partition: i32, error: impl Into<crate::BoxError>) -> Error {
+    fn asked(
+        &self,
+        what: &str,
+        partition: i32,
+        error: impl Into<crate::base::error::BoxError>,
+    ) -> Error {
         let group = &self.group;
         Error::kafka(
             format!("ask for the {what} of group `{group}`, partition {partition}"),

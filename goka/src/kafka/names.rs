@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Config, Error};
+use crate::base::{config::Config, error::Error};
 
 /// Kafka's own limit.
 const NAME_BYTES_MAX: usize = 249;

@@ -37,7 +37,7 @@ use rdkafka::{
 };
 
 use super::log::ClientLog;
-use crate::Error;
+use crate::base::error::Error;
 
 /// A client and its queue of events. Log lines go to its context and are never seen.
 pub(super) struct Polled<T> {

@@ -14,18 +14,19 @@ use rdkafka::{
 };
 
 use super::{
-    Cluster, SendError, TableEvent,
+    Cluster,
     cluster::ANSWER,
     log::ClientLog,
     native,
     producer::{Producer, ToSend},
     settings::Role,
 };
-use crate::{
-    Error,
+use crate::base::{
     block::block_on,
+    error::Error,
     record::{OwnedHeaders, to_ms},
 };
+use crate::engine::port::{SendError, TableEvent};
 
 /// Where in a topic a group begins anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use super::{
     native::{FetchingConsumer, Kind},
     settings::Role,
 };
-use crate::Error;
+use crate::base::error::Error;
 
 /// How long a visitor of a group waits to be taken for a member.
 const VISIT: Duration = Duration::from_secs(15);
@@ -109,7 +109,7 @@ fn assigned(assignment: &[u8], topic: &str) -> Option<Vec<i32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzz::fuzz;
+    use crate::sim::fuzz::fuzz;
 
     #[test]
     fn an_assignment_is_read() {

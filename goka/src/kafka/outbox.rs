@@ -15,12 +15,12 @@ use std::{
 
 use self::state::{Outcome, State};
 use super::{
-    SendError,
     cluster::Cluster,
     producer::{Delivered, Producer, ToSend},
     settings::{self, Role},
 };
-use crate::{Error, record::OwnedHeaders};
+use crate::base::{error::Error, record::OwnedHeaders};
+use crate::engine::port::SendError;
 
 /// How long the thread sleeps when there is nothing to do; whatever comes wakes it.
 const IDLE: Duration = Duration::from_millis(500);
@@ -50,9 +50,22 @@ struct Shared {
 #[allow(clippy::large_enum_variant, reason = "there is one for each emitter")]
 enum Carrier {
     Kafka(Producer),
-    /// That of a tester: records are there at once.
+    /// A tester collects the records, which are there at once.
     #[cfg(any(test, feature = "tester"))]
-    Memory(Arc<super::memory::Mailbox>),
+    Memory(Arc<dyn Collect>),
+}
+
+/// Takes the records of an emitter where there is no broker.
+#[cfg(any(test, feature = "tester"))]
+pub(crate) trait Collect: Send + Sync {
+    /// The topic of the emitter.
+    fn topic(&self) -> &str;
+
+    /// Number of partitions of the topic.
+    fn partitions(&self) -> i32;
+
+    /// Takes a record and returns its offset.
+    fn put(&self, letter: &Letter<'_>) -> Result<i64, SendError>;
 }
 
 /// A record to be sent.
@@ -108,7 +121,7 @@ impl Outbox {
 
     /// One whose records a tester collects.
     #[cfg(any(test, feature = "tester"))]
-    pub(crate) fn in_memory(mailbox: Arc<super::memory::Mailbox>) -> Self {
+    pub(crate) fn in_memory(mailbox: Arc<dyn Collect>) -> Self {
         let shared = Shared {
             carrier: Carrier::Memory(mailbox),
             state: Mutex::default(),
@@ -126,7 +139,7 @@ impl Outbox {
         match &self.shared.carrier {
             Carrier::Kafka(producer) => producer.partitions(0),
             #[cfg(any(test, feature = "tester"))]
-            Carrier::Memory(mailbox) => mailbox.partitions,
+            Carrier::Memory(mailbox) => mailbox.partitions(),
         }
     }
 
@@ -358,7 +371,7 @@ impl Shared {
         match &self.carrier {
             Carrier::Kafka(producer) => producer.physical(0),
             #[cfg(any(test, feature = "tester"))]
-            Carrier::Memory(mailbox) => &mailbox.topic,
+            Carrier::Memory(mailbox) => mailbox.topic(),
         }
     }
 }

@@ -15,7 +15,6 @@ use rdkafka::{
 };
 
 use super::{
-    SendError, Undelivered,
     clock::boot_time,
     cluster::{ANSWER, Connection},
     lanes::{Lanes, Left, Lone, Way},
@@ -23,10 +22,11 @@ use super::{
     native::{Deliveries, Kind, Polled, Produced, TopicHandle},
     settings::{self, Role},
 };
-use crate::{
-    Error,
+use crate::base::{
+    error::Error,
     record::{OwnedHeaders, wire_size},
 };
+use crate::engine::port::{SendError, Undelivered};
 
 pub(super) struct Producer {
     // Before the client, which must be dropped last.

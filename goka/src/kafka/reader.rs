@@ -13,16 +13,16 @@ use rdkafka::{
 };
 
 use super::{
-    Reader, TableEvent,
     cluster::{Connection, SOON},
     native::{self, FetchingConsumer, Kind, TopicHandle, last_heard_end},
     producer::partitions,
     settings::Role,
 };
-use crate::{
-    Error,
+use crate::base::{
+    error::Error,
     record::{Headers, Record},
 };
+use crate::engine::port::{Reader, TableEvent};
 
 pub(super) struct TopicReader {
     // Before the client, which must be dropped last.
@@ -66,7 +66,12 @@ impl TopicReader {
         Ok(list)
     }
 
-    fn failed(&self, doing: &str, partition: i32, error: impl Into<crate::BoxError>) -> Error {
+    fn failed(
+        &self,
+        doing: &str,
+        partition: i32,
+        error: impl Into<crate::base::error::BoxError>,
+    ) -> Error {
         let topic = &self.physical;
         Error::kafka(
             format!("{doing} topic `{topic}`, partition {partition}"),

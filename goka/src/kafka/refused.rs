@@ -2,7 +2,7 @@
 
 use rdkafka::error::KafkaError;
 
-use crate::{Error, config::may_be_shown};
+use crate::base::{config::may_be_shown, error::Error};
 
 /// Why a setting was not taken.
 pub(super) fn setting(key: &str, value: &str, error: KafkaError) -> Error {
@@ -43,7 +43,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Config,
+        base::config::Config,
         kafka::{cluster::Connection, settings},
     };
 

@@ -9,7 +9,10 @@ use std::time::Duration;
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
 use super::refused;
-use crate::{Config, Error, config::Guarantee};
+use crate::base::{
+    config::{Config, Guarantee},
+    error::Error,
+};
 
 /// What a client is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,13 +5,23 @@ mod records;
 mod topics;
 mod transactions;
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use super::{
     bench::{Bench, DEADLINE, SENT_AT, STEP, until},
     *,
 };
-use crate::{Config, Guarantee};
+use crate::{
+    base::{
+        config::{Config, Guarantee},
+        error::Error,
+        record::OwnedHeaders,
+    },
+    engine::port::*,
+};
 
 /// A member of group `group` with inputs `a` and `b` and the table's topic as its leader.
 fn spec(worker: usize) -> MemberSpec {

@@ -15,7 +15,7 @@ use super::{
     native::topic_id,
     settings::Role,
 };
-use crate::{Error, block::block_on};
+use crate::base::{block::block_on, error::Error};
 
 /// A topic as the broker has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -20,15 +20,14 @@ use std::{
 use rdkafka::{TopicPartitionList, error::RDKafkaErrorCode};
 
 use super::{
-    Step,
     cluster::Connection,
-    crash,
     fence::Fence,
     native::{self, Membership, Problem},
     producer::{Delivered, Producer},
     settings::{self, Role},
 };
-use crate::Error;
+use crate::base::error::Error;
+use crate::engine::port::{Step, crash};
 
 /// How long one request may take before it is made again.
 const STEP: Duration = Duration::from_secs(5);

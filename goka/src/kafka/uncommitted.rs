@@ -1,12 +1,10 @@
 //! What it means that a group did not take positions, or did not tell them. Must not know who asked, nor
 //! what follows.
 
-use std::{error, fmt};
-
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::CommitError;
-use crate::Error;
+use crate::base::error::Error;
+use crate::engine::port::CommitError;
 
 /// `group`: its physical name.
 pub(super) fn uncommitted(group: &str, code: RDKafkaErrorCode) -> CommitError {
@@ -27,23 +25,6 @@ pub(super) fn uncommitted(group: &str, code: RDKafkaErrorCode) -> CommitError {
         // the lease ends a membership that cannot commit.
         _ => CommitError::Again(Error::kafka(doing, code)),
     }
-}
-
-/// Why the group does not tell what is committed, where it has answered: something stands in the way.
-#[derive(Debug)]
-pub(super) struct Unstable;
-
-impl fmt::Display for Unstable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a transaction that holds them is not decided")
-    }
-}
-
-impl error::Error for Unstable {}
-
-/// Whether [`Kafka::committed`](super::Kafka::committed) failed for that, and not for want of an answer.
-pub(crate) fn is_unstable(error: &Error) -> bool {
-    matches!(error, Error::Kafka { source, .. } if source.is::<Unstable>())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::{
     settings::Role,
     transactions::{Maker, Transactions},
 };
-use crate::{Error, config::Guarantee};
+use crate::base::{config::Guarantee, error::Error};
 
 pub(super) enum Writer {
     Plain(Box<Producer>),

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use heed::RwTxn;
 
 use super::{Open, Position, Stands, header, problem};
-use crate::Error;
+use crate::base::error::Error;
 
 /// What LMDB takes for a page where the system's pages have as many, bytes.
 const PAGE_BYTES: usize = 4096;

@@ -80,7 +80,7 @@ fn push(bucket: &mut Vec<u8>, key: &[u8], value: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzz::fuzz;
+    use crate::sim::fuzz::fuzz;
 
     #[test]
     fn the_format_is_frozen() {

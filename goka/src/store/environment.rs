@@ -15,7 +15,7 @@ use super::{
     mark, problem,
     rows::{Rows, Table},
 };
-use crate::Error;
+use crate::base::error::Error;
 
 /// How many snapshots of one copy can be held at once.
 pub(super) const SNAPSHOTS_MAX: u32 = 4096;

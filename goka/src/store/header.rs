@@ -177,7 +177,7 @@ fn difference(written: &Identity, wanted: &Identity) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzz::fuzz;
+    use crate::sim::fuzz::fuzz;
 
     /// For a list, serde makes room for as many elements as are promised, up to a megabyte.
     const LIST: u64 = (1 << 20) + 4096;

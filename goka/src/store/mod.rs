@@ -45,7 +45,7 @@ use self::{
     moment::Moments,
     registry::Claim,
 };
-use crate::Error;
+use crate::base::error::Error;
 
 /// What a copy is a copy of. A copy of something else is discarded, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]

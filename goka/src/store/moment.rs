@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::Snapshot;
-use crate::Error;
+use crate::base::error::Error;
 
 /// A snapshot; `None` once it was let go of.
 type Shared = Mutex<Option<Snapshot>>;

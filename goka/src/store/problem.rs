@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 use heed::MdbError;
 
-use crate::Error;
+use crate::base::error::Error;
 
 /// `doing` completes "cannot".
 pub(super) fn state(path: &Path, doing: &str, error: impl Into<heed::Error>) -> Error {

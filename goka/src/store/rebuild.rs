@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::{Identity, Options, Position, Store, environment, private, problem, registry::Claim};
-use crate::Error;
+use crate::base::error::Error;
 
 /// Where the copy in `path` is rebuilt.
 pub(super) fn beside(path: &Path) -> PathBuf {

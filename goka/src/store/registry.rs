@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::Error;
+use crate::base::error::Error;
 
 static CLAIMED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 static RELEASED: Condvar = Condvar::new();

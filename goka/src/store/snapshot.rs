@@ -11,7 +11,7 @@ use super::{
     Moment, Open, problem,
     scan::{self, Span},
 };
-use crate::Error;
+use crate::base::error::Error;
 
 /// A moment of the copy: one read transaction. It may go to another thread.
 pub(crate) struct Snapshot {

@@ -20,7 +20,7 @@ use std::{
 use siphasher::sip128::SipHasher24;
 
 use super::{private, problem, rebuild, registry::Claim};
-use crate::Error;
+use crate::base::error::Error;
 
 /// A longer name is cut to this many bytes and a hash; file systems take 255 in all.
 const NAME_MAX: usize = 200;

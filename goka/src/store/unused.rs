@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{StateDir, problem, rebuild, registry};
-use crate::Error;
+use crate::base::error::Error;
 
 /// Deletes copies that were not in use for a while.
 pub(crate) struct Unused {

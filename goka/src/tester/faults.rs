@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::{Group, Tester, instance::Instance, running::PATIENCE};
-use crate::{Error, Processor, Result, Visits, check::has_table, kafka::Step, typed::TypedVisit};
+use crate::{
+    base::error::{Error, Result},
+    engine::port::Step,
+    typed::{check::has_table, edge::Visits, processor::Processor, program::TypedVisit},
+};
 
 /// Where a process can be killed: steps of the commit protocol, in the order of at-least-once.
 /// Under exactly-once the group has the positions before the local copy.

@@ -11,23 +11,23 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    Error, Guarantee, Kind, OutOfRange, Result,
+    base::{
+        config::{Guarantee, OutOfRange},
+        error::{Error, Result},
+        kind::Kind,
+    },
     engine::{
-        fault::Planted,
+        handling::visiting::Visits,
+        partition::rows::STORED_AT_ONCE,
+        port::{Step, fault::Planted},
         program::{EdgeInfo, Program},
-        replica::{Keeper, Replica, Spec as ReplicaSpec},
-        rows::STORED_AT_ONCE,
+        recovery::trust::mark,
+        replica::{Keeper, Replica, Spec as ReplicaSpec, tables::Tables},
         spec::{Settings, Spec, TableSpec},
         status::Status,
-        tables::Tables,
-        trust::mark,
-        visiting::Visits,
         worker::Worker,
     },
-    kafka::{
-        Step,
-        memory::{ConnectionSpec, Point, World},
-    },
+    sim::kafka::{ConnectionSpec, Point, World},
     store::{Identity, Options, PART_PAGES, StateDir},
 };
 

@@ -62,7 +62,6 @@ mod refused;
 mod rows;
 mod running;
 mod topics;
-mod typing;
 
 use std::{any::Any, collections::VecDeque, fmt, sync::Arc, time::Duration};
 
@@ -71,19 +70,18 @@ use tokio::{
     time::Instant,
 };
 
-pub(crate) use self::typing::Typing;
 pub use self::{faults::CommitStep, records::Emitted};
 use self::{
     instance::{Follower, Instance},
     topics::Topics,
 };
 use crate::{
-    Error, Guarantee, Processor,
+    app::topology::Topology,
+    base::{config::Guarantee, error::Error},
     engine::program::{EdgeInfo, Program},
-    kafka::memory::{Chance, Mailbox, Settings, World},
+    sim::kafka::{Chance, Mailbox, Settings, World},
     store::StateDir,
-    topology::Topology,
-    typed::Typed,
+    typed::{processor::Processor, program::Typed},
 };
 
 /// How many partitions a topic has, unless the test says otherwise.
@@ -275,7 +273,7 @@ impl Tester {
 
     /// What cannot be, unless goka or this machine has a fault.
     #[track_caller]
-    fn expect<T>(&self, result: crate::Result<T>) -> T {
+    fn expect<T>(&self, result: crate::base::error::Result<T>) -> T {
         result.unwrap_or_else(|error| panic!("the tester itself: {error} ({})", self.origin()))
     }
 

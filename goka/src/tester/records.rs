@@ -4,13 +4,20 @@ use std::{any::Any, sync::Arc, time::SystemTime};
 
 use super::Tester;
 use crate::{
-    Codec, Emitter, Key, Kind, Meta, Processor, Stream,
-    context::{KeyOf, ValueOf},
-    kafka::{
-        Outbox,
-        memory::{Mailbox, TEST},
+    base::{
+        kind::Kind,
+        record::{Meta, from_ms},
     },
-    record::from_ms,
+    emitter::Emitter,
+    kafka::Outbox,
+    sim::kafka::{Mailbox, TEST},
+    typed::{
+        codec::Codec,
+        context::{KeyOf, ValueOf},
+        key::Key,
+        processor::Processor,
+        topic::Stream,
+    },
 };
 
 /// A record that a processor emitted.

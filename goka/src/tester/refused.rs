@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::instance::{Instance, Setup};
 use crate::{
-    Error, Guarantee, Kind,
+    base::{config::Guarantee, error::Error, kind::Kind},
     engine::program::Program,
-    kafka::memory::{Settings, World},
-    typed::Typed,
+    sim::kafka::{Settings, World},
+    typed::program::Typed,
 };
 
 #[goka::table(value = i64)]

@@ -4,10 +4,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Tester, instance::Follower, records::bytes_of};
 use crate::{
-    Codec, Key, Kind, OnError, SharedTable, Table, Topic, View,
-    context::{KeyOf, ValueOf},
+    base::{kind::Kind, policy::OnError},
     engine::program::EdgeInfo,
     store::StateDir,
+    typed::{
+        codec::Codec,
+        context::{KeyOf, ValueOf},
+        key::Key,
+        topic::{SharedTable, Table, Topic},
+    },
+    view::View,
 };
 
 impl Tester {

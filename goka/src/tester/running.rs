@@ -6,7 +6,10 @@ use super::{
     Group, Tester,
     instance::{IDLE, Setup, Turn},
 };
-use crate::{Guarantee, Kind, PartitionState, Result, kafka::memory::World};
+use crate::{
+    base::{config::Guarantee, error::Result, kind::Kind, state::PartitionState},
+    sim::kafka::World,
+};
 
 /// How long everything may take, in virtual time, before the engine is to blame.
 pub(super) const PATIENCE: Duration = Duration::from_secs(600);
@@ -64,7 +67,7 @@ impl Tester {
     /// # Panics
     /// If `P` is not in this tester.
     #[track_caller]
-    pub fn lag<P: crate::Processor>(&mut self) -> u64 {
+    pub fn lag<P: crate::typed::processor::Processor>(&mut self) -> u64 {
         self.group::<P>();
         self.settle();
         let group = self.groups.iter().find(|group| group.name == P::GROUP);

@@ -3,7 +3,16 @@
 
 use std::{any::TypeId, collections::BTreeMap};
 
-use crate::{Codec, Edge, Kind, Partitioner, Processor, Topic, codec::Raw, typed::dead_letters};
+use crate::{
+    base::{kind::Kind, partitioner::Partitioner},
+    typed::{
+        codec::{Codec, Raw},
+        graph::Edge,
+        processor::Processor,
+        program::dead_letters,
+        topic::Topic,
+    },
+};
 
 /// A topic, as the graphs see it that name it.
 #[derive(Clone, Debug)]

@@ -10,9 +10,9 @@ use std::{
 
 use super::{View, ViewSnapshot};
 use crate::{
-    Error, Key, Result, Topic,
-    context::KeyOf,
+    base::error::{Error, Result},
     store::{Snapshot, Span},
+    typed::{context::KeyOf, key::Key, topic::Topic},
 };
 
 /// A chunk ends with so many rows, or bytes.

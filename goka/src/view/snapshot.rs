@@ -7,9 +7,9 @@ use super::{
     rows::{self, SnapshotRows, Source},
 };
 use crate::{
-    Error, Result, Topic,
-    context::KeyOf,
+    base::error::{Error, Result},
     store::{Moment, Snapshot},
+    typed::{context::KeyOf, topic::Topic},
 };
 
 /// A moment of a [`View`]: whatever is written afterwards, it stays as it was. It can be kept, and

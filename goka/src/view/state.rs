@@ -6,8 +6,15 @@ use tokio::sync::watch;
 
 use super::View;
 use crate::{
-    Error, PartitionState, Result, SharedTable, app::blocking, engine::replica::Replica,
-    kafka::Cluster, record::from_ms,
+    app::blocking,
+    base::{
+        error::{Error, Result},
+        record::from_ms,
+        state::PartitionState,
+    },
+    engine::replica::Replica,
+    kafka::Cluster,
+    typed::topic::SharedTable,
 };
 
 /// What a view is doing.

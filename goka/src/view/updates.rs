@@ -4,8 +4,9 @@ use std::{fmt, sync::Arc};
 
 use super::View;
 use crate::{
-    Result, Topic,
+    base::error::Result,
     engine::replica::{Change, Feed, Taken},
+    typed::topic::Topic,
 };
 
 /// What [`Updates::next`] gives.

@@ -5,7 +5,10 @@ use std::fmt;
 use tokio::sync::watch;
 
 use super::View;
-use crate::{Error, Result, Topic};
+use crate::{
+    base::error::{Error, Result},
+    typed::topic::Topic,
+};
 
 /// The value at one key of a [`View`], to be looked at whenever it changes. See [`View::watch`].
 ///

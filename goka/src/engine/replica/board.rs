@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::{loans::Loans, subscribers::Subscribers};
 use crate::{
-    Error, PartitionState,
+    base::{error::Error, state::PartitionState},
     store::{Snapshot, Snapshots},
 };
 

@@ -9,10 +9,12 @@ use super::{
     board::{Board, Standing},
 };
 use crate::{
-    Error, PartitionState,
-    engine::{replay::Replay, rows::Rows, trust::distrust},
-    kafka::Reader,
-    record::Record,
+    base::{error::Error, record::Record, state::PartitionState},
+    engine::{
+        partition::rows::Rows,
+        port::Reader,
+        recovery::{replay::Replay, trust::distrust},
+    },
     store::{Identity, Snapshots, Store},
 };
 

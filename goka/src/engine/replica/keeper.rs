@@ -16,8 +16,8 @@ use super::{
     loans::Demand,
 };
 use crate::{
-    Error, PartitionState,
-    kafka::{Reader, TableEvent},
+    base::{error::Error, state::PartitionState},
+    engine::port::{Reader, TableEvent},
 };
 
 /// Events taken in one turn.

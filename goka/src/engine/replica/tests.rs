@@ -10,11 +10,11 @@ use tempfile::TempDir;
 
 use super::{Keeper, Replica, Spec};
 use crate::{
-    Error, Kind, Partitioner,
-    engine::{program, tables::Tables},
-    kafka::memory::{Settings, World},
+    base::{error::Error, kind::Kind, partitioner::Partitioner},
+    engine::{program, replica::tables::Tables},
+    sim::kafka::{Settings, World},
     store::{Identity, Options, PART_PAGES, StateDir},
-    typed::run_failure,
+    typed::program::run_failure,
 };
 
 const TABLE: &str = "clicks-state";

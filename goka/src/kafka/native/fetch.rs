@@ -21,7 +21,7 @@ use rdkafka::{
 };
 
 use super::{ClientLog, Event, Failure, Kind, Message, Polled, milliseconds, text};
-use crate::{Error, kafka::Keys};
+use crate::{base::error::Error, engine::port::Keys};
 
 /// Records taken at a time.
 const BATCH: usize = 128;

@@ -13,8 +13,8 @@ use rdkafka::{
 };
 
 use super::{ClientLog, Polled, text};
-use crate::{
-    Error,
+use crate::base::{
+    error::Error,
     record::{HeaderSource, OwnedHeaders},
 };
 

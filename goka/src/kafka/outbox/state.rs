@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, task::Waker};
 
-use crate::Error;
+use crate::base::error::Error;
 
 /// Partition and offset of a record, or why it was not delivered.
 pub(super) type Outcome = Result<(i32, i64), Error>;

@@ -189,7 +189,9 @@ fn commits_are_read_back_with_their_metadata() {
 #[test]
 fn a_static_member_comes_back_to_what_it_had() {
     let mut bench = Bench::new();
-    bench.config = bench.config.membership(crate::Membership::Static);
+    bench.config = bench
+        .config
+        .membership(crate::base::config::Membership::Static);
     let cluster = bench.cluster();
     create(&cluster, 4);
     let mut first = Holder::new(&cluster, 0);
@@ -217,7 +219,9 @@ fn two_with_the_same_instance_id_do_not_both_go_on() {
         return; // The embedded broker does not fence.
     }
     let mut bench = Bench::new();
-    bench.config = bench.config.membership(crate::Membership::Static);
+    bench.config = bench
+        .config
+        .membership(crate::base::config::Membership::Static);
     let cluster = bench.cluster();
     create(&cluster, 1);
     let mut first = Holder::new(&cluster, 0);

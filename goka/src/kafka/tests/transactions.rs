@@ -2,7 +2,7 @@
 //! nor positions in transactions.
 
 use super::*;
-use crate::Guarantee;
+use crate::base::config::Guarantee;
 
 const TABLE: usize = 0;
 

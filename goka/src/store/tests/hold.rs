@@ -12,7 +12,7 @@ use std::{
 
 use super::{Options, at, commit, get, identity, open, options};
 use crate::{
-    Error,
+    base::error::Error,
     store::{Batch, Snapshot, Snapshots, StateDir, Store},
 };
 

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use super::{Options, commit, get, identity, options};
-use crate::{Error, store::Store};
+use crate::{base::error::Error, store::Store};
 
 /// Each age is too old.
 fn open_with_no_patience(path: &Path) -> Store {

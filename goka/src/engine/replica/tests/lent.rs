@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use super::{Stage, TABLE, get};
 use crate::{
-    Error, PartitionState,
+    base::{error::Error, state::PartitionState},
     engine::{
-        replica::{Keeper, Lease, Replica},
-        standby::Standby,
+        port::{Reader, TableEvent},
+        replica::{Keeper, Lease, Replica, standby::Standby},
     },
-    kafka::{Reader, TableEvent},
     store::{Position, Store},
 };
 

@@ -1,0 +1,140 @@
+//! The replicas of this process: joins, lookups and views that read one table share one.
+//!
+//! Opening one is the only thing done here; what it keeps is decided by who wants which partition.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use crate::{
+    app::home::Home,
+    base::{error::Error, partitioner::Partitioner},
+    engine::replica::{Replica, Spec},
+    kafka::Cluster,
+    store::Identity,
+    typed::{
+        codec::Codec,
+        topic::{SharedTable, Topic},
+    },
+};
+
+/// By [`Home::replica_key`].
+static REPLICAS: Mutex<BTreeMap<PathBuf, Weak<Replica>>> = Mutex::new(BTreeMap::new());
+
+/// A table, as those see it who read it.
+pub(crate) struct TableSource<'a> {
+    /// Logical name of its topic.
+    pub(crate) topic: &'a str,
+    pub(crate) partitioner: Partitioner,
+    /// Names of the codecs of its rows.
+    pub(crate) codec: &'a str,
+    /// Who reads it, for errors: "the view of `…`".
+    pub(crate) reader: String,
+}
+
+impl TableSource<'static> {
+    /// Of the table `T`, for a view.
+    pub(crate) fn of<T: SharedTable>() -> Self {
+        TableSource {
+            topic: <T as SharedTable>::NAME,
+            partitioner: <T as Topic>::PARTITIONER,
+            codec: <T::Codec as Codec<T::Value>>::name(),
+            reader: format!("the view of `{}`", <T as SharedTable>::NAME),
+        }
+    }
+}
+
+/// The replica of a table: the one that this process has, or a new one. It reads nothing before a
+/// partition is wanted.
+///
+/// # Errors
+/// If the topic does not exist, if its copies cannot be kept, or if somebody in this process reads
+/// the same topic as a table of another codec or partitioner.
+pub(crate) fn open(
+    cluster: &Cluster,
+    home: &Home,
+    table: &TableSource<'_>,
+) -> Result<Arc<Replica>, Error> {
+    let spec = spec(cluster, home, table)?;
+    let key = home.replica_key(&spec.identity.topic);
+    // Held while one is opened, so that there are never two of a directory.
+    let mut replicas = REPLICAS.lock().unwrap_or_else(PoisonError::into_inner);
+    replicas.retain(|_, replica| replica.strong_count() > 0);
+    if let Some(replica) = replicas.get(&key).and_then(Weak::upgrade) {
+        agree(replica.spec(), &spec, table)?;
+        return match replica.failure() {
+            Some(failure) => Err(Error::Topic(format!(
+                "{} would share a copy that this process no longer keeps up to date ({failure}): drop what reads it, \
+                 and open it again",
+                table.reader
+            ))),
+            None => Ok(replica),
+        };
+    }
+    let reader = cluster.reader(table.topic)?;
+    let replica = Arc::new(Replica::open(spec, reader)?);
+    replicas.insert(key, Arc::downgrade(&replica));
+    Ok(replica)
+}
+
+fn spec(cluster: &Cluster, home: &Home, table: &TableSource<'_>) -> Result<Spec, Error> {
+    let physical = cluster.names().topic(table.topic)?;
+    let topic = cluster.topics(&[table.topic])?;
+    let topic = topic.into_iter().next().flatten().ok_or_else(|| {
+        Error::Topic(format!(
+            "{} needs the table topic `{physical}`, which does not exist: the processor of its group creates it, so \
+             start that first, or check the name and the prefix",
+            table.reader
+        ))
+    })?;
+    Ok(Spec {
+        _lock: home.state(),
+        dir: home.replica(&physical),
+        identity: Identity {
+            cluster: cluster.cluster_id().to_owned(),
+            topic: physical,
+            topic_id: topic.id,
+            partition: 0,
+            partitions: topic.partitions,
+            codec: table.codec.to_owned(),
+        },
+        options: home.options(),
+        partitioner: table.partitioner,
+        age_max_ms: topic.delete_retention_ms,
+        forgets_rows: cluster.is_embedded(),
+        metadata_interval: cluster.metadata_interval(),
+    })
+}
+
+/// Rows of one codec are none of another, and a key is sought where its partitioner says.
+fn agree(shared: &Spec, wanted: &Spec, table: &TableSource<'_>) -> Result<(), Error> {
+    let (reader, topic) = (&table.reader, &wanted.identity.topic);
+    let differs = |what: &str, theirs: &str, ours: &str| {
+        Err(Error::Topic(format!(
+            "{reader} reads `{topic}` with the {what} `{ours}`, and another part of this program with `{theirs}`: \
+             declare the table once, and share its type"
+        )))
+    };
+    if shared.identity.codec != wanted.identity.codec {
+        return differs("codec", &shared.identity.codec, &wanted.identity.codec);
+    }
+    if shared.partitioner != wanted.partitioner {
+        let (theirs, ours) = (shared.partitioner, wanted.partitioner);
+        return differs("partitioner", &theirs.to_string(), &ours.to_string());
+    }
+    let (theirs, ours) = (&shared.identity.topic_id, &wanted.identity.topic_id);
+    if !theirs.is_empty() && !ours.is_empty() && theirs != ours {
+        return Err(Error::Topic(format!(
+            "`{topic}` was created anew since this program began to read it: start the program anew"
+        )));
+    }
+    if shared.identity.partitions != wanted.identity.partitions {
+        return Err(Error::Topic(format!(
+            "`{topic}` has {} partitions, and had {} when this program began to read it: start it anew",
+            wanted.identity.partitions, shared.identity.partitions
+        )));
+    }
+    Ok(())
+}

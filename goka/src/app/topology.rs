@@ -1,0 +1,235 @@
+//! Topics as the graph needs them: created where they are the group's own, checked where they are
+//! not, and looked at again while the group runs. Nothing is left to be found out by a handler.
+
+use crate::{
+    base::{error::Error, kind::Kind},
+    engine::program::{EdgeInfo, Program},
+    kafka::{Cluster, TopicInfo},
+};
+
+/// The topics of one group, as they were found.
+#[derive(Clone)]
+pub(crate) struct Topology {
+    group: String,
+    edges: Vec<EdgeInfo>,
+    /// By index of the edge.
+    pub(crate) topics: Vec<TopicInfo>,
+    /// Physical names by index of the edge.
+    pub(crate) names: Vec<String>,
+    /// How many partitions the group has.
+    pub(crate) partitions: i32,
+}
+
+impl Topology {
+    /// Creates the streams that the configuration asks for.
+    pub(crate) fn create_streams(
+        cluster: &Cluster,
+        streams: &[(String, i32)],
+    ) -> Result<(), Error> {
+        for (name, partitions) in streams {
+            let found = cluster.topics(&[name])?.into_iter().next().flatten();
+            match found {
+                None => cluster.create_topic(name, *partitions, false)?,
+                Some(topic) if topic.partitions == *partitions => {}
+                Some(topic) => {
+                    let (physical, there) = (cluster.names().topic(name)?, topic.partitions);
+                    return Err(Error::Topic(format!(
+                        "topic `{physical}` is to have {partitions} partitions and has {there}: ask for {there}, or \
+                         delete the topic"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates the topics that belong to the group, and checks all.
+    pub(crate) fn prepare(cluster: &Cluster, program: &dyn Program) -> Result<Self, Error> {
+        let (group, edges) = (program.group().to_owned(), program.edges());
+        let names = edges.iter().map(|edge| cluster.names().topic(edge.topic));
+        let names = names.collect::<Result<Vec<_>, _>>()?;
+        let logical: Vec<&str> = edges.iter().map(|edge| edge.topic).collect();
+        let mut found = cluster.topics(&logical)?;
+        let partitions = inputs_agree(&group, &edges, &names, &found)?;
+        for (i, edge) in edges.iter().enumerate() {
+            let is_own = matches!(edge.kind, Kind::Table | Kind::Loop | Kind::DeadLetter);
+            if is_own && found[i].is_none() {
+                cluster.create_topic(edge.topic, partitions, edge.kind == Kind::Table)?;
+                found[i] = cluster.topics(&[edge.topic])?.into_iter().next().flatten();
+            }
+        }
+        let mut topics = Vec::new();
+        for ((edge, name), topic) in edges.iter().zip(&names).zip(found) {
+            let topic = topic.ok_or_else(|| missing(&group, edge.kind, name))?;
+            check(&group, edge.kind, name, &topic, partitions)?;
+            topics.push(topic);
+        }
+        Ok(Topology {
+            group,
+            edges,
+            topics,
+            names,
+            partitions,
+        })
+    }
+
+    /// The same for topics that are in memory: checks how many partitions they have.
+    #[cfg(any(test, feature = "tester"))]
+    pub(crate) fn check_partitions(
+        program: &dyn Program,
+        partitions_of: impl Fn(&str) -> i32,
+    ) -> Result<(), Error> {
+        let (group, edges) = (program.group(), program.edges());
+        let topic = |edge: &EdgeInfo| TopicInfo {
+            partitions: partitions_of(edge.topic),
+            ..TopicInfo::default()
+        };
+        let names: Vec<_> = edges.iter().map(|edge| edge.topic.to_owned()).collect();
+        let found: Vec<_> = edges.iter().map(|edge| Some(topic(edge))).collect();
+        let partitions = inputs_agree(group, &edges, &names, &found)?;
+        edges
+            .iter()
+            .try_for_each(|edge| check(group, edge.kind, edge.topic, &topic(edge), partitions))
+    }
+
+    /// Compares with what the broker has now. Partitions added to an input would never be read, and
+    /// keys would move: that is an error. Outputs may grow.
+    pub(crate) fn check_again(&self, cluster: &Cluster) -> Result<(), Error> {
+        let logical: Vec<&str> = self.edges.iter().map(|edge| edge.topic).collect();
+        let now = cluster.topics(&logical)?;
+        for (i, (edge, topic)) in self.edges.iter().zip(now).enumerate() {
+            let (name, before) = (&self.names[i], &self.topics[i]);
+            let topic = topic.ok_or_else(|| missing(&self.group, edge.kind, name))?;
+            if edge.kind == Kind::Lookup && topic.partitions != before.partitions {
+                let (group, had, has) = (&self.group, before.partitions, topic.partitions);
+                return Err(Error::Topic(format!(
+                    "table topic `{name}`, which group `{group}` looks up, had {had} partitions and has {has} now: keys \
+                     moved. Start the processor again: it reads the table anew"
+                )));
+            }
+            if !matches!(edge.kind, Kind::Output | Kind::DeadLetter) {
+                check(&self.group, edge.kind, name, &topic, self.partitions)?;
+            }
+            if !topic.id.is_empty() && !before.id.is_empty() && topic.id != before.id {
+                let group = &self.group;
+                return Err(Error::Topic(format!(
+                    "topic `{name}` of group `{group}` was deleted and created again while the group ran: positions in \
+                     it mean nothing any more. Start the processor again: it rebuilds its local copy; reset the group's \
+                     offsets if this is an input"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Of the table, if the group has one: index of its edge, and the topic.
+    pub(crate) fn table(&self) -> Option<(usize, &TopicInfo)> {
+        let edge = self
+            .edges
+            .iter()
+            .position(|edge| edge.kind == Kind::Table)?;
+        Some((edge, &self.topics[edge]))
+    }
+}
+
+/// The number of partitions that all inputs have.
+fn inputs_agree(
+    group: &str,
+    edges: &[EdgeInfo],
+    names: &[String],
+    found: &[Option<TopicInfo>],
+) -> Result<i32, Error> {
+    let inputs = edges
+        .iter()
+        .zip(names)
+        .zip(found)
+        .filter(|((edge, _), _)| edge.kind == Kind::Input);
+    let mut first: Option<(&str, i32)> = None;
+    for ((edge, name), topic) in inputs {
+        let topic = topic
+            .as_ref()
+            .ok_or_else(|| missing(group, edge.kind, name))?;
+        match first {
+            None => first = Some((name, topic.partitions)),
+            Some((other, count)) if count != topic.partitions => {
+                let has = topic.partitions;
+                return Err(Error::Topic(format!(
+                    "the inputs of group `{group}` have different numbers of partitions: `{other}` has {count}, `{name}` \
+                     has {has}. A key must be in the same partition of all inputs: create them with the same number"
+                )));
+            }
+            Some(_) => {}
+        }
+    }
+    let none = || {
+        Error::Topic(format!(
+            "group `{group}` has no input: a processor reads at least one stream"
+        ))
+    };
+    first.map(|(_, count)| count).ok_or_else(none)
+}
+
+fn missing(group: &str, kind: Kind, name: &str) -> Error {
+    let what = match kind {
+        Kind::Input => "input",
+        Kind::Output => "output",
+        Kind::Loop => "loop",
+        Kind::Table => "table",
+        Kind::DeadLetter => "dead-letter",
+        Kind::Join | Kind::Lookup => {
+            let reads = if kind == Kind::Join {
+                "joins"
+            } else {
+                "looks up"
+            };
+            return Error::Topic(format!(
+                "the table topic `{name}`, which group `{group}` {reads}, does not exist: the processor of its group \
+                 creates it, so start that first, or check the name and the prefix"
+            ));
+        }
+    };
+    Error::Topic(format!(
+        "the {what} topic `{name}` of group `{group}` does not exist: create it, with kafka-topics or by \
+         `Config::create_stream`, or check its name and the prefix"
+    ))
+}
+
+fn check(
+    group: &str,
+    kind: Kind,
+    name: &str,
+    topic: &TopicInfo,
+    partitions: i32,
+) -> Result<(), Error> {
+    let has = topic.partitions;
+    if !matches!(kind, Kind::Output | Kind::Lookup | Kind::DeadLetter) && has != partitions {
+        let cure = match kind {
+            Kind::Join => {
+                "a join reads the row of the current key in the same partition: give the table's group inputs with the same \
+                 number, or declare `lookup(...)` instead of `join(...)`"
+            }
+            Kind::Input => {
+                "a group keeps its number of partitions, for keys would move: stop the group, and move its data to an \
+                 input with the old number, or to a new group"
+            }
+            _ => {
+                "it must have as many as the inputs: delete it if it can be rebuilt, or name a new group"
+            }
+        };
+        return Err(Error::Topic(format!(
+            "topic `{name}` of group `{group}` has {has} partitions, but the group has {partitions}: {cure}"
+        )));
+    }
+    let policy = topic.cleanup_policy.as_deref();
+    if matches!(kind, Kind::Table | Kind::Join | Kind::Lookup)
+        && policy.is_some_and(|policy| !policy.split(',').any(|p| p.trim() == "compact"))
+    {
+        let policy = policy.unwrap_or_default();
+        return Err(Error::Topic(format!(
+            "the table topic `{name}`, which group `{group}` uses, is not compacted (cleanup.policy={policy}): rows would be \
+             deleted by age. Set it: kafka-configs --alter --entity-type topics --entity-name {name} --add-config \
+             cleanup.policy=compact"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! Settings from environment variables, `GOKA_…`. Must not know what a setting means.
+
+use std::{env, str::FromStr, time::Duration};
+
+use super::{Config, Guarantee, Membership, OutOfRange, Standby, Start};
+use crate::base::error::Error;
+
+impl Config {
+    /// Defaults, changed by environment variables: `GOKA_BROKERS`, `GOKA_STATE_DIR`,
+    /// `GOKA_PREFIX`, `GOKA_WORKERS`, `GOKA_GUARANTEE` (`at_least_once`, `exactly_once`),
+    /// `GOKA_COMMIT_INTERVAL_MS`, `GOKA_INSTANCE_ID`, `GOKA_MEMBERSHIP` (`static`, `dynamic`),
+    /// `GOKA_START` (`earliest`, `latest`, `reset`), `GOKA_OUT_OF_RANGE` (`fail`, `earliest`,
+    /// `latest`), `GOKA_STANDBY` (`none`, `all`), `GOKA_RECOVER_AHEAD` (`true`, `false`),
+    /// `GOKA_CLEANUP_DELAY_MS`, `GOKA_MAP_BYTES`, `GOKA_SNAPSHOT_MAX_MS`, and any key of librdkafka:
+    /// `GOKA_KAFKA__SESSION_TIMEOUT_MS` is `session.timeout.ms`, `GOKA_KAFKA_CONSUMER__…` is for
+    /// consumers and `GOKA_KAFKA_PRODUCER__…` for producers only.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a value cannot be read, or a variable begins with `GOKA_` and is none
+    /// of these.
+    pub fn from_env() -> Result<Self, Error> {
+        let variables = env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            name.starts_with("GOKA_").then_some((name, value))
+        });
+        let mut config = Config::new();
+        for (name, value) in variables {
+            let value = value.into_string().map_err(|_| {
+                Error::Config(format!("the environment variable {name} is not UTF-8"))
+            })?;
+            config = config.variable(&name, &value)?;
+        }
+        Ok(config)
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Result<Self, Error> {
+        let key = |rest: &str| rest.to_lowercase().replace('_', ".");
+        self = match name {
+            "GOKA_BROKERS" => self.brokers(value),
+            "GOKA_STATE_DIR" => self.state_dir(value),
+            "GOKA_PREFIX" => self.prefix(value),
+            "GOKA_WORKERS" => self.workers(number(name, value)?),
+            "GOKA_GUARANTEE" => match value {
+                "at_least_once" => self.guarantee(Guarantee::AtLeastOnce),
+                "exactly_once" => self.guarantee(Guarantee::ExactlyOnce),
+                _ => return Err(choice(name, value, "`at_least_once` or `exactly_once`")),
+            },
+            "GOKA_COMMIT_INTERVAL_MS" => {
+                self.commit_interval(Duration::from_millis(number(name, value)?))
+            }
+            "GOKA_INSTANCE_ID" => self.instance_id(value),
+            "GOKA_MEMBERSHIP" => match value {
+                "static" => self.membership(Membership::Static),
+                "dynamic" => self.membership(Membership::Dynamic),
+                _ => return Err(choice(name, value, "`static` or `dynamic`")),
+            },
+            "GOKA_START" => match value {
+                "earliest" => self.start(Start::Earliest),
+                "latest" => self.start(Start::Latest),
+                "reset" => self.start(Start::Reset),
+                _ => return Err(choice(name, value, "`earliest`, `latest` or `reset`")),
+            },
+            "GOKA_OUT_OF_RANGE" => match value {
+                "fail" => self.out_of_range(OutOfRange::Fail),
+                "earliest" => self.out_of_range(OutOfRange::Earliest),
+                "latest" => self.out_of_range(OutOfRange::Latest),
+                _ => return Err(choice(name, value, "`fail`, `earliest` or `latest`")),
+            },
+            "GOKA_STANDBY" => match value {
+                "none" => self.standby(Standby::None),
+                "all" => self.standby(Standby::All),
+                _ => return Err(choice(name, value, "`none` or `all`")),
+            },
+            "GOKA_RECOVER_AHEAD" => match value {
+                "true" => self.recover_ahead(true),
+                "false" => self.recover_ahead(false),
+                _ => return Err(choice(name, value, "`true` or `false`")),
+            },
+            "GOKA_CLEANUP_DELAY_MS" => {
+                self.cleanup_delay(Duration::from_millis(number(name, value)?))
+            }
+            "GOKA_MAP_BYTES" => self.map_size(number(name, value)?),
+            "GOKA_SNAPSHOT_MAX_MS" => {
+                self.snapshot_max(Duration::from_millis(number(name, value)?))
+            }
+            // For the tests of this library.
+            "GOKA_FAULT" | "GOKA_CRASH_AT" if cfg!(feature = "faults") => self,
+            _ if name.starts_with("GOKA_TEST_") => self,
+            _ => {
+                if let Some(rest) = name.strip_prefix("GOKA_KAFKA__") {
+                    self.set(key(rest), value)
+                } else if let Some(rest) = name.strip_prefix("GOKA_KAFKA_CONSUMER__") {
+                    self.set_consumer(key(rest), value)
+                } else if let Some(rest) = name.strip_prefix("GOKA_KAFKA_PRODUCER__") {
+                    self.set_producer(key(rest), value)
+                } else {
+                    let meant = nearest(name).map(|known| format!(": did you mean {known}?"));
+                    let meant = meant.unwrap_or_default();
+                    return Err(Error::Config(format!(
+                        "the environment variable {name} means nothing to goka{meant}; \
+                         keys of librdkafka are written GOKA_KAFKA__SESSION_TIMEOUT_MS"
+                    )));
+                }
+            }
+        };
+        Ok(self)
+    }
+}
+
+/// All but keys of librdkafka.
+const KNOWN: [&str; 15] = [
+    "GOKA_BROKERS",
+    "GOKA_STATE_DIR",
+    "GOKA_PREFIX",
+    "GOKA_WORKERS",
+    "GOKA_GUARANTEE",
+    "GOKA_COMMIT_INTERVAL_MS",
+    "GOKA_INSTANCE_ID",
+    "GOKA_MEMBERSHIP",
+    "GOKA_START",
+    "GOKA_OUT_OF_RANGE",
+    "GOKA_STANDBY",
+    "GOKA_RECOVER_AHEAD",
+    "GOKA_CLEANUP_DELAY_MS",
+    "GOKA_MAP_BYTES",
+    "GOKA_SNAPSHOT_MAX_MS",
+];
+
+/// So many letters may be wrong, or missing, of a name that was meant: a unit is three.
+const WRONG_MAX: usize = 3;
+
+fn nearest(name: &str) -> Option<&'static str> {
+    let distances = KNOWN.iter().map(|known| (distance(name, known), *known));
+    let (wrong, known) = distances.min()?;
+    (wrong <= WRONG_MAX).then_some(known)
+}
+
+/// How many letters have to be changed, added or taken away.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.bytes().enumerate() {
+            let changed = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+fn number<T: FromStr>(name: &str, value: &str) -> Result<T, Error> {
+    value
+        .parse()
+        .map_err(|_| choice(name, value, "a whole number"))
+}
+
+fn choice(name: &str, value: &str, wanted: &str) -> Error {
+    Error::Config(format!(
+        "the environment variable {name} is `{value}`, but must be {wanted}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_become_settings() {
+        let config = Config::new()
+            .variable("GOKA_KAFKA__SESSION_TIMEOUT_MS", "9000")
+            .and_then(|c| c.variable("GOKA_KAFKA_CONSUMER__FETCH_MIN_BYTES", "2"))
+            .and_then(|c| c.variable("GOKA_KAFKA_PRODUCER__LINGER_MS", "7"))
+            .and_then(|c| c.variable("GOKA_COMMIT_INTERVAL_MS", "250"))
+            .and_then(|c| c.variable("GOKA_GUARANTEE", "exactly_once"))
+            .and_then(|c| c.variable("GOKA_MEMBERSHIP", "dynamic"))
+            .and_then(|c| c.variable("GOKA_START", "reset"))
+            .and_then(|c| c.variable("GOKA_OUT_OF_RANGE", "latest"))
+            .and_then(|c| c.variable("GOKA_STANDBY", "all"))
+            .and_then(|c| c.variable("GOKA_RECOVER_AHEAD", "true"))
+            .and_then(|c| c.variable("GOKA_CLEANUP_DELAY_MS", "60000"))
+            .and_then(|c| c.variable("GOKA_MAP_BYTES", "1073741824"))
+            .and_then(|c| c.variable("GOKA_SNAPSHOT_MAX_MS", "5000"))
+            .unwrap();
+        assert_eq!(config.keys.both["session.timeout.ms"], "9000");
+        assert_eq!(config.keys.consumer["fetch.min.bytes"], "2");
+        assert_eq!(config.keys.producer["linger.ms"], "7");
+        assert_eq!(config.commit_interval, Duration::from_millis(250));
+        assert_eq!(config.guarantee, Guarantee::ExactlyOnce);
+        assert_eq!(config.membership, Membership::Dynamic);
+        assert_eq!(config.start, Some(Start::Reset));
+        assert_eq!(config.out_of_range, OutOfRange::Latest);
+        assert_eq!(config.standby, Standby::All);
+        assert!(config.recover_ahead);
+        assert_eq!(config.map_size, 1 << 30);
+        assert_eq!(config.snapshot_max, Duration::from_secs(5));
+        assert_eq!(config.cleanup_delay, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn variables_that_mean_nothing_are_refused() {
+        for (name, value) in [
+            ("GOKA_BROKER", "x"),
+            ("GOKA_WORKERS", "many"),
+            ("GOKA_MAP_BYTES", "64G"),
+            ("GOKA_START", "now"),
+            ("GOKA_OUT_OF_RANGE", "now"),
+            ("GOKA_STANDBY", "1"),
+            ("GOKA_RECOVER_AHEAD", "yes"),
+            ("GOKA_GUARANTEE", "exactly-once"),
+            ("GOKA_MEMBERSHIP", "cooperative"),
+        ] {
+            let error = Config::new().variable(name, value).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_is_nearly_right_is_named() {
+        let said = |name| Config::new().variable(name, "x").unwrap_err().to_string();
+        for (name, meant) in [
+            ("GOKA_BROKER", "GOKA_BROKERS"),
+            ("GOKA_STATEDIR", "GOKA_STATE_DIR"),
+            ("GOKA_COMMIT_INTERVAL", "GOKA_COMMIT_INTERVAL_MS"),
+            ("GOKA_WORKRES", "GOKA_WORKERS"),
+        ] {
+            let said = said(name);
+            assert!(said.contains(&format!("did you mean {meant}?")), "{said}");
+        }
+        assert!(!said("GOKA_COLOUR").contains("did you mean"));
+        // The list is that of the variables: each is read, or its value refused.
+        for known in KNOWN {
+            let read = Config::new().variable(known, "x");
+            let refused = read
+                .err()
+                .map(|error| error.to_string())
+                .unwrap_or_default();
+            assert!(!refused.contains("means nothing"), "{refused}");
+        }
+    }
+}

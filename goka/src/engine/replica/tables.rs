@@ -1,0 +1,121 @@
+//! Tables of other groups, as handlers read them: copies that are kept up to date elsewhere. What a
+//! read gives is what the copy has at that moment; it is not part of what the handler commits.
+
+use std::sync::Arc;
+
+use crate::{
+    base::{error::Error, kind::Kind},
+    engine::replica::{Replica, Wanted},
+};
+
+/// The joined and looked up tables of a processor.
+#[derive(Default)]
+pub(crate) struct Tables {
+    /// By index of their edge.
+    tables: Vec<Option<Table>>,
+    /// Of those that are looked up: any key may be asked for. With a standby, of all.
+    _all: Vec<Wanted>,
+}
+
+struct Table {
+    kind: Kind,
+    replica: Arc<Replica>,
+}
+
+impl Tables {
+    /// By index of their edge, with its kind.
+    pub(crate) fn new(tables: Vec<Option<(Kind, Arc<Replica>)>>) -> Self {
+        let tables: Vec<_> = tables
+            .into_iter()
+            .map(|table| table.map(|(kind, replica)| Table { kind, replica }))
+            .collect();
+        let looked_up = tables.iter().flatten();
+        let looked_up = looked_up.filter(|table| table.kind == Kind::Lookup);
+        let _all = looked_up
+            .flat_map(|table| table.replica.want_all())
+            .collect();
+        Tables { tables, _all }
+    }
+
+    /// Has the joined tables kept in all partitions, whichever are here.
+    pub(crate) fn want_all(&mut self) {
+        let joined = self.tables.iter().flatten();
+        let joined = joined.filter(|table| table.kind == Kind::Join);
+        self._all
+            .extend(joined.flat_map(|table| table.replica.want_all()));
+    }
+
+    /// Whether all partitions of all tables were read to their ends since they were wanted.
+    ///
+    /// # Errors
+    /// If a table is no longer kept up to date.
+    pub(crate) fn are_all_up_to_date(&self) -> Result<bool, Error> {
+        for Table { replica, .. } in self.tables.iter().flatten() {
+            if let Some(failure) = replica.failure() {
+                return Err(Error::Topic(failure.to_owned()));
+            }
+            if !(0..replica.partitions()).all(|number| replica.is_up_to_date(number)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Has the joined tables kept in this partition, until what is given is dropped.
+    pub(crate) fn want(&self, partition: i32) -> Vec<Wanted> {
+        let joined = self.tables.iter().flatten();
+        let joined = joined.filter(|table| table.kind == Kind::Join);
+        joined.map(|table| table.replica.want(partition)).collect()
+    }
+
+    /// Whether a handler of this partition finds all that was in the tables when it was wanted.
+    ///
+    /// # Errors
+    /// If a table is no longer kept up to date.
+    pub(crate) fn are_up_to_date(&self, partition: i32) -> Result<bool, Error> {
+        for Table { kind, replica } in self.tables.iter().flatten() {
+            if let Some(failure) = replica.failure() {
+                return Err(Error::Topic(failure.to_owned()));
+            }
+            let is_up_to_date = match kind {
+                Kind::Join => replica.is_up_to_date(partition),
+                _ => (0..replica.partitions()).all(|number| replica.is_up_to_date(number)),
+            };
+            if !is_up_to_date {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// How many partitions the table has.
+    pub(crate) fn partitions(&self, edge: usize) -> i32 {
+        self.replica(edge).map_or(1, |replica| replica.partitions())
+    }
+
+    /// Reads the row at `key`.
+    pub(crate) fn read<R>(
+        &self,
+        edge: usize,
+        partition: i32,
+        key: &[u8],
+        with: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<R, Error> {
+        let replica = self
+            .replica(edge)
+            .ok_or(Error::Closed("the copy of a joined table"))?;
+        if let Some(failure) = replica.failure() {
+            // No `Error::Topic`, which handlers may fail with: this is not the record's fault.
+            return Err(Error::kafka(
+                "keep the copy of a joined table up to date",
+                failure,
+            ));
+        }
+        let snapshot = replica.snapshot(partition)?;
+        Ok(with(snapshot.get(key)?))
+    }
+
+    fn replica(&self, edge: usize) -> Option<&Replica> {
+        Some(&self.tables.get(edge)?.as_ref()?.replica)
+    }
+}

@@ -1,0 +1,412 @@
+//! What a record costs: counted, not timed. The engine with a typed handler and a local copy, on a
+//! Kafka that does nothing and costs nothing, so that whatever is counted is the engine's own.
+
+use std::{
+    cell::{Cell, RefCell},
+    env,
+    fmt::Write as _,
+    fs,
+    path::Path,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use crate::engine::{
+    partition::{ledger::Sent, rows::STORED_AT_ONCE},
+    port::fault::Planted,
+    spec::{Settings, Spec, TableSpec},
+    status::Status,
+    worker::Worker,
+};
+use crate::{
+    base::{
+        config::{Guarantee, OutOfRange},
+        error::Error,
+        record::{Headers, Record},
+    },
+    engine::port::{
+        CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError,
+        TableEvent,
+    },
+    store::{Identity, Options, PART_PAGES},
+    typed::{processor::Processor, program::Typed},
+};
+
+const PARTITIONS: i32 = 2;
+/// Records of a partition that come together.
+const RUN: u64 = 500;
+/// Time that goes by from record to record.
+const TICK: Duration = Duration::from_micros(3);
+
+#[goka::stream("clicks", value = String)]
+struct Clicks;
+#[goka::stream("warnings", value = i64)]
+struct Warnings;
+#[goka::table(group = "count", value = i64)]
+struct Counts;
+
+/// Counts.
+#[goka::processor(group = "count", input = Clicks, table = Counts)]
+fn count(ctx: &mut count::Context<'_>) -> crate::base::error::Result {
+    let clicks = ctx.value()?.unwrap_or(0) + 1;
+    ctx.set_value(&clicks)
+}
+
+/// Counts, and sends a message for each record. Asks for no value.
+#[goka::processor(group = "count", input = Clicks, table = Counts, output = Warnings)]
+fn warn(ctx: &mut warn::Context<'_>) -> crate::base::error::Result {
+    let clicks = ctx.value()?.unwrap_or(0) + 1;
+    ctx.set_value(&clicks)?;
+    ctx.emit::<Warnings>(ctx.key(), &clicks)
+}
+
+#[goka::table(group = "coalesced", value = i64, coalesce = true)]
+struct Coalesced;
+
+#[goka::processor(group = "coalesced", input = Clicks, table = Coalesced)]
+fn coalesced(ctx: &mut coalesced::Context<'_>) -> crate::base::error::Result {
+    let clicks = ctx.value()?.unwrap_or(0) + 1;
+    ctx.set_value(&clicks)
+}
+
+/// One worker and its local copies, in memory.
+struct Engine {
+    worker: Worker,
+    /// Rows that it has written to the table's topic.
+    written: Rc<Cell<u64>>,
+    status: Arc<Status>,
+    _disk: TempDir,
+}
+
+impl Engine {
+    fn start<P: Processor>(processor: P, guarantee: Guarantee, keys: u64) -> Engine {
+        let memory = Path::new("/dev/shm");
+        let disk = match memory.is_dir() {
+            true => TempDir::new_in(memory),
+            false => TempDir::new(),
+        };
+        let disk = disk.expect("a directory for local copies");
+        let status = Arc::new(Status::new(watch::Sender::new(0)));
+        let spec = Spec {
+            program: Arc::new(Typed(Arc::new(processor))),
+            topics: ["clicks", "count-state", "warnings"]
+                .map(str::to_owned)
+                .into(),
+            topic_ids: Vec::new(),
+            table: Some(TableSpec {
+                dir: disk.path().to_owned(),
+                identity: Identity {
+                    cluster: "none".to_owned(),
+                    topic: "count-state".to_owned(),
+                    topic_id: String::new(),
+                    partition: 0,
+                    partitions: PARTITIONS,
+                    codec: "text".to_owned(),
+                },
+                options: Options {
+                    map_size: 64 << 20,
+                    wait: Duration::from_secs(1),
+                    snapshot_max: Duration::from_secs(60),
+                    part_pages: PART_PAGES,
+                },
+                age_max_ms: None,
+                forgets_rows: false,
+                standby: None,
+            }),
+            tables: Arc::default(),
+            settings: Settings {
+                guarantee,
+                commit_interval: Duration::from_millis(100),
+                records_max: 100_000,
+                stored_at_once: STORED_AT_ONCE,
+                bytes_max: 16 << 20,
+                lease: Duration::from_secs(4),
+                handler_max: Duration::from_millis(7_500),
+                instance: "goka cost".to_owned(),
+                start: None,
+                out_of_range: OutOfRange::Fail,
+                fault: Planted::default(),
+            },
+            status: Arc::clone(&status),
+            visits: Arc::default(),
+        };
+        let kafka = Nowhere::new(keys);
+        let written = Rc::clone(&kafka.written);
+        let worker = Worker::new(spec, Box::new(kafka));
+        Engine {
+            worker,
+            written,
+            status,
+            _disk: disk,
+        }
+    }
+
+    /// Handles so many more records, and some.
+    fn handle(&mut self, records: u64) {
+        let until = self.status.handled_so_far() + records;
+        while self.status.handled_so_far() < until {
+            self.worker.turn(Duration::ZERO).expect("a turn");
+        }
+    }
+}
+
+/// No Kafka: an endless topic of clicks, and whatever is sent is delivered.
+struct Nowhere {
+    keys: u64,
+    /// That of the last record.
+    key: RefCell<String>,
+    now: Cell<Duration>,
+    is_given: Cell<bool>,
+    polled: Cell<u64>,
+    chance: Cell<u64>,
+    /// Next offset of each source, `None` while it is not assigned.
+    inputs: RefCell<[Option<i64>; PARTITIONS as usize]>,
+    /// Of each partition of the table.
+    rows: RefCell<[i64; PARTITIONS as usize]>,
+    written: Rc<Cell<u64>>,
+    reports: RefCell<Vec<Report>>,
+    ended: RefCell<Vec<i32>>,
+    committing: Cell<bool>,
+}
+
+impl Nowhere {
+    fn new(keys: u64) -> Self {
+        Nowhere {
+            keys,
+            key: RefCell::default(),
+            now: Cell::new(Duration::from_secs(1)),
+            is_given: Cell::default(),
+            polled: Cell::default(),
+            chance: Cell::new(42),
+            inputs: RefCell::default(),
+            rows: RefCell::default(),
+            written: Rc::default(),
+            reports: RefCell::default(),
+            ended: RefCell::default(),
+            committing: Cell::default(),
+        }
+    }
+
+    /// One of the keys of a partition.
+    fn next_key(&self, partition: i32) {
+        let next = self.chance.get().wrapping_mul(6_364_136_223_846_793_005);
+        self.chance
+            .set(next.wrapping_add(1_442_695_040_888_963_407));
+        let number = (self.chance.get() >> 33) % self.keys;
+        let number = number - number % PARTITIONS as u64 + partition as u64;
+        let mut key = self.key.borrow_mut();
+        key.clear();
+        write!(key, "user-{number}").expect("a text takes all");
+    }
+}
+
+impl Kafka for Nowhere {
+    fn now(&self) -> Duration {
+        self.now.get()
+    }
+    fn wall_ms(&self) -> i64 {
+        1_767_225_600_000
+    }
+    fn poll(&self, _wait: Duration, on: &mut dyn FnMut(Event<'_>)) -> bool {
+        self.now.set(self.now.get() + TICK);
+        if !self.is_given.replace(true) {
+            on(Event::Assigned((0..PARTITIONS).collect()));
+            return true;
+        }
+        let polled = self.polled.get();
+        self.polled.set(polled + 1);
+        let partition = (polled / RUN % PARTITIONS as u64) as i32;
+        let next = &mut self.inputs.borrow_mut()[partition as usize];
+        let Some(offset) = next else { return false };
+        self.next_key(partition);
+        let key = self.key.borrow();
+        let record = Record {
+            edge: 0,
+            partition,
+            offset: *offset,
+            timestamp: 1_767_225_600_000,
+            key: Some(key.as_bytes()),
+            value: Some(b"2026-01-01T00:00:00.000Z"),
+            headers: Headers::default(),
+        };
+        *offset += 1;
+        on(Event::Record(record));
+        true
+    }
+    fn assign(&self, partition: i32, offsets: &[i64]) -> Result<(), Error> {
+        self.inputs.borrow_mut()[partition as usize] = Some(offsets[0]);
+        Ok(())
+    }
+    fn unassign(&self, partition: i32) -> Result<(), Error> {
+        self.inputs.borrow_mut()[partition as usize] = None;
+        Ok(())
+    }
+    fn released(&self, _partitions: &[i32]) -> Result<(), Error> {
+        Ok(())
+    }
+    fn commit(&self, _positions: &[Position], _metadata: &str) -> Result<(), CommitError> {
+        Ok(())
+    }
+    fn begin_commit(&self, _positions: &[Position], _metadata: &str) {
+        self.committing.set(true);
+    }
+    fn commit_outcome(&self) -> Option<Result<(), CommitError>> {
+        self.committing.replace(false).then_some(Ok(()))
+    }
+    fn committed(&self, _partition: i32) -> Result<Vec<Option<Committed>>, Error> {
+        Ok(vec![None])
+    }
+    fn bounds(&self, _source: usize, _partition: i32) -> Result<(i64, i64), Error> {
+        Ok((0, 0))
+    }
+    fn partitions(&self, _target: usize) -> i32 {
+        PARTITIONS
+    }
+    fn record_max(&self) -> usize {
+        1_000_000
+    }
+
+    fn send(&self, record: &Outgoing<'_>) -> Result<(), SendError> {
+        let end = &mut self.rows.borrow_mut()[record.partition as usize];
+        let result = Ok(*end);
+        if record.tag >> 1 & 3 == Sent::Row as u32 {
+            *end += 1;
+            self.written.set(self.written.get() + 1);
+        }
+        let tag = record.tag;
+        self.reports.borrow_mut().push(Report { tag, result });
+        Ok(())
+    }
+    fn serve(&self, _wait: Duration, on: &mut dyn FnMut(Report)) {
+        self.reports.borrow_mut().drain(..).for_each(on);
+    }
+    fn in_flight(&self) -> usize {
+        self.reports.borrow().len()
+    }
+    fn purge(&self) {}
+    fn end_transaction(&self) {}
+    fn commit_transaction(&self, _positions: &[Position], _metadata: &str) {
+        self.committing.set(true);
+    }
+    fn abort_transaction(&self) {}
+    fn transaction(&self) -> Option<Result<(), Error>> {
+        self.committing.replace(false).then_some(Ok(()))
+    }
+    fn is_full(&self) -> bool {
+        false
+    }
+    fn table_end(&self, _partition: i32) -> Result<i64, Error> {
+        Ok(0)
+    }
+    fn fence(&self, _partition: i32) {}
+    fn table(&self) -> Option<&dyn Reader> {
+        Some(self)
+    }
+    fn close(&self) {}
+}
+
+/// The table's topic, which is empty.
+impl Reader for Nowhere {
+    fn start(&self, partition: i32, _from: i64) -> Result<(), Error> {
+        self.ended.borrow_mut().push(partition);
+        Ok(())
+    }
+    fn stop(&self, _partition: i32) -> Result<(), Error> {
+        Ok(())
+    }
+    fn poll(&self, _wait: Duration, on: &mut dyn FnMut(TableEvent<'_>)) -> bool {
+        let Some(partition) = self.ended.borrow_mut().pop() else {
+            return false;
+        };
+        on(TableEvent::End { partition });
+        true
+    }
+    fn bounds(&self, _partition: i32) -> Result<(i64, i64), Error> {
+        Ok((0, 0))
+    }
+}
+
+const KEYS: u64 = 2_000;
+/// What a commit interval allocates, a thousand times less often than a record is handled: positions
+/// and what LMDB needs for a transaction.
+const PER_THOUSAND_RECORDS: u64 = 5;
+
+fn allocations<P: Processor>(processor: P, guarantee: Guarantee) -> u64 {
+    let mut engine = Engine::start(processor, guarantee, KEYS);
+    // Buffers grow to their size, and are kept.
+    engine.handle(200_000);
+    let counted = allocation_counter::measure(|| engine.handle(100_000));
+    counted.count_total
+}
+
+#[test]
+fn a_record_allocates_nothing() {
+    for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+        let counted = allocations(count::Processor, guarantee);
+        assert!(
+            counted <= 100 * PER_THOUSAND_RECORDS,
+            "{guarantee:?}: 100,000 records of a counter made {counted} allocations"
+        );
+        let counted = allocations(coalesced::Processor, guarantee);
+        assert!(
+            counted <= 100 * PER_THOUSAND_RECORDS,
+            "{guarantee:?}: 100,000 records whose rows are coalesced made {counted} allocations"
+        );
+        let counted = allocations(warn::Processor, guarantee);
+        assert!(
+            counted <= 100 * PER_THOUSAND_RECORDS,
+            "{guarantee:?}: 100,000 records with a message each made {counted} allocations"
+        );
+    }
+}
+
+#[test]
+fn a_coalesced_row_is_written_once_a_key_and_interval() {
+    for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+        let mut engine = Engine::start(coalesced::Processor, guarantee, KEYS);
+        engine.handle(100_000);
+        let (handled, written) = (engine.status.handled_so_far(), engine.written.get());
+        // Of each key, some fifteen records come in an interval.
+        assert!(
+            written >= KEYS,
+            "{guarantee:?}: {written} rows of {KEYS} keys"
+        );
+        assert!(
+            written * 10 <= handled,
+            "{guarantee:?}: {written} rows of {handled} records"
+        );
+    }
+}
+
+/// How long a record keeps the processor busy in the engine alone, for who changes it: on Linux, in
+/// a release build, `cargo test --release -p goka --lib sim::cost -- --ignored --nocapture`.
+#[test]
+#[ignore = "it measures, and decides nothing"]
+fn a_record_takes_time() {
+    let busy = || {
+        let text = fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells");
+        let nanoseconds = text
+            .split(' ')
+            .next()
+            .and_then(|first| first.parse::<u64>().ok());
+        nanoseconds.expect("a number comes first")
+    };
+    let keys = env::var("KEYS").ok().and_then(|keys| keys.parse().ok());
+    let mut engine = Engine::start(
+        count::Processor,
+        Guarantee::AtLeastOnce,
+        keys.unwrap_or(50_000),
+    );
+    engine.handle(500_000);
+    let mut said = String::new();
+    for _ in 0..9 {
+        let began = busy();
+        engine.handle(500_000);
+        let _ = write!(said, " {}", (busy() - began) / 500_000);
+    }
+    println!("nanoseconds a record:{said}");
+}

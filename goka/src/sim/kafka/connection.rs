@@ -1,0 +1,500 @@
+//! A worker's connection: [`Kafka`] in memory.
+//!
+//! Never holds a borrow of the world while it calls back: what it calls may call it again. Dropped
+//! without a close, it is a process that died: its member stays until the session is over, and what
+//! it had sent may still land. Must not know the engine.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
+
+use super::{
+    committing::{Committing, Sent},
+    coordinator::Positions,
+    fetching::{Fetched, Fetching},
+    group::Group,
+    log::Written,
+    membership::{Membership, Told},
+    reader::MemoryReader,
+    spec::{ConnectionSpec, OnPoint, Point},
+    state::{CommitEntry, State},
+    transacting::Transacting,
+    writer::Writer,
+};
+use crate::{
+    base::error::Error,
+    engine::port::{
+        CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError, Step,
+        Unstable,
+    },
+};
+
+/// How far the clock of a dead process is ahead: what it waits for on its way out is over at once.
+const AFTER_DEATH: Duration = Duration::from_secs(86_400);
+
+/// One worker's connection to a world.
+pub(crate) struct Connection {
+    state: Rc<RefCell<State>>,
+    name: Rc<str>,
+    group: String,
+    instance: Option<String>,
+    sources: Vec<Rc<str>>,
+    targets: Vec<Rc<str>>,
+    table: Option<MemoryReader>,
+    on_point: Option<OnPoint>,
+    writer: Writer,
+    membership: RefCell<Membership>,
+    committing: Committing,
+    fetching: RefCell<Fetching>,
+    /// How many records may still come before what the group has to say.
+    overtaking: Cell<Option<u64>>,
+    /// Closed, or its process ended: how far its clock is ahead.
+    dead: Cell<Option<Duration>>,
+}
+
+enum Found {
+    Fetched(Fetched),
+    Told(Told),
+}
+
+impl Connection {
+    pub(super) fn new(state: Rc<RefCell<State>>, spec: ConnectionSpec) -> Result<Self, Error> {
+        let name: Rc<str> = spec.name.into();
+        let topics =
+            |topics: Vec<String>| -> Vec<Rc<str>> { topics.into_iter().map(Rc::from).collect() };
+        let (sources, targets) = (topics(spec.sources), topics(spec.targets));
+        let table: Option<Rc<str>> = spec.table.map(Rc::from);
+        let writer = {
+            let mut state = state.borrow_mut();
+            for topic in sources.iter().chain(&targets).chain(&table) {
+                state.topics.log(topic, 0)?;
+            }
+            let leader = table.as_ref().or(sources.first());
+            let partitions = leader.map_or(0, |topic| state.topics.partitions(topic));
+            let takes = state.settings.rebalance;
+            let group = || Group::new(partitions, takes);
+            state.groups.entry(spec.group.clone()).or_insert_with(group);
+            match spec.transactional_id {
+                None => Writer::Plain(state.new_producer()),
+                Some(id) => {
+                    Writer::Transacting(Box::new(Transacting::begin(&mut state, id.into())))
+                }
+            }
+        };
+        Ok(Connection {
+            table: table.map(|topic| MemoryReader::new(Rc::clone(&state), topic)),
+            state,
+            name,
+            group: spec.group,
+            instance: spec.instance,
+            sources,
+            targets,
+            on_point: spec.on_point,
+            writer,
+            membership: RefCell::default(),
+            committing: Committing::default(),
+            fetching: RefCell::default(),
+            overtaking: Cell::new(None),
+            dead: Cell::default(),
+        })
+    }
+
+    /// The process ends here: nothing that it calls on its way out has an effect.
+    fn die(&self) {
+        if self.is_dead() {
+            return;
+        }
+        self.dead.set(Some(AFTER_DEATH));
+        if let Some(table) = &self.table {
+            table.die();
+        }
+        self.writer.die(&mut self.state.borrow_mut());
+    }
+
+    fn is_dead(&self) -> bool {
+        self.dead.get().is_some()
+    }
+
+    fn transacting(&self) -> Option<&Transacting> {
+        self.writer.transacting()
+    }
+
+    fn sent(&self, positions: &[Position], metadata: &str) -> Result<Sent, Error> {
+        self.answer("commit offsets")?;
+        Ok(Sent {
+            member: self.membership.borrow().member,
+            entries: self.entries(positions, metadata)?,
+        })
+    }
+
+    /// What is committed of positions, in the name of this connection.
+    fn entries(&self, positions: &[Position], metadata: &str) -> Result<Vec<CommitEntry>, Error> {
+        let entry = |position: &Position| {
+            let topic = self.source(position.source)?;
+            Ok(CommitEntry::of(position, topic, &self.name, metadata))
+        };
+        positions.iter().map(entry).collect()
+    }
+
+    /// A process may end at every point that it comes by.
+    fn pass(&self, point: Point) -> Result<(), Error> {
+        if self.is_dead() {
+            return Err(Error::Closed("this connection"));
+        }
+        let Some(on_point) = &self.on_point else {
+            return Ok(());
+        };
+        on_point(point).inspect_err(|_| {
+            let mut state = self.state.borrow_mut();
+            state.note(|| format!("{} dies: {point:?}", self.name));
+            state.mishaps.crashed += 1;
+            drop(state);
+            self.die();
+        })
+    }
+
+    /// Whether requests are answered; `Err` says that they aren't.
+    fn answer(&self, doing: &str) -> Result<(), Error> {
+        self.pass(Point::Asks)?;
+        self.state.borrow_mut().answer(doing)
+    }
+
+    fn heartbeat(&self, state: &mut State) {
+        let (new, now) = (state.new_id(), state.now);
+        let Some(group) = state.groups.get_mut(&self.group) else {
+            return;
+        };
+        let mut membership = self.membership.borrow_mut();
+        if membership.heartbeat(group, self.instance.as_deref(), new, now) {
+            state.note(|| format!("{} joins the group as member {new}", self.name));
+        }
+    }
+
+    /// librdkafka sends heartbeats whatever its application is doing.
+    fn be_heard(&self, state: &mut State) {
+        let (member, now) = (self.membership.borrow().member, state.now);
+        let group = state.groups.get_mut(&self.group);
+        if let (Some(group), Some(member)) = (group, member) {
+            group.hear(member, now);
+        }
+    }
+
+    fn next(&self, state: &mut State) -> Option<Found> {
+        if self.is_dead() || state.is_broker_away() {
+            return None;
+        }
+        self.heartbeat(state);
+        let now = state.now;
+        let State {
+            groups,
+            topics,
+            chance,
+            ..
+        } = state;
+        let group = groups.get_mut(&self.group)?;
+        let mut membership = self.membership.borrow_mut();
+        let news = membership.has_news(group, now);
+        let first = match self.overtaking.get() {
+            None if news => chance.below(4),
+            Some(left) => left,
+            None => 0,
+        };
+        if !news || first > 0 {
+            let mut fetching = self.fetching.borrow_mut();
+            let fetched = fetching.fetch(&self.sources, topics, chance);
+            if let Some(fetched) = fetched {
+                self.overtaking.set(news.then(|| first - 1));
+                return Some(Found::Fetched(fetched));
+            }
+        }
+        self.overtaking.set(None);
+        let told = membership.listen(group, now)?;
+        state.note(|| format!("{} is told: {told:?}", self.name));
+        Some(Found::Told(told))
+    }
+
+    fn give(&self, found: Found, on: &mut dyn FnMut(Event<'_>)) {
+        on(match &found {
+            Found::Fetched(Fetched::Record(source, partition, record)) => {
+                Event::Record(record.as_record(*source, *partition))
+            }
+            Found::Fetched(Fetched::OutOfRange(source, partition)) => Event::OutOfRange {
+                source: *source,
+                partition: *partition,
+            },
+            Found::Told(Told::Assigned(partitions)) => Event::Assigned(partitions.clone()),
+            Found::Told(Told::Revoked { partitions, lost }) => Event::Revoked {
+                partitions: partitions.clone(),
+                lost: *lost,
+            },
+            Found::Told(Told::Fenced) => Event::Failed(Error::kafka(
+                format!("stay in group `{}`", self.group),
+                "another member has the same `group.instance.id`",
+            )),
+        });
+    }
+
+    fn target(&self, target: usize) -> Result<&Rc<str>, Error> {
+        let topic = self.targets.get(target);
+        topic.ok_or_else(|| Error::Topic(format!("there is no target {target}")))
+    }
+
+    fn source(&self, source: usize) -> Result<&Rc<str>, Error> {
+        let topic = self.sources.get(source);
+        topic.ok_or_else(|| Error::Topic(format!("there is no source {source}")))
+    }
+}
+
+impl Kafka for Connection {
+    fn now(&self) -> Duration {
+        self.state.borrow().now + self.dead.get().unwrap_or_default()
+    }
+
+    fn wall_ms(&self) -> i64 {
+        self.state.borrow().wall_ms()
+    }
+
+    fn poll(&self, wait: Duration, on: &mut dyn FnMut(Event<'_>)) -> bool {
+        if self.pass(Point::Asks).is_err() {
+            return false;
+        }
+        let deadline = self.state.borrow_mut().begin_wait(wait);
+        loop {
+            let found = self.next(&mut self.state.borrow_mut());
+            if let Some(found) = found {
+                self.give(found, on);
+                return true;
+            }
+            if !self.state.borrow_mut().go_on_waiting(deadline) {
+                return false;
+            }
+        }
+    }
+
+    fn assign(&self, partition: i32, offsets: &[i64]) -> Result<(), Error> {
+        let mut state = self.state.borrow_mut();
+        state.note(|| format!("{} assigns partition {partition} at {offsets:?}", self.name));
+        self.fetching.borrow_mut().assign(partition, offsets);
+        Ok(())
+    }
+
+    fn unassign(&self, partition: i32) -> Result<(), Error> {
+        let mut state = self.state.borrow_mut();
+        state.note(|| format!("{} unassigns partition {partition}", self.name));
+        let State { topics, chance, .. } = &mut *state;
+        let mut fetching = self.fetching.borrow_mut();
+        fetching.unassign(partition, &self.sources, topics, chance);
+        Ok(())
+    }
+
+    fn released(&self, partitions: &[i32]) -> Result<(), Error> {
+        if self.is_dead() {
+            return Ok(());
+        }
+        let mut state = self.state.borrow_mut();
+        self.committing.arrive(&mut state, &self.group);
+        state.note(|| format!("{} has given back {partitions:?}", self.name));
+        let now = state.now;
+        if let Some(group) = state.groups.get_mut(&self.group) {
+            self.membership
+                .borrow_mut()
+                .released(group, partitions, now);
+        }
+        Ok(())
+    }
+
+    fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), CommitError> {
+        let sent = self.sent(positions, metadata).map_err(CommitError::Again)?;
+        self.committing
+            .take(&mut self.state.borrow_mut(), &self.group, sent)
+    }
+
+    fn begin_commit(&self, positions: &[Position], metadata: &str) {
+        let sent = self.sent(positions, metadata);
+        self.committing
+            .begin(&mut self.state.borrow_mut(), &self.group, sent);
+    }
+
+    fn commit_outcome(&self) -> Option<Result<(), CommitError>> {
+        self.committing
+            .outcome(&mut self.state.borrow_mut(), &self.group)
+    }
+
+    fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error> {
+        self.answer("ask for committed offsets")?;
+        let mut state = self.state.borrow_mut();
+        self.committing.arrive(&mut state, &self.group);
+        let is_unstable =
+            |topic: &Rc<str>| state.coordinator.is_unstable(&self.group, topic, partition);
+        if self.transacting().is_some() && self.sources.iter().any(is_unstable) {
+            return Err(Error::kafka("ask for committed offsets", Unstable));
+        }
+        let group = state.groups.get(&self.group);
+        let committed = |topic: &Rc<str>| group?.committed(topic, partition).cloned();
+        Ok(self.sources.iter().map(committed).collect())
+    }
+
+    fn bounds(&self, source: usize, partition: i32) -> Result<(i64, i64), Error> {
+        self.answer("ask for the bounds of a partition")?;
+        let state = self.state.borrow();
+        let log = state.topics.log(self.source(source)?, partition)?;
+        Ok(log.bounds())
+    }
+
+    fn partitions(&self, target: usize) -> i32 {
+        self.target(target)
+            .map_or(0, |topic| self.state.borrow().topics.partitions(topic))
+    }
+
+    fn record_max(&self) -> usize {
+        self.state.borrow().record_max()
+    }
+
+    fn send(&self, record: &Outgoing<'_>) -> Result<(), SendError> {
+        self.pass(Point::Sends).map_err(SendError::Refused)?;
+        let topic = self.target(record.target).map_err(SendError::Refused)?;
+        let mut state = self.state.borrow_mut();
+        state.accept(self.writer.producer(), topic, record)?;
+        let written = Written {
+            offset: 0,
+            timestamp: record.timestamp,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: record.headers.clone(),
+            by: Rc::clone(&self.name),
+            moment: 0,
+        };
+        let place = (Rc::clone(topic), record.partition);
+        self.writer.send(&mut state, place, written, record.tag);
+        Ok(())
+    }
+
+    fn serve(&self, wait: Duration, on: &mut dyn FnMut(Report)) {
+        if self.pass(Point::Asks).is_err() {
+            // Everything has failed, so that nobody waits for it; and what is begun now is over in time, too.
+            self.dead.update(|ahead| ahead.map(|ahead| ahead + wait));
+            let reports = self.writer.take_reports(&mut self.state.borrow_mut());
+            return reports.into_iter().for_each(on);
+        }
+        let deadline = self.state.borrow_mut().begin_wait(wait);
+        loop {
+            let reports = self.writer.take_reports(&mut self.state.borrow_mut());
+            let waits = reports.is_empty();
+            reports.into_iter().for_each(&mut *on);
+            let mut state = self.state.borrow_mut();
+            self.be_heard(&mut state);
+            if !waits || !state.go_on_waiting(deadline) {
+                return;
+            }
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.writer.in_flight(&self.state.borrow())
+    }
+
+    fn purge(&self) {
+        let mut state = self.state.borrow_mut();
+        state.note(|| format!("{} purges its producer", self.name));
+        state.purge(self.writer.producer(), false);
+    }
+
+    fn end_transaction(&self) {
+        self.transacting().into_iter().for_each(Transacting::end);
+    }
+
+    fn commit_transaction(&self, positions: &[Position], metadata: &str) {
+        let Some(transacting) = self.transacting() else {
+            return;
+        };
+        // The worker may stand still here, and then goes on with what it knew before.
+        let member = self.membership.borrow().member;
+        let generation = self.state.borrow().generation(&self.group);
+        let entries = self.entries(positions, metadata);
+        if self.pass(Point::Asks).is_err() {
+            return;
+        }
+        let (Some(member), Ok(entries)) = (member, entries) else {
+            let why = "this worker is no member of its group any more";
+            return transacting.refuse(Error::kafka("commit a transaction", why));
+        };
+        let positions = Positions {
+            group: self.group.clone(),
+            member,
+            generation,
+            entries,
+        };
+        transacting.commit(&mut self.state.borrow_mut(), positions);
+    }
+
+    fn abort_transaction(&self) {
+        if let (Some(transacting), false) = (self.transacting(), self.is_dead()) {
+            transacting.abort(&mut self.state.borrow_mut());
+        }
+    }
+
+    fn transaction(&self) -> Option<Result<(), Error>> {
+        if self.is_dead() {
+            return Some(Err(Error::Closed("this connection")));
+        }
+        self.transacting()?.outcome(&mut self.state.borrow_mut())
+    }
+
+    fn is_full(&self) -> bool {
+        self.in_flight() > 200
+    }
+
+    fn table_end(&self, partition: i32) -> Result<i64, Error> {
+        self.answer("ask for the end of a partition")?;
+        let end = |table: &MemoryReader| table.end(partition);
+        self.table.as_ref().map_or(Ok(0), end)
+    }
+
+    fn fence(&self, partition: i32) {
+        if let Some(transacting) = self.transacting() {
+            let state = &mut *self.state.borrow_mut();
+            state.note(|| format!("{} fences owners of partition {partition}", self.name));
+            transacting.fence(state, &self.group, &self.sources, partition);
+        }
+    }
+
+    fn table(&self) -> Option<&dyn Reader> {
+        let table = self.table.as_ref();
+        table.map(|table| table as &dyn Reader)
+    }
+
+    fn reached(&self, step: Step) -> Result<(), Error> {
+        self.pass(Point::Reached(step))
+    }
+
+    fn close(&self) {
+        if self.is_dead() {
+            return;
+        }
+        {
+            let mut state = self.state.borrow_mut();
+            state.note(|| format!("{} closes", self.name));
+            let (member, now) = (self.membership.borrow().member, state.now);
+            let group = state.groups.get_mut(&self.group);
+            if let (Some(id), Some(group)) = (member, group) {
+                group.leave(id, now);
+            }
+        }
+        self.die();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.is_dead() {
+            return;
+        }
+        let mut state = self.state.borrow_mut();
+        state.note(|| format!("{} is killed", self.name));
+        state.mishaps.crashed += 1;
+        drop(state);
+        self.die();
+    }
+}

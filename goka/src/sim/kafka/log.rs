@@ -1,0 +1,180 @@
+//! Topics: partitions of records, in the order in which they were written.
+//!
+//! The whole history is kept, so that a test can ask for it; what readers see of it is less once a
+//! partition was compacted or its beginning deleted, and while transactions are open. Must not know
+//! groups, producers or time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
+use crate::base::{
+    error::Error,
+    record::{Headers, OwnedHeaders, Record},
+};
+
+/// A record in a topic.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    pub(crate) offset: i64,
+    /// Milliseconds since 1970.
+    pub(crate) timestamp: i64,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) headers: OwnedHeaders,
+    /// Who wrote it: the name of a connection, or that of the test itself.
+    pub(crate) by: Rc<str>,
+    /// When, in the one order of all that happens in this world.
+    pub(crate) moment: u64,
+}
+
+impl Written {
+    pub(super) fn as_record(&self, edge: usize, partition: i32) -> Record<'_> {
+        Record {
+            edge,
+            partition,
+            offset: self.offset,
+            timestamp: self.timestamp,
+            key: self.key.as_deref(),
+            value: self.value.as_deref(),
+            headers: Headers(Some(&self.headers)),
+        }
+    }
+}
+
+/// One partition.
+#[derive(Default)]
+pub(super) struct Log {
+    start: i64,
+    /// The index is the offset.
+    history: Vec<Rc<Written>>,
+    compacted: BTreeSet<i64>,
+    /// Offsets of each transaction that has no marker here yet.
+    open: BTreeMap<u64, Vec<i64>>,
+    /// Records of aborted transactions, and markers: nobody reads them.
+    hidden: BTreeSet<i64>,
+}
+
+impl Log {
+    /// First offset, and up to where everything is decided: the last stable offset.
+    pub(super) fn bounds(&self) -> (i64, i64) {
+        (self.start, self.stable())
+    }
+
+    fn stable(&self) -> i64 {
+        let first = self.open.values().filter_map(|offsets| offsets.first());
+        first.min().copied().unwrap_or(self.end())
+    }
+
+    /// The next offset to be written: the high watermark.
+    pub(super) fn end(&self) -> i64 {
+        i64::try_from(self.history.len()).unwrap_or(i64::MAX)
+    }
+
+    /// The offset behind the last record that a reader gets.
+    pub(super) fn readable_end(&self) -> i64 {
+        let stable = self.stable();
+        let readable = |offset: &i64| *offset < stable && !self.hidden.contains(offset);
+        let last = (self.start..self.end()).rev().find(readable);
+        last.map_or(self.start, |last| last + 1)
+    }
+
+    /// Everything ever written that was not aborted, also what readers no longer see.
+    pub(super) fn history(&self) -> Vec<Rc<Written>> {
+        let records = self.history.iter();
+        let records = records.filter(|record| !self.hidden.contains(&record.offset));
+        records.cloned().collect()
+    }
+
+    /// Adds a record of a transaction.
+    pub(super) fn append_to(&mut self, transaction: u64, record: Written) -> i64 {
+        let offset = self.append(record);
+        self.open.entry(transaction).or_default().push(offset);
+        offset
+    }
+
+    /// Writes the marker that ends a transaction.
+    pub(super) fn end_transaction(&mut self, transaction: u64, committed: bool, marker: Written) {
+        let Some(offsets) = self.open.remove(&transaction) else {
+            return;
+        };
+        let marker = self.append(marker);
+        self.hidden.insert(marker);
+        if !committed {
+            self.hidden.extend(offsets);
+        }
+    }
+
+    pub(super) fn append(&mut self, mut record: Written) -> i64 {
+        record.offset = self.end();
+        let offset = record.offset;
+        self.history.push(Rc::new(record));
+        offset
+    }
+
+    /// The first record that is left at or after an offset.
+    pub(super) fn read(&self, from: i64) -> Option<&Rc<Written>> {
+        let from = usize::try_from(from.max(self.start)).ok()?;
+        let stable = usize::try_from(self.stable()).ok()?;
+        let rest = self.history.get(from..stable)?;
+        let is_gone = |offset| self.compacted.contains(offset) || self.hidden.contains(offset);
+        rest.iter().find(|record| !is_gone(&record.offset))
+    }
+
+    /// Keeps the last record of each key. Offsets stay.
+    #[cfg(test)]
+    pub(super) fn compact(&mut self) {
+        let mut seen = BTreeSet::new();
+        let stable = self.stable();
+        let decided = self.history.iter().filter(|record| record.offset < stable);
+        let decided = decided.filter(|record| !self.hidden.contains(&record.offset));
+        for record in decided.rev() {
+            if !seen.insert(&record.key) {
+                self.compacted.insert(record.offset);
+            }
+        }
+    }
+
+    /// Deletes what is before an offset, as retention does.
+    #[cfg(test)]
+    pub(super) fn delete_before(&mut self, offset: i64) {
+        self.start = offset.clamp(self.start, self.end());
+    }
+}
+
+/// All topics, by name.
+#[derive(Default)]
+pub(super) struct Topics(BTreeMap<Rc<str>, Vec<Log>>);
+
+impl Topics {
+    /// An existing topic stays as it is.
+    pub(super) fn create(&mut self, topic: &str, partitions: i32) {
+        self.0
+            .entry(topic.into())
+            .or_insert_with(|| (0..partitions).map(|_| Log::default()).collect());
+    }
+
+    pub(super) fn partitions(&self, topic: &str) -> i32 {
+        let logs = self.0.get(topic).map_or(0, Vec::len);
+        i32::try_from(logs).unwrap_or(i32::MAX)
+    }
+
+    pub(super) fn log(&self, topic: &str, partition: i32) -> Result<&Log, Error> {
+        let logs = self.0.get(topic);
+        logs.and_then(|logs| logs.get(usize::try_from(partition).ok()?))
+            .ok_or_else(|| missing(topic, partition))
+    }
+
+    pub(super) fn log_mut(&mut self, topic: &str, partition: i32) -> Result<&mut Log, Error> {
+        let logs = self.0.get_mut(topic);
+        logs.and_then(|logs| logs.get_mut(usize::try_from(partition).ok()?))
+            .ok_or_else(|| missing(topic, partition))
+    }
+}
+
+fn missing(topic: &str, partition: i32) -> Error {
+    Error::Topic(format!(
+        "topic `{topic}` has no partition {partition}: create the topic first"
+    ))
+}

@@ -1,0 +1,102 @@
+//! What simulations ask of a world, and do to it, beside what everyone does. Must not know the engine.
+
+use std::time::Duration;
+
+use super::{
+    World,
+    state::{CommitEntry, Mishaps, Slow},
+};
+use crate::{base::error::Error, engine::port::Committed};
+
+impl World {
+    /// First offset of a partition, and the next one to be written.
+    pub(crate) fn bounds(&self, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
+        let state = self.0.borrow();
+        let log = state.topics.log(topic, partition)?;
+        Ok(log.bounds())
+    }
+
+    /// Every commit that was accepted.
+    pub(crate) fn commits(&self) -> Vec<CommitEntry> {
+        self.0.borrow().commits.clone()
+    }
+
+    /// Sets where a group stands, as an operator does.
+    pub(crate) fn set_offset(&self, group: &str, topic: &str, partition: i32, offset: i64) {
+        let committed = Committed {
+            offset,
+            metadata: String::new(),
+        };
+        let mut state = self.0.borrow_mut();
+        if let Some(group) = state.groups.get_mut(group) {
+            group.commit(topic, partition, committed);
+        }
+    }
+
+    /// From now on producers refuse what is sent to this topic, as one does that is of no use any more.
+    pub(crate) fn refuse(&self, topic: Option<&str>) {
+        self.0.borrow_mut().refused = topic.map(str::to_owned);
+    }
+
+    /// For some time, what is sent and reported takes up to `delay` longer.
+    pub(crate) fn slow_down(&self, time: Duration, delay: Duration) {
+        let mut state = self.0.borrow_mut();
+        let until = state.now + time;
+        state.slow = Slow { until, delay };
+    }
+
+    /// Ends every trouble that was asked for.
+    pub(crate) fn heal(&self) {
+        let mut state = self.0.borrow_mut();
+        state.broker_is_back_at = state.broker_is_back_at.min(state.now);
+        state.slow = Slow::default();
+        state.failing.clear();
+    }
+
+    /// Keeps the last record per key, as a compacted topic does sooner or later.
+    pub(crate) fn compact(&self, topic: &str, partition: i32) -> Result<(), Error> {
+        let mut state = self.0.borrow_mut();
+        state.topics.log_mut(topic, partition)?.compact();
+        Ok(())
+    }
+
+    /// Deletes what is before an offset, as retention does.
+    pub(crate) fn delete_before(
+        &self,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+    ) -> Result<(), Error> {
+        let mut state = self.0.borrow_mut();
+        state
+            .topics
+            .log_mut(topic, partition)?
+            .delete_before(offset);
+        Ok(())
+    }
+
+    /// What went wrong so far.
+    pub(crate) fn mishaps(&self) -> Mishaps {
+        self.0.borrow().mishaps
+    }
+
+    /// From now on, what happens is written down as readable lines.
+    pub(crate) fn keep_trace(&self) {
+        self.0.borrow_mut().trace = Some(Vec::new());
+    }
+
+    /// Adds a line, if lines are kept.
+    pub(crate) fn note(&self, line: impl FnOnce() -> String) {
+        self.0.borrow_mut().note(line);
+    }
+
+    /// The lines so far.
+    pub(crate) fn trace(&self) -> Vec<String> {
+        self.0.borrow().trace.clone().unwrap_or_default()
+    }
+
+    /// Where this world is, in the one order of all that happens in it.
+    pub(crate) fn moment(&self) -> u64 {
+        self.0.borrow().moment
+    }
+}

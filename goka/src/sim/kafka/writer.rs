@@ -1,0 +1,57 @@
+//! What a connection writes with: a producer, or one after another, in transactions.
+//!
+//! Must not know groups or topics.
+
+use super::{log::Written, producer::Place, state::State, transacting::Transacting};
+use crate::engine::port::Report;
+
+pub(super) enum Writer {
+    Plain(u64),
+    Transacting(Box<Transacting>),
+}
+
+impl Writer {
+    /// The one that writes now.
+    pub(super) fn producer(&self) -> u64 {
+        match self {
+            Writer::Plain(producer) => *producer,
+            Writer::Transacting(transacting) => transacting.producer(),
+        }
+    }
+
+    pub(super) fn transacting(&self) -> Option<&Transacting> {
+        match self {
+            Writer::Plain(_) => None,
+            Writer::Transacting(transacting) => Some(transacting),
+        }
+    }
+
+    pub(super) fn send(&self, state: &mut State, place: Place, record: Written, tag: u32) {
+        match self {
+            Writer::Plain(producer) => state.send((*producer, None), place, record, tag),
+            Writer::Transacting(transacting) => transacting.send(state, place, record, tag),
+        }
+    }
+
+    pub(super) fn take_reports(&self, state: &mut State) -> Vec<Report> {
+        match self {
+            Writer::Plain(producer) => state.take_reports(*producer),
+            Writer::Transacting(transacting) => transacting.take_reports(state),
+        }
+    }
+
+    pub(super) fn in_flight(&self, state: &State) -> usize {
+        match self {
+            Writer::Plain(producer) => state.in_flight(*producer),
+            Writer::Transacting(transacting) => transacting.in_flight(state),
+        }
+    }
+
+    /// Its process is gone.
+    pub(super) fn die(&self, state: &mut State) {
+        match self {
+            Writer::Plain(producer) => state.purge(*producer, true),
+            Writer::Transacting(transacting) => transacting.die(state),
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! What must be true after a simulation, whatever happened in it: against a plain model.
+//!
+//! The model is the inputs: how often a key was fed is how high it must have been counted. Reads
+//! topics and local copies, and must not know how they came about.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{ECHO, INPUTS, TABLE, VISITS, Visited, schedule::SLOTS, stage::Stage, turned};
+use crate::sim::kafka::{Mishaps, Written};
+
+/// One record of an input: which one, partition and offset.
+type Input = (usize, i32, i64);
+
+/// A row of the table's topic.
+struct Row {
+    moment: u64,
+    count: u64,
+}
+
+/// A record of an input.
+struct Fed {
+    key: Vec<u8>,
+    /// Of a switch.
+    is_on: Option<bool>,
+}
+
+/// What the topics of a run say.
+struct Seen {
+    /// In the order of their offsets, per input and partition.
+    inputs: BTreeMap<(usize, i32), Vec<Fed>>,
+    /// Per key, in the order of offsets.
+    rows: BTreeMap<Vec<u8>, Vec<Row>>,
+    /// When each input's echo was written, every time.
+    echoes: BTreeMap<Input, Vec<u64>>,
+}
+
+pub(super) fn check(stage: &Stage) -> Result<(), String> {
+    let seen = Seen::of(stage)?;
+    let mishaps = stage.world.mishaps();
+    if stage.schedule.exactly_once {
+        seen.every_input_was_handled(true)?;
+        seen.every_key_was_counted_up(stage.schedule.coalesce)?;
+        seen.every_switch_was_turned(!stage.schedule.coalesce)?;
+        seen.nothing_was_committed_too_early(stage)?;
+        visits_were_whole(stage, true)?;
+        return copies_are_what_they_say(stage, false);
+    }
+    let calm = mishaps == Mishaps::default();
+    seen.every_input_was_handled(calm)?;
+    seen.every_key_was_counted(mishaps)?;
+    seen.every_switch_was_turned(false)?;
+    seen.nothing_was_committed_too_early(stage)?;
+    visits_were_whole(stage, calm)?;
+    copies_are_what_they_say(stage, true)
+}
+
+impl Seen {
+    fn of(stage: &Stage) -> Result<Self, String> {
+        let mut seen = Seen {
+            inputs: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            echoes: BTreeMap::new(),
+        };
+        for partition in 0..stage.partitions {
+            for (input, topic) in INPUTS.iter().enumerate() {
+                let records = history(stage, topic, partition)?;
+                let fed = records.iter().map(|record| {
+                    let key = bytes(record.key.as_ref());
+                    let is_on = turned(&key, record.value.as_deref());
+                    Fed { key, is_on }
+                });
+                seen.inputs.insert((input, partition), fed.collect());
+            }
+            for record in history(stage, TABLE, partition)? {
+                let (moment, count) = (record.moment, number(record.value.as_ref())?);
+                let rows = seen.rows.entry(bytes(record.key.as_ref())).or_default();
+                rows.push(Row { moment, count });
+            }
+            for record in history(stage, ECHO, partition)? {
+                let input = echoed(record.value.as_ref())?;
+                seen.echoes.entry(input).or_default().push(record.moment);
+            }
+        }
+        Ok(seen)
+    }
+
+    fn every_input_was_handled(&self, calm: bool) -> Result<(), String> {
+        for (&(input, partition), keys) in &self.inputs {
+            for offset in (0..).take(keys.len()) {
+                let place = || format!("{}/{partition} @ {offset}", INPUTS[input]);
+                let echoes = self.echoes.get(&(input, partition, offset));
+                match echoes.map_or(0, Vec::len) {
+                    0 => return Err(format!("{} was never handled", place())),
+                    times if calm && times > 1 => {
+                        let place = place();
+                        return Err(format!("{place} was handled {times} times for no reason"));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How often each key came that is counted.
+    fn fed(&self) -> BTreeMap<&[u8], u64> {
+        let mut times: BTreeMap<&[u8], u64> = BTreeMap::new();
+        let counted = self.inputs.values().flatten();
+        for fed in counted.filter(|fed| fed.is_on.is_none()) {
+            *times.entry(&fed.key).or_default() += 1;
+        }
+        times
+    }
+
+    /// The row of each switch, as of every time when it was turned: where it was turned on, else 0.
+    fn turns(&self) -> BTreeMap<&[u8], Vec<u64>> {
+        let mut turns: BTreeMap<&[u8], Vec<u64>> = BTreeMap::new();
+        for inputs in self.inputs.values() {
+            for (place, fed) in (1..).zip(inputs) {
+                if let Some(is_on) = fed.is_on {
+                    turns
+                        .entry(&fed.key)
+                        .or_default()
+                        .push(u64::from(is_on) * place);
+                }
+            }
+        }
+        turns
+    }
+
+    /// Each switch is at last as it was turned last; exactly-once, it was turned once each time.
+    fn every_switch_was_turned(&self, exactly: bool) -> Result<(), String> {
+        for (key, turns) in self.turns() {
+            let rows = self.rows.get(key).map(Vec::as_slice).unwrap_or_default();
+            let rows: Vec<u64> = rows.iter().map(|row| row.count).collect();
+            if rows.last() != turns.last() || exactly && rows != turns {
+                let key = String::from_utf8_lossy(key);
+                return Err(format!(
+                    "the rows of {key} should be {turns:?}, and are {rows:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn every_key_was_counted(&self, mishaps: Mishaps) -> Result<(), String> {
+        let calm = mishaps == Mishaps::default();
+        for (key, fed) in self.fed() {
+            let rows = self.rows.get(key).map(Vec::as_slice).unwrap_or_default();
+            let last = rows.last().map_or(0, |row| row.count);
+            let highest = rows.iter().map(|row| row.count).max().unwrap_or(0);
+            let key = String::from_utf8_lossy(key);
+            if last < fed {
+                return Err(format!(
+                    "{key} came {fed} times, and its last row is {last}"
+                ));
+            }
+            // Over a zombie's row, which may have counted a record twice, a lower one may be right.
+            if last < highest && mishaps.expelled == 0 {
+                return Err(format!(
+                    "the last row of {key} is {last}, and was {highest} before"
+                ));
+            }
+            if calm && last != fed {
+                return Err(format!(
+                    "{key} came {fed} times and is {last} for no reason"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Exactly-once: the rows of a key are its counts, one by one; or some of them, in order, and the
+    /// last.
+    fn every_key_was_counted_up(&self, coalesce: bool) -> Result<(), String> {
+        for (key, fed) in self.fed() {
+            let rows = self.rows.get(key).map(Vec::as_slice).unwrap_or_default();
+            let counts: Vec<u64> = rows.iter().map(|row| row.count).collect();
+            let all: Vec<u64> = (1..=fed).collect();
+            let right = match coalesce {
+                false => counts == all,
+                true => counts.is_sorted_by(|a, b| a < b) && counts.last() == all.last(),
+            };
+            if !right {
+                let key = String::from_utf8_lossy(key);
+                return Err(format!(
+                    "{key} came {fed} times, and its rows are {counts:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Below an offset that was committed, everything was handled and delivered before. Only the
+    /// owner of a partition commits, and never backwards.
+    fn nothing_was_committed_too_early(&self, stage: &Stage) -> Result<(), String> {
+        let mut committed: BTreeMap<(usize, i32), i64> = BTreeMap::new();
+        let mut counted: BTreeMap<&[u8], u64> = BTreeMap::new();
+        for commit in stage.world.commits() {
+            let place = format!(
+                "{} commits {}/{} @ {}",
+                commit.by, commit.topic, commit.partition, commit.offset
+            );
+            let input = INPUTS.iter().position(|topic| **topic == *commit.topic);
+            let input = input.ok_or_else(|| format!("{place}, which is no input"))?;
+            if !commit.owned {
+                return Err(format!("{place}, which is not its own"));
+            }
+            let before = committed.entry((input, commit.partition)).or_default();
+            if commit.offset < *before {
+                return Err(format!("{place}, and {before} was committed before"));
+            }
+            for offset in *before..commit.offset {
+                let echoes = self.echoes.get(&(input, commit.partition, offset));
+                let first = echoes.and_then(|echoes| echoes.first());
+                if first.is_none_or(|moment| *moment > commit.moment) {
+                    return Err(format!("{place}, and offset {offset} has no output yet"));
+                }
+                let inputs = self.inputs.get(&(input, commit.partition));
+                let fed = inputs.and_then(|inputs| inputs.get(usize::try_from(offset).ok()?));
+                let Fed { key, is_on } =
+                    fed.ok_or_else(|| format!("{place}, which is beyond the end"))?;
+                let rows = self.rows.get(key).map(Vec::as_slice).unwrap_or_default();
+                let rows = rows.iter().take_while(|row| row.moment < commit.moment);
+                let mut counts = rows.map(|row| row.count);
+                let is_there = match is_on {
+                    // Or a row that it was turned again, which says no more than that.
+                    Some(_) if stage.schedule.coalesce => counts.any(|count| {
+                        count == 0 || i64::try_from(count).is_ok_and(|count| count > offset)
+                    }),
+                    Some(true) => counts.any(|count| i64::try_from(count) == Ok(offset + 1)),
+                    Some(false) => counts.any(|count| count == 0),
+                    None => {
+                        let counted = counted.entry(key).or_default();
+                        *counted += 1;
+                        counts.max() >= Some(*counted)
+                    }
+                };
+                if !is_there {
+                    return Err(format!(
+                        "{place}, and the row of offset {offset} is not written yet"
+                    ));
+                }
+            }
+            *before = commit.offset;
+        }
+        Ok(())
+    }
+}
+
+/// A visit that was answered came by every row that there was when it was asked for, and `once`.
+fn visits_were_whole(stage: &Stage, once: bool) -> Result<(), String> {
+    for visit in stage.visits() {
+        let mut rows = 0;
+        for &partition in &visit.partitions {
+            let mut visited: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+            for record in history(stage, VISITS, partition)? {
+                if record.value.as_deref() == Some(visit.mark.as_bytes()) {
+                    *visited.entry(bytes(record.key.as_ref())).or_default() += 1;
+                }
+            }
+            let table = history(stage, TABLE, partition)?;
+            let before = table.iter().filter(|row| row.moment <= visit.moment);
+            let keys: BTreeSet<_> = before.map(|row| bytes(row.key.as_ref())).collect();
+            // An owner deletes rows that only a zombie wrote.
+            let deleted = table.iter().filter(|row| row.value.is_none());
+            let mut deleted: BTreeSet<_> = deleted.map(|row| bytes(row.key.as_ref())).collect();
+            if stage.schedule.coalesce {
+                // One that was turned off and on again within an interval was gone, and its topic does not say so.
+                let inputs = history(stage, INPUTS[0], partition)?;
+                let keys = inputs
+                    .iter()
+                    .map(|record| (bytes(record.key.as_ref()), record));
+                let off = keys
+                    .filter(|(key, record)| turned(key, record.value.as_deref()) == Some(false));
+                deleted.extend(off.map(|(key, _)| key));
+            }
+            for key in keys.difference(&deleted) {
+                rows += 1;
+                let times = visited.get(key).copied().unwrap_or(0);
+                if times == 0 || (once && times > 1) {
+                    let key = String::from_utf8_lossy(key);
+                    return Err(format!("visit {} came by {key} {times} times", visit.mark));
+                }
+            }
+        }
+        if visit.keys < rows {
+            let Visited { mark, keys, .. } = visit;
+            return Err(format!(
+                "visit {mark} says {keys} rows, and there were {rows}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A local copy is what the table's topic says up to where the copy stands, or, of a batch that was stored in parts,
+/// up to where that reaches; or it is ahead of it, because it has the value of the key's next row already, which
+/// exactly-once excludes.
+fn copies_are_what_they_say(stage: &Stage, may_be_ahead: bool) -> Result<(), String> {
+    for slot in 0..SLOTS {
+        for copy in stage.copies(slot)? {
+            let partition = copy.partition;
+            let history = history(stage, TABLE, partition)?;
+            let mut rows: BTreeMap<&[u8], Vec<&Written>> = BTreeMap::new();
+            for record in &history {
+                let key = record.key.as_deref().unwrap_or_default();
+                rows.entry(key).or_default().push(record);
+            }
+            for key in copy.rows.keys() {
+                rows.entry(key).or_default();
+            }
+            for (key, rows) in rows {
+                let here = copy.rows.get(key);
+                let there = |end: i64| {
+                    let last = rows.iter().rfind(|record| record.offset < end);
+                    last.and_then(|record| record.value.as_ref())
+                };
+                let next = rows.iter().find(|record| record.offset >= copy.reaches);
+                let ahead = next.is_some_and(|next| next.value.as_ref() == here);
+                if here != there(copy.table)
+                    && here != there(copy.reaches)
+                    && !(ahead && may_be_ahead)
+                {
+                    return Err(format!(
+                        "the copy of partition {partition} at worker {slot}, at offset {}, has {} \
+                         for {}, and the topic {}",
+                        copy.table,
+                        show(here),
+                        show(Some(&key.to_vec())),
+                        show(there(copy.table))
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn show(value: Option<&Vec<u8>>) -> String {
+    value.map_or("nothing".into(), |value| {
+        String::from_utf8_lossy(value).into_owned()
+    })
+}
+
+fn history(
+    stage: &Stage,
+    topic: &str,
+    partition: i32,
+) -> Result<Vec<std::rc::Rc<Written>>, String> {
+    let history = stage.world.history(topic, partition);
+    history.map_err(|error| error.to_string())
+}
+
+fn bytes(bytes: Option<&Vec<u8>>) -> Vec<u8> {
+    bytes.cloned().unwrap_or_default()
+}
+
+/// A tombstone counts nothing: an owner deletes a zombie's row of a key that it hasn't handled yet.
+fn number(value: Option<&Vec<u8>>) -> Result<u64, String> {
+    if value.is_none() {
+        return Ok(0);
+    }
+    let text = String::from_utf8(bytes(value)).map_err(|error| error.to_string())?;
+    text.parse().map_err(|_| format!("`{text}` is no count"))
+}
+
+/// The input that an echo names: `input/partition/offset`.
+fn echoed(value: Option<&Vec<u8>>) -> Result<Input, String> {
+    let text = String::from_utf8(bytes(value)).map_err(|error| error.to_string())?;
+    let mut parts = text.split('/').map(str::parse::<i64>);
+    let mut part = || parts.next().and_then(Result::ok);
+    let parsed = (|| {
+        let input = usize::try_from(part()?).ok()?;
+        let partition = i32::try_from(part()?).ok()?;
+        Some((input, partition, part()?))
+    })();
+    parsed.ok_or_else(|| format!("`{text}` is no echo"))
+}

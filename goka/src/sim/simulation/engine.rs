@@ -1,0 +1,293 @@
+//! The real worker in a simulation, with its local copies on a real disk.
+//!
+//! Must not know what goes wrong around it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use super::{
+    Copy, Driven, GROUP, TABLE, TOPICS, Visited,
+    program::{Clock, Count, Failing, Guards},
+    schedule::Schedule,
+    visits::{Answered, Visiting},
+};
+use crate::{
+    base::{
+        config::{Guarantee, OutOfRange},
+        defer::Deferred,
+        error::Error,
+        partitioner::Partitioner,
+    },
+    engine::{
+        handling::visiting::Visits,
+        partition::rows::STORED_AT_ONCE,
+        port::fault::{Fault, Planted},
+        recovery::trust::mark,
+        replica::{Keeper, Replica, Spec as ReplicaSpec, standby::Standby},
+        spec::{Settings, Spec, TableSpec},
+        status::Status,
+        worker::Worker,
+    },
+    sim::kafka::{Connection, World},
+    store::{Identity, Options, StateDir, Store},
+};
+
+/// How long a turn waits if there is nothing to do.
+const IDLE: Duration = Duration::from_millis(10);
+
+/// Makes workers of the engine.
+pub(super) struct Rig {
+    disk: TempDir,
+    partitions: i32,
+    handlers_wait: bool,
+    handlers_are_slow: bool,
+    handlers_defer: bool,
+    coalesce: bool,
+    stored_at_once: usize,
+    standby: bool,
+    guarantee: Guarantee,
+    fault: Planted,
+    started: u64,
+    answered: Answered,
+}
+
+impl Rig {
+    pub(super) fn new(schedule: &Schedule, fault: Option<Fault>) -> Self {
+        // Syncing to a disk would take most of the time.
+        let memory = Path::new("/dev/shm");
+        let disk = match memory.is_dir() {
+            true => TempDir::new_in(memory),
+            false => TempDir::new(),
+        };
+        let disk = disk.expect("a simulation needs a directory for its local copies");
+        Rig {
+            disk,
+            partitions: schedule.partitions,
+            handlers_wait: schedule.handlers_wait,
+            handlers_are_slow: schedule.handlers_are_slow,
+            handlers_defer: schedule.handlers_defer,
+            coalesce: schedule.coalesce,
+            // One or the other, without a draw: what is drawn stays what it was.
+            stored_at_once: [STORED_AT_ONCE, 0, 3][schedule.seed as usize % 3],
+            standby: schedule.standby,
+            guarantee: match schedule.exactly_once {
+                false => Guarantee::AtLeastOnce,
+                true => Guarantee::ExactlyOnce,
+            },
+            fault: Planted::new(fault),
+            started: 0,
+            answered: Answered::default(),
+        }
+    }
+
+    fn dir(&self, slot: usize) -> PathBuf {
+        self.disk.path().join(slot.to_string())
+    }
+
+    /// The standby of a slot, and who gives it its turns.
+    fn standby(&self, slot: usize, world: &World) -> Result<(Arc<Standby>, Keeper), Error> {
+        let replica = Replica::without_thread(ReplicaSpec {
+            _lock: Arc::new(StateDir::in_memory()?),
+            dir: self.dir(slot),
+            identity: self.identity(0),
+            options: options(),
+            partitioner: Partitioner::Murmur2,
+            age_max_ms: None,
+            forgets_rows: false,
+            metadata_interval: Duration::from_secs(60),
+        });
+        let keeper = replica.keeper(world.reader(TABLE));
+        Ok((Arc::new(Standby::new(replica)), keeper))
+    }
+
+    fn identity(&self, partition: i32) -> Identity {
+        Identity {
+            cluster: "memory".to_owned(),
+            topic: TABLE.to_owned(),
+            topic_id: String::new(),
+            partition,
+            partitions: self.partitions,
+            codec: "text".to_owned(),
+        }
+    }
+}
+
+fn options() -> Options {
+    Options {
+        map_size: 8 << 20,
+        wait: Duration::from_secs(10),
+        snapshot_max: Duration::from_secs(60),
+        // Nearly every batch is stored in parts.
+        part_pages: 2,
+    }
+}
+
+impl super::Rig for Rig {
+    fn start(
+        &mut self,
+        slot: usize,
+        world: &World,
+        kafka: Connection,
+    ) -> Result<Box<dyn Driven>, Error> {
+        let standby = self.standby.then(|| self.standby(slot, world));
+        let (standby, keeper) = standby.transpose()?.unzip();
+        let settings = Settings {
+            guarantee: self.guarantee,
+            commit_interval: Duration::from_millis(100),
+            records_max: 50,
+            bytes_max: 1 << 20,
+            stored_at_once: self.stored_at_once,
+            lease: Duration::from_secs(4),
+            handler_max: Duration::from_millis(7_500),
+            // Under exactly-once that is its transactional id.
+            instance: mark(&format!("{GROUP}-worker-{slot}")),
+            start: None,
+            out_of_range: OutOfRange::Fail,
+            fault: self.fault,
+        };
+        let table = TableSpec {
+            dir: self.dir(slot),
+            identity: self.identity(0),
+            options: options(),
+            age_max_ms: None,
+            forgets_rows: false,
+            standby,
+        };
+        let visits: Arc<Visits> = Arc::default();
+        let guards = self.handlers_defer.then(Guards::default);
+        let failing = Failing::default();
+        let clock = Clock::default();
+        let spec = Spec {
+            program: Arc::new(Count {
+                waits: self.handlers_wait,
+                clock: self.handlers_are_slow.then(|| clock.clone()),
+                coalesce: self.coalesce,
+                guards: guards.clone(),
+                failing: failing.clone(),
+            }),
+            topics: TOPICS.map(str::to_owned).into(),
+            topic_ids: Vec::new(),
+            table: Some(table),
+            settings,
+            tables: Arc::default(),
+            status: Arc::new(Status::new(watch::Sender::new(0))),
+            visits: visits.clone(),
+        };
+        self.started += 1;
+        Ok(Box::new(Process {
+            worker: Worker::new(spec, Box::new(kafka)),
+            keeper,
+            world: world.clone(),
+            guards: guards.unwrap_or_default(),
+            failing,
+            clock,
+            turns: 0,
+            visiting: Visiting {
+                name: format!("worker {slot}, process {}", self.started),
+                visits,
+                answered: Rc::clone(&self.answered),
+                asked: None,
+                begun: 0,
+            },
+        }))
+    }
+
+    fn wipe(&mut self, slot: usize) {
+        // There may be nothing to delete.
+        let _ = std::fs::remove_dir_all(self.dir(slot));
+    }
+
+    fn visits(&self) -> Vec<Visited> {
+        self.answered.borrow().clone()
+    }
+
+    fn copies(&self, slot: usize) -> Result<Vec<Copy>, Error> {
+        let mut copies = Vec::new();
+        for partition in 0..self.partitions {
+            let path = self.dir(slot).join(partition.to_string());
+            if !path.exists() {
+                continue;
+            }
+            let (store, _) = Store::open(&path, &self.identity(partition), &options())?;
+            let mut rows = BTreeMap::new();
+            store.snapshot()?.scan(&[], false, &mut |key, value| {
+                rows.insert(key.to_vec(), value.to_vec());
+                true
+            })?;
+            copies.push(Copy {
+                partition,
+                table: store.position().table,
+                reaches: store.reaches(),
+                rows,
+            });
+        }
+        Ok(copies)
+    }
+}
+
+/// A worker, and the work that its handlers have deferred: which ends with it.
+struct Process {
+    worker: Worker,
+    /// Of the partitions that other workers have.
+    keeper: Option<Keeper>,
+    world: World,
+    guards: Guards,
+    failing: Failing,
+    clock: Clock,
+    turns: u64,
+    visiting: Visiting,
+}
+
+impl Driven for Process {
+    fn turn(&mut self) -> Result<(), Error> {
+        self.turns += 1;
+        let now_ms = u64::try_from(self.world.now().as_millis()).unwrap_or(u64::MAX);
+        self.clock.store(now_ms, Ordering::Relaxed);
+        {
+            let mut guards = self.guards.lock().unwrap_or_else(PoisonError::into_inner);
+            // Not in the order in which it began, and some of it long after.
+            let done = match self.turns % 5 {
+                0 => guards.pop_back(),
+                1 | 3 => guards.pop_front(),
+                _ => None,
+            };
+            done.into_iter().for_each(Deferred::done);
+        }
+        if let Some(keeper) = &mut self.keeper {
+            let (now, at_ms) = (self.world.now(), self.world.wall_ms());
+            keeper.turn(Duration::ZERO, now, at_ms)?;
+        }
+        self.visiting.before(&self.worker);
+        let turned = self.worker.turn(IDLE);
+        self.visiting.after();
+        turned
+    }
+
+    fn visit(&mut self, moment: u64) {
+        self.visiting.ask(moment);
+    }
+
+    fn fail_next(&mut self, panics: bool) {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        *failing = Some(panics);
+    }
+
+    fn close(self: Box<Self>) -> Result<(), Error> {
+        let Process {
+            worker,
+            keeper,
+            world,
+            ..
+        } = *self;
+        worker.close()?;
+        keeper.map_or(Ok(()), |keeper| keeper.close(world.wall_ms()))
+    }
+}

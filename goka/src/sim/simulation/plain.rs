@@ -1,0 +1,351 @@
+//! A worker that is as plain as can be, to show what the simulation finds.
+//!
+//! It handles one record after another, and commits each before the next: slow, and easy to see
+//! that it holds. With a [`Flaw`] it does not, and the simulation must say so. Must not use anything
+//! of the engine.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+
+use super::{Copy, Driven, INPUTS};
+use crate::{
+    base::{
+        error::Error,
+        record::{OwnedHeaders, Record},
+    },
+    engine::port::{CommitError, Event, Kafka, Outgoing, Position, SendError, Step, TableEvent},
+    sim::kafka::{Connection, World},
+};
+
+/// What is wrong with a plain worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flaw {
+    None,
+    /// Offsets are committed before the records are delivered.
+    CommitsEarly,
+    /// The local copy is written before the records are delivered.
+    StoresEarly,
+    /// The table's topic is not read before records are handled.
+    SkipsReplay,
+    /// A failed delivery is taken for a good one.
+    IgnoresFailures,
+    /// Records are handled without asking whether the partition is still its own.
+    TrustsItself,
+    /// What was given back is still committed.
+    CommitsForeign,
+}
+
+pub(super) const FLAWS: [Flaw; 6] = [
+    Flaw::CommitsEarly,
+    Flaw::StoresEarly,
+    Flaw::SkipsReplay,
+    Flaw::IgnoresFailures,
+    Flaw::TrustsItself,
+    Flaw::CommitsForeign,
+];
+
+/// Indexes of what is produced to.
+const TABLE_TARGET: usize = 2;
+const ECHO_TARGET: usize = 3;
+
+/// What is on the disk of a slot: a copy per partition, and the next offset of each input.
+type Disk = Rc<RefCell<BTreeMap<i32, (Copy, Vec<i64>)>>>;
+
+/// Makes plain workers.
+pub(super) struct Rig {
+    flaw: Flaw,
+    disks: BTreeMap<usize, Disk>,
+}
+
+impl Rig {
+    pub(super) fn new(flaw: Flaw) -> Self {
+        let disks = BTreeMap::new();
+        Rig { flaw, disks }
+    }
+}
+
+impl super::Rig for Rig {
+    fn start(
+        &mut self,
+        slot: usize,
+        _world: &World,
+        kafka: Connection,
+    ) -> Result<Box<dyn Driven>, Error> {
+        Ok(Box::new(Plain {
+            kafka,
+            flaw: self.flaw,
+            disk: Rc::clone(self.disks.entry(slot).or_default()),
+            partitions: BTreeMap::new(),
+        }))
+    }
+
+    fn wipe(&mut self, slot: usize) {
+        self.disks.remove(&slot);
+    }
+
+    fn copies(&self, slot: usize) -> Result<Vec<Copy>, Error> {
+        let Some(disk) = self.disks.get(&slot) else {
+            return Ok(Vec::new());
+        };
+        let disk = disk.borrow();
+        Ok(disk.values().map(|(copy, _)| copy.clone()).collect())
+    }
+}
+
+struct Plain {
+    kafka: Connection,
+    flaw: Flaw,
+    disk: Disk,
+    /// Partitions that are its own; those that run, with the next offset of each input.
+    partitions: BTreeMap<i32, Option<Vec<i64>>>,
+}
+
+/// What became of a step that somebody else may have prevented.
+type Done = Result<bool, Error>;
+
+impl Driven for Plain {
+    fn turn(&mut self) -> Result<(), Error> {
+        let waiting = |(number, running): (&i32, &Option<_>)| running.is_none().then_some(*number);
+        let waiting: Vec<i32> = self.partitions.iter().filter_map(waiting).collect();
+        for number in waiting {
+            self.recover(number)?;
+        }
+        for _ in 0..10 {
+            let mut events = Vec::new();
+            self.kafka.poll(Duration::from_millis(5), &mut |event| {
+                events.push(Owned::of(event));
+            });
+            if events.is_empty() {
+                break;
+            }
+            for event in events {
+                match event {
+                    Owned::Record(number, source, offset, key) => {
+                        self.handle(number, source, offset, &key)?;
+                    }
+                    Owned::Assigned(numbers) => {
+                        self.partitions.extend(numbers.iter().map(|n| (*n, None)));
+                    }
+                    Owned::Revoked(numbers) => self.give_back(&numbers)?,
+                    Owned::Failed(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn close(self: Box<Self>) -> Result<(), Error> {
+        self.kafka.close();
+        Ok(())
+    }
+}
+
+impl Plain {
+    fn recover(&mut self, number: i32) -> Result<(), Error> {
+        let Ok(committed) = self.kafka.committed(number) else {
+            return Ok(());
+        };
+        let (mut copy, mut positions) = {
+            let mut disk = self.disk.borrow_mut();
+            let new = || (Copy::new(number), vec![0; INPUTS.len()]);
+            disk.entry(number).or_insert_with(new).clone()
+        };
+        for (position, committed) in positions.iter_mut().zip(committed) {
+            *position = committed.map_or(0, |c| c.offset).max(*position);
+        }
+        if self.flaw != Flaw::SkipsReplay && !self.replay(number, &mut copy)? {
+            return Ok(());
+        }
+        let kept = (copy, positions.clone());
+        self.disk.borrow_mut().insert(number, kept);
+        self.kafka.reached(Step::Replaying)?;
+        if self.commit(number, &positions)? {
+            self.kafka.assign(number, &positions)?;
+            self.partitions.insert(number, Some(positions));
+        }
+        Ok(())
+    }
+
+    fn replay(&self, number: i32, copy: &mut Copy) -> Done {
+        let Some(table) = self.kafka.table() else {
+            return Ok(true);
+        };
+        table.start(number, copy.table)?;
+        let mut done = false;
+        while !done {
+            let some = table.poll(Duration::from_millis(50), &mut |event| match event {
+                TableEvent::Record(record) => copy.take(&record),
+                _ => done = true,
+            });
+            if !some {
+                break;
+            }
+        }
+        table.stop(number)?;
+        Ok(done)
+    }
+
+    fn handle(&mut self, number: i32, source: usize, offset: i64, key: &[u8]) -> Result<(), Error> {
+        let Some(Some(positions)) = self.partitions.get(&number) else {
+            return Ok(());
+        };
+        let mut positions = positions.clone();
+        if offset < positions[source] {
+            return Ok(());
+        }
+        // Whoever may commit what is committed already is the owner.
+        if self.flaw != Flaw::TrustsItself && !self.commit(number, &positions)? {
+            return self.begin_anew(number);
+        }
+        positions[source] = offset + 1;
+        let Some((mut copy, _)) = self.disk.borrow().get(&number).cloned() else {
+            return Ok(());
+        };
+        let count = copy
+            .rows
+            .get(key)
+            .and_then(|row| String::from_utf8_lossy(row).parse().ok());
+        let count = (count.unwrap_or(0) + 1).to_string();
+        let echo = format!("{source}/{number}/{offset}");
+        self.send(TABLE_TARGET, number, key, &count)?;
+        self.send(ECHO_TARGET, number, key, &echo)?;
+        copy.rows.insert(key.to_vec(), count.into_bytes());
+        if self.flaw == Flaw::StoresEarly {
+            copy.table += 1;
+            copy.reaches = copy.table;
+            let kept = (copy.clone(), positions.clone());
+            self.disk.borrow_mut().insert(number, kept);
+        }
+        if self.flaw == Flaw::CommitsEarly && !self.commit(number, &positions)? {
+            return self.begin_anew(number);
+        }
+        self.kafka.reached(Step::Handled)?;
+        let row = self.wait_for_reports();
+        let in_place = self.flaw == Flaw::StoresEarly || row == Some(copy.table);
+        if !in_place && self.flaw != Flaw::IgnoresFailures {
+            return self.begin_anew(number);
+        }
+        self.kafka.reached(Step::Delivered)?;
+        copy.table = row.map_or(copy.table, |row| row + 1);
+        copy.reaches = copy.table;
+        let kept = (copy, positions.clone());
+        self.disk.borrow_mut().insert(number, kept);
+        self.partitions.insert(number, Some(positions.clone()));
+        self.kafka.reached(Step::Stored)?;
+        if !self.commit(number, &positions)? {
+            return self.begin_anew(number);
+        }
+        self.kafka.reached(Step::Committed)
+    }
+
+    fn send(&self, target: usize, partition: i32, key: &[u8], value: &str) -> Result<(), Error> {
+        let record = Outgoing {
+            target,
+            partition,
+            key: Some(key),
+            value: Some(value.as_bytes()),
+            timestamp: self.kafka.wall_ms(),
+            headers: &OwnedHeaders::new(),
+            tag: u32::from(target == TABLE_TARGET),
+        };
+        match self.kafka.send(&record) {
+            Ok(()) => Ok(()),
+            Err(SendError::Full) => Err(Error::Closed("a queue that is never filled")),
+            Err(SendError::Refused(error)) => Err(error),
+        }
+    }
+
+    /// The offset of the row, if everything was delivered.
+    fn wait_for_reports(&self) -> Option<i64> {
+        let (mut row, mut failed) = (None, false);
+        while self.kafka.in_flight() > 0 {
+            self.kafka
+                .serve(Duration::from_secs(1), &mut |report| match report.result {
+                    Ok(offset) if report.tag == 1 => row = Some(offset),
+                    result => failed |= result.is_err(),
+                });
+        }
+        row.filter(|_| !failed)
+    }
+
+    fn commit(&self, partition: i32, positions: &[i64]) -> Done {
+        let positions = positions.iter().enumerate();
+        let positions = positions.map(|(source, &offset)| Position {
+            source,
+            partition,
+            offset,
+        });
+        match self.kafka.commit(&positions.collect::<Vec<_>>(), "plain") {
+            Ok(()) => Ok(true),
+            Err(CommitError::Again(_) | CommitError::NotMember(_) | CommitError::Denied(_)) => {
+                Ok(false)
+            }
+        }
+    }
+
+    /// Reads the table's topic again before anything else is handled.
+    fn begin_anew(&mut self, number: i32) -> Result<(), Error> {
+        self.partitions.insert(number, None);
+        self.kafka.unassign(number)
+    }
+
+    fn give_back(&mut self, numbers: &[i32]) -> Result<(), Error> {
+        for number in numbers {
+            self.kafka.unassign(*number)?;
+        }
+        self.kafka.released(numbers)?;
+        for number in numbers {
+            let positions = self.partitions.remove(number).flatten();
+            if let Some(positions) = positions
+                && self.flaw == Flaw::CommitsForeign
+            {
+                self.commit(*number, &positions)?;
+            }
+        }
+        self.kafka.reached(Step::Released)
+    }
+}
+
+impl Copy {
+    fn new(partition: i32) -> Self {
+        Copy {
+            partition,
+            table: 0,
+            reaches: 0,
+            rows: BTreeMap::new(),
+        }
+    }
+
+    fn take(&mut self, record: &Record<'_>) {
+        let key = record.key.unwrap_or_default().to_vec();
+        match record.value {
+            Some(value) => self.rows.insert(key, value.to_vec()),
+            None => self.rows.remove(&key),
+        };
+        self.table = record.offset + 1;
+        self.reaches = self.table;
+    }
+}
+
+/// An event that outlives its poll.
+enum Owned {
+    /// Partition, source, offset and key.
+    Record(i32, usize, i64, Vec<u8>),
+    Assigned(Vec<i32>),
+    Revoked(Vec<i32>),
+    Failed(Error),
+}
+
+impl Owned {
+    fn of(event: Event<'_>) -> Self {
+        match event {
+            Event::Record(record) => {
+                let key = record.key.unwrap_or_default().to_vec();
+                Owned::Record(record.partition, record.edge, record.offset, key)
+            }
+            Event::Assigned(numbers) => Owned::Assigned(numbers),
+            Event::Revoked { partitions, .. } => Owned::Revoked(partitions),
+            Event::OutOfRange { .. } => Owned::Failed(Error::Closed("what was asked for")),
+            Event::Failed(error) => Owned::Failed(error),
+        }
+    }
+}

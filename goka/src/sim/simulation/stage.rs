@@ -1,0 +1,436 @@
+//! Carries out a schedule: workers in slots, on one thread, in one world.
+//!
+//! A worker that stands still in the middle of a turn stays on the stack, and the rest of the
+//! schedule goes on above it. Must not know what a worker is, nor what is expected of it.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::{Rc, Weak},
+    time::Duration,
+};
+
+use super::{
+    Driven, GROUP, INPUTS, Rig, SWITCH, TABLE, TOPICS,
+    schedule::{Action, SLOTS, Schedule},
+};
+use crate::{
+    base::{error::Error, partitioner::Partitioner},
+    sim::kafka::{Chance, ConnectionSpec, Point, Settings, World},
+};
+
+/// How long a process takes to start. What a dead one had in its socket has landed by then.
+const START: Duration = Duration::from_secs(1);
+/// How long everything may take once nothing goes wrong any more.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// The same, where each record of a partition may take seconds.
+const PATIENCE_WITH_SLOW: Duration = Duration::from_secs(3600);
+/// `transaction.timeout.ms`: longer than that, so that nobody is rescued by it.
+const TRANSACTION: Duration = Duration::from_secs(300);
+/// How long idle workers are watched in the end: they look for rows of others now and then.
+const AFTERWARDS: Duration = Duration::from_secs(40);
+
+pub(super) struct Stage {
+    pub(super) world: World,
+    pub(super) partitions: i32,
+    pub(super) schedule: Schedule,
+    next: Cell<usize>,
+    rig: RefCell<Box<dyn Rig>>,
+    slots: [Slot; SLOTS],
+    failure: RefCell<Option<String>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    worker: RefCell<Worker>,
+    trap: RefCell<Option<Trap>>,
+    frozen_until: Cell<Duration>,
+    /// A handler of its worker was told to fail.
+    may_fail: Cell<bool>,
+    free_at: Cell<Duration>,
+}
+
+#[derive(Default)]
+enum Worker {
+    #[default]
+    None,
+    Waiting(Box<dyn Driven>),
+    /// It is on the stack.
+    Driven,
+    /// It is on the stack, and ends when it is reached again.
+    Dying,
+}
+
+/// What happens when a worker comes by a point for the `nth` time.
+struct Trap {
+    point: Point,
+    nth: u64,
+    /// Stands still so long; or dies.
+    freeze_ms: Option<u64>,
+}
+
+impl Stage {
+    /// Runs a schedule, and then everything that is left to do. `Err` says what went wrong.
+    pub(super) fn run(
+        schedule: Schedule,
+        rig: Box<dyn Rig>,
+        world: World,
+    ) -> Result<Rc<Self>, String> {
+        for topic in TOPICS {
+            world.create_topic(topic, schedule.partitions);
+        }
+        let stage = Rc::new(Stage {
+            world,
+            partitions: schedule.partitions,
+            schedule,
+            next: Cell::new(0),
+            rig: RefCell::new(rig),
+            slots: Default::default(),
+            failure: RefCell::default(),
+        });
+        stage.act_until(Duration::MAX);
+        stage.failed()?;
+        stage.settle()?;
+        Ok(stage)
+    }
+
+    pub(super) fn settings(schedule: &Schedule) -> Settings {
+        Settings {
+            queue_max: schedule.queue_max,
+            // As real ones: longer than a record is under way on a good day.
+            rebalance: Duration::from_millis(50),
+            transaction_timeout: TRANSACTION,
+            chance: Chance::seeded(!schedule.seed),
+            ..Settings::default()
+        }
+    }
+
+    /// What every slot has on disk.
+    pub(super) fn copies(&self, slot: usize) -> Result<Vec<super::Copy>, String> {
+        let rig = self.rig.borrow();
+        let copies = rig.copies(slot);
+        copies.map_err(|error| format!("the copies of worker {slot} cannot be read: {error}"))
+    }
+
+    pub(super) fn visits(&self) -> Vec<super::Visited> {
+        self.rig.borrow().visits()
+    }
+
+    fn fail(&self, why: String) {
+        self.world.note(|| format!("FAILED: {why}"));
+        self.failure.borrow_mut().get_or_insert(why);
+    }
+
+    fn failed(&self) -> Result<(), String> {
+        self.failure.borrow().clone().map_or(Ok(()), Err)
+    }
+
+    fn act_until(self: &Rc<Self>, until: Duration) {
+        while self.world.now() < until && self.failure.borrow().is_none() {
+            let Some(action) = self.schedule.actions.get(self.next.get()) else {
+                return;
+            };
+            self.next.set(self.next.get() + 1);
+            if !matches!(action, Action::Turn { .. } | Action::Feed { .. }) {
+                self.world.note(|| format!("-- {action:?}"));
+            }
+            self.act(action);
+        }
+    }
+
+    fn act(self: &Rc<Self>, action: &Action) {
+        let (world, ms) = (&self.world, Duration::from_millis);
+        match *action {
+            Action::Feed { input, key, count } => self.feed(INPUTS[input], key, count),
+            Action::Turn { slot } => self.turn(slot),
+            Action::Wait { ms } => world.advance(Duration::from_millis(ms)),
+            Action::Start { slot } => self.start(slot),
+            Action::Stop { slot } => self.stop(slot),
+            Action::Kill { slot } => self.kill(slot),
+            Action::Freeze { slot, ms: time } => {
+                self.slots[slot].frozen_until.set(world.now() + ms(time));
+            }
+            Action::DieAt { slot, point, nth } => self.set_trap(slot, point, nth, None),
+            Action::FreezeAt {
+                slot,
+                point,
+                nth,
+                ms,
+            } => self.set_trap(slot, point, nth, Some(ms)),
+            Action::Wipe { slot } => {
+                if matches!(*self.slots[slot].worker.borrow(), Worker::None) {
+                    self.rig.borrow_mut().wipe(slot);
+                }
+            }
+            Action::Slow { ms: time, delay_ms } => world.slow_down(ms(time), ms(delay_ms)),
+            Action::Fail {
+                slot,
+                count,
+                landed,
+            } => {
+                world.fail_deliveries(&name(slot), count, landed);
+            }
+            Action::Visit { slot } => {
+                if let Worker::Waiting(worker) = &mut *self.slots[slot].worker.borrow_mut() {
+                    worker.visit(world.moment());
+                }
+            }
+            Action::Switch { key, on } => {
+                let value = if on { "on" } else { "off" };
+                self.write(INPUTS[0], &format!("{SWITCH}{key}"), value);
+            }
+            Action::FailHandler { slot, panics } => {
+                let at = &self.slots[slot];
+                if let Worker::Waiting(worker) = &mut *at.worker.borrow_mut() {
+                    worker.fail_next(panics);
+                    at.may_fail.set(true);
+                }
+            }
+            Action::Outage { ms: time } => world.outage(ms(time)),
+            Action::Compact => {
+                for partition in 0..self.partitions {
+                    self.expect(world.compact(TABLE, partition));
+                }
+            }
+        }
+    }
+
+    fn expect<T>(&self, result: Result<T, Error>) {
+        if let Err(error) = result {
+            self.fail(format!("the simulation itself: {error}"));
+        }
+    }
+
+    fn feed(&self, input: &str, key: u64, count: u64) {
+        for _ in 0..count {
+            self.write(input, &format!("k{key}"), "click");
+        }
+    }
+
+    fn write(&self, input: &str, key: &str, value: &str) {
+        let (key, value) = (key.as_bytes(), value.as_bytes());
+        let partition = Partitioner::Murmur2.partition(key, self.partitions);
+        let written = self.world.append(input, partition, Some(key), Some(value));
+        self.expect(written);
+    }
+
+    fn set_trap(&self, slot: usize, point: Point, nth: u64, freeze_ms: Option<u64>) {
+        let trap = Trap {
+            point,
+            nth,
+            freeze_ms,
+        };
+        *self.slots[slot].trap.borrow_mut() = Some(trap);
+    }
+
+    fn start(self: &Rc<Self>, slot: usize) {
+        let (world, at) = (&self.world, &self.slots[slot]);
+        let free = matches!(*at.worker.borrow(), Worker::None) && at.free_at.get() <= world.now();
+        if !free {
+            return;
+        }
+        let stage: Weak<Self> = Rc::downgrade(self);
+        let instance = self.schedule.static_members.then(|| name(slot));
+        let connection = world.connect(ConnectionSpec {
+            name: name(slot),
+            group: GROUP.to_owned(),
+            instance,
+            sources: INPUTS.map(str::to_owned).into(),
+            targets: TOPICS.map(str::to_owned).into(),
+            table: Some(TABLE.to_owned()),
+            transactional_id: self
+                .schedule
+                .exactly_once
+                .then(|| format!("{GROUP}-{}", name(slot))),
+            on_point: Some(Rc::new(move |point| match stage.upgrade() {
+                Some(stage) => stage.pass(slot, point),
+                None => Ok(()),
+            })),
+        });
+        let started = connection.and_then(|kafka| self.rig.borrow_mut().start(slot, world, kafka));
+        match started {
+            Ok(worker) => {
+                at.frozen_until.set(Duration::ZERO);
+                at.may_fail.set(false);
+                *at.worker.borrow_mut() = Worker::Waiting(worker);
+            }
+            Err(error) => self.fail(format!("worker {slot} does not start: {error}")),
+        }
+    }
+
+    fn turn(&self, slot: usize) {
+        let at = &self.slots[slot];
+        if at.frozen_until.get() > self.world.now() {
+            return;
+        }
+        let Some(mut worker) = at.take() else { return };
+        let result = worker.turn();
+        let is_dying = matches!(*at.worker.borrow(), Worker::Dying);
+        match result {
+            Ok(()) if !is_dying => {
+                *at.worker.borrow_mut() = Worker::Waiting(worker);
+                return;
+            }
+            // A handler has failed: its process ends in good order.
+            Err(Error::Record { .. }) if !is_dying && at.may_fail.take() => {
+                return self.close(slot, worker);
+            }
+            Err(error) if !is_dying => self.fail(format!("worker {slot} failed: {error}")),
+            _ => {}
+        }
+        *at.worker.borrow_mut() = Worker::None;
+        at.free_at.set(self.world.now() + START);
+    }
+
+    fn stop(&self, slot: usize) {
+        let at = &self.slots[slot];
+        if at.frozen_until.get() > self.world.now() {
+            return;
+        }
+        if let Some(worker) = at.take() {
+            self.close(slot, worker);
+        }
+    }
+
+    fn close(&self, slot: usize, worker: Box<dyn Driven>) {
+        let at = &self.slots[slot];
+        let result = worker.close();
+        let dying = matches!(at.worker.replace(Worker::None), Worker::Dying);
+        if let Err(error) = result
+            && !dying
+        {
+            self.fail(format!("worker {slot} failed while it closed: {error}"));
+        }
+        at.free_at.set(self.world.now() + START);
+    }
+
+    fn kill(&self, slot: usize) {
+        let at = &self.slots[slot];
+        let mut worker = at.worker.borrow_mut();
+        *worker = match std::mem::take(&mut *worker) {
+            Worker::Waiting(waiting) => {
+                drop(waiting);
+                at.free_at.set(self.world.now() + START);
+                Worker::None
+            }
+            Worker::Driven | Worker::Dying => Worker::Dying,
+            Worker::None => Worker::None,
+        };
+    }
+
+    /// A worker comes by a point: here it may die, or stand still while others go on.
+    fn pass(self: &Rc<Self>, slot: usize, point: Point) -> Result<(), Error> {
+        let at = &self.slots[slot];
+        let mut trap = at.trap.borrow_mut();
+        if let Some(set) = trap.as_mut().filter(|trap| trap.point == point) {
+            set.nth -= 1;
+            if set.nth == 0 {
+                let freeze_ms = set.freeze_ms;
+                *trap = None;
+                drop(trap);
+                match freeze_ms {
+                    Some(ms) => {
+                        self.world
+                            .note(|| format!("{} stands still: {point:?}", name(slot)));
+                        self.act_until(self.world.now() + Duration::from_millis(ms));
+                        self.world.note(|| format!("{} goes on", name(slot)));
+                    }
+                    None => *at.worker.borrow_mut() = Worker::Dying,
+                }
+            }
+        }
+        match *at.worker.borrow() {
+            Worker::Dying => Err(Error::Closed("the simulated process")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Nothing goes wrong any more: all is handled, and then everyone stops.
+    fn settle(self: &Rc<Self>) -> Result<(), String> {
+        let world = &self.world;
+        world.note(|| "-- from here on nothing goes wrong".to_owned());
+        world.heal();
+        for slot in &self.slots {
+            *slot.trap.borrow_mut() = None;
+            slot.frozen_until.set(Duration::ZERO);
+        }
+        if let Some(missing) = self.schedule.missing {
+            self.kill(missing);
+        }
+        let others = (0..SLOTS).filter(|slot| self.schedule.missing != Some(*slot));
+        let patience = match self.schedule.handlers_are_slow {
+            false => PATIENCE,
+            true => PATIENCE_WITH_SLOW,
+        };
+        let give_up = world.now() + patience;
+        let mut quiet_since = None;
+        loop {
+            for slot in others.clone() {
+                self.start(slot);
+                self.turn(slot);
+                self.failed()?;
+            }
+            let step_ms = if quiet_since.is_some() { 500 } else { 20 };
+            world.advance(Duration::from_millis(step_ms));
+            match (self.left()?, quiet_since) {
+                (None, None) => quiet_since = Some(world.now()),
+                (None, Some(since)) if world.now() > since + AFTERWARDS => break,
+                (None, Some(_)) => {}
+                (Some(left), _) if world.now() > give_up => {
+                    return Err(format!("it does not come to an end: {left}"));
+                }
+                (Some(_), _) => quiet_since = None,
+            }
+        }
+        for slot in 0..SLOTS {
+            self.stop(slot);
+            self.failed()?;
+        }
+        world.advance(TRANSACTION);
+        Ok(())
+    }
+
+    /// What is not handled and committed yet.
+    fn left(&self) -> Result<Option<String>, String> {
+        if !self.world.is_idle() {
+            return Ok(Some("records are under way".to_owned()));
+        }
+        // That of who is missing stays open, unless it stands in somebody's way.
+        if self.schedule.missing.is_none() && self.world.open_transactions() > 0 {
+            return Ok(Some("a transaction is open".to_owned()));
+        }
+        for input in INPUTS {
+            for partition in 0..self.partitions {
+                let bounds = self.world.bounds(input, partition);
+                let end = bounds.map_err(|error| error.to_string())?.1;
+                let committed = self.world.committed(GROUP, input, partition);
+                let at = committed.map_or(0, |committed| committed.offset);
+                if at != end {
+                    let left = format!("{input}/{partition} is committed up to {at} of {end}");
+                    return Ok(Some(left));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Slot {
+    /// Takes the worker to drive it.
+    fn take(&self) -> Option<Box<dyn Driven>> {
+        let mut worker = self.worker.borrow_mut();
+        match std::mem::take(&mut *worker) {
+            Worker::Waiting(waiting) => {
+                *worker = Worker::Driven;
+                Some(waiting)
+            }
+            other => {
+                *worker = other;
+                None
+            }
+        }
+    }
+}
+
+fn name(slot: usize) -> String {
+    format!("worker-{slot}")
+}

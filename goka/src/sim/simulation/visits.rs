@@ -1,0 +1,133 @@
+//! Visits of the real worker in a simulation: asked for at a moment, noted when they are answered.
+//! Must not know what is true of them.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc};
+
+use tokio::sync::oneshot;
+
+use super::Visited;
+use crate::{
+    base::{
+        policy::OnError,
+        record::{Meta, Record},
+    },
+    engine::{
+        effects::Effects,
+        handling::visiting::{Cancelled, Visits},
+        program::{Failure, OwnedRecord, Reads, SharedReads, Visit, Waiting},
+        worker::Worker,
+    },
+};
+
+/// Index of the edge that visitors write to.
+const TARGET: usize = 4;
+
+/// Visits that were answered, of all workers.
+pub(super) type Answered = Rc<RefCell<Vec<Visited>>>;
+
+/// The visits of one worker, one after another.
+pub(super) struct Visiting {
+    /// Of this process, for its marks.
+    pub(super) name: String,
+    pub(super) visits: Arc<Visits>,
+    pub(super) answered: Answered,
+    pub(super) asked: Option<Asked>,
+    pub(super) begun: u64,
+}
+
+pub(super) struct Asked {
+    visited: Visited,
+    is_new: bool,
+    answer: oneshot::Receiver<Result<u64, Cancelled>>,
+}
+
+impl Visiting {
+    pub(super) fn ask(&mut self, moment: u64) {
+        if self.asked.is_some() {
+            return;
+        }
+        self.begun += 1;
+        let mark = format!("{} of {}", self.begun, self.name);
+        let answer = self.visits.ask(Arc::new(Marks(mark.clone())));
+        let visited = Visited {
+            mark,
+            moment,
+            partitions: Vec::new(),
+            keys: 0,
+        };
+        self.asked = Some(Asked {
+            visited,
+            is_new: true,
+            answer,
+        });
+    }
+
+    /// A visit is of the partitions that the worker has when it begins, in its next turn.
+    pub(super) fn before(&mut self, worker: &Worker) {
+        if let Some(asked) = self.asked.as_mut().filter(|asked| asked.is_new) {
+            asked.is_new = false;
+            asked.visited.partitions = worker.core.partitions.keys().copied().collect();
+        }
+    }
+
+    pub(super) fn after(&mut self) {
+        let Some(asked) = &mut self.asked else { return };
+        match asked.answer.try_recv() {
+            Err(oneshot::error::TryRecvError::Empty) => {}
+            Ok(Ok(keys)) => {
+                let visited = asked.visited.clone();
+                self.answered.borrow_mut().push(Visited { keys, ..visited });
+                self.asked = None;
+            }
+            Ok(Err(_)) | Err(_) => self.asked = None,
+        }
+    }
+}
+
+/// Writes its mark for every row.
+struct Marks(String);
+
+impl Visit for Marks {
+    fn name(&self) -> &'static str {
+        "mark"
+    }
+
+    fn waits(&self) -> bool {
+        false
+    }
+
+    fn on_error(&self) -> OnError {
+        OnError::FAIL
+    }
+
+    fn visit(
+        &self,
+        record: Record<'_>,
+        effects: &mut Effects,
+        _: Reads<'_>,
+    ) -> Result<(), Failure> {
+        let mut write = |bytes: &[u8]| {
+            effects.encode(|buffer| {
+                buffer.extend_from_slice(bytes);
+                Ok::<(), Failure>(())
+            })
+        };
+        let (key, mark) = (
+            write(record.key.unwrap_or_default())?,
+            write(self.0.as_bytes())?,
+        );
+        let meta = Meta::new().to_partition(record.partition);
+        effects.emit(TARGET, Some(key), Some(mark), meta);
+        Ok(())
+    }
+
+    fn visit_later(
+        &self,
+        record: Rc<OwnedRecord>,
+        mut effects: Effects,
+        reads: SharedReads,
+    ) -> Waiting {
+        let outcome = self.visit(record.as_record(), &mut effects, reads.as_reads());
+        Box::pin(async move { (effects, outcome) })
+    }
+}

@@ -1,0 +1,372 @@
+//! The rules of a graph that only constants show: names, owners and partitioners of topics. Each
+//! edge is checked by a constant of its own, so that rustc points at the token that declares it.
+
+use std::str;
+
+use super::Derived;
+use crate::{
+    base::{
+        kind::Kind,
+        partitioner::Partitioner,
+        policy::{Last, OnError, Policy},
+    },
+    typed::{graph::Edge, key::Key, processor::Processor},
+};
+
+/// Kafka's longest name of a topic.
+pub(super) const NAME_LENGTH_MAX: usize = 249;
+
+/// Checks the edge at `i` against the rules and against the rest of the graph.
+///
+/// # Panics
+/// When compiling, with a sentence that says what is wrong and what to do.
+#[track_caller]
+pub const fn edge<P: Processor>(i: usize) {
+    let graph: &[Edge<P>] = P::GRAPH;
+    let edge = &graph[i];
+    name(edge.topic.name);
+    let mut j = 0;
+    while j < graph.len() {
+        if j != i && equal(edge.topic.name, graph[j].topic.name) {
+            apart::<P>(edge, &graph[j], i < j);
+        }
+        j += 1;
+    }
+    match edge.kind {
+        Kind::Output | Kind::DeadLetter => {}
+        Kind::Lookup => foreign::<P>("looked up", edge),
+        Kind::Join => {
+            foreign::<P>("joined", edge);
+            keyed::<P>("join");
+            partitioner::<P>(
+                "joined table",
+                edge,
+                "declare `lookup(...)` instead, which reads any key, or ",
+            );
+        }
+        Kind::Input => partitioner::<P>("input", edge, ""),
+        Kind::Table => {
+            one_of_a_kind::<P>("table", i);
+            owner::<P>(edge);
+            keyed::<P>("table");
+            partitioner::<P>("table", edge, "");
+        }
+        Kind::Loop => {
+            one_of_a_kind::<P>("loopback", i);
+            keyed::<P>("loopback");
+            partitioner::<P>("loopback", edge, "");
+        }
+    }
+}
+
+/// Checks all edges: for graphs by hand, which no macro has seen.
+pub(crate) const fn graph<P: Processor>() {
+    let graph: &[Edge<P>] = P::GRAPH;
+    name(P::GROUP);
+    if graph.is_empty() || !matches!(graph[0].kind, Kind::Input) {
+        fail(&[
+            "the group `",
+            P::GROUP,
+            "` has no input, which is the first edge of `Processor::GRAPH`",
+        ]);
+    }
+    let mut i = 0;
+    while i < graph.len() {
+        edge::<P>(i);
+        dead_letters::<P>(graph[i].on_error);
+        i += 1;
+    }
+}
+
+const fn dead_letters<P: Processor>(on_error: OnError) {
+    let policies = on_error.policies();
+    let mut i = 0;
+    while i < policies.len() {
+        dead_letter::<P>(policies[i]);
+        i += 1;
+    }
+}
+
+/// A topic of dead letters is nothing else to its group.
+///
+/// # Panics
+/// When compiling, with a sentence that says what is wrong and what to do.
+#[track_caller]
+pub const fn dead_letter<P: Processor>(policy: Policy) {
+    let topic = match policy.last {
+        Last::Fail | Last::Skip => return,
+        Last::DeadLetter(Some(topic)) => topic,
+        Last::DeadLetter(None) => <P as Derived>::DEAD_LETTER,
+    };
+    if matches!(policy.last, Last::DeadLetter(None)) && topic.is_empty() {
+        fail(&[
+            "the group name `",
+            P::GROUP,
+            "` is too long: with `-dead-letter` it names a topic, and Kafka takes 249 characters; name one, `dead_letter(\"...\")`",
+        ]);
+    }
+    name(topic);
+    let mut i = 0;
+    while i < P::GRAPH.len() {
+        let edge = &P::GRAPH[i];
+        if equal(edge.topic.name, topic) {
+            let what = match edge.kind {
+                Kind::Input | Kind::Loop => {
+                    "` is read by this very group, which would handle its own dead letters at once; "
+                }
+                Kind::Output => {
+                    "` is an output of this group, whose readers would take dead letters for its messages; "
+                }
+                Kind::Table | Kind::Join | Kind::Lookup | Kind::DeadLetter => {
+                    "` is a table, and dead letters are no rows; "
+                }
+            };
+            fail(&[
+                "the topic `",
+                topic,
+                what,
+                "name another for them, `dead_letter(\"...\")`",
+            ]);
+        }
+        i += 1;
+    }
+}
+
+/// A visit has no record that could be set aside.
+pub(crate) const fn no_dead_letter(on_error: OnError) {
+    let policies = on_error.policies();
+    let mut i = 0;
+    while i < policies.len() {
+        assert!(
+            !matches!(policies[i].last, Last::DeadLetter(_)),
+            "a visitor handles rows, and no records that dead letters could be made of: skip, or fail"
+        );
+        i += 1;
+    }
+}
+
+/// A visitor is called for each row of a table.
+///
+/// # Panics
+/// When compiling, if the group has none.
+#[track_caller]
+pub const fn has_table<P: Processor>() {
+    let mut i = 0;
+    while i < P::GRAPH.len() {
+        if matches!(P::GRAPH[i].kind, Kind::Table) {
+            return;
+        }
+        i += 1;
+    }
+    fail(&[
+        "the group `",
+        P::GROUP,
+        "` has no table whose rows could be visited; declare one with `table = ...`",
+    ]);
+}
+
+/// What `edge` may not be, as `other` has the same topic. The later of two inputs or outputs is
+/// the one too many.
+#[track_caller]
+const fn apart<P: Processor>(edge: &Edge<P>, other: &Edge<P>, is_first: bool) {
+    let what = match (edge.kind, other.kind) {
+        (Kind::Input | Kind::Output | Kind::Join | Kind::Lookup, Kind::Table) => {
+            "` is the table of this very group; use `ctx.value()` and `ctx.set_value(..)`"
+        }
+        (Kind::Table | Kind::Join | Kind::Lookup, Kind::Loop) => {
+            "` is the loopback of this very group, and no table; choose another `topic = ...`"
+        }
+        (Kind::Input | Kind::Output, Kind::Loop) => {
+            "` is the loopback of this very group; use `ctx.loopback(..)`, and `#[loopback]` to handle it"
+        }
+        (Kind::Input, Kind::Input) if !is_first => {
+            "` has a handler in this group already; a record has one handler"
+        }
+        (Kind::Output, Kind::Output) if !is_first => "` is an output of this group already",
+        (Kind::Join, Kind::Join) if !is_first => "` is joined by this group already",
+        (Kind::Lookup, Kind::Lookup) if !is_first => "` is looked up by this group already",
+        (Kind::Input, Kind::Join | Kind::Lookup) => {
+            "` is a table that this group joins or looks up, and a table is no input; it is read with `ctx.join` or `ctx.lookup` alone"
+        }
+        (Kind::Output, Kind::Join | Kind::Lookup) => {
+            "` is a table that this group joins or looks up; a table is written only by its own group"
+        }
+        _ => return,
+    };
+    fail(&["the topic `", edge.topic.name, what]);
+}
+
+#[track_caller]
+const fn one_of_a_kind<P: Processor>(what: &str, i: usize) {
+    let mut j = 0;
+    while j < i {
+        if P::GRAPH[j].kind as u8 == P::GRAPH[i].kind as u8 {
+            fail(&["the group `", P::GROUP, "` has one ", what, " already"]);
+        }
+        j += 1;
+    }
+}
+
+/// A group may only write its own table.
+#[track_caller]
+const fn owner<P: Processor>(table: &Edge<P>) {
+    if let Some(owner) = table.topic.owner
+        && !equal(owner, P::GROUP)
+    {
+        fail(&[
+            "the table `",
+            table.topic.name,
+            "` belongs to the group `",
+            owner,
+            "`, not to `",
+            P::GROUP,
+            "`; a group writes only its own table",
+        ]);
+    }
+}
+
+/// The group's own table is read with `ctx.value()`.
+#[track_caller]
+const fn foreign<P: Processor>(what: &str, edge: &Edge<P>) {
+    if let Some(owner) = edge.topic.owner
+        && equal(owner, P::GROUP)
+    {
+        fail(&[
+            "the table `",
+            edge.topic.name,
+            "` is the one of this very group and cannot be ",
+            what,
+            "; read its row with `ctx.value()`, and name it with `table = ...`",
+        ]);
+    }
+}
+
+/// Nothing is kept by a key that records do not have.
+#[track_caller]
+const fn keyed<P: Processor>(what: &str) {
+    if P::Key::IS_NULL {
+        fail(&[
+            "the records of the group `",
+            P::GROUP,
+            "` have the null key, `key = ()`, so it cannot have a ",
+            what,
+            "; name the type of the key, as in `key = String`",
+        ]);
+    }
+}
+
+/// The topics of a group put a key into the same partition: the one whose owner has its row.
+#[track_caller]
+const fn partitioner<P: Processor>(what: &str, edge: &Edge<P>, cure: &str) {
+    let first = &P::GRAPH[0];
+    if edge.topic.partitioner as u8 != first.topic.partitioner as u8 {
+        fail(&[
+            "the ",
+            what,
+            " `",
+            edge.topic.name,
+            "` has the partitioner `",
+            word(edge.topic.partitioner),
+            "` and the input `",
+            first.topic.name,
+            "` has `",
+            word(first.topic.partitioner),
+            "`, so a key would be in two partitions; ",
+            cure,
+            "write the same `partitioner = ...` on both (to an input that is a literal it is given by a type: `#[goka::stream(\"",
+            first.topic.name,
+            "\", partitioner = ...)]`)",
+        ]);
+    }
+}
+
+const fn word(partitioner: Partitioner) -> &'static str {
+    match partitioner {
+        Partitioner::Murmur2 => "murmur2",
+        Partitioner::Fnv1a => "fnv1a",
+    }
+}
+
+#[track_caller]
+const fn name(name: &str) {
+    let bytes = name.as_bytes();
+    if bytes.is_empty() || bytes.len() > NAME_LENGTH_MAX {
+        fail(&[
+            "a group or topic name has 1 to 249 characters: `",
+            name,
+            "`",
+        ]);
+    }
+    if equal(name, ".") || equal(name, "..") {
+        fail(&["Kafka forbids the name `", name, "`"]);
+    }
+    let mut i = 0;
+    while i < bytes.len() {
+        if !bytes[i].is_ascii_alphanumeric() && !matches!(bytes[i], b'.' | b'_' | b'-') {
+            fail(&[
+                "Kafka allows letters, digits, `.`, `_` and `-` in names, not what is in `",
+                name,
+                "`",
+            ]);
+        }
+        i += 1;
+    }
+}
+
+pub(crate) const fn equal(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+/// Panics with one sentence: a panic of a constant takes no arguments to format.
+#[track_caller]
+pub(crate) const fn fail(sentence: &[&str]) -> ! {
+    let (mut text, mut len, mut i) = ([0; 1024], 0, 0);
+    while i < sentence.len() {
+        let mut j = 0;
+        while j < sentence[i].len() && len < text.len() {
+            text[len] = sentence[i].as_bytes()[j];
+            len += 1;
+            j += 1;
+        }
+        i += 1;
+    }
+    match str::from_utf8(text.split_at(len).0) {
+        Ok(text) => panic!("{}", text),
+        Err(_) => panic!("a name in the graph is too long"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "`a b`")]
+    fn a_name_is_what_kafka_allows() {
+        name("user-clicks_v1.2");
+        name("a b");
+    }
+
+    #[test]
+    #[should_panic(expected = "one two")]
+    fn a_sentence_is_put_together() {
+        fail(&["one", " ", "two"]);
+    }
+
+    #[test]
+    fn strings_are_compared() {
+        assert!(equal("", "") && equal("ab", "ab"));
+        assert!(!equal("a", "ab") && !equal("ab", "aa"));
+    }
+}

@@ -1,0 +1,237 @@
+//! Bytes to values and back. A codec is a type, never a value: it is chosen when compiling. Must
+//! not know topics.
+//!
+//! A topic that names no codec has [`ByType`]. Rust has no specialisation, so `String` and `u64`,
+//! which are serde types too, cannot have impls of their own beside the one for all serde types;
+//! `ByType` compares types instead, which the optimiser resolves, and is an ordinary `Codec<T>`.
+//!
+//! Which types `ByType` writes as text is part of the data format: the list is closed.
+
+mod nesting;
+
+use std::{
+    any::{Any, TypeId, type_name},
+    fmt::Display,
+    io::Write,
+    str::FromStr,
+};
+
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+
+use crate::base::{error::BoxError, excerpt};
+
+/// Encodes and decodes values of type `T`.
+///
+/// ```
+/// use goka::{BoxError, Codec};
+///
+/// struct LittleEndian;
+/// impl Codec<u32> for LittleEndian {
+///     fn encode(value: &u32, out: &mut Vec<u8>) -> Result<(), BoxError> {
+///         out.extend_from_slice(&value.to_le_bytes());
+///         Ok(())
+///     }
+///     fn decode(bytes: &[u8]) -> Result<u32, BoxError> {
+///         Ok(u32::from_le_bytes(bytes.try_into()?))
+///     }
+/// }
+///
+/// #[goka::stream("temperatures", value = u32, codec = LittleEndian)]
+/// struct Temperatures;
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "codec `{Self}` cannot encode and decode `{T}`",
+    label = "`{Self}` is not a codec for `{T}`",
+    note = "`ByType` (the default), `MsgPack` and `Json` take types with serde's derives: mark your type with `#[goka::message]`, or derive `Serialize` and `Deserialize`",
+    note = "`Text` takes what has `Display` and `FromStr`, `Raw` takes `Vec<u8>`; for a codec of your own: `impl goka::Codec<{T}> for MyCodec`, and `codec = MyCodec` on the topic"
+)]
+pub trait Codec<T> {
+    /// Appends the bytes of `value` to `out`.
+    ///
+    /// # Errors
+    /// A value that has no bytes in this codec.
+    fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), BoxError>;
+
+    /// The value in `bytes`, all of them.
+    ///
+    /// # Errors
+    /// Bytes that are no value of this type. They come from elsewhere: this must not panic.
+    fn decode(bytes: &[u8]) -> Result<T, BoxError>;
+
+    /// Names the format. A local copy of a table keeps it, and a copy of another format is not
+    /// used: give it another name whenever the bytes change.
+    fn name() -> &'static str {
+        type_name::<Self>()
+    }
+}
+
+/// The default: [`Text`] for `String`, numbers and `bool`, [`Raw`] for `Vec<u8>`, [`MsgPack`] for
+/// all other types with serde's derives. A type without them gets a default of its own by
+/// `impl Codec<MyType> for ByType`.
+///
+/// ```
+/// use goka::{Codec, codec::ByType};
+///
+/// let mut out = Vec::new();
+/// ByType::encode(&-7_i64, &mut out)?;
+/// assert_eq!(out, b"-7");
+/// # Ok::<(), goka::BoxError>(())
+/// ```
+#[derive(Debug)]
+pub struct ByType;
+
+/// Calls `$then!(Codec, Type)` for each type that has a plain form.
+macro_rules! each_plain_type {
+    ($then:ident) => {
+        $then! {
+            Text: String bool u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64;
+            Raw: Vec<u8>;
+        }
+    };
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + 'static> Codec<T> for ByType {
+    fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        let any: &dyn Any = value;
+        macro_rules! plain {
+            ($($codec:ident: $($type:ty)*;)*) => { $($(
+                if let Some(value) = any.downcast_ref::<$type>() {
+                    return $codec::encode(value, out);
+                }
+            )*)* };
+        }
+        each_plain_type!(plain);
+        MsgPack::encode(value, out)
+    }
+    fn decode(bytes: &[u8]) -> Result<T, BoxError> {
+        let mut decoded: Option<T> = None;
+        let any: &mut dyn Any = &mut decoded;
+        macro_rules! plain {
+            ($($codec:ident: $($type:ty)*;)*) => { $($(
+                if let Some(decoded) = any.downcast_mut::<Option<$type>>() {
+                    *decoded = Some($codec::decode(bytes)?);
+                }
+            )*)* };
+        }
+        each_plain_type!(plain);
+        match decoded {
+            Some(value) => Ok(value),
+            None => MsgPack::decode(bytes),
+        }
+    }
+    fn name() -> &'static str {
+        macro_rules! plain {
+            ($($codec:ident: $($type:ty)*;)*) => { $($(
+                if TypeId::of::<T>() == TypeId::of::<$type>() {
+                    return <$codec as Codec<$type>>::name();
+                }
+            )*)* };
+        }
+        each_plain_type!(plain);
+        <MsgPack as Codec<T>>::name()
+    }
+}
+
+/// UTF-8 text of anything that prints and parses; integers as Go Goka's `codec.Int64`.
+#[derive(Debug)]
+pub struct Text;
+
+impl<T: Display + FromStr<Err: Into<BoxError>>> Codec<T> for Text {
+    fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        Ok(write!(out, "{value}")?)
+    }
+    fn decode(bytes: &[u8]) -> Result<T, BoxError> {
+        std::str::from_utf8(bytes)?.parse().map_err(Into::into)
+    }
+    fn name() -> &'static str {
+        "text"
+    }
+}
+
+/// Bytes as they are.
+#[derive(Debug)]
+pub struct Raw;
+
+impl Codec<Vec<u8>> for Raw {
+    fn encode(value: &Vec<u8>, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        out.extend_from_slice(value);
+        Ok(())
+    }
+    fn decode(bytes: &[u8]) -> Result<Vec<u8>, BoxError> {
+        Ok(bytes.to_vec())
+    }
+    fn name() -> &'static str {
+        "raw"
+    }
+}
+
+/// MessagePack with named fields, so that fields may come and go. A field that comes needs
+/// `#[serde(default)]` or an `Option`, for the records that are there without it.
+///
+/// ```
+/// use goka::{Codec, codec::MsgPack};
+///
+/// // Most bytes begin with some MessagePack value, so all of them must be part of it.
+/// assert!(<MsgPack as Codec<u64>>::decode(b"12345").is_err());
+/// ```
+#[derive(Debug)]
+pub struct MsgPack;
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned> Codec<T> for MsgPack {
+    fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        let before = out.len();
+        rmp_serde::encode::write_named(out, value).map_err(with_cure)?;
+        // What is written can be read.
+        Ok(nesting::check(&out[before..])?)
+    }
+    fn decode(bytes: &[u8]) -> Result<T, BoxError> {
+        nesting::check(bytes)?;
+        let mut rest = rmp_serde::Deserializer::from_read_ref(bytes);
+        let value = T::deserialize(&mut rest).map_err(with_cure)?;
+        match is_at_end(&mut rest) {
+            true => Ok(value),
+            false => Err("these bytes are not MessagePack of this type: some are left over; is the topic written with another codec?".into()),
+        }
+    }
+    fn name() -> &'static str {
+        "msgpack"
+    }
+}
+
+/// JSON text. A new field needs `#[serde(default)]` or an `Option`, as with [`MsgPack`].
+#[derive(Debug)]
+pub struct Json;
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned> Codec<T> for Json {
+    fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        Ok(serde_json::to_writer(out, value)?)
+    }
+    fn decode(bytes: &[u8]) -> Result<T, BoxError> {
+        Ok(serde_json::from_slice(bytes).map_err(with_cure)?)
+    }
+    fn name() -> &'static str {
+        "json"
+    }
+}
+
+/// Whether all bytes were read: there is no further value, not even the first byte of one. (The
+/// deserializer does not tell what is left, and one that does would copy each string.)
+fn is_at_end<'de>(rest: impl Deserializer<'de, Error = rmp_serde::decode::Error>) -> bool {
+    use rmp_serde::decode::Error;
+    matches!(<()>::deserialize(rest), Err(Error::InvalidMarkerRead(_)))
+}
+
+/// serde's text, with what to do about the one mistake that everybody makes. It may repeat a value, which can be
+/// long.
+fn with_cure(error: impl std::error::Error) -> String {
+    let text = excerpt::text(error.to_string());
+    match text.contains("missing field") {
+        true => format!(
+            "{text}; a field that is newer than the records needs `#[serde(default)]` or an `Option`"
+        ),
+        false => text,
+    }
+}

@@ -1,0 +1,224 @@
+//! The graph of a whole program as plain data: its processors, and the streams and tables between
+//! them, to be drawn, compared and stored. Must not know how a graph is run.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::{
+    base::{kind::Kind, partitioner::Partitioner},
+    typed::{
+        codec::{Codec, Raw},
+        processor::Processor,
+        program::{dead_letters, named},
+    },
+};
+
+/// What processors read and write: those of an [`App`](crate::App), or one. Processors meet in topics
+/// of the same name.
+///
+/// ```
+/// # #[goka::table(group = "click-count", value = i64)]
+/// # struct ClickCount;
+/// # #[goka::stream("user-warnings", value = String)]
+/// # struct Warnings;
+/// #[goka::processor(group = "click-count", input = "user-clicks", table = ClickCount)]
+/// fn count(ctx: &mut count::Context) -> goka::Result {
+///     let clicks = ctx.value()?.unwrap_or(0);
+///     ctx.set_value(&(clicks + 1))
+/// }
+/// #[goka::processor(group = "warn", input = "user-logins", join(ClickCount), output(Warnings))]
+/// async fn warn(ctx: &mut warn::Context<'_>) -> goka::Result {
+///     match ctx.join::<ClickCount>()? {
+///         Some(1_000..) => ctx.emit::<Warnings>(ctx.key(), &"have a break".to_owned()),
+///         _ => Ok(()),
+///     }
+/// }
+///
+/// let app = goka::App::new(goka::Config::new())
+///     .processor(count::Processor)
+///     .processor(warn::Processor);
+/// assert_eq!(
+///     app.graph().to_mermaid(),
+///     r#"flowchart LR
+///     g0["click-count"]
+///     g1["warn"]
+///     t0[("click-count-state")]
+///     t1(["user-clicks"])
+///     t2(["user-logins"])
+///     t3(["user-warnings"])
+///     t1 -->|input| g0
+///     g0 <-->|table| t0
+///     t2 -->|input, async| g1
+///     t0 -->|join| g1
+///     g1 -->|output| t3
+/// "#
+/// );
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Graph {
+    /// The names of the groups, in the order in which they were added.
+    pub groups: Vec<&'static str>,
+    /// The topics that the groups have edges to, by name.
+    pub topics: Vec<GraphTopic>,
+    /// The edges, group by group.
+    pub edges: Vec<GraphEdge>,
+}
+
+/// A topic of a [`Graph`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct GraphTopic {
+    /// Its logical name: a prefix of [`Config`](crate::Config) may come before it when run.
+    pub name: &'static str,
+    /// What it holds. A topic that is one group's table and another's input is a table.
+    pub kind: TopicKind,
+    /// The group that writes it, of a table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<&'static str>,
+}
+
+/// What a topic of a [`Graph`] holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum TopicKind {
+    /// Events.
+    Stream,
+    /// A row per key.
+    Table,
+}
+
+/// An edge of a [`Graph`], between a group and a topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct GraphEdge {
+    /// The name of the group.
+    pub group: &'static str,
+    /// What the topic is to the group.
+    pub kind: Kind,
+    /// The logical name of the topic.
+    pub topic: &'static str,
+    /// Which partition a key is in.
+    pub partitioner: Partitioner,
+    /// What values are encoded as: [`Codec::name`](crate::Codec::name).
+    pub codec: &'static str,
+    /// The name of its handler, of an input or loopback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handler: Option<&'static str>,
+    /// Whether its handler is an `async fn`; false for an edge without handler.
+    pub waits: bool,
+}
+
+impl Graph {
+    /// The graph of one processor.
+    pub fn of<P: Processor>() -> Self {
+        let mut graph = Graph::default();
+        graph.add::<P>();
+        graph
+    }
+
+    pub(crate) fn add<P: Processor>(&mut self) {
+        self.groups.push(P::GROUP);
+        for edge in P::GRAPH {
+            let topic = edge.topic.name;
+            let (kind, group) = match edge.kind {
+                Kind::Input | Kind::Loop | Kind::Output | Kind::DeadLetter => {
+                    (TopicKind::Stream, None)
+                }
+                Kind::Table => (TopicKind::Table, Some(P::GROUP)),
+                Kind::Join | Kind::Lookup => (TopicKind::Table, edge.topic.owner),
+            };
+            self.meet(GraphTopic {
+                name: topic,
+                kind,
+                group,
+            });
+            self.edges.push(GraphEdge {
+                group: P::GROUP,
+                kind: edge.kind,
+                topic,
+                partitioner: edge.topic.partitioner,
+                codec: (edge.topic.codec)(),
+                handler: edge.handler.map(|_| named::<P>(edge.handler_name)),
+                waits: edge.handler.is_some_and(|handler| handler.waits()),
+            });
+        }
+        for topic in dead_letters::<P>() {
+            self.meet(GraphTopic {
+                name: topic,
+                kind: TopicKind::Stream,
+                group: None,
+            });
+            self.edges.push(GraphEdge {
+                group: P::GROUP,
+                kind: Kind::DeadLetter,
+                topic,
+                partitioner: Partitioner::default(),
+                codec: <Raw as Codec<Vec<u8>>>::name(),
+                handler: None,
+                waits: false,
+            });
+        }
+    }
+
+    fn meet(&mut self, topic: GraphTopic) {
+        let place = self
+            .topics
+            .binary_search_by_key(&topic.name, |topic| topic.name);
+        match place {
+            Err(place) => self.topics.insert(place, topic),
+            Ok(place) if topic.kind == TopicKind::Table => self.topics[place] = topic,
+            Ok(_) => {}
+        }
+    }
+
+    /// As JSON, indented.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("lists of strings are JSON")
+    }
+
+    /// As a flowchart of [Mermaid](https://mermaid.js.org), which GitHub draws in a Markdown file:
+    /// groups are boxes, streams have round ends, tables are cylinders; a lookup is dotted, since
+    /// each process holds the whole table.
+    pub fn to_mermaid(&self) -> String {
+        let mut text = String::from("flowchart LR\n");
+        let mut line =
+            |line: String| writeln!(text, "    {line}").expect("a String takes all text");
+        for (i, group) in self.groups.iter().enumerate() {
+            line(format!("g{i}[\"{group}\"]"));
+        }
+        for (i, GraphTopic { name, kind, .. }) in self.topics.iter().enumerate() {
+            match kind {
+                TopicKind::Stream => line(format!("t{i}([\"{name}\"])")),
+                TopicKind::Table => line(format!("t{i}[(\"{name}\")]")),
+            }
+        }
+        for edge in &self.edges {
+            let group = self.groups.iter().position(|name| *name == edge.group);
+            let topic = self
+                .topics
+                .iter()
+                .position(|topic| topic.name == edge.topic);
+            // Fields are public: an edge may lack what it is between.
+            let (Some(g), Some(t)) = (group, topic) else {
+                continue;
+            };
+            let label = edge.kind.label();
+            let wait = if edge.waits { ", async" } else { "" };
+            line(match edge.kind {
+                Kind::Input => format!("t{t} -->|{label}{wait}| g{g}"),
+                Kind::Loop => format!("g{g} <-->|{label}{wait}| t{t}"),
+                Kind::Output | Kind::DeadLetter => format!("g{g} -->|{label}| t{t}"),
+                Kind::Table => format!("g{g} <-->|{label}| t{t}"),
+                Kind::Join => format!("t{t} -->|{label}| g{g}"),
+                Kind::Lookup => format!("t{t} -.->|{label}| g{g}"),
+            });
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+//! Types become edges: topics, keys, codecs, handlers and the graph that they form. Below this room there are only
+//! bytes. Must not know Kafka.
+
+pub(crate) mod attribute;
+pub mod check;
+pub mod codec;
+pub(crate) mod context;
+pub(crate) mod drawing;
+pub(crate) mod edge;
+pub(crate) mod graph;
+pub(crate) mod key;
+pub(crate) mod processor;
+pub(crate) mod program;
+pub(crate) mod topic;
+#[cfg(any(test, feature = "tester"))]
+pub(crate) mod typing;
+pub(crate) mod undecoded;

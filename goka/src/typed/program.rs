@@ -1,0 +1,301 @@
+//! A processor's types, seen from the engine: the door at which bytes become a key and a context.
+//! Must not know when it is called, nor what becomes of the effects.
+
+use std::{
+    any::{Any, type_name},
+    error,
+    rc::Rc,
+    sync::Arc,
+};
+
+use crate::{
+    base::{
+        config::Guarantee,
+        error::{BoxError, Error},
+        kind::Kind,
+        partitioner::Partitioner,
+        policy,
+        policy::OnError,
+        record::Record,
+    },
+    engine::{
+        effects::Effects,
+        program::{
+            EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Stage, Visit, Waiting,
+        },
+    },
+    typed::{
+        check::{self, Derived, Undecodable},
+        codec::{Codec, Raw},
+        context::{AtHand, Context},
+        edge::Visits,
+        graph::{Edge, Handler, Visitor},
+        key,
+        processor::Processor,
+        undecoded::Undecoded,
+    },
+};
+
+/// Lets the engine run a processor whose types it does not know.
+pub(crate) struct Typed<P: Processor>(pub(crate) Arc<P>);
+
+impl<P: Processor> Program for Typed<P> {
+    fn group(&self) -> &'static str {
+        P::GROUP
+    }
+
+    fn edges(&self) -> Vec<EdgeInfo> {
+        // A graph by hand has seen no macro.
+        const { check::graph::<P>() };
+        let edges = P::GRAPH.iter();
+        let edges = edges.map(|edge| EdgeInfo {
+            kind: edge.kind,
+            topic: edge.topic.name,
+            partitioner: edge.topic.partitioner,
+            codec: (edge.topic.codec)(),
+            coalesce: edge.topic.coalesce,
+            waits: edge.handler.is_some_and(|handler| handler.waits()),
+            handler: named::<P>(edge.handler_name),
+            on_error: edge.on_error.named(<P as Derived>::DEAD_LETTER),
+        });
+        let dead_letters = dead_letters::<P>().into_iter().map(|topic| EdgeInfo {
+            kind: Kind::DeadLetter,
+            topic,
+            partitioner: Partitioner::default(),
+            codec: <Raw as Codec<Vec<u8>>>::name(),
+            coalesce: false,
+            waits: false,
+            handler: "",
+            on_error: OnError::FAIL,
+        });
+        edges.chain(dead_letters).collect()
+    }
+
+    fn guarantee(&self) -> Option<Guarantee> {
+        P::GUARANTEE
+    }
+
+    fn handle(
+        &self,
+        edge: usize,
+        record: Record<'_>,
+        effects: &mut Effects,
+        reads: Reads<'_>,
+    ) -> Result<(), Failure> {
+        let Some((edge, Handler::Now(handler))) = handled::<P>(edge) else {
+            return Err(bug("the engine called an edge that has no `fn` handler"));
+        };
+        let mut slot = None;
+        let key = key::of_record::<P::Key>(record.key, &mut slot).map_err(undecodable_key)?;
+        if record.value.is_none() && !edge.tombstones {
+            return Ok(());
+        }
+        let at_hand = AtHand::new(record, reads);
+        let mut ctx = Context::new(&at_hand, key, effects);
+        handler(&self.0, &mut ctx).map_err(|source| failure(edge, record.value, source))
+    }
+
+    fn handle_later(
+        &self,
+        edge: usize,
+        record: Rc<OwnedRecord>,
+        mut effects: Effects,
+        reads: SharedReads,
+    ) -> Waiting {
+        let processor = Arc::clone(&self.0);
+        Box::pin(async move {
+            let outcome = later(&*processor, edge, &record, &mut effects, reads.as_reads()).await;
+            (effects, outcome)
+        })
+    }
+
+    fn processor(&self) -> Arc<dyn Any + Send + Sync> {
+        self.0.clone()
+    }
+}
+
+/// The topics that its dead letters go to.
+pub(crate) fn dead_letters<P: Processor>() -> Vec<&'static str> {
+    let named = |edge: &Edge<P>| edge.on_error.named(<P as Derived>::DEAD_LETTER);
+    policy::dead_letters(P::GRAPH.iter().map(named))
+}
+
+/// The name of a handler: its own, or that of the processor, which for a function is the function's.
+pub(crate) fn named<P: Processor>(name: &'static str) -> &'static str {
+    if !name.is_empty() {
+        return name;
+    }
+    let path = type_name::<P>();
+    let path = path.strip_suffix("::Processor").unwrap_or(path);
+    path.rsplit("::").next().unwrap_or(path)
+}
+
+async fn later<P: Processor>(
+    processor: &P,
+    edge: usize,
+    record: &OwnedRecord,
+    effects: &mut Effects,
+    reads: Reads<'_>,
+) -> Result<(), Failure> {
+    let Some((edge, Handler::Later(handler))) = handled::<P>(edge) else {
+        return Err(bug(
+            "the engine waits for an edge that has no `async fn` handler",
+        ));
+    };
+    let record = record.as_record();
+    let mut slot = None;
+    let key = key::of_record::<P::Key>(record.key, &mut slot).map_err(undecodable_key)?;
+    if record.value.is_none() && !edge.tombstones {
+        return Ok(());
+    }
+    let at_hand = AtHand::new(record, reads);
+    let mut ctx = Context::new(&at_hand, key, effects);
+    let handled = handler(processor, &mut ctx).await;
+    handled.map_err(|source| failure(edge, record.value, source))
+}
+
+/// Lets the engine run a visitor of a processor with its arguments, whose types it does not know.
+pub(crate) struct TypedVisit<P: Processor, A> {
+    pub(crate) processor: Arc<P>,
+    pub(crate) args: A,
+}
+
+impl<P: Processor, A: Visits<P>> Visit for TypedVisit<P, A> {
+    fn name(&self) -> &'static str {
+        named::<P>(A::NAME)
+    }
+
+    fn waits(&self) -> bool {
+        matches!(A::VISITOR, Visitor::Later(_))
+    }
+
+    fn on_error(&self) -> OnError {
+        const { check::no_dead_letter(A::ON_ERROR) };
+        A::ON_ERROR
+    }
+
+    fn visit(
+        &self,
+        record: Record<'_>,
+        effects: &mut Effects,
+        reads: Reads<'_>,
+    ) -> Result<(), Failure> {
+        let Visitor::Now(visitor) = A::VISITOR else {
+            return Err(bug("the engine called a visitor that is no `fn`"));
+        };
+        let mut slot = None;
+        let key = key::of_record::<P::Key>(record.key, &mut slot).map_err(undecodable_key)?;
+        let at_hand = AtHand::new(record, reads);
+        let mut ctx = Context::new(&at_hand, key, effects);
+        visitor(&self.processor, &mut ctx, self.args.clone()).map_err(run_failure)
+    }
+
+    fn visit_later(
+        &self,
+        record: Rc<OwnedRecord>,
+        mut effects: Effects,
+        reads: SharedReads,
+    ) -> Waiting {
+        let (processor, args) = (Arc::clone(&self.processor), self.args.clone());
+        Box::pin(async move {
+            let reads = reads.as_reads();
+            let outcome = visit_later(&*processor, args, &record, &mut effects, reads).await;
+            (effects, outcome)
+        })
+    }
+}
+
+async fn visit_later<P: Processor, A: Visits<P>>(
+    processor: &P,
+    args: A,
+    record: &OwnedRecord,
+    effects: &mut Effects,
+    reads: Reads<'_>,
+) -> Result<(), Failure> {
+    let Visitor::Later(visitor) = A::VISITOR else {
+        return Err(bug("the engine waits for a visitor that is no `async fn`"));
+    };
+    let record = record.as_record();
+    let mut slot = None;
+    let key = key::of_record::<P::Key>(record.key, &mut slot).map_err(undecodable_key)?;
+    let at_hand = AtHand::new(record, reads);
+    let mut ctx = Context::new(&at_hand, key, effects);
+    visitor(processor, &mut ctx, args)
+        .await
+        .map_err(run_failure)
+}
+
+fn handled<P: Processor>(edge: usize) -> Option<(&'static Edge<P>, Handler<P>)> {
+    let edge = P::GRAPH.get(edge)?;
+    Some((edge, edge.handler?))
+}
+
+fn undecodable_key(source: BoxError) -> Failure {
+    Failure {
+        stage: Stage::Decode,
+        doing: "decode its key",
+        source,
+    }
+}
+
+/// A handler decodes its message itself, so that a record it does not look at is not decoded.
+#[cold]
+fn failure<P: Processor>(edge: &Edge<P>, value: Option<&[u8]>, source: BoxError) -> Failure {
+    match source.downcast::<Undecodable>() {
+        Ok(undecodable) => Failure {
+            stage: Stage::Decode,
+            doing: "decode its value",
+            source: match value {
+                Some(bytes) => Undecoded::new((edge.topic.codec)(), bytes, undecodable.0).into(),
+                None => undecodable.0,
+            },
+        },
+        Err(source) => run_failure(source),
+    }
+}
+
+pub(crate) fn run_failure(source: BoxError) -> Failure {
+    Failure {
+        stage: if is_ours(&*source) {
+            Stage::Broken
+        } else {
+            Stage::Handler
+        },
+        doing: "run",
+        source,
+    }
+}
+
+/// Whether the local copy, or goka, has failed, and no record is to blame. An error of ours passes over its own cause
+/// where it is asked for its source.
+fn is_ours(error: &(dyn error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let ours = error.downcast_ref::<Error>();
+        if matches!(
+            ours,
+            Some(
+                Error::State { .. }
+                    | Error::NoRoom { .. }
+                    | Error::Kafka { .. }
+                    | Error::Closed(_)
+                    | Error::Fenced(_)
+            )
+        ) {
+            return true;
+        }
+        next = ours.map_or_else(|| error.source(), Error::reason);
+    }
+    false
+}
+
+fn bug(sentence: &str) -> Failure {
+    Failure {
+        stage: Stage::Broken,
+        doing: "be found",
+        source: format!("{sentence}; this is a mistake in goka: please report it").into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! Bytes that did not decode: by which codec, and what they look like instead. Made where an error is told, and nowhere
+//! on the way of a record that decodes.
+
+use std::{error, fmt};
+
+use crate::base::error::BoxError;
+
+/// What a codec says of bytes, with its name.
+#[derive(Debug)]
+pub(crate) struct Undecoded {
+    codec: &'static str,
+    looks_like_json: bool,
+    source: BoxError,
+}
+
+impl Undecoded {
+    pub(crate) fn new(codec: &'static str, bytes: &[u8], source: BoxError) -> Self {
+        let first = bytes.trim_ascii_start().first();
+        Undecoded {
+            codec,
+            // As MessagePack these are the numbers 123 and 91, which no topic of structs begins with.
+            looks_like_json: codec == "msgpack" && matches!(first, Some(b'{' | b'[')),
+            source,
+        }
+    }
+}
+
+impl fmt::Display for Undecoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (source, codec) = (self.source.to_string(), self.codec);
+        write!(f, "{} (codec `{codec}`)", source.trim_end())?;
+        if self.looks_like_json {
+            f.write_str("; it looks like JSON: write `codec = Json` in the attribute of the stream or table")?;
+        }
+        Ok(())
+    }
+}
+
+impl error::Error for Undecoded {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::typed::codec::{ByType, Codec};
+
+    #[derive(serde::Serialize, serde::Deserialize, Debug)]
+    struct Order {
+        product: u32,
+    }
+
+    fn said<T>(bytes: &[u8]) -> String
+    where
+        ByType: Codec<T>,
+    {
+        let decoded = <ByType as Codec<T>>::decode(bytes).map(drop);
+        let source = decoded.expect_err("these bytes do not decode");
+        Undecoded::new(<ByType as Codec<T>>::name(), bytes, source).to_string()
+    }
+
+    #[test]
+    fn the_codec_is_named() {
+        assert_eq!(
+            said::<u64>(b"x"),
+            "invalid digit found in string (codec `text`)"
+        );
+        assert!(said::<Order>(b"\x93\x01").ends_with("(codec `msgpack`)"));
+    }
+
+    #[test]
+    fn json_that_is_read_as_messagepack_is_told_apart() {
+        for json in [&b"{\"product\": 7}"[..], b" [7]"] {
+            let said = said::<Order>(json);
+            assert!(said.contains("`codec = Json`"), "{said}");
+        }
+        // What is read as text is no better as JSON.
+        assert!(!said::<u64>(b"{}").contains("Json"));
+    }
+}
