@@ -12,7 +12,7 @@ fn count(ctx: &mut count::Context, _clicked_at: String) -> goka::Result {
 
 #[tokio::main]
 async fn main() -> goka::Result {
-    // Shows what `RUST_LOG` asks for, for example `RUST_LOG=goka=info`; errors without it.
+    // Prints the events that `RUST_LOG` selects, for example `RUST_LOG=goka=info`; without it, errors only.
     tracing_subscriber::fmt::init();
     goka::App::from_env()?
         .processor(count::Processor)

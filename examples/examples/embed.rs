@@ -63,7 +63,7 @@ async fn click(
     user: Result<Path<String>, PathRejection>,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
     let Path(user) = user.map_err(Refusal::bad_request)?;
-    // Waits while too much is on its way, without holding up other requests.
+    // Waits while too many messages are in flight, without blocking other requests.
     clicks.ready().await?;
     let delivered = clicks.emit(&user, &rfc3339(SystemTime::now()))?.await;
     let at = delivered.map_err(Refusal::unavailable)?;

@@ -34,7 +34,7 @@ impl Detector {
         }
         let why = format!("sent {sent} of {total} messages");
         ctx.emit::<BlockUser>(ctx.key(), &why)?;
-        // Who is let back in begins anew.
+        // A user who is unblocked later starts from zero.
         ctx.delete()
     }
 

@@ -2,8 +2,8 @@
 
 use crate::topics::{Blocked, Message, Received, Sent, Translation};
 
-// Who is blocked is a join: the table has the keys of the input, so a process needs only the rows of its partitions.
-// Words are no users: each process has all of them, for a lookup.
+// `Blocked` is a join: its table has the keys of the input, so a process needs only the rows of its own partitions.
+// `Translation` is a lookup: its keys are words, not users, so each process has a copy of the whole table.
 #[goka::processor(
     group = "filter",
     input = Sent,

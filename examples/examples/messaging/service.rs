@@ -133,7 +133,7 @@ async fn write<S: Stream<Key = String>>(
     key: &str,
     value: Option<&S::Value>,
 ) -> Result<StatusCode, Refusal> {
-    // Waits while too much is on its way, without holding up other requests.
+    // Waits while too many messages are in flight, without blocking other requests.
     emitter.ready().await?;
     let delivery = match value {
         Some(value) => emitter.emit(key, value)?,

@@ -36,7 +36,7 @@ fn whoever_is_blocked_is_in_the_table_until_they_are_not() {
     assert_eq!(tester.get::<Blocked>("mallory"), None);
 }
 
-// Tables of other groups are filled by the test.
+// The test itself fills the tables of other groups.
 #[test]
 fn the_filter_translates_and_hears_nobody_who_is_blocked() {
     let mut tester = Tester::new().processor(deliver::Processor);
