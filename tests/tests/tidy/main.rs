@@ -6,8 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod layout;
+mod planted;
+mod rooms;
+mod tree;
+
 const COLUMNS: usize = 120;
-const LINES: usize = 500;
+const LINES: usize = 800;
 
 struct Source {
     /// From the repository's root, with `/`.

@@ -1,0 +1,164 @@
+//! The layering rules: a room imports only the rooms that a table allows, nobody inside imports through the re-exports
+//! of `lib.rs`, and files do not import each other in circles. Knows no file of the repository: `layout` names them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::tree::Import;
+
+/// A set of files with one purpose.
+pub(crate) struct Room {
+    pub(crate) name: &'static str,
+    /// Files, and folders with `/` at the end. A file belongs to the room with the longest match.
+    pub(crate) at: &'static [&'static str],
+    /// Other rooms that files of this room may import.
+    pub(crate) may: &'static [&'static str],
+}
+
+/// An import that breaks a rule.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Wrong {
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) why: String,
+}
+
+impl Wrong {
+    fn new(import: &Import, why: impl AsRef<str>) -> Self {
+        let Import {
+            from,
+            line,
+            written,
+            to,
+            ..
+        } = import;
+        Self {
+            from: from.clone(),
+            to: to.clone(),
+            why: format!(
+                "{from}:{line} imports `{written}` of {to}: {}",
+                why.as_ref()
+            ),
+        }
+    }
+}
+
+/// Imports of names that the crate's root re-exports. Tests may write the crate's own name, `goka::stream`: the macros
+/// print `::goka` into the tests of goka as well, so the root is present under that name, and tests of the macros show
+/// what a user writes.
+pub(crate) fn through_the_face(imports: &[Import]) -> Vec<Wrong> {
+    let through = imports.iter().filter(|import| {
+        let as_a_user = import.is_test && import.by_own_name;
+        import.by_face && !as_a_user && import.from != "lib.rs"
+    });
+    let why = "the root re-exports it for users. Name the module that defines it";
+    through.map(|import| Wrong::new(import, why)).collect()
+}
+
+/// Imports that the table of rooms does not allow, and files that belong to no room. Test code may import everything.
+pub(crate) fn wrong_arrows(rooms: &[Room], imports: &[Import]) -> Vec<Wrong> {
+    let mut wrong = BTreeSet::new();
+    for import in imports {
+        if import.is_test || import.from == "lib.rs" {
+            continue;
+        }
+        match (room_of(rooms, &import.from), room_of(rooms, &import.to)) {
+            (Some(from), Some(to)) if from.name == to.name || from.may.contains(&to.name) => {}
+            (Some(from), Some(to)) => {
+                let why = format!("`{}` may not import `{}`", from.name, to.name);
+                wrong.insert(Wrong::new(import, why));
+            }
+            (from, _) => {
+                let homeless = if from.is_none() {
+                    &import.from
+                } else {
+                    &import.to
+                };
+                wrong.insert(Wrong::new(import, format!("{homeless} belongs to no room")));
+            }
+        }
+    }
+    wrong.into_iter().collect()
+}
+
+fn room_of<'a>(rooms: &'a [Room], file: &str) -> Option<&'a Room> {
+    let matches = |place: &str| place == file || place.ends_with('/') && file.starts_with(place);
+    let places = rooms
+        .iter()
+        .flat_map(|room| room.at.iter().map(move |place| (*place, room)));
+    let places = places.filter(|(place, _)| matches(place));
+    places
+        .max_by_key(|(place, _)| place.len())
+        .map(|(_, room)| room)
+}
+
+/// Imports between files that import each other, directly or through others. A re-export draws no line: whoever uses
+/// the name imports the file that defines the name. `is_allowed` is called with the files of each circle.
+pub(crate) fn circles(imports: &[Import], is_allowed: impl Fn(&[&str]) -> bool) -> Vec<Wrong> {
+    let drawn = |import: &&Import| !import.is_test && !import.passes_on && import.from != "lib.rs";
+    let drawn: Vec<&Import> = imports.iter().filter(drawn).collect();
+    let mut edges: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for import in &drawn {
+        edges.entry(&import.from).or_default().insert(&import.to);
+    }
+    let reached: BTreeMap<&str, BTreeSet<&str>> = edges
+        .keys()
+        .map(|file| (*file, reachable(&edges, file)))
+        .collect();
+    let reaches = |from: &str, to: &str| reached.get(from).is_some_and(|files| files.contains(to));
+    let mut wrong = BTreeMap::new();
+    for import in drawn {
+        let (from, to) = (import.from.as_str(), import.to.as_str());
+        if !reaches(to, from) {
+            continue;
+        }
+        let both = |file: &&str| reaches(from, file) && reaches(file, from);
+        let circle: Vec<&str> = reached.keys().copied().filter(both).collect();
+        if !is_allowed(&circle) {
+            let why = format!("a circle of {} files: {}", circle.len(), shown(&circle));
+            wrong
+                .entry((from, to))
+                .or_insert_with(|| Wrong::new(import, why));
+        }
+    }
+    wrong.into_values().collect()
+}
+
+fn shown(circle: &[&str]) -> String {
+    let shown = circle[..circle.len().min(6)].join(", ");
+    if circle.len() > 6 {
+        format!("{shown}, ...")
+    } else {
+        shown
+    }
+}
+
+/// The files that `start` imports, and those that they import.
+fn reachable<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>, start: &str) -> BTreeSet<&'a str> {
+    let mut found = BTreeSet::new();
+    let mut next: Vec<&str> = edges.get(start).into_iter().flatten().copied().collect();
+    while let Some(file) = next.pop() {
+        if found.insert(file) {
+            next.extend(edges.get(file).into_iter().flatten());
+        }
+    }
+    found
+}
+
+/// Sentences for what is wrong and not `known`, and for entries of `known` that are no longer wrong: the list of known
+/// violations only shrinks.
+pub(crate) fn beyond(known: &[(&str, &str)], wrong: &[Wrong]) -> Vec<String> {
+    let is_known = |each: &&Wrong| known.contains(&(each.from.as_str(), each.to.as_str()));
+    let news = wrong
+        .iter()
+        .filter(|each| !is_known(each))
+        .map(|each| each.why.clone());
+    let is_over = |(from, to): &&(&str, &str)| {
+        !wrong
+            .iter()
+            .any(|each| each.from == *from && each.to == *to)
+    };
+    let over = known.iter().filter(is_over);
+    let over =
+        over.map(|(from, to)| format!("{from} -> {to} is no longer wrong: take it off the list"));
+    news.chain(over).collect()
+}
