@@ -10,8 +10,17 @@ pub(crate) struct Room {
     pub(crate) name: &'static str,
     /// Files, and folders with `/` at the end. A file belongs to the room with the longest match.
     pub(crate) at: &'static [&'static str],
-    /// Other rooms that files of this room may import.
+    /// Other rooms that files of this room may import; `engine/` stands for `engine` and all rooms inside `engine`.
     pub(crate) may: &'static [&'static str],
+}
+
+impl Room {
+    fn may_import(&self, other: &Room) -> bool {
+        self.may.iter().any(|may| match may.strip_suffix('/') {
+            Some(whole) => other.name == whole || other.name.starts_with(may),
+            None => other.name == *may,
+        })
+    }
 }
 
 /// An import that breaks a rule.
@@ -62,7 +71,7 @@ pub(crate) fn wrong_arrows(rooms: &[Room], imports: &[Import]) -> Vec<Wrong> {
             continue;
         }
         match (room_of(rooms, &import.from), room_of(rooms, &import.to)) {
-            (Some(from), Some(to)) if from.name == to.name || from.may.contains(&to.name) => {}
+            (Some(from), Some(to)) if from.name == to.name || from.may_import(to) => {}
             (Some(from), Some(to)) => {
                 let why = format!("`{}` may not import `{}`", from.name, to.name);
                 wrong.insert(Wrong::new(import, why));
@@ -81,7 +90,9 @@ pub(crate) fn wrong_arrows(rooms: &[Room], imports: &[Import]) -> Vec<Wrong> {
 }
 
 fn room_of<'a>(rooms: &'a [Room], file: &str) -> Option<&'a Room> {
-    let matches = |place: &str| place == file || place.ends_with('/') && file.starts_with(place);
+    let matches = |place: &str| {
+        place == file || place.is_empty() || place.ends_with('/') && file.starts_with(place)
+    };
     let places = rooms
         .iter()
         .flat_map(|room| room.at.iter().map(move |place| (*place, room)));
@@ -100,21 +111,24 @@ pub(crate) fn circles(imports: &[Import], is_allowed: impl Fn(&[&str]) -> bool) 
     for import in &drawn {
         edges.entry(&import.from).or_default().insert(&import.to);
     }
-    let reached: BTreeMap<&str, BTreeSet<&str>> = edges
-        .keys()
-        .map(|file| (*file, reachable(&edges, file)))
-        .collect();
+    let files = edges.keys().copied();
+    let reached: BTreeMap<&str, BTreeSet<&str>> =
+        files.map(|file| (file, reachable(&edges, file))).collect();
     let reaches = |from: &str, to: &str| reached.get(from).is_some_and(|files| files.contains(to));
+    let circle_of = |file: &&str| {
+        let others = reached[file].iter().copied();
+        others.filter(|other| reaches(other, file)).collect()
+    };
+    let circles: BTreeMap<&str, Vec<&str>> = reached
+        .keys()
+        .map(|file| (*file, circle_of(file)))
+        .collect();
     let mut wrong = BTreeMap::new();
     for import in drawn {
         let (from, to) = (import.from.as_str(), import.to.as_str());
-        if !reaches(to, from) {
-            continue;
-        }
-        let both = |file: &&str| reaches(from, file) && reaches(file, from);
-        let circle: Vec<&str> = reached.keys().copied().filter(both).collect();
-        if !is_allowed(&circle) {
-            let why = format!("a circle of {} files: {}", circle.len(), shown(&circle));
+        let circle = &circles[from];
+        if circle.contains(&to) && !is_allowed(circle) {
+            let why = format!("a circle of {} files: {}", circle.len(), shown(circle));
             wrong
                 .entry((from, to))
                 .or_insert_with(|| Wrong::new(import, why));
@@ -144,21 +158,35 @@ fn reachable<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>, start: &str) -> B
     found
 }
 
-/// Sentences for what is wrong and not `known`, and for entries of `known` that are no longer wrong: the list of known
-/// violations only shrinks.
-pub(crate) fn beyond(known: &[(&str, &str)], wrong: &[Wrong]) -> Vec<String> {
-    let is_known = |each: &&Wrong| known.contains(&(each.from.as_str(), each.to.as_str()));
-    let news = wrong
+/// Sentences for arrows and circles that are wrong. An import that is `known` to be wrong, by its two files, is passed
+/// over, and draws no circle; one that is known and no longer wrong is reported, so that the list only shrinks.
+pub(crate) fn beyond_known(
+    known: &[(&str, &str)],
+    rooms: &[Room],
+    imports: &[Import],
+    is_allowed: impl Fn(&[&str]) -> bool,
+) -> Vec<String> {
+    let is_known = |from: &str, to: &str| known.contains(&(from, to));
+    let unknown = imports
         .iter()
-        .filter(|each| !is_known(each))
-        .map(|each| each.why.clone());
-    let is_over = |(from, to): &&(&str, &str)| {
-        !wrong
+        .filter(|each| !is_known(&each.from, &each.to));
+    let unknown: Vec<Import> = unknown.cloned().collect();
+    let mut sentences: Vec<String> = wrong_arrows(rooms, &unknown)
+        .into_iter()
+        .chain(circles(&unknown, &is_allowed))
+        .map(|wrong| wrong.why)
+        .collect();
+    let mut wrong = wrong_arrows(rooms, imports);
+    wrong.extend(circles(imports, is_allowed));
+    for (from, to) in known {
+        if !wrong
             .iter()
             .any(|each| each.from == *from && each.to == *to)
-    };
-    let over = known.iter().filter(is_over);
-    let over =
-        over.map(|(from, to)| format!("{from} -> {to} is no longer wrong: take it off the list"));
-    news.chain(over).collect()
+        {
+            sentences.push(format!(
+                "{from} -> {to} is no longer wrong: take it off the list"
+            ));
+        }
+    }
+    sentences
 }

@@ -191,7 +191,7 @@ impl Tree {
         let target = self.resolve(at, path, HOPS)?;
         let from = &self.modules[at].file;
         let to = &self.modules[target.module].file;
-        if from == to && !target.by_face || target.is_module && !target.by_face {
+        if !target.by_face && (from == to || target.is_module) {
             return None;
         }
         Some(Import {
