@@ -224,7 +224,7 @@ impl Start {
         });
         spawned
             .map(drop)
-            .map_err(|error| Error::kafka("start the thread of a worker", error))
+            .map_err(|error| Error::system("start the thread of a worker", error))
     }
 
     fn run(mut self) -> Result {

@@ -185,6 +185,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
         // Nobody waits any more if this fails.
         let _ = done.send(run());
     });
-    spawned.map_err(|error| Error::kafka(what, error))?;
+    spawned.map_err(|error| Error::system(format!("start a thread to {what}"), error))?;
     result.await.unwrap_or(Err(Error::Closed("its thread")))
 }

@@ -65,11 +65,13 @@ pub(crate) fn open(
     if let Some(replica) = replicas.get(&key).and_then(Weak::upgrade) {
         agree(replica.spec(), &spec, table)?;
         return match replica.failure() {
-            Some(failure) => Err(Error::Topic(format!(
-                "{} would share a copy that this process no longer keeps up to date ({failure}): drop what reads it, \
-                 and open it again",
-                table.reader
-            ))),
+            Some(failure) => Err(Error::Stale {
+                topic: spec.identity.topic,
+                reason: format!(
+                    "{failure}. {} would share it: drop all that reads the table in this process, then open it again",
+                    table.reader
+                ),
+            }),
             None => Ok(replica),
         };
     }

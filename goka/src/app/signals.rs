@@ -16,7 +16,7 @@ impl Signals {
         {
             use tokio::signal::unix::{SignalKind, signal};
             let listen =
-                |kind| signal(kind).map_err(|error| Error::kafka("listen for signals", error));
+                |kind| signal(kind).map_err(|error| Error::system("listen for signals", error));
             let interrupt = listen(SignalKind::interrupt())?;
             let terminate = listen(SignalKind::terminate())?;
             Ok(Signals {

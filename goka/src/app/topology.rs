@@ -92,11 +92,19 @@ impl Topology {
             .try_for_each(|edge| check(group, edge.kind, edge.topic, &topic(edge), partitions))
     }
 
-    /// Compares with what the broker has now. Partitions added to an input would never be read, and
-    /// keys would move: that is an error. Outputs may grow.
-    pub(crate) fn check_again(&self, cluster: &Cluster) -> Result<(), Error> {
+    /// What is wrong with the topics that the broker has now: one is gone, was created again, or has other
+    /// partitions than before. Partitions added to an input would never be read, and keys would move; outputs may
+    /// grow.
+    ///
+    /// # Errors
+    /// If the broker cannot be asked.
+    pub(crate) fn mismatch(&self, cluster: &Cluster) -> Result<Option<Error>, Error> {
         let logical: Vec<&str> = self.edges.iter().map(|edge| edge.topic).collect();
         let now = cluster.topics(&logical)?;
+        Ok(self.compare(now).err())
+    }
+
+    fn compare(&self, now: Vec<Option<TopicInfo>>) -> Result<(), Error> {
         for (i, (edge, topic)) in self.edges.iter().zip(now).enumerate() {
             let (name, before) = (&self.names[i], &self.topics[i]);
             let topic = topic.ok_or_else(|| missing(&self.group, edge.kind, name))?;

@@ -86,14 +86,14 @@ impl Watched {
         });
         spawned
             .map(drop)
-            .map_err(|error| Error::kafka("start the thread that checks topics", error))
+            .map_err(|error| Error::system("start the thread that checks topics", error))
     }
 
     fn look(&self) -> Result {
         for topology in &self.topologies {
-            match topology.check_again(&self.cluster) {
-                Ok(()) => {}
-                Err(failure @ Error::Topic(_)) => return Err(failure),
+            match topology.mismatch(&self.cluster) {
+                Ok(None) => {}
+                Ok(Some(mismatch)) => return Err(mismatch),
                 // The broker is away: workers know how to wait for it.
                 Err(failure) => warn!(error = %failure, "topics could not be checked now"),
             }

@@ -1,6 +1,6 @@
 //! The one error type. Every message is a sentence that says what happened where, and what to do.
 
-use std::{convert::Infallible, error, fmt, path::PathBuf, time::Duration};
+use std::{convert::Infallible, error, fmt, io, path::PathBuf, time::Duration};
 
 /// What a handler may fail with: any error converts into it.
 pub type BoxError = Box<dyn error::Error + Send + Sync>;
@@ -75,6 +75,21 @@ pub enum Error {
         /// What librdkafka says.
         source: BoxError,
     },
+    /// The operating system refused what goka needs to run: a thread, or a handler of signals.
+    System {
+        /// What goka was doing, for example "start the thread of an emitter".
+        doing: String,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// This process no longer updates its local copy of a table, because it could not read the changelog or store
+    /// rows. What was stored before can still be read.
+    Stale {
+        /// The changelog of the table.
+        topic: String,
+        /// Why the local copy is no longer updated, and what to do.
+        reason: String,
+    },
     /// Another member of the group has this one's instance id.
     Fenced(String),
     /// The row is at another instance of the group, or not recovered yet here.
@@ -127,6 +142,13 @@ impl Error {
         }
     }
 
+    pub(crate) fn system(doing: impl Into<String>, source: io::Error) -> Self {
+        Error::System {
+            doing: doing.into(),
+            source,
+        }
+    }
+
     pub(crate) fn state(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
         Error::State {
             path: path.into(),
@@ -141,10 +163,12 @@ impl Error {
             | Error::Encode { source, .. }
             | Error::Record { source, .. }
             | Error::Kafka { source, .. } => Some(&**source),
+            Error::System { source, .. } => Some(source),
             Error::Config(_)
             | Error::Topic(_)
             | Error::State { .. }
             | Error::NoRoom { .. }
+            | Error::Stale { .. }
             | Error::Fenced(_)
             | Error::Elsewhere { .. }
             | Error::VisitCancelled { .. }
@@ -205,6 +229,12 @@ impl fmt::Display for Error {
                 )
             }
             Error::Kafka { doing, source } => write!(f, "cannot {doing}: {}", said(source)),
+            Error::System { doing, source } => write!(f, "cannot {doing}: {source}"),
+            Error::Stale { topic, reason } => write!(
+                f,
+                "the local copy of table topic `{topic}` is no longer updated: {}",
+                reason.trim_end()
+            ),
             Error::Elsewhere { group, partition } => write!(
                 f,
                 "partition {partition} of group `{group}` does not run at this instance: ask the one that has it, or read \

@@ -113,7 +113,7 @@ impl Outbox {
                 #[cfg(any(test, feature = "tester"))]
                 Carrier::Memory(_) => {}
             })
-            .map_err(|error| Error::kafka("start the thread of an emitter", error))?;
+            .map_err(|error| Error::system("start the thread of an emitter", error))?;
         // Set once, before anybody can ask.
         let _ = shared.thread.set(thread.thread().id());
         Ok(Outbox { shared })

@@ -102,7 +102,7 @@ impl Transactions {
                     let _ = told.send(coordinator.work(job));
                 }
             })
-            .map_err(|error| Error::kafka("start the thread of transactions", error))?;
+            .map_err(|error| Error::system("start the thread of transactions", error))?;
         Ok(Transactions {
             producer: RefCell::new(producer),
             retired: RefCell::default(),

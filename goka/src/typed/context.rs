@@ -1,7 +1,7 @@
 //! What a handler may do with the record at hand. What it writes stays in [`Effects`] until it
 //! returns `Ok`. Must not know Kafka or where rows are kept.
 
-use std::time::SystemTime;
+use std::{cell::Cell, time::SystemTime};
 
 use crate::{
     base::{
@@ -65,11 +65,27 @@ pub struct Context<'a, P: Processor> {
 pub(crate) struct AtHand<'a> {
     record: Record<'a>,
     reads: Reads<'a>,
+    is_broken: Cell<bool>,
 }
 
 impl<'a> AtHand<'a> {
     pub(crate) fn new(record: Record<'a>, reads: Reads<'a>) -> Self {
-        AtHand { record, reads }
+        AtHand {
+            record,
+            reads,
+            is_broken: Cell::new(false),
+        }
+    }
+
+    pub(crate) fn value(&self) -> Option<&[u8]> {
+        self.record.value
+    }
+
+    /// Whether goka could not read its own local copies for this handler: another record would fail as well. Noted
+    /// where it happens, because a handler may fail with the same variants of [`Error`], which it got from an
+    /// `Emitter` or a `View` of its own.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken.get()
     }
 }
 
@@ -79,6 +95,7 @@ trait UsedOnlyInsideItsHandler {
     fn record(&self) -> &Record<'_>;
     fn rows(&self) -> &Rows;
     fn tables(&self) -> &Tables;
+    fn is_broken(&self) -> &Cell<bool>;
 }
 
 impl UsedOnlyInsideItsHandler for AtHand<'_> {
@@ -90,6 +107,9 @@ impl UsedOnlyInsideItsHandler for AtHand<'_> {
     }
     fn tables(&self) -> &Tables {
         self.reads.tables
+    }
+    fn is_broken(&self) -> &Cell<bool> {
+        &self.is_broken
     }
 }
 
@@ -162,7 +182,7 @@ impl<P: Processor> Context<'_, P> {
     {
         let decode = |row: Option<&[u8]>| row.map(T::Codec::decode).transpose();
         let decoded = match self.effects.row() {
-            Row::Untouched => self.at_hand.rows().read(self.row_key(), decode)?,
+            Row::Untouched => self.noted(self.at_hand.rows().read(self.row_key(), decode))?,
             Row::Put(range) => decode(Some(self.effects.bytes(range))),
             Row::Delete => Ok(None),
         };
@@ -208,7 +228,7 @@ impl<P: Processor> Context<'_, P> {
         let edge = const { slot::<P>(Kind::Join, P::TOPIC.name) };
         let (tables, partition) = (self.at_hand.tables(), self.at_hand.record().partition);
         let decode = |row: Option<&[u8]>| row.map(T::Codec::decode).transpose();
-        let decoded = tables.read(edge, partition, self.row_key(), decode)?;
+        let decoded = self.noted(tables.read(edge, partition, self.row_key(), decode))?;
         decoded.map_err(Error::decode(P::TOPIC.name))
     }
 
@@ -227,7 +247,7 @@ impl<P: Processor> Context<'_, P> {
         let tables = self.at_hand.tables();
         let partition = T::PARTITIONER.partition(&bytes, tables.partitions(edge));
         let decode = |row: Option<&[u8]>| row.map(T::Codec::decode).transpose();
-        let decoded = tables.read(edge, partition, &bytes, decode)?;
+        let decoded = self.noted(tables.read(edge, partition, &bytes, decode))?;
         decoded.map_err(Error::decode(P::TOPIC.name))
     }
 
@@ -327,6 +347,14 @@ impl<P: Processor> Context<'_, P> {
         let value = encoded.map_err(Error::encode(topic))?;
         self.effects.emit(edge, key, value, meta);
         Ok(())
+    }
+
+    /// Notes whether a read of goka's own local copies failed, see [`AtHand::is_broken`].
+    fn noted<R>(&self, read: Result<R>) -> Result<R> {
+        if read.is_err() {
+            self.at_hand.is_broken().set(true);
+        }
+        read
     }
 
     /// Where the row is: the bytes of the key, as they came.

@@ -3,20 +3,14 @@
 
 use std::{
     any::{Any, type_name},
-    error,
     rc::Rc,
     sync::Arc,
 };
 
 use crate::{
     base::{
-        config::Guarantee,
-        error::{BoxError, Error},
-        kind::Kind,
-        partitioner::Partitioner,
-        policy,
-        policy::OnError,
-        record::Record,
+        config::Guarantee, error::BoxError, kind::Kind, partitioner::Partitioner, policy,
+        policy::OnError, record::Record,
     },
     engine::{
         effects::Effects,
@@ -92,7 +86,7 @@ impl<P: Processor> Program for Typed<P> {
         }
         let at_hand = AtHand::new(record, reads);
         let mut ctx = Context::new(&at_hand, key, effects);
-        handler(&self.0, &mut ctx).map_err(|source| failure(edge, record.value, source))
+        handler(&self.0, &mut ctx).map_err(|source| failure(edge, &at_hand, source))
     }
 
     fn handle_later(
@@ -151,7 +145,7 @@ async fn later<P: Processor>(
     let at_hand = AtHand::new(record, reads);
     let mut ctx = Context::new(&at_hand, key, effects);
     let handled = handler(processor, &mut ctx).await;
-    handled.map_err(|source| failure(edge, record.value, source))
+    handled.map_err(|source| failure(edge, &at_hand, source))
 }
 
 /// Lets the engine run a visitor of a processor with its arguments, whose types it does not know.
@@ -187,7 +181,8 @@ impl<P: Processor, A: Visits<P>> Visit for TypedVisit<P, A> {
         let key = key::of_record::<P::Key>(record.key, &mut slot).map_err(undecodable_key)?;
         let at_hand = AtHand::new(record, reads);
         let mut ctx = Context::new(&at_hand, key, effects);
-        visitor(&self.processor, &mut ctx, self.args.clone()).map_err(run_failure)
+        let visited = visitor(&self.processor, &mut ctx, self.args.clone());
+        visited.map_err(|source| run_failure(&at_hand, source))
     }
 
     fn visit_later(
@@ -220,9 +215,8 @@ async fn visit_later<P: Processor, A: Visits<P>>(
     let key = key::of_record::<P::Key>(record.key, &mut slot).map_err(undecodable_key)?;
     let at_hand = AtHand::new(record, reads);
     let mut ctx = Context::new(&at_hand, key, effects);
-    visitor(processor, &mut ctx, args)
-        .await
-        .map_err(run_failure)
+    let visited = visitor(processor, &mut ctx, args).await;
+    visited.map_err(|source| run_failure(&at_hand, source))
 }
 
 fn handled<P: Processor>(edge: usize) -> Option<(&'static Edge<P>, Handler<P>)> {
@@ -240,53 +234,31 @@ fn undecodable_key(source: BoxError) -> Failure {
 
 /// A handler decodes its message itself, so that a record it does not look at is not decoded.
 #[cold]
-fn failure<P: Processor>(edge: &Edge<P>, value: Option<&[u8]>, source: BoxError) -> Failure {
+fn failure<P: Processor>(edge: &Edge<P>, at_hand: &AtHand<'_>, source: BoxError) -> Failure {
     match source.downcast::<Undecodable>() {
         Ok(undecodable) => Failure {
             stage: Stage::Decode,
             doing: "decode its value",
-            source: match value {
+            source: match at_hand.value() {
                 Some(bytes) => Undecoded::new((edge.topic.codec)(), bytes, undecodable.0).into(),
                 None => undecodable.0,
             },
         },
-        Err(source) => run_failure(source),
+        Err(source) => run_failure(at_hand, source),
     }
 }
 
-pub(crate) fn run_failure(source: BoxError) -> Failure {
+/// Whether no record is to blame is known where it happened, and not from the error, which the handler may have got
+/// from elsewhere.
+fn run_failure(at_hand: &AtHand<'_>, source: BoxError) -> Failure {
     Failure {
-        stage: if is_ours(&*source) {
-            Stage::Broken
-        } else {
-            Stage::Handler
+        stage: match at_hand.is_broken() {
+            true => Stage::Broken,
+            false => Stage::Handler,
         },
         doing: "run",
         source,
     }
-}
-
-/// Whether the local copy, or goka, has failed, and no record is to blame. An error of ours passes over its own cause
-/// where it is asked for its source.
-fn is_ours(error: &(dyn error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let ours = error.downcast_ref::<Error>();
-        if matches!(
-            ours,
-            Some(
-                Error::State { .. }
-                    | Error::NoRoom { .. }
-                    | Error::Kafka { .. }
-                    | Error::Closed(_)
-                    | Error::Fenced(_)
-            )
-        ) {
-            return true;
-        }
-        next = ours.map_or_else(|| error.source(), Error::reason);
-    }
-    false
 }
 
 fn bug(sentence: &str) -> Failure {

@@ -161,8 +161,7 @@ impl<T> View<T> {
     }
 
     fn failed(&self) -> Option<Error> {
-        let failure = self.replica().failure()?;
-        Some(Error::Topic(failure.to_owned()))
+        self.replica().check().err()
     }
 
     fn partitions(&self) -> std::ops::Range<i32> {

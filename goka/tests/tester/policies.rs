@@ -86,6 +86,64 @@ fn skip_passes_over_the_record_and_all_it_did() {
     }
 }
 
+/// Fails at 13 with what an `Emitter` or a `View` of its own says.
+struct Uses {
+    fails: fn() -> goka::Error,
+    attempts: Arc<AtomicU32>,
+}
+
+#[goka::processor(group = "uses", table = Done, output(Log), on_error = retry(2, then = skip))]
+impl Uses {
+    #[input(Jobs)]
+    fn work(&self, ctx: &mut Context<'_, Self>, size: i64) -> goka::Result {
+        let done = ctx.value()?.unwrap_or(0);
+        ctx.set_value(&(done + size))?;
+        if size == 13 {
+            self.attempts.fetch_add(1, Ordering::Relaxed);
+            return Err((self.fails)());
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn an_error_of_goka_that_a_handler_got_from_elsewhere_is_the_handlers() {
+    use goka::Error;
+    let errors: [fn() -> Error; 5] = [
+        || Error::Kafka {
+            doing: "emit".to_owned(),
+            source: "all brokers are down".into(),
+        },
+        || Error::Topic("topic `log` does not exist".to_owned()),
+        || Error::NoRoom {
+            path: "state".into(),
+            problem: "the disk is full".to_owned(),
+        },
+        || Error::Closed("the emitter"),
+        || Error::Stale {
+            topic: "prices-state".to_owned(),
+            reason: "it was deleted".to_owned(),
+        },
+    ];
+    for guarantee in BOTH {
+        for fails in errors {
+            let attempts = Arc::new(AtomicU32::new(0));
+            let uses = Uses {
+                fails,
+                attempts: attempts.clone(),
+            };
+            let mut tester = Tester::new().guarantee(guarantee).processor(uses);
+            for size in [1, 13, 2] {
+                tester.emit::<Jobs>("alice", &size);
+            }
+            let error = fails();
+            assert_eq!(tester.get::<Done>("alice"), Some(3), "{error}");
+            assert_eq!(attempts.load(Ordering::Relaxed), 3, "{error}");
+            assert_eq!(tester.lag::<Uses>(), 0, "{error}");
+        }
+    }
+}
+
 #[goka::processor(group = "keeps", input = Jobs, table = Done, output(Log), on_error = dead_letter)]
 fn keeps(ctx: &mut keeps::Context<'_>, size: i64) -> Result<(), BoxError> {
     work(ctx, size)

@@ -76,7 +76,7 @@ impl Replica {
             }
         });
         let thread =
-            thread.map_err(|error| Error::kafka("start the thread of a replica", error))?;
+            thread.map_err(|error| Error::system("start the thread of a replica", error))?;
         replica.thread = Some(thread);
         Ok(replica)
     }
@@ -146,6 +146,20 @@ impl Replica {
     /// Why it is no longer kept up to date. What is open stays so, and can be read.
     pub(crate) fn failure(&self) -> Option<&str> {
         self.board.failure()
+    }
+
+    /// The error for who needs it up to date.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] if it is no longer kept up to date.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.failure() {
+            None => Ok(()),
+            Some(reason) => Err(Error::Stale {
+                topic: self.spec.identity.topic.clone(),
+                reason: reason.to_owned(),
+            }),
+        }
     }
 
     /// Counts up whenever the state of a partition changes, and when the replica fails.

@@ -45,10 +45,7 @@ impl Standby {
     /// # Errors
     /// If copies are no longer kept up to date, with the reason.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        match self.replica.failure() {
-            Some(failure) => Err(Error::Topic(failure.to_owned())),
-            None => Ok(()),
-        }
+        self.replica.check()
     }
 
     /// Whether every copy that is here has been at the end of its partition.

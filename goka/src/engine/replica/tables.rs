@@ -51,9 +51,7 @@ impl Tables {
     /// If a table is no longer kept up to date.
     pub(crate) fn are_all_up_to_date(&self) -> Result<bool, Error> {
         for Table { replica, .. } in self.tables.iter().flatten() {
-            if let Some(failure) = replica.failure() {
-                return Err(Error::Topic(failure.to_owned()));
-            }
+            replica.check()?;
             if !(0..replica.partitions()).all(|number| replica.is_up_to_date(number)) {
                 return Ok(false);
             }
@@ -74,9 +72,7 @@ impl Tables {
     /// If a table is no longer kept up to date.
     pub(crate) fn are_up_to_date(&self, partition: i32) -> Result<bool, Error> {
         for Table { kind, replica } in self.tables.iter().flatten() {
-            if let Some(failure) = replica.failure() {
-                return Err(Error::Topic(failure.to_owned()));
-            }
+            replica.check()?;
             let is_up_to_date = match kind {
                 Kind::Join => replica.is_up_to_date(partition),
                 _ => (0..replica.partitions()).all(|number| replica.is_up_to_date(number)),
@@ -104,13 +100,7 @@ impl Tables {
         let replica = self
             .replica(edge)
             .ok_or(Error::Closed("the copy of a joined table"))?;
-        if let Some(failure) = replica.failure() {
-            // No `Error::Topic`, which handlers may fail with: this is not the record's fault.
-            return Err(Error::kafka(
-                "keep the copy of a joined table up to date",
-                failure,
-            ));
-        }
+        replica.check()?;
         let snapshot = replica.snapshot(partition)?;
         Ok(with(snapshot.get(key)?))
     }

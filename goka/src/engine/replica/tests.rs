@@ -11,10 +11,9 @@ use tempfile::TempDir;
 use super::{Keeper, Replica, Spec};
 use crate::{
     base::{error::Error, kind::Kind, partitioner::Partitioner},
-    engine::{program, replica::tables::Tables},
+    engine::replica::tables::Tables,
     sim::kafka::{Settings, World},
     store::{Identity, Options, PART_PAGES, StateDir},
-    typed::program::run_failure,
 };
 
 const TABLE: &str = "clicks-state";
@@ -269,12 +268,12 @@ fn a_failure_leaves_what_is_there_to_readers() {
     assert!(failed.contains("begins at offset 2"), "{failed}");
     assert_eq!(get(&replica, 0, "a").as_deref(), Some("1"));
 
-    // To a handler it is an error, which no policy passes over.
+    // To a handler it is an error.
     replica.board.fail(failed);
     let tables = Tables::new(vec![Some((Kind::Join, Arc::new(replica)))]);
     let error = tables.read(0, 0, b"a", |_| ()).unwrap_err();
     assert!(error.to_string().contains("begins at offset 2"), "{error}");
-    assert_eq!(run_failure(error.into()).stage, program::Stage::Broken);
+    assert!(matches!(error, Error::Stale { .. }), "{error}");
 }
 
 #[test]

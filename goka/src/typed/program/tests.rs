@@ -10,6 +10,7 @@ use std::{
 use super::*;
 use crate::{
     base::{
+        error::Error,
         kind::Kind,
         partitioner::Partitioner,
         record::{Meta, OwnedHeaders},
@@ -229,15 +230,40 @@ fn a_mistake_of_the_engine_is_a_failure() {
     assert_eq!(result.expect_err("it waits").doing, "be found");
 }
 
+/// Joins, and fails as a handler may that uses an emitter or a view of its own: with an error of goka.
+#[goka::processor(group = "joins", input = Clicks, join(ClickCount))]
+fn joins(ctx: &mut joins::Context<'_>, click: u64) -> crate::base::error::Result<(), BoxError> {
+    let path = "/state".into();
+    let problem = "the disk is full".to_owned();
+    Err(match click {
+        0 => return Ok(ctx.join::<ClickCount>().map(drop)?),
+        1 => Error::kafka("emit", "all brokers are down"),
+        2 => Error::Topic("no such topic".to_owned()),
+        3 => Error::NoRoom { path, problem },
+        4 => Error::State { path, problem },
+        5 => Error::Closed("the emitter"),
+        6 => Error::Fenced("another one is here".to_owned()),
+        _ => return Err(format!("it cannot join: {:?}", ctx.join::<ClickCount>()).into()),
+    })?
+}
+
 #[test]
-fn no_policy_applies_to_a_disk_that_is_full() {
-    let no_room = Error::NoRoom {
-        path: "/state".into(),
-        problem: "the disk is full".to_owned(),
+fn no_policy_applies_when_goka_cannot_read_its_own_local_copies() {
+    let stage = |click: &str| {
+        let click = record(Some(b"alice"), Some(click.as_bytes()));
+        // It has no local copy of what it joins.
+        let (_, result) = handle(joins::Processor, click, &Rows::default());
+        result.expect_err("it fails").stage
     };
-    assert_eq!(run_failure(no_room.into()).stage, Stage::Broken);
-    let handlers_own = Error::Topic("no such topic".to_owned());
-    assert_eq!(run_failure(handlers_own.into()).stage, Stage::Handler);
+    assert_eq!(stage("0"), Stage::Broken);
+    for handlers_own in ["1", "2", "3", "4", "5", "6"] {
+        assert_eq!(stage(handlers_own), Stage::Handler, "{handlers_own}");
+    }
+    assert_eq!(
+        stage("7"),
+        Stage::Broken,
+        "whatever the handler makes of it"
+    );
 }
 
 #[test]
