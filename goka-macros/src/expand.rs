@@ -1,29 +1,27 @@
-//! Prints impls of the traits of `goka`, and nothing that a person could not write by hand: no
-//! logic, no `unsafe`. Must not find mistakes.
+//! Prints impls of the traits of `goka`, and nothing that a person could not write by hand: no logic, no `unsafe`. Must not
+//! look for mistakes.
 //!
-//! Every token printed has the span of the user's token it is about: rustc points at the whole
-//! attribute when one token of an item has none. Names that are printed begin with `__`.
+//! Each printed token has the span of the user's token that it is about: if one token of an item has none, rustc points at
+//! the whole attribute. Printed names begin with `__`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Attribute, Ident, LitStr, Meta, Path, ext::IdentExt, spanned::Spanned};
 
 use crate::{
-    ast::{Callee, Handler, Message, Processor, Source, Visitor},
-    attr::TopicRef,
+    ast::Processor,
+    edge::{Edge, EdgeKind},
     item::{Function, Item},
+    method::{Callee, Cause, Method},
     policy::OnError,
     report::{at, point},
+    word::TopicRef,
 };
 
 pub(crate) fn processor(model: &Processor) -> TokenStream {
     let (named, graph) = (named_topics(model), graph(model));
-    let (edges, handlers, visitors) = (edges(model), handlers(model), visitors(model));
-    let checks = checks(model);
-    with_item(
-        model,
-        quote!(#named #graph #edges #handlers #visitors #checks),
-    )
+    let (edges, methods, checks) = (edges(model), methods(model), checks(model));
+    with_item(model, quote!(#named #graph #edges #methods #checks))
 }
 
 /// The user's item, and `printed` where no name of it is seen.
@@ -65,32 +63,20 @@ fn module(name: &Ident, function: &Function, krate: &TokenStream) -> TokenStream
     }
 }
 
-/// A topic that the attribute declares an edge to.
+/// An edge of the attribute, with a name for its topic: the user's path is printed once, so that a wrong path is one
+/// error.
 pub(crate) struct Declared<'a> {
     path: &'a Path,
-    /// Its name in what is printed: the user's path is printed once, so that a wrong one is one
-    /// error.
     alias: Ident,
-    pub(crate) marker: &'static str,
-    edge: &'static str,
+    pub(crate) kind: &'static EdgeKind,
 }
 
 pub(crate) fn declared(model: &Processor) -> impl Iterator<Item = Declared<'_>> {
-    let args = &model.args;
-    let table = args.table.iter().enumerate();
-    let table = table.map(|numbered| ("Table", "Persists", "table", numbered));
-    let joins = args.joins.iter().enumerate();
-    let joins = joins.map(|numbered| ("Join", "Joins", "join", numbered));
-    let lookups = args.lookups.iter().enumerate();
-    let lookups = lookups.map(|numbered| ("Lookup", "Lookups", "lookup", numbered));
-    let outputs = args.outputs.iter().enumerate();
-    let outputs = outputs.map(|numbered| ("Output", "Emits", "output", numbered));
-    let all = table.chain(joins).chain(lookups).chain(outputs);
-    all.map(|(name, marker, edge, (i, path))| Declared {
+    let edges = model.args.edges.iter();
+    edges.map(|Edge { kind, number, path }| Declared {
         path,
-        alias: format_ident!("__{name}{i}", span = point(path)),
-        marker,
-        edge,
+        alias: format_ident!("__{}{number}", kind.alias, span = point(path)),
+        kind,
     })
 }
 
@@ -102,19 +88,20 @@ pub(crate) fn named_topics(model: &Processor) -> TokenStream {
     named.collect()
 }
 
-/// The stream that a handler reads, under a name of its own: an alias of the user's type, or a type
-/// of ours.
-fn streams(model: &Processor) -> impl Iterator<Item = (Ident, &Handler)> {
-    let numbered = model.handlers.iter().enumerate();
-    numbered.map(|(i, handler)| {
-        let stream = match &handler.source {
-            Source::Input(TopicRef::Path(path)) => format_ident!("__Input{i}", span = point(path)),
-            Source::Input(TopicRef::Literal(name)) => {
+/// The methods that handle records, each with a name for the stream that it reads: an alias of the user's type, or a type
+/// that is printed.
+fn streams(model: &Processor) -> impl Iterator<Item = (Ident, &Method)> {
+    let numbered = model.methods.iter().enumerate();
+    numbered.filter_map(|(i, method)| {
+        let stream = match &method.cause {
+            Cause::Input(TopicRef::Path(path)) => format_ident!("__Input{i}", span = point(path)),
+            Cause::Input(TopicRef::Literal(name)) => {
                 format_ident!("__Input{i}", span = name.span())
             }
-            Source::Loopback(span) => Ident::new("__Loop", *span),
+            Cause::Loopback(mark) => Ident::new("__Loop", *mark),
+            Cause::Visitor(_) => return None,
         };
-        (stream, handler)
+        Some((stream, method))
     })
 }
 
@@ -124,44 +111,27 @@ pub(crate) fn graph(model: &Processor) -> TokenStream {
         Some(key) => quote!(#key),
         None => quote_spanned!(model.name.span()=> ::std::string::String),
     };
-    let guarantee = model.args.guarantee.as_ref().map(|name| {
-        let variant = match name == "exactly_once" {
-            true => quote_spanned!(name.span()=> ExactlyOnce),
-            false => quote_spanned!(name.span()=> AtLeastOnce),
-        };
-        quote_spanned! {name.span()=>
-            const GUARANTEE: ::core::option::Option<__goka::Guarantee> =
-                ::core::option::Option::Some(__goka::Guarantee::#variant);
-        }
-    });
-    let read = streams(model).map(|(stream, handler)| {
-        let edge = edge(handler.source.edge(), &stream);
-        let cfgs = &handler.callee.cfgs;
+    let options = model.args.options.print();
+    let read = streams(model).map(|(stream, method)| {
+        let edge = edge(method.cause.kind().keyword, &stream);
+        let cfgs = &method.callee.cfgs;
         quote!(#(#cfgs)* #edge)
     });
-    let edges = read.chain(declared(model).map(|topic| edge(topic.edge, &topic.alias)));
+    let edges = read.chain(declared(model).map(|topic| edge(topic.kind.keyword, &topic.alias)));
     quote_spanned! {model.name.span()=>
         impl __goka::Processor for #processor {
             const GROUP: &'static str = #group;
             type Key = #key;
             const GRAPH: &'static [__goka::Edge<Self>] = &[#(#edges),*];
-            #guarantee
+            #options
         }
     }
 }
 
-impl Source {
-    fn edge(&self) -> &'static str {
-        match self {
-            Source::Input(_) => "input",
-            Source::Loopback(_) => "loopback",
-        }
-    }
-}
-
-fn edge(kind: &str, topic: &Ident) -> TokenStream {
-    let kind = Ident::new(kind, topic.span());
-    quote_spanned!(topic.span()=> __goka::Edge::#kind::<#topic>())
+/// A constructor is named as the keyword that declares the edge.
+fn edge(constructor: &str, topic: &Ident) -> TokenStream {
+    let constructor = Ident::new(constructor, topic.span());
+    quote_spanned!(topic.span()=> __goka::Edge::#constructor::<#topic>())
 }
 
 /// The marker of each declared edge.
@@ -171,64 +141,49 @@ fn edges(model: &Processor) -> TokenStream {
 
 pub(crate) fn marker(model: &Processor, topic: &Declared<'_>) -> TokenStream {
     let (alias, span) = (&topic.alias, topic.alias.span());
-    let (marker, processor) = (Ident::new(topic.marker, span), at(span, &model.processor));
+    let (marker, processor) = (
+        Ident::new(topic.kind.marker, span),
+        at(span, &model.processor),
+    );
     quote_spanned!(span=> impl __goka::#marker<#alias> for #processor {})
 }
 
-pub(crate) fn handlers(model: &Processor) -> TokenStream {
-    let printed = streams(model).map(|(stream, handler)| print_handler(model, handler, &stream));
-    printed.collect()
+/// The `impl` of each method, with the types that it names. A kind of method has one function here.
+pub(crate) fn methods(model: &Processor) -> TokenStream {
+    let read = streams(model).map(|(stream, method)| consumes(model, method, &stream));
+    let rows = model.methods.iter();
+    let rows = rows.filter(|method| matches!(method.cause, Cause::Visitor(_)));
+    let visited = rows.enumerate().map(|(i, method)| visits(model, method, i));
+    read.chain(visited).collect()
 }
 
 /// `Consumes`, and the stream itself where no type was named.
-fn print_handler(model: &Processor, handler: &Handler, stream: &Ident) -> TokenStream {
-    let (span, cfgs) = (stream.span(), &handler.callee.cfgs);
+fn consumes(model: &Processor, method: &Method, stream: &Ident) -> TokenStream {
+    let (span, cfgs) = (stream.span(), &method.callee.cfgs);
     let processor = at(span, &model.processor);
-    let declared = match &handler.source {
-        Source::Input(TopicRef::Path(path)) => {
-            quote_spanned!(span=> #(#cfgs)* type #stream = #path;)
-        }
-        Source::Input(TopicRef::Literal(name)) => anonymous(model, handler, stream, name),
-        Source::Loopback(_) => {
-            let name = LitStr::new(&format!("{}-loop", model.group.value()), span);
-            let stream_of_loop = anonymous(model, handler, stream, &name);
-            quote_spanned! {span=>
-                #stream_of_loop
-                #(#cfgs)*
-                impl __goka::Loops<#stream> for #processor {}
-            }
-        }
-    };
-    let name = handler.callee.name.span();
-    let last = handler.message.as_ref();
-    let last = last.map(|message| quote_spanned!(message.ty.span()=> __message));
-    let (message, call) = (message(handler, stream), call(model, &handler.callee, last));
+    let name = method.callee.name.span();
+    let argument = method.argument.as_ref();
+    let last = argument.map(|message| quote_spanned!(message.ty.span()=> __message));
+    let (message, call) = (message(method, stream), call(model, &method.callee, last));
     let this = match &model.item {
         Item::Block(_) => quote_spanned!(name=> __this),
         Item::Function(_) | Item::Other(_) => quote_spanned!(name=> _),
     };
-    let body = match handler.callee.waits {
-        false => quote_spanned!(name=> Now(|#this, __ctx| { #message #call })),
-        true => quote_spanned! {name=>
-            Later(|#this, __ctx| ::std::boxed::Box::pin(async move { #message #call }))
-        },
-    };
+    let params = quote_spanned!(name=> #this, __ctx);
+    let closure = closure(&method.callee, &params, &quote!(#message #call));
     // A function gives its name to its processor.
-    let named = matches!(model.item, Item::Block(_)).then(|| {
-        let text = text(&handler.callee.name);
-        quote_spanned!(name=> const NAME: &'static str = #text;)
-    });
-    let takes_tombstones = |message: &&Message| message.tombstones;
-    let message = handler.message.as_ref().filter(takes_tombstones);
-    let tombstones =
-        message.map(|message| quote_spanned!(message.ty.span()=> const TOMBSTONES: bool = true;));
-    let on_error = handler.on_error.as_ref().or(model.args.on_error.as_ref());
+    let named = matches!(model.item, Item::Block(_)).then(|| named(&method.callee));
+    let tombstones = argument.filter(|message| message.tombstones);
+    let tombstones = tombstones
+        .map(|message| quote_spanned!(message.ty.span()=> const TOMBSTONES: bool = true;));
+    let on_error = method.on_error.as_ref().or(model.args.on_error.as_ref());
     let on_error = on_error.map(OnError::print);
+    let types = types(model, method, stream);
     quote_spanned! {span=>
-        #declared
+        #types
         #(#cfgs)*
         impl __goka::Consumes<#stream> for #processor {
-            const HANDLER: __goka::Handler<Self> = __goka::Handler::#body;
+            const HANDLER: __goka::Handler<Self> = __goka::Handler::#closure;
             #named
             #tombstones
             #on_error
@@ -236,56 +191,57 @@ fn print_handler(model: &Processor, handler: &Handler, stream: &Ident) -> TokenS
     }
 }
 
-/// The name of a handler, for errors; without the `r#` of one that is a keyword.
-fn text(name: &Ident) -> LitStr {
-    LitStr::new(&name.unraw().to_string(), name.span())
+/// `Visits`, for the arguments of a visitor.
+fn visits(model: &Processor, method: &Method, i: usize) -> TokenStream {
+    let args = method.argument.as_ref().map(|argument| &argument.ty);
+    let (span, cfgs) = (args.span(), &method.callee.cfgs);
+    let alias = format_ident!("__Args{i}", span = span);
+    let processor = at(span, &model.processor);
+    let last = quote_spanned!(span=> __args);
+    let call = call(model, &method.callee, Some(last));
+    let params = quote_spanned!(method.callee.name.span()=> __this, __ctx, __args);
+    let closure = closure(&method.callee, &params, &call);
+    let named = named(&method.callee);
+    let on_error = method.on_error.as_ref().map(OnError::print);
+    quote_spanned! {span=>
+        #(#cfgs)*
+        type #alias = #args;
+        #(#cfgs)*
+        impl __goka::Visits<#processor> for #alias {
+            const VISITOR: __goka::Visitor<#processor, Self> = __goka::Visitor::#closure;
+            #named
+            #on_error
+        }
+    }
 }
 
-/// Gets the message, for a handler that takes it.
-fn message(handler: &Handler, stream: &Ident) -> Option<TokenStream> {
-    let message = handler.message.as_ref()?;
+/// The closure that calls a method, as a variant of `Handler` or `Visitor`.
+fn closure(callee: &Callee, params: &TokenStream, body: &TokenStream) -> TokenStream {
+    let span = callee.name.span();
+    match callee.waits {
+        false => quote_spanned!(span=> Now(|#params| { #body })),
+        true => quote_spanned! {span=>
+            Later(|#params| ::std::boxed::Box::pin(async move { #body }))
+        },
+    }
+}
+
+/// The name of a method, for errors; without the `r#` of a keyword.
+fn named(callee: &Callee) -> TokenStream {
+    let span = callee.name.span();
+    let text = LitStr::new(&callee.name.unraw().to_string(), span);
+    quote_spanned!(span=> const NAME: &'static str = #text;)
+}
+
+/// Gets the message, for a handler that takes one.
+fn message(method: &Method, stream: &Ident) -> Option<TokenStream> {
+    let message = method.argument.as_ref()?;
     let (ty, span) = (&message.ty, message.ty.span());
     let get = match message.tombstones {
         false => quote_spanned!(span=> message),
         true => quote_spanned!(span=> message_or_tombstone),
     };
     Some(quote_spanned!(span=> let __message = __goka::check::#get::<#stream, #ty>(__ctx)?;))
-}
-
-/// `Visits`, for the arguments of each visitor.
-pub(crate) fn visitors(model: &Processor) -> TokenStream {
-    let numbered = model.visitors.iter().enumerate();
-    let printed = numbered.map(|(i, visitor)| print_visitor(model, visitor, i));
-    printed.collect()
-}
-
-fn print_visitor(model: &Processor, visitor: &Visitor, i: usize) -> TokenStream {
-    let Visitor { callee, args, .. } = visitor;
-    let on_error = visitor.on_error.as_ref().map(OnError::print);
-    let (span, cfgs) = (args.span(), &callee.cfgs);
-    let (alias, processor) = (
-        format_ident!("__Args{i}", span = span),
-        at(span, &model.processor),
-    );
-    let last = quote_spanned!(span=> __args);
-    let call = call(model, callee, Some(last));
-    let body = match callee.waits {
-        false => quote_spanned!(callee.name.span()=> Now(|__this, __ctx, __args| { #call })),
-        true => quote_spanned! {callee.name.span()=>
-            Later(|__this, __ctx, __args| ::std::boxed::Box::pin(async move { #call }))
-        },
-    };
-    let text = text(&callee.name);
-    quote_spanned! {span=>
-        #(#cfgs)*
-        type #alias = #args;
-        #(#cfgs)*
-        impl __goka::Visits<#processor> for #alias {
-            const VISITOR: __goka::Visitor<#processor, Self> = __goka::Visitor::#body;
-            const NAME: &'static str = #text;
-            #on_error
-        }
-    }
 }
 
 /// Calls the user's function, and takes what it returns.
@@ -307,29 +263,44 @@ fn call(model: &Processor, callee: &Callee, last: Option<TokenStream>) -> TokenS
     quote_spanned!(returned=> __goka::check::outcome(#call #wait))
 }
 
-/// The stream of a topic that was named by a literal, or of the loopback: its value is what the
-/// handler takes. A loopback is the group's own, and is partitioned as its input.
-fn anonymous(model: &Processor, handler: &Handler, stream: &Ident, name: &LitStr) -> TokenStream {
-    let (span, cfgs) = (stream.span(), &handler.callee.cfgs);
+/// The stream that a handler reads: an alias of the user's type, or a type that is printed.
+fn types(model: &Processor, method: &Method, stream: &Ident) -> TokenStream {
+    let (span, cfgs) = (stream.span(), &method.callee.cfgs);
+    match &method.cause {
+        Cause::Input(TopicRef::Path(path)) => {
+            quote_spanned!(span=> #(#cfgs)* type #stream = #path;)
+        }
+        Cause::Input(TopicRef::Literal(name)) => anonymous(model, method, stream, name, None),
+        Cause::Loopback(_) => {
+            let name = LitStr::new(&format!("{}-loop", model.group.value()), span);
+            let partitioner = partitioner_of_input(model, span);
+            let stream_of_loop = anonymous(model, method, stream, &name, partitioner);
+            let processor = at(span, &model.processor);
+            quote_spanned! {span=>
+                #stream_of_loop
+                #(#cfgs)*
+                impl __goka::Loops<#stream> for #processor {}
+            }
+        }
+        Cause::Visitor(_) => TokenStream::new(),
+    }
+}
+
+/// The stream of a topic that has no type: one named by a literal, or the loopback. Its value is what the handler takes.
+fn anonymous(
+    model: &Processor,
+    method: &Method,
+    stream: &Ident,
+    name: &LitStr,
+    partitioner: Option<TokenStream>,
+) -> TokenStream {
+    let (span, cfgs) = (stream.span(), &method.callee.cfgs);
     let processor = at(span, &model.processor);
-    let value = match &handler.message {
+    let value = match &method.argument {
         Some(message) => message.ty.to_token_stream(),
         None => quote_spanned!(span=> ::std::vec::Vec<u8>),
     };
     let codec = quote_spanned!(value.span()=> __goka::codec::ByType);
-    let is_there = |(_, handler): &(Ident, &Handler)| {
-        matches!(handler.source, Source::Input(_)) && handler.callee.cfgs.is_empty()
-    };
-    let mut inputs = streams(model).filter(is_there);
-    let partitioner = match (&handler.source, inputs.next()) {
-        (Source::Loopback(_), Some((input, _))) => {
-            let input = Ident::new(&input.to_string(), span);
-            Some(quote_spanned! {span=>
-                const PARTITIONER: __goka::Partitioner = <#input as __goka::Topic>::PARTITIONER;
-            })
-        }
-        _ => None,
-    };
     quote_spanned! {span=>
         #(#cfgs)*
         struct #stream;
@@ -347,10 +318,22 @@ fn anonymous(model: &Processor, handler: &Handler, stream: &Ident, name: &LitStr
     }
 }
 
-/// What only constants tell of each edge, at the token that declares it. Edges are counted as the
-/// compiler will, without those that a `#[cfg]` leaves out.
+/// A loopback is partitioned as the first input that is always there.
+fn partitioner_of_input(model: &Processor, span: Span) -> Option<TokenStream> {
+    let mut inputs = streams(model).filter(|(_, method)| {
+        matches!(method.cause, Cause::Input(_)) && method.callee.cfgs.is_empty()
+    });
+    let (input, _) = inputs.next()?;
+    let input = Ident::new(&input.to_string(), span);
+    Some(quote_spanned! {span=>
+        const PARTITIONER: __goka::Partitioner = <#input as __goka::Topic>::PARTITIONER;
+    })
+}
+
+/// What goka's constants check: each edge, at the token that declares it, dead letters, and that visitors have a table.
+/// Edges are counted as the compiler counts them, without those that a `#[cfg]` leaves out.
 fn checks(model: &Processor) -> TokenStream {
-    let read = streams(model).map(|(stream, handler)| (stream, handler.callee.cfgs.as_slice()));
+    let read = streams(model).map(|(stream, method)| (stream, method.callee.cfgs.as_slice()));
     let others = declared(model).map(|topic| (topic.alias, [].as_slice()));
     let (mut always, mut sometimes) = (0_usize, TokenStream::new());
     let mut checks = TokenStream::new();
@@ -365,26 +348,21 @@ fn checks(model: &Processor) -> TokenStream {
             Some(condition) => sometimes.extend(condition),
         }
     }
-    let of_all = model
-        .args
-        .on_error
-        .iter()
-        .map(|on_error| (on_error, [].as_slice()));
-    let own = model.handlers.iter().filter_map(|handler| {
-        let cfgs = handler.callee.cfgs.as_slice();
-        Some((handler.on_error.as_ref()?, cfgs))
+    let of_all = model.args.on_error.iter();
+    checks.extend(of_all.map(|on_error| on_error.checks(&[], &model.processor)));
+    let own = model.methods.iter().filter_map(|method| {
+        let on_error = method.on_error.as_ref()?;
+        Some(on_error.checks(&method.callee.cfgs, &model.processor))
     });
-    checks.extend(
-        of_all
-            .chain(own)
-            .map(|(on_error, cfgs)| on_error.checks(cfgs, &model.processor)),
-    );
-    for Visitor { mark, callee, .. } in &model.visitors {
-        let (cfgs, processor) = (&callee.cfgs, at(*mark, &model.processor));
-        checks.extend(quote_spanned! {*mark=>
-            #(#cfgs)*
-            const _: () = __goka::check::has_table::<#processor>();
-        });
+    checks.extend(own);
+    for method in &model.methods {
+        if let Cause::Visitor(mark) = &method.cause {
+            let (cfgs, processor) = (&method.callee.cfgs, at(*mark, &model.processor));
+            checks.extend(quote_spanned! {*mark=>
+                #(#cfgs)*
+                const _: () = __goka::check::has_table::<#processor>();
+            });
+        }
     }
     checks
 }

@@ -40,10 +40,16 @@
 mod ast;
 mod attr;
 mod check;
+mod edge;
 mod expand;
 mod fallback;
 mod item;
+mod method;
+mod name;
+mod options;
+mod parse;
 mod policy;
+mod refuse;
 mod report;
 mod signature;
 mod topic;

@@ -5,8 +5,8 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::{Ident, LitInt, LitStr, Token, ext::IdentExt, parse::ParseStream, token::Paren};
 
 use crate::{
-    attr::{assigned, each, literal, once, skip, unknown},
-    check,
+    name::ensure_name,
+    parse::{assigned, each, literal, once, skip, unknown},
     report::{Errors, at},
 };
 
@@ -264,7 +264,7 @@ impl Last {
                 let topic = literal(&content);
                 content.parse::<TokenStream>()?;
                 let topic = topic?;
-                check::ensure_name(errors, &topic, "topic");
+                ensure_name(errors, &topic, "topic");
                 Ok(Last::DeadLetter(name, Some(topic)))
             }
             "dead_letter" => Ok(Last::DeadLetter(name, None)),

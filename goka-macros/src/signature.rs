@@ -1,5 +1,5 @@
-//! Mistakes in the signature of a handler or visitor. Each sentence ends with the signature that was
-//! expected, in the user's own names. Must not know types: those are rustc's.
+//! Reports mistakes in the signature of a method that goka calls. Each sentence ends with the expected signature, in the
+//! user's own names. Must not know types: rustc reports those.
 
 use std::fmt::{self, Display};
 
@@ -12,19 +12,26 @@ use syn::{
 
 use crate::report::Errors;
 
+/// The words for one kind of method.
+pub(crate) struct Words {
+    /// "handler"
+    pub(crate) what: &'static str,
+    /// The last parameter: "message"
+    pub(crate) last: &'static str,
+    /// How many of the last parameter: "at most one message"
+    pub(crate) most: &'static str,
+}
+
 /// What the signature should be.
 pub(crate) struct Expected {
-    what: &'static str,
-    last: &'static str,
-    /// How many of the last.
-    most: &'static str,
+    words: &'static Words,
     text: String,
 }
 
 impl Expected {
     /// With the user's own names, and with the lifetime that an `async fn` must write.
-    fn new(signature: &Signature, is_method: bool, [what, last, most]: [&'static str; 3]) -> Self {
-        let name = &signature.ident;
+    pub(crate) fn new(words: &'static Words, signature: &Signature, is_method: bool) -> Self {
+        let (name, last) = (&signature.ident, words.last);
         let asyncness = signature.asyncness.map_or("", |_| "async ");
         let (receiver, context) = match is_method {
             true => ("&self, ", "Context<'_, Self>".to_owned()),
@@ -33,28 +40,7 @@ impl Expected {
         let text = format!(
             "`{asyncness}fn {name}({receiver}ctx: &mut {context}, {last}: T) -> goka::Result`"
         );
-        Expected {
-            what,
-            last,
-            most,
-            text,
-        }
-    }
-
-    pub(crate) fn handler(signature: &Signature, is_method: bool) -> Self {
-        Self::new(
-            signature,
-            is_method,
-            ["handler", "message", "at most one message"],
-        )
-    }
-
-    pub(crate) fn visitor(signature: &Signature) -> Self {
-        Self::new(
-            signature,
-            true,
-            ["visitor", "args", "its arguments as one value"],
-        )
+        Expected { words, text }
     }
 }
 
@@ -64,13 +50,13 @@ impl Display for Expected {
     }
 }
 
-/// Not generic, `const`, `unsafe` or `extern`.
+/// Refuses what is generic, `const`, `unsafe` or `extern`.
 pub(crate) fn ensure_plain_fn(
     errors: &mut Errors,
     signature: &Signature,
     expected: &Expected,
 ) -> Option<()> {
-    let Expected { what, last, .. } = expected;
+    let Words { what, last, .. } = expected.words;
     if let Some(generic) = generic(&signature.generics) {
         errors.at(
             generic,
@@ -99,7 +85,7 @@ pub(crate) fn ensure_receiver(
     name: &Ident,
     expected: &Expected,
 ) -> Option<()> {
-    let what = expected.what;
+    let what = expected.words.what;
     let begins = format!("a {what} of an `impl` block begins with `&self`: {expected}");
     match first {
         Some(FnArg::Receiver(receiver))
@@ -119,14 +105,14 @@ pub(crate) fn ensure_receiver(
     None
 }
 
-/// The context, first and mutable; gives the token to point at.
+/// Asks for the context, first and by mutable reference; returns the token to point at.
 pub(crate) fn ensure_context(
     errors: &mut Errors,
     first: Option<&FnArg>,
     name: &Ident,
     expected: &Expected,
 ) -> Option<Span> {
-    let what = expected.what;
+    let what = expected.words.what;
     let Some(FnArg::Typed(context)) = first else {
         errors.at(name, format!("a {what} takes the context: {expected}"));
         return None;
@@ -157,7 +143,7 @@ fn processor_in(context: &Path) -> Span {
     context.span()
 }
 
-/// A visitor is found by what it takes.
+/// Asks for the arguments of a visit, by value: they choose the visitor.
 pub(crate) fn ensure_args(
     errors: &mut Errors,
     args: Option<Type>,
@@ -185,7 +171,7 @@ pub(crate) fn ensure_no_more(
     more: Option<&FnArg>,
     expected: &Expected,
 ) -> Option<()> {
-    let Expected { what, most, .. } = expected;
+    let Words { what, most, .. } = expected.words;
     if let Some(more) = more {
         errors.at(
             more,

@@ -3,11 +3,12 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{DeriveInput, LitStr, Path, Type, punctuated::Punctuated, spanned::Spanned};
+use syn::{DeriveInput, LitStr, Path, punctuated::Punctuated, spanned::Spanned};
 
 use crate::{
     attr::{TopicArgs, TopicKind},
-    check,
+    name::ensure_name,
+    refuse,
     report::{Errors, at},
 };
 
@@ -17,10 +18,10 @@ pub(crate) fn stream(
     item: TokenStream,
 ) -> Option<TokenStream> {
     let args = TopicArgs::parse(errors, TopicKind::Stream, args);
-    let item = check::ensure_struct_or_enum(errors, item)?;
-    check::ensure_topic_type(errors, &args, &item);
+    let item = refuse::ensure_struct_or_enum(errors, item)?;
+    refuse::ensure_topic_type(errors, &args, &item);
     match &args.topic {
-        Some(name) => check::ensure_name(errors, name, "topic"),
+        Some(name) => ensure_name(errors, name, "topic"),
         None if errors.is_empty() => {
             errors.missing("missing the name of the topic: `#[goka::stream(\"topic\")]`");
         }
@@ -42,13 +43,13 @@ pub(crate) fn table(
     item: TokenStream,
 ) -> Option<TokenStream> {
     let args = TopicArgs::parse(errors, TopicKind::Table, args);
-    let item = check::ensure_struct_or_enum(errors, item)?;
-    check::ensure_topic_type(errors, &args, &item);
+    let item = refuse::ensure_struct_or_enum(errors, item)?;
+    refuse::ensure_topic_type(errors, &args, &item);
     if let Some(group) = &args.group {
-        check::ensure_name(errors, group, "group");
+        ensure_name(errors, group, "group");
     }
     if let Some(name) = &args.topic {
-        check::ensure_name(errors, name, "topic");
+        ensure_name(errors, name, "topic");
         if args.group.is_none() && errors.is_empty() {
             errors.at(name, "a table without a group has the topic of its processor, `<group>-state`; add `group = \"...\"` to choose another");
         }
@@ -83,7 +84,7 @@ pub(crate) fn message(
     item: TokenStream,
 ) -> Option<TokenStream> {
     let args = TopicArgs::parse(errors, TopicKind::Message, args);
-    let item = check::ensure_struct_or_enum(errors, item)?;
+    let item = refuse::ensure_struct_or_enum(errors, item)?;
     let derives = derives(&args.krate(item.ident.span()), &item);
     Some(quote!(#derives #item))
 }
@@ -94,7 +95,7 @@ fn topic(errors: &Errors, args: &TopicArgs, item: &DeriveInput, kind: TokenStrea
     let krate = args.krate(ident.span());
     let own = args.value.is_none();
     let derives =
-        (own && (needs_serde(&args.codec) || !errors.is_empty())).then(|| derives(&krate, item));
+        (own && (args.options.needs_serde() || !errors.is_empty())).then(|| derives(&krate, item));
     let krate = at(ident.span(), &krate);
     let value = match &args.value {
         Some(value) => quote!(#value),
@@ -104,20 +105,8 @@ fn topic(errors: &Errors, args: &TopicArgs, item: &DeriveInput, kind: TokenStrea
         Some(key) => quote!(#key),
         None => quote_spanned!(ident.span()=> ::std::string::String),
     };
-    let codec = match &args.codec {
-        Some(_) if !errors.is_empty() => quote_spanned!(value.span()=> __goka::codec::ByType),
-        Some(codec) if is_ours(codec) => quote_spanned!(codec.span()=> __goka::codec::#codec),
-        Some(codec) => quote!(#codec),
-        None => quote_spanned!(value.span()=> __goka::codec::ByType),
-    };
-    let known = args.partitioner.as_ref();
-    let partitioner = known.filter(|name| *name == "fnv1a").map(|name| {
-        quote_spanned!(name.span()=> const PARTITIONER: __goka::Partitioner = __goka::Partitioner::Fnv1a;)
-    });
-    let coalesce = args
-        .coalesce
-        .as_ref()
-        .map(|coalesce| quote_spanned!(coalesce.span()=> const COALESCE: bool = #coalesce;));
+    let codec = args.options.codec(errors.is_empty(), value.span());
+    let options = args.options.print();
     let generic = !item.generics.params.is_empty();
     let impls = (!generic).then(|| {
         quote_spanned! {ident.span()=>
@@ -128,8 +117,7 @@ fn topic(errors: &Errors, args: &TopicArgs, item: &DeriveInput, kind: TokenStrea
                     type Key = #key;
                     type Value = #value;
                     type Codec = #codec;
-                    #partitioner
-                    #coalesce
+                    #options
                 }
                 #kind
             };
@@ -138,26 +126,8 @@ fn topic(errors: &Errors, args: &TopicArgs, item: &DeriveInput, kind: TokenStrea
     quote!(#derives #item #impls)
 }
 
-/// `codec = Json` without a path is `goka::codec::Json`; a path is what it says.
-fn is_ours(codec: &Type) -> bool {
-    let name = codec.to_token_stream().to_string();
-    ["Json", "MsgPack", "Raw", "Text"].contains(&name.as_str())
-}
-
-/// Codecs of ours that are made of serde; what another codec needs, its user derives.
-fn needs_serde(codec: &Option<Type>) -> bool {
-    match codec {
-        None => true,
-        Some(Type::Path(path)) => {
-            let last = path.path.segments.last();
-            last.is_some_and(|last| last.ident == "Json" || last.ident == "MsgPack")
-        }
-        Some(_) => false,
-    }
-}
-
-/// serde's derives, except those that are there. Only those below the attribute are seen: rustc
-/// expands from top to bottom.
+/// serde's derives, without those that the item has. Only derives below the attribute can be seen: rustc expands from top
+/// to bottom.
 fn derives(krate: &Path, item: &DeriveInput) -> Option<TokenStream> {
     let (mut derived, mut named) = (Vec::new(), false);
     for attr in &item.attrs {

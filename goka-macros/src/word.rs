@@ -1,11 +1,60 @@
-//! Values that are words or types, and what to write instead of a string or a path in their place. Must not know what
-//! they are for.
+//! Values of arguments: words, types and topics, and what to write where something else stands in their place. Must not
+//! know which argument a value belongs to.
 
-use syn::{Ident, Lit, LitStr, Path, Token, Type, parse::ParseStream};
+use proc_macro2::TokenStream;
+use quote::ToTokens;
+use syn::{
+    Ident, Lit, LitStr, Path, Token, Type,
+    parse::{Parse, ParseStream},
+};
 
 use crate::report::Errors;
 
-/// `= word`, for an argument that takes one of a few.
+/// A topic named by a literal, or by a type declared with `#[stream]`.
+#[derive(Clone)]
+pub(crate) enum TopicRef {
+    Literal(LitStr),
+    Path(Path),
+}
+
+impl TopicRef {
+    pub(crate) fn into_path(self) -> Option<Path> {
+        match self {
+            TopicRef::Literal(_) => None,
+            TopicRef::Path(path) => Some(path),
+        }
+    }
+}
+
+impl Parse for TopicRef {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        if input.peek(LitStr) {
+            input.parse().map(TopicRef::Literal)
+        } else if input.peek(Ident)
+            || input.peek(Token![::])
+            || input.peek(Token![crate])
+            || input.peek(Token![self])
+            || input.peek(Token![super])
+        {
+            input.parse().map(TopicRef::Path)
+        } else {
+            Err(input.error(
+                "expected a topic: a string literal, or a type declared with `#[goka::stream(...)]`",
+            ))
+        }
+    }
+}
+
+impl ToTokens for TopicRef {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        match self {
+            TopicRef::Literal(literal) => literal.to_tokens(tokens),
+            TopicRef::Path(path) => path.to_tokens(tokens),
+        }
+    }
+}
+
+/// Parses `= word`, one of the words in `known`. An unknown word is returned: the caller reports it.
 pub(crate) fn word(name: &Ident, input: ParseStream<'_>, known: &[&str]) -> syn::Result<Ident> {
     input.parse::<Token![=]>()?;
     let meant = |text: &str| {
@@ -47,12 +96,12 @@ pub(crate) fn word(name: &Ident, input: ParseStream<'_>, known: &[&str]) -> syn:
             path,
             format!("`{name}` takes a word, and no path: {}", words()),
         )),
-        // Whoever knows the words says that this is none.
+        // The caller reports an unknown word: it knows what the words mean.
         Some(_) | None => Ok(last.ident.clone()),
     }
 }
 
-/// `= Type`. A string that names one is reported, and taken for the type that it means, so that it is the only error.
+/// Parses `= Type`. A string that names a type is reported and taken for the type, so that it is the only error.
 pub(crate) fn named_type(
     errors: &mut Errors,
     name: &Ident,
@@ -74,7 +123,7 @@ pub(crate) fn named_type(
     Err(syn::Error::new_spanned(literal, text))
 }
 
-/// `= Codec`.
+/// Parses `= Codec`: one of those in `known`, or a type of the user's.
 pub(crate) fn codec(name: &Ident, input: ParseStream<'_>, known: &[&str]) -> syn::Result<Type> {
     input.parse::<Token![=]>()?;
     if !input.peek(Lit) {
@@ -97,7 +146,7 @@ pub(crate) fn codec(name: &Ident, input: ParseStream<'_>, known: &[&str]) -> syn
     Err(syn::Error::new_spanned(literal, text))
 }
 
-/// `= Table`.
+/// Parses `= Table`.
 pub(crate) fn table(name: &Ident, input: ParseStream<'_>) -> syn::Result<Path> {
     input.parse::<Token![=]>()?;
     if !input.peek(Lit) {
@@ -110,7 +159,7 @@ pub(crate) fn table(name: &Ident, input: ParseStream<'_>) -> syn::Result<Path> {
     Err(syn::Error::new_spanned(literal, text))
 }
 
-/// Takes a name that stands first, without saying what it names: it is that of a group.
+/// Reports a name that stands first without an argument, and takes it for the name of the group.
 pub(crate) fn unnamed_group(
     errors: &mut Errors,
     input: ParseStream<'_>,
@@ -127,7 +176,7 @@ pub(crate) fn unnamed_group(
     Ok(Some(group))
 }
 
-/// As others spell it: `ExactlyOnce`, `exactly-once` and `EXACTLY_ONCE` are one.
+/// Without case and punctuation: `ExactlyOnce`, `exactly-once` and `EXACTLY_ONCE` are the same word.
 fn plain(text: &str) -> String {
     let letters = text.chars().filter(|c| c.is_alphanumeric());
     letters.flat_map(char::to_lowercase).collect()

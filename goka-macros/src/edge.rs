@@ -1,0 +1,97 @@
+//! The edges that `#[processor]` declares to topics that are types: one row each, which the parser of arguments, the
+//! printer and the fallback read. Must not know how an edge is parsed or printed.
+//!
+//! Inputs and loopbacks are not here: each belongs to a method, and is a row of `method.rs`.
+
+use syn::Path;
+
+/// One kind of edge.
+pub(crate) struct EdgeKind {
+    /// The argument of the attribute, and the constructor of `goka::graph::Edge`.
+    pub(crate) keyword: &'static str,
+    /// The trait of goka that the processor implements for each topic.
+    pub(crate) marker: &'static str,
+    /// The supertrait of `marker`: whether a type fits the edge.
+    pub(crate) fits: &'static str,
+    /// What printed names of its topics begin with.
+    pub(crate) alias: &'static str,
+    /// The attribute that declares its topics.
+    pub(crate) declared_with: &'static str,
+    /// Why a processor has at most one; `None` if it may have several.
+    pub(crate) only_one: Option<&'static str>,
+    /// What people write instead of `keyword`.
+    pub(crate) mistaken: &'static [&'static str],
+}
+
+const STREAM: &str = "`#[goka::stream(\"topic\")]`";
+const TABLE: &str = "`#[goka::table(group = \"...\")]`";
+
+/// All kinds, in the order in which their edges are printed.
+pub(crate) static EDGES: [EdgeKind; 4] = [
+    EdgeKind {
+        keyword: "table",
+        marker: "Persists",
+        fits: "Persistable",
+        alias: "Table",
+        declared_with: TABLE,
+        only_one: Some("a group has one table; give it a struct to keep several values"),
+        mistaken: &["state", "persist", "tables"],
+    },
+    EdgeKind {
+        keyword: "join",
+        marker: "Joins",
+        fits: "Joinable",
+        alias: "Join",
+        declared_with: TABLE,
+        only_one: None,
+        mistaken: &["joins"],
+    },
+    EdgeKind {
+        keyword: "lookup",
+        marker: "Lookups",
+        fits: "Lookupable",
+        alias: "Lookup",
+        declared_with: TABLE,
+        only_one: None,
+        mistaken: &["lookups"],
+    },
+    EdgeKind {
+        keyword: "output",
+        marker: "Emits",
+        fits: "Emittable",
+        alias: "Output",
+        declared_with: STREAM,
+        only_one: None,
+        mistaken: &["outputs", "emit", "emits"],
+    },
+];
+
+/// The kind that an argument declares.
+pub(crate) fn kind(keyword: &str) -> Option<&'static EdgeKind> {
+    EDGES.iter().find(|kind| kind.keyword == keyword)
+}
+
+/// The keyword that is meant by a word which is none.
+pub(crate) fn meant(word: &str) -> Option<&'static str> {
+    let kind = EDGES.iter().find(|kind| kind.mistaken.contains(&word));
+    kind.map(|kind| kind.keyword)
+}
+
+/// An edge that a processor declares.
+pub(crate) struct Edge {
+    pub(crate) kind: &'static EdgeKind,
+    /// Within its kind, from 0.
+    pub(crate) number: usize,
+    /// The topic's type.
+    pub(crate) path: Path,
+}
+
+/// Sorts edges as they are printed: by kind, and within a kind as the attribute has them.
+pub(crate) fn sort(edges: &mut [Edge]) {
+    let place = |edge: &Edge| {
+        EDGES
+            .iter()
+            .position(|kind| kind.keyword == edge.kind.keyword)
+    };
+    edges.sort_by_key(place);
+}

@@ -1,0 +1,370 @@
+//! The functions of a user that goka calls: what each is called for, and how its mark and its signature are written. A
+//! kind of method is one row of `KINDS`. Must not know the processor that methods belong to, nor what is printed.
+
+use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::{
+    Attribute, FnArg, GenericArgument, Ident, Meta, PathArguments, ReturnType, Type,
+    parse::ParseStream,
+};
+
+use crate::{
+    item::Function,
+    name::stand_in,
+    parse::{each, once, skip},
+    policy::OnError,
+    report::{Errors, point},
+    signature::{self, Expected, Words},
+    word::TopicRef,
+};
+
+/// One kind of method.
+pub(crate) struct MethodKind {
+    /// The name of the attribute that marks it. If it handles records, also the constructor of `goka::graph::Edge`.
+    pub(crate) keyword: &'static str,
+    parse: fn(&mut Errors, &Attribute) -> Mark,
+    words: &'static Words,
+    /// Whether its last parameter is required, and owned: it chooses the method.
+    is_chosen_by_argument: bool,
+    /// Whether it is called for records, and not for rows.
+    pub(crate) has_records: bool,
+    /// Why a function has no such mark; the rest of the sentence says what to do.
+    on_function: &'static str,
+}
+
+/// All kinds, in the order in which they are printed.
+static KINDS: [MethodKind; 3] = [
+    MethodKind {
+        keyword: "input",
+        parse: parse_input,
+        words: &HANDLER,
+        is_chosen_by_argument: false,
+        has_records: true,
+        on_function: "a function names its input in the attribute, `#[goka::processor(input = ...)]`; for several",
+    },
+    MethodKind {
+        keyword: "loopback",
+        parse: parse_loopback,
+        words: &HANDLER,
+        is_chosen_by_argument: false,
+        has_records: true,
+        on_function: "a function has one handler, that of its input; for a loopback",
+    },
+    MethodKind {
+        keyword: "visitor",
+        parse: parse_visitor,
+        words: &VISITOR,
+        is_chosen_by_argument: true,
+        has_records: false,
+        on_function: "a function has one handler, that of its input; for a visitor",
+    },
+];
+
+static HANDLER: Words = Words {
+    what: "handler",
+    last: "message",
+    most: "at most one message",
+};
+static VISITOR: Words = Words {
+    what: "visitor",
+    last: "args",
+    most: "its arguments as one value",
+};
+
+/// What a method is called for.
+pub(crate) enum Cause {
+    /// The records of a stream.
+    Input(TopicRef),
+    /// The records that the group sends to itself. With the place of the mark.
+    Loopback(Span),
+    /// The rows of the table, by a visit. With the place of the mark.
+    Visitor(Span),
+}
+
+impl Cause {
+    fn place(&self) -> usize {
+        match self {
+            Cause::Input(_) => 0,
+            Cause::Loopback(_) => 1,
+            Cause::Visitor(_) => 2,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> &'static MethodKind {
+        &KINDS[self.place()]
+    }
+}
+
+/// What the mark of a method says.
+pub(crate) struct Mark {
+    pub(crate) cause: Cause,
+    on_error: Option<OnError>,
+}
+
+impl Mark {
+    /// The mark of a function, whose input its processor's attribute names.
+    pub(crate) fn function(input: TopicRef) -> Self {
+        Mark {
+            cause: Cause::Input(input),
+            on_error: None,
+        }
+    }
+
+    /// Takes the mark off a method: marks are not printed. `None` if it has none.
+    pub(crate) fn take(errors: &mut Errors, attrs: &mut Vec<Attribute>) -> Option<Self> {
+        let mut mark = None;
+        attrs.retain(|attr| {
+            let Some(kind) = marked(attr) else {
+                return true;
+            };
+            let found = (kind.parse)(errors, attr);
+            if mark.is_some() {
+                errors.at(
+                    attr,
+                    "a method handles one thing; call a shared method from two of them instead",
+                );
+            }
+            mark.get_or_insert(found);
+            false
+        });
+        mark
+    }
+}
+
+/// Takes the marks off a function, which is the handler of its input and nothing else, and reports them.
+pub(crate) fn ensure_unmarked(errors: &mut Errors, attrs: &mut Vec<Attribute>) {
+    attrs.retain(|attr| {
+        let Some(MethodKind { on_function, .. }) = marked(attr) else {
+            return true;
+        };
+        errors.at(
+            attr,
+            format!("{on_function}, put `#[goka::processor(...)]` on an `impl` block and mark its methods"),
+        );
+        false
+    });
+}
+
+fn marked(attr: &Attribute) -> Option<&'static MethodKind> {
+    let mut kinds = KINDS.iter();
+    kinds.find(|kind| attr.path().is_ident(kind.keyword))
+}
+
+/// `#[input(topic)]`, `#[input(topic, on_error = ...)]`.
+fn parse_input(errors: &mut Errors, attr: &Attribute) -> Mark {
+    let parsed = attr.parse_args_with(|input: ParseStream<'_>| {
+        let topic = input.parse()?;
+        if !input.is_empty() {
+            input.parse::<syn::Token![,]>()?;
+        }
+        let on_error = parse_on_error(errors, "#[input(...)]", input.parse()?);
+        Ok((topic, on_error))
+    });
+    let missing = || (TopicRef::Literal(stand_in()), None);
+    let (topic, on_error) = errors.take(parsed).unwrap_or_else(missing);
+    Mark {
+        cause: Cause::Input(topic),
+        on_error,
+    }
+}
+
+/// `#[loopback]`, `#[loopback(on_error = ...)]`.
+fn parse_loopback(errors: &mut Errors, attr: &Attribute) -> Mark {
+    Mark {
+        cause: Cause::Loopback(point(attr.path())),
+        on_error: parse_only_on_error(errors, attr, "its topic is `<group>-loop`"),
+    }
+}
+
+/// `#[visitor]`, `#[visitor(on_error = ...)]`, without dead letters: a visit has no record.
+fn parse_visitor(errors: &mut Errors, attr: &Attribute) -> Mark {
+    let why = "a visit finds it by the type of its last parameter";
+    let on_error = parse_only_on_error(errors, attr, why);
+    if let Some(name) = on_error.as_ref().and_then(OnError::dead_letter) {
+        errors.at(
+            name,
+            "a visitor handles rows, and no records that dead letters could be made of: write `fail`, `skip` or `retry(...)`",
+        );
+    }
+    Mark {
+        cause: Cause::Visitor(point(attr.path())),
+        on_error,
+    }
+}
+
+fn parse_only_on_error(errors: &mut Errors, attr: &Attribute, why: &str) -> Option<OnError> {
+    let name = attr.path().to_token_stream();
+    match &attr.meta {
+        Meta::Path(_) => None,
+        Meta::List(list) if begins_with_name(&list.tokens) => {
+            parse_on_error(errors, &format!("#[{name}(...)]"), list.tokens.clone())
+        }
+        Meta::List(_) | Meta::NameValue(_) => {
+            errors.at(attr, format!("`#[{name}]` takes `on_error` alone: {why}"));
+            None
+        }
+    }
+}
+
+fn begins_with_name(tokens: &TokenStream) -> bool {
+    let mut tokens = tokens.clone().into_iter();
+    match (tokens.next(), tokens.next()) {
+        (Some(TokenTree::Ident(name)), next) => name == "on_error" || next.is_some(),
+        _ => false,
+    }
+}
+
+/// The one argument that all marks have.
+fn parse_on_error(errors: &mut Errors, of: &str, tokens: TokenStream) -> Option<OnError> {
+    let mut on_error = None;
+    each(errors, tokens, |errors, name, input| {
+        if name != "on_error" {
+            errors.at(
+                name,
+                format!("unknown argument `{name}`\n`{of}` takes `on_error` alone, beside a topic"),
+            );
+            return skip(input);
+        }
+        let parsed = OnError::parse(errors, input)?;
+        once(errors, name, &mut on_error, parsed);
+        Ok(())
+    });
+    on_error
+}
+
+/// A function of the user that goka calls.
+pub(crate) struct Method {
+    pub(crate) cause: Cause,
+    pub(crate) callee: Callee,
+    pub(crate) argument: Option<Argument>,
+    /// Its own; a method that handles records has that of the processor otherwise.
+    pub(crate) on_error: Option<OnError>,
+}
+
+/// What is needed to call a function.
+pub(crate) struct Callee {
+    pub(crate) name: Ident,
+    /// `#[cfg(...)]`s of the function, copied to whatever is printed for it.
+    pub(crate) cfgs: Vec<Attribute>,
+    /// An `async fn`.
+    pub(crate) waits: bool,
+    /// Where to point when the context is that of another processor.
+    pub(crate) context: Span,
+    /// Where to point when the return type is wrong: the type, or the name if none is written.
+    pub(crate) returns: TokenStream,
+}
+
+/// The last parameter of a method: a message, or the arguments of a visit.
+pub(crate) struct Argument {
+    /// Of a message, without the `Option`.
+    pub(crate) ty: Type,
+    /// A message that is written as an `Option`: `None` is a tombstone.
+    pub(crate) tombstones: bool,
+}
+
+impl Method {
+    /// Parses the signature. What is wrong with it is reported; then the cause comes back.
+    pub(crate) fn parse(
+        errors: &mut Errors,
+        mark: Mark,
+        function: &Function,
+        is_method: bool,
+    ) -> Result<Self, Cause> {
+        let Mark { cause, on_error } = mark;
+        let kind = cause.kind();
+        let expected = Expected::new(kind.words, &function.signature, is_method);
+        let Some((callee, last)) = Callee::parse(errors, function, is_method, &expected) else {
+            return Err(cause);
+        };
+        let argument = match kind.is_chosen_by_argument {
+            false => last.map(Argument::message),
+            true => {
+                let args = signature::ensure_args(errors, last, &callee.name, &expected);
+                let Some(ty) = args else { return Err(cause) };
+                let tombstones = false;
+                Some(Argument { ty, tombstones })
+            }
+        };
+        Ok(Method {
+            cause,
+            callee,
+            argument,
+            on_error,
+        })
+    }
+
+    /// What no two methods of a processor may share: a stream, the loopback, the type of a visit's arguments.
+    pub(crate) fn claim(&self) -> (usize, String) {
+        let text = match (&self.cause, &self.argument) {
+            (Cause::Input(topic), _) => topic.to_token_stream(),
+            (Cause::Loopback(_), _) | (Cause::Visitor(_), None) => TokenStream::new(),
+            (Cause::Visitor(_), Some(args)) => args.ty.to_token_stream(),
+        };
+        (self.cause.place(), text.to_string())
+    }
+}
+
+/// Sorts methods as they are printed: by kind, and within a kind as the `impl` block has them.
+pub(crate) fn sort(methods: &mut [Method]) {
+    methods.sort_by_key(|method| method.cause.place());
+}
+
+impl Callee {
+    /// With the type of the last parameter, if there is one beside the context.
+    fn parse(
+        errors: &mut Errors,
+        function: &Function,
+        is_method: bool,
+        expected: &Expected,
+    ) -> Option<(Self, Option<Type>)> {
+        let signature = &function.signature;
+        let name = signature.ident.clone();
+        signature::ensure_plain_fn(errors, signature, expected)?;
+        let mut inputs = signature.inputs.iter();
+        if is_method {
+            signature::ensure_receiver(errors, inputs.next(), &name, expected)?;
+        }
+        let context = signature::ensure_context(errors, inputs.next(), &name, expected)?;
+        let last = match inputs.next() {
+            Some(FnArg::Typed(last)) => Some((*last.ty).clone()),
+            _ => None,
+        };
+        signature::ensure_no_more(errors, inputs.next(), expected)?;
+        let returns = match &signature.output {
+            ReturnType::Type(_, ty) => quote!(#ty),
+            ReturnType::Default => quote!(#name),
+        };
+        let cfgs = function.attrs.iter();
+        let callee = Callee {
+            cfgs: cfgs
+                .filter(|attr| attr.path().is_ident("cfg"))
+                .cloned()
+                .collect(),
+            waits: signature.asyncness.is_some(),
+            context,
+            returns,
+            name,
+        };
+        Some((callee, last))
+    }
+}
+
+impl Argument {
+    fn message(ty: Type) -> Self {
+        if let Type::Path(path) = &ty
+            && let Some(last) = path.path.segments.last()
+            && last.ident == "Option"
+            && let PathArguments::AngleBracketed(args) = &last.arguments
+            && let Some(GenericArgument::Type(inner)) = args.args.first()
+        {
+            return Argument {
+                ty: inner.clone(),
+                tombstones: true,
+            };
+        }
+        Argument {
+            ty,
+            tombstones: false,
+        }
+    }
+}

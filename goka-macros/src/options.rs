@@ -1,0 +1,181 @@
+//! The options of a topic's type and of a processor. Each set is one value: an option is a field here, with its argument,
+//! its check and what is printed for it. Must not know the items that the attributes are on.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{Ident, LitBool, Type, parse::ParseStream, spanned::Spanned};
+
+use crate::{
+    parse::{assigned, once},
+    report::Errors,
+    word::{codec, word},
+};
+
+/// What the arguments of `#[stream]` and `#[table]` say about how values are written.
+#[derive(Default)]
+pub(crate) struct TopicOptions {
+    codec: Option<Type>,
+    partitioner: Option<Ident>,
+    /// Of a table.
+    coalesce: Option<LitBool>,
+}
+
+/// The codecs of goka, which need no path.
+const CODECS: [&str; 4] = ["Json", "MsgPack", "Raw", "Text"];
+const PARTITIONERS: [&str; 2] = ["murmur2", "fnv1a"];
+
+impl TopicOptions {
+    /// The arguments, for error texts. A stream has the same without `coalesce`.
+    pub(crate) const KNOWN: &str = "`codec`, `partitioner`";
+    pub(crate) const KNOWN_OF_TABLE: &str = "`codec`, `partitioner`, `coalesce`";
+
+    /// Parses the value of the argument `name`; `None` if there is no such option.
+    pub(crate) fn parse(
+        &mut self,
+        errors: &mut Errors,
+        is_table: bool,
+        name: &Ident,
+        input: ParseStream<'_>,
+    ) -> Option<syn::Result<()>> {
+        let parsed = match name.to_string().as_str() {
+            "codec" => {
+                codec(name, input, &CODECS).map(|codec| once(errors, name, &mut self.codec, codec))
+            }
+            "partitioner" => word(name, input, &PARTITIONERS)
+                .map(|word| once(errors, name, &mut self.partitioner, word)),
+            "coalesce" if is_table => {
+                assigned(input).map(|value| once(errors, name, &mut self.coalesce, value))
+            }
+            _ => return None,
+        };
+        Some(parsed)
+    }
+
+    /// Reports values that do not exist.
+    pub(crate) fn check(&self, errors: &mut Errors) {
+        self.ensure_codec(errors);
+        self.ensure_partitioner(errors);
+    }
+
+    /// A codec named without a path is one of goka's or a type in scope, and rustc reports a wrong one. Only a name that
+    /// is nearly one of goka's has a better answer.
+    fn ensure_codec(&self, errors: &mut Errors) {
+        let Some(codec) = &self.codec else { return };
+        let name = codec.to_token_stream().to_string();
+        let meant = match name.to_lowercase().as_str() {
+            "json" => "Json",
+            "msgpack" | "messagepack" => "MsgPack",
+            "raw" | "bytes" => "Raw",
+            "text" | "utf8" | "string" | "int64" => "Text",
+            _ => return,
+        };
+        if name != meant {
+            errors.at(
+                codec,
+                format!("unknown codec `{name}`; did you mean `{meant}`?\nfor a codec of your own with this name write `self::{name}`"),
+            );
+        }
+    }
+
+    fn ensure_partitioner(&self, errors: &mut Errors) {
+        let Some(name) = &self.partitioner else {
+            return;
+        };
+        if !PARTITIONERS.iter().any(|known| name == known) {
+            errors.at(
+                name,
+                format!("unknown partitioner `{name}`\nknown are `murmur2` (the default, as the JVM clients and Kafka Streams) and `fnv1a` (as Go Goka)"),
+            );
+        }
+    }
+
+    /// Whether the codec is made of serde. What a codec of the user's needs, the user derives.
+    pub(crate) fn needs_serde(&self) -> bool {
+        match &self.codec {
+            None => true,
+            Some(Type::Path(path)) => {
+                let last = path.path.segments.last();
+                last.is_some_and(|last| last.ident == "Json" || last.ident == "MsgPack")
+            }
+            Some(_) => false,
+        }
+    }
+
+    /// The codec's type. Beside errors it is the default, which suits any value.
+    pub(crate) fn codec(&self, is_right: bool, value: Span) -> TokenStream {
+        let is_ours = |codec: &Type| {
+            let name = codec.to_token_stream().to_string();
+            CODECS.contains(&name.as_str())
+        };
+        match self.codec.as_ref().filter(|_| is_right) {
+            None => quote_spanned!(value=> __goka::codec::ByType),
+            Some(codec) if is_ours(codec) => quote_spanned!(codec.span()=> __goka::codec::#codec),
+            Some(codec) => quote!(#codec),
+        }
+    }
+
+    /// As constants of the `impl` of `Topic`.
+    pub(crate) fn print(&self) -> TokenStream {
+        let fnv1a = self.partitioner.as_ref().filter(|name| *name == "fnv1a");
+        let partitioner = fnv1a.map(|name| {
+            quote_spanned!(name.span()=> const PARTITIONER: __goka::Partitioner = __goka::Partitioner::Fnv1a;)
+        });
+        let coalesce = self.coalesce.as_ref();
+        let coalesce = coalesce
+            .map(|coalesce| quote_spanned!(coalesce.span()=> const COALESCE: bool = #coalesce;));
+        quote!(#partitioner #coalesce)
+    }
+}
+
+/// What the arguments of `#[processor]` say about how a processor runs.
+#[derive(Default)]
+pub(crate) struct ProcessorOptions {
+    guarantee: Option<Ident>,
+}
+
+const GUARANTEES: [&str; 2] = ["at_least_once", "exactly_once"];
+
+impl ProcessorOptions {
+    /// The arguments, for error texts.
+    pub(crate) const KNOWN: &str = "`guarantee`";
+
+    /// Parses the value of the argument `name`; `None` if there is no such option.
+    pub(crate) fn parse(
+        &mut self,
+        errors: &mut Errors,
+        name: &Ident,
+        input: ParseStream<'_>,
+    ) -> Option<syn::Result<()>> {
+        let parsed = match name.to_string().as_str() {
+            "guarantee" => word(name, input, &GUARANTEES)
+                .map(|word| once(errors, name, &mut self.guarantee, word)),
+            _ => return None,
+        };
+        Some(parsed)
+    }
+
+    /// Reports values that do not exist, and removes them.
+    pub(crate) fn check(&mut self, errors: &mut Errors) {
+        let is_unknown = |name: &mut Ident| !GUARANTEES.iter().any(|known| name == known);
+        if let Some(name) = self.guarantee.take_if(is_unknown) {
+            errors.at(
+                &name,
+                format!("unknown guarantee `{name}`\nknown are `at_least_once` and `exactly_once`; without one, that of the app's `Config`"),
+            );
+        }
+    }
+
+    /// As constants of the `impl` of `Processor`.
+    pub(crate) fn print(&self) -> Option<TokenStream> {
+        let name = self.guarantee.as_ref()?;
+        let span = name.span();
+        let variant = match name == "exactly_once" {
+            true => quote_spanned!(span=> ExactlyOnce),
+            false => quote_spanned!(span=> AtLeastOnce),
+        };
+        Some(quote_spanned! {span=>
+            const GUARANTEE: ::core::option::Option<__goka::Guarantee> =
+                ::core::option::Option::Some(__goka::Guarantee::#variant);
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! Reports mistakes in the shape of an item and in what its attribute leaves out, before there is a model. rustc reports
+//! mistakes in types and traits, and constants of goka those in names. Must not know the model.
+
+use proc_macro2::TokenStream;
+use quote::ToTokens;
+use syn::{DeriveInput, Ident, LitStr, Type};
+
+use crate::{
+    attr::{ProcessorArgs, TopicArgs},
+    item::{Block, Function},
+    name::stand_in,
+    report::Errors,
+    word::TopicRef,
+};
+
+/// The name of the group. A missing argument is reported only if nothing else is wrong: a wrong argument may be the one
+/// that is missing.
+pub(crate) fn ensure_group(errors: &mut Errors, args: &ProcessorArgs) -> LitStr {
+    if args.group.is_none() && errors.is_empty() {
+        errors.missing("missing `group = \"...\"`, the name of the processor group");
+    }
+    args.group.clone().unwrap_or_else(stand_in)
+}
+
+pub(crate) fn ensure_input(
+    errors: &mut Errors,
+    input: Option<TopicRef>,
+    handler: &Ident,
+) -> TopicRef {
+    if input.is_none() && errors.is_empty() {
+        errors.missing(format!("missing `input = ...`, the topic that `{handler}` reads: a string literal, or a type declared with `#[goka::stream(...)]`"));
+    }
+    input.unwrap_or_else(|| TopicRef::Literal(stand_in()))
+}
+
+/// Refuses an item that is neither a function nor an `impl` block; it begins with `keyword`.
+pub(crate) fn ensure_item(errors: &mut Errors, keyword: TokenStream) {
+    errors.at(
+        keyword,
+        "`#[goka::processor]` goes on a function (one handler) or on an `impl` block (several)",
+    );
+}
+
+pub(crate) fn ensure_no_receiver(errors: &mut Errors, function: &Function) -> Option<()> {
+    let Some(receiver) = function.signature.receiver() else {
+        return Some(());
+    };
+    let name = &function.signature.ident;
+    errors.at(
+        receiver,
+        format!("a handler with `self` is marked `#[input(...)]`, and its `impl` block has the `#[goka::processor(...)]`; a function of its own is `fn {name}(ctx: &mut {name}::Context<'_>, message: T) -> goka::Result`"),
+    );
+    None
+}
+
+/// The name of the type of an `impl` block. Refuses paths, generics and traits.
+pub(crate) fn ensure_plain_block(errors: &mut Errors, block: &Block) -> Option<Ident> {
+    let generic =
+        "a processor cannot be generic: its graph is one constant; write one processor per type";
+    if let Some(of_trait) = &block.of_trait {
+        errors.at(
+            of_trait,
+            "`#[goka::processor]` goes on an `impl` block without a trait: `impl MyProcessor { ... }`",
+        );
+        return None;
+    }
+    let generics = block.generics.params.to_token_stream();
+    if !generics.is_empty() {
+        errors.at(generics, generic);
+        return None;
+    }
+    if let Type::Path(path) = &block.ty
+        && let Some(name) = path.path.get_ident()
+    {
+        return Some(name.clone());
+    }
+    if let Type::Path(path) = &block.ty
+        && let Some(last) = path.path.segments.last()
+        && !last.arguments.is_empty()
+    {
+        errors.at(&last.arguments, generic);
+        return None;
+    }
+    errors.at(
+        &block.ty,
+        "a processor is a type named without a path; put the `impl` block where the type is declared",
+    );
+    None
+}
+
+pub(crate) fn ensure_inputs_on_handlers(errors: &mut Errors, args: &ProcessorArgs) {
+    if let Some(input) = &args.input {
+        errors.at(
+            input,
+            "on an `impl` block each handler names its input: `#[input(...)]`",
+        );
+    }
+}
+
+pub(crate) fn ensure_some_handler(errors: &mut Errors, handlers: usize, name: &Ident) {
+    if errors.is_empty() && handlers == 0 {
+        errors.at(
+            name,
+            format!("`{name}` has no handler: mark a method with `#[input(...)]`"),
+        );
+    }
+}
+
+/// The item as a struct or an enum; without one, no impls are printed.
+pub(crate) fn ensure_struct_or_enum(errors: &mut Errors, item: TokenStream) -> Option<DeriveInput> {
+    let item: DeriveInput = errors.take(syn::parse2(item))?;
+    if let syn::Data::Union(union) = &item.data {
+        errors.at(union.union_token, "values are of a struct or an enum");
+        return None;
+    }
+    Some(item)
+}
+
+/// Refuses a generic topic, and one that is neither a value nor a marker for values of another type.
+pub(crate) fn ensure_topic_type(errors: &mut Errors, args: &TopicArgs, item: &DeriveInput) {
+    let ident = &item.ident;
+    args.options.check(errors);
+    let generics = item.generics.params.to_token_stream();
+    if !generics.is_empty() {
+        errors.at(
+            generics,
+            "a topic cannot be generic: it is one name for one type of values; write one topic per type",
+        );
+    }
+    let unit = matches!(&item.data, syn::Data::Struct(s) if matches!(s.fields, syn::Fields::Unit));
+    match &args.value {
+        Some(value) if !unit => errors.at(
+            value,
+            format!("`value` goes with a unit struct, as in `struct {ident};`: `{ident}` has content and is its own value"),
+        ),
+        None if unit => errors.at(
+            ident,
+            format!("`{ident}` has no content: give it fields, or name the type of the values with `value = ...`"),
+        ),
+        _ => {}
+    }
+}
