@@ -1,5 +1,5 @@
-//! Reports mistakes that the tokens of a whole processor show. rustc reports mistakes in types and traits, and constants
-//! of goka those in names. Must not know what is printed.
+//! Reports mistakes that the tokens of a whole processor show. rustc reports mistakes in types and traits, and
+//! constants of goka those in names. Must not know what is printed.
 
 use quote::ToTokens;
 use syn::Type;
@@ -26,8 +26,8 @@ pub(crate) fn processor(errors: &mut Errors, model: &mut Processor) {
     ensure_some_input(errors, model);
 }
 
-/// Reports methods that claim the same, as far as tokens show it: the same type, or the same literal. A constant of goka
-/// finds the rest. Of two methods with `#[cfg]`s one may be absent.
+/// Reports methods that claim the same, as far as tokens show it: the same type, or the same literal. A constant of
+/// goka finds the rest. Of two methods with `#[cfg]`s one may be absent.
 fn ensure_distinct(errors: &mut Errors, model: &mut Processor) {
     let mut kept: Vec<Method> = Vec::new();
     for method in std::mem::take(&mut model.methods) {

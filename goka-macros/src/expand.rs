@@ -1,8 +1,8 @@
-//! Prints impls of the traits of `goka`, and nothing that a person could not write by hand: no logic, no `unsafe`. Must not
-//! look for mistakes.
+//! Prints impls of the traits of `goka`, and nothing that a person could not write by hand: no logic, no `unsafe`.
+//! Must not look for mistakes.
 //!
-//! Each printed token has the span of the user's token that it is about: if one token of an item has none, rustc points at
-//! the whole attribute. Printed names begin with `__`.
+//! Each printed token has the span of the user's token that it is about: if one token of an item has none, rustc
+//! points at the whole attribute. Printed names begin with `__`.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -24,7 +24,7 @@ pub(crate) fn processor(model: &Processor) -> TokenStream {
     with_item(model, quote!(#named #graph #edges #methods #checks))
 }
 
-/// The user's item, and `printed` where no name of it is seen.
+/// The user's item, and `printed` in a scope of its own.
 pub(crate) fn with_item(model: &Processor, printed: TokenStream) -> TokenStream {
     let span = model.name.span();
     let krate = at(span, model.args.krate(span));
@@ -46,7 +46,7 @@ pub(crate) fn with_item(model: &Processor, printed: TokenStream) -> TokenStream 
     }
 }
 
-/// For `count::Processor` and `count::Context`: a function and a module may have the same name.
+/// The module with `count::Processor` and `count::Context`: a function and a module may have the same name.
 fn module(name: &Ident, function: &Function, krate: &TokenStream) -> TokenStream {
     let vis = &function.vis;
     let about = format!("The processor of the handler [`{name}`](fn@{name}).");
@@ -88,8 +88,8 @@ pub(crate) fn named_topics(model: &Processor) -> TokenStream {
     named.collect()
 }
 
-/// The methods that handle records, each with a name for the stream that it reads: an alias of the user's type, or a type
-/// that is printed.
+/// The methods that handle records, each with a name for the stream that it reads: an alias of the user's type, or a
+/// type that is printed.
 fn streams(model: &Processor) -> impl Iterator<Item = (Ident, &Method)> {
     let numbered = model.methods.iter().enumerate();
     numbered.filter_map(|(i, method)| {
@@ -244,7 +244,7 @@ fn message(method: &Method, stream: &Ident) -> Option<TokenStream> {
     Some(quote_spanned!(span=> let __message = __goka::check::#get::<#stream, #ty>(__ctx)?;))
 }
 
-/// Calls the user's function, and takes what it returns.
+/// Calls the user's function and converts what it returns.
 fn call(model: &Processor, callee: &Callee, last: Option<TokenStream>) -> TokenStream {
     let returned = callee.returns.span();
     let name = Ident::new(&callee.name.to_string(), returned);
@@ -286,7 +286,8 @@ fn types(model: &Processor, method: &Method, stream: &Ident) -> TokenStream {
     }
 }
 
-/// The stream of a topic that has no type: one named by a literal, or the loopback. Its value is what the handler takes.
+/// The stream of a topic that has no type: one named by a literal, or the loopback. Its value is what the handler
+/// takes.
 fn anonymous(
     model: &Processor,
     method: &Method,
@@ -367,7 +368,7 @@ fn checks(model: &Processor) -> TokenStream {
     checks
 }
 
-/// `+ 1` where all of these hold.
+/// `+ 1` where all predicates of these `#[cfg]`s hold.
 fn condition(cfgs: &[Attribute], topic: &Ident) -> Option<TokenStream> {
     let predicates = cfgs.iter().filter_map(|cfg| match &cfg.meta {
         Meta::List(list) => Some(&list.tokens),

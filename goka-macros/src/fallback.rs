@@ -1,5 +1,5 @@
-//! Prints what goes beside errors: all that is right, an edge to each type that fits, and no checks, so that what depends
-//! on the wrong part is not a second error. Must not report anything itself.
+//! Prints what goes beside errors: all that is right, an edge to each type that fits, and no checks, so that what
+//! depends on the wrong part is not a second error. Must not report anything itself.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};

@@ -1,6 +1,5 @@
-//! The items that a processor is made of, with bodies that are not looked at: they are tokens to
-//! print back, so that a half-typed one keeps its errors and completions to rustc. Must not know
-//! what handlers are.
+//! The items that `#[processor]` stands on. Bodies of functions stay tokens, so that mistakes in a half-typed body
+//! are left to rustc and to the editor. Must not know what handlers are.
 
 use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -12,7 +11,7 @@ use syn::{
 pub(crate) enum Item {
     Function(Box<Function>),
     Block(Box<Block>),
-    /// Something else, that begins with this keyword.
+    /// Another item, which begins with this keyword.
     Other(TokenStream),
 }
 
@@ -135,7 +134,7 @@ impl ToTokens for Member {
     }
 }
 
-/// As that of a type of its own, not generic: no other block becomes a processor.
+/// Without generics and trait: a block that has them does not become a processor.
 impl ToTokens for Block {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         let (attrs, keyword, ty, members) = (&self.attrs, &self.keyword, &self.ty, &self.members);

@@ -1,41 +1,52 @@
-//! Attribute macros of `goka`. Each runs the same stages: `attr`, `item` and `ast` parse tokens
-//! into a model, `signature` and `check` look for mistakes, `expand` and `topic` print impls,
-//! `fallback` prints what is left beside errors, `report` collects these.
+//! The attribute macros of [`goka`](https://docs.rs/goka), which re-exports and documents them: depend on `goka`, not
+//! on this crate.
 //!
-//! The traits of `goka` are the product: whatever is printed here can be written by hand. rustc
-//! reports types, the macros report syntax, constants report names; a mistake is one error, at the
+//! Each macro runs the same stages:
+//!
+//! | stage | files |
+//! |---|---|
+//! | parse tokens into a model | `attr`, `options`, `item`, `method`, `ast`, on top of `parse`, `word`, `policy`, `edge` |
+//! | report mistakes | `refuse` (of an item), `signature` (of a function), `check` (of the model) |
+//! | print impls | `expand`, `topic`; beside errors `fallback` prints what is right |
+//!
+//! Files import only what stands above them in this list: `report`, `item`, `edge`; `name`, `parse`, `signature`,
+//! `word`; `policy`, `options`; `attr`, `method`; `refuse`; `ast`, `topic`; `check`, `expand`; `fallback`. A kind of
+//! edge is a row of `edge.rs`, a kind of method a row of `method.rs`, an option a field of `options.rs`.
+//!
+//! The traits of `goka` are the product: whatever a macro prints can be written by hand. rustc reports mistakes in
+//! types, the macros report mistakes in syntax, constants report mistakes in names. A mistake is one error, at the
 //! user's token, with the cure.
 //!
-//! # Learned by compiling
+//! # What rustc does with printed code
 //!
-//! What rustc makes of printed code is known from trying. `ui-tests` holds on to it.
+//! Found by trying; the tests in `ui-tests` keep it so.
 //!
-//! 1. Every token of a printed item needs the span of a user's token, `format_ident!` and
-//!    interpolated paths too: one without, and rustc underlines the whole attribute.
-//!    `span.resolved_at(call_site)` brings back the note "originates in the attribute macro":
-//!    tokens of ours get the span whole, tokens of the user are moved by `report::at`.
-//! 2. Stable Rust cannot join spans: rustc underlines the first token. It is chosen: the last
-//!    segment of a path, `one` in `&mut one::Context`.
-//! 3. A user's path is printed once, as an alias, and the alias is used: a wrong name is one error
-//!    instead of one per place, and the texts still show the user's type.
-//! 4. Bounds are asked once. Those of supertraits are implied where a trait is used, so whether a
-//!    type fits is asked by a supertrait (`Emits: Emittable`), in the `impl` that declares the edge.
-//! 5. A bound without an inference variable fails in method probing, E0599, and its text is lost:
-//!    the traits of edges have a type parameter which the context's methods leave open.
-//! 6. `do_not_recommend` stops rustc from descending into an `impl`: right for codecs, whose serde
-//!    bounds are noise, wrong where the inner text is the better one. It does not reach projections.
-//! 7. Constants are asked through what is declared, `P::GRAPH`, and not through a topic's own
-//!    traits: a type that does not fit is then no second error. `#[track_caller]` on the `const fn`s
-//!    of `goka::check` leaves the user's token as the only place that is shown.
-//! 8. A return type that is wrong is spanned at what the user wrote, within `check::outcome`: else
-//!    rustc suggests `fn Ok(..)`.
-//! 9. The fallback keeps everything that is right: the function with its body, its module, the edges
-//!    that fit. So there are no unused imports and no second errors, and completion goes on.
-//! 10. "Missing" is reported only where nothing else is wrong: it may be what was meant there.
-//! 11. Bodies are never parsed, so that a half-typed one is rustc's and the editor's.
-//! 12. Names that are printed begin with `__`, parameters of closures too: a handler called
-//!     `message` would be shadowed. Those that handlers name are in the printed module, those that
-//!     the attribute names outside of it: each is resolved where the user would expect it.
+//! 1. Every token of a printed item needs the span of a user's token, those of `format_ident!` and of interpolated
+//!    paths too: if one has none, rustc underlines the whole attribute. `span.resolved_at(call_site)` brings back the
+//!    note "originates in the attribute macro", so the macro's own tokens get the user's span as it is, and
+//!    `report::at` moves tokens of the user.
+//! 2. Stable Rust cannot join spans: rustc underlines the first token. The macros choose that token: the last segment
+//!    of a path, `one` in `&mut one::Context`.
+//! 3. A user's path is printed once, as an alias, and the alias is used elsewhere: a wrong name is one error instead
+//!    of one per place, and the texts still show the user's type.
+//! 4. Bounds are asked once. rustc implies the bounds of supertraits where a trait is used, so a supertrait asks
+//!    whether a type fits (`Emits: Emittable`), in the `impl` that declares the edge.
+//! 5. A bound without an inference variable fails in method probing, E0599, and rustc drops its text: the traits of
+//!    edges have a type parameter that the methods of the context leave open.
+//! 6. `do_not_recommend` stops rustc from descending into an `impl`: right for codecs, whose serde bounds are noise,
+//!    wrong where the inner text is the better one. It has no effect on projections.
+//! 7. Constants are asked through what is declared, `P::GRAPH`, and not through a topic's own traits: then a type
+//!    that does not fit is no second error. `#[track_caller]` on goka's `const fn`s leaves the user's token as the
+//!    only place that rustc shows.
+//! 8. The span of a wrong return type is what the user wrote, within `outcome(..)`: otherwise rustc suggests `fn
+//!    Ok(..)`.
+//! 9. The fallback keeps everything that is right: the function with its body, its module, the edges that fit. So
+//!    there are no unused imports and no second errors, and editors go on completing.
+//! 10. A missing argument is reported only where nothing else is wrong: the wrong argument may be the missing one.
+//! 11. Bodies are never parsed: mistakes in a half-typed body are left to rustc and to the editor.
+//! 12. Printed names begin with `__`, parameters of closures too: otherwise they would shadow a handler called
+//!     `message`. Names that handlers write are in the printed module, names that the attribute writes are outside of
+//!     it: each is resolved where the user expects it.
 
 mod ast;
 mod attr;
@@ -62,7 +73,7 @@ use proc_macro2::TokenStream;
 
 use report::Errors;
 
-/// Makes a processor of a function, its one handler, or of an `impl` block with several.
+/// Makes a processor of a function (one handler) or of an `impl` block (several). Documented at `goka::processor`.
 #[proc_macro_attribute]
 pub fn processor(
     args: proc_macro::TokenStream,
@@ -71,7 +82,7 @@ pub fn processor(
     print_processor(args.into(), item.into()).into()
 }
 
-/// A topic of events.
+/// Declares a topic of events. Documented at `goka::stream`.
 #[proc_macro_attribute]
 pub fn stream(
     args: proc_macro::TokenStream,
@@ -80,7 +91,7 @@ pub fn stream(
     print_topic(topic::stream, args.into(), item.into()).into()
 }
 
-/// The state of a group.
+/// Declares the table of a group. Documented at `goka::table`.
 #[proc_macro_attribute]
 pub fn table(
     args: proc_macro::TokenStream,
@@ -89,7 +100,7 @@ pub fn table(
     print_topic(topic::table, args.into(), item.into()).into()
 }
 
-/// A message that is not a topic of its own: of a loopback, or of a topic named by a literal.
+/// Declares a message that is not a topic of its own. Documented at `goka::message`.
 #[proc_macro_attribute]
 pub fn message(
     args: proc_macro::TokenStream,

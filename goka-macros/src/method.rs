@@ -121,7 +121,7 @@ impl Mark {
             if mark.is_some() {
                 errors.at(
                     attr,
-                    "a method handles one thing; call a shared method from two of them instead",
+                    "a method has one mark, `#[input]`, `#[loopback]` or `#[visitor]`; for several, call a shared method from each",
                 );
             }
             mark.get_or_insert(found);
@@ -183,7 +183,7 @@ fn parse_visitor(errors: &mut Errors, attr: &Attribute) -> Mark {
     if let Some(name) = on_error.as_ref().and_then(OnError::dead_letter) {
         errors.at(
             name,
-            "a visitor handles rows, and no records that dead letters could be made of: write `fail`, `skip` or `retry(...)`",
+            "a visitor handles rows of the table, so there is no record to write as a dead letter: write `fail`, `skip` or `retry(...)`",
         );
     }
     Mark {

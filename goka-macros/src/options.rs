@@ -1,5 +1,5 @@
-//! The options of a topic's type and of a processor. Each set is one value: an option is a field here, with its argument,
-//! its check and what is printed for it. Must not know the items that the attributes are on.
+//! The options of a topic's type and of a processor. Each set is one value: an option is a field here, with its
+//! argument, its check and what is printed for it. Must not know the items that the attributes are on.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -57,8 +57,8 @@ impl TopicOptions {
         self.ensure_partitioner(errors);
     }
 
-    /// A codec named without a path is one of goka's or a type in scope, and rustc reports a wrong one. Only a name that
-    /// is nearly one of goka's has a better answer.
+    /// A codec named without a path is one of goka's or a type in scope, and rustc reports a wrong one. Only a name
+    /// that is nearly one of goka's has a better answer.
     fn ensure_codec(&self, errors: &mut Errors) {
         let Some(codec) = &self.codec else { return };
         let name = codec.to_token_stream().to_string();

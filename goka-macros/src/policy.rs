@@ -1,4 +1,5 @@
-//! `on_error`: how it is written, and what is printed for it. Must not know the items that it is on.
+//! The argument `on_error`: what happens to records that cannot be processed. Parses and prints it. Must not know the
+//! items that it is on.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -10,7 +11,7 @@ use crate::{
     report::{Errors, at},
 };
 
-/// What is done about records that could not be handled.
+/// What happens to records that cannot be processed.
 #[derive(Clone)]
 pub(crate) enum OnError {
     /// `on_error = policy`
@@ -33,7 +34,7 @@ struct Retry {
     backoff: Option<(LitInt, LitInt)>,
 }
 
-/// The policies that are no retry, by their names.
+/// The policies that end it: all but a retry. With the name as it was written.
 #[derive(Clone)]
 enum Last {
     Fail(Ident),
@@ -46,7 +47,7 @@ const POLICIES: &str = "`fail`, `skip`, `dead_letter`, `dead_letter(\"topic\")`,
 const LAST: &str = "`fail`, `skip`, `dead_letter` or `dead_letter(\"topic\")`";
 
 impl OnError {
-    /// Behind the name of the argument. A mistake is reported and leaves a policy out.
+    /// Parses what follows the name of the argument. A mistake is reported and leaves a policy out.
     pub(crate) fn parse(errors: &mut Errors, input: ParseStream<'_>) -> syn::Result<Self> {
         if !input.peek(Paren) {
             input.parse::<Token![=]>()?;
@@ -63,13 +64,13 @@ impl OnError {
                         "error" | "run" => "; did you mean `handler`?",
                         "bytes" | "decoding" | "parse" => "; did you mean `decode`?",
                         "fail" | "skip" | "dead_letter" | "retry" => {
-                            "; for all that can go wrong write `on_error = ...`"
+                            "; for all stages write `on_error = ...`"
                         }
                         _ => "",
                     };
                     errors.at(
                         stage,
-                        format!("unknown stage `{other}`{hint}\nwhat can fail are {STAGES}"),
+                        format!("unknown stage `{other}`{hint}\nstages are {STAGES}"),
                     );
                     return skip(input);
                 }
@@ -77,7 +78,8 @@ impl OnError {
             input.parse::<Token![=]>()?;
             let policy = Policy::parse(errors, input)?;
             if let Some(retry) = policy.retry.as_ref().filter(|_| stage == "decode") {
-                let text = format!("bytes decode no better the second time: write {LAST}");
+                let text =
+                    format!("a retry cannot help: the bytes stay what they are. Write {LAST}");
                 return Err(syn::Error::new_spanned(&retry.name, text));
             }
             match stages.iter().any(|(before, _)| before == stage) {
@@ -91,7 +93,7 @@ impl OnError {
             let empty = syn::Error::new(
                 span,
                 format!(
-                    "`on_error` names nothing: what can fail are {STAGES}; for all of them write `on_error = ...`"
+                    "`on_error(...)` is empty; its stages are {STAGES}; for all stages write `on_error = ...`"
                 ),
             );
             return Err(empty);
@@ -106,7 +108,7 @@ impl OnError {
         }
     }
 
-    /// What dead letters are written for, if any: a visit has no record.
+    /// The name of a policy that writes dead letters, if one does.
     pub(crate) fn dead_letter(&self) -> Option<&Ident> {
         self.policies()
             .into_iter()
@@ -116,7 +118,7 @@ impl OnError {
             })
     }
 
-    /// As a constant of the `impl` of its edge.
+    /// As a constant of the `impl` of an edge.
     pub(crate) fn print(&self) -> TokenStream {
         let (span, value) = match self {
             OnError::All(policy) => {
@@ -136,7 +138,7 @@ impl OnError {
         quote_spanned!(span=> const ON_ERROR: __goka::OnError = #value;)
     }
 
-    /// What only constants tell of its topics.
+    /// Lets goka's constants check the topics of dead letters.
     pub(crate) fn checks(&self, cfgs: &[syn::Attribute], processor: &TokenStream) -> TokenStream {
         let checks = self.policies().into_iter().filter_map(|policy| {
             let Last::DeadLetter(name, topic) = &policy.last else {
@@ -164,22 +166,22 @@ impl Policy {
         if !input.peek(Paren) {
             return Err(syn::Error::new_spanned(
                 name,
-                format!("`retry` needs to know how often: {how}"),
+                format!("`retry` needs the number of retries: {how}"),
             ));
         }
         let content;
         syn::parenthesized!(content in input);
         let Ok(times) = content.parse::<LitInt>() else {
-            // What is left unread would be a second error.
+            // syn reports tokens that are left unread, as a second error.
             content.parse::<TokenStream>()?;
             return Err(syn::Error::new_spanned(
                 name,
-                format!("`retry` needs to know how often, first of all: {how}"),
+                format!("the first argument of `retry` is the number of retries: {how}"),
             ));
         };
         if times.base10_parse::<u32>()? == 0 {
             content.parse::<TokenStream>()?;
-            let text = format!("a record that is never tried again needs no `retry`: write {LAST}");
+            let text = format!("`retry(0)` never retries: write {LAST}");
             return Err(syn::Error::new_spanned(times, text));
         }
         content.parse::<Option<Token![,]>>()?;
@@ -194,7 +196,7 @@ impl Policy {
                     input.parse::<Token![=]>()?;
                     let name = named(input)?;
                     if name == "retry" {
-                        errors.at(name, format!("what comes after the last retry is {LAST}"));
+                        errors.at(name, format!("`then` cannot be a retry: write {LAST}"));
                         return skip(input);
                     }
                     let value = Last::parse(errors, name, input, LAST)?;
@@ -312,7 +314,7 @@ fn named(input: ParseStream<'_>) -> syn::Result<Ident> {
     name.map_err(|error| syn::Error::new(error.span(), format!("expected a policy: {POLICIES}")))
 }
 
-/// `= 100`, or `= 100..=10_000`.
+/// Parses `= 100` or `= 100..=10_000`, milliseconds.
 fn parse_backoff(input: ParseStream<'_>) -> syn::Result<(LitInt, LitInt)> {
     let first: LitInt = assigned(input).map_err(|error| {
         let text = "expected milliseconds: `backoff_ms = 100`, or `backoff_ms = 100..=10_000` to double from one to the other";

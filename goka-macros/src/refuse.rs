@@ -1,5 +1,5 @@
-//! Reports mistakes in the shape of an item and in what its attribute leaves out, before there is a model. rustc reports
-//! mistakes in types and traits, and constants of goka those in names. Must not know the model.
+//! Reports mistakes in the shape of an item and in what its attribute leaves out, before there is a model. rustc
+//! reports mistakes in types and traits, and constants of goka those in names. Must not know the model.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -110,7 +110,10 @@ pub(crate) fn ensure_some_handler(errors: &mut Errors, handlers: usize, name: &I
 pub(crate) fn ensure_struct_or_enum(errors: &mut Errors, item: TokenStream) -> Option<DeriveInput> {
     let item: DeriveInput = errors.take(syn::parse2(item))?;
     if let syn::Data::Union(union) = &item.data {
-        errors.at(union.union_token, "values are of a struct or an enum");
+        errors.at(
+            union.union_token,
+            "a value is a struct or an enum, never a union",
+        );
         return None;
     }
     Some(item)

@@ -1,5 +1,5 @@
-//! Reports mistakes in the signature of a method that goka calls. Each sentence ends with the expected signature, in the
-//! user's own names. Must not know types: rustc reports those.
+//! Reports mistakes in the signature of a method that goka calls. Each sentence ends with the expected signature, in
+//! the user's own names. Must not know types: rustc reports those.
 
 use std::fmt::{self, Display};
 

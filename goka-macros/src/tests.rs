@@ -1,5 +1,5 @@
-//! What the macros print, as snapshots: a change of it is seen in a review. After one,
-//! `INSTA_UPDATE=always cargo test -p goka-macros` writes them anew.
+//! What the macros print, as snapshots, so that a review shows each change. `INSTA_UPDATE=always cargo test -p
+//! goka-macros` writes them again.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::quote;
@@ -67,7 +67,7 @@ fn a_function() {
     snapshot!("function", counter());
 }
 
-/// Beside the function of the user.
+/// Without the user's own function.
 #[test]
 fn the_counter_is_small() {
     let lines = pretty(counter()).lines().count() - 4;
@@ -176,12 +176,12 @@ fn a_function_with_errors() {
         }
     };
     let printed = print_processor(args, item);
-    // A body that is not finished is no item for prettyplease.
+    // prettyplease cannot parse an unfinished body.
     let printed = printed.to_string().replace("{ ctx . }", "{ }");
     snapshot!("fallback", printed.parse().expect("tokens"));
 }
 
-/// A dependency that was renamed is reached by its new name alone.
+/// With `crate = streams` nothing printed names `goka`.
 #[test]
 fn crate_is_the_only_path_to_goka() {
     let processor = print_processor(

@@ -1,4 +1,4 @@
-//! `#[stream]`, `#[table]` and `#[message]`: a type becomes the key, value and codec of a topic.
+//! Prints what `#[stream]`, `#[table]` and `#[message]` make of a type: the name, key, value and codec of a topic.
 //! Must not know processors.
 
 use proc_macro2::TokenStream;
@@ -89,7 +89,7 @@ pub(crate) fn message(
     Some(quote!(#derives #item))
 }
 
-/// The item, what all topics have, and `kind`: what a stream or a table has.
+/// The item with the `impl`s of a topic: `Topic`, and in `kind` those of a stream or a table.
 fn topic(errors: &Errors, args: &TopicArgs, item: &DeriveInput, kind: TokenStream) -> TokenStream {
     let ident = &item.ident;
     let krate = args.krate(ident.span());
@@ -126,8 +126,8 @@ fn topic(errors: &Errors, args: &TopicArgs, item: &DeriveInput, kind: TokenStrea
     quote!(#derives #item #impls)
 }
 
-/// serde's derives, without those that the item has. Only derives below the attribute can be seen: rustc expands from top
-/// to bottom.
+/// serde's derives, without those that the item has. Only derives below the attribute can be seen: rustc expands from
+/// top to bottom.
 fn derives(krate: &Path, item: &DeriveInput) -> Option<TokenStream> {
     let (mut derived, mut named) = (Vec::new(), false);
     for attr in &item.attrs {
