@@ -35,8 +35,8 @@ use crate::base::{
     record::{Headers, Record, to_ms},
 };
 use crate::engine::port::{
-    CommitError, Committed, Event, Kafka, Keys, Outgoing, Position, Reader, Report, SendError,
-    Unstable,
+    self, CommitError, Committed, Event, Kafka, Keys, Outgoing, Position, Reader, Report,
+    SendError, Unstable,
 };
 
 /// How long a commit may take: less than the lease that it renews, so that a member whose
@@ -257,7 +257,7 @@ impl Member {
     }
 }
 
-impl Kafka for Member {
+impl port::Clock for Member {
     fn now(&self) -> Duration {
         self.clock.now()
     }
@@ -265,7 +265,9 @@ impl Kafka for Member {
     fn wall_ms(&self) -> i64 {
         to_ms(SystemTime::now())
     }
+}
 
+impl port::Member for Member {
     fn poll(&self, wait: Duration, on: &mut dyn FnMut(Event<'_>)) -> bool {
         if !self.has_joined.replace(true)
             && let Err(error) = self.join()
@@ -377,7 +379,9 @@ impl Kafka for Member {
         let topic = &self.sources[source].physical;
         watermarks(self.client().client(), topic, partition)
     }
+}
 
+impl port::Producer for Member {
     fn partitions(&self, target: usize) -> i32 {
         self.producer.with(|producer| producer.partitions(target))
     }
@@ -417,7 +421,9 @@ impl Kafka for Member {
     fn purge(&self) {
         self.producer.with(Producer::purge);
     }
+}
 
+impl port::Transactions for Member {
     fn end_transaction(&self) {
         if let Some(transactions) = self.producer.transactions() {
             transactions.end();
@@ -469,7 +475,9 @@ impl Kafka for Member {
             Err(error) => tracing::warn!(target: "goka::kafka", "cannot fence: {error}"),
         }
     }
+}
 
+impl Kafka for Member {
     fn table(&self) -> Option<&dyn Reader> {
         self.table.as_ref().map(|table| table as &dyn Reader)
     }

@@ -29,8 +29,8 @@ use crate::{
         record::{Headers, Record},
     },
     engine::port::{
-        CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError,
-        TableEvent,
+        Clock, CommitError, Committed, Event, Kafka, Member, Outgoing, Position, Producer, Reader,
+        Report, SendError, TableEvent, Transactions,
     },
     store::{Identity, Options, PART_PAGES},
     typed::{processor::Processor, program::Typed},
@@ -204,13 +204,17 @@ impl Nowhere {
     }
 }
 
-impl Kafka for Nowhere {
+impl Clock for Nowhere {
     fn now(&self) -> Duration {
         self.now.get()
     }
+
     fn wall_ms(&self) -> i64 {
         1_767_225_600_000
     }
+}
+
+impl Member for Nowhere {
     fn poll(&self, _wait: Duration, on: &mut dyn FnMut(Event<'_>)) -> bool {
         self.now.set(self.now.get() + TICK);
         if !self.is_given.replace(true) {
@@ -237,35 +241,43 @@ impl Kafka for Nowhere {
         on(Event::Record(record));
         true
     }
+
     fn assign(&self, partition: i32, offsets: &[i64]) -> Result<(), Error> {
         self.inputs.borrow_mut()[partition as usize] = Some(offsets[0]);
         Ok(())
     }
+
     fn unassign(&self, partition: i32) -> Result<(), Error> {
         self.inputs.borrow_mut()[partition as usize] = None;
         Ok(())
     }
-    fn released(&self, _partitions: &[i32]) -> Result<(), Error> {
-        Ok(())
-    }
+
     fn commit(&self, _positions: &[Position], _metadata: &str) -> Result<(), CommitError> {
         Ok(())
     }
+
     fn begin_commit(&self, _positions: &[Position], _metadata: &str) {
         self.committing.set(true);
     }
+
     fn commit_outcome(&self) -> Option<Result<(), CommitError>> {
         self.committing.replace(false).then_some(Ok(()))
     }
+
     fn committed(&self, _partition: i32) -> Result<Vec<Option<Committed>>, Error> {
         Ok(vec![None])
     }
+
     fn bounds(&self, _source: usize, _partition: i32) -> Result<(i64, i64), Error> {
         Ok((0, 0))
     }
+}
+
+impl Producer for Nowhere {
     fn partitions(&self, _target: usize) -> i32 {
         PARTITIONS
     }
+
     fn record_max(&self) -> usize {
         1_000_000
     }
@@ -281,32 +293,30 @@ impl Kafka for Nowhere {
         self.reports.borrow_mut().push(Report { tag, result });
         Ok(())
     }
+
     fn serve(&self, _wait: Duration, on: &mut dyn FnMut(Report)) {
         self.reports.borrow_mut().drain(..).for_each(on);
     }
+
     fn in_flight(&self) -> usize {
         self.reports.borrow().len()
     }
-    fn purge(&self) {}
-    fn end_transaction(&self) {}
+}
+
+impl Transactions for Nowhere {
     fn commit_transaction(&self, _positions: &[Position], _metadata: &str) {
         self.committing.set(true);
     }
-    fn abort_transaction(&self) {}
+
     fn transaction(&self) -> Option<Result<(), Error>> {
         self.committing.replace(false).then_some(Ok(()))
     }
-    fn is_full(&self) -> bool {
-        false
-    }
-    fn table_end(&self, _partition: i32) -> Result<i64, Error> {
-        Ok(0)
-    }
-    fn fence(&self, _partition: i32) {}
+}
+
+impl Kafka for Nowhere {
     fn table(&self) -> Option<&dyn Reader> {
         Some(self)
     }
-    fn close(&self) {}
 }
 
 /// The table's topic, which is empty.

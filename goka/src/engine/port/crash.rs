@@ -1,21 +1,20 @@
-//! Crash points: a real process kills itself at a step of the commit protocol, so that a crash suite
-//! need not hit the moment by chance. For tests of goka itself: without the feature `faults` there is
-//! none of it.
+//! Crash points: a real process kills itself at a chosen step of the commit protocol, so that the crash suite does not
+//! depend on hitting the moment by chance. For tests of goka itself: exists only with the feature `faults`.
 //!
-//! `GOKA_CRASH_AT=delivered:3` sends this process SIGKILL when any of its workers comes by the step
-//! for the third time; without a number, for the first time. Nothing behind the step has happened.
+//! With `GOKA_CRASH_AT=delivered:3` the process sends itself SIGKILL when any of its workers reaches the step for the
+//! third time; without a number, the first time. Nothing that follows the step has happened.
 //!
 //! | the process dies | `GOKA_CRASH_AT` | at-least-once | exactly-once |
 //! |---|---|---|---|
-//! | after produce | `handled` | a record's effects went to the producer | the same |
-//! | after flush | `delivered` | all reports of an interval are in | the same |
-//! | after offsets were sent | `offsets-sent` | never | they are in the transaction |
-//! | after Kafka's commit, before LMDB's | `committed` | it has them: behind `stored` | all is committed there |
-//! | after LMDB's commit | `stored` | the group does not know it yet | all is done |
-//! | in recovery | `replayed` | a row was read, and is not in the copy | the same |
-//! | in recovery | `replaying` | rows are in the copy, the partition does not run yet | the same |
-//! | in revoke | `revoking` | all is finished, and the group not answered | the same |
-//! | after revoke | `released` | the group was answered | the same |
+//! | after produce | `handled` | the effects of a record are in the producer | the same |
+//! | after flush | `delivered` | an interval is acknowledged | the same |
+//! | after offsets were sent | `offsets-sent` | never | offsets are in the transaction |
+//! | after the group's commit | `committed` | offsets committed; after `stored` | transaction committed; before `stored` |
+//! | after LMDB's commit | `stored` | the group does not have the offsets yet | all is done |
+//! | in recovery | `replayed` | a row was read, and is not in the local copy | the same |
+//! | in recovery | `replaying` | rows are in the local copy, the partition does not run yet | the same |
+//! | in a revoke | `revoking` | partitions are finished, the group is not answered | the same |
+//! | after a revoke | `released` | the group was answered | the same |
 
 use super::Step;
 use crate::base::error::Error;
@@ -23,11 +22,11 @@ use crate::base::error::Error;
 #[cfg(feature = "faults")]
 pub(crate) use planted::{pass, prepare};
 
-/// No process dies here.
+/// Without the feature `faults`: no crash point.
 #[cfg(not(feature = "faults"))]
 pub(crate) const fn pass(_: Step) {}
 
-/// Nothing has to be.
+/// Without the feature `faults`: nothing to read.
 #[cfg(not(feature = "faults"))]
 pub(crate) const fn prepare() -> Result<(), Error> {
     Ok(())
@@ -59,23 +58,23 @@ mod planted {
 
     struct CrashPoint {
         step: Step,
-        /// How often it is still passed, this time included.
+        /// How many times the step is still to be reached, the fatal one included.
         left: AtomicU64,
     }
 
-    /// Of this process; not set before it was asked for.
+    /// The crash point of this process. Unset until [`prepare`] has read the environment.
     static POINT: OnceLock<Option<CrashPoint>> = OnceLock::new();
 
-    /// Takes the crash point from the environment.
+    /// Reads the crash point from the environment.
     ///
     /// # Errors
-    /// [`Error::Config`] for a step that there is not.
+    /// [`Error::Config`] for an unknown step.
     pub(crate) fn prepare() -> Result<(), Error> {
         let point = match env::var_os("GOKA_CRASH_AT") {
             None => None,
             Some(wanted) => Some(parse(&wanted.to_string_lossy())?),
         };
-        // Another app of this process has done so, from the same environment.
+        // An error means that another app of this process was first, with the same environment.
         let _ = POINT.set(point);
         Ok(())
     }
@@ -87,21 +86,21 @@ mod planted {
         let (Some((_, step)), Some(times)) = (step, times) else {
             let names = NAMED.map(|(name, _)| name).join("`, `");
             return Err(Error::Config(format!(
-                "the environment variable GOKA_CRASH_AT is `{wanted}`, but must be one of `{names}`, with `:n` behind it \
-                 for the n-th time"
+                "the environment variable GOKA_CRASH_AT is `{wanted}`, but must be one of `{names}`, optionally followed by \
+                 `:n` for the n-th time"
             )));
         };
         let left = AtomicU64::new(times);
         Ok(CrashPoint { step: *step, left })
     }
 
-    /// The process comes by a step, and may end there.
+    /// A worker reached a step; kills the process if this is the crash point.
     pub(crate) fn pass(step: Step) {
         let point = POINT.get().and_then(Option::as_ref);
         if let Some(point) = point.filter(|point| point.step == step)
             && point.left.fetch_sub(1, Ordering::Relaxed) == 1
         {
-            // SAFETY: it takes two numbers, and does not come back.
+            // SAFETY: the call takes two numbers and no memory.
             unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
         }
     }

@@ -1,35 +1,34 @@
-//! Faults that are planted in the engine on purpose, so that the simulation and the crash suite can
-//! show that they would find them. For tests of goka itself: without the feature `faults` no engine
-//! can have one, and what asks for it is compiled away.
+//! Planted faults: bugs that are built into the engine on purpose, to prove that the simulation and the crash suite
+//! find them. For tests of goka itself: without the feature `faults` no engine has one, and the checks compile to
+//! nothing.
 //!
-//! A real process takes its fault from `GOKA_FAULT`, for example `GOKA_FAULT=skip-tail`; a simulated
-//! worker from its settings. Must not know what a fault does: that stands where it is done.
+//! A real process takes its fault from `GOKA_FAULT`, for example `GOKA_FAULT=skip-tail`; a simulated worker from its
+//! settings. Must not know how a fault misbehaves: the code is where the correct behaviour is.
 
 #[cfg(feature = "faults")]
 use crate::base::error::Error;
 
-/// What an engine can do wrong.
+/// A bug that can be planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// At-least-once: the local copy, and with it the group, is told of an interval before its
-    /// delivery reports are in. Exactly-once: the local copy is, before Kafka has committed.
+    /// At-least-once: an interval is stored, and its positions are committed, before it is acknowledged. Exactly-once:
+    /// an interval is stored before Kafka has committed the transaction.
     CommitBeforeAck,
-    /// What the table's topic has behind a local copy is not read before records are handled.
+    /// The partition runs without restoring the end of the changelog, which the local copy does not have.
     SkipTail,
-    /// A deletion stays here: the table's topic does not get it.
+    /// A deletion is applied to the local copy and not sent to the changelog.
     DropTombstone,
-    /// What a handler did takes effect twice.
+    /// The effects of a handler are applied twice.
     DoubleApply,
-    /// What a handler did takes effect, although it failed.
+    /// The effects of a handler that failed are applied.
     KeepFailed,
-    /// Exactly-once: nobody ends the transaction of a former owner that stands in the way.
+    /// Exactly-once: an open transaction of the previous owner, which blocks the partition, is not aborted.
     NoFence,
-    /// Exactly-once: where the group stands is asked while a transaction of this worker may still be
-    /// committed.
+    /// Exactly-once: a partition fetches committed offsets while a transaction of this worker may still be committed.
     NoGate,
 }
 
-/// The fault of one engine, if it has any.
+/// The fault of one engine, if one is planted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Planted(#[cfg(any(test, feature = "faults"))] Option<Fault>);
 
@@ -40,7 +39,7 @@ impl Planted {
         Planted(fault)
     }
 
-    /// Whether this engine has that fault.
+    /// Whether this fault is planted.
     pub(crate) fn is(self, fault: Fault) -> bool {
         self.0 == Some(fault)
     }
@@ -48,7 +47,7 @@ impl Planted {
 
 #[cfg(not(any(test, feature = "faults")))]
 impl Planted {
-    /// Never.
+    /// Without the feature `faults`: never.
     pub(crate) const fn is(self, _: Fault) -> bool {
         false
     }
@@ -56,7 +55,7 @@ impl Planted {
 
 #[cfg(feature = "faults")]
 impl Planted {
-    /// By the names that `GOKA_FAULT` takes.
+    /// The names that `GOKA_FAULT` takes.
     const NAMED: [(&str, Fault); 7] = [
         ("commit-before-ack", Fault::CommitBeforeAck),
         ("skip-tail", Fault::SkipTail),
@@ -67,10 +66,10 @@ impl Planted {
         ("no-gate", Fault::NoGate),
     ];
 
-    /// What the environment asks for.
+    /// Reads the fault from the environment.
     ///
     /// # Errors
-    /// [`Error::Config`] for a fault that there is not.
+    /// [`Error::Config`] for an unknown fault.
     pub(crate) fn from_env() -> Result<Self, Error> {
         let Some(wanted) = std::env::var_os("GOKA_FAULT") else {
             return Ok(Planted::default());
@@ -82,14 +81,17 @@ impl Planted {
                 "the environment variable GOKA_FAULT is {wanted:?}, but must be one of `{names}`"
             )));
         };
-        tracing::warn!("GOKA_FAULT: this process does wrong on purpose ({name})");
+        tracing::warn!(
+            fault = name,
+            "GOKA_FAULT is set: this process misbehaves on purpose"
+        );
         Ok(Planted(Some(*fault)))
     }
 }
 
 #[cfg(not(feature = "faults"))]
 impl Planted {
-    /// None.
+    /// Without the feature `faults`: none.
     pub(crate) fn from_env() -> crate::base::error::Result<Self> {
         Ok(Planted::default())
     }

@@ -26,8 +26,8 @@ use super::{
 use crate::{
     base::error::Error,
     engine::port::{
-        CommitError, Committed, Event, Kafka, Outgoing, Position, Reader, Report, SendError, Step,
-        Unstable,
+        Clock, CommitError, Committed, Event, Kafka, Member, Outgoing, Position, Producer, Reader,
+        Report, SendError, Step, Transactions, Unstable,
     },
 };
 
@@ -247,7 +247,7 @@ impl Connection {
     }
 }
 
-impl Kafka for Connection {
+impl Clock for Connection {
     fn now(&self) -> Duration {
         self.state.borrow().now + self.dead.get().unwrap_or_default()
     }
@@ -255,7 +255,9 @@ impl Kafka for Connection {
     fn wall_ms(&self) -> i64 {
         self.state.borrow().wall_ms()
     }
+}
 
+impl Member for Connection {
     fn poll(&self, wait: Duration, on: &mut dyn FnMut(Event<'_>)) -> bool {
         if self.pass(Point::Asks).is_err() {
             return false;
@@ -342,7 +344,9 @@ impl Kafka for Connection {
         let log = state.topics.log(self.source(source)?, partition)?;
         Ok(log.bounds())
     }
+}
 
+impl Producer for Connection {
     fn partitions(&self, target: usize) -> i32 {
         self.target(target)
             .map_or(0, |topic| self.state.borrow().topics.partitions(topic))
@@ -400,7 +404,9 @@ impl Kafka for Connection {
         state.note(|| format!("{} purges its producer", self.name));
         state.purge(self.writer.producer(), false);
     }
+}
 
+impl Transactions for Connection {
     fn end_transaction(&self) {
         self.transacting().into_iter().for_each(Transacting::end);
     }
@@ -459,7 +465,9 @@ impl Kafka for Connection {
             transacting.fence(state, &self.group, &self.sources, partition);
         }
     }
+}
 
+impl Kafka for Connection {
     fn table(&self) -> Option<&dyn Reader> {
         let table = self.table.as_ref();
         table.map(|table| table as &dyn Reader)

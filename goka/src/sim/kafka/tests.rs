@@ -11,7 +11,8 @@ use crate::{
         record::{OwnedHeaders, RECORD_OVERHEAD},
     },
     engine::port::{
-        CommitError, Event, Kafka, Outgoing, Position, Reader, Report, SendError, Step, TableEvent,
+        Clock, CommitError, Event, Kafka, Member, Outgoing, Position, Producer, Reader, Report,
+        SendError, Step, TableEvent,
     },
 };
 

@@ -71,7 +71,7 @@ impl super::Rig for Rig {
         kafka: Connection,
     ) -> Result<Box<dyn Driven>, Error> {
         Ok(Box::new(Plain {
-            kafka,
+            kafka: Box::new(kafka),
             flaw: self.flaw,
             disk: Rc::clone(self.disks.entry(slot).or_default()),
             partitions: BTreeMap::new(),
@@ -92,7 +92,7 @@ impl super::Rig for Rig {
 }
 
 struct Plain {
-    kafka: Connection,
+    kafka: Box<dyn Kafka>,
     flaw: Flaw,
     disk: Disk,
     /// Partitions that are its own; those that run, with the next offset of each input.

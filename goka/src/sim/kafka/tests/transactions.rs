@@ -1,7 +1,7 @@
 //! Transactions, as brokers have them.
 
 use super::*;
-use crate::engine::port::OURS;
+use crate::engine::port::{OURS, Transactions};
 
 const FIRST: Position = Position {
     source: 0,

@@ -1,0 +1,68 @@
+//! Records to produce, and their delivery reports. Must not know why a record is sent.
+
+use std::time::Duration;
+
+use crate::base::{error::Error, record::OwnedHeaders};
+
+/// The idempotent producer of a worker.
+///
+/// [`Producer::send`] only queues a record. Each record that was taken is reported exactly once, by
+/// [`Producer::serve`], as delivered or as failed; until then it is in flight.
+pub(crate) trait Producer {
+    /// Number of partitions of a target.
+    fn partitions(&self, target: usize) -> i32;
+
+    /// Size of the largest record that `send` takes, in bytes, as
+    /// [`wire_size`](crate::base::record::wire_size) counts them.
+    fn record_max(&self) -> usize;
+
+    /// Queues a record. Records of one target and partition are written in the order in which they were sent.
+    /// [`SendError::Full`] is back-pressure: the record was not taken; call `serve` and send it again.
+    fn send(&self, record: &Outgoing<'_>) -> Result<(), SendError>;
+
+    /// Waits up to `wait` for delivery reports, and passes all that have come to `on`.
+    fn serve(&self, wait: Duration, on: &mut dyn FnMut(Report));
+
+    /// Number of records that were sent and are not reported yet.
+    fn in_flight(&self) -> usize;
+
+    /// Gives up every record that is in flight; `serve` reports them as failed. A record that the network has already
+    /// taken may be written all the same. Default: for a producer that delivers at once.
+    fn purge(&self) {}
+}
+
+/// A record to produce.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) target: usize,
+    pub(crate) partition: i32,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    /// Milliseconds since 1970.
+    pub(crate) timestamp: i64,
+    pub(crate) headers: &'a OwnedHeaders,
+    /// Chosen by the sender; the record's [`Report`] repeats it.
+    pub(crate) tag: u32,
+}
+
+/// The delivery report of a record: its offset, or why it was not delivered.
+pub(crate) struct Report {
+    pub(crate) tag: u32,
+    pub(crate) result: Result<i64, Undelivered>,
+}
+
+/// Why a record was not delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Undelivered {
+    pub(crate) reason: Box<str>,
+    /// Whether the same record may be delivered later: the brokers are away, or the record was given up with others.
+    pub(crate) may_pass: bool,
+}
+
+/// Why [`Producer::send`] did not take a record.
+#[derive(Debug)]
+pub(crate) enum SendError {
+    /// The queue is full: back-pressure.
+    Full,
+    /// The producer will never take this record, for example because it exceeds `message.max.bytes`.
+    Refused(Error),
+}
