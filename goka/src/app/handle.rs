@@ -2,13 +2,12 @@
 
 use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc};
 
-use super::running::{Group, GroupStats};
 use crate::{
+    app::group::{Group, GroupStats},
     base::{
         error::{Error, Result},
         state::PartitionState,
     },
-    engine::program::Visit,
     typed::{
         check::has_table,
         codec::Codec,
@@ -103,33 +102,5 @@ impl<P: Processor> ProcessorHandle<P> {
         let processor = self.processor.clone();
         let visit = TypedVisit { processor, args };
         Box::pin(self.group.clone().visit(Arc::new(visit)))
-    }
-}
-
-impl Group {
-    async fn visit(self, visit: Arc<dyn Visit>) -> Result<u64> {
-        let workers = self.workers.iter();
-        let answers: Vec<_> = workers
-            .map(|worker| worker.visits.ask(visit.clone()))
-            .collect();
-        let (mut keys, mut cancelled) = (0, None);
-        for answer in answers {
-            match answer.await {
-                Ok(Ok(visited)) => keys += visited,
-                Ok(Err(early)) => {
-                    keys += early.keys;
-                    cancelled.get_or_insert(early.partition);
-                }
-                Err(_) => return Err(Error::Closed("the processor")),
-            }
-        }
-        match cancelled {
-            None => Ok(keys),
-            Some(partition) => Err(Error::VisitCancelled {
-                group: self.name,
-                partition,
-                keys,
-            }),
-        }
     }
 }

@@ -19,19 +19,18 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use super::{
-    copies,
-    leftovers::Leftovers,
-    orphans::{self, Orphans},
-    running::{Group, Remote, Running},
-    together::{Place, Together},
-    watched::Watched,
-};
 use crate::{
     app::{
+        copies,
+        group::{Group, Remote},
         home::Home,
+        leftovers::Leftovers,
+        orphans::{self, Orphans},
         replicas::{self, TableSource},
+        running::Running,
+        together::{Place, Together},
         topology::Topology,
+        watched::Watched,
     },
     base::{
         config::{Config, Guarantee, Membership, Standby},

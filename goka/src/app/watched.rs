@@ -13,9 +13,8 @@ use std::{
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
-use super::{leftovers::Leftovers, orphans::Orphans};
 use crate::{
-    app::topology::Topology,
+    app::{leftovers::Leftovers, orphans::Orphans, topology::Topology},
     base::error::{Error, Result},
     kafka::Cluster,
 };

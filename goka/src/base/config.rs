@@ -60,6 +60,23 @@ pub(crate) struct Keys {
     pub(crate) producer: BTreeMap<String, String>,
 }
 
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        let roles = [
+            ("", &self.both),
+            ("consumer ", &self.consumer),
+            ("producer ", &self.producer),
+        ];
+        for (role, keys) in roles {
+            for (key, value) in keys {
+                map.entry(&format!("{role}{key}"), &secret::shown(key, value));
+            }
+        }
+        map.finish()
+    }
+}
+
 /// How often a record counts, whatever fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Guarantee {

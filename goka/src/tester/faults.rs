@@ -4,10 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::{Group, Tester, instance::Instance, running::PATIENCE};
 use crate::{
     base::error::{Error, Result},
     engine::port::Step,
+    tester::{
+        cluster::{Group, Tester},
+        instance::Instance,
+        running::PATIENCE,
+    },
     typed::{check::has_table, edge::Visits, processor::Processor, program::TypedVisit},
 };
 

@@ -2,7 +2,6 @@
 
 use std::{any::Any, sync::Arc, time::SystemTime};
 
-use super::Tester;
 use crate::{
     base::{
         kind::Kind,
@@ -11,6 +10,7 @@ use crate::{
     emitter::Emitter,
     kafka::Outbox,
     sim::kafka::{Mailbox, TEST},
+    tester::cluster::Tester,
     typed::{
         codec::Codec,
         context::{KeyOf, ValueOf},

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Tester, instance::Follower, records::bytes_of};
 use crate::{
     base::{kind::Kind, policy::OnError},
     engine::program::EdgeInfo,
     store::StateDir,
+    tester::{cluster::Tester, instance::Follower, records::bytes_of},
     typed::{
         codec::Codec,
         context::{KeyOf, ValueOf},

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{
-    Group, Tester,
-    instance::{IDLE, Setup, Turn},
-};
 use crate::{
     base::{config::Guarantee, error::Result, kind::Kind, state::PartitionState},
     sim::kafka::World,
+    tester::{
+        cluster::{Group, Tester},
+        instance::{IDLE, Setup, Turn},
+    },
 };
 
 /// How long everything may take, in virtual time, before the engine is to blame.

@@ -2,15 +2,25 @@
 
 use std::{fmt, ops::RangeBounds};
 
-use super::{
-    View,
-    rows::{self, SnapshotRows, Source},
-};
 use crate::{
     base::error::{Error, Result},
     store::{Moment, Snapshot},
     typed::{context::KeyOf, topic::Topic},
+    view::{
+        merge::{self, Bounds, Merge, Source},
+        opened::View,
+    },
 };
+
+impl<T: Topic> View<T> {
+    /// A moment of the table, for many reads.
+    ///
+    /// # Errors
+    /// If the local copy cannot be read, or 4096 snapshots of it are held already.
+    pub fn snapshot(&self) -> Result<ViewSnapshot<T>> {
+        ViewSnapshot::take(self.clone())
+    }
+}
 
 /// A moment of a [`View`]: whatever is written afterwards, it stays as it was. It can be kept, and
 /// sent to another thread.
@@ -44,7 +54,7 @@ pub struct ViewSnapshot<T> {
 }
 
 impl<T> ViewSnapshot<T> {
-    pub(super) fn take(view: View<T>) -> Result<Self> {
+    fn take(view: View<T>) -> Result<Self> {
         let moments = view
             .partitions()
             .map(|n| view.replica().snapshot(n).map(Snapshot::held));
@@ -52,10 +62,6 @@ impl<T> ViewSnapshot<T> {
             moments: moments.collect::<Result<_>>()?,
             view,
         })
-    }
-
-    pub(super) fn view(&self) -> &View<T> {
-        &self.view
     }
 
     /// How many rows there are. Nothing is read for it.
@@ -102,7 +108,7 @@ impl<T: Topic> ViewSnapshot<T> {
 
     /// All rows, as [`View::iter`], but of this moment.
     pub fn iter(&self) -> SnapshotRows<'_, T> {
-        SnapshotRows::new(self, rows::ALL)
+        SnapshotRows::new(self, merge::ALL)
     }
 
     /// The rows whose keys lie in `range`.
@@ -111,12 +117,12 @@ impl<T: Topic> ViewSnapshot<T> {
         R: RangeBounds<&'k KeyOf<T>>,
         KeyOf<T>: 'k,
     {
-        SnapshotRows::new(self, rows::range::<T, R>(&range))
+        SnapshotRows::new(self, merge::range::<T, R>(&range))
     }
 
     /// The rows whose keys begin with these bytes (text, for `String`).
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> SnapshotRows<'_, T> {
-        SnapshotRows::new(self, rows::prefix(prefix.as_ref()))
+        SnapshotRows::new(self, merge::prefix(prefix.as_ref()))
     }
 }
 
@@ -147,6 +153,48 @@ impl<T> fmt::Debug for ViewSnapshot<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ViewSnapshot")
             .field("view", &self.view)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Rows of a [`ViewSnapshot`], all partitions merged by key.
+pub struct SnapshotRows<'s, T> {
+    snapshot: &'s ViewSnapshot<T>,
+    merge: Merge,
+}
+
+impl<'s, T> SnapshotRows<'s, T> {
+    fn new(snapshot: &'s ViewSnapshot<T>, bounds: Bounds) -> Self {
+        let merge = Merge::new(snapshot.view.partitions(), bounds);
+        SnapshotRows { snapshot, merge }
+    }
+}
+
+impl<T: Topic> SnapshotRows<'_, T> {
+    fn step(&mut self, reverse: bool) -> Option<Result<(T::Key, T::Value)>> {
+        let row = self.merge.next(self.snapshot, reverse)?;
+        Some(row.and_then(|row| self.snapshot.view.decode_row(&row)))
+    }
+}
+
+impl<T: Topic> Iterator for SnapshotRows<'_, T> {
+    type Item = Result<(T::Key, T::Value)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step(false)
+    }
+}
+
+impl<T: Topic> DoubleEndedIterator for SnapshotRows<'_, T> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.step(true)
+    }
+}
+
+impl<T> fmt::Debug for SnapshotRows<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotRows")
+            .field("snapshot", self.snapshot)
             .finish_non_exhaustive()
     }
 }

@@ -4,9 +4,8 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use tokio::sync::watch;
 
-use super::View;
 use crate::{
-    app::blocking,
+    app::blocking::blocking,
     base::{
         error::{Error, Result},
         record::from_ms,
@@ -15,6 +14,7 @@ use crate::{
     engine::replica::Replica,
     kafka::Cluster,
     typed::topic::SharedTable,
+    view::opened::View,
 };
 
 /// What a view is doing.
@@ -79,30 +79,6 @@ impl<T> View<T> {
     /// If the view failed, with the reason.
     pub async fn recovered(&self) -> Result {
         self.all(Replica::is_up_to_date).await
-    }
-
-    /// Waits until `is` is true of every partition.
-    pub(super) async fn all(&self, is: impl Fn(&Replica, i32) -> bool) -> Result {
-        let replica = self.replica();
-        self.until(replica.changes(), || {
-            self.partitions().all(|n| is(replica, n))
-        })
-        .await
-    }
-
-    /// Asks `is` now, and whenever there is a change.
-    async fn until(&self, mut changes: watch::Receiver<u64>, is: impl Fn() -> bool) -> Result {
-        loop {
-            if is() {
-                return Ok(());
-            }
-            if let Some(failed) = self.failed() {
-                return Err(failed);
-            }
-            if changes.changed().await.is_err() {
-                return Err(Error::Closed("the view"));
-            }
-        }
     }
 
     /// What the view is doing now.
@@ -240,7 +216,7 @@ impl<T> View<T> {
     where
         T: SharedTable,
     {
-        let (config, partitions) = (self.shared.config.clone(), self.partitions());
+        let (config, partitions) = (self.config().cloned(), self.partitions());
         let Some(config) = config else {
             return self.recovered().await;
         };

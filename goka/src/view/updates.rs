@@ -2,12 +2,19 @@
 
 use std::{fmt, sync::Arc};
 
-use super::View;
 use crate::{
     base::error::Result,
     engine::replica::{Change, Feed, Taken},
     typed::topic::Topic,
+    view::opened::View,
 };
+
+impl<T: Topic> View<T> {
+    /// Every row that becomes visible to reads from now on.
+    pub fn updates(&self) -> Updates<T> {
+        Updates::new(self.clone())
+    }
+}
 
 /// What [`Updates::next`] gives.
 #[non_exhaustive]
@@ -58,7 +65,7 @@ pub struct Updates<T> {
 }
 
 impl<T: Topic> Updates<T> {
-    pub(super) fn new(view: View<T>) -> Self {
+    fn new(view: View<T>) -> Self {
         let feed = view.replica().feed();
         Updates { view, feed }
     }

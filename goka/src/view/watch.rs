@@ -4,11 +4,18 @@ use std::fmt;
 
 use tokio::sync::watch;
 
-use super::View;
 use crate::{
     base::error::{Error, Result},
-    typed::topic::Topic,
+    typed::{context::KeyOf, topic::Topic},
+    view::opened::View,
 };
+
+impl<T: Topic> View<T> {
+    /// The value at `key`, to be looked at whenever it changes.
+    pub fn watch(&self, key: &KeyOf<T>) -> Watch<T> {
+        Watch::new(self.clone(), self.place(key).bytes)
+    }
+}
 
 /// The value at one key of a [`View`], to be looked at whenever it changes. See [`View::watch`].
 ///
@@ -35,7 +42,7 @@ pub struct Watch<T> {
 }
 
 impl<T: Topic> Watch<T> {
-    pub(super) fn new(view: View<T>, key: Vec<u8>) -> Self {
+    fn new(view: View<T>, key: Vec<u8>) -> Self {
         let changes = Some(view.replica().watch(&key));
         Watch { view, key, changes }
     }

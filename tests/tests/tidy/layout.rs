@@ -107,10 +107,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("engine/spec.rs", "engine/replica/standby.rs"),
     ("engine/spec.rs", "engine/replica/tables.rs"),
     // Each closes a circle.
-    ("app/handle.rs", "app/running.rs"),
     ("engine/port/crash.rs", "engine/port/mod.rs"),
-    ("engine/replica/copy.rs", "engine/replica/mod.rs"),
-    ("engine/replica/keeper.rs", "engine/replica/mod.rs"),
     ("kafka/cluster.rs", "kafka/member.rs"),
     ("kafka/cluster.rs", "kafka/reader.rs"),
     ("kafka/native/message.rs", "kafka/native.rs"),
@@ -121,11 +118,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("store/moment.rs", "store/snapshot.rs"),
     ("store/rebuild.rs", "store/mod.rs"),
     ("store/snapshot.rs", "store/mod.rs"),
-    ("view/rows.rs", "view/mod.rs"),
-    ("view/rows.rs", "view/snapshot.rs"),
-    ("view/snapshot.rs", "view/mod.rs"),
-    ("view/updates.rs", "view/mod.rs"),
-    ("view/watch.rs", "view/mod.rs"),
 ];
 
 /// Imports of `goka-macros/src/` that close a circle. The list only shrinks.

@@ -1,10 +1,6 @@
 //! Which settings of librdkafka may be shown: those that are known to be harmless, and no others. A key
 //! that is misspelt, or that a later librdkafka brings, may be a password.
 
-use std::fmt;
-
-use super::Keys;
-
 /// Stands for a value that is not shown.
 const HIDDEN: &str = "<secret>";
 
@@ -84,22 +80,9 @@ pub(crate) fn may_be_shown(key: &str) -> bool {
     harmless && !SECRET.iter().any(|part| key.contains(part))
 }
 
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut map = f.debug_map();
-        let roles = [
-            ("", &self.both),
-            ("consumer ", &self.consumer),
-            ("producer ", &self.producer),
-        ];
-        for (role, keys) in roles {
-            for (key, value) in keys {
-                let value = if may_be_shown(key) { value } else { HIDDEN };
-                map.entry(&format!("{role}{key}"), &value);
-            }
-        }
-        map.finish()
-    }
+/// How the value of a key of librdkafka is shown.
+pub(super) fn shown<'a>(key: &str, value: &'a str) -> &'a str {
+    if may_be_shown(key) { value } else { HIDDEN }
 }
 
 #[cfg(test)]

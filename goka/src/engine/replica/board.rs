@@ -8,9 +8,9 @@ use std::sync::{
 
 use tokio::sync::watch;
 
-use super::{loans::Loans, subscribers::Subscribers};
 use crate::{
     base::{error::Error, state::PartitionState},
+    engine::replica::{loans::Loans, subscribers::Subscribers},
     store::{Snapshot, Snapshots},
 };
 

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::{
-    Spec,
-    board::{Board, Standing},
-};
 use crate::{
     base::{error::Error, record::Record, state::PartitionState},
     engine::{
         partition::rows::Rows,
         port::Reader,
         recovery::{replay::Replay, trust::distrust},
+        replica::{
+            board::{Board, Standing},
+            spec::Spec,
+        },
     },
     store::{Identity, Snapshots, Store},
 };

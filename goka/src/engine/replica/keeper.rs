@@ -9,15 +9,17 @@ use std::{
 
 use tracing::{debug, warn};
 
-use super::{
-    Spec,
-    board::{BEGINNING, Board},
-    copy::Copy,
-    loans::Demand,
-};
 use crate::{
     base::{error::Error, state::PartitionState},
-    engine::port::{Reader, TableEvent},
+    engine::{
+        port::{Reader, TableEvent},
+        replica::{
+            board::{BEGINNING, Board},
+            copy::Copy,
+            loans::Demand,
+            spec::Spec,
+        },
+    },
 };
 
 /// Events taken in one turn.

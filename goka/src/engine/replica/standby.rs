@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     base::{error::Error, state::PartitionState},
-    engine::replica::{Lent, Replica, Wanted},
+    engine::replica::{board::Wanted, following::Replica, loans::Lent},
 };
 
 /// The standby of a group in this process, shared by its workers.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     base::{error::Error, kind::Kind},
-    engine::replica::{Replica, Wanted},
+    engine::replica::{board::Wanted, following::Replica},
 };
 
 /// The joined and looked up tables of a processor.

@@ -269,7 +269,7 @@ fn a_failure_leaves_what_is_there_to_readers() {
     assert_eq!(get(&replica, 0, "a").as_deref(), Some("1"));
 
     // To a handler it is an error.
-    replica.board.fail(failed);
+    replica.fail(failed);
     let tables = Tables::new(vec![Some((Kind::Join, Arc::new(replica)))]);
     let error = tables.read(0, 0, b"a", |_| ()).unwrap_err();
     assert!(error.to_string().contains("begins at offset 2"), "{error}");

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{SECOND, Stage, TABLE, get};
-use crate::engine::replica::{Change, Keeper, Replica, Spec, Standing, Taken};
+use crate::engine::replica::{Change, Keeper, Replica, Spec, Taken, board::Standing};
 
 #[test]
 fn changes_are_told_after_they_are_visible() {

@@ -1,0 +1,298 @@
+//! An open view: who shares its local copy, and reads of single keys. Must not know how the copy is kept up to date.
+
+use std::{fmt, marker::PhantomData, pin::Pin, sync::Arc};
+
+use tokio::sync::watch;
+
+use crate::{
+    app::{
+        blocking::blocking,
+        home::Home,
+        replicas::{self, TableSource},
+    },
+    base::{
+        config::Config,
+        error::{BoxError, Error, Result},
+        excerpt,
+    },
+    engine::replica::{Replica, Wanted},
+    kafka::Cluster,
+    store::Snapshot,
+    typed::{
+        codec::Codec,
+        context::KeyOf,
+        key::Key,
+        topic::{SharedTable, Topic},
+        undecoded::Undecoded,
+    },
+};
+
+/// A local copy of the table `T`, kept up to date in the background. Cheap to clone; the copy goes
+/// on while one clone is left, or something that came from one: an iterator, a snapshot, a watch.
+///
+/// Reads never wait for Kafka: they answer from the local copy, also while the broker is away, and
+/// while the view recovers they see what is there so far. See [`recovered`](Self::recovered).
+///
+/// Views of one table in one process share one copy, with its joins and lookups.
+///
+/// ```no_run
+/// # #[goka::table(group = "my-group", value = i64)]
+/// # pub struct Clicks;
+/// # async fn serve(config: goka::Config) -> goka::Result {
+/// let view = goka::View::<Clicks>::open(&config).await?;
+/// view.recovered().await?;
+/// println!("alice clicked {:?} times", view.get("alice")?);
+/// for row in view.prefix("b") {
+///     let (user, clicks) = row?;
+///     println!("{user} {clicks}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct View<T> {
+    shared: Arc<Shared>,
+    table: PhantomData<fn() -> T>,
+}
+
+/// What the clones of a view share.
+struct Shared {
+    // Before the replica, which it does not keep.
+    _wanted: Vec<Wanted>,
+    replica: Arc<Replica>,
+    /// To connect again, and ask for the ends of partitions: a connection that is kept costs
+    /// threads, and time to close. `None` for a view that a tester keeps up to date.
+    config: Option<Config>,
+}
+
+impl<T> Clone for View<T> {
+    fn clone(&self) -> Self {
+        View {
+            shared: self.shared.clone(),
+            table: PhantomData,
+        }
+    }
+}
+
+impl<T> fmt::Debug for View<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View")
+            .field("topic", &self.topic())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> View<T> {
+    /// Opens the local copy and begins to bring it up to date, in the background.
+    ///
+    /// # Errors
+    /// If no broker answers within 10 seconds, the table's topic does not exist (the processor of
+    /// its group creates it), or the local copy cannot be opened.
+    // Boxed: the bounds of an `async fn` are asked again where it is awaited, and a table that does
+    // not fit would be two errors.
+    pub fn open(config: &Config) -> Pin<Box<dyn Future<Output = Result<Self>> + Send>>
+    where
+        T: SharedTable,
+    {
+        let config = config.clone();
+        Box::pin(async move {
+            let view = blocking("open a view", move || Self::open_now(&config)).await?;
+            view.all(|replica, n| replica.state(n).is_some()).await?;
+            Ok(view)
+        })
+    }
+
+    fn open_now(config: &Config) -> Result<Self>
+    where
+        T: SharedTable,
+    {
+        let cluster = Cluster::connect(config)?;
+        let home = Home::open(config, &cluster)?;
+        let replica = replicas::open(&cluster, &home, &TableSource::of::<T>())?;
+        Ok(Self::of(replica, Some(config.clone())))
+    }
+
+    /// Reads all partitions of a replica.
+    pub(crate) fn of(replica: Arc<Replica>, config: Option<Config>) -> Self {
+        let shared = Shared {
+            _wanted: replica.want_all(),
+            replica,
+            config,
+        };
+        View {
+            shared: Arc::new(shared),
+            table: PhantomData,
+        }
+    }
+
+    /// Gives up this clone. If nothing else of this process reads the table, its local copy is
+    /// closed, and that is waited for: so does dropping the view, but it blocks the thread for some
+    /// 100 ms, which async code should not.
+    ///
+    /// # Errors
+    /// If there is no thread for it.
+    pub async fn close(self) -> Result {
+        let shared = self.shared;
+        blocking("close a view", move || {
+            drop(shared);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until `is` is true of every partition.
+    pub(super) async fn all(&self, is: impl Fn(&Replica, i32) -> bool) -> Result {
+        let replica = self.replica();
+        self.until(replica.changes(), || {
+            self.partitions().all(|n| is(replica, n))
+        })
+        .await
+    }
+
+    /// Asks `is` now, and whenever there is a change.
+    pub(super) async fn until(
+        &self,
+        mut changes: watch::Receiver<u64>,
+        is: impl Fn() -> bool,
+    ) -> Result {
+        loop {
+            if is() {
+                return Ok(());
+            }
+            if let Some(failed) = self.failed() {
+                return Err(failed);
+            }
+            if changes.changed().await.is_err() {
+                return Err(Error::Closed("the view"));
+            }
+        }
+    }
+
+    /// `None` if a tester keeps the view up to date.
+    pub(super) fn config(&self) -> Option<&Config> {
+        self.shared.config.as_ref()
+    }
+
+    pub(super) fn replica(&self) -> &Replica {
+        &self.shared.replica
+    }
+
+    /// The physical one.
+    pub(super) fn topic(&self) -> &str {
+        &self.replica().spec().identity.topic
+    }
+
+    pub(super) fn failed(&self) -> Option<Error> {
+        self.replica().check().err()
+    }
+
+    pub(super) fn partitions(&self) -> std::ops::Range<i32> {
+        0..self.replica().partitions()
+    }
+}
+
+impl<T: Topic> View<T> {
+    /// The value at `key`, `None` if there is none.
+    ///
+    /// # Errors
+    /// If the value does not decode, or the local copy cannot be read.
+    pub fn get(&self, key: &KeyOf<T>) -> Result<Option<T::Value>> {
+        let key = self.place(key);
+        let snapshot = self.replica().snapshot(key.partition)?;
+        let value = snapshot.get(&key.bytes)?;
+        value
+            .map(|value| self.decode(&key.bytes, value))
+            .transpose()
+    }
+
+    /// Whether there is a value at `key`. It is not decoded.
+    ///
+    /// # Errors
+    /// If the local copy cannot be read.
+    pub fn has(&self, key: &KeyOf<T>) -> Result<bool> {
+        let key = self.place(key);
+        let snapshot = self.replica().snapshot(key.partition)?;
+        Ok(snapshot.get(&key.bytes)?.is_some())
+    }
+
+    /// The values at `keys`, in their order: those of one partition as of one moment, and with less
+    /// work than one after the other.
+    ///
+    /// ```no_run
+    /// # #[goka::table(group = "my-group", value = i64)]
+    /// # pub struct Clicks;
+    /// # fn read(view: &goka::View<Clicks>) -> goka::Result {
+    /// let clicks = view.get_many(["alice", "bob"])?;
+    /// println!("alice {:?}, bob {:?}", clicks[0], clicks[1]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If a value does not decode, or the local copy cannot be read.
+    pub fn get_many<'k>(
+        &self,
+        keys: impl IntoIterator<Item = &'k KeyOf<T>>,
+    ) -> Result<Vec<Option<T::Value>>>
+    where
+        KeyOf<T>: 'k,
+    {
+        let mut moments: Vec<Option<Snapshot>> = self.partitions().map(|_| None).collect();
+        let value = |key| {
+            let key = self.place(key);
+            let moment = &mut moments[key.index()];
+            if moment.is_none() {
+                *moment = Some(self.replica().snapshot(key.partition)?);
+            }
+            let value = moment.as_ref().map(|moment| moment.get(&key.bytes));
+            let value = value.transpose()?.flatten();
+            value
+                .map(|value| self.decode(&key.bytes, value))
+                .transpose()
+        };
+        keys.into_iter().map(value).collect()
+    }
+
+    pub(super) fn place(&self, key: &KeyOf<T>) -> Place {
+        let mut bytes = Vec::new();
+        T::Key::encode(key, &mut bytes);
+        let partition = T::PARTITIONER.partition(&bytes, self.replica().partitions());
+        Place { partition, bytes }
+    }
+
+    pub(super) fn decode(&self, key: &[u8], value: &[u8]) -> Result<T::Value> {
+        T::Codec::decode(value).map_err(|source| {
+            let source = Undecoded::new(<T::Codec as Codec<T::Value>>::name(), value, source);
+            self.undecodable("value", key, source.into())
+        })
+    }
+
+    pub(super) fn decode_key(&self, key: &[u8]) -> Result<T::Key> {
+        T::Key::decode(key).map_err(|source| self.undecodable("key", key, source))
+    }
+
+    pub(super) fn decode_row(
+        &self,
+        (key, value): &(Vec<u8>, Vec<u8>),
+    ) -> Result<(T::Key, T::Value)> {
+        Ok((self.decode_key(key)?, self.decode(key, value)?))
+    }
+
+    /// Says in which row.
+    fn undecodable(&self, what: &str, key: &[u8], source: BoxError) -> Error {
+        let (key, source) = (excerpt::key(key), excerpt::text(source.to_string()));
+        let source = format!("the {what} of the row `{key}`: {source}");
+        Error::decode(self.topic())(source.into())
+    }
+}
+
+/// Where a key is.
+pub(super) struct Place {
+    partition: i32,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Place {
+    pub(super) fn index(&self) -> usize {
+        usize::try_from(self.partition).expect("partitioners give a partition that there is")
+    }
+}
