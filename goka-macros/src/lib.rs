@@ -5,7 +5,7 @@
 //!
 //! | stage | files |
 //! |---|---|
-//! | parse tokens into a model | `attr`, `options`, `item`, `method`, `ast`, on top of `parse`, `word`, `policy`, `edge` |
+//! | parse tokens into a model | `attr`, `options`, `item`, `method`, `ast` |
 //! | report mistakes | `refuse` (of an item), `signature` (of a function), `check` (of the model) |
 //! | print impls | `expand`, `topic`; beside errors `fallback` prints what is right |
 //!

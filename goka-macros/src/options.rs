@@ -114,16 +114,24 @@ impl TopicOptions {
         }
     }
 
-    /// As constants of the `impl` of `Topic`.
-    pub(crate) fn print(&self) -> TokenStream {
-        let fnv1a = self.partitioner.as_ref().filter(|name| *name == "fnv1a");
-        let partitioner = fnv1a.map(|name| {
-            quote_spanned!(name.span()=> const PARTITIONER: __goka::Partitioner = __goka::Partitioner::Fnv1a;)
-        });
-        let coalesce = self.coalesce.as_ref();
-        let coalesce = coalesce
-            .map(|coalesce| quote_spanned!(coalesce.span()=> const COALESCE: bool = #coalesce;));
-        quote!(#partitioner #coalesce)
+    /// As a constant of the `impl` of `Topic`.
+    pub(crate) fn of_topic(&self) -> Option<TokenStream> {
+        let fnv1a = self.partitioner.as_ref().filter(|name| *name == "fnv1a")?;
+        Some(quote_spanned! {fnv1a.span()=>
+            const PARTITIONER: __goka::Partitioner = __goka::Partitioner::Fnv1a;
+        })
+    }
+
+    /// As a constant of the `impl` of `Table`.
+    pub(crate) fn of_table(&self) -> Option<TokenStream> {
+        let mut set = TokenStream::new();
+        if let Some(coalesce) = &self.coalesce {
+            set.extend(quote_spanned!(coalesce.span()=> .coalesce(#coalesce)));
+        }
+        let span = set.clone().into_iter().next()?.span();
+        Some(quote_spanned! {span=>
+            const OPTIONS: __goka::TableOptions = __goka::TableOptions::DEFAULT #set;
+        })
     }
 }
 
@@ -165,17 +173,19 @@ impl ProcessorOptions {
         }
     }
 
-    /// As constants of the `impl` of `Processor`.
+    /// As a constant of the `impl` of `Processor`.
     pub(crate) fn print(&self) -> Option<TokenStream> {
-        let name = self.guarantee.as_ref()?;
-        let span = name.span();
-        let variant = match name == "exactly_once" {
-            true => quote_spanned!(span=> ExactlyOnce),
-            false => quote_spanned!(span=> AtLeastOnce),
-        };
+        let mut set = TokenStream::new();
+        if let Some(name) = &self.guarantee {
+            let variant = match name == "exactly_once" {
+                true => quote_spanned!(name.span()=> ExactlyOnce),
+                false => quote_spanned!(name.span()=> AtLeastOnce),
+            };
+            set.extend(quote_spanned!(name.span()=> .guarantee(__goka::Guarantee::#variant)));
+        }
+        let span = set.clone().into_iter().next()?.span();
         Some(quote_spanned! {span=>
-            const GUARANTEE: ::core::option::Option<__goka::Guarantee> =
-                ::core::option::Option::Some(__goka::Guarantee::#variant);
+            const OPTIONS: __goka::ProcessorOptions = __goka::ProcessorOptions::DEFAULT #set;
         })
     }
 }

@@ -55,10 +55,12 @@ pub(crate) fn table(
         }
     }
     let ident = &item.ident;
+    let options = args.options.of_table();
     let table = match &args.group {
         None => quote_spanned! {ident.span()=>
             impl __goka::Table for #ident {
                 const HOME: ::core::option::Option<__goka::Home> = ::core::option::Option::None;
+                #options
             }
         },
         Some(group) => {
@@ -70,6 +72,7 @@ pub(crate) fn table(
                     const HOME: ::core::option::Option<__goka::Home> = ::core::option::Option::Some(
                         __goka::Home { group: #group, topic: #name },
                     );
+                    #options
                 }
                 impl __goka::SharedTable for #ident {}
             }
@@ -106,7 +109,7 @@ fn topic(errors: &Errors, args: &TopicArgs, item: &DeriveInput, kind: TokenStrea
         None => quote_spanned!(ident.span()=> ::std::string::String),
     };
     let codec = args.options.codec(errors.is_empty(), value.span());
-    let options = args.options.print();
+    let partitioner = args.options.of_topic();
     let generic = !item.generics.params.is_empty();
     let impls = (!generic).then(|| {
         quote_spanned! {ident.span()=>
@@ -117,7 +120,7 @@ fn topic(errors: &Errors, args: &TopicArgs, item: &DeriveInput, kind: TokenStrea
                     type Key = #key;
                     type Value = #value;
                     type Codec = #codec;
-                    #options
+                    #partitioner
                 }
                 #kind
             };

@@ -58,6 +58,7 @@ pub use base::{
     defer::Deferred,
     error::{BoxError, Error, Result},
     kind::Kind,
+    options::{ProcessorOptions, TableOptions},
     partitioner::Partitioner,
     policy::{OnError, Policy},
     record::{Headers, Meta},

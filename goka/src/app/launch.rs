@@ -282,7 +282,7 @@ impl Start {
 
 /// The settings with the guarantee of the group.
 fn for_group(config: &Config, cluster: &Cluster, program: &dyn Program) -> Result<Config> {
-    let wanted = program.guarantee().unwrap_or(config.guarantee);
+    let wanted = program.options().guarantee.unwrap_or(config.guarantee);
     let guarantee = cluster.guarantee(wanted);
     if guarantee != wanted {
         warn!(

@@ -7,6 +7,7 @@ pub(crate) mod defer;
 pub(crate) mod error;
 pub(crate) mod excerpt;
 pub(crate) mod kind;
+pub(crate) mod options;
 pub(crate) mod partitioner;
 pub(crate) mod policy;
 pub(crate) mod record;

@@ -4,9 +4,9 @@ use std::{any::Any, pin::Pin, rc::Rc, sync::Arc};
 
 use crate::{
     base::{
-        config::Guarantee,
         error::BoxError,
         kind::Kind,
+        options::{ProcessorOptions, TableOptions},
         partitioner::Partitioner,
         policy::OnError,
         record::{OwnedHeaders, Record, headers_size},
@@ -41,9 +41,9 @@ pub(crate) trait Program: Send + Sync {
         reads: SharedReads,
     ) -> Waiting;
 
-    /// How often its records count, if it says so.
-    fn guarantee(&self) -> Option<Guarantee> {
-        None
+    /// How it runs, where it differs from the settings of the app.
+    fn options(&self) -> ProcessorOptions {
+        ProcessorOptions::DEFAULT
     }
 
     /// The processor itself, for who knows its type.
@@ -110,8 +110,8 @@ pub(crate) struct EdgeInfo {
     pub(crate) partitioner: Partitioner,
     /// Name of the codec of its values: part of the format of a table.
     pub(crate) codec: &'static str,
-    /// Of a table: whether a row is written once a key and commit interval.
-    pub(crate) coalesce: bool,
+    /// Of a table: how its group keeps it.
+    pub(crate) options: TableOptions,
     /// Whether its handler is an `async fn`.
     pub(crate) waits: bool,
     /// The name of its handler.

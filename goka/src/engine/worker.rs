@@ -104,7 +104,7 @@ impl Worker {
         let core = Core {
             spec,
             sources,
-            coalesce: table_edge.is_some_and(|edge| edges[edge].coalesce),
+            coalesce: table_edge.is_some_and(|edge| edges[edge].options.coalesce),
             table_edge,
             edges,
             partitions: BTreeMap::new(),

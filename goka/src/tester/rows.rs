@@ -103,7 +103,7 @@ impl Tester {
                     topic,
                     partitioner: T::PARTITIONER,
                     codec: <T::Codec as Codec<T::Value>>::name(),
-                    coalesce: false,
+                    options: T::OPTIONS,
                     waits: false,
                     handler: "",
                     on_error: OnError::FAIL,

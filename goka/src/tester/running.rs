@@ -164,7 +164,7 @@ impl Group {
             world,
             program: &self.program,
             edges: &self.edges,
-            guarantee: self.program.guarantee().unwrap_or(guarantee),
+            guarantee: self.program.options().guarantee.unwrap_or(guarantee),
         };
         for instance in &mut self.instances {
             if instance.is_wanted && instance.process.is_none() {

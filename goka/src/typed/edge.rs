@@ -42,7 +42,7 @@ impl<P: Processor, S: Stream> Consumable<S> for P
 where
     S::Key: check::InputKey<P::Key>,
 {
-    const TOPIC: EdgeTopic = EdgeTopic::of::<S>(S::NAME, None);
+    const TOPIC: EdgeTopic = EdgeTopic::stream::<S>();
 }
 
 /// The processor writes to `S`: `output(S)`.
@@ -60,7 +60,7 @@ pub trait Emittable<S> {
     const TOPIC: EdgeTopic;
 }
 impl<P: Processor, S: Stream> Emittable<S> for P {
-    const TOPIC: EdgeTopic = EdgeTopic::of::<S>(S::NAME, None);
+    const TOPIC: EdgeTopic = EdgeTopic::stream::<S>();
 }
 
 /// The group keeps its state in `T`: `table = T`.
@@ -81,8 +81,8 @@ where
     T::Key: check::TableKey<P::Key>,
 {
     const TOPIC: EdgeTopic = match T::HOME {
-        Some(home) => EdgeTopic::of::<T>(home.topic, Some(home.group)),
-        None => EdgeTopic::of::<T>(<P as check::Derived>::STATE, None),
+        Some(home) => EdgeTopic::table::<T>(home.topic, Some(home.group)),
+        None => EdgeTopic::table::<T>(<P as check::Derived>::STATE, None),
     };
 }
 
@@ -113,7 +113,7 @@ impl<P: Processor, T: SharedTable> Joinable<T> for P
 where
     T::Key: check::JoinKey<P::Key>,
 {
-    const TOPIC: EdgeTopic = EdgeTopic::of::<T>(T::NAME, Some(owner::<T>()));
+    const TOPIC: EdgeTopic = EdgeTopic::table::<T>(T::NAME, Some(owner::<T>()));
 }
 
 /// The group reads rows of `T` at any key: `lookup(T)`.
@@ -130,7 +130,7 @@ pub trait Lookupable<T> {
     const TOPIC: EdgeTopic;
 }
 impl<P: Processor, T: SharedTable> Lookupable<T> for P {
-    const TOPIC: EdgeTopic = EdgeTopic::of::<T>(T::NAME, Some(owner::<T>()));
+    const TOPIC: EdgeTopic = EdgeTopic::table::<T>(T::NAME, Some(owner::<T>()));
 }
 
 const fn owner<T: SharedTable>() -> &'static str {

@@ -4,14 +4,17 @@
 use std::{fmt, pin::Pin};
 
 use crate::{
-    base::{error::BoxError, kind::Kind, partitioner::Partitioner, policy::OnError},
+    base::{
+        error::BoxError, kind::Kind, options::TableOptions, partitioner::Partitioner,
+        policy::OnError,
+    },
     typed::{
         check::{equal, fail},
         codec::Codec,
         context::Context,
         edge::{Consumes, Emits, Joins, Lookups, Loops, Persists},
         processor::Processor,
-        topic::Topic,
+        topic::{Stream, Table, Topic},
     },
 };
 
@@ -66,8 +69,8 @@ pub struct EdgeTopic {
     pub owner: Option<&'static str>,
     /// Which partition a key is in.
     pub partitioner: Partitioner,
-    /// Whether a row is written once a key and commit interval, see [`Topic::COALESCE`].
-    pub coalesce: bool,
+    /// Of a table, how its group keeps it; the default for a stream.
+    pub options: TableOptions,
     /// Gives [`Codec::name`] of its values.
     pub codec: fn() -> &'static str,
     /// What the tester knows of its type.
@@ -76,13 +79,25 @@ pub struct EdgeTopic {
 }
 
 impl EdgeTopic {
-    /// The topic of this type, with what the type alone does not tell.
-    pub(crate) const fn of<T: Topic>(name: &'static str, owner: Option<&'static str>) -> Self {
+    /// The topic of a table.
+    pub(crate) const fn table<T: Table>(name: &'static str, owner: Option<&'static str>) -> Self {
+        EdgeTopic {
+            options: T::OPTIONS,
+            ..Self::of::<T>(name, owner)
+        }
+    }
+
+    /// The topic of a stream.
+    pub(crate) const fn stream<S: Stream>() -> Self {
+        Self::of::<S>(S::NAME, None)
+    }
+
+    const fn of<T: Topic>(name: &'static str, owner: Option<&'static str>) -> Self {
         EdgeTopic {
             name,
             owner,
             partitioner: T::PARTITIONER,
-            coalesce: T::COALESCE,
+            options: TableOptions::DEFAULT,
             codec: <T::Codec as Codec<T::Value>>::name,
             #[cfg(any(test, feature = "tester"))]
             typing: crate::typed::typing::Typing::of::<T>(),
@@ -190,7 +205,7 @@ impl<P: Processor> fmt::Debug for Edge<P> {
             .field("topic", &self.topic.name)
             .field("owner", &self.topic.owner)
             .field("partitioner", &self.topic.partitioner)
-            .field("coalesce", &self.topic.coalesce)
+            .field("options", &self.topic.options)
             .field("codec", &(self.topic.codec)())
             .field("handler", &self.handler_name)
             .field("waits", &self.handler.map(|handler| handler.waits()))

@@ -1,7 +1,7 @@
 //! A processor is a type: one group, one key, one constant graph.
 
 use crate::{
-    base::config::Guarantee,
+    base::options::ProcessorOptions,
     typed::{graph::Edge, key::Key},
 };
 
@@ -51,6 +51,6 @@ pub trait Processor: Sized + Send + Sync + 'static {
     const GRAPH: &'static [Edge<Self>];
     /// The key of its inputs and of its table.
     type Key: Key;
-    /// How often its records count; as in the [`Config`](crate::Config) of the app, if it is `None`.
-    const GUARANTEE: Option<Guarantee> = None;
+    /// How it runs, where it differs from the [`Config`](crate::Config) of the app.
+    const OPTIONS: ProcessorOptions = ProcessorOptions::DEFAULT;
 }

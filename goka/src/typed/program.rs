@@ -9,8 +9,13 @@ use std::{
 
 use crate::{
     base::{
-        config::Guarantee, error::BoxError, kind::Kind, partitioner::Partitioner, policy,
-        policy::OnError, record::Record,
+        error::BoxError,
+        kind::Kind,
+        options::{ProcessorOptions, TableOptions},
+        partitioner::Partitioner,
+        policy,
+        policy::OnError,
+        record::Record,
     },
     engine::{
         effects::Effects,
@@ -47,7 +52,7 @@ impl<P: Processor> Program for Typed<P> {
             topic: edge.topic.name,
             partitioner: edge.topic.partitioner,
             codec: (edge.topic.codec)(),
-            coalesce: edge.topic.coalesce,
+            options: edge.topic.options,
             waits: edge.handler.is_some_and(|handler| handler.waits()),
             handler: named::<P>(edge.handler_name),
             on_error: edge.on_error.named(<P as Derived>::DEAD_LETTER),
@@ -57,7 +62,7 @@ impl<P: Processor> Program for Typed<P> {
             topic,
             partitioner: Partitioner::default(),
             codec: <Raw as Codec<Vec<u8>>>::name(),
-            coalesce: false,
+            options: TableOptions::DEFAULT,
             waits: false,
             handler: "",
             on_error: OnError::FAIL,
@@ -65,8 +70,8 @@ impl<P: Processor> Program for Typed<P> {
         edges.chain(dead_letters).collect()
     }
 
-    fn guarantee(&self) -> Option<Guarantee> {
-        P::GUARANTEE
+    fn options(&self) -> ProcessorOptions {
+        P::OPTIONS
     }
 
     fn handle(

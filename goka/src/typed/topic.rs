@@ -2,7 +2,7 @@
 //! Must not know who reads and writes them.
 
 use crate::{
-    base::partitioner::Partitioner,
+    base::{options::TableOptions, partitioner::Partitioner},
     typed::{codec::Codec, key::Key},
 };
 
@@ -36,11 +36,6 @@ pub trait Topic: 'static {
     type Codec: Codec<Self::Value>;
     /// Which partition the record of a key is in. The topics of one group agree in it.
     const PARTITIONER: Partitioner = Partitioner::Murmur2;
-    /// Whether its group writes a row of it, a table, at most once a key and commit interval: the last
-    /// value, with the timestamp of the last record of the interval. Else every update is written, as
-    /// it is made. Who reads the table sees fewer values of a key, later, by up to a commit interval;
-    /// what a crash repeats is the same, and so is what the table holds in the end.
-    const COALESCE: bool = false;
 }
 
 /// A topic of events: read with `input`, written with [`Context::emit`](crate::Context::emit).
@@ -63,6 +58,8 @@ pub trait Stream: Topic {
 pub trait Table: Topic {
     /// `None` for a bare `#[table]`: then its processor alone knows where it is.
     const HOME: Option<Home>;
+    /// How its group keeps it.
+    const OPTIONS: TableOptions = TableOptions::DEFAULT;
 }
 
 /// The group that writes a table, and the topic it is kept in.

@@ -39,8 +39,8 @@ fn main() {
         .handler(Policy::retry(3).backoff_ms(50, 50).then(Policy::SKIP));
     assert_eq!(<Rewards as Consumes<api::Warnings>>::ON_ERROR, own);
     assert_eq!(<Reset as Visits<Rewards>>::ON_ERROR, OnError::FAIL.panic(Policy::SKIP));
-    assert_eq!(Rewards::GUARANTEE, Some(Guarantee::ExactlyOnce));
-    assert_eq!(count::Processor::GUARANTEE, Some(Guarantee::AtLeastOnce));
+    assert_eq!(Rewards::OPTIONS.guarantee, Some(Guarantee::ExactlyOnce));
+    assert_eq!(count::Processor::OPTIONS.guarantee, Some(Guarantee::AtLeastOnce));
     let graph = goka::Graph::of::<Rewards>();
     let dead = graph.edges.iter().filter(|edge| edge.kind == Kind::DeadLetter);
     let dead: Vec<_> = dead.map(|edge| edge.topic).collect();

@@ -1,0 +1,75 @@
+//! Options that a type declares, each set as one value that travels whole from the type to the engine. An option is a
+//! field here, with its default. Must not know which attribute or program sets one.
+
+use crate::base::config::Guarantee;
+
+/// What a table's type says about how its group keeps the table, beside the key, the value, the codec and the
+/// partitioner that every topic has.
+///
+/// ```
+/// use goka::TableOptions;
+///
+/// const OPTIONS: TableOptions = TableOptions::DEFAULT.coalesce(true);
+/// assert!(OPTIONS.coalesce);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TableOptions {
+    /// Whether the group writes at most one record per key and commit interval to the changelog: the last value, with
+    /// the timestamp of the last record of the interval. Otherwise every update is a record. Readers of the table see
+    /// fewer values of a key, up to a commit interval later. What the table holds in the end, and what a crash
+    /// repeats, is the same.
+    pub coalesce: bool,
+}
+
+impl TableOptions {
+    /// The options of a table that sets none.
+    pub const DEFAULT: Self = TableOptions { coalesce: false };
+
+    /// Sets [`coalesce`](Self::coalesce).
+    #[must_use]
+    pub const fn coalesce(self, coalesce: bool) -> Self {
+        TableOptions { coalesce }
+    }
+}
+
+impl Default for TableOptions {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What a processor's type says about how the processor runs, where the [`Config`](crate::base::config::Config) of the
+/// app leaves it to the processor.
+///
+/// ```
+/// use goka::{Guarantee, ProcessorOptions};
+///
+/// const OPTIONS: ProcessorOptions = ProcessorOptions::DEFAULT.guarantee(Guarantee::ExactlyOnce);
+/// assert_eq!(OPTIONS.guarantee, Some(Guarantee::ExactlyOnce));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProcessorOptions {
+    /// How often a record counts. `None` is the guarantee of the app.
+    pub guarantee: Option<Guarantee>,
+}
+
+impl ProcessorOptions {
+    /// The options of a processor that sets none.
+    pub const DEFAULT: Self = ProcessorOptions { guarantee: None };
+
+    /// Sets [`guarantee`](Self::guarantee).
+    #[must_use]
+    pub const fn guarantee(self, guarantee: Guarantee) -> Self {
+        ProcessorOptions {
+            guarantee: Some(guarantee),
+        }
+    }
+}
+
+impl Default for ProcessorOptions {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
