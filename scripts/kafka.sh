@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
-# A real Apache Kafka 4.1 (KRaft, one node, 127.0.0.1) without containers, run from its published jars.
+# Runs a real Apache Kafka 4.1 (KRaft, one node, on 127.0.0.1) without containers, from its published jars.
 #
 #   kafka.sh start [--secured] DIR [PORT [PROXY_PORT]]
-#                                            starts it with its data in DIR and prints its address when it answers.
-#                                            PORT: 9092 unless said; `any` takes free ones, and again those that
-#                                            DIR had before. PORT+1 is its controller.
-#                                            PROXY_PORT: it listens on PORT+2 too, for a proxy between it and its
-#                                            clients: who asks there is sent on to 127.0.0.1:PROXY_PORT.
-#                                            --secured: on PORT+2 it wants TLS, by the certificate of DIR/ca.pem, and a
-#                                            login, by PLAIN or SCRAM-SHA-256. `admin` may do all, `emitter`,
-#                                            `processor` and `viewer` what ACLs allow; NAME's password is
-#                                            `NAME-hush-hush`. For tests: PORT stays open to all on this machine.
-#   kafka.sh stop DIR                        stops it and waits for its end; the data stays, `start` takes it up again.
-#   kafka.sh tool CLASS ARGS...              runs one of Kafka's own tools, for example
-#                                            org.apache.kafka.tools.TopicCommand --bootstrap-server 127.0.0.1:9092 --list
+#       Starts Kafka with its data in DIR, waits until it answers, and prints its address.
+#       PORT        The port of the broker, default 9092; the controller uses PORT+1. `any` chooses free ports, and the
+#                   same ports again for a DIR that has been used before.
+#       PROXY_PORT  Adds a listener on PORT+2 for a proxy: the broker tells clients of this listener to connect to
+#                   127.0.0.1:PROXY_PORT.
+#       --secured   Adds a listener on PORT+2 that requires TLS (certificate authority in DIR/ca.pem) and SASL (PLAIN or
+#                   SCRAM-SHA-256). User `admin` may do everything; `emitter`, `processor` and `viewer` may do what ACLs
+#                   allow. The password of NAME is `NAME-hush-hush`. For tests only: PORT stays open to everybody on
+#                   this machine.
+#   kafka.sh stop DIR
+#       Stops Kafka and waits until it has ended. The data stays in DIR; `start` uses it again.
+#   kafka.sh tool CLASS ARGS...
+#       Runs one of Kafka's own tools, for example
+#       org.apache.kafka.tools.TopicCommand --bootstrap-server 127.0.0.1:9092 --list
 #
-# Needs Java 17 or newer; Maven for the first run, which fetches the jars into ~/.cache/goka (or KAFKA_LIBS).
+# Needs Java 17 or newer, and Maven for the first run, which downloads the jars to ~/.cache/goka (or KAFKA_LIBS).
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -28,7 +30,7 @@ fail() {
 }
 
 usage() {
-  sed -n '2,19s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+  sed -n '2,20s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
   exit "$1"
 }
 
@@ -36,27 +38,27 @@ need() {
   command -v "$1" >/dev/null || fail "\`$1\` is missing. Install it, on Debian and Ubuntu: apt-get install $2"
 }
 
-# Fetched beside the final place and then moved there: a run that was cut short leaves nothing half done behind.
+# Downloads to a temporary directory and then renames it, so that an interrupted run leaves no incomplete result.
 fetch_jars() {
   need java openjdk-17-jre-headless
   [ -d "$libs" ] && return
   need mvn maven
-  echo "fetching Kafka's jars into $libs ..." >&2
+  echo "downloading Kafka's jars to $libs ..." >&2
   mkdir -p "$(dirname "$libs")"
   local part
   part=$(mktemp -d "$libs.XXXXXX")
   mvn --quiet --batch-mode --file "$here/kafka.pom.xml" \
     dependency:copy-dependencies -DoutputDirectory="$part" -DincludeScope=runtime >&2 ||
-    fail "Maven could not fetch Kafka's jars; its reason stands above"
+    fail "Maven could not download Kafka's jars; see its output above"
   if [ -d "$libs" ]; then rm -rf "$part"; else mv "$part" "$libs"; fi
-  [ -d "$libs" ] || fail "cannot write $libs; set KAFKA_LIBS to a directory that can be created"
+  [ -d "$libs" ] || fail "cannot create $libs; set KAFKA_LIBS to a directory that can be created"
 }
 
 answers() {
   (echo >"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# Three free ports in a row, below those that systems hand out by themselves.
+# Three consecutive free ports, below the range from which systems assign ephemeral ports.
 free_port() {
   local port
   for _ in $(seq 100); do
@@ -66,15 +68,15 @@ free_port() {
       return
     }
   done
-  fail "found no three free ports in a row between 20000 and 30000"
+  fail "found no three consecutive free ports between 20000 and 30000"
 }
 
-# That of DIR, which its data knows too.
+# The port that DIR was started with before, which is also stored in its data.
 used_port() {
   sed -n 's|^listeners=PLAINTEXT://127.0.0.1:\([0-9]*\),.*|\1|p' "$1/server.properties" 2>/dev/null | grep .
 }
 
-# The process of DIR, if it lives. A number that was given to another program meanwhile is not ours.
+# Whether the process of DIR is running. Checks its command line, because the process id may have been reused.
 alive() {
   local pid
   pid=$(cat "$1/pid" 2>/dev/null) && [ -n "$pid" ] || return 1
@@ -85,7 +87,7 @@ alive() {
   fi
 }
 
-# A certificate authority, and a key of the broker that it has signed. By keytool, which comes with Java.
+# Creates a certificate authority and a broker key signed by it, with keytool, which is part of Java.
 make_certificates() {
   local dir=$1
   [ ! -f "$dir/ca.pem" ] || return 0
@@ -100,9 +102,9 @@ make_certificates() {
       keytool -gencert -alias ca -rfc -validity 3650 -ext san=dns:localhost,ip:127.0.0.1 \
         -infile "$dir/broker.csr" -outfile "$dir/broker.pem" "${store[@]}" &&
       keytool -importcert -noprompt -alias broker -file "$dir/broker.pem" "${store[@]}" &&
-      # The broker must not offer the authority as a key of its own.
+      # The broker must not present the authority's certificate as its own.
       keytool -delete -alias ca "${store[@]}"
-  } >"$dir/keytool.out" 2>&1 || { cat "$dir/keytool.out" >&2 && fail "cannot make certificates in $dir"; }
+  } >"$dir/keytool.out" 2>&1 || { cat "$dir/keytool.out" >&2 && fail "cannot create certificates in $dir"; }
   mv "$dir/ca.part" "$dir/ca.pem"
 }
 
@@ -118,7 +120,7 @@ write_settings() {
     listeners+=",SECURED://127.0.0.1:$((port + 2))"
     advertised+=",SECURED://127.0.0.1:$((port + 2))"
   fi
-  # One node keeps one copy of everything; groups need not wait for more members; topics are created by who needs them.
+  # One node allows one replica only. Groups do not wait for more members. Clients create the topics that they need.
   cat >"$dir/server.properties" <<EOF
 process.roles=broker,controller
 node.id=1
@@ -140,7 +142,7 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 log.cleaner.dedupe.buffer.size=20000000
 EOF
-  # Who comes by the other listeners is ANONYMOUS: the broker itself, and those who prepare tests.
+  # Clients of the other listeners are ANONYMOUS: the broker itself, and the code that prepares tests.
   [ -z "$secured" ] || cat >>"$dir/server.properties" <<EOF
 listener.name.secured.ssl.keystore.type=PKCS12
 listener.name.secured.ssl.keystore.location=$dir/keys.p12
@@ -172,11 +174,11 @@ start() {
   fetch_jars
   mkdir -p "$dir"
   dir=$(cd "$dir" && pwd)
-  ! alive "$dir" || fail "a Kafka is running in $dir already; stop it first: $0 stop $dir"
+  ! alive "$dir" || fail "Kafka is already running in $dir; stop it first: $0 stop $dir"
   [ "$port" != any ] || port=$(used_port "$dir" || free_port)
-  [[ "$port$proxy_port" =~ ^[0-9]+$ ]] || fail "a port is a number, or \`any\`"
-  ! answers "$port" || fail "another program listens on port $port; give another one: $0 start $dir any"
-  [ -z "$secured" ] || [ -z "$proxy_port" ] || fail "--secured takes the place of PROXY_PORT"
+  [[ "$port$proxy_port" =~ ^[0-9]+$ ]] || fail "PORT must be a number or \`any\`, PROXY_PORT a number"
+  ! answers "$port" || fail "another program listens on port $port; choose another port: $0 start $dir any"
+  [ -z "$secured" ] || [ -z "$proxy_port" ] || fail "--secured and PROXY_PORT exclude each other"
   [ -z "$secured" ] || make_certificates "$dir"
   write_settings "$dir" "$port" "$proxy_port" "$secured"
 
@@ -195,7 +197,7 @@ start() {
 
   local deadline=$((SECONDS + wait_seconds))
   until answers "$port"; do
-    kill -0 "$(cat "$dir/pid")" 2>/dev/null || { tail -n 20 "$dir/kafka.out" >&2 && fail "Kafka ended while it started"; }
+    kill -0 "$(cat "$dir/pid")" 2>/dev/null || { tail -n 20 "$dir/kafka.out" >&2 && fail "Kafka ended during start-up; see its output above"; }
     [ $SECONDS -lt $deadline ] || { stop "$dir" && fail "Kafka did not answer within $wait_seconds s; see $dir/kafka.log"; }
     sleep 0.2
   done
@@ -207,10 +209,10 @@ stop() {
   dir=$(cd "${1:?}" && pwd)
   alive "$dir" || { rm -f "$dir/pid" && return; }
   pid=$(cat "$dir/pid")
-  # One that was killed may be gone by now.
+  # The process may have ended meanwhile.
   kill "$pid" 2>/dev/null || true
   while alive "$dir"; do
-    [ $SECONDS -lt $deadline ] || { echo "kafka.sh: it did not end within $wait_seconds s: killed" >&2 && kill -KILL "$pid"; }
+    [ $SECONDS -lt $deadline ] || { echo "kafka.sh: Kafka did not end within $wait_seconds s; killing it" >&2 && kill -KILL "$pid"; }
     sleep 0.1
   done
   rm -f "$dir/pid"

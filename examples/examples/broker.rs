@@ -1,6 +1,6 @@
-//! The embedded broker, alone in a process: a Kafka for a laptop, which several programs can use.
+//! The embedded broker as a process of its own: a Kafka for a laptop that several programs can use.
 //!
-//! It keeps at most 5 MB a partition, and nothing when it ends.
+//! It keeps at most 5 MB per partition, and forgets everything when it ends.
 
 use std::{process::ExitCode, str::FromStr};
 
@@ -8,12 +8,12 @@ use anyhow::{Context, Error, Result};
 use clap::Parser;
 use goka::EmbeddedBroker;
 
-/// Runs a small Kafka in this process, prints its address, and goes on until Ctrl-C.
+/// Runs an embedded broker, prints its address, and ends at Ctrl-C.
 ///
-/// It keeps at most 5 MB a partition, and nothing when it ends.
+/// It keeps at most 5 MB per partition, and forgets everything when it ends.
 #[derive(Parser)]
 struct Options {
-    /// Creates a topic, for example `user-clicks:4`; may be given several times.
+    /// Creates a topic, for example `user-clicks:4`; may be repeated.
     #[arg(long, value_name = "NAME:PARTITIONS")]
     topic: Vec<Topic>,
 }
@@ -28,12 +28,10 @@ impl FromStr for Topic {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Topic> {
-        let (name, partitions) = text
-            .rsplit_once(':')
-            .context("write a name, a colon and a number")?;
+        let (name, partitions) = text.rsplit_once(':').context("expected NAME:PARTITIONS")?;
         let partitions = partitions
             .parse()
-            .context("behind the colon stands the number of partitions")?;
+            .context("expected a number of partitions after the colon")?;
         Ok(Topic {
             name: name.to_owned(),
             partitions,

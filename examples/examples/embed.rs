@@ -1,13 +1,13 @@
-//! An emitter within another system: a plain HTTP server that answers a click when Kafka has it.
+//! An emitter inside another system: a plain HTTP server that responds when Kafka has acknowledged the click.
 //!
 //! ```sh
 //! cargo run --example embed -- --http 127.0.0.1:8082
 //! curl -X POST http://127.0.0.1:8082/clicks/alice
 //! ```
 //!
-//! It has no `/readyz`: whether a click can be taken, only the next click tells, which is answered by 503 if not.
+//! The server has no `/readyz`: only the next click shows whether a click can be written; if not, the response is 503.
 //!
-//! With `--brokers` what it takes is counted by `click_count -- processor`.
+//! With `--brokers`, the processor of `click_count` counts these clicks: `click_count -- processor`.
 
 use std::{net::SocketAddr, process::ExitCode, time::SystemTime};
 
@@ -28,10 +28,10 @@ use goka_examples::{
 };
 use serde_json::{Value, json};
 
-/// Takes clicks by HTTP, and writes them to the stream `user-clicks`.
+/// Receives clicks by HTTP and writes them to the stream `user-clicks`.
 #[derive(Parser)]
 struct Options {
-    /// Where to listen; port 0 takes a free one, and the address is printed.
+    /// Address to listen on, which is printed; port 0 chooses a free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     http: SocketAddr,
 
@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<()> {
     let config = options.place.config(true)?;
-    // Who clicks does not wait longer than this for a broker that is away.
+    // A request waits no longer than this for a broker that is unavailable.
     let config = config.set_producer("message.timeout.ms", "2000");
     let config = options.place.create(config, &[UserClicks::NAME]);
     let clicks = Emitter::<UserClicks>::new(&config)?;

@@ -1,4 +1,4 @@
-//! A counter, with its tests beside it: `cargo test --example testing` runs them, in memory.
+//! A counter with its tests beside it: `cargo test --example testing` runs them in memory.
 
 #[goka::stream("user-clicks", value = String)]
 struct UserClicks;
@@ -48,7 +48,7 @@ mod tests {
         }
     }
 
-    /// A service, for example: whatever writes to the stream and reads the table.
+    /// Code under test that uses an emitter and a view, for example a service.
     fn click(clicks: &Emitter<UserClicks>, counts: &View<ClickCount>) -> goka::Result<u64> {
         clicks.emit_sync("alice", &"12:00".to_owned())?;
         Ok(counts.get("alice")?.unwrap_or(0))

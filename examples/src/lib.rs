@@ -1,5 +1,5 @@
-//! What all examples share: a quiet log, the wish of the user to end, and how their parts are run. The composed
-//! applications share the types of their [`topics`], and nothing else of what they do.
+//! Code that all examples share: logging, shutdown, and running the parts of an application. Of each other, the
+//! composed applications know only the types of their [`topics`].
 
 pub mod options;
 pub mod processors;
@@ -13,7 +13,7 @@ use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// Logs to stderr what `RUST_LOG` asks for; without it, only errors, so that an example's own output can be read.
+/// Logs to stderr what `RUST_LOG` selects; without it, errors only, so that an example's own output stays readable.
 pub fn log_quietly() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
     tracing_subscriber::fmt()
@@ -22,10 +22,10 @@ pub fn log_quietly() {
         .init();
 }
 
-/// Waits for Ctrl-C or SIGTERM. From the first call on neither ends the process by itself.
+/// Waits for Ctrl-C or SIGTERM. After the first call, neither signal ends the process by itself.
 ///
 /// # Errors
-/// If the system does not let the process listen to signals.
+/// If the system does not allow the process to handle signals.
 pub async fn asked_to_end() -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -34,7 +34,7 @@ pub async fn asked_to_end() -> io::Result<()> {
     }
 }
 
-/// How a program ends: a failure is said.
+/// The exit code of a program; prints the error if it failed.
 pub fn exit_code(program: &str, ended: Result<()>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! The command line that the composed applications have in common: which part to run, and where.
+//! Command line options that the composed applications share: which part to run, and where.
 
 use std::{env, net::SocketAddr, path::PathBuf};
 
@@ -6,10 +6,10 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use goka::Config;
 
-/// What each of them can be told.
+/// Command line options of a composed application.
 #[derive(Args)]
 pub struct Options {
-    /// Which part to run; without it all of them, on a broker inside this process.
+    /// Which part to run; without it, all parts, on an embedded broker in this process.
     #[arg(value_enum)]
     pub role: Option<Role>,
 
@@ -17,7 +17,7 @@ pub struct Options {
     #[command(flatten)]
     pub load: Load,
 
-    /// Where the service listens; port 0 takes a free one, and the address is printed.
+    /// Address that the service listens on, which it prints; port 0 chooses a free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub http: SocketAddr,
 
@@ -29,43 +29,43 @@ pub struct Options {
 /// The parts of an application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Role {
-    /// Simulates users, and writes what they do to a stream.
+    /// Simulates users, and writes their actions to a stream.
     Emitter,
-    /// Handles the stream, and keeps the table. Run as many as there are partitions.
+    /// Handles the stream and keeps the table. Run up to as many as there are partitions.
     Processor,
-    /// Answers from a local copy of the table, by HTTP. Run as many as you like.
+    /// Answers HTTP requests from a local copy of the table. Run as many as you like.
     Service,
 }
 
-/// What simulated users do.
+/// Load that the simulated users generate.
 #[derive(Args, Clone)]
 pub struct Load {
-    /// How many users there are (emitter).
+    /// Number of users (emitter).
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     pub users: u64,
 
-    /// Messages a second; 0 is as fast as it goes (emitter).
+    /// Messages per second; 0 is as fast as possible (emitter).
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub rate: u64,
 
-    /// Ends when the broker has N messages (emitter).
+    /// Ends when the broker has acknowledged N messages (emitter).
     #[arg(long, value_name = "N")]
     pub messages: Option<u64>,
 }
 
-/// Where a program finds what it needs.
+/// Brokers, state directory and partitions.
 #[derive(Args)]
 pub struct Place {
-    /// Addresses of Kafka brokers, separated by commas [default: with a role localhost:9092, without one `embedded`].
+    /// Addresses of Kafka brokers, separated by commas [default: localhost:9092 with a role, `embedded` without one].
     #[arg(long, value_name = "ADDRESSES", env = "GOKA_BROKERS")]
     pub brokers: Option<String>,
 
-    /// Where local copies of tables are kept [default: a directory of the user's own; on the embedded broker a
-    /// temporary one]. Each process needs its own.
+    /// Directory of the local copies of tables [default: a directory of the user; on the embedded broker, a temporary
+    /// directory]. Each process needs its own.
     #[arg(long, value_name = "DIRECTORY", env = "GOKA_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
 
-    /// Partitions of streams, where they have to be created.
+    /// Number of partitions of streams that the program creates.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..))]
     pub partitions: i32,
 }
@@ -73,11 +73,12 @@ pub struct Place {
 const EMBEDDED: &str = "embedded";
 
 impl Place {
-    /// Environment variables of goka, then the command line. What runs `alone`, with all its parts in this process,
-    /// needs no Kafka.
+    /// The configuration from goka's environment variables, overridden by the command line. A program that runs
+    /// `alone`, with all parts in this process, uses the embedded broker by default.
     ///
     /// # Errors
-    /// If a variable of goka is malformed, or a part of many is to run on a broker that no other part can reach.
+    /// If one of goka's variables is malformed, or if a single part is to use an embedded broker, which no other part
+    /// can reach.
     pub fn config(&self, alone: bool) -> Result<Config> {
         let mut config = Config::from_env()?;
         let default = alone.then_some(EMBEDDED);
@@ -88,12 +89,12 @@ impl Place {
         if brokers == Some(EMBEDDED) {
             if !alone {
                 bail!(
-                    "the embedded broker lives in one process, so a role alone cannot reach another's; \
-                     run `cargo run --example broker` and give --brokers the address that it prints"
+                    "the embedded broker lives in one process, so a single role cannot share it with the others; \
+                     start one with `cargo run --example broker`, and pass the address that it prints to --brokers"
                 );
             }
             if env::var_os("GOKA_WORKERS").is_none() {
-                // That broker takes seconds to give partitions to a second member of a group.
+                // The embedded broker takes seconds to assign partitions to a second member of a group.
                 config = config.workers(1);
             }
         }
@@ -103,7 +104,7 @@ impl Place {
         Ok(config)
     }
 
-    /// `config` with these streams created, where they are missing: for the programs that write to them.
+    /// Lets `config` create these streams if they are missing. For programs that write to them.
     #[must_use]
     pub fn create(&self, config: Config, streams: &[&str]) -> Config {
         let create = |config: Config, stream: &&str| config.create_stream(*stream, self.partitions);

@@ -1,4 +1,4 @@
-//! How the processors of an example are run: it is said what runs here, so that one sees partitions come and go.
+//! Runs the processors of an example and prints which partitions run here, so that a user sees partitions move.
 
 use std::{pin::pin, time::Duration};
 
@@ -8,13 +8,13 @@ use tokio::time::interval;
 
 use crate::asked_to_end;
 
-/// Between two looks at the partitions.
+/// Interval at which the states of the partitions are printed if they changed.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Runs the processors of `app` until Ctrl-C, or until one fails.
 ///
 /// # Errors
-/// If they cannot start, or one fails.
+/// If the processors cannot start, or if one fails.
 pub async fn run(app: App) -> Result<()> {
     let mut running = app.start().await?;
     let mut asked = pin!(asked_to_end());
@@ -38,7 +38,7 @@ pub async fn run(app: App) -> Result<()> {
     }
 }
 
-/// Which partitions run here.
+/// How many partitions of each group run here.
 fn line(running: &Running) -> String {
     let here = |group: &GroupStats| {
         let states = group.partitions.values();

@@ -1,5 +1,5 @@
-//! What every service has in common: where it listens, whether it is healthy and ready, and that its errors are JSON.
-//! Must not know what it answers.
+//! Parts that every service shares: the HTTP server, health and readiness probes, and errors as JSON. Must not know the
+//! routes of a service.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -21,33 +21,33 @@ use tokio::{
 
 use crate::asked_to_end;
 
-/// Between two looks at whether a view keeps up.
+/// Interval between two checks whether a view is up to date.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a view may take to have all that is in its table at the moment, before the service is not ready.
+/// How long a view may take to catch up with the end of its table before the service is reported as not ready.
 const KEEPS_UP: Duration = Duration::from_secs(2);
 
-/// An answer that is not what was asked for: `{"error": "…"}`.
+/// An error response: `{"error": "…"}`.
 #[derive(Debug)]
 pub struct Refusal(StatusCode, String);
 
 impl Refusal {
-    /// The request makes no sense.
+    /// The request is invalid (400).
     pub fn bad_request(why: impl ToString) -> Refusal {
         Refusal(StatusCode::BAD_REQUEST, why.to_string())
     }
 
-    /// There is no such thing.
+    /// The requested item does not exist (404).
     pub fn not_found(what: impl ToString) -> Refusal {
         Refusal(StatusCode::NOT_FOUND, what.to_string())
     }
 
-    /// It may be answered later, or by another replica.
+    /// A later request, or another replica, may succeed (503).
     pub fn unavailable(why: impl ToString) -> Refusal {
         Refusal(StatusCode::SERVICE_UNAVAILABLE, why.to_string())
     }
 }
 
-/// The local copy cannot be read: not the fault of who asks.
+/// The local copy cannot be read, which is not the client's fault (500).
 impl From<goka::Error> for Refusal {
     fn from(error: goka::Error) -> Refusal {
         Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
@@ -61,10 +61,10 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// That a row is not in a view says nothing until all of the table was read.
+/// Checks that the view has read the whole table. Before that, a missing row means nothing.
 ///
 /// # Errors
-/// As long as it was not: ask later, or another replica.
+/// While the view still recovers: ask later, or ask another replica.
 pub fn whole<T>(view: &View<T>) -> Result<(), Refusal> {
     match view.state() {
         ViewState::Recovering { progress, .. } => Err(Refusal::unavailable(format!(
@@ -75,26 +75,29 @@ pub fn whole<T>(view: &View<T>) -> Result<(), Refusal> {
     }
 }
 
-/// Why a service should not be asked at the moment; nothing if it should.
+/// Why a service cannot answer at the moment; `None` if it can.
 type WhyNot = Option<Trouble>;
 
 #[derive(Clone, PartialEq)]
 enum Trouble {
-    /// It will pass.
+    /// Temporary.
     NotReady(String),
     /// Only a restart helps.
     Failed(String),
 }
 
-/// Whether the views of a service keep up with their tables.
+/// Whether the views of a service are up to date.
 #[derive(Clone, Default)]
 pub struct Readiness(Vec<watch::Receiver<WhyNot>>);
 
 impl Readiness {
-    /// Looks after one more view, for as long as the program runs.
+    /// Adds a view, which is then checked for as long as the program runs.
     #[must_use]
     pub fn and<T: SharedTable>(mut self, view: &View<T>) -> Readiness {
-        let trouble = Trouble::NotReady(format!("`{}` was not read yet", T::NAME));
+        let trouble = Trouble::NotReady(format!(
+            "the local copy of `{}` has not been checked yet",
+            T::NAME
+        ));
         let (sender, receiver) = watch::channel(Some(trouble));
         tokio::spawn(look_after(view.clone(), sender));
         self.0.push(receiver);
@@ -106,8 +109,8 @@ impl Readiness {
     }
 }
 
-/// A view answers from its local copy whether or not the broker is there. Whether the copy is up to date, only the
-/// broker can tell: so it is asked where the table ends, again and again.
+/// Checks a view again and again. A view answers from its local copy even if the broker is unavailable, but only the
+/// broker knows where the table ends, and so whether the copy is up to date.
 async fn look_after<T: SharedTable>(view: View<T>, trouble: watch::Sender<WhyNot>) {
     while !trouble.is_closed() {
         let mut catching_up = std::pin::pin!(view.caught_up());
@@ -116,9 +119,12 @@ async fn look_after<T: SharedTable>(view: View<T>, trouble: watch::Sender<WhyNot
             Err(_) => {
                 let why = match view.state() {
                     ViewState::Recovering { progress, .. } => {
-                        format!("{:.0} % of `{}` is read", progress * 100.0, T::NAME)
+                        format!("{:.0} % of `{}` is restored", progress * 100.0, T::NAME)
                     }
-                    _ => format!("`{}` is behind, or the broker cannot be reached", T::NAME),
+                    _ => format!(
+                        "the local copy of `{}` lags, or the broker is unavailable",
+                        T::NAME
+                    ),
                 };
                 trouble.send_replace(Some(Trouble::NotReady(why)));
                 catching_up.await
@@ -134,7 +140,7 @@ async fn look_after<T: SharedTable>(view: View<T>, trouble: watch::Sender<WhyNot
     }
 }
 
-/// Whether a restart would not help.
+/// Liveness: fails only if a restart would help.
 async fn healthz(State(readiness): State<Readiness>) -> Result<&'static str, Refusal> {
     match readiness.trouble() {
         Some(Trouble::Failed(why)) => Err(Refusal::unavailable(why)),
@@ -142,7 +148,7 @@ async fn healthz(State(readiness): State<Readiness>) -> Result<&'static str, Ref
     }
 }
 
-/// Whether answers are whole and up to date.
+/// Readiness: answers are complete and up to date.
 async fn readyz(State(readiness): State<Readiness>) -> Result<&'static str, Refusal> {
     match readiness.trouble() {
         Some(Trouble::NotReady(why) | Trouble::Failed(why)) => Err(Refusal::unavailable(why)),
@@ -150,11 +156,10 @@ async fn readyz(State(readiness): State<Readiness>) -> Result<&'static str, Refu
     }
 }
 
-/// Serves `routes`, `/healthz`, and where there are views, which alone can tell, `/readyz`, until Ctrl-C. Prints
-/// where.
+/// Serves `routes` and `/healthz` until Ctrl-C, and `/readyz` if the service has views. Prints the address.
 ///
 /// # Errors
-/// If the address cannot be listened at.
+/// If it cannot listen on the address.
 pub async fn serve(address: SocketAddr, routes: Router, readiness: Readiness) -> Result<()> {
     let mut probes = Router::new().route("/healthz", get(healthz));
     if !readiness.0.is_empty() {
@@ -167,17 +172,17 @@ pub async fn serve(address: SocketAddr, routes: Router, readiness: Readiness) ->
         .method_not_allowed_fallback(async || {
             Refusal(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "this is done by another method".to_owned(),
+                "this path needs another method".to_owned(),
             )
         });
     let listener = TcpListener::bind(address).await.map_err(|error| {
         anyhow!(
-            "cannot listen at {address}: {error}; choose another by --http, port 0 is a free one"
+            "cannot listen on {address}: {error}; choose another address with --http (port 0 chooses a free port)"
         )
     })?;
     println!("http://{}", listener.local_addr()?);
     let ended = async {
-        // A process that cannot hear signals ends at once by them.
+        // If the process cannot handle signals, a signal ends it at once.
         if asked_to_end().await.is_err() {
             std::future::pending().await
         }

@@ -1,4 +1,4 @@
-//! The streams and tables of the applications click-count and user-status: all that their programs know of each other.
+//! Streams and tables of the applications click-count and user-status: all that their programs know of each other.
 
 /// A user clicked, at this time (RFC 3339). The key is the user's id.
 #[goka::stream("user-clicks", value = String)]
@@ -8,18 +8,18 @@ pub struct UserClicks;
 #[goka::table(group = "click-count", value = u64)]
 pub struct ClickCount;
 
-/// A user has set another status. The key is the user's id.
+/// A user set a new status. The key is the user's id.
 #[goka::stream("user-status-updates")]
 pub struct StatusUpdate {
-    /// What others are to see, for example "away".
+    /// Status that others see, for example "away".
     pub status: String,
 }
 
 /// The last status of each user.
 #[goka::table(group = "user-status")]
 pub struct UserStatus {
-    /// What others see.
+    /// Status that others see.
     pub status: String,
-    /// Since when, in RFC 3339.
+    /// Time of the last change, in RFC 3339.
     pub since: String,
 }

@@ -1,4 +1,4 @@
-//! Simulated users: when they do something, and which of them it is. What they do is the application's.
+//! Simulated users: decides when which user acts. The application decides what the user does.
 
 use std::{
     future::pending,
@@ -12,24 +12,24 @@ use tokio::time::{interval, timeout};
 
 use crate::{asked_to_end, options::Load};
 
-/// Between two looks at the clock.
+/// Interval between two bursts of messages.
 const TICK: Duration = Duration::from_millis(50);
-/// Messages that are on their way at a time, at most.
+/// Maximum number of messages in flight.
 const BURST_MAX: u64 = 1_000;
-/// Between two lines that say how far the emitter is.
+/// Interval between two lines of progress.
 const LINE: Duration = Duration::from_secs(1);
-/// How long the broker may take for what is on its way when it is time to end.
+/// How long to wait for messages in flight at shutdown.
 const LAST_DELIVERIES: Duration = Duration::from_secs(5);
 
-/// A time in RFC 3339.
+/// Formats a time as RFC 3339.
 pub fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 
-/// Emits as a program does: it says how far it is, and ends at Ctrl-C, too.
+/// Runs as a program: emits messages, prints its progress, and ends at Ctrl-C or when all messages are acknowledged.
 ///
 /// # Errors
-/// If a message cannot be emitted, or was not delivered.
+/// If a message cannot be emitted, or is not delivered.
 pub async fn run<S>(
     load: &Load,
     emitter: Emitter<S>,
@@ -53,11 +53,11 @@ where
     timeout(LAST_DELIVERIES, emitter.close())
         .await
         .context("the broker did not acknowledge the last messages in time")??;
-    println!("{total} messages acknowledged, that is all");
+    println!("{total} messages acknowledged in total");
     Ok(())
 }
 
-/// Emits within a program that does more. Returns only if it fails: a message cannot be emitted, or was not delivered.
+/// Emits inside a program with other tasks. Returns only if a message cannot be emitted or is not delivered.
 pub async fn keep_emitting<S>(
     load: &Load,
     emitter: &Emitter<S>,
@@ -72,8 +72,8 @@ where
     }
 }
 
-/// Emits what `message` makes of chance, each from one of the users, at the rate of `load`. Returns when the broker has
-/// as many messages as `load` says. `acknowledged` hears how many it has.
+/// Emits the messages that `message` generates, each for a random user, at the rate of `load`. Returns when the broker
+/// has acknowledged as many messages as `load` says. Calls `acknowledged` with the number of acknowledged messages.
 async fn emit<S>(
     load: &Load,
     emitter: &Emitter<S>,
@@ -98,7 +98,7 @@ where
         let burst = due.min(wanted).saturating_sub(emitted).min(BURST_MAX);
         for _ in 0..burst {
             let user = format!("user-{}", chance.random_range(0..load.users));
-            // If it fails, the flush says so.
+            // `flush` reports a failed delivery.
             drop(emitter.emit(&user, &message(&mut chance))?);
         }
         emitter.flush().await?;

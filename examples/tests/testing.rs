@@ -1,5 +1,6 @@
-//! The tester and a real broker agree: the same test of the same processors, in memory and over Kafka, gives the tables
-//! of a plain model. With `GOKA_TEST_BROKERS` the broker is that one, otherwise one inside this process.
+//! The tester and a broker agree: the same processors, run in memory and over Kafka, produce the tables of a plain
+//! model.
+//! `GOKA_TEST_BROKERS` names the broker; without it, the test starts an embedded broker.
 
 use std::{
     collections::BTreeMap,
@@ -19,10 +20,10 @@ mod click_count;
 #[path = "../examples/user_status/processor.rs"]
 mod user_status;
 
-/// How long a broker may take: far above what it takes.
+/// How long a broker may take; much longer than it needs.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What users do, in order.
+/// An action of a user.
 enum Action {
     Click(String),
     Update(String, String),
@@ -158,7 +159,7 @@ async fn a_broker_agrees_with_the_tester() -> Result<()> {
             (Some(broker), address)
         }
     };
-    // The embedded broker takes the second for the first, and says so.
+    // On the embedded broker, exactly-once runs as at-least-once, with a warning in the log.
     for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
         let state = tempfile::tempdir()?;
         let config = Config::new()

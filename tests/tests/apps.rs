@@ -235,7 +235,10 @@ fn a_service_says_that_its_table_is_missing_or_its_address_is_taken() {
     let mut second = apps.start("embed", &["--http", taken], "second");
     assert!(!second.wait().success());
     let output = second.output();
-    assert!(output.contains("choose another by --http"), "{output}");
+    assert!(
+        output.contains("choose another address with --http"),
+        "{output}"
+    );
 }
 
 #[test]

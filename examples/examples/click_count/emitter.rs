@@ -1,11 +1,11 @@
-//! The emitter: users click.
+//! The emitter: generates clicks.
 
 use std::time::SystemTime;
 
 use goka_examples::users::rfc3339;
 use rand::rngs::SmallRng;
 
-/// A click that happens now.
+/// The value of a click that happens now.
 pub(crate) fn click(_: &mut SmallRng) -> String {
     rfc3339(SystemTime::now())
 }

@@ -1,9 +1,9 @@
-//! The application click-count: who clicked how often.
+//! The application click-count: counts how often each user clicked.
 //!
-//! Three programs that know nothing of each other but the types of their topics, and one that runs all of them:
+//! Three programs know only the types of their topics of each other; without a role, one process runs all of them:
 //!
 //! ```sh
-//! cargo run --example click_count                             # all in one process, on a broker inside of it
+//! cargo run --example click_count                             # all in one process, on an embedded broker
 //! cargo run --example click_count -- emitter                  # users click
 //! cargo run --example click_count -- processor                # counts their clicks
 //! cargo run --example click_count -- service --http 127.0.0.1:8080
@@ -28,7 +28,7 @@ use goka_examples::{
 use emitter::click;
 use processor::count;
 
-/// Counts the clicks of simulated users, and answers how many there are by HTTP.
+/// Counts the clicks of simulated users and serves the counts by HTTP.
 #[derive(Parser)]
 struct CommandLine {
     #[command(flatten)]
@@ -62,14 +62,14 @@ async fn run(options: &Options) -> Result<()> {
     }
 }
 
-/// All parts in this process; each sees the others through the broker alone.
+/// Runs all parts in this process; they communicate through the broker only.
 async fn together(options: &Options, config: &Config) -> Result<()> {
     let clicks = Emitter::<UserClicks>::new(config)?;
     let mut running = App::new(config.clone())
         .processor(count::Processor)
         .start()
         .await?;
-    println!("clicks are counted; try for example /clicks?limit=3 and /clicks/user-1 below");
+    println!("counting clicks; try /clicks?limit=3 and /clicks/user-1 at the address below");
     let view = View::<ClickCount>::open(config).await?;
     tokio::select! {
         ended = running.wait() => Ok(ended?),

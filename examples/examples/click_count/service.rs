@@ -1,4 +1,4 @@
-//! The service: answers from a local copy of the table. All replicas of it answer the same.
+//! The service: answers from a local copy of the table. All of its replicas give the same answers.
 
 use std::net::SocketAddr;
 
@@ -49,14 +49,14 @@ async fn one(
     Ok(Json(UserClicked { user, clicks }))
 }
 
-/// Users a query asks for.
+/// Query parameters of a list of users.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
-    /// What their ids begin with.
+    /// Prefix of the users' ids.
     #[serde(default)]
     prefix: String,
-    /// How many, in the order of their ids.
+    /// Maximum number of users, in the order of their ids.
     #[serde(default = "some")]
     limit: usize,
 }
@@ -65,7 +65,7 @@ fn some() -> usize {
     100
 }
 
-/// More in one answer would keep others waiting.
+/// Maximum of `limit`: a longer response would delay other requests.
 const LIMIT_MAX: usize = 1_000;
 
 async fn list(
@@ -75,7 +75,7 @@ async fn list(
     let Query(wanted) = wanted.map_err(Refusal::bad_request)?;
     if !(1..=LIMIT_MAX).contains(&wanted.limit) {
         let why = format!(
-            "`limit` must be between 1 and {LIMIT_MAX}, and not {}",
+            "`limit` must be between 1 and {LIMIT_MAX}, but is {}",
             wanted.limit
         );
         return Err(Refusal::bad_request(why));

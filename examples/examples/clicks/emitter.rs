@@ -1,4 +1,4 @@
-//! The emitter: simulates users that click.
+//! The emitter: simulates users who click.
 
 use std::{
     collections::VecDeque,
@@ -24,16 +24,16 @@ use crate::{
     view::{REFRESH, Speed},
 };
 
-/// Clicks that the broker has not acknowledged yet: enough to keep the producer busy.
+/// Maximum number of clicks in flight: enough to keep the producer busy.
 const UNDER_WAY_MAX: usize = 20_000;
-/// Clicks between two looks at the clock and at what else is to be done.
+/// Clicks between two reads of the clock, after which other tasks get a turn.
 const BURST_MAX: u64 = 500;
-/// Between two bursts, if the rate allows no more.
+/// Pause between two bursts while the rate allows no more clicks.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How long the broker may take for what is on its way when it is time to end.
+/// How long to wait for clicks in flight at shutdown.
 const LAST_DELIVERIES: Duration = Duration::from_millis(1500);
 
-/// Emits until the broker has `--clicks` clicks, or until Ctrl-C.
+/// Emits until the broker has acknowledged `--clicks` clicks, or until Ctrl-C.
 pub(crate) async fn run(options: &Options, config: &Config) -> Result<()> {
     let emitter = Emitter::<UserClicks>::new(config)?;
     let (acknowledged, progress) = watch::channel(0);
@@ -70,13 +70,13 @@ async fn show(acknowledged: &watch::Receiver<u64>, screen: &mut Screen) -> Resul
         let total = *acknowledged.borrow();
         let speed = speed.at(total);
         screen.draw(vec![format!(
-            "{total} clicks acknowledged, {speed:.0} a second"
+            "{total} clicks acknowledged, {speed:.0} per second"
         )])?;
     }
 }
 
-/// Emits clicks at `--rate`, never more than `allowed` in all, until `--clicks` are emitted or nobody is left to allow
-/// more. Returns when the broker has all of them.
+/// Emits clicks at `--rate`, at most `allowed` in total, until `--clicks` are emitted or the sender of `allowed` is
+/// dropped. Returns when the broker has acknowledged all of them.
 pub(crate) async fn emit(
     options: &Options,
     emitter: &Emitter<UserClicks>,
@@ -110,7 +110,7 @@ pub(crate) async fn emit(
             let Some(delivery) = under_way.front_mut() else {
                 break;
             };
-            // What is there already is taken; more is waited for only if too much is under way.
+            // Take the deliveries that are complete; wait for more only if too many are in flight.
             let delivered = match poll_now(delivery) {
                 Poll::Pending if !is_full => break,
                 Poll::Pending => delivery.await,
@@ -123,7 +123,7 @@ pub(crate) async fn emit(
         if burst > 0 {
             yield_now().await;
         } else if emitted >= allowed_now {
-            // Fails when nobody is left.
+            // Fails when the sender is dropped.
             let _may_have_ended = allowed.changed().await;
         } else {
             sleep(PAUSE).await;
@@ -140,7 +140,7 @@ fn poll_now(delivery: &mut Delivery) -> Poll<<Delivery as Future>::Output> {
     Pin::new(delivery).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// What happens when one user after the other clicks, chosen by chance. Nothing is allocated for a click.
+/// Generates clicks of random users. A click allocates nothing.
 struct Clicks {
     chance: SmallRng,
     users: u64,
@@ -160,7 +160,7 @@ impl Clicks {
         }
     }
 
-    /// The clicks that follow happen now.
+    /// Reads the clock: the following clicks have this time.
     fn look_at_the_clock(&mut self) -> Result<()> {
         self.at.clear();
         Ok(write!(
@@ -170,7 +170,7 @@ impl Clicks {
         )?)
     }
 
-    /// A user's id, and the time as text.
+    /// The id of a user, and the time as text.
     fn next(&mut self) -> Result<(&str, &String)> {
         self.user.truncate(USER.len());
         write!(self.user, "{}", self.chance.random_range(0..self.users))?;

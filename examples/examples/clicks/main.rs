@@ -1,13 +1,13 @@
-//! Users click, a processor counts their clicks, a view shows the counts: the toy example of goka, whole.
+//! Users click, a processor counts their clicks, a view shows the counts: a complete small example.
 //!
-//! Without a role all of it runs in this process, on a broker inside of it:
+//! Without a role, everything runs in this process, on an embedded broker:
 //!
 //! ```sh
 //! cargo run --example clicks
 //! ```
 //!
-//! Each role is also a program of its own: `clicks emitter`, `clicks processor` (as many as there are partitions), and
-//! `clicks view`. They know nothing of each other but the topics, which are the types in this file.
+//! Each role is also a program of its own: `clicks emitter`, `clicks processor` (up to as many as there are partitions)
+//! and `clicks view`. Of each other, they know only the topics, which are the types in this file.
 
 mod emitter;
 mod options;

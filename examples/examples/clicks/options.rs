@@ -11,46 +11,46 @@ use goka::Config;
 /// An emitter writes them to Kafka, a processor counts them, a view shows the counts.
 #[derive(Parser)]
 pub(crate) struct Options {
-    /// Which part to run; without it all of them, on a broker inside this process.
+    /// Which part to run; without it, all parts, on an embedded broker in this process.
     #[arg(value_enum)]
     pub(crate) role: Option<Role>,
 
-    /// Addresses of Kafka brokers, separated by commas [default: with a role localhost:9092, without one `embedded`].
+    /// Addresses of Kafka brokers, separated by commas [default: localhost:9092 with a role, `embedded` without one].
     #[arg(long, value_name = "ADDRESSES", env = "GOKA_BROKERS")]
     brokers: Option<String>,
 
-    /// Where the processor and the view keep their local copies of the table [default: a directory of the user's own;
-    /// on the embedded broker a temporary one]. Each process needs its own.
+    /// Directory of the local copies of the table, for processor and view [default: a directory of the user; on the
+    /// embedded broker, a temporary directory]. Each process needs its own.
     #[arg(long, value_name = "DIRECTORY", env = "GOKA_STATE_DIR")]
     state_dir: Option<PathBuf>,
 
-    /// How many users click (emitter).
+    /// Number of users (emitter).
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) users: u64,
 
-    /// Clicks a second; 0 is as fast as it goes (emitter).
+    /// Clicks per second; 0 is as fast as possible (emitter).
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) rate: u64,
 
-    /// Partitions of `user-clicks`, where it has to be created (emitter).
+    /// Number of partitions of `user-clicks`, if the emitter has to create it (emitter).
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..))]
     partitions: i32,
 
-    /// Threads that count [default: the cores, at most one a partition] (processor).
+    /// Worker threads [default: the number of cores, at most one per partition] (processor).
     #[arg(long, value_name = "N", env = "GOKA_WORKERS", value_parser = clap::value_parser!(u16).range(1..))]
     workers: Option<u16>,
 
-    /// Ends after N clicks: when the broker has them (emitter), when the table's sum reaches N (view), when both are so
-    /// (without a role: it prints `total N`, and succeeds only if the sum is exactly N).
+    /// Ends after N clicks: when the broker has acknowledged them (emitter), or when the sum of the table reaches N
+    /// (view). Without a role, ends when both are true, prints `total N`, and succeeds only if the sum is exactly N.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) clicks: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
-    /// Simulates users, and writes their clicks to the topic `user-clicks`.
+    /// Simulates users and writes their clicks to the topic `user-clicks`.
     Emitter,
-    /// Counts clicks into the table of the group `my-group`. Run as many as you like.
+    /// Counts clicks in the table of the group `my-group`. Run up to as many as there are partitions.
     Processor,
     /// Shows the table.
     View,
@@ -59,23 +59,23 @@ pub(crate) enum Role {
 const EMBEDDED: &str = "embedded";
 
 impl Options {
-    /// Refuses what makes no sense together.
+    /// Refuses options that exclude each other.
     pub(crate) fn check(&self) -> Result<()> {
         if self.role == Some(Role::Processor) && self.clicks.is_some() {
             bail!(
-                "a processor does not know how many clicks will come, so it takes no --clicks; give it to the view"
+                "--clicks does not apply to a processor, which does not know how many clicks will come; give it to the view"
             );
         }
         if self.role.is_some() && self.brokers.as_deref() == Some(EMBEDDED) {
             bail!(
-                "the embedded broker lives in one process, so a role alone cannot reach another's; \
-                 run `cargo run --example broker` and give --brokers the address that it prints"
+                "the embedded broker lives in one process, so a single role cannot share it with the others; \
+                 start one with `cargo run --example broker`, and pass the address that it prints to --brokers"
             );
         }
         Ok(())
     }
 
-    /// Environment variables of goka, then the command line.
+    /// The configuration from goka's environment variables, overridden by the command line.
     pub(crate) fn config(&self) -> Result<Config> {
         let mut config = Config::from_env()?;
         if matches!(self.role, None | Some(Role::Emitter)) {

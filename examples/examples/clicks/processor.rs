@@ -1,4 +1,4 @@
-//! The processor: counts, and tells what its partitions do.
+//! The processor: counts clicks and shows the states of its partitions.
 
 use std::pin::pin;
 
@@ -8,7 +8,7 @@ use tokio::time::interval;
 
 use crate::{count, screen::Screen, view::REFRESH};
 
-/// Counts until Ctrl-C, then commits what it has and leaves the group.
+/// Counts until Ctrl-C, then commits and leaves the group.
 pub(crate) async fn run(config: Config) -> Result<()> {
     let mut asked_to_end = pin!(goka_examples::asked_to_end());
     let mut running = App::new(config).processor(count::Processor).start().await?;
@@ -26,7 +26,8 @@ pub(crate) async fn run(config: Config) -> Result<()> {
     }
 }
 
-/// One line: which partitions run here, by worker, how far those are that recover, and what was counted.
+/// One line per group: which partitions run on which worker, the progress of recovering partitions, and the number of
+/// clicks counted.
 pub(crate) fn progress(running: &Running) -> String {
     let stats = running.stats();
     let groups = stats.groups.iter().map(|group| {
@@ -55,14 +56,14 @@ pub(crate) fn progress(running: &Running) -> String {
         let percent = behind.iter().sum::<f64>() / behind.len() as f64 * 100.0;
         let rows_read = rows.iter().sum::<u64>();
         format!(
-            "{line}; {} recover: {percent:.0} %, {rows_read} rows",
+            "{line}; {} recovering: {percent:.0} %, {rows_read} rows",
             rows.len()
         )
     });
     groups.collect::<Vec<_>>().join("\n")
 }
 
-/// Whether no partition of the group is missing or recovering: this process is all of it.
+/// Whether all partitions of each group run in this process.
 pub(crate) fn all_run(running: &Running) -> bool {
     let stats = running.stats();
     stats

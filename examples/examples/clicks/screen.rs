@@ -1,11 +1,11 @@
-//! Lines that are drawn over those before them in a terminal, and follow them where the output goes elsewhere.
+//! Status lines: in a terminal, new lines replace the previous ones; in other outputs, they are appended.
 
 use std::io::{self, IsTerminal, Write};
 
 /// Standard output.
 pub(crate) struct Screen {
     is_terminal: bool,
-    /// What was drawn last, and is still the last that was printed.
+    /// The lines drawn last, if nothing was printed after them.
     drawn: Vec<String>,
 }
 
@@ -17,15 +17,14 @@ impl Screen {
         }
     }
 
-    /// Draws lines in place of those drawn last, or nothing if they are the same. They must be narrower than a terminal
-    /// is wide.
+    /// Replaces the lines drawn last, unless they are equal. Lines must fit in the width of a terminal.
     pub(crate) fn draw(&mut self, lines: Vec<String>) -> io::Result<()> {
         if lines == self.drawn {
             return Ok(());
         }
         let mut out = io::stdout().lock();
         if self.is_terminal && !self.drawn.is_empty() {
-            // Up to the first line drawn, and clear from there.
+            // Move up to the first line drawn, and clear from there.
             write!(out, "\x1b[{}A\x1b[J", self.drawn.len())?;
         }
         for line in &lines {
@@ -35,7 +34,7 @@ impl Screen {
         out.flush()
     }
 
-    /// Prints a line that stays.
+    /// Prints a line that later draws do not replace.
     pub(crate) fn print(&mut self, line: &str) -> io::Result<()> {
         self.drawn.clear();
         let mut out = io::stdout().lock();

@@ -1,4 +1,4 @@
-//! The table of clicks at one moment, read from a view: its sum, and the first rows.
+//! The table of clicks as read from a view: the sum of all clicks, and the first rows.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use goka::View;
 
 use crate::Clicks;
 
-/// More rows would not fit a terminal.
+/// Maximum number of rows shown, so that they fit in a terminal.
 const ROWS_SHOWN: usize = 15;
 
 #[derive(Default)]
@@ -14,18 +14,18 @@ pub(crate) struct Table {
     /// Clicks of all users.
     pub(crate) total: u64,
     users: u64,
-    /// The first users and their clicks.
+    /// The first users, with their clicks.
     rows: Vec<(String, i64)>,
-    /// How long it took to read.
+    /// How long the read took.
     pub(crate) read_in: Duration,
 }
 
 impl Table {
-    /// Reads all rows: as long as there are few, nobody notices.
+    /// Reads all rows, which is fast for a small table.
     pub(crate) fn read(view: &View<Clicks>) -> goka::Result<Table> {
         let started = Instant::now();
         let mut table = Table::default();
-        // Other tasks of this thread go elsewhere meanwhile.
+        // Meanwhile, other tasks of this thread move to other threads.
         tokio::task::block_in_place(|| {
             for row in view.iter() {
                 let (user, clicks) = row?;
@@ -41,7 +41,7 @@ impl Table {
         Ok(table)
     }
 
-    /// For a person to read.
+    /// The lines to show.
     pub(crate) fn lines(&self, clicks_per_second: f64) -> Vec<String> {
         let width = self
             .rows
@@ -58,7 +58,7 @@ impl Table {
         }
         let (total, users) = (self.total, self.users);
         lines.push(format!(
-            "{total} clicks of {users} users, {clicks_per_second:.0} a second"
+            "{total} clicks of {users} users, {clicks_per_second:.0} per second"
         ));
         lines
     }

@@ -1,4 +1,4 @@
-//! All roles in one process: what was emitted is what the table holds in the end.
+//! All roles in one process. At the end, checks that the table holds as many clicks as were emitted.
 
 use std::{
     future::pending,
@@ -22,15 +22,15 @@ use crate::{
     view::{REFRESH, Speed, recovered},
 };
 
-/// Clicks that were emitted and are not in the view yet. The embedded broker keeps 5 MB or 100,000 batches of a
-/// partition: this is less than either, should all of them go to one.
+/// Maximum number of clicks that are emitted but not in the view yet. The embedded broker keeps 5 MB or 100,000 batches
+/// per partition; this many clicks are less, even if all go to one partition.
 const AHEAD_MAX: u64 = 50_000;
-/// The least time between two looks at the table.
+/// Minimum interval between two reads of the table.
 const LOOK: Duration = Duration::from_millis(20);
-/// No click was counted for so long, though not all are: there are none to come.
+/// If no click was counted for this long, the remaining clicks are considered lost.
 const STALLED: Duration = Duration::from_secs(30);
 
-/// Emits, counts and shows until `--clicks` are counted, or until Ctrl-C.
+/// Emits, counts and shows clicks until `--clicks` are counted, or until Ctrl-C.
 pub(crate) async fn run(options: &Options, config: Config) -> Result<()> {
     let mut screen = Screen::new();
     let mut running = App::new(config.clone())
@@ -41,7 +41,7 @@ pub(crate) async fn run(options: &Options, config: Config) -> Result<()> {
         total = simulate(options, &config, &mut running, &mut screen) => total.map(Some),
         asked = goka_examples::asked_to_end() => asked.map(|()| None).map_err(Into::into),
     };
-    // However it ended: what was counted is committed.
+    // Commit what was counted, also after an error.
     let closed = running.shutdown().await;
     let total = ended?;
     closed?;
@@ -58,7 +58,7 @@ pub(crate) async fn run(options: &Options, config: Config) -> Result<()> {
     }
 }
 
-/// Emits once all partitions run, and gives the table's sum when `--clicks` are in it.
+/// Waits until all partitions run, then emits. Returns the sum of the table when it reaches `--clicks`.
 async fn simulate(
     options: &Options,
     config: &Config,
@@ -71,7 +71,7 @@ async fn simulate(
     let before = Table::read(&view)?.total;
     if options.clicks.is_some() && before > 0 {
         bail!(
-            "the table holds {before} clicks already, so it cannot end with as many as are emitted now; use another broker, or GOKA_PREFIX"
+            "the table already holds {before} clicks, so its sum cannot equal the clicks emitted now; use another broker, or set GOKA_PREFIX"
         );
     }
     let emitter = Emitter::<UserClicks>::new(config)?;
@@ -85,13 +85,13 @@ async fn simulate(
         failed = emit_all => failed,
         ended = running.wait() => ended_by_itself(ended),
         total = show(options.clicks, &view, screen, |seen| {
-            // Nobody emits any more if this fails.
+            // Fails only if the emitter has ended.
             let _all_emitted = may_emit.send(seen.saturating_sub(before) + AHEAD_MAX);
         }) => total,
     }
 }
 
-/// Nobody asked the processor to end.
+/// The error of a processor that ended although nobody stopped it.
 fn ended_by_itself<T>(ended: goka::Result) -> Result<T> {
     ended?;
     bail!("the processor ended by itself")
@@ -114,8 +114,8 @@ async fn wait_for_partitions(running: &mut Running, screen: &mut Screen) -> Resu
     Ok(())
 }
 
-/// Shows the table until it holds `clicks`, and tells `seen` how many it holds. Looks more often than it draws, since
-/// who emits waits for it.
+/// Shows the table until it holds `clicks`, and passes the sum to `seen`. Reads the table more often than it draws,
+/// because the emitter waits for the sum.
 async fn show(
     clicks: Option<u64>,
     view: &View<Clicks>,
@@ -134,7 +134,7 @@ async fn show(
             drawn = Some(Instant::now());
         }
         if complete {
-            // Once more: a click that was counted twice comes after the last one.
+            // Read once more later: a click that is counted twice arrives after the last one.
             sleep(REFRESH).await;
             return Ok(Table::read(view)?.total);
         }
@@ -145,7 +145,7 @@ async fn show(
             && last.1.elapsed() > STALLED
         {
             bail!(
-                "{} of {clicks} clicks were counted, and none for {STALLED:?}",
+                "{} of {clicks} clicks were counted, but none in the last {STALLED:?}",
                 table.total
             );
         }

@@ -11,7 +11,7 @@ use tokio::time::{interval, sleep};
 
 use crate::{Clicks, options::Options, screen::Screen, table::Table};
 
-/// How often the screen is drawn again.
+/// Interval at which the screen is redrawn.
 pub(crate) const REFRESH: Duration = Duration::from_millis(500);
 
 /// Shows the table until its sum reaches `--clicks`, or until Ctrl-C.
@@ -40,12 +40,12 @@ async fn show(options: &Options, config: &Config) -> Result<()> {
         if let ViewState::Failed(reason) = view.state() {
             bail!("the view is no longer kept up to date: {reason}");
         }
-        // To read all of a large table takes a while; most of the time is to be left to others.
+        // Reading a large table takes a while; leave most of the time to other tasks.
         sleep(REFRESH.max(4 * table.read_in)).await;
     }
 }
 
-/// Waits until the view has read all that was there, and shows how far it is.
+/// Waits until the view has caught up, and shows its progress.
 pub(crate) async fn recovered(view: &View<Clicks>, screen: &mut Screen) -> Result<()> {
     let mut recovered = pin!(view.recovered());
     let mut ticks = interval(REFRESH);
@@ -62,7 +62,7 @@ pub(crate) async fn recovered(view: &View<Clicks>, screen: &mut Screen) -> Resul
     }
 }
 
-/// Clicks a second, from one look at the total to the next.
+/// Clicks per second, from one total to the next.
 pub(crate) struct Speed {
     last: Option<(u64, Instant)>,
 }

@@ -1,4 +1,4 @@
-//! The blocker: keeps who is blocked, by whomever.
+//! The blocker: keeps the table of blocked users.
 
 use crate::topics::{BlockUser, Blocked};
 

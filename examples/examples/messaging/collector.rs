@@ -1,4 +1,4 @@
-//! The collector: keeps what each user has heard last.
+//! The collector: keeps the last messages that each user received.
 
 use crate::topics::{Feed, Message, Received};
 

@@ -1,18 +1,18 @@
-//! The detector: has users blocked who talk much and are hardly ever talked to.
+//! The detector: blocks users who send many messages and receive few.
 
 use goka::Context;
 
 use crate::topics::{BlockUser, Received, Sent};
 
-/// What is a spammer.
+/// Thresholds that define a spammer.
 pub(crate) struct Detector {
-    /// Nobody is judged by fewer messages, sent and received.
+    /// Minimum number of messages, sent and received, before a user can be blocked.
     pub(crate) messages_min: u64,
-    /// Of all their messages, this part may be sent ones.
+    /// Maximum share of sent messages among all messages of a user.
     pub(crate) sent_share_max: f64,
 }
 
-/// Messages of a user since they were judged last. No other program reads it, so it needs no name.
+/// Message counts of a user since they were last blocked. No other program reads this table, so it needs no name.
 #[goka::table]
 #[derive(Default)]
 struct Traffic {

@@ -1,4 +1,4 @@
-//! The filter: lets through what users who are not blocked say, with words translated.
+//! The filter: delivers messages of users who are not blocked, with translated words.
 
 use crate::topics::{Blocked, Message, Received, Sent, Translation};
 
@@ -20,7 +20,7 @@ pub(crate) fn deliver(ctx: &mut deliver::Context, mut message: Message) -> goka:
     ctx.emit::<Received>(&to, &message)
 }
 
-/// Word by word. A word is what stands between spaces.
+/// Translates word by word. Words are separated by spaces.
 fn translate(ctx: &deliver::Context, content: &str) -> goka::Result<String> {
     let mut words = Vec::new();
     for word in content.split(' ') {

@@ -1,5 +1,5 @@
-//! Messages between users, after goka's example 3: a service, and five processors that can be written, started and
-//! replaced one by one.
+//! Messages between users, after Goka's example 3: a service and five processors, each of which can be written, started
+//! and replaced on its own.
 //!
 //! ```text
 //!                 messages-sent                 messages-received
@@ -11,7 +11,7 @@
 //! ```
 //!
 //! ```sh
-//! cargo run --example messaging                    # all in one process, on a broker inside of it
+//! cargo run --example messaging                    # all in one process, on an embedded broker
 //! cargo run --example messaging -- filter          # one of blocker, translator, filter, collector, detector, service
 //! ```
 
@@ -38,18 +38,18 @@ use detector::Detector;
 use filter::deliver;
 use translator::learn;
 
-/// Lets users send each other messages, but for those who are blocked, and in words that were translated.
+/// Delivers messages between users, except those of blocked users, with translated words.
 #[derive(Parser)]
 struct Options {
-    /// Which part to run; without it all of them, on a broker inside this process.
+    /// Which part to run; without it, all parts, on an embedded broker in this process.
     #[arg(value_enum)]
     role: Option<Role>,
 
-    /// Where the service listens; port 0 takes a free one, and the address is printed.
+    /// Address that the service listens on, which it prints; port 0 chooses a free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     http: SocketAddr,
 
-    /// Fewer messages than this do not make a spammer (detector).
+    /// Minimum number of messages before a user can be blocked as a spammer (detector).
     #[arg(long, value_name = "N", default_value_t = 20)]
     messages_min: u64,
 
@@ -57,20 +57,20 @@ struct Options {
     place: Place,
 }
 
-/// In the order in which they are to be started: each needs the tables of those before it.
+/// Start the roles in this order: each needs the tables of those before it.
 #[derive(Clone, Copy, ValueEnum)]
 enum Role {
-    /// Keeps who is blocked.
+    /// Keeps the table of blocked users.
     Blocker,
-    /// Keeps what words are replaced by.
+    /// Keeps the table of translations.
     Translator,
-    /// Lets through what may be heard.
+    /// Delivers messages of users who are not blocked, with translated words.
     Filter,
-    /// Keeps what each user has heard last.
+    /// Keeps the last messages that each user received.
     Collector,
-    /// Has spammers blocked.
+    /// Blocks spammers.
     Detector,
-    /// Takes messages and shows feeds, by HTTP.
+    /// Receives messages and serves feeds, by HTTP.
     Service,
 }
 
@@ -99,7 +99,7 @@ async fn run(options: &Options) -> Result<()> {
     }
 }
 
-/// All parts in this process; each sees the others through the broker alone.
+/// Runs all parts in this process; they communicate through the broker only.
 async fn together(options: &Options, config: &Config, detector: Detector) -> Result<()> {
     let mut running = App::new(config.clone())
         .processor(block::Processor)
@@ -109,7 +109,7 @@ async fn together(options: &Options, config: &Config, detector: Detector) -> Res
         .processor(detector)
         .start()
         .await?;
-    println!("send a message, and read it, at the address below:");
+    println!("send a message and read it, with the address below:");
     println!(
         r#"  curl -H content-type:application/json -d '{{"to":"bob","content":"hi"}}' ADDRESS/users/alice/messages"#
     );

@@ -1,4 +1,4 @@
-//! The feed service: users send messages and read what they have heard, moderators block users and translate words.
+//! The feed service: users send messages and read their feeds; moderators block users and translate words.
 
 use std::net::SocketAddr;
 
@@ -27,7 +27,7 @@ struct Streams {
 }
 
 pub(crate) async fn run(config: &Config, http: SocketAddr) -> Result<()> {
-    // Who asks does not wait longer than this for a broker that is away.
+    // A request waits no longer than this for a broker that is unavailable.
     let config = &config.clone().set_producer("message.timeout.ms", "2000");
     let streams = Streams {
         feeds: View::open(config).await?,
@@ -52,7 +52,9 @@ async fn feed(State(feeds): State<View<Feed>>, user: Key) -> Result<Json<Vec<Mes
     let Path(user) = user.map_err(Refusal::bad_request)?;
     let Some(feed) = feeds.get(&user)? else {
         whole(&feeds)?;
-        return Err(Refusal::not_found(format!("`{user}` has heard nothing")));
+        return Err(Refusal::not_found(format!(
+            "`{user}` has received no message"
+        )));
     };
     Ok(Json(feed))
 }
@@ -127,7 +129,7 @@ async fn forget(
     write(&translate_word, &word, None).await
 }
 
-/// Answers when the broker has it. What follows from it is seen a moment later.
+/// Responds when the broker has acknowledged the record. The processors handle the record a moment later.
 async fn write<S: Stream<Key = String>>(
     emitter: &Emitter<S>,
     key: &str,

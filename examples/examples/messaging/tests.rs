@@ -1,5 +1,5 @@
-//! How processors are tested: by what goes in and what comes out, one or several of them, in memory, in milliseconds.
-//! `cargo test --example messaging` runs it.
+//! Tests of one or several processors, by their inputs and outputs, in memory and in milliseconds:
+//! `cargo test --example messaging`.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ fn send(tester: &mut Tester, from: &str, to: &str, content: &str) {
     tester.emit::<Sent>(from, &message(from, to, content));
 }
 
-// One processor, with a table: rows come out.
+// One processor with a table: the test reads its rows.
 #[test]
 fn whoever_is_blocked_is_in_the_table_until_they_are_not() {
     let mut tester = Tester::new().processor(block::Processor);
@@ -51,7 +51,7 @@ fn the_filter_translates_and_hears_nobody_who_is_blocked() {
     assert_eq!(received[0].value.content, "hello dear");
 }
 
-// All together: they are composed as the application composes them.
+// All processors together, composed as in the application.
 #[test]
 fn spammers_are_blocked_by_the_processors_together() {
     let detector = Detector {
@@ -71,7 +71,7 @@ fn spammers_are_blocked_by_the_processors_together() {
     }
     let why = "sent 3 of 3 messages".to_owned();
     assert_eq!(tester.get::<Blocked>("mallory"), Some(why));
-    // The detector is no faster than the filter: some of the three may have been heard.
+    // The detector may be slower than the filter, so some of the three messages may have been delivered.
     let heard = tester.get::<Feed>("bob").unwrap_or_default().len();
     send(&mut tester, "mallory", "bob", "and more spam");
     send(&mut tester, "alice", "bob", "no spam today");
@@ -80,7 +80,7 @@ fn spammers_are_blocked_by_the_processors_together() {
     assert_eq!(feed[heard].content, "no ham today");
 }
 
-// What the service reads is a view.
+// The service reads a view.
 #[test]
 fn a_view_has_what_was_collected() {
     let mut tester = Tester::new().processor(collect::Processor);
@@ -97,7 +97,7 @@ fn a_view_has_what_was_collected() {
     );
 }
 
-// Nothing is lost, and under exactly-once nothing is there twice, wherever it crashes and however partitions move.
+// Under exactly-once nothing is lost or duplicated, wherever a process crashes and however partitions move.
 #[test]
 fn exactly_once_collects_once_through_crashes_and_moves() {
     for step in [

@@ -2,7 +2,7 @@
 
 use goka::{Config, Stream};
 
-/// What one user says to another.
+/// A message from one user to another.
 #[goka::message]
 #[derive(Clone)]
 pub(crate) struct Message {
@@ -11,35 +11,35 @@ pub(crate) struct Message {
     pub(crate) content: String,
 }
 
-/// Messages as they were sent. The key is the sender.
+/// Messages as sent. The key is the sender.
 #[goka::stream("messages-sent", value = Message)]
 pub(crate) struct Sent;
 
-/// Messages that may be heard, in the words that may be heard. The key is the receiver.
+/// Messages that passed the filter, with translated words. The key is the receiver.
 #[goka::stream("messages-received", value = Message)]
 pub(crate) struct Received;
 
-/// What each user has heard last, the oldest first.
+/// The last messages that each user received, oldest first.
 #[goka::table(group = "collector", value = Vec<Message>)]
 pub(crate) struct Feed;
 
-/// Users who are not to be heard from now on, and why. No value: they may be heard again.
+/// Blocks a user; the value is the reason. A tombstone unblocks the user.
 #[goka::stream("block-user", value = String)]
 pub(crate) struct BlockUser;
 
-/// Users who are not heard, and why.
+/// Blocked users, with the reason.
 #[goka::table(group = "blocker", value = String)]
 pub(crate) struct Blocked;
 
-/// What a word is replaced by from now on. No value: nothing. The key is the word.
+/// Sets the translation of a word, which is the key. A tombstone removes the translation.
 #[goka::stream("translate-word", value = String)]
 pub(crate) struct TranslateWord;
 
-/// What words are replaced by. The key is the word.
+/// Translations. The key is the word.
 #[goka::table(group = "translator", value = String)]
 pub(crate) struct Translation;
 
-/// Each program creates those that are missing, so that they can be started in any order but that of their tables.
+/// Lets a program create the streams that are missing. Then only the tables restrict the order in which programs start.
 pub(crate) fn create_streams(config: Config, partitions: i32) -> Config {
     let streams = [
         Sent::NAME,

@@ -1,4 +1,4 @@
-//! The translator: keeps what words are replaced by.
+//! The translator: keeps the translations of words.
 
 use crate::topics::{TranslateWord, Translation};
 

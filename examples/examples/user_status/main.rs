@@ -1,9 +1,10 @@
-//! The application user-status: what each user is up to, and, from the application click-count, how often they clicked.
+//! The application user-status: the status of each user and, from the application click-count, how often the user
+//! clicked.
 //!
-//! It is composed with click-count by a type: its service reads the table of that application by a view.
+//! It is composed with click-count by a type: its service opens a view of the table of click-count.
 //!
 //! ```sh
-//! cargo run --example user_status                             # all in one process, click-count too
+//! cargo run --example user_status                             # all in one process, including click-count
 //! cargo run --example user_status -- emitter                  # users change their status
 //! cargo run --example user_status -- processor                # keeps the last status of each user
 //! cargo run --example user_status -- service --http 127.0.0.1:8081
@@ -13,7 +14,7 @@ mod emitter;
 mod processor;
 mod service;
 
-// Without a role both applications run here. Otherwise nothing of the other one is used.
+// Without a role, both applications run in this process. With a role, these modules are not used.
 #[path = "../click_count/emitter.rs"]
 mod click_emitter;
 #[path = "../click_count/processor.rs"]
@@ -36,7 +37,7 @@ use click_processor::count;
 use emitter::change;
 use processor::remember;
 
-/// Keeps the status of simulated users, and answers by HTTP what it is, and how often they clicked.
+/// Keeps the status of simulated users, and serves by HTTP their status and how often they clicked.
 #[derive(Parser)]
 struct CommandLine {
     #[command(flatten)]
@@ -66,7 +67,7 @@ async fn run(options: &Options) -> Result<()> {
     }
 }
 
-/// Both applications in this process; each part sees the others through the broker alone.
+/// Runs both applications in this process; their parts communicate through the broker only.
 async fn together(options: &Options, config: &Config) -> Result<()> {
     let updates = Emitter::<StatusUpdate>::new(config)?;
     let clicks = Emitter::<UserClicks>::new(config)?;
@@ -75,7 +76,7 @@ async fn together(options: &Options, config: &Config) -> Result<()> {
         .processor(count::Processor)
         .start()
         .await?;
-    println!("users click and change their status; try for example /users/user-1 below");
+    println!("users click and change their status; try /users/user-1 at the address below");
     tokio::select! {
         ended = running.wait() => Ok(ended?),
         failed = users::keep_emitting(&options.load, &updates, change) => Err(failed.into()),

@@ -1,4 +1,4 @@
-//! The processor: remembers the last status of each user.
+//! The processor: keeps the last status of each user.
 
 use goka_examples::{
     topics::{StatusUpdate, UserStatus},
@@ -8,7 +8,7 @@ use goka_examples::{
 #[goka::processor(group = "user-status", input = StatusUpdate, table = UserStatus)]
 pub(crate) fn remember(ctx: &mut remember::Context, update: StatusUpdate) -> goka::Result {
     let since = match ctx.value()? {
-        // The same again: it has been so for longer.
+        // The status is unchanged: keep its time.
         Some(before) if before.status == update.status => before.since,
         _ => rfc3339(ctx.timestamp()),
     };

@@ -1,4 +1,4 @@
-//! The service: joins what two applications know of a user, by a view on the table of each.
+//! The service: combines what two applications know about a user, with a view of each application's table.
 
 use std::net::SocketAddr;
 
@@ -36,7 +36,7 @@ pub(crate) async fn run(config: &Config, http: SocketAddr) -> Result<()> {
 #[derive(Serialize)]
 struct User {
     user: String,
-    /// `None` if none was ever set.
+    /// `None` if the user never set a status.
     status: Option<String>,
     since: Option<String>,
     clicks: u64,
@@ -55,7 +55,7 @@ async fn user(
         whole(&views.clicks)?;
     }
     if status.is_none() && clicks.is_none() {
-        return Err(Refusal::not_found(format!("nothing is known of `{user}`")));
+        return Err(Refusal::not_found(format!("there is no user `{user}`")));
     }
     let (status, since) = status.map(|row| (row.status, row.since)).unzip();
     Ok(Json(User {
