@@ -49,6 +49,17 @@ pub fn broker() -> &'static Broker {
     })
 }
 
+/// Fails a test that needs a real Kafka, where `GOKA_TEST_BROKERS` names none. Such a test is marked
+/// `#[ignore = "needs a real Kafka"]`, so that a run without Kafka reports it as ignored, and not as passed.
+#[track_caller]
+pub fn needs_kafka() {
+    assert!(
+        env::var_os("GOKA_TEST_BROKERS").is_some(),
+        "this test needs a real Kafka, and GOKA_TEST_BROKERS names none. Start one with `scripts/kafka.sh start DIR any`, \
+         and set GOKA_TEST_BROKERS to the address that it prints"
+    );
+}
+
 /// A name that no other test has, nor an earlier run on the same broker.
 pub fn unique(name: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);

@@ -2,7 +2,7 @@
 //! before it. Started by `scripts/kafka.sh`.
 
 use std::{
-    env, fs,
+    fs,
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -11,7 +11,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{Broker, Proxy};
+use crate::{Broker, Proxy, needs_kafka};
 
 /// A Kafka that is stopped when this is dropped. Its data goes with it, unless its directory was given.
 pub struct Kafka {
@@ -34,31 +34,29 @@ enum Third {
 }
 
 impl Kafka {
-    /// Starts one, or gives `None` where no real Kafka was asked for: `GOKA_TEST_BROKERS` is not set.
-    pub fn start() -> Option<Kafka> {
+    /// Starts one. Fails as [`needs_kafka`] does where `GOKA_TEST_BROKERS` names no real Kafka: a machine that runs one
+    /// can run another.
+    pub fn start() -> Kafka {
         Self::started(Third::Nothing)
     }
 
     /// Starts one that also has a port with TLS, logins and rights: see `scripts/kafka.sh --help`.
-    pub fn start_secured() -> Option<Kafka> {
+    pub fn start_secured() -> Kafka {
         Self::started(Third::Secured)
     }
 
     /// Starts one that sends those who ask it through the proxy on to the proxy, so that all they read passes there.
-    pub fn start_behind(proxy: &Proxy) -> Option<Kafka> {
-        let kafka = Self::started(Third::Proxied(proxy.port()))?;
+    pub fn start_behind(proxy: &Proxy) -> Kafka {
+        let kafka = Self::started(Third::Proxied(proxy.port()));
         proxy.forward_to(kafka.behind());
-        Some(kafka)
+        kafka
     }
 
-    fn started(third: Third) -> Option<Kafka> {
-        if env::var_os("GOKA_TEST_BROKERS").is_none() {
-            eprintln!("not run: it needs a Kafka of its own, and GOKA_TEST_BROKERS asks for none");
-            return None;
-        }
+    fn started(third: Third) -> Kafka {
+        needs_kafka();
         let temporary = tempfile::tempdir().expect("a temporary directory");
         let path = temporary.path().to_owned();
-        Some(Self::running(path, Some(temporary), third))
+        Self::running(path, Some(temporary), third)
     }
 
     /// Starts one with its data in a directory, whether or not a real Kafka was asked for.

@@ -16,11 +16,11 @@ pub mod stored;
 mod topic;
 
 pub use application::Application;
-pub use broker::{Broker, broker, unique};
+pub use broker::{Broker, broker, needs_kafka, unique};
 pub use clicks::Clicks;
 pub use kafka::{Kafka, kafka_tool};
 pub use model::{count_by_key, last_values};
-pub use program::{Program, example};
+pub use program::{Program, example, this_test};
 pub use proxy::Proxy;
 pub use topic::{
     Message, Record, an_hour_ago, commit_offset, produce, read_topic, read_until, visit_topic,

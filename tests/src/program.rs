@@ -56,6 +56,16 @@ fn build_examples() -> Vec<(String, PathBuf)> {
         .collect()
 }
 
+/// The test `name` of this executable, to be run as another process: the caller sets the variables by which the test
+/// knows that it is the other process.
+pub fn this_test(name: &str) -> Command {
+    let this =
+        env::current_exe().unwrap_or_else(|error| panic!("cannot name this program: {error}"));
+    let mut command = Command::new(this);
+    command.args(["--include-ignored", "--exact", name, "--nocapture"]);
+    command
+}
+
 /// A running program. It is killed when this is dropped.
 pub struct Program {
     name: String,

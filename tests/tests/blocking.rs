@@ -5,13 +5,14 @@ mod place;
 
 use std::{
     env,
-    process::Command,
     sync::mpsc::{RecvTimeoutError, channel},
     time::Duration,
 };
 
 use goka::{App, Config, Guarantee, Running};
-use goka_tests::{DEADLINE, Message, Program, broker, produce, read_topic, wait_for_records};
+use goka_tests::{
+    DEADLINE, Message, Program, broker, produce, read_topic, this_test, wait_for_records,
+};
 use place::Place;
 use tokio::time::timeout;
 
@@ -79,13 +80,8 @@ async fn slow_handlers_do_not_outlast_their_transaction() {
     every_row_once_and_in_order(&place, config, &[90; 130]).await;
 }
 
-/// The app of the test below, as a process of its own.
-#[tokio::test]
-#[ignore = "is run by the test below, as another process"]
-async fn another_process() {
-    if env::var_os("GOKA_PREFIX").is_none() {
-        return println!("not run: the test below does that");
-    }
+/// The app of the test below, in a process of its own.
+async fn run_until_the_second_signal() {
     tracing_subscriber::fmt().init();
     let app = App::from_env().expect("the settings of the test below");
     let ended = app.processor(slow::Processor).run().await;
@@ -94,14 +90,17 @@ async fn another_process() {
 
 #[tokio::test]
 async fn a_second_signal_ends_an_app_whose_handler_does_not_return() {
+    if env::var_os("BLOCKING_APP").is_some() {
+        return run_until_the_second_signal().await;
+    }
     let place = Place::new("never");
     // As many as the embedded broker gives to topics that another process creates.
     broker().create_topic(&place.physical("letters"), 4);
     let hour = Message::new("key", "3600000");
     produce(broker().address(), &place.physical("letters"), [hour]);
-    let mut command = Command::new(env::current_exe().expect("this program"));
+    let mut command = this_test("a_second_signal_ends_an_app_whose_handler_does_not_return");
     command
-        .args(["--ignored", "--exact", "another_process", "--nocapture"])
+        .env("BLOCKING_APP", "")
         .env("GOKA_BROKERS", broker().address())
         .env("GOKA_PREFIX", place.physical(""))
         .env("GOKA_STATE_DIR", place.state_dir());

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use goka_tests::{Clicks, Kafka, Program, Proxy, broker};
+use goka_tests::{Clicks, Kafka, Program, Proxy, broker, needs_kafka};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 /// Random, and said, so that it can be done again.
@@ -44,12 +44,10 @@ fn partitions_over_time(processor: &Program) -> Vec<BTreeSet<i32>> {
 }
 
 #[test]
+#[ignore = "needs a real Kafka"]
 fn killed_ten_times_it_never_counts_too_low() {
-    if !broker().is_kafka() {
-        return println!(
-            "not run: needs a real Kafka; the embedded broker repeats records around each rebalance, so that this would show nothing"
-        );
-    }
+    // The embedded broker repeats records around each rebalance, so that this would show nothing.
+    needs_kafka();
     let mut chance = chance();
     let clicks = Clicks::on(broker());
     clicks.produce(200_000, 5_000);
@@ -82,11 +80,10 @@ fn killed_ten_times_it_never_counts_too_low() {
 }
 
 #[test]
+#[ignore = "needs a real Kafka"]
 fn a_restart_reads_only_the_tail_and_a_lost_state_is_rebuilt() {
     let proxy = Proxy::start();
-    let Some(kafka) = Kafka::start_behind(&proxy) else {
-        return;
-    };
+    let kafka = Kafka::start_behind(&proxy);
     let broker = kafka.broker();
     let mut clicks = Clicks::on(&broker);
     // A machine that is busy elsewhere for seconds would have records of the interval handled twice.
@@ -129,12 +126,10 @@ fn a_restart_reads_only_the_tail_and_a_lost_state_is_rebuilt() {
 }
 
 #[test]
+#[ignore = "needs a real Kafka"]
 fn a_second_processor_joins_and_leaves_and_no_click_is_lost() {
-    if !broker().is_kafka() {
-        return println!(
-            "not run: needs a real Kafka; the embedded broker repeats records around each rebalance"
-        );
-    }
+    // The embedded broker repeats records around each rebalance.
+    needs_kafka();
     let clicks = Clicks::on(broker());
     let mut emitter = clicks.emitting(&["--rate", "2000", "--users", "500"]);
     let mut one = clicks.processor("one");
@@ -173,10 +168,9 @@ fn a_second_processor_joins_and_leaves_and_no_click_is_lost() {
 }
 
 #[test]
+#[ignore = "needs a real Kafka"]
 fn an_outage_is_waited_out_and_can_be_ended_in() {
-    let Some(kafka) = Kafka::start() else {
-        return;
-    };
+    let kafka = Kafka::start();
     let broker = kafka.broker();
     let clicks = Clicks::on(&broker);
     clicks.produce(10_000, 100);

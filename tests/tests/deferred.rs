@@ -6,7 +6,6 @@ mod place;
 use std::{
     collections::BTreeMap,
     env,
-    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -15,8 +14,8 @@ use std::{
 
 use goka::{App, Context, Deferred, Error, Guarantee, Running};
 use goka_tests::{
-    DEADLINE, Message, Program, Record, broker, last_values, produce, wait_for_records,
-    wait_for_values,
+    DEADLINE, Message, Program, Record, broker, last_values, needs_kafka, produce, this_test,
+    wait_for_records, wait_for_values,
 };
 use place::Place;
 use tokio::time::timeout;
@@ -218,10 +217,10 @@ async fn a_guard_that_is_dropped_or_fails_ends_the_processor_and_names_the_recor
 }
 
 #[tokio::test]
+#[ignore = "needs a real Kafka"]
 async fn under_exactly_once_it_is_refused_with_the_cure() {
-    if !broker().is_kafka() {
-        return println!("not run: needs a real Kafka; the embedded broker has no exactly-once");
-    }
+    // The embedded broker has no exactly-once.
+    needs_kafka();
     let place = place(invoices(&["a", "slow", "a"]));
     let config = place.config().guarantee(Guarantee::ExactlyOnce);
     let app = App::new(config).processor(Ledger::new(&Elsewhere::default()));
@@ -270,13 +269,8 @@ async fn a_record_that_is_never_done_holds_back_a_bounded_number() {
     assert_eq!(sums(&rows), expected);
 }
 
-/// Handles invoices, the slow ones deferred for ever, until it is killed.
-#[tokio::test]
-#[ignore = "is the process that the test below kills"]
-async fn never_done() {
-    if env::var_os("DEFERRED_BROKERS").is_none() {
-        return println!("not run: does its work for another test");
-    }
+/// The app of the test below, in a process of its own: handles invoices, and defers the slow ones until it is killed.
+async fn defer_until_killed() {
     let variable = |name| env::var(name).expect("set by the test that starts it");
     let config = goka::Config::new()
         .brokers(variable("DEFERRED_BROKERS"))
@@ -291,17 +285,17 @@ async fn never_done() {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Kafka"]
 async fn killed_while_records_are_deferred_none_is_lost() {
-    if !broker().is_kafka() {
-        return println!(
-            "not run: needs a real Kafka; the embedded broker repeats records around the rebalance that a kill makes"
-        );
+    if env::var_os("DEFERRED_BROKERS").is_some() {
+        return defer_until_killed().await;
     }
+    // The embedded broker repeats records around the rebalance that a kill makes.
+    needs_kafka();
     let place = place(invoices(&["a", "slow", "a", "slow", "b"]));
     for _ in 0..3 {
-        let mut command = Command::new(env::current_exe().expect("this test"));
+        let mut command = this_test("killed_while_records_are_deferred_none_is_lost");
         command
-            .args(["--ignored", "--exact", "never_done", "--nocapture"])
             .env("DEFERRED_BROKERS", broker().address())
             .env("DEFERRED_PREFIX", place.physical(""))
             .env("DEFERRED_STATE", place.state_dir());

@@ -90,11 +90,10 @@ fn reading_goes_on_while_a_topic_grows() {
 }
 
 #[test]
+#[ignore = "needs a real Kafka"]
 fn a_proxy_counts_what_a_client_reads_and_can_be_cut() {
     let proxy = Proxy::start();
-    let Some(kafka) = Kafka::start_behind(&proxy) else {
-        return;
-    };
+    let kafka = Kafka::start_behind(&proxy);
     let topic = unique("harness-proxy");
     let broker = kafka.broker();
     broker.create_topic(&topic, 1);

@@ -6,7 +6,6 @@ mod place;
 use std::{
     collections::BTreeMap,
     env,
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -15,8 +14,8 @@ use std::{
 
 use goka::{App, BoxError, Config, Context, DeadLetter, Error, Guarantee, Running};
 use goka_tests::{
-    DEADLINE, Message, Program, Record, broker, last_values, produce, read_topic, wait_for_records,
-    wait_for_values,
+    DEADLINE, Message, Program, Record, broker, last_values, needs_kafka, produce, read_topic,
+    this_test, wait_for_records, wait_for_values,
 };
 use place::Place;
 use tokio::time::timeout;
@@ -303,13 +302,8 @@ async fn a_retry_holds_up_its_partition_and_no_other_of_its_worker() {
     }
 }
 
-/// Tries to handle a job again and again, until it is killed.
-#[tokio::test]
-#[ignore = "is the process that the test below kills"]
-async fn always_tried_again() {
-    if env::var_os("POLICIES_BROKERS").is_none() {
-        return println!("not run: does its work for another test");
-    }
+/// The app of the test below, in a process of its own: retries a job again and again, until it is killed.
+async fn retry_until_killed() {
     let variable = |name| env::var(name).expect("set by the test that starts it");
     let guarantee = match variable("POLICIES_GUARANTEE").as_str() {
         "ExactlyOnce" => Guarantee::ExactlyOnce,
@@ -329,12 +323,13 @@ async fn always_tried_again() {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Kafka"]
 async fn killed_in_the_middle_of_retries_nothing_is_lost() {
-    if !broker().is_kafka() {
-        return println!(
-            "not run: needs a real Kafka; the embedded broker repeats records around the rebalance that a kill makes"
-        );
+    if env::var_os("POLICIES_BROKERS").is_some() {
+        return retry_until_killed().await;
     }
+    // The embedded broker repeats records around the rebalance that a kill makes.
+    needs_kafka();
     for guarantee in guarantees() {
         let keys = ["a", "stuck", "b", "stuck", "b"];
         let place = place(keys.map(|key| Message {
@@ -342,9 +337,8 @@ async fn killed_in_the_middle_of_retries_nothing_is_lost() {
             ..Message::new(key, "1")
         }));
         for _ in 0..3 {
-            let mut command = Command::new(env::current_exe().expect("this test"));
+            let mut command = this_test("killed_in_the_middle_of_retries_nothing_is_lost");
             command
-                .args(["--ignored", "--exact", "always_tried_again", "--nocapture"])
                 .env("POLICIES_BROKERS", broker().address())
                 .env("POLICIES_PREFIX", place.physical(""))
                 .env("POLICIES_STATE", place.state_dir())
@@ -466,10 +460,10 @@ fn least(ctx: &mut least::Context<'_>, size: i64) -> goka::Result {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Kafka"]
 async fn a_processor_may_have_a_guarantee_of_its_own() {
-    if !broker().is_kafka() {
-        return println!("not run: needs a real Kafka; the embedded broker has no exactly-once");
-    }
+    // The embedded broker has no exactly-once.
+    needs_kafka();
     for of_app in guarantees() {
         let place = place((0..50).map(|n| Message::new(format!("key-{n}"), "1")));
         broker().create_topic(&place.physical("copies"), 4);

@@ -6,7 +6,8 @@ use std::{fs, time::Duration};
 
 use goka::{App, Error, Running};
 use goka_tests::{
-    DEADLINE, Message, broker, commit_offset, last_values, produce, read_topic, read_until,
+    DEADLINE, Message, broker, commit_offset, last_values, needs_kafka, produce, read_topic,
+    read_until,
 };
 use place::Place;
 use tokio::time::timeout;
@@ -64,12 +65,10 @@ async fn a_broker_that_does_not_answer() {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Kafka"]
 async fn an_input_that_is_missing() {
-    if !broker().is_kafka() {
-        return println!(
-            "not run: needs a real Kafka; the embedded broker creates what it is asked for"
-        );
-    }
+    // The embedded broker creates what it is asked for.
+    needs_kafka();
     let place = place();
     contains(
         &refusal(&place).await,
@@ -93,12 +92,10 @@ async fn a_table_with_other_partitions_than_the_input() {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Kafka"]
 async fn a_table_that_is_not_compacted() {
-    if !broker().is_kafka() {
-        return println!(
-            "not run: needs a real Kafka; the embedded broker knows no settings of topics"
-        );
-    }
+    // The embedded broker knows no settings of topics.
+    needs_kafka();
     let place = place();
     broker().create_topic(&place.physical("numbers"), 2);
     broker().create_topic(&place.physical("refusals-state"), 2);
@@ -188,12 +185,10 @@ async fn a_null_key() {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Kafka"]
 async fn partitions_that_were_added_to_an_input() {
-    if !broker().is_kafka() {
-        return println!(
-            "not run: needs a real Kafka; partitions cannot be added on the embedded broker"
-        );
-    }
+    // Partitions cannot be added on the embedded broker.
+    needs_kafka();
     let place = place();
     broker().create_topic(&place.physical("numbers"), 2);
     let config = place.config().metadata_interval(Duration::from_millis(200));

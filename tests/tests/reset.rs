@@ -5,7 +5,9 @@ mod place;
 use std::{collections::BTreeMap, time::SystemTime};
 
 use goka::{App, Config, Error, ResetTo, Running};
-use goka_tests::{DEADLINE, Message, broker, last_values, produce, read_topic, wait_for_records};
+use goka_tests::{
+    DEADLINE, Message, broker, last_values, needs_kafka, produce, read_topic, wait_for_records,
+};
 use place::Place;
 use tokio::time::timeout;
 
@@ -64,12 +66,10 @@ async fn written(place: &Place, records: usize) {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Kafka"]
 async fn a_group_begins_anew_on_every_instance() {
-    if !broker().is_kafka() {
-        return println!(
-            "not run: needs a real Kafka; the embedded broker has nothing to reset; that it says so is tested below"
-        );
-    }
+    // The embedded broker has nothing to reset; that it says so is tested below.
+    needs_kafka();
     let place = Place::new("reset");
     broker().create_topic(&place.physical("steps"), 4);
     let here = || place.config().workers(1);

@@ -6,7 +6,7 @@
 
 use std::fs;
 
-use goka_tests::{Clicks, Program, broker};
+use goka_tests::{Clicks, Program, broker, needs_kafka};
 
 const ROWS: u64 = 300_000;
 const JOINS: usize = 10;
@@ -60,11 +60,9 @@ fn wait_until_all_run(processor: &mut Program) {
 }
 
 #[test]
+#[ignore = "needs a real Kafka"]
 fn a_storm_of_joins_and_leaves_neither_stops_a_recovery_nor_leaks() {
-    if !broker().is_kafka() {
-        eprintln!("not run: it needs a real Kafka");
-        return;
-    }
+    needs_kafka();
     let mut clicks = Clicks::on(broker());
     clicks.set("RUST_LOG", "goka=info");
     clicks.set("NO_COLOR", "1");

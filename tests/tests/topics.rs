@@ -6,7 +6,7 @@ mod place;
 use std::{sync::Arc, time::Duration};
 
 use goka::{App, Context, Processor, Running};
-use goka_tests::{DEADLINE, broker};
+use goka_tests::{DEADLINE, broker, needs_kafka};
 use place::Place;
 use tokio::time::timeout;
 
@@ -50,10 +50,9 @@ fn contains(text: &str, parts: &[&str]) {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Kafka"]
 async fn an_input_that_is_deleted_while_it_is_read() {
-    if !broker().is_kafka() {
-        return println!("not run: needs a real Kafka");
-    }
+    needs_kafka();
     let place = Place::new("deleted-input");
     let running = running(&place).await;
     let input = place.physical("numbers");
@@ -64,10 +63,9 @@ async fn an_input_that_is_deleted_while_it_is_read() {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Kafka"]
 async fn a_table_that_is_no_longer_compacted() {
-    if !broker().is_kafka() {
-        return println!("not run: needs a real Kafka");
-    }
+    needs_kafka();
     let place = Place::new("altered-table");
     let running = running(&place).await;
     let table = place.physical("topics-state");

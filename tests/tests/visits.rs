@@ -11,7 +11,9 @@ use std::{
 };
 
 use goka::{App, BoxError, Context, Error, Running};
-use goka_tests::{DEADLINE, Message, broker, last_values, produce, read_topic, wait_for_records};
+use goka_tests::{
+    DEADLINE, Message, broker, last_values, needs_kafka, produce, read_topic, wait_for_records,
+};
 use place::Place;
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -233,12 +235,10 @@ async fn a_visitor_that_waits_is_given_up_with_its_future_and_another_visit_goes
 }
 
 #[tokio::test]
+#[ignore = "needs a real Kafka"]
 async fn a_visit_is_cancelled_when_a_partition_goes() {
-    if !broker().is_kafka() {
-        return println!(
-            "not run: needs a real Kafka; a second member costs the mock cluster's group 5 s, and it repeats records"
-        );
-    }
+    // A second member costs the mock cluster's group 5 s, and it repeats records.
+    needs_kafka();
     let place = Place::new("cancelled");
     let bank = bank();
     let (permits, began) = (bank.permits.clone(), bank.began.clone());

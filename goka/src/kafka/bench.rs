@@ -53,6 +53,16 @@ impl Bench {
         }
     }
 
+    /// Fails a test that needs a real Kafka where none is named.
+    #[track_caller]
+    pub(crate) fn needs_kafka() {
+        assert!(
+            Self::on_kafka(),
+            "this test needs a real Kafka, and GOKA_TEST_BROKERS names none. Start one with `scripts/kafka.sh start DIR any`, \
+             and set GOKA_TEST_BROKERS to the address that it prints"
+        );
+    }
+
     pub(crate) fn on_kafka() -> bool {
         env::var_os("GOKA_TEST_BROKERS").is_some()
     }

@@ -6,6 +6,7 @@ mod deployments;
 mod foreign;
 mod network;
 mod offsets;
+#[cfg(feature = "faults")]
 mod orphans;
 #[path = "../place/mod.rs"]
 mod place;
@@ -14,7 +15,9 @@ mod tail;
 use std::collections::BTreeMap;
 
 use goka::{App, Config, Guarantee, Membership, Running};
-use goka_tests::{DEADLINE, Message, broker, last_values, produce, read_topic, wait_for_records};
+use goka_tests::{
+    DEADLINE, Message, broker, last_values, needs_kafka, produce, read_topic, wait_for_records,
+};
 use place::Place;
 use tokio::time::timeout;
 
@@ -43,16 +46,12 @@ struct Group {
 }
 
 impl Group {
-    /// `None` where no real Kafka was asked for.
-    fn new(guarantee: Guarantee) -> Option<Group> {
-        if !broker().is_kafka() {
-            println!("not run: needs a real Kafka");
-            return None;
-        }
+    fn new(guarantee: Guarantee) -> Group {
+        needs_kafka();
         let place = Place::new("recovering");
         let group = Group { place, guarantee };
         broker().create_topic(&group.input(), 1);
-        Some(group)
+        group
     }
 
     fn input(&self) -> String {

@@ -11,11 +11,10 @@ fn wait_for_partitions(processor: &mut Program, partitions: usize) {
 }
 
 #[test]
+#[ignore = "needs a real Kafka"]
 fn a_member_that_was_cut_off_does_no_harm() {
     let proxy = Proxy::start();
-    let Some(kafka) = Kafka::start_behind(&proxy) else {
-        return;
-    };
+    let kafka = Kafka::start_behind(&proxy);
     let broker = kafka.broker();
     for guarantee in ["at_least_once", "exactly_once"] {
         let mut clicks = Clicks::on(&broker);
@@ -59,11 +58,10 @@ fn a_member_that_was_cut_off_does_no_harm() {
 }
 
 #[test]
+#[ignore = "needs a real Kafka"]
 fn who_is_asked_to_end_does_not_wait_for_brokers_that_are_away() {
     let proxy = Proxy::start();
-    let Some(kafka) = Kafka::start_behind(&proxy) else {
-        return;
-    };
+    let kafka = Kafka::start_behind(&proxy);
     let broker = kafka.broker();
     for guarantee in ["at_least_once", "exactly_once"] {
         let mut clicks = Clicks::on(&broker);

@@ -1,6 +1,6 @@
 //! A static member that is killed in the middle of a rebalance, when it has given partitions back that nobody has yet.
 
-use goka_tests::{Clicks, Program, broker};
+use goka_tests::{Clicks, Program, broker, needs_kafka};
 
 fn wait_for_partitions(processor: &mut Program, partitions: usize) {
     let wanted = format!("{partitions} of 4 partitions run here");
@@ -8,11 +8,9 @@ fn wait_for_partitions(processor: &mut Program, partitions: usize) {
 }
 
 #[test]
+#[ignore = "needs a real Kafka"]
 fn what_was_given_back_before_a_kill_finds_an_owner() {
-    if !broker().is_kafka() || !cfg!(feature = "faults") {
-        println!("not run: needs a real Kafka, and the feature `faults`");
-        return;
-    }
+    needs_kafka();
     let mut clicks = Clicks::on(broker());
     clicks.set("GOKA_WORKERS", "1");
     clicks.produce(1_000, 100);

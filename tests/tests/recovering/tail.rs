@@ -13,11 +13,10 @@ fn wait_for_partitions(processor: &mut Program) {
 }
 
 #[test]
+#[ignore = "needs a real Kafka"]
 fn a_million_rows_are_read_once_whatever_was_killed() {
     let proxy = Proxy::start();
-    let Some(kafka) = Kafka::start_behind(&proxy) else {
-        return;
-    };
+    let kafka = Kafka::start_behind(&proxy);
     let broker = kafka.broker();
     for guarantee in ["at_least_once", "exactly_once"] {
         let mut clicks = Clicks::on(&broker);

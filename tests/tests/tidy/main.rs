@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod early;
 mod layout;
 mod planted;
 mod rooms;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use goka::{Emitter, Update, View, ViewState};
-use goka_tests::{DEADLINE, Message, broker, produce};
+use goka_tests::{DEADLINE, Message, broker, needs_kafka, produce};
 use rand::{SeedableRng as _, rngs::StdRng};
 use rdkafka::{
     ClientConfig,
@@ -68,11 +68,10 @@ async fn a_program_that_writes_rows_reads_its_writes() {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Kafka"]
 async fn a_view_passes_the_marks_of_transactions_and_shows_what_is_committed() {
-    if !broker().is_kafka() {
-        println!("not run: needs a real Kafka; the mock cluster writes no marks of transactions");
-        return;
-    }
+    // The mock cluster writes no marks of transactions.
+    needs_kafka();
     let place = place(1);
     let view = open(&place).await;
     let producer = write_in_transactions(&place, &[row("a", 1), row("a", 2), row("a", 3)]);

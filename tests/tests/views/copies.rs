@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use goka::{Error, Update, View, ViewState};
-use goka_tests::{DEADLINE, Kafka, broker, produce};
+use goka_tests::{DEADLINE, Kafka, broker, needs_kafka, produce};
 
 use super::{Place, TOPIC, Viewed, open, pairs, place, row, within, write};
 
@@ -40,10 +40,9 @@ async fn a_view_without_a_table_says_what_to_do() {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Kafka"]
 async fn an_outage_is_waited_out_and_reads_go_on() {
-    let Some(kafka) = Kafka::start() else {
-        return;
-    };
+    let kafka = Kafka::start();
     let (place, broker) = (Place::new("views"), kafka.broker());
     let topic = place.physical(TOPIC);
     broker.create_topic_with(&topic, 2, &[("cleanup.policy", "compact")]);
@@ -74,11 +73,9 @@ async fn an_outage_is_waited_out_and_reads_go_on() {
 
 /// No offset can tell it: the new topic has more rows than the old one had.
 #[tokio::test]
+#[ignore = "needs a real Kafka"]
 async fn a_topic_that_is_created_anew_while_it_is_read_ends_the_view_and_the_next_one_is_rebuilt() {
-    if !broker().is_kafka() {
-        println!("not run: needs a real Kafka");
-        return;
-    }
+    needs_kafka();
     let place = place(1);
     write(&place, [row("gone", 1), row("a", 2)]);
     let config = place.config().metadata_interval(Duration::from_millis(200));

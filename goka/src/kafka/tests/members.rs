@@ -214,10 +214,10 @@ fn a_static_member_comes_back_to_what_it_had() {
 }
 
 #[test]
+#[ignore = "needs a real Kafka"]
 fn two_with_the_same_instance_id_do_not_both_go_on() {
-    if !Bench::on_kafka() {
-        return; // The embedded broker does not fence.
-    }
+    // The embedded broker does not fence.
+    Bench::needs_kafka();
     let mut bench = Bench::new();
     bench.config = bench
         .config

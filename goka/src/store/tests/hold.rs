@@ -203,8 +203,10 @@ fn what_is_not_a_directory_one_can_write_to_is_refused_with_the_cure() {
     }
 }
 
-/// A process that holds the state directory and a copy in it, until it is told to end by the end of
-/// its input.
+/// Set in the other process, to the state directory that it holds.
+const OTHER: &str = "GOKA_TEST_HOLD";
+
+/// A process that holds the state directory and a copy in it, until the end of its input tells it to end.
 struct Other {
     process: Child,
     output: BufReader<ChildStdout>,
@@ -213,9 +215,12 @@ struct Other {
 impl Other {
     fn start(root: &Path) -> Other {
         let child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "store::tests::hold::another_process"])
-            .args(["--ignored", "--nocapture", "--test-threads=1"])
-            .env("GOKA_TEST_HOLD", root)
+            .args([
+                "--exact",
+                "store::tests::hold::a_killed_process_leaves_what_it_committed",
+            ])
+            .args(["--nocapture", "--test-threads=1"])
+            .env(OTHER, root)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn();
@@ -241,13 +246,9 @@ impl Other {
     }
 }
 
-#[test]
-#[ignore = "is run by tests beside it, as another process"]
-fn another_process() {
-    let Some(root) = env::var_os("GOKA_TEST_HOLD") else {
-        return println!("not run: does its work for another test");
-    };
-    let state = StateDir::open(Path::new(&root), true).unwrap();
+/// The other process: holds the state directory `root`, and a copy with a batch that is not committed.
+fn hold_until_told_to_end(root: &Path) {
+    let state = StateDir::open(root, true).unwrap();
     let mut store = open(&state.group("cluster", "group", 0));
     commit(&mut store, b"key", b"committed", 1);
     let mut batch = store.batch().unwrap();
@@ -279,6 +280,9 @@ fn another_process_keeps_the_state_directory_until_it_ends() {
 
 #[test]
 fn a_killed_process_leaves_what_it_committed() {
+    if let Some(root) = env::var_os(OTHER) {
+        return hold_until_told_to_end(Path::new(&root));
+    }
     let root = tempfile::tempdir().unwrap();
     Other::start(root.path()).kill();
     let state = StateDir::open(root.path(), true).unwrap();

@@ -113,13 +113,10 @@ fn address_space_that_is_not_to_be_had_is_an_error() {
     assert!(error.contains("lower the map size"), "{error}");
 }
 
-#[test]
-#[ignore = "is run by the test below, as a process whose files cannot grow far"]
-fn full_disk() {
-    let Some(path) = env::var_os("GOKA_TEST_FULL") else {
-        return println!("not run: does its work for another test");
-    };
-    let mut store = open(Path::new(&path));
+#[cfg(unix)]
+/// The process of the test below, whose files cannot grow far.
+fn fill_the_disk(path: &Path) {
+    let mut store = open(path);
     commit(&mut store, b"key", b"before", 1);
     for size in [20_000, 1_000_000, 20_000_000] {
         let mut batch = store.batch().unwrap();
@@ -143,14 +140,20 @@ fn full_disk() {
 #[cfg(unix)]
 #[test]
 fn a_full_disk_stores_nothing_of_the_batch() {
+    if let Some(path) = env::var_os("GOKA_TEST_FULL") {
+        return fill_the_disk(Path::new(&path));
+    }
     let dir = tempfile::tempdir().unwrap();
     // Ignored, the signal becomes an error, as of a full disk.
     let limited = "trap '' XFSZ; ulimit -f 4096; exec \"$0\" \"$@\"";
     let output = Command::new("sh")
         .args(["-c", limited])
         .arg(env::current_exe().unwrap())
-        .args(["--exact", "store::tests::limits::full_disk"])
-        .args(["--ignored", "--nocapture"])
+        .args([
+            "--exact",
+            "store::tests::limits::a_full_disk_stores_nothing_of_the_batch",
+        ])
+        .arg("--nocapture")
         .env("GOKA_TEST_FULL", dir.path())
         .output()
         .unwrap();

@@ -1,6 +1,7 @@
-//! How fast a copy is, by hand: `cargo test --release -p goka --lib store::tests::speed -- --ignored
-//! --nocapture --test-threads=1`. Prints, and asserts nothing of time. Counts time on the processor,
-//! which a busy machine does not change much (Linux).
+//! Measures how fast a local copy is, when called by hand: `cargo test --release -p goka --lib
+//! store::tests::speed -- --ignored --nocapture --test-threads=1`. Prints, and asserts nothing of time.
+//! Counts time on the processor, which a busy machine does not change much (Linux). A build without
+//! optimizations does a hundredth of the work: `--include-ignored` then only shows that the code works.
 
 use std::{fs, hint::black_box, path::Path};
 
@@ -11,6 +12,17 @@ use crate::store::{Span, Store};
 
 /// Rows a batch, as at 250k records a second and a commit every 100 ms.
 const BATCH: usize = 25_000;
+const BATCHES: usize = 80;
+const READS: usize = 2_000_000;
+
+/// What is left of a count of rows or batches in a build without optimizations.
+const fn scaled(count: usize) -> usize {
+    if cfg!(debug_assertions) {
+        count.div_ceil(100)
+    } else {
+        count
+    }
+}
 
 /// A fixed sequence (xorshift), so that runs can be compared.
 struct Random(u64);
@@ -134,9 +146,9 @@ fn writes_only(store: &mut Store, rows: usize, batches: usize) {
 }
 
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "measures, and decides nothing"]
 fn reads_and_writes() {
-    for rows in [25_000, 1_000_000] {
+    for rows in [25_000, 1_000_000].map(scaled) {
         for (name, run) in [
             (
                 "in the write transaction",
@@ -150,33 +162,33 @@ fn reads_and_writes() {
             let mut store = open(dir.path());
             fill(&mut store, rows);
             let clock = Clock::start();
-            run(&mut store, rows, 80);
-            clock.print(&format!("{rows} rows, {name}"), 80 * BATCH);
+            run(&mut store, rows, scaled(BATCHES));
+            clock.print(&format!("{rows} rows, {name}"), scaled(BATCHES) * BATCH);
             store.close().unwrap();
         }
     }
 }
 
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "measures, and decides nothing"]
 fn reads() {
-    for rows in [25_000, 1_000_000] {
+    for rows in [25_000, 1_000_000].map(scaled) {
         let dir = tempfile::tempdir().unwrap();
         let mut store = open(dir.path());
         fill(&mut store, rows);
         let mut random = Random(42);
         let snapshot = store.snapshot().unwrap();
         let clock = Clock::start();
-        for _ in 0..2_000_000 {
+        for _ in 0..scaled(READS) {
             black_box(snapshot.get(&key(random.below(rows))).unwrap().unwrap());
         }
-        clock.print(&format!("{rows} rows, one snapshot"), 2_000_000);
+        clock.print(&format!("{rows} rows, one snapshot"), scaled(READS));
         let clock = Clock::start();
-        for _ in 0..2_000_000 {
+        for _ in 0..scaled(READS) {
             let snapshot = store.snapshot().unwrap();
             black_box(snapshot.get(&key(random.below(rows))).unwrap().unwrap());
         }
-        clock.print(&format!("{rows} rows, one each"), 2_000_000);
+        clock.print(&format!("{rows} rows, one each"), scaled(READS));
         let clock = Clock::start();
         let mut length = 0;
         let mut row = |key: &[u8], value: &[u8]| {
@@ -191,14 +203,15 @@ fn reads() {
 
 /// One million rows come in any order, in batches.
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "measures, and decides nothing"]
 fn rebuild() {
-    let mut order: Vec<usize> = (0..1_000_000).collect();
+    let mut order: Vec<usize> = (0..scaled(1_000_000)).collect();
     let mut random = Random(42);
     for place in (1..order.len()).rev() {
         order.swap(place, random.below(place + 1));
     }
     for (sorted, batch_rows) in [(false, 50_000), (true, 50_000), (true, 200_000)] {
+        let batch_rows = scaled(batch_rows);
         let dir = tempfile::tempdir().unwrap();
         let mut store = open(dir.path());
         let clock = Clock::start();
