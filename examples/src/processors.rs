@@ -3,7 +3,10 @@
 use std::{pin::pin, time::Duration};
 
 use anyhow::Result;
-use goka::{App, GroupStats, PartitionState, Running};
+use goka::{
+    App, Running,
+    app::{GroupStats, PartitionState},
+};
 use tokio::time::interval;
 
 use crate::asked_to_end;

@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use goka::{SharedTable, View, ViewState};
+use goka::{SharedTable, View, view::ViewState};
 use serde_json::json;
 use tokio::{
     net::TcpListener,

@@ -40,7 +40,7 @@ pub(crate) fn with_item(model: &Processor, printed: TokenStream) -> TokenStream 
         #item
         #[allow(unused_qualifications)]
         const _: () = {
-            use #krate as __goka;
+            use #krate::__private as __goka;
             #printed
         };
     }

@@ -115,7 +115,7 @@ fn topic(errors: &Errors, args: &TopicArgs, item: &DeriveInput, kind: TokenStrea
         quote_spanned! {ident.span()=>
             #[allow(unused_qualifications)]
             const _: () = {
-                use #krate as __goka;
+                use #krate::__private as __goka;
                 impl __goka::Topic for #ident {
                     type Key = #key;
                     type Value = #value;
@@ -152,9 +152,9 @@ fn derives(krate: &Path, item: &DeriveInput) -> Option<TokenStream> {
         return None;
     }
     let span = item.ident.span();
-    let path = format!("{}::serde", krate.to_token_stream()).replace(' ', "");
+    let path = format!("{}::__private::serde", krate.to_token_stream()).replace(' ', "");
     let path = LitStr::new(&path, span);
     let krate = at(span, krate);
     let path = (!named).then(|| quote_spanned!(span=> #[serde(crate = #path)]));
-    Some(quote_spanned!(span=> #[derive(#(#krate::serde::#missing),*)] #path))
+    Some(quote_spanned!(span=> #[derive(#(#krate::__private::serde::#missing),*)] #path))
 }

@@ -1,4 +1,6 @@
-//! Writes into a stream from any program. Must not know brokers: bytes go to an `Outbox`.
+//! Writes to a stream from any program: an [`Emitter`] sends messages, a [`Delivery`] says when Kafka has one.
+
+// Must not know brokers: bytes go to an `Outbox`.
 
 use std::{
     cell::Cell,

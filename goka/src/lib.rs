@@ -1,9 +1,13 @@
 //! Stream processing on Kafka, after [lovoo/goka](https://github.com/lovoo/goka) for Go.
 //!
-//! **Emitters** write key-value messages to streams, **processors** handle them and keep one *group
-//! table* per group, **views** are local copies of whole tables for services to answer from. All are
-//! separate programs that talk only through Kafka; they are composed by sharing the types of their
-//! streams and tables.
+//! - A **processor** handles the records of streams with annotated functions and keeps one *group table*: a row per
+//!   key, in a compacted Kafka topic (the changelog) and in a local copy on disk. Processes of the same group share
+//!   the partitions.
+//! - An **emitter** writes records to a stream, from any program.
+//! - A **view** is a local, read-only copy of a whole table, which services answer from.
+//!
+//! These are separate programs that communicate only through Kafka. Programs are composed by sharing the Rust types
+//! of their streams and tables, so a mismatch of keys, values or names does not compile.
 //!
 //! ```no_run
 //! /// Clicks per user. Every update goes to the compacted topic `my-group-state`.
@@ -22,25 +26,39 @@
 //! }
 //! ```
 //!
+//! # Where to find what
+//!
 //! | to | see |
 //! |---|---|
-//! | declare topics and tables | [`stream`], [`table`], [`message`], [`codec`], [`Key`] |
-//! | handle messages | [`processor`], [`Context`] |
-//! | run processors | [`App`], [`Running`], [`Config`] |
-//! | choose what a record does that cannot be handled | [`OnError`], [`Policy`], [`DeadLetter`] |
-//! | draw who reads and writes what | [`Graph`] |
-//! | write to a stream from any program | [`Emitter`] |
-//! | read a table in any program | [`View`] |
-//! | go without Kafka | [`EmbeddedBroker`], or `brokers = "embedded"` |
+//! | declare topics and tables | [`stream`], [`table`], [`message`], [`Key`], [`codec`] |
+//! | handle records | [`processor`], [`Context`] |
+//! | choose what happens to records that cannot be processed | [`policy`], [`DeadLetter`] |
+//! | run processors, see what they do, stop them | [`app`] |
+//! | configure: brokers, guarantee, standbys | [`config`] |
+//! | know what can go wrong | [`error`] |
+//! | write to a stream from any program | [`emitter`] |
+//! | read a table in any program | [`view`] |
+//! | see or draw who reads and writes what, or declare a processor without macros | [`graph`] |
+//! | run without Kafka | [`EmbeddedBroker`], or `brokers = "embedded"` |
 //! | test processors in memory | `goka::tester`, with the feature `tester` |
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `tester` | `goka::tester`: processors on a Kafka in memory, for dev-dependencies |
+//! | `ssl`, `ssl-vendored` | TLS, with the system's OpenSSL or with one that is compiled |
+//! | `sasl`, `gssapi` | SASL and Kerberos, with the system's Cyrus SASL |
+//! | `zstd` | records that are compressed with zstd |
+//! | `cmake-build` | builds librdkafka with CMake |
 
-// So that the macros, which print `::goka`, also work in the tests of this crate.
+// The macros print `::goka`, and tests of this crate use the macros.
 #[allow(unused_extern_crates)]
 extern crate self as goka;
 
-mod app;
+pub mod app;
 mod base;
-mod emitter;
+pub mod emitter;
 mod engine;
 mod kafka;
 #[cfg(any(test, feature = "tester"))]
@@ -49,48 +67,96 @@ mod store;
 #[cfg(any(test, feature = "tester"))]
 pub mod tester;
 mod typed;
-mod view;
+pub mod view;
 
-pub use app::{App, GroupStats, ProcessorHandle, Running, Stats};
+pub use app::{App, Running};
 pub use base::{
-    config::{Config, Guarantee, Membership, OutOfRange, Standby, Start},
+    config::{self, Config, Guarantee},
     dead_letter::DeadLetter,
     defer::Deferred,
-    error::{BoxError, Error, Result},
-    kind::Kind,
-    options::{ProcessorOptions, TableOptions},
+    error::{self, BoxError, Error, Result},
     partitioner::Partitioner,
-    policy::{OnError, Policy},
+    policy::{self, OnError, Policy},
     record::{Headers, Meta},
-    state::PartitionState,
 };
-pub use emitter::{Delivered, Delivery, Emitter};
-pub use kafka::{EmbeddedBroker, ResetTo};
+pub use emitter::Emitter;
+pub use kafka::EmbeddedBroker;
 #[cfg(any(test, feature = "tester"))]
 pub use tester::Tester;
 pub use typed::{
     attribute::{message, processor, stream, table},
-    check,
     codec::{self, Codec},
     context::Context,
-    drawing::{Graph, GraphEdge, GraphTopic, TopicKind},
-    edge::{
-        Consumable, Consumes, Emits, Emittable, Joinable, Joins, Lookupable, Lookups, Loops,
-        Persistable, Persists, Visits,
-    },
-    graph::{Edge, EdgeTopic, Handler, Later, Outcome, Visitor},
     key::Key,
     processor::Processor,
-    topic::{Home, SharedTable, Stream, Table, Topic},
+    topic::{SharedTable, Stream, Table, Topic},
 };
-pub use view::{
-    Rows, SnapshotRows, Update, Updates, View, ViewPartition, ViewSnapshot, ViewState, ViewStates,
-    ViewStats, Watch,
-};
+pub use view::View;
 
-/// For the derives that the macros print: a user's crate needs no dependency on serde.
+pub mod graph {
+    //! The graph of a group as data: which topics a processor reads and writes, and what handles their records.
+    //!
+    //! [`Graph`] draws the graphs of processors, for people (Mermaid, Graphviz) and for programs (JSON).
+    //!
+    //! The other items declare a graph without macros: `#[goka::processor]` prints an `impl` of
+    //! [`Processor`](crate::Processor) with a constant list of [`Edge`]s, and one `impl` for each edge:
+    //!
+    //! | an edge | what the processor implements | where a type fits |
+    //! |---|---|---|
+    //! | [`Edge::input`] | [`Consumes`], with a [`Handler`] | [`Consumable`]: a stream with the group's key ([`InputKey`]) |
+    //! | [`Edge::loopback`] | [`Loops`] and [`Consumes`] | [`Consumable`] |
+    //! | [`Edge::output`] | [`Emits`] | [`Emittable`]: any stream |
+    //! | [`Edge::table`] | [`Persists`] | [`Persistable`]: a table with the group's key ([`TableKey`]) |
+    //! | [`Edge::join`] | [`Joins`] | [`Joinable`]: a shared table with the group's key ([`JoinKey`]) |
+    //! | [`Edge::lookup`] | [`Lookups`] | [`Lookupable`]: any shared table |
+    //!
+    //! The arguments of a visit implement [`Visits`], with a [`Visitor`]. A handler gets its message with [`message`].
+    //! [`Processor`](crate::Processor) shows a counter that is written by hand.
+
+    pub use crate::{
+        base::{
+            kind::Kind,
+            options::{ProcessorOptions, TableOptions},
+        },
+        typed::{
+            check::{
+                InputKey, JoinKey, MessageOf, TableKey, Undecodable, message, message_or_tombstone,
+            },
+            drawing::{Graph, GraphEdge, GraphTopic, TopicKind},
+            edge::{
+                Consumable, Consumes, Emits, Emittable, Joinable, Joins, Lookupable, Lookups,
+                Loops, Persistable, Persists, Visits,
+            },
+            graph::{Edge, EdgeTopic, Handler, Later, Outcome, Visitor},
+            topic::Home,
+        },
+    };
+}
+
+/// What the macros print names. No part of the public interface: anything here may change in any release.
 #[doc(hidden)]
-pub use serde;
+pub mod __private {
+    pub use crate::{
+        base::{
+            config::Guarantee,
+            options::{ProcessorOptions, TableOptions},
+            partitioner::Partitioner,
+            policy::{OnError, Policy},
+        },
+        typed::{
+            check, codec,
+            edge::{
+                Consumes, Emits, Emittable, Joinable, Joins, Lookupable, Lookups, Loops,
+                Persistable, Persists, Visits,
+            },
+            graph::{Edge, Handler, Visitor},
+            processor::Processor,
+            topic::{Home, SharedTable, Stream, Table, Topic},
+        },
+    };
+    /// For the derives that the macros print: a user's crate needs no dependency on serde.
+    pub use serde;
+}
 
 /// What "When a record cannot be handled" shows compiles.
 #[cfg(doctest)]

@@ -1,7 +1,10 @@
 //! What the macros print can be written by hand: the same counter twice, and the same processor
 //! with every edge twice, with the same graph.
 
-use goka::{Context, Processor, Visitor, Visits};
+use goka::{
+    Context, Processor,
+    graph::{Visitor, Visits},
+};
 
 #[goka::stream("user-clicks", value = String)]
 struct Clicked;
@@ -17,7 +20,10 @@ fn count(ctx: &mut count::Context<'_>, _clicked_at: String) -> goka::Result {
 
 // The counter by hand: at most 25 lines, as a test says.
 mod by_hand {
-    use goka::{Consumes, Context, Edge, Handler, Persists, Processor, Result};
+    use goka::{
+        Context, Processor, Result,
+        graph::{Consumes, Edge, Handler, Persists},
+    };
 
     use super::{Clicked, Clicks};
 
@@ -81,8 +87,12 @@ impl Rewards {
 
 mod every_edge_by_hand {
     use goka::{
-        Consumes, Context, Edge, Emits, Handler, Joins, Lookups, Loops, OnError, Outcome, Persists,
-        Policy, Processor, Stream, Topic, Visitor, Visits, check, codec::ByType,
+        Context, OnError, Policy, Processor, Stream, Topic,
+        codec::ByType,
+        graph::{
+            Consumes, Edge, Emits, Handler, Joins, Lookups, Loops, Outcome, Persists, Visitor,
+            Visits, message, message_or_tombstone,
+        },
     };
 
     use super::{Invited, Points, Prices, Profiles, Reset, Warnings};
@@ -94,7 +104,7 @@ mod every_edge_by_hand {
 
     impl Rewards {
         async fn invited(&self, ctx: &mut Context<'_, Self>) -> Outcome {
-            let by = check::message::<Invited, String>(ctx)?;
+            let by = message::<Invited, String>(ctx)?;
             if ctx.join::<Profiles>()?.is_none() {
                 ctx.emit::<Warnings>(ctx.key(), &"has no profile".to_owned())?;
             }
@@ -102,7 +112,7 @@ mod every_edge_by_hand {
             Ok(ctx.loopback(&by, &price)?)
         }
         fn rewarded(&self, ctx: &mut Context<'_, Self>) -> Outcome {
-            let points = check::message_or_tombstone::<Rewarded, u64>(ctx)?;
+            let points = message_or_tombstone::<Rewarded, u64>(ctx)?;
             let before = ctx.value()?.unwrap_or(0);
             Ok(ctx.set_value(&(before + points.unwrap_or(0)))?)
         }

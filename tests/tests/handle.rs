@@ -5,7 +5,7 @@ mod place;
 
 use std::collections::BTreeMap;
 
-use goka::{App, Error, Graph, PartitionState};
+use goka::{App, Error, app::PartitionState, graph::Graph};
 use goka_tests::{DEADLINE, Message, broker, produce, wait_for_records};
 use place::Place;
 use tokio::time::timeout;

@@ -4,7 +4,7 @@ mod place;
 
 use std::fs;
 
-use goka::{App, Error, Guarantee, OutOfRange, Running};
+use goka::{App, Error, Guarantee, Running, config::OutOfRange};
 use goka_tests::{
     DEADLINE, Message, Record, broker, commit_offset, kafka_tool, needs_kafka, produce,
     wait_for_records,

@@ -30,7 +30,7 @@ struct Done;
 /// Adds up sizes. 13 is refused and 666 panics, after they have done what the others do.
 fn work<P>(ctx: &mut Context<'_, P>, size: i64) -> Result<(), BoxError>
 where
-    P: goka::Processor<Key = String> + goka::Persists<Done> + goka::Emits<Log>,
+    P: goka::Processor<Key = String> + goka::graph::Persists<Done> + goka::graph::Emits<Log>,
 {
     let done = ctx.value()?.unwrap_or(0);
     ctx.set_value(&(done + size))?;

@@ -4,7 +4,7 @@ mod place;
 
 use std::{collections::BTreeMap, time::SystemTime};
 
-use goka::{App, Config, Error, ResetTo, Running};
+use goka::{App, Config, Error, Running, app::ResetTo};
 use goka_tests::{
     DEADLINE, Message, broker, last_values, needs_kafka, produce, read_topic, wait_for_records,
 };

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use goka::{Config, Delivery, Emitter};
+use goka::{Config, Emitter, emitter::Delivery};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tokio::{
     sync::watch,

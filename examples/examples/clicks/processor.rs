@@ -3,7 +3,10 @@
 use std::pin::pin;
 
 use anyhow::Result;
-use goka::{App, Config, GroupStats, PartitionState, Running};
+use goka::{
+    App, Config, Running,
+    app::{GroupStats, PartitionState},
+};
 use tokio::time::interval;
 
 use crate::{count, screen::Screen, view::REFRESH};

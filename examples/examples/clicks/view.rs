@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use goka::{Config, View, ViewState};
+use goka::{Config, View, view::ViewState};
 use tokio::time::{interval, sleep};
 
 use crate::{Clicks, options::Options, screen::Screen, table::Table};

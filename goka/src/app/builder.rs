@@ -115,7 +115,7 @@ impl App {
     /// # }
     /// # async fn again() -> goka::Result {
     /// let app = goka::App::from_env()?.processor(count::Processor);
-    /// app.reset(goka::ResetTo::Earliest).await
+    /// app.reset(goka::app::ResetTo::Earliest).await
     /// # }
     /// ```
     ///

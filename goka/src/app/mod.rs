@@ -1,5 +1,11 @@
-//! A program's processors, run together: topics are checked, workers are threads, and one failure
-//! stops all of them in good order.
+//! Runs processors: an [`App`] checks their topics, joins their groups and starts their workers.
+//!
+//! [`App::run`] runs until a signal asks the program to end. [`App::start`] returns a [`Running`] that the program
+//! keeps: it shows the state of each partition ([`Stats`]), starts visits, and stops the processors. A
+//! [`ProcessorHandle`] reads the table of one processor. [`App::reset`] sends a group back to the begin or the end of
+//! its inputs ([`ResetTo`]).
+//!
+//! If a worker fails, the other workers commit and stop, and `run` returns the error.
 
 pub(crate) mod blocking;
 mod builder;
@@ -24,3 +30,5 @@ pub use self::{
     handle::ProcessorHandle,
     running::Running,
 };
+
+pub use crate::{base::state::PartitionState, kafka::ResetTo};

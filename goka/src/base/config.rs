@@ -1,8 +1,10 @@
-//! Settings: where the brokers are, where state is kept, and every key of librdkafka.
+//! Settings: brokers, state directory, prefix of topics, guarantee, membership, and every key of librdkafka.
 //!
-//! Plain data with safe defaults. What is wrong with it is said when it is used first, by
-//! `kafka::settings` for librdkafka's keys and by `check` for the rest. Names here are
-//! logical; what they are called on the broker is known in `kafka::names` alone.
+//! [`Config`] is plain data with safe defaults. A wrong setting is an error where the `Config` is used first:
+//! [`App::run`](crate::App::run), [`Emitter::new`](crate::Emitter::new), [`View::open`](crate::View::open).
+
+// `kafka::settings` checks librdkafka's keys, `check` the rest. Names here are logical: `kafka::names` alone knows what
+// they are called on the broker.
 
 mod check;
 mod environment;

@@ -20,7 +20,7 @@ pub enum Kind {
     /// A table of another group, read at any key.
     Lookup,
     /// The topic that records are written to which a handler could not handle. It follows from what
-    /// is done about them, [`Edge::on_error`](crate::Edge::on_error), and is no edge of `Processor::GRAPH`.
+    /// is done about them, [`Edge::on_error`](crate::graph::Edge::on_error), and is no edge of `Processor::GRAPH`.
     #[serde(rename = "dead letter")]
     DeadLetter,
 }

@@ -1,14 +1,14 @@
 //! Plain data and errors that every room shares. Must not know anything else of goka.
 
 pub(crate) mod block;
-pub(crate) mod config;
+pub mod config;
 pub(crate) mod dead_letter;
 pub(crate) mod defer;
-pub(crate) mod error;
+pub mod error;
 pub(crate) mod excerpt;
 pub(crate) mod kind;
 pub(crate) mod options;
 pub(crate) mod partitioner;
-pub(crate) mod policy;
+pub mod policy;
 pub(crate) mod record;
 pub(crate) mod state;

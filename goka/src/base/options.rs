@@ -7,7 +7,7 @@ use crate::base::config::Guarantee;
 /// partitioner that every topic has.
 ///
 /// ```
-/// use goka::TableOptions;
+/// use goka::graph::TableOptions;
 ///
 /// const OPTIONS: TableOptions = TableOptions::DEFAULT.coalesce(true);
 /// assert!(OPTIONS.coalesce);
@@ -43,7 +43,7 @@ impl Default for TableOptions {
 /// app leaves it to the processor.
 ///
 /// ```
-/// use goka::{Guarantee, ProcessorOptions};
+/// use goka::{Guarantee, graph::ProcessorOptions};
 ///
 /// const OPTIONS: ProcessorOptions = ProcessorOptions::DEFAULT.guarantee(Guarantee::ExactlyOnce);
 /// assert_eq!(OPTIONS.guarantee, Some(Guarantee::ExactlyOnce));

@@ -1,11 +1,15 @@
-//! What becomes of a record that could not be handled, as data: printed by the macro, or written by
-//! hand. Must not know how it is carried out.
+//! What happens to records that cannot be processed: [`OnError`] chooses a [`Policy`] for each stage that can fail.
+//!
+//! The attribute `#[goka::processor]` writes them as `on_error = ...`; here they are constants, for processors that are
+//! written by hand. [`DeadLetter`](crate::DeadLetter) reads what the policy `dead_letter` wrote.
+
+// Must not know how a policy is carried out.
 
 use std::time::Duration;
 
 /// What is done about the records of one edge that could not be handled, by what went wrong.
 ///
-/// [`Consumes::ON_ERROR`](crate::Consumes::ON_ERROR) of an edge; the attribute writes it
+/// [`Consumes::ON_ERROR`](crate::graph::Consumes::ON_ERROR) of an edge; the attribute writes it
 /// `on_error = skip`, or `on_error(decode = dead_letter, handler = retry(5, then = skip))`.
 ///
 /// ```

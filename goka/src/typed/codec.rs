@@ -1,11 +1,20 @@
-//! Bytes to values and back. A codec is a type, never a value: it is chosen when compiling. Must
-//! not know topics.
+//! Codecs: how the values of a topic become bytes, and bytes become values again.
 //!
-//! A topic that names no codec has [`ByType`]. Rust has no specialisation, so `String` and `u64`,
-//! which are serde types too, cannot have impls of their own beside the one for all serde types;
-//! `ByType` compares types instead, which the optimiser resolves, and is an ordinary `Codec<T>`.
+//! A codec is a type that implements [`Codec`]; `codec = ...` of `#[goka::stream]` or `#[goka::table]` names it.
 //!
-//! Which types `ByType` writes as text is part of the data format: the list is closed.
+//! | codec | bytes | values |
+//! |---|---|---|
+//! | [`ByType`], the default | by the type of the value: text, raw bytes or MessagePack | types with serde's derives |
+//! | [`Text`] | UTF-8 text | types with `Display` and `FromStr` |
+//! | [`Json`] | JSON | types with serde's derives |
+//! | [`MsgPack`] | MessagePack with named fields | types with serde's derives |
+//! | [`Raw`] | the bytes themselves | `Vec<u8>` |
+
+// Must not know topics.
+//
+// Rust has no specialisation, so `String` and `u64`, which are serde types too, cannot have impls of their own beside
+// the one for all serde types. `ByType` compares types instead, which the optimiser resolves, and is an ordinary
+// `Codec<T>`. Which types `ByType` writes as text is part of the data format: the list is closed.
 
 mod nesting;
 

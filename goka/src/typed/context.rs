@@ -37,7 +37,7 @@ pub(crate) type ValueOf<T> = <T as Topic>::Value;
 /// Helpers that several processors share name the edges they need:
 ///
 /// ```
-/// use goka::{Context, Emits, Persists, Processor};
+/// use goka::{Context, Processor, graph::{Emits, Persists}};
 ///
 /// #[goka::table(group = "click-count", value = i64)]
 /// struct Clicks;

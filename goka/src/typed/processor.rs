@@ -10,7 +10,7 @@ use crate::{
 /// `#[goka::processor]` prints this and one impl for each edge. By hand, a counter:
 ///
 /// ```
-/// use goka::{Consumes, Context, Edge, Handler, Persists, Processor};
+/// use goka::{Context, Processor, graph::{Consumes, Edge, Handler, Persists}};
 ///
 /// #[goka::stream("user-clicks", value = String)]
 /// struct Clicked;

@@ -1,5 +1,14 @@
-//! Views: a local, read-only copy of a whole group table, for services to answer from. No macro is
-//! needed: the table's type says it all. Must not know how the copy is kept up to date.
+//! Reads tables in any program: a [`View`] is a local, read-only copy of a whole table that follows the changelog.
+//!
+//! | to | see |
+//! |---|---|
+//! | read a row, or rows in key order | [`View::get`], [`View::iter`], [`Rows`] |
+//! | read several rows as of one moment | [`View::snapshot`], [`ViewSnapshot`] |
+//! | wait for a row to change | [`View::watch`], [`Watch`] |
+//! | follow all changes | [`View::updates`], [`Updates`] |
+//! | know whether the copy is up to date, and how far it lags | [`ViewState`], [`ViewStats`] |
+
+// Must not know how the copy is kept up to date.
 
 mod merge;
 mod opened;

@@ -53,7 +53,7 @@ pub enum Update<T: Topic> {
 /// let mut updates = view.updates();
 /// loop {
 ///     match updates.next().await? {
-///         goka::Update::Row { key, value } => println!("{key}: {value:?}"),
+///         goka::view::Update::Row { key, value } => println!("{key}: {value:?}"),
 ///         _ => println!("read everything again: {} rows", view.snapshot()?.len()?),
 ///     }
 /// }

@@ -15,7 +15,7 @@ const BOTH: [Guarantee; 2] = [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce];
 /// Adds up sales, and writes receipts to the partition of that number.
 fn sell<P>(ctx: &mut Context<'_, P>, sale: i64) -> goka::Result
 where
-    P: goka::Processor<Key = String> + goka::Persists<Sum> + goka::Emits<Receipts>,
+    P: goka::Processor<Key = String> + goka::graph::Persists<Sum> + goka::graph::Emits<Receipts>,
 {
     let sum = ctx.value()?.unwrap_or(0);
     ctx.set_value(&(sum + sale))?;

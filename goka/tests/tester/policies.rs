@@ -27,7 +27,7 @@ const STAGES: [(&str, &str); 3] = [("decode", "x"), ("handler", "13"), ("panic",
 /// Adds up sizes; 13 is refused and 666 panics, both after they have written a row and a message.
 fn work<P>(ctx: &mut Context<'_, P>, size: i64) -> Result<(), BoxError>
 where
-    P: goka::Processor<Key = String> + goka::Persists<Done> + goka::Emits<Log>,
+    P: goka::Processor<Key = String> + goka::graph::Persists<Done> + goka::graph::Emits<Log>,
 {
     let done = ctx.value()?.unwrap_or(0);
     ctx.set_value(&(done + size))?;

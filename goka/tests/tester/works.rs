@@ -154,7 +154,7 @@ fn views_read_what_the_processors_wrote() {
     assert_eq!(rows, [("alan".to_owned(), 4), ("alice".to_owned(), 3)]);
     let other = tester.view::<Clicks>();
     assert_eq!(other.get("bob").expect("open"), Some(5));
-    assert_eq!(view.state(), goka::ViewState::Running);
+    assert_eq!(view.state(), goka::view::ViewState::Running);
 }
 
 #[test]

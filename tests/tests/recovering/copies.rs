@@ -1,7 +1,7 @@
 //! Local copies and table topics that no longer fit: compacted meanwhile, made anew, empty, or so old that deletions
 //! may have been missed.
 
-use goka::{App, Guarantee, Start};
+use goka::{App, Guarantee, config::Start};
 use goka_tests::{Message, broker, read_topic, read_until};
 
 use tokio::time::timeout;

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use goka::{App, Config, Guarantee, Membership, PartitionState, Processor, Running};
+use goka::{App, Config, Guarantee, Processor, Running, app::PartitionState, config::Membership};
 use goka_tests::{
     DEADLINE, Message, broker, last_values, needs_kafka, produce, read_topic, read_until,
 };

@@ -107,7 +107,7 @@ async fn a_log_that_ends_in_markers_is_read_to_its_end() {
         // From the start of the log, then from behind the last marker; then from within.
         for _ in 0..2 {
             let running = group
-                .start_with(group.config().start(goka::Start::Earliest))
+                .start_with(group.config().start(goka::config::Start::Earliest))
                 .await;
             assert_eq!(local(&running, &["a", "b", "c"]), expected, "{guarantee:?}");
             end(running).await;
@@ -174,7 +174,7 @@ async fn a_partition_does_not_run_before_an_open_transaction_is_decided() {
         group.create_table(&[]);
         let open = open_transaction(&group.table(), "x");
         group.feed(&[("a", 1)]);
-        let config = group.config().start(goka::Start::Earliest);
+        let config = group.config().start(goka::config::Start::Earliest);
         let app = App::new(config).processor(super::sum::Processor);
         let running = app.start().await.expect("topics are there");
         let early = timeout(Duration::from_secs(2), running.recovered()).await;

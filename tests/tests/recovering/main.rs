@@ -14,7 +14,7 @@ mod tail;
 
 use std::collections::BTreeMap;
 
-use goka::{App, Config, Guarantee, Membership, Running};
+use goka::{App, Config, Guarantee, Running, config::Membership};
 use goka_tests::{
     DEADLINE, Message, broker, last_values, needs_kafka, produce, read_topic, wait_for_records,
 };

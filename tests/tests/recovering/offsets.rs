@@ -1,6 +1,6 @@
 //! What becomes of a group whose offsets were changed, by Kafka or by an operator.
 
-use goka::{App, Error, Start};
+use goka::{App, Error, config::Start};
 use goka_tests::{broker, kafka_tool};
 use tokio::time::timeout;
 

@@ -93,6 +93,14 @@ fn a_sound_crate_has_no_fault() {
 }
 
 #[test]
+fn an_import_through_a_module_that_lib_rs_holds_is_found() {
+    let root = "mod ground; mod roof; pub mod surface { pub use crate::ground::stone::Stone; }";
+    let roof = "use crate::surface::Stone; pub struct Tile(Stone);";
+    let wrong = faces(&[("lib.rs", root), ("roof/mod.rs", roof)]);
+    assert_eq!(pairs(&wrong), [("roof/mod.rs", "ground/stone.rs")]);
+}
+
+#[test]
 fn an_import_through_the_face_is_found() {
     for text in [
         "use crate::Stone; pub struct Tile(Stone);",

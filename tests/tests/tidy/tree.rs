@@ -31,7 +31,7 @@ pub(crate) struct Import {
     pub(crate) written: String,
     /// The file that defines the name.
     pub(crate) to: String,
-    /// Whether the path leads through a re-export of the crate's root.
+    /// Whether the path leads through a re-export of `lib.rs`: of the root, or of a module that is written there.
     pub(crate) by_face: bool,
     /// Whether the path begins with the crate's own name, as in a user's code.
     pub(crate) by_own_name: bool,
@@ -256,7 +256,7 @@ impl Tree {
             return Some(here);
         }
         let by_face = |target: Target| Target {
-            by_face: target.by_face || at == 0,
+            by_face: target.by_face || module.file == "lib.rs",
             ..target
         };
         let named = |each: &&Use| each.name.as_ref() == Some(name);

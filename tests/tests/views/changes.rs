@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use goka::{Emitter, Update, View, ViewState};
+use goka::{
+    Emitter, View,
+    view::{Update, ViewState},
+};
 use goka_tests::{DEADLINE, Message, broker, needs_kafka, produce};
 use rand::{SeedableRng as _, rngs::StdRng};
 use rdkafka::{

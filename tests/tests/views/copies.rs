@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use goka::{Error, Update, View, ViewState};
+use goka::{
+    Error, View,
+    view::{Update, ViewState},
+};
 use goka_tests::{DEADLINE, Kafka, broker, needs_kafka, produce};
 
 use super::{Place, TOPIC, Viewed, open, pairs, place, row, within, write};

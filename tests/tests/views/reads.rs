@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use goka::ViewSnapshot;
+use goka::view::ViewSnapshot;
 use goka_tests::Message;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 

@@ -1,4 +1,4 @@
-use goka::{Consumes, Edge, Handler, Persists, Processor};
+use goka::{Processor, graph::{Consumes, Edge, Handler, Persists}};
 #[goka::table(value = u64, partitioner = fnv1a)]
 struct Clicks;
 struct Hand;

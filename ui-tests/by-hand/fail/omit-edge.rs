@@ -1,4 +1,4 @@
-use goka::{Consumes, Context, Edge, Emits, Handler, Processor};
+use goka::{Context, Processor, graph::{Consumes, Edge, Emits, Handler}};
 struct Hand;
 impl Processor for Hand {
     const GROUP: &'static str = "hand";

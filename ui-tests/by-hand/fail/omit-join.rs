@@ -1,4 +1,4 @@
-use goka::{Consumes, Context, Edge, Handler, Joins, Processor};
+use goka::{Context, Processor, graph::{Consumes, Edge, Handler, Joins}};
 struct Hand;
 impl Processor for Hand {
     const GROUP: &'static str = "hand";

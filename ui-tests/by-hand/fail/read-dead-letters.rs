@@ -1,4 +1,4 @@
-use goka::{Consumes, Edge, Handler, OnError, Policy, Processor};
+use goka::{OnError, Policy, Processor, graph::{Consumes, Edge, Handler}};
 struct Count;
 impl Processor for Count {
     const GROUP: &'static str = "count";

@@ -1,4 +1,4 @@
-use goka::{Consumes, Edge, Handler, Processor, Running, Visitor, Visits};
+use goka::{Processor, Running, graph::{Consumes, Edge, Handler, Visitor, Visits}};
 struct Hand;
 impl Processor for Hand {
     const GROUP: &'static str = "hand";

@@ -1,6 +1,6 @@
 //! Every edge that Goka has, in one group.
 use api::{Ban, Click, ClickCount, Warnings};
-use goka::{Context, Kind, Meta, Processor};
+use goka::{Context, Meta, Processor, graph::Kind};
 
 #[goka::table(group = "prices", key = u64, value = u64)]
 struct Prices;

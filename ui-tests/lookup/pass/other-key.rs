@@ -9,7 +9,7 @@ async fn bill(ctx: &mut bill::Context<'_>, product: u64) -> goka::Result {
     Ok(())
 }
 /// Helpers name the edges they need.
-fn price<P: goka::Processor + goka::Lookups<Prices>>(
+fn price<P: goka::Processor + goka::graph::Lookups<Prices>>(
     ctx: &goka::Context<'_, P>,
 ) -> goka::Result<u64> {
     Ok(ctx.lookup::<Prices>(&7)?.unwrap_or(0))

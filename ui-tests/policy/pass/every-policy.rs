@@ -1,6 +1,6 @@
 //! All that `on_error` and `guarantee` can say, and what is made of it.
 
-use goka::{Consumes, Context, Guarantee, Kind, OnError, Policy, Processor, Visits};
+use goka::{Context, Guarantee, OnError, Policy, Processor, graph::{Consumes, Kind, Visits}};
 
 #[goka::table(value = u64)]
 struct Points;
@@ -41,7 +41,7 @@ fn main() {
     assert_eq!(<Reset as Visits<Rewards>>::ON_ERROR, OnError::FAIL.panic(Policy::SKIP));
     assert_eq!(Rewards::OPTIONS.guarantee, Some(Guarantee::ExactlyOnce));
     assert_eq!(count::Processor::OPTIONS.guarantee, Some(Guarantee::AtLeastOnce));
-    let graph = goka::Graph::of::<Rewards>();
+    let graph = goka::graph::Graph::of::<Rewards>();
     let dead = graph.edges.iter().filter(|edge| edge.kind == Kind::DeadLetter);
     let dead: Vec<_> = dead.map(|edge| edge.topic).collect();
     assert_eq!(dead, ["rewards-dead-letter", "no-warnings"]);

@@ -1,6 +1,6 @@
 //! A helper shared by processors: the marker traits are ordinary bounds.
 use api::{Click, ClickCount, Warnings};
-use goka::{Context, Emits, Persists, Processor};
+use goka::{Context, Processor, graph::{Emits, Persists}};
 
 fn bump<P>(ctx: &mut Context<'_, P>) -> goka::Result
 where

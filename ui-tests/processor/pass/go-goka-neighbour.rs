@@ -13,7 +13,7 @@ fn count(ctx: &mut count::Context) -> goka::Result {
     ctx.delete()
 }
 fn main() {
-    let of = |edge: &goka::Edge<_>| edge.topic.partitioner;
+    let of = |edge: &goka::graph::Edge<_>| edge.topic.partitioner;
     let [input, table, output] = count::Processor::GRAPH else {
         panic!("three edges");
     };

@@ -1,5 +1,5 @@
 //! What a running processor is asked, by other tasks too.
-use goka::{ProcessorHandle, Running};
+use goka::{Running, app::ProcessorHandle};
 
 #[goka::processor(group = "click-count", input = api::Click, table = api::ClickCount)]
 fn count(_ctx: &mut count::Context) {}

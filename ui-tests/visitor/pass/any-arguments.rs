@@ -1,7 +1,7 @@
 //! Arguments of types that are not of this crate, and of several visitors.
 use std::{collections::HashMap, sync::Arc};
 
-use goka::{Context, Visitor, Visits};
+use goka::{Context, graph::{Visitor, Visits}};
 
 struct Status;
 

@@ -50,7 +50,7 @@ pub fn message<S, M: MessageOf<S>>(ctx: &Context<'_, impl Processor>) -> Result<
     }
 }
 
-/// The same for a handler with [`Consumes::TOMBSTONES`](crate::Consumes::TOMBSTONES): `None` is a
+/// The same for a handler with [`Consumes::TOMBSTONES`](crate::graph::Consumes::TOMBSTONES): `None` is a
 /// tombstone, which deletes its key.
 ///
 /// # Errors

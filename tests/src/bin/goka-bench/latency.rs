@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
-use goka::{Update, View};
+use goka::{View, view::Update};
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::timeout};
 

@@ -3,7 +3,7 @@
 
 use std::{io::Write as _, path::PathBuf, time::Instant};
 
-use goka::{App, Start, View};
+use goka::{App, View, config::Start};
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 

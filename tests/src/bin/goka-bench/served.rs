@@ -16,7 +16,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use goka::{App, Membership, PartitionState};
+use goka::{App, app::PartitionState, config::Membership};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncReadExt, stdin},

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use goka::{App, Config, Context, PartitionState, Running};
+use goka::{App, Config, Context, Running, app::PartitionState};
 use tokio::{
     io::{AsyncReadExt as _, stdin},
     time::interval,
