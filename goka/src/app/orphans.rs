@@ -1,4 +1,4 @@
-//! Partitions that nobody in their group holds: looked for, and adopted. `kafka/orphans.rs` says how
+//! Partitions that nobody in their group holds: looked for, and adopted. `kafka/admin/orphans.rs` says how
 //! they come to be; they would wait until a member happens to come or go.
 
 use std::{

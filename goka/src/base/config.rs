@@ -3,8 +3,8 @@
 //! [`Config`] is plain data with safe defaults. A wrong setting is an error where the `Config` is used first:
 //! [`App::run`](crate::App::run), [`Emitter::new`](crate::Emitter::new), [`View::open`](crate::View::open).
 
-// `kafka::settings` checks librdkafka's keys, `check` the rest. Names here are logical: `kafka::names` alone knows what
-// they are called on the broker.
+// `kafka::client::settings` checks librdkafka's keys, `check` the rest. Names here are logical: `kafka::client::names`
+// alone knows what they are called on the broker.
 
 mod check;
 mod environment;

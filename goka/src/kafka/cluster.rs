@@ -6,29 +6,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{admin::AdminClient, client::Client, config::FromClientConfigAndContext};
+use rdkafka::admin::AdminClient;
 
 use super::{
-    embedded::{self, EmbeddedBroker},
-    log::ClientLog,
-    member::Member,
-    names::Names,
-    native::Polled,
+    client::{connection::Connection, log::ClientLog, names::Names, settings::Role},
+    embedded,
+    member::{spec::MemberSpec, worker::WorkerConnection},
+    native::event::{Kind, Polled},
     reader::TopicReader,
-    refused,
-    settings::{self, Role},
 };
-use crate::base::{
-    config::{Config, Guarantee},
-    error::Error,
+use crate::{
+    base::{
+        config::{Config, Guarantee},
+        error::Error,
+    },
+    engine::port::{Kafka, Reader},
 };
-use crate::engine::port::{Kafka, Reader};
-
-/// How long a broker may take to answer.
-pub(super) const ANSWER: Duration = Duration::from_secs(10);
-/// The same where a worker waits for it, which asks again: meanwhile its partitions that run stand still,
-/// and whoever ends it waits.
-pub(super) const SOON: Duration = Duration::from_secs(3);
 
 /// How long to try to reach one: with the last attempt, less than the 10 s that are promised.
 const CONNECTED: Duration = Duration::from_secs(9);
@@ -41,79 +34,6 @@ struct Inner {
     admin: Polled<AdminClient<ClientLog>>,
     connection: Connection,
     cluster_id: String,
-}
-
-/// What it takes to connect to the same brokers again.
-#[derive(Clone)]
-pub(super) struct Connection {
-    pub(super) config: Config,
-    pub(super) names: Names,
-    pub(super) brokers: String,
-    /// The broker, if it is inside this process.
-    pub(super) embedded: Option<EmbeddedBroker>,
-}
-
-/// What a worker connects with. Topics and group are logical names.
-#[derive(Clone, Debug)]
-pub(crate) struct MemberSpec {
-    pub(crate) group: String,
-    /// The instance's id and the number of its worker: together the static member.
-    pub(crate) instance: String,
-    pub(crate) worker: usize,
-    /// The one topic that is subscribed, for the numbers of its partitions.
-    pub(crate) leader: String,
-    /// Inputs, then the loop, as [`Kafka`] numbers them.
-    pub(crate) sources: Vec<String>,
-    /// What is produced to, as [`Kafka`] numbers it.
-    pub(crate) targets: Vec<String>,
-    /// The group table's topic.
-    pub(crate) table: Option<String>,
-    /// That of the group, which may be another than that of the app.
-    pub(crate) guarantee: Guarantee,
-}
-
-/// A living member of a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct GroupMember {
-    pub(crate) id: String,
-    pub(crate) client: String,
-    /// Physical names of the topics that it subscribes.
-    pub(crate) topics: Vec<String>,
-}
-
-impl Connection {
-    pub(super) fn new(config: &Config) -> Result<Self, Error> {
-        config.check()?;
-        settings::check(config)?;
-        let brokers = config.brokers.trim();
-        let embedded = match brokers {
-            "embedded" => Some(EmbeddedBroker::shared()?),
-            address => EmbeddedBroker::at(address),
-        };
-        let address = embedded.as_ref().map_or(brokers, EmbeddedBroker::address);
-        Ok(Connection {
-            config: config.clone(),
-            names: Names::new(config)?,
-            brokers: address.to_owned(),
-            embedded,
-        })
-    }
-
-    /// Opens a client; `change` has the last word on its settings.
-    pub(super) fn open<T: FromClientConfigAndContext<ClientLog>>(
-        &self,
-        role: Role,
-        client: impl Into<String>,
-        change: impl FnOnce(&mut rdkafka::ClientConfig),
-    ) -> Result<T, Error> {
-        let client = client.into();
-        let mut settings = settings::of(&self.config, role)?;
-        settings.set("bootstrap.servers", &self.brokers);
-        change(&mut settings);
-        let opened =
-            settings.create_with_context(ClientLog::new(client.clone(), self.embedded.clone()));
-        opened.map_err(|error| refused::client(&client, error))
-    }
 }
 
 impl Cluster {
@@ -172,11 +92,11 @@ impl Cluster {
         &self.0.connection.names
     }
 
-    pub(super) fn admin(&self) -> &Polled<AdminClient<ClientLog>> {
+    pub(crate) fn admin(&self) -> &Polled<AdminClient<ClientLog>> {
         &self.0.admin
     }
 
-    pub(super) fn connection(&self) -> &Connection {
+    pub(crate) fn connection(&self) -> &Connection {
         &self.0.connection
     }
 
@@ -191,41 +111,13 @@ impl Cluster {
         self.0.cluster_id.starts_with(embedded::CLUSTER_ID)
     }
 
-    /// Who is in a group now. Empty where the broker does not tell (the embedded one).
-    pub(crate) fn members(&self, group: &str) -> Result<Vec<GroupMember>, Error> {
-        if self.is_embedded() {
-            return Ok(Vec::new());
-        }
-        let physical = self.names().group(group)?;
-        let groups = self
-            .0
-            .admin
-            .client()
-            .inner()
-            .fetch_group_list(Some(&physical), ANSWER)
-            .map_err(|error| Error::kafka(format!("describe group `{physical}`"), error))?;
-        let group = groups
-            .groups()
-            .iter()
-            .find(|group| group.name() == physical);
-        let members = group.map_or(&[][..], |group| group.members());
-        Ok(members
-            .iter()
-            .map(|member| GroupMember {
-                id: member.id().to_owned(),
-                client: member.client_id().to_owned(),
-                topics: subscribed(member.metadata().unwrap_or(&[])).unwrap_or_default(),
-            })
-            .collect())
-    }
-
     /// A member of a group, which it joins with its first poll. May be made on one thread and used on another.
     pub(crate) fn member(&self, spec: &MemberSpec) -> Result<Box<dyn Kafka + Send>, Error> {
         let table = spec.table.as_deref();
         let table = table.map(|table| self.topic_reader(table)).transpose()?;
         let mut connection = self.0.connection.clone();
         connection.config.guarantee = spec.guarantee;
-        Ok(Box::new(Member::open(&connection, spec, table)?))
+        Ok(Box::new(WorkerConnection::open(&connection, spec, table)?))
     }
 
     /// Reads a topic in no group.
@@ -236,61 +128,19 @@ impl Cluster {
     fn topic_reader(&self, topic: &str) -> Result<TopicReader, Error> {
         TopicReader::open(&self.0.connection, topic)
     }
+
+    /// Passes librdkafka's log of the admin client on to `tracing`; nobody else reads it.
+    pub(crate) fn drain(&self) {
+        drain(&self.0.admin);
+    }
 }
 
 /// librdkafka's log of this connection, which nobody else reads.
-pub(super) fn drain(admin: &Polled<AdminClient<ClientLog>>) {
+fn drain(admin: &Polled<AdminClient<ClientLog>>) {
     while let Some(event) = admin.poll(Duration::ZERO) {
-        if let super::native::Kind::Failed(failure) = event.kind() {
+        if let Kind::Failed(failure) = event.kind() {
             let context: &ClientLog = admin.client().inner().context();
             context.error(failure.code, &failure.reason);
         }
-    }
-}
-
-/// The topics in a member's subscription, as the consumer protocol writes it: a version, then
-/// topics, each text with its length before it.
-fn subscribed(metadata: &[u8]) -> Option<Vec<String>> {
-    let (_version, rest) = metadata.split_at_checked(2)?;
-    let (count, mut rest) = rest.split_first_chunk()?;
-    let mut topics = Vec::new();
-    for _ in 0..u32::from_be_bytes(*count) {
-        let (len, after) = rest.split_first_chunk()?;
-        let (name, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
-        topics.push(String::from_utf8_lossy(name).into_owned());
-        rest = after;
-    }
-    Some(topics)
-}
-
-/// First offset and end of a partition, as a client of this kind sees them.
-pub(super) fn watermarks(
-    client: &Client<ClientLog>,
-    topic: &str,
-    partition: i32,
-) -> Result<(i64, i64), Error> {
-    client
-        .fetch_watermarks(topic, partition, SOON)
-        .map_err(|error| {
-            let doing = format!("ask for the offsets of topic `{topic}`, partition {partition}");
-            Error::kafka(doing, error)
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sim::fuzz::fuzz;
-
-    #[test]
-    fn subscriptions_are_fuzzed() {
-        let two = b"\0\x01\0\0\0\x02\0\x01a\0\x02bb\xff\xff\xff\xff".to_vec();
-        assert_eq!(
-            subscribed(&two),
-            Some(vec!["a".to_owned(), "bb".to_owned()])
-        );
-        fuzz("a subscription", &[two, vec![0; 30]], 256, |bytes| {
-            drop(subscribed(bytes));
-        });
     }
 }

@@ -20,10 +20,10 @@ use rdkafka::{
 use crate::base::error::Error;
 
 /// How ids of such clusters begin; other processes see it, too.
-pub(super) const CLUSTER_ID: &str = "mockCluster";
+pub(crate) const CLUSTER_ID: &str = "mockCluster";
 
 /// Partitions of a topic that another process makes this broker create.
-pub(super) const DEFAULT_PARTITIONS: i32 = 4;
+pub(crate) const DEFAULT_PARTITIONS: i32 = 4;
 
 /// A Kafka broker in this process, for examples, tests and development.
 ///
@@ -112,7 +112,7 @@ impl EmbeddedBroker {
         self.create(name, partitions, false)
     }
 
-    pub(super) fn create(&self, name: &str, partitions: i32, compacted: bool) -> Result<(), Error> {
+    pub(crate) fn create(&self, name: &str, partitions: i32, compacted: bool) -> Result<(), Error> {
         let mut topics = lock(&self.0.topics);
         if topics.contains_key(name) {
             return Ok(());
@@ -125,14 +125,14 @@ impl EmbeddedBroker {
     }
 
     /// Whether a topic was created as a compacted one; `None` if it was not created here.
-    pub(super) fn compacted(&self, name: &str) -> Option<bool> {
+    pub(crate) fn compacted(&self, name: &str) -> Option<bool> {
         lock(&self.0.topics)
             .get(name)
             .map(|(_, compacted)| *compacted)
     }
 
     /// The one that all share who say `brokers = "embedded"`.
-    pub(super) fn shared() -> Result<Self, Error> {
+    pub(crate) fn shared() -> Result<Self, Error> {
         static STARTING: Mutex<()> = Mutex::new(());
         let _one_at_a_time = lock(&STARTING);
         if let Some(broker) = lock(&LIVING).shared.upgrade() {
@@ -144,7 +144,7 @@ impl EmbeddedBroker {
     }
 
     /// The one of this process that has this address.
-    pub(super) fn at(address: &str) -> Option<Self> {
+    pub(crate) fn at(address: &str) -> Option<Self> {
         let living = lock(&LIVING);
         let mut living = living.all.iter().filter_map(Weak::upgrade);
         living

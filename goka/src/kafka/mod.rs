@@ -5,39 +5,27 @@
 //! Topic names that cross this border are *logical*; the physical ones (prefix, renames) are known on this side only,
 //! and appear in errors and logs.
 
-mod assignment;
-mod clock;
+mod admin;
+mod client;
 mod cluster;
 mod embedded;
-mod fence;
-mod lanes;
-mod leaving;
-mod log;
 mod member;
-mod names;
 mod native;
-mod operating;
-mod orphans;
-mod outbox;
-mod producer;
+mod produce;
 mod reader;
-mod refused;
-mod settings;
-mod topics;
-mod transactions;
-mod uncommitted;
-mod writer;
 
-pub(crate) use cluster::{Cluster, MemberSpec};
-pub use embedded::EmbeddedBroker;
-pub use operating::ResetTo;
 #[cfg(any(test, feature = "tester"))]
-pub(crate) use outbox::Collect;
-pub(crate) use outbox::{Letter, Outbox, Receipt};
-pub(crate) use settings::{
-    check as check_settings, message_timeout, session_timeout, transaction_timeout,
+pub(crate) use self::produce::outbox::Collect;
+pub use self::{admin::operating::ResetTo, embedded::EmbeddedBroker};
+pub(crate) use self::{
+    admin::topics::TopicInfo,
+    client::settings::{
+        check as check_settings, message_timeout, session_timeout, transaction_timeout,
+    },
+    cluster::Cluster,
+    member::spec::MemberSpec,
+    produce::outbox::{Letter, Outbox, Receipt},
 };
-pub(crate) use topics::TopicInfo;
 
 #[cfg(test)]
 pub(crate) mod bench;

@@ -13,10 +13,17 @@ use rdkafka::{
 };
 
 use super::{
-    cluster::{Connection, SOON},
-    native::{self, FetchingConsumer, Kind, TopicHandle, last_heard_end},
-    producer::partitions,
-    settings::Role,
+    client::{
+        connection::{Connection, SOON},
+        metadata::partitions,
+        settings::Role,
+    },
+    native::{
+        event::Kind,
+        fetch::FetchingConsumer,
+        message::TopicHandle,
+        request::{last_heard_end, topic_id},
+    },
 };
 use crate::base::{
     error::Error,
@@ -24,7 +31,7 @@ use crate::base::{
 };
 use crate::engine::port::{Reader, TableEvent};
 
-pub(super) struct TopicReader {
+pub(crate) struct TopicReader {
     // Before the client, which must be dropped last.
     topic: TopicHandle,
     physical: String,
@@ -35,7 +42,7 @@ pub(super) struct TopicReader {
 }
 
 impl TopicReader {
-    pub(super) fn open(connection: &Connection, topic: &str) -> Result<Self, Error> {
+    pub(crate) fn open(connection: &Connection, topic: &str) -> Result<Self, Error> {
         let physical = connection.names.topic(topic)?;
         let opened: BaseConsumer<_> = connection.open(
             Role::Reader,
@@ -55,7 +62,7 @@ impl TopicReader {
         })
     }
 
-    pub(super) fn physical(&self) -> &str {
+    pub(crate) fn physical(&self) -> &str {
         &self.physical
     }
 
@@ -188,6 +195,6 @@ impl Reader for TopicReader {
     }
 
     fn topic_id(&self) -> Option<String> {
-        native::topic_id(self.consumer.client().client(), &self.physical, SOON).ok()
+        topic_id(self.consumer.client().client(), &self.physical, SOON).ok()
     }
 }

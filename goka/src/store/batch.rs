@@ -8,7 +8,12 @@ use std::marker::PhantomData;
 
 use heed::RwTxn;
 
-use super::{Open, Position, Stands, header, problem};
+use super::{
+    header,
+    open::Open,
+    position::{Extent, Position},
+    problem,
+};
 use crate::base::error::Error;
 
 /// What LMDB takes for a page where the system's pages have as many, bytes.
@@ -23,7 +28,7 @@ pub(crate) const PART_PAGES: usize = 2048;
 pub(crate) struct Batch<'s> {
     txn: RwTxn<'s>,
     open: &'s Open,
-    stands: &'s mut Stands,
+    extent: &'s mut Extent,
     /// How many pages it has changed at most, but for those of the tree above them.
     pages: usize,
     /// Nothing is left of the rows before.
@@ -34,13 +39,13 @@ pub(crate) struct Batch<'s> {
 }
 
 impl<'s> Batch<'s> {
-    pub(super) fn begin(open: &'s Open, stands: &'s mut Stands) -> Result<Self, Error> {
+    pub(super) fn begin(open: &'s Open, extent: &'s mut Extent) -> Result<Self, Error> {
         let txn = open.environment.env.write_txn();
         let txn = txn.map_err(|error| problem::state(&open.path, "begin to write", error))?;
         Ok(Batch {
             txn,
             open,
-            stands,
+            extent,
             pages: 0,
             cleared: false,
             failed: false,
@@ -86,25 +91,25 @@ impl<'s> Batch<'s> {
     }
 
     /// Rows without their position, which has to follow in another batch: only rows that will be read again, all of
-    /// them, from where the copy stands if that one does not come. They are those that the table's topic has at most
+    /// them, from where the copy extent if that one does not come. They are those that the table's topic has at most
     /// before `reaches`.
     pub(crate) fn commit_part(self, reaches: i64) -> Result<(), Error> {
-        let stands = Stands {
-            position: self.stands.position.clone(),
-            reaches: Some(self.stands.reaches.unwrap_or(0).max(reaches)),
+        let extent = Extent {
+            position: self.extent.position.clone(),
+            reaches: Some(self.extent.reaches.unwrap_or(0).max(reaches)),
         };
-        self.finish(stands)
+        self.finish(extent)
     }
 
     /// Rows and position, at once. A full disk or map is an error that says so, and changes nothing.
     /// So is a batch of which a change has failed.
     pub(crate) fn commit(self, position: Position) -> Result<(), Error> {
-        let reaches = self.stands.reaches;
+        let reaches = self.extent.reaches;
         let reaches = reaches.filter(|at| !self.cleared && *at > position.table);
-        self.finish(Stands { position, reaches })
+        self.finish(Extent { position, reaches })
     }
 
-    fn finish(mut self, stands: Stands) -> Result<(), Error> {
+    fn finish(mut self, extent: Extent) -> Result<(), Error> {
         let path = &self.open.path;
         if self.failed {
             let problem = "a change of this batch failed, so none of it was stored: make a new one";
@@ -112,17 +117,17 @@ impl<'s> Batch<'s> {
         }
         let environment = &self.open.environment;
         let meta = &environment.meta;
-        let noted = match stands.reaches == self.stands.reaches {
+        let noted = match extent.reaches == self.extent.reaches {
             true => Ok(()),
-            false => header::put_reaches(meta, &mut self.txn, stands.reaches),
+            false => header::put_reaches(meta, &mut self.txn, extent.reaches),
         };
         noted
-            .and_then(|()| header::put_position(meta, &mut self.txn, &stands.position))
+            .and_then(|()| header::put_position(meta, &mut self.txn, &extent.position))
             .and_then(|()| self.txn.commit())
             .map_err(|error| problem::state(path, "commit", error))?;
-        *self.stands = stands;
+        *self.extent = extent;
         if let Err(error) = environment.reach_last_page() {
-            // The commit stands. At worst the copy is taken for damaged when it is opened again.
+            // The commit extent. At worst the copy is taken for damaged when it is opened again.
             tracing::warn!(
                 "cannot extend the local copy in {}: {error}",
                 path.display()

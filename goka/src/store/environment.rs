@@ -10,9 +10,11 @@ use std::{
 use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions, WithoutTls, types::Bytes};
 
 use super::{
-    Identity, Stands,
     header::{self, Verdict},
-    mark, problem,
+    identity::Identity,
+    mark,
+    position::Extent,
+    problem,
     rows::{Rows, Table},
 };
 use crate::base::error::Error;
@@ -48,7 +50,7 @@ impl Environment {
         path: &Path,
         identity: &Identity,
         map_size: usize,
-    ) -> Result<(Environment, Stands), Failure> {
+    ) -> Result<(Environment, Extent), Failure> {
         let failure = |error| failure(path, error);
         let env = map(path, map_size).map_err(failure)?;
         let data = env.try_clone_inner_file().map_err(failure)?;
@@ -72,11 +74,11 @@ impl Environment {
             meta,
             data,
         };
-        let stands = environment.judged(path, identity)?;
-        Ok((environment, stands))
+        let extent = environment.judged(path, identity)?;
+        Ok((environment, extent))
     }
 
-    fn judged(&self, path: &Path, identity: &Identity) -> Result<Stands, Failure> {
+    fn judged(&self, path: &Path, identity: &Identity) -> Result<Extent, Failure> {
         let failure = |error| failure(path, error);
         let txn = self.env.read_txn().map_err(failure)?;
         let verdict = header::judge(&self.meta, &txn, identity).map_err(failure)?;
@@ -93,7 +95,7 @@ impl Environment {
                     header::put_identity(&self.meta, &mut txn, identity).map_err(failure)?;
                     txn.commit().map_err(failure)?;
                 }
-                Ok(Stands { position, reaches })
+                Ok(Extent { position, reaches })
             }
             Verdict::Other(reason) => Err(Failure::Untrusted(reason)),
             Verdict::Codec { written } => Err(Failure::Refused(Error::state(

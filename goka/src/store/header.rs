@@ -5,7 +5,7 @@
 
 use heed::{Error, Result, RoTxn, RwTxn};
 
-use super::{Identity, Position, rows::Table};
+use super::{identity::Identity, position::Position, rows::Table};
 
 /// Changes with anything in the data format: this header, stored keys, buckets.
 const FORMAT: u32 = 1;

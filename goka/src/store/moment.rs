@@ -1,30 +1,21 @@
-//! Snapshots that somebody may keep for long. What a snapshot sees is not used again, so one that is held for ever
-//! would make the file grow with every change: whoever writes lets go of those that are too old. So without changes
-//! a snapshot stays, and with them the file is bounded.
+//! A snapshot that a reader may hold for long, until the writer ends it. Must not know what is read.
 
-use std::{
-    fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{
+    expiry::{Held, lock},
+    snapshot::Snapshot,
 };
-
-use super::Snapshot;
 use crate::base::error::Error;
 
-/// A snapshot; `None` once it was let go of.
-type Shared = Mutex<Option<Snapshot>>;
-
-/// A snapshot, until it is let go of.
+/// A snapshot that is held until it expires.
 pub(crate) struct Moment {
-    snapshot: Arc<Shared>,
+    snapshot: Arc<Held<Snapshot>>,
     max_age: Duration,
 }
 
 impl Moment {
-    /// Reads in it.
+    /// Reads the snapshot.
     ///
     /// # Errors
     /// [`Error::Expired`] if it was held for too long.
@@ -41,53 +32,15 @@ impl Moment {
     }
 }
 
-/// The moments of a copy that may be held.
-#[derive(Default)]
-pub(super) struct Moments {
-    held: Mutex<Vec<(Instant, Weak<Shared>)>>,
-    /// How many there may be: most copies have none, and are written to often.
-    count: AtomicUsize,
-}
-
-impl Moments {
-    pub(super) fn hold(&self, snapshot: Snapshot, max_age: Duration) -> Moment {
-        let snapshot = Arc::new(Mutex::new(Some(snapshot)));
-        let mut held = lock(&self.held);
-        held.retain(|(_, moment)| moment.strong_count() > 0);
-        held.push((Instant::now(), Arc::downgrade(&snapshot)));
-        self.count.store(held.len(), Ordering::Relaxed);
-        Moment { snapshot, max_age }
-    }
-
-    /// Lets go of those that are too old. One that is being read at the moment stays until the next time, so that
-    /// who writes never waits for who reads.
-    pub(super) fn expire(&self, max_age: Duration) {
-        if self.count.load(Ordering::Relaxed) == 0 {
-            return;
+impl Snapshot {
+    /// Makes a snapshot that can be held for as long as [`Options::snapshot_max`](super::Options::snapshot_max) allows.
+    pub(crate) fn held(self) -> Moment {
+        let open = Arc::clone(&self.open);
+        Moment {
+            snapshot: open.moments.hold(self),
+            max_age: open.snapshot_max,
         }
-        let mut held = lock(&self.held);
-        held.retain(|(taken, moment)| {
-            let Some(moment) = moment.upgrade() else {
-                return false;
-            };
-            if taken.elapsed() < max_age {
-                return true;
-            }
-            let mut snapshot = match moment.try_lock() {
-                Ok(snapshot) => snapshot,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => return true,
-            };
-            *snapshot = None;
-            false
-        });
-        self.count.store(held.len(), Ordering::Relaxed);
     }
-}
-
-/// A panic of who reads leaves nothing half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Moment {

@@ -8,7 +8,8 @@ use std::{
 use heed::{RoTxn, WithoutTls};
 
 use super::{
-    Moment, Open, problem,
+    open::Open,
+    problem,
     scan::{self, Span},
 };
 use crate::base::error::Error;
@@ -17,7 +18,7 @@ use crate::base::error::Error;
 pub(crate) struct Snapshot {
     // Before `open`, which holds what it reads.
     txn: RoTxn<'static, WithoutTls>,
-    open: Arc<Open>,
+    pub(super) open: Arc<Open>,
 }
 
 impl Snapshot {
@@ -30,12 +31,6 @@ impl Snapshot {
             txn,
             open: Arc::clone(open),
         })
-    }
-
-    /// To keep it for as long as [`Options::snapshot_max`](super::Options::snapshot_max) allows.
-    pub(crate) fn held(self) -> Moment {
-        let open = Arc::clone(&self.open);
-        open.moments.hold(self, open.snapshot_max)
     }
 
     /// The value at `key`.

@@ -19,7 +19,7 @@ use std::{
 
 use siphasher::sip128::SipHasher24;
 
-use super::{private, problem, rebuild, registry::Claim};
+use super::{beside, private, problem, registry::Claim};
 use crate::base::error::Error;
 
 /// A longer name is cut to this many bytes and a hash; file systems take 255 in all.
@@ -138,7 +138,7 @@ impl StateDir {
             return Err(Error::state(path, problem));
         }
         let _claim = Claim::take(&path, Duration::ZERO)?;
-        rebuild::discard(&path)?;
+        beside::discard(&path)?;
         fs::remove_dir_all(&path).map_err(|error| problem::state(&path, DOING, error))
     }
 }

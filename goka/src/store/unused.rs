@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{StateDir, problem, rebuild, registry};
+use super::{beside, problem, registry, state::StateDir};
 use crate::base::error::Error;
 
 /// Deletes copies that were not in use for a while.
@@ -80,7 +80,7 @@ impl Unused {
 }
 
 fn is_used(copy: &Path) -> bool {
-    registry::is_claimed(copy) || registry::is_claimed(&rebuild::beside(copy))
+    registry::is_claimed(copy) || registry::is_claimed(&beside::beside(copy))
 }
 
 /// The copies in a directory, by their canonical paths.

@@ -106,18 +106,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("engine/spec.rs", "engine/handling/visiting.rs"),
     ("engine/spec.rs", "engine/replica/standby.rs"),
     ("engine/spec.rs", "engine/replica/tables.rs"),
-    // Each closes a circle.
-    ("engine/port/crash.rs", "engine/port/mod.rs"),
-    ("kafka/cluster.rs", "kafka/member.rs"),
-    ("kafka/cluster.rs", "kafka/reader.rs"),
-    ("kafka/native/message.rs", "kafka/native.rs"),
-    ("sim/kafka/coordinator.rs", "sim/kafka/state.rs"),
-    ("store/batch.rs", "store/mod.rs"),
-    ("store/environment.rs", "store/mod.rs"),
-    ("store/header.rs", "store/mod.rs"),
-    ("store/moment.rs", "store/snapshot.rs"),
-    ("store/rebuild.rs", "store/mod.rs"),
-    ("store/snapshot.rs", "store/mod.rs"),
 ];
 
 /// Imports of `goka-macros/src/` that close a circle. The list only shrinks.

@@ -20,14 +20,18 @@ use rdkafka::{
     error::KafkaError,
 };
 
-use super::{ClientLog, Event, Failure, Kind, Message, Polled, milliseconds, text};
-use crate::{base::error::Error, engine::port::Keys};
+use super::{
+    event::{Event, Failure, Kind, Polled},
+    message::Message,
+    raw::{milliseconds, text},
+};
+use crate::{base::error::Error, engine::port::Keys, kafka::client::log::ClientLog};
 
 /// Records taken at a time.
 const BATCH: usize = 128;
 
 /// A consumer, its events, and the records of the partitions that were [`assign`](Self::assign)ed.
-pub(in crate::kafka) struct FetchingConsumer {
+pub(crate) struct FetchingConsumer {
     taken: RefCell<Taken>,
     /// Whether what was taken was not looked at, see [`FetchingConsumer::ahead`].
     is_new: Cell<bool>,
@@ -46,19 +50,19 @@ unsafe impl Send for FetchingConsumer {}
 struct Taken(Vec<NonNull<rd_kafka_message_t>>);
 
 /// What happened next to a consumer.
-pub(in crate::kafka) enum Happened<'c> {
+pub(crate) enum Happened<'c> {
     Fetched(Fetched<'c>),
     Event(Event<'c>),
 }
 
 /// A record of a partition, its end, or why it cannot be read.
-pub(in crate::kafka) struct Fetched<'c> {
+pub(crate) struct Fetched<'c> {
     message: NonNull<rd_kafka_message_t>,
     client: PhantomData<&'c ()>,
 }
 
 impl FetchingConsumer {
-    pub(in crate::kafka) fn new(client: BaseConsumer<ClientLog>) -> Result<Self, Error> {
+    pub(crate) fn new(client: BaseConsumer<ClientLog>) -> Result<Self, Error> {
         let events = Polled::consumer(client)?;
         // SAFETY: the client is alive, and outlives the queue (see `drop`).
         let records = unsafe { rd_kafka_queue_new(events.client().client().native_ptr()) };
@@ -78,13 +82,13 @@ impl FetchingConsumer {
         })
     }
 
-    pub(in crate::kafka) fn client(&self) -> &BaseConsumer<ClientLog> {
+    pub(crate) fn client(&self) -> &BaseConsumer<ClientLog> {
         self.events.client()
     }
 
     /// Begins to read these partitions, of topics that exist. What was taken of partitions of these
     /// numbers before is dropped.
-    pub(in crate::kafka) fn assign(&self, list: &TopicPartitionList) -> Result<(), KafkaError> {
+    pub(crate) fn assign(&self, list: &TopicPartitionList) -> Result<(), KafkaError> {
         let partitions: Vec<_> = list.elements().iter().map(|at| at.partition()).collect();
         self.forget(&partitions);
         // Before, so that no record becomes an event; and after, since the way that was set is cleared
@@ -95,7 +99,7 @@ impl FetchingConsumer {
         self.route(list)
     }
 
-    pub(in crate::kafka) fn unassign(&self, list: &TopicPartitionList) -> Result<(), KafkaError> {
+    pub(crate) fn unassign(&self, list: &TopicPartitionList) -> Result<(), KafkaError> {
         self.client().incremental_unassign(list)
     }
 
@@ -130,17 +134,17 @@ impl FetchingConsumer {
     }
 
     /// Drops all that was taken.
-    pub(in crate::kafka) fn forget_all(&self) {
+    pub(crate) fn forget_all(&self) {
         self.taken.borrow_mut().drop_if(|_| true);
     }
 
     /// The next event that is there already; no record.
-    pub(in crate::kafka) fn event(&self) -> Option<Event<'_>> {
+    pub(crate) fn event(&self) -> Option<Event<'_>> {
         self.events.poll(Duration::ZERO)
     }
 
     /// What happened next. Waits for it at most `wait`.
-    pub(in crate::kafka) fn poll(&self, wait: Duration) -> Option<Happened<'_>> {
+    pub(crate) fn poll(&self, wait: Duration) -> Option<Happened<'_>> {
         // The clock costs as much as a record: it is not looked at without need.
         let until = (!wait.is_zero()).then(|| Instant::now() + wait);
         let mut wait = wait;
@@ -168,7 +172,7 @@ impl FetchingConsumer {
     }
 
     /// The keys of the records that were taken together and come next, once, by partition.
-    pub(in crate::kafka) fn ahead(&self, on: &mut dyn FnMut(i32, &mut Keys<'_>)) {
+    pub(crate) fn ahead(&self, on: &mut dyn FnMut(i32, &mut Keys<'_>)) {
         if !self.is_new.take() {
             return;
         }
@@ -241,7 +245,7 @@ impl Taken {
 }
 
 impl Happened<'_> {
-    pub(in crate::kafka) fn kind(&self) -> Kind<'_> {
+    pub(crate) fn kind(&self) -> Kind<'_> {
         match self {
             Happened::Fetched(fetched) => fetched.kind(),
             Happened::Event(event) => event.kind(),

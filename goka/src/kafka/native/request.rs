@@ -3,15 +3,24 @@
 
 use std::{ffi::CString, marker::PhantomData, ptr, ptr::NonNull, time::Duration};
 
-use rdkafka::{TopicPartitionList, bindings::*, client::Client, error::RDKafkaErrorCode};
+use rdkafka::{
+    TopicPartitionList,
+    bindings::*,
+    client::{Client, ClientContext},
+    error::RDKafkaErrorCode,
+};
 
-use super::{ClientLog, Event, milliseconds, text};
+use super::{
+    event::Event,
+    raw::{elements, milliseconds, text},
+};
+use crate::kafka::client::log::ClientLog;
 
 const NO_ERROR: rd_kafka_resp_err_t = rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
 
 /// Offsets that were sent to the group's coordinator, and are not answered yet. Dropped: the answer is
 /// not taken, and the offsets may be.
-pub(in crate::kafka) struct Commit(Asked);
+pub(crate) struct Commit(Asked);
 
 impl Commit {
     /// Sends offsets; does not wait.
@@ -22,7 +31,7 @@ impl Commit {
     /// # Safety
     ///
     /// The client outlives it.
-    pub(in crate::kafka) unsafe fn begin(
+    pub(crate) unsafe fn begin(
         client: &Client<ClientLog>,
         offsets: &TopicPartitionList,
     ) -> Result<Self, RDKafkaErrorCode> {
@@ -42,7 +51,7 @@ impl Commit {
     }
 
     /// The broker's answer, waited for at most `wait`. It comes once.
-    pub(in crate::kafka) fn answer(&self, wait: Duration) -> Option<Result<(), RDKafkaErrorCode>> {
+    pub(crate) fn answer(&self, wait: Duration) -> Option<Result<(), RDKafkaErrorCode>> {
         let answer = self.0.answer(wait)?;
         // SAFETY: the answer is alive, and so is the list that it lends.
         unsafe {
@@ -50,14 +59,14 @@ impl Commit {
                 return Some(Err(error));
             }
             let taken = rd_kafka_event_topic_partition_list(answer.event.as_ptr());
-            let mut elements = super::elements(taken).iter();
+            let mut elements = elements(taken).iter();
             Some(elements.try_for_each(|element| check(element.err)))
         }
     }
 }
 
 /// The broker's id of a topic, which rdkafka's metadata leaves out.
-pub(in crate::kafka) fn topic_id(
+pub(crate) fn topic_id(
     client: &Client<ClientLog>,
     topic: &str,
     wait: Duration,
@@ -106,6 +115,27 @@ pub(in crate::kafka) fn topic_id(
         let id = rd_kafka_TopicDescription_topic_id(*topics);
         Ok(text(rd_kafka_Uuid_base64str(id)).to_owned())
     }
+}
+
+/// The end of a partition that is fetched, as of the last answer of its broker.
+pub(crate) fn last_heard_end<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    partition: i32,
+) -> Option<i64> {
+    let topic = CString::new(topic).ok()?;
+    let (mut first, mut end) = (-1, -1);
+    // SAFETY: the client is alive; the name is copied, and the two numbers are ours.
+    let answer = unsafe {
+        rd_kafka_get_watermark_offsets(
+            client.native_ptr(),
+            topic.as_ptr(),
+            partition,
+            &mut first,
+            &mut end,
+        )
+    };
+    (answer == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0).then_some(end)
 }
 
 /// A queue of its own for the answer to one request.

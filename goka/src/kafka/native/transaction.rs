@@ -5,36 +5,34 @@ use std::{ffi::CStr, ptr::NonNull, time::Duration};
 
 use rdkafka::{TopicPartitionList, bindings::*, client::Client, error::RDKafkaErrorCode};
 
-use super::{ClientLog, milliseconds, text};
+use super::raw::{milliseconds, text};
+use crate::kafka::client::log::ClientLog;
 
 /// Why a step of a transaction was not taken, or is not known to be.
 #[derive(Debug)]
-pub(in crate::kafka) struct Problem {
-    pub(in crate::kafka) code: RDKafkaErrorCode,
-    pub(in crate::kafka) reason: String,
+pub(crate) struct Problem {
+    pub(crate) code: RDKafkaErrorCode,
+    pub(crate) reason: String,
     /// The same call may be made again.
-    pub(in crate::kafka) is_retriable: bool,
+    pub(crate) is_retriable: bool,
     /// The transaction has failed, and can be aborted.
-    pub(in crate::kafka) is_abortable: bool,
+    pub(crate) is_abortable: bool,
 }
 
 /// Gives the producer its place among those of its transactional id: whoever had it before can
 /// commit nothing any more, and what it had begun is aborted.
-pub(in crate::kafka) fn init_transactions(
-    client: &Client<ClientLog>,
-    wait: Duration,
-) -> Result<(), Problem> {
+pub(crate) fn init_transactions(client: &Client<ClientLog>, wait: Duration) -> Result<(), Problem> {
     // SAFETY: the client is alive; the error is ours.
     check(unsafe { rd_kafka_init_transactions(client.native_ptr(), milliseconds(wait)) })
 }
 
-pub(in crate::kafka) fn begin_transaction(client: &Client<ClientLog>) -> Result<(), Problem> {
+pub(crate) fn begin_transaction(client: &Client<ClientLog>) -> Result<(), Problem> {
     // SAFETY: as above.
     check(unsafe { rd_kafka_begin_transaction(client.native_ptr()) })
 }
 
 /// Adds offsets to the transaction, in the name of a member.
-pub(in crate::kafka) fn send_offsets(
+pub(crate) fn send_offsets(
     client: &Client<ClientLog>,
     offsets: &TopicPartitionList,
     membership: &Membership,
@@ -51,7 +49,7 @@ pub(in crate::kafka) fn send_offsets(
     })
 }
 
-pub(in crate::kafka) fn commit_transaction(
+pub(crate) fn commit_transaction(
     client: &Client<ClientLog>,
     wait: Duration,
 ) -> Result<(), Problem> {
@@ -60,30 +58,27 @@ pub(in crate::kafka) fn commit_transaction(
 }
 
 /// Somebody has to take delivery reports meanwhile.
-pub(in crate::kafka) fn abort_transaction(
-    client: &Client<ClientLog>,
-    wait: Duration,
-) -> Result<(), Problem> {
+pub(crate) fn abort_transaction(client: &Client<ClientLog>, wait: Duration) -> Result<(), Problem> {
     // SAFETY: as above.
     check(unsafe { rd_kafka_abort_transaction(client.native_ptr(), milliseconds(wait)) })
 }
 
 /// As whom the group knows a consumer, at one moment.
-pub(in crate::kafka) struct Membership(NonNull<rd_kafka_consumer_group_metadata_t>);
+pub(crate) struct Membership(NonNull<rd_kafka_consumer_group_metadata_t>);
 
 // SAFETY: it is plain data, and nobody else has it.
 unsafe impl Send for Membership {}
 
 impl Membership {
     /// `None`: the client is in no group.
-    pub(in crate::kafka) fn of(client: &Client<ClientLog>) -> Option<Self> {
+    pub(crate) fn of(client: &Client<ClientLog>) -> Option<Self> {
         // SAFETY: the client is alive; what it gives is ours.
         let metadata = unsafe { rd_kafka_consumer_group_metadata(client.native_ptr()) };
         NonNull::new(metadata).map(Membership)
     }
 
     /// Whether it names a member. If not, a broker would take offsets from anybody in its name.
-    pub(in crate::kafka) fn is_member(&self) -> bool {
+    pub(crate) fn is_member(&self) -> bool {
         // SAFETY: it is alive, and so is the text that it lends.
         unsafe {
             let metadata = self.0.as_ptr();

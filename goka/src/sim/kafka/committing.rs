@@ -3,10 +3,7 @@
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
-use super::{
-    group::MemberId,
-    state::{CommitEntry, State},
-};
+use super::{group::MemberId, positions::CommitEntry, state::State};
 use crate::{
     base::error::Error,
     engine::port::{CommitError, Position},

@@ -12,14 +12,14 @@ use std::{
 
 use super::{
     committing::{Committing, Sent},
-    coordinator::Positions,
     fetching::{Fetched, Fetching},
     group::Group,
     log::Written,
     membership::{Membership, Told},
+    positions::{CommitEntry, Positions},
     reader::MemoryReader,
     spec::{ConnectionSpec, OnPoint, Point},
-    state::{CommitEntry, State},
+    state::State,
     transacting::Transacting,
     writer::Writer,
 };

@@ -1,20 +1,22 @@
-//! Kafka in memory: topics, groups, producers and a clock, in one thread and without any network.
+//! Kafka in memory: topics, groups, producers and a clock, in one thread and without a network.
 //!
-//! It does what brokers and librdkafka do where the engine could notice: partitions move in two
-//! steps, a member that is silent for too long is expelled and learns of it later, records are under
-//! way for a while and land after their sender died, a report gets lost though its record landed.
-//! All of it happens in virtual time, which goes on only while somebody waits, and from one seed.
-//! Must not know the engine: it sees what the traits of [`crate::kafka`] show.
+//! It behaves as brokers and librdkafka do wherever the engine could notice. Partitions move in two steps. A member that
+//! is silent for too long is expelled, and learns of it later. Records take time to arrive, and may be written after
+//! their sender died. A delivery report may get lost although its record was written. All of this happens in virtual
+//! time, which passes only while somebody waits, and from one seed. Must not know the engine: it sees the traits of
+//! [`crate::engine::port`].
 
 mod chance;
 mod committing;
 mod connection;
 mod coordinator;
+mod deciding;
 mod fetching;
 mod group;
 mod log;
 mod mailbox;
 mod membership;
+mod positions;
 mod producer;
 mod reader;
 #[cfg(test)]
@@ -24,154 +26,15 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod transacting;
+mod world;
 mod writer;
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
-
-pub(crate) use chance::Chance;
-pub(crate) use connection::Connection;
-pub(crate) use log::Written;
-pub(crate) use mailbox::Mailbox;
-pub(crate) use spec::{ConnectionSpec, Point};
-#[cfg(test)]
-pub(crate) use state::Mishaps;
-pub(crate) use state::Settings;
-use state::State;
-
-use crate::{
-    base::{error::Error, record::OwnedHeaders},
-    engine::port::{Committed, Reader},
+pub(crate) use self::{
+    chance::Chance,
+    mailbox::Mailbox,
+    spec::{ConnectionSpec, Point},
+    state::Settings,
+    world::{TEST, World},
 };
-
-/// Who wrote what [`World::append`] wrote.
-pub(crate) const TEST: &str = "test";
-
-/// A Kafka of its own. Clones are the same one.
-#[derive(Clone)]
-pub(crate) struct World(Rc<RefCell<State>>);
-
-impl World {
-    pub(crate) fn new(settings: Settings) -> Self {
-        World(Rc::new(RefCell::new(State::new(settings))))
-    }
-
-    /// Creates a topic, unless it exists.
-    pub(crate) fn create_topic(&self, topic: &str, partitions: i32) {
-        self.0.borrow_mut().topics.create(topic, partitions);
-    }
-
-    /// Writes a record as some other program would, and gives its offset.
-    pub(crate) fn append(
-        &self,
-        topic: &str,
-        partition: i32,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-    ) -> Result<i64, Error> {
-        self.append_with(topic, partition, (key, value), None, &OwnedHeaders::new())
-    }
-
-    /// [`append`](Self::append), with headers and, unless it is now, the time.
-    pub(crate) fn append_with(
-        &self,
-        topic: &str,
-        partition: i32,
-        (key, value): (Option<&[u8]>, Option<&[u8]>),
-        timestamp: Option<i64>,
-        headers: &OwnedHeaders,
-    ) -> Result<i64, Error> {
-        let mut state = self.0.borrow_mut();
-        let record = Written {
-            offset: 0,
-            timestamp: timestamp.unwrap_or_else(|| state.wall_ms()),
-            key: key.map(<[u8]>::to_vec),
-            value: value.map(<[u8]>::to_vec),
-            headers: headers.clone(),
-            by: TEST.into(),
-            moment: 0,
-        };
-        state.append(topic, partition, record)
-    }
-
-    /// Every record that was ever written to a partition, compacted or not, unless it was aborted.
-    pub(crate) fn history(&self, topic: &str, partition: i32) -> Result<Vec<Rc<Written>>, Error> {
-        let state = self.0.borrow();
-        let log = state.topics.log(topic, partition)?;
-        Ok(log.history())
-    }
-
-    /// The offset behind the last record that readers get: markers and what was aborted are none.
-    pub(crate) fn readable_end(&self, topic: &str, partition: i32) -> Result<i64, Error> {
-        let state = self.0.borrow();
-        Ok(state.topics.log(topic, partition)?.readable_end())
-    }
-
-    /// The next offset to be written, markers included.
-    pub(crate) fn end(&self, topic: &str, partition: i32) -> Result<i64, Error> {
-        let state = self.0.borrow();
-        Ok(state.topics.log(topic, partition)?.end())
-    }
-
-    /// How many partitions a topic has; 0 if there is none.
-    pub(crate) fn partitions(&self, topic: &str) -> i32 {
-        self.0.borrow().topics.partitions(topic)
-    }
-
-    /// Wall clock, milliseconds since 1970.
-    pub(crate) fn wall_ms(&self) -> i64 {
-        self.0.borrow().wall_ms()
-    }
-
-    /// What a group has committed.
-    pub(crate) fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<Committed> {
-        let state = self.0.borrow();
-        let group = state.groups.get(group)?;
-        group.committed(topic, partition).cloned()
-    }
-
-    /// Connects a worker. It joins its group when it first polls.
-    pub(crate) fn connect(&self, spec: ConnectionSpec) -> Result<Connection, Error> {
-        Connection::new(Rc::clone(&self.0), spec)
-    }
-
-    /// Reads a topic in no group.
-    pub(crate) fn reader(&self, topic: &str) -> Box<dyn Reader> {
-        Box::new(reader::MemoryReader::new(Rc::clone(&self.0), topic.into()))
-    }
-
-    /// Time since this world began.
-    pub(crate) fn now(&self) -> Duration {
-        self.0.borrow().now
-    }
-
-    /// Lets time pass, and all happen that happens in it.
-    pub(crate) fn advance(&self, time: Duration) {
-        let mut state = self.0.borrow_mut();
-        let until = state.now + time;
-        state.advance_to(until);
-    }
-
-    /// The brokers are away for some time: nothing lands, nothing is answered.
-    pub(crate) fn outage(&self, time: Duration) {
-        let mut state = self.0.borrow_mut();
-        state.broker_is_back_at = state.now + time;
-        state.mishaps.outages += 1;
-    }
-
-    /// The next `count` records of a connection are reported as failed; if `landed`, they are in
-    /// their topic all the same.
-    pub(crate) fn fail_deliveries(&self, name: &str, count: u64, landed: bool) {
-        let mut state = self.0.borrow_mut();
-        state.failing.insert(name.into(), (count, landed));
-    }
-
-    /// Whether no record and no report is under way.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.0.borrow().is_idle()
-    }
-
-    /// Transactions that are not decided, or whose markers are not all written.
-    pub(crate) fn open_transactions(&self) -> usize {
-        self.0.borrow().coordinator.open_transactions()
-    }
-}
+#[cfg(test)]
+pub(crate) use self::{connection::Connection, log::Written, state::Mishaps};

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    World,
-    state::{CommitEntry, Mishaps, Slow},
+    positions::CommitEntry,
+    state::{Mishaps, Slow},
+    world::World,
 };
 use crate::{base::error::Error, engine::port::Committed};
 

@@ -13,6 +13,7 @@ use super::{
     coordinator::{Coordinator, Landing},
     group::{Group, MemberId},
     log::{Topics, Written},
+    positions::CommitEntry,
     producer::{Due, Flight, Place, Producer},
 };
 use crate::{
@@ -76,21 +77,6 @@ pub(crate) struct Mishaps {
     /// Transactions of which nobody was told what became of them.
     pub(crate) in_doubt: u32,
     pub(crate) outages: u32,
-}
-
-/// An accepted commit of one position.
-#[derive(Clone, Debug)]
-#[cfg_attr(not(test), allow(dead_code, reason = "simulations ask"))]
-pub(crate) struct CommitEntry {
-    pub(crate) by: Rc<str>,
-    pub(crate) topic: Rc<str>,
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
-    pub(crate) metadata: String,
-    /// When, in the one order of all that happens.
-    pub(crate) moment: u64,
-    /// Whether the partition was its own.
-    pub(crate) owned: bool,
 }
 
 #[derive(Default)]

@@ -10,8 +10,9 @@ use std::{
 };
 
 use super::{
-    coordinator::{Job, Positions, Wish},
+    coordinator::{Job, Wish},
     log::Written,
+    positions::Positions,
     producer::{Place, failed},
     state::State,
 };

@@ -13,7 +13,7 @@ use std::{
 use super::{Options, at, commit, get, identity, open, options};
 use crate::{
     base::error::Error,
-    store::{Batch, Snapshot, Snapshots, StateDir, Store},
+    store::{Snapshot, Snapshots, StateDir, Store, batch::Batch},
 };
 
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -12,14 +12,15 @@ use std::{
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use super::{
-    assignment::Assignment,
-    cluster::{ANSWER, Cluster},
-    log::ClientLog,
-    native::{FetchingConsumer, Kind},
-    settings::Role,
+use crate::{
+    base::error::Error,
+    kafka::{
+        client::{connection::ANSWER, log::ClientLog, settings::Role},
+        cluster::Cluster,
+        member::assignment::Assignment,
+        native::{event::Kind, fetch::FetchingConsumer},
+    },
 };
-use crate::base::error::Error;
 
 /// How long a visitor of a group waits to be taken for a member.
 const VISIT: Duration = Duration::from_secs(15);

@@ -22,12 +22,12 @@ use rdkafka::{
     producer::ProducerContext,
 };
 
-use super::EmbeddedBroker;
+use crate::kafka::embedded::EmbeddedBroker;
 
 const QUIET_FOR: Duration = Duration::from_secs(30);
 
 /// Who a client is, for the log.
-pub(super) struct ClientLog {
+pub(crate) struct ClientLog {
     client: String,
     last: Mutex<Last>,
     /// Whether a rebalance was answered while closing.
@@ -46,7 +46,7 @@ struct Last {
 
 impl ClientLog {
     /// `client` says whose connection it is, for example "worker 0 of group `clicks`".
-    pub(super) fn new(client: impl Into<String>, broker: Option<EmbeddedBroker>) -> Self {
+    pub(crate) fn new(client: impl Into<String>, broker: Option<EmbeddedBroker>) -> Self {
         ClientLog {
             client: client.into(),
             last: Mutex::default(),
@@ -56,12 +56,12 @@ impl ClientLog {
     }
 
     /// The latest complaint of the client about its brokers.
-    pub(super) fn problem(&self) -> Option<String> {
+    pub(crate) fn problem(&self) -> Option<String> {
         self.lock().problem.clone()
     }
 
     /// A line of librdkafka's log, with syslog's level: up to 4 are warnings, 7 is debugging.
-    pub(super) fn line(&self, level: i32, facility: &str, line: &str) {
+    pub(crate) fn line(&self, level: i32, facility: &str, line: &str) {
         let client = &*self.client;
         let meant = match facility {
             // These come as errors, too.
@@ -78,7 +78,7 @@ impl ClientLog {
     }
 
     /// An error that librdkafka goes on after.
-    pub(super) fn error(&self, code: RDKafkaErrorCode, reason: &str) {
+    pub(crate) fn error(&self, code: RDKafkaErrorCode, reason: &str) {
         use RDKafkaErrorCode::*;
         match code {
             // Said by another error, with the reason.
@@ -124,7 +124,7 @@ impl ClientContext for ClientLog {
         self.line(level as i32, facility, line);
     }
 
-    /// Only called while the client closes: before that, events are read by `native.rs`.
+    /// Only called while the client closes: before that, events are read by `native/`.
     fn error(&self, error: KafkaError, reason: &str) {
         let client = &*self.client;
         tracing::debug!(target: "goka::kafka", client, %error, "while closing: {reason}");
@@ -138,7 +138,7 @@ impl ClientContext for ClientLog {
 }
 
 impl ConsumerContext for ClientLog {
-    /// Only called while the consumer closes: before that, events are read by `native.rs`.
+    /// Only called while the consumer closes: before that, events are read by `native/`.
     ///
     /// librdkafka takes the first answer for all that it waits for, and may be gone before it replies
     /// to another: so one is given, whatever it is that comes first.

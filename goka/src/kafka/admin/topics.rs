@@ -8,14 +8,15 @@ use rdkafka::{
     error::RDKafkaErrorCode,
 };
 
-use super::{
-    cluster::{ANSWER, Cluster, drain},
-    embedded,
-    log::ClientLog,
-    native::topic_id,
-    settings::Role,
+use crate::{
+    base::{block::block_on, error::Error},
+    kafka::{
+        client::{connection::ANSWER, log::ClientLog, settings::Role},
+        cluster::Cluster,
+        embedded,
+        native::request::topic_id,
+    },
 };
-use crate::base::{block::block_on, error::Error};
 
 /// A topic as the broker has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl Cluster {
                 self.describe(&self.names().topic(name)?, topic)?;
             }
         }
-        drain(self.admin());
+        self.drain();
         Ok(topics)
     }
 

@@ -14,13 +14,15 @@ use std::{
 };
 
 use self::state::{Outcome, State};
-use super::{
-    cluster::Cluster,
-    producer::{Delivered, Producer, ToSend},
-    settings::{self, Role},
+use super::producer::{Delivered, Producer, ToSend};
+use crate::{
+    base::{error::Error, record::OwnedHeaders},
+    engine::port::SendError,
+    kafka::{
+        client::settings::{self, Role},
+        cluster::Cluster,
+    },
 };
-use crate::base::{error::Error, record::OwnedHeaders};
-use crate::engine::port::SendError;
 
 /// How long the thread sleeps when there is nothing to do; whatever comes wakes it.
 const IDLE: Duration = Duration::from_millis(500);

@@ -8,10 +8,9 @@ use std::{cell::RefCell, collections::BTreeSet};
 
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer as _, error::KafkaError};
 
-use super::native::FetchingConsumer;
-use crate::base::error::Error;
+use crate::{base::error::Error, kafka::native::fetch::FetchingConsumer};
 
-pub(super) struct Assignment {
+pub(crate) struct Assignment {
     /// Physical names.
     group: String,
     topics: Vec<String>,
@@ -35,7 +34,7 @@ enum Change {
 
 impl Assignment {
     /// Of partitions of these topics (physical names), whose offsets are given in this order.
-    pub(super) fn new(group: &str, topics: Vec<String>) -> Self {
+    pub(crate) fn new(group: &str, topics: Vec<String>) -> Self {
         Assignment {
             group: group.to_owned(),
             topics,
@@ -44,7 +43,7 @@ impl Assignment {
     }
 
     /// Answers that the group gives partitions. Nothing is fetched before `assign`.
-    pub(super) fn taken(&self, consumer: &FetchingConsumer) -> Result<(), Error> {
+    pub(crate) fn taken(&self, consumer: &FetchingConsumer) -> Result<(), Error> {
         let nothing = TopicPartitionList::new();
         consumer
             .assign(&nothing)
@@ -52,13 +51,13 @@ impl Assignment {
     }
 
     /// The group takes partitions, and `released` will answer. Gives whether they are lost.
-    pub(super) fn revoked(&self, consumer: &FetchingConsumer) -> bool {
+    pub(crate) fn revoked(&self, consumer: &FetchingConsumer) -> bool {
         self.held.borrow_mut().waiting = Some(Vec::new());
         // Asked at once: librdkafka forgets it at any call that assigns or unassigns.
         consumer.client().assignment_lost()
     }
 
-    pub(super) fn assign(
+    pub(crate) fn assign(
         &self,
         consumer: &FetchingConsumer,
         partition: i32,
@@ -71,7 +70,7 @@ impl Assignment {
         self.fetch(consumer, partition, offsets)
     }
 
-    pub(super) fn unassign(
+    pub(crate) fn unassign(
         &self,
         consumer: &FetchingConsumer,
         partition: i32,
@@ -87,7 +86,7 @@ impl Assignment {
     }
 
     /// Answers a revoke, then does what had to wait for it.
-    pub(super) fn released(
+    pub(crate) fn released(
         &self,
         consumer: &FetchingConsumer,
         partitions: &[i32],
@@ -109,14 +108,14 @@ impl Assignment {
     }
 
     /// Lets go of everything, which answers an open revoke.
-    pub(super) fn let_go(&self, consumer: &FetchingConsumer) -> Result<(), Error> {
+    pub(crate) fn let_go(&self, consumer: &FetchingConsumer) -> Result<(), Error> {
         self.held.borrow_mut().waiting = None;
         let all = self.held.borrow().fetched.clone();
         self.unfetch(consumer, all)
     }
 
     /// These partitions of every topic; `offsets` has one for each topic.
-    pub(super) fn list(
+    pub(crate) fn list(
         &self,
         partitions: impl IntoIterator<Item = i32>,
         offsets: Option<&[i64]>,

@@ -13,27 +13,32 @@ use rdkafka::{
     producer::{BaseProducer, Producer as _},
 };
 
-use super::{cluster::Connection, log::ClientLog, native, settings::Role};
-use crate::base::error::Error;
-use crate::engine::port::OURS;
+use crate::{
+    base::error::Error,
+    engine::port::OURS,
+    kafka::{
+        client::{connection::Connection, log::ClientLog, settings::Role},
+        native::transaction::init_transactions,
+    },
+};
 
 /// How long each of its requests may take.
 const WAIT: Duration = Duration::from_secs(5);
 
 /// What is to be fenced.
-pub(super) struct Fence {
-    pub(super) connection: Connection,
+pub(crate) struct Fence {
+    pub(crate) connection: Connection,
     /// Physical name.
-    pub(super) group: String,
+    pub(crate) group: String,
     /// The transactional id of this worker.
-    pub(super) own: String,
+    pub(crate) own: String,
     /// The partition, of every source.
-    pub(super) offsets: TopicPartitionList,
+    pub(crate) offsets: TopicPartitionList,
 }
 
 impl Fence {
     /// Waits for the brokers: not for the thread of a worker.
-    pub(super) fn raise(self) {
+    pub(crate) fn raise(self) {
         let group = &self.group;
         match self.owners() {
             Err(error) => {
@@ -79,7 +84,7 @@ impl Fence {
             self.connection.open(Role::Worker, client, |settings| {
                 settings.set("transactional.id", id);
             })?;
-        native::init_transactions(producer.client(), WAIT)
+        init_transactions(producer.client(), WAIT)
             .map_err(|problem| Error::kafka(format!("end what `{id}` had begun"), problem.reason))
     }
 }

@@ -24,7 +24,7 @@ const HELD_RECORDS: usize = 60_000;
 const ALL_BYTES: usize = 16 << 20;
 
 /// Lanes by topic and partition.
-pub(super) struct Lanes {
+pub(crate) struct Lanes {
     lanes: Vec<Vec<Lane>>,
     /// How many may wait in one lane, and how many bytes in all.
     records_max: usize,
@@ -81,16 +81,16 @@ struct Waiting {
 const NULL: u32 = u32::MAX;
 
 /// A record without its topic and partition.
-pub(super) struct Lone<'a> {
-    pub(super) key: Option<&'a [u8]>,
-    pub(super) value: Option<&'a [u8]>,
-    pub(super) timestamp: i64,
-    pub(super) headers: &'a OwnedHeaders,
-    pub(super) opaque: usize,
+pub(crate) struct Lone<'a> {
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) timestamp: i64,
+    pub(crate) headers: &'a OwnedHeaders,
+    pub(crate) opaque: usize,
 }
 
 /// What becomes of a record that is sent.
-pub(super) enum Way {
+pub(crate) enum Way {
     /// It may go at once.
     Free,
     /// It waits for its turn.
@@ -100,7 +100,7 @@ pub(super) enum Way {
 }
 
 /// Whose turn it is, and how it ended.
-pub(super) enum Left {
+pub(crate) enum Left {
     /// It is on its way.
     Sent,
     /// There was no room for it: later.
@@ -112,7 +112,7 @@ pub(super) enum Left {
 impl Lanes {
     /// As many lanes as each topic has partitions. The bounds are those of librdkafka's own queue,
     /// if they are smaller than ours.
-    pub(super) fn new(
+    pub(crate) fn new(
         partitions: impl Iterator<Item = i32>,
         records_max: usize,
         bytes_max: usize,
@@ -132,22 +132,22 @@ impl Lanes {
 
     /// Who sends was its partitions' owner at this time: what waits is not older than that. Else it would be
     /// too old behind a handler that keeps the thread.
-    pub(super) fn proven(&mut self, at: Duration) {
+    pub(crate) fn proven(&mut self, at: Duration) {
         self.proven_at = at;
     }
 
     /// What comes from now on waits until [`Lanes::release`].
-    pub(super) fn hold(&mut self) {
+    pub(crate) fn hold(&mut self) {
         self.is_held = true;
     }
 
     /// Whether no more should be sent before the line is lifted.
-    pub(super) fn is_full_behind_line(&self) -> bool {
+    pub(crate) fn is_full_behind_line(&self) -> bool {
         self.is_held && (self.held_records >= HELD_RECORDS || self.bytes >= self.bytes_max)
     }
 
     /// Nothing that came before the line is left: it is the turn of what came behind it.
-    pub(super) fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         self.is_held = false;
         self.held_records = 0;
         for (target, lanes) in self.lanes.iter_mut().enumerate() {
@@ -169,7 +169,7 @@ impl Lanes {
 
     /// Takes a record, unless nothing of its lane waits or is in the air. One without a lane may go: it
     /// will be refused.
-    pub(super) fn send(
+    pub(crate) fn send(
         &mut self,
         target: usize,
         partition: i32,
@@ -198,14 +198,14 @@ impl Lanes {
     }
 
     /// One went at once.
-    pub(super) fn sent(&mut self, target: usize, partition: i32) {
+    pub(crate) fn sent(&mut self, target: usize, partition: i32) {
         if let Some(lane) = self.lane(target, partition) {
             lane.in_flight += 1;
         }
     }
 
     /// So many were reported. After the last one in the air, it is the turn of those that wait.
-    pub(super) fn reported(&mut self, target: usize, partition: i32, records: usize) {
+    pub(crate) fn reported(&mut self, target: usize, partition: i32, records: usize) {
         if let Some(lane) = self.lane(target, partition) {
             lane.in_flight = lane.in_flight.saturating_sub(records);
             if lane.in_flight == 0 && !lane.is_empty() {
@@ -216,7 +216,7 @@ impl Lanes {
 
     /// Lets those go whose turn it is. `go` gets topic, partition, record, and whether it has waited
     /// longer than `age_max`: then it must fail.
-    pub(super) fn let_go(
+    pub(crate) fn let_go(
         &mut self,
         clock: fn() -> Duration,
         age_max: Duration,
@@ -240,7 +240,7 @@ impl Lanes {
     }
 
     /// Every record that waits is given up. A line stays.
-    pub(super) fn clear(&mut self, mut gone: impl FnMut(usize)) {
+    pub(crate) fn clear(&mut self, mut gone: impl FnMut(usize)) {
         for lane in self.lanes.iter_mut().flatten() {
             for batch in [&mut lane.leaving, &mut lane.filling, &mut lane.held] {
                 batch.records[batch.head..]

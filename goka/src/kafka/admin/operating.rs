@@ -13,20 +13,20 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-use super::{
-    Cluster,
-    cluster::ANSWER,
-    log::ClientLog,
-    native,
-    producer::{Producer, ToSend},
-    settings::Role,
+use crate::{
+    base::{
+        block::block_on,
+        error::Error,
+        record::{OwnedHeaders, to_ms},
+    },
+    engine::port::{SendError, TableEvent},
+    kafka::{
+        client::{connection::ANSWER, log::ClientLog, settings::Role},
+        cluster::Cluster,
+        native::request::Commit,
+        produce::producer::{Producer, ToSend},
+    },
 };
-use crate::base::{
-    block::block_on,
-    error::Error,
-    record::{OwnedHeaders, to_ms},
-};
-use crate::engine::port::{SendError, TableEvent};
 
 /// Where in a topic a group begins anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl Cluster {
             }
         }
         // SAFETY: the consumer is dropped after it.
-        let commit = unsafe { native::Commit::begin(consumer.client(), &list) };
+        let commit = unsafe { Commit::begin(consumer.client(), &list) };
         let taken = commit.and_then(|commit| {
             let answer = commit.answer(ANSWER);
             answer.unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut))

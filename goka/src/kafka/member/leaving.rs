@@ -13,10 +13,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A client whose end is waited for, but not for ever: the rest of it comes on a thread of its own, or
 /// with the end of the process.
-pub(super) struct Leaving<T: Send + 'static>(Option<T>);
+pub(crate) struct Leaving<T: Send + 'static>(Option<T>);
 
 impl<T: Send + 'static> Leaving<T> {
-    pub(super) fn new(client: T) -> Self {
+    pub(crate) fn new(client: T) -> Self {
         Leaving(Some(client))
     }
 }

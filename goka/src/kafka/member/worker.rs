@@ -16,27 +16,38 @@ use rdkafka::{
 };
 
 use super::{
-    assignment::Assignment,
-    clock::{Clock, boot_time},
-    cluster::{Connection, MemberSpec, SOON, watermarks},
-    leaving::Leaving,
-    log::ClientLog,
-    names,
-    native::{self, Failure, FetchingConsumer, Kind, Message, TopicHandle},
-    producer::{Delivered, Producer, ToSend, partitions},
-    reader::TopicReader,
-    settings::Role,
-    uncommitted::uncommitted,
+    assignment::Assignment, leaving::Leaving, spec::MemberSpec, uncommitted::uncommitted,
     writer::Writer,
 };
-use crate::base::{
-    config::Membership,
-    error::Error,
-    record::{Headers, Record, to_ms},
-};
-use crate::engine::port::{
-    self, CommitError, Committed, Event, Kafka, Keys, Outgoing, Position, Reader, Report,
-    SendError, Unstable,
+use crate::{
+    base::{
+        config::Membership,
+        error::{BoxError, Error},
+        record::{Headers, Record, to_ms},
+    },
+    engine::port::{
+        self, CommitError, Committed, Event, Kafka, Keys, Outgoing, Position, Reader, Report,
+        SendError, Unstable,
+    },
+    kafka::{
+        client::{
+            clock::{BootClock, boot_time},
+            connection::{Connection, SOON},
+            log::ClientLog,
+            metadata::{partitions, watermarks},
+            names,
+            settings::Role,
+        },
+        native::{
+            event::{Failure, Kind},
+            fetch::FetchingConsumer,
+            message::{Message, TopicHandle},
+            request::Commit,
+            transaction,
+        },
+        produce::producer::{Delivered, Producer, ToSend},
+        reader::TopicReader,
+    },
 };
 
 /// How long a commit may take: less than the lease that it renews, so that a member whose
@@ -48,11 +59,11 @@ const COMMIT_ANSWER: Duration = Duration::from_secs(3);
 const STABLE_ANSWER: Duration = Duration::from_secs(1);
 const UNSTABLE: RDKafkaErrorCode = RDKafkaErrorCode::UnstableOffsetCommit;
 
-pub(super) struct Member {
+pub(crate) struct WorkerConnection {
     // Both before the client, which must be dropped last.
     sources: Vec<Source>,
     /// Offsets that are on their way, or why they are not.
-    committing: RefCell<Option<Result<native::Commit, RDKafkaErrorCode>>>,
+    committing: RefCell<Option<Result<Commit, RDKafkaErrorCode>>>,
     group: String,
     /// The topic to subscribe to, its physical name.
     leader: String,
@@ -60,7 +71,7 @@ pub(super) struct Member {
     assignment: Assignment,
     producer: Writer,
     table: Option<TopicReader>,
-    clock: Clock,
+    clock: BootClock,
     consumer: Leaving<FetchingConsumer>,
 }
 
@@ -69,9 +80,9 @@ struct Source {
     physical: String,
 }
 
-impl Member {
+impl WorkerConnection {
     /// Connects. The group is joined with the first poll, and the first partitions come with the next.
-    pub(super) fn open(
+    pub(crate) fn open(
         connection: &Connection,
         spec: &MemberSpec,
         table: Option<TopicReader>,
@@ -102,7 +113,7 @@ impl Member {
         }
         let producer = Writer::open(connection, spec, who("producer"))?;
         let topics = sources.iter().map(|source| source.physical.clone());
-        Ok(Member {
+        Ok(WorkerConnection {
             assignment: Assignment::new(&group, topics.collect()),
             sources,
             committing: RefCell::default(),
@@ -111,7 +122,7 @@ impl Member {
             group,
             producer,
             table,
-            clock: Clock::default(),
+            clock: BootClock::default(),
             consumer,
         })
     }
@@ -196,12 +207,7 @@ impl Member {
         }
     }
 
-    fn asked(
-        &self,
-        what: &str,
-        partition: i32,
-        error: impl Into<crate::base::error::BoxError>,
-    ) -> Error {
+    fn asked(&self, what: &str, partition: i32, error: impl Into<BoxError>) -> Error {
         let group = &self.group;
         Error::kafka(
             format!("ask for the {what} of group `{group}`, partition {partition}"),
@@ -229,8 +235,8 @@ impl Member {
 
     /// As whom the group knows this member, for a transaction. Whoever is not a member any more may
     /// not send its positions: the broker takes those of nobody, unfenced.
-    fn membership(&self) -> Result<native::Membership, Error> {
-        let membership = native::Membership::of(self.client().client());
+    fn membership(&self) -> Result<transaction::Membership, Error> {
+        let membership = transaction::Membership::of(self.client().client());
         // In this order: between the two it may be lost, and then the broker refuses what it was.
         let is_lost = self.client().assignment_lost();
         let membership = membership.filter(|membership| membership.is_member() && !is_lost);
@@ -247,17 +253,17 @@ impl Member {
         &self,
         positions: &[Position],
         metadata: &str,
-    ) -> Result<native::Commit, RDKafkaErrorCode> {
+    ) -> Result<Commit, RDKafkaErrorCode> {
         let list = self.offsets(positions, metadata).map_err(|error| {
             let code = error.rdkafka_error_code();
             code.unwrap_or(RDKafkaErrorCode::InvalidArgument)
         })?;
         // SAFETY: the client is a field that is dropped after those that keep a commit.
-        unsafe { native::Commit::begin(self.client().client(), &list) }
+        unsafe { Commit::begin(self.client().client(), &list) }
     }
 }
 
-impl port::Clock for Member {
+impl port::Clock for WorkerConnection {
     fn now(&self) -> Duration {
         self.clock.now()
     }
@@ -267,7 +273,7 @@ impl port::Clock for Member {
     }
 }
 
-impl port::Member for Member {
+impl port::Member for WorkerConnection {
     fn poll(&self, wait: Duration, on: &mut dyn FnMut(Event<'_>)) -> bool {
         if !self.has_joined.replace(true)
             && let Err(error) = self.join()
@@ -381,7 +387,7 @@ impl port::Member for Member {
     }
 }
 
-impl port::Producer for Member {
+impl port::Producer for WorkerConnection {
     fn partitions(&self, target: usize) -> i32 {
         self.producer.with(|producer| producer.partitions(target))
     }
@@ -423,7 +429,7 @@ impl port::Producer for Member {
     }
 }
 
-impl port::Transactions for Member {
+impl port::Transactions for WorkerConnection {
     fn end_transaction(&self) {
         if let Some(transactions) = self.producer.transactions() {
             transactions.end();
@@ -477,7 +483,7 @@ impl port::Transactions for Member {
     }
 }
 
-impl Kafka for Member {
+impl Kafka for WorkerConnection {
     fn table(&self) -> Option<&dyn Reader> {
         self.table.as_ref().map(|table| table as &dyn Reader)
     }
@@ -505,7 +511,7 @@ impl Kafka for Member {
     }
 }
 
-impl Drop for Member {
+impl Drop for WorkerConnection {
     /// librdkafka waits for an open answer before it lets a consumer go, also on a thread that
     /// panics.
     fn drop(&mut self) {

@@ -14,21 +14,30 @@ use rdkafka::{
     producer::{BaseProducer, Producer as _, PurgeConfig},
 };
 
-use super::{
-    clock::boot_time,
-    cluster::{ANSWER, Connection},
-    lanes::{Lanes, Left, Lone, Way},
-    log::ClientLog,
-    native::{Deliveries, Kind, Polled, Produced, TopicHandle},
-    settings::{self, Role},
+use super::lanes::{Lanes, Left, Lone, Way};
+use crate::{
+    base::{
+        error::Error,
+        record::{OwnedHeaders, wire_size},
+    },
+    engine::port::{SendError, Undelivered},
+    kafka::{
+        client::{
+            clock::boot_time,
+            connection::Connection,
+            log::ClientLog,
+            metadata::partitions,
+            settings::{self, Role},
+        },
+        native::{
+            event::{Deliveries, Kind, Polled},
+            message::TopicHandle,
+            produce::Produced,
+        },
+    },
 };
-use crate::base::{
-    error::Error,
-    record::{OwnedHeaders, wire_size},
-};
-use crate::engine::port::{SendError, Undelivered};
 
-pub(super) struct Producer {
+pub(crate) struct Producer {
     // Before the client, which must be dropped last.
     targets: Vec<Target>,
     /// Taken and not reported yet, those in `lanes` included.
@@ -54,29 +63,29 @@ struct Target {
 }
 
 /// A record to be produced to a target.
-pub(super) struct ToSend<'a> {
-    pub(super) target: usize,
-    pub(super) partition: i32,
-    pub(super) key: Option<&'a [u8]>,
-    pub(super) value: Option<&'a [u8]>,
+pub(crate) struct ToSend<'a> {
+    pub(crate) target: usize,
+    pub(crate) partition: i32,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
     /// Milliseconds since 1970.
-    pub(super) timestamp: i64,
-    pub(super) headers: &'a OwnedHeaders,
+    pub(crate) timestamp: i64,
+    pub(crate) headers: &'a OwnedHeaders,
     /// Comes back in its report.
-    pub(super) opaque: usize,
+    pub(crate) opaque: usize,
 }
 
 /// What became of a record: its offset, or why it was not delivered.
-pub(super) struct Delivered {
-    pub(super) opaque: usize,
-    pub(super) partition: i32,
-    pub(super) result: Result<i64, Undelivered>,
+pub(crate) struct Delivered {
+    pub(crate) opaque: usize,
+    pub(crate) partition: i32,
+    pub(crate) result: Result<i64, Undelivered>,
 }
 
 impl Producer {
     /// Opens a producer to these topics (logical names), which must exist. With a transactional id,
     /// it writes nothing before its first transaction is begun.
-    pub(super) fn open(
+    pub(crate) fn open(
         connection: &Connection,
         role: Role,
         client: impl Into<String>,
@@ -123,21 +132,21 @@ impl Producer {
         })
     }
 
-    pub(super) fn partitions(&self, target: usize) -> i32 {
+    pub(crate) fn partitions(&self, target: usize) -> i32 {
         self.targets[target].partitions
     }
 
     /// The largest record that it takes, bytes.
-    pub(super) fn record_max(&self) -> usize {
+    pub(crate) fn record_max(&self) -> usize {
         self.bytes_max
     }
 
-    pub(super) fn physical(&self, target: usize) -> &str {
+    pub(crate) fn physical(&self, target: usize) -> &str {
         &self.targets[target].physical
     }
 
     /// Takes a record: to librdkafka, or behind those of its partition that are in the air.
-    pub(super) fn send(&self, record: &ToSend<'_>) -> Result<(), SendError> {
+    pub(crate) fn send(&self, record: &ToSend<'_>) -> Result<(), SendError> {
         let (target, partition) = (record.target, record.partition);
         if wire_size(record.key, record.value, record.headers) > self.bytes_max {
             let code = RDKafkaErrorCode::MessageSizeTooLarge;
@@ -269,7 +278,7 @@ impl Producer {
     }
 
     /// Waits at most `wait` for delivery reports, and gives all there are to `on`.
-    pub(super) fn serve(&self, wait: Duration, on: &mut dyn FnMut(Delivered)) {
+    pub(crate) fn serve(&self, wait: Duration, on: &mut dyn FnMut(Delivered)) {
         // The clock costs as much as a record: it is not looked at without need.
         let until = (!wait.is_zero()).then(|| Instant::now() + wait);
         let mut wait = wait;
@@ -346,12 +355,12 @@ impl Producer {
         tell(lane, records);
     }
 
-    pub(super) fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
     }
 
     /// Why this producer can write nothing any more. Told once.
-    pub(super) fn fatal(&self) -> Option<Error> {
+    pub(crate) fn fatal(&self) -> Option<Error> {
         if !self.is_fatal.load(Ordering::Acquire) {
             return None;
         }
@@ -360,39 +369,39 @@ impl Producer {
     }
 
     /// Gives up what waits and what is in the air; it is reported as failed.
-    pub(super) fn purge(&self) {
+    pub(crate) fn purge(&self) {
         self.give_up_waiting();
         let client = self.client.client();
         client.purge(PurgeConfig::default().queue().inflight());
     }
 
     /// Gives up what was not handed to librdkafka yet; it is reported as failed.
-    pub(super) fn give_up_waiting(&self) {
+    pub(crate) fn give_up_waiting(&self) {
         let mut given_up = lock(&self.given_up);
         lock(&self.lanes).clear(|opaque| given_up.push(opaque));
     }
 
     /// Who sends was its partitions' owner at this time.
-    pub(super) fn proven(&self, at: Duration) {
+    pub(crate) fn proven(&self, at: Duration) {
         lock(&self.lanes).proven(at);
     }
 
     /// What is sent from now on waits until [`Producer::release`].
-    pub(super) fn hold(&self) {
+    pub(crate) fn hold(&self) {
         lock(&self.lanes).hold();
     }
 
     /// Whether no more should be sent before [`Producer::release`].
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         lock(&self.lanes).is_full_behind_line()
     }
 
     /// Everything that was sent before [`Producer::hold`] is reported: the rest may go.
-    pub(super) fn release(&self) {
+    pub(crate) fn release(&self) {
         lock(&self.lanes).release();
     }
 
-    pub(super) fn client(&self) -> &Client<ClientLog> {
+    pub(crate) fn client(&self) -> &Client<ClientLog> {
         self.client.client().client()
     }
 }
@@ -421,34 +430,6 @@ impl Drop for Producer {
 /// Nothing is left half done under these locks.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Partitions of a topic that must exist.
-pub(super) fn partitions(client: &Client<ClientLog>, physical: &str) -> Result<i32, Error> {
-    let doing = || format!("ask for topic `{physical}`");
-    let metadata = client
-        .fetch_metadata(Some(physical), ANSWER)
-        .map_err(|error| Error::kafka(doing(), error))?;
-    let missing = || {
-        Error::Topic(format!(
-            "topic `{physical}` does not exist: create it, or let goka do so with \
-             `Config::create_stream`"
-        ))
-    };
-    let topic = metadata.topics().first().ok_or_else(missing)?;
-    match topic.error().map(RDKafkaErrorCode::from) {
-        None => {
-            i32::try_from(topic.partitions().len()).map_err(|error| Error::kafka(doing(), error))
-        }
-        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-            Err(missing())
-        }
-        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(Error::kafka(
-            doing(),
-            format!("the broker denies it; grant the right Describe on topic `{physical}`"),
-        )),
-        Some(code) => Err(Error::kafka(doing(), code)),
-    }
 }
 
 /// Whether a record that was not delivered for this may be delivered later, if nothing but time passes.

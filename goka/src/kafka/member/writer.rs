@@ -4,20 +4,24 @@
 use std::time::Duration;
 
 use super::{
-    cluster::{Connection, MemberSpec},
-    producer::{Delivered, Producer},
-    settings::Role,
+    spec::MemberSpec,
     transactions::{Maker, Transactions},
 };
-use crate::base::{config::Guarantee, error::Error};
+use crate::{
+    base::{config::Guarantee, error::Error},
+    kafka::{
+        client::{connection::Connection, settings::Role},
+        produce::producer::{Delivered, Producer},
+    },
+};
 
-pub(super) enum Writer {
+pub(crate) enum Writer {
     Plain(Box<Producer>),
     Transactions(Box<Transactions>),
 }
 
 impl Writer {
-    pub(super) fn open(
+    pub(crate) fn open(
         connection: &Connection,
         spec: &MemberSpec,
         client: String,
@@ -38,28 +42,28 @@ impl Writer {
     }
 
     /// With the producer that writes now.
-    pub(super) fn with<R>(&self, use_it: impl FnOnce(&Producer) -> R) -> R {
+    pub(crate) fn with<R>(&self, use_it: impl FnOnce(&Producer) -> R) -> R {
         match self {
             Writer::Plain(producer) => use_it(producer),
             Writer::Transactions(transactions) => transactions.with(use_it),
         }
     }
 
-    pub(super) fn transactions(&self) -> Option<&Transactions> {
+    pub(crate) fn transactions(&self) -> Option<&Transactions> {
         match self {
             Writer::Plain(_) => None,
             Writer::Transactions(transactions) => Some(transactions),
         }
     }
 
-    pub(super) fn serve(&self, wait: Duration, on: &mut dyn FnMut(Delivered)) {
+    pub(crate) fn serve(&self, wait: Duration, on: &mut dyn FnMut(Delivered)) {
         match self {
             Writer::Plain(producer) => producer.serve(wait, on),
             Writer::Transactions(transactions) => transactions.serve(wait, on),
         }
     }
 
-    pub(super) fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         match self {
             Writer::Plain(producer) => producer.in_flight(),
             Writer::Transactions(transactions) => transactions.in_flight(),

@@ -19,15 +19,19 @@ use std::{
 
 use rdkafka::{TopicPartitionList, error::RDKafkaErrorCode};
 
-use super::{
-    cluster::Connection,
-    fence::Fence,
-    native::{self, Membership, Problem},
-    producer::{Delivered, Producer},
-    settings::{self, Role},
+use super::fence::Fence;
+use crate::{
+    base::error::Error,
+    engine::port::{Step, crash},
+    kafka::{
+        client::{
+            connection::Connection,
+            settings::{self, Role},
+        },
+        native::transaction::{self as native, Membership, Problem},
+        produce::producer::{Delivered, Producer},
+    },
 };
-use crate::base::error::Error;
-use crate::engine::port::{Step, crash};
 
 /// How long one request may take before it is made again.
 const STEP: Duration = Duration::from_secs(5);
@@ -40,15 +44,15 @@ const LEAVE: Duration = Duration::from_secs(2);
 
 /// Makes producers of one transactional id, each after the last.
 #[derive(Clone)]
-pub(super) struct Maker {
-    pub(super) connection: Connection,
-    pub(super) client: String,
-    pub(super) targets: Vec<String>,
-    pub(super) transactional_id: String,
+pub(crate) struct Maker {
+    pub(crate) connection: Connection,
+    pub(crate) client: String,
+    pub(crate) targets: Vec<String>,
+    pub(crate) transactional_id: String,
 }
 
 /// The producer that writes now, and what becomes of its transactions.
-pub(super) struct Transactions {
+pub(crate) struct Transactions {
     producer: RefCell<Arc<Producer>>,
     /// Producers that failed, until all their records are reported.
     retired: RefCell<Vec<Arc<Producer>>>,
@@ -83,7 +87,7 @@ struct Coordinator {
 
 impl Transactions {
     /// Opens the first producer, and ends what was left open under its transactional id.
-    pub(super) fn open(maker: Maker) -> Result<Self, Error> {
+    pub(crate) fn open(maker: Maker) -> Result<Self, Error> {
         let is_closed = Arc::new(AtomicBool::new(false));
         let mut coordinator = Coordinator {
             timeout: settings::transaction_timeout(&maker.connection.config)?,
@@ -116,29 +120,29 @@ impl Transactions {
         })
     }
 
-    pub(super) fn producer(&self) -> Arc<Producer> {
+    pub(crate) fn producer(&self) -> Arc<Producer> {
         self.producer.borrow().clone()
     }
 
     /// With the producer that writes now.
-    pub(super) fn with<R>(&self, use_it: impl FnOnce(&Producer) -> R) -> R {
+    pub(crate) fn with<R>(&self, use_it: impl FnOnce(&Producer) -> R) -> R {
         use_it(&self.producer.borrow())
     }
 
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.producer.borrow().hold();
     }
 
-    pub(super) fn commit(&self, offsets: TopicPartitionList, membership: Membership) {
+    pub(crate) fn commit(&self, offsets: TopicPartitionList, membership: Membership) {
         self.ask(Job::Commit(self.producer(), offsets, membership));
     }
 
     /// What would be committed is not.
-    pub(super) fn refuse(&self, why: Error) {
+    pub(crate) fn refuse(&self, why: Error) {
         *self.refused.borrow_mut() = Some(why);
     }
 
-    pub(super) fn abort(&self) {
+    pub(crate) fn abort(&self) {
         *self.refused.borrow_mut() = None;
         let producer = self.producer.borrow();
         producer.hold();
@@ -153,7 +157,7 @@ impl Transactions {
     }
 
     /// How the last job came out, once.
-    pub(super) fn outcome(&self) -> Option<Result<(), Error>> {
+    pub(crate) fn outcome(&self) -> Option<Result<(), Error>> {
         if let Some(why) = self.refused.borrow_mut().take() {
             return Some(Err(why));
         }
@@ -185,7 +189,7 @@ impl Transactions {
         }
     }
 
-    pub(super) fn serve(&self, wait: Duration, on: &mut dyn FnMut(Delivered)) {
+    pub(crate) fn serve(&self, wait: Duration, on: &mut dyn FnMut(Delivered)) {
         self.producer.borrow().serve(wait, on);
         let mut retired = self.retired.borrow_mut();
         for producer in &*retired {
@@ -194,14 +198,14 @@ impl Transactions {
         retired.retain(|producer| producer.in_flight() > 0);
     }
 
-    pub(super) fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         let retired = self.retired.borrow();
         let retired: usize = retired.iter().map(|producer| producer.in_flight()).sum();
         retired + self.producer.borrow().in_flight()
     }
 
     /// Begins to end the transactions of those who committed these offsets, unless that is going on.
-    pub(super) fn fence(&self, group: &str, offsets: TopicPartitionList) {
+    pub(crate) fn fence(&self, group: &str, offsets: TopicPartitionList) {
         let mut running = self.fence.borrow_mut();
         if running.as_ref().is_some_and(|fence| !fence.is_finished()) {
             return;
@@ -220,7 +224,7 @@ impl Transactions {
     }
 
     /// Lets an abort that is on its way come to its end, for a while: others wait for it.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         let give_up = Instant::now() + LEAVE;
         let is_closed = self.is_closed.load(Ordering::Relaxed);
         while !is_closed && self.open_jobs.get() > 0 && Instant::now() < give_up {

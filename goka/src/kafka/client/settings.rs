@@ -16,7 +16,7 @@ use crate::base::{
 
 /// What a client is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     /// A member of a group.
     Member,
     /// Reads a table's topic, in no group.
@@ -239,7 +239,7 @@ pub(crate) fn message_timeout(config: &Config) -> Result<Duration, Error> {
 const PARTS_OF_TIMEOUT: u32 = 2;
 
 /// How long a record may wait before it is handed to librdkafka.
-pub(super) fn wait_max(config: &Config, role: Role) -> Result<Duration, Error> {
+pub(crate) fn wait_max(config: &Config, role: Role) -> Result<Duration, Error> {
     let timeout = of(config, role)?
         .get("message.timeout.ms")
         .and_then(|ms| ms.parse().ok());
@@ -253,17 +253,17 @@ pub(super) fn wait_max(config: &Config, role: Role) -> Result<Duration, Error> {
 }
 
 /// How large a record may be, bytes of key and value.
-pub(super) fn message_bytes_max(config: &Config, role: Role) -> Result<usize, Error> {
+pub(crate) fn message_bytes_max(config: &Config, role: Role) -> Result<usize, Error> {
     Ok(number(&of(config, role)?, "message.max.bytes", 1_000_000))
 }
 
 /// How much a producer's queue may hold.
-pub(super) struct QueueMax {
-    pub(super) records: usize,
-    pub(super) bytes: usize,
+pub(crate) struct QueueMax {
+    pub(crate) records: usize,
+    pub(crate) bytes: usize,
 }
 
-pub(super) fn queue_max(config: &Config, role: Role) -> Result<QueueMax, Error> {
+pub(crate) fn queue_max(config: &Config, role: Role) -> Result<QueueMax, Error> {
     let settings = of(config, role)?;
     let records = number(&settings, "queue.buffering.max.messages", 100_000);
     let kbytes: usize = number(&settings, "queue.buffering.max.kbytes", 1_048_576);
@@ -298,7 +298,7 @@ fn whole_number(key: &str, value: &str) -> Result<u64, Error> {
 }
 
 /// The settings of a client; the addresses of the brokers are the caller's to add.
-pub(super) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
+pub(crate) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
     let mut settings = ClientConfig::new();
     // What is worth showing is decided by `tracing`.
     settings.set_log_level(RDKafkaLogLevel::Info);
@@ -331,7 +331,7 @@ pub(super) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
             ("acks", "all"),
             ("enable.idempotence", "true"),
             ("compression.type", "lz4"),
-            // Batches are gathered while the last one is in the air, see `lanes`.
+            // Batches are gathered while the last one is in the air, see `produce/lanes.rs`.
             ("linger.ms", "1"),
             ("queue.buffering.max.kbytes", "32768"),
         ]),

@@ -3,11 +3,10 @@
 
 use rdkafka::error::RDKafkaErrorCode;
 
-use crate::base::error::Error;
-use crate::engine::port::CommitError;
+use crate::{base::error::Error, engine::port::CommitError};
 
 /// `group`: its physical name.
-pub(super) fn uncommitted(group: &str, code: RDKafkaErrorCode) -> CommitError {
+pub(crate) fn uncommitted(group: &str, code: RDKafkaErrorCode) -> CommitError {
     use RDKafkaErrorCode::*;
     let doing = format!("commit offsets of group `{group}`");
     let denied = |what: &str| {

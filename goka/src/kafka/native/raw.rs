@@ -1,0 +1,44 @@
+//! Texts, bytes and numbers as librdkafka has them. Must not know what they mean.
+
+use std::{
+    ffi::{CStr, c_char, c_int, c_void},
+    slice,
+    time::Duration,
+};
+
+use rdkafka::bindings::*;
+
+pub(super) fn milliseconds(wait: Duration) -> c_int {
+    c_int::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(c_int::MAX)
+}
+
+/// # Safety
+/// `list` is null, or alive as long as `'a`.
+pub(super) unsafe fn elements<'a>(
+    list: *const rd_kafka_topic_partition_list_t,
+) -> &'a [rd_kafka_topic_partition_t] {
+    // SAFETY: by the caller; a list has `cnt` elements at `elems`, which is null if it has none.
+    unsafe {
+        match list.as_ref() {
+            Some(list) if list.cnt > 0 => slice::from_raw_parts(list.elems, list.cnt as usize),
+            _ => &[],
+        }
+    }
+}
+
+/// # Safety
+/// `start` is null, or a text that ends with a zero and lives as long as `'a`.
+pub(super) unsafe fn text<'a>(start: *const c_char) -> &'a str {
+    if start.is_null() {
+        return "";
+    }
+    // SAFETY: by the caller.
+    unsafe { CStr::from_ptr(start) }.to_str().unwrap_or("")
+}
+
+/// # Safety
+/// `start` is null, or memory of that length that lives as long as `'a`.
+pub(super) unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Option<&'a [u8]> {
+    // SAFETY: by the caller.
+    (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start.cast(), len) })
+}

@@ -1,0 +1,52 @@
+//! Where a local copy is rebuilt: in a directory beside it, `<partition>.new`, which takes its place later. Must not know
+//! what is in a copy.
+
+use std::{
+    ffi::OsString,
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{environment, problem, registry::Claim};
+use crate::base::error::Error;
+
+/// Where the copy in `path` is rebuilt.
+pub(super) fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().map(OsString::from).unwrap_or_default();
+    name.push(".new");
+    path.with_file_name(name)
+}
+
+/// If the copy in `path`, which must be claimed, was being rebuilt, the new one takes its place.
+pub(super) fn take_place(path: &Path, wait: Duration) -> Result<(), Error> {
+    let new = beside(path);
+    if !new.exists() {
+        return Ok(());
+    }
+    let _claim = Claim::take(&new, wait)?;
+    if !new.join(environment::DATA).exists() {
+        return fs::remove_dir_all(&new)
+            .map_err(|error| problem::state(&new, "delete what is left of a copy", error));
+    }
+    let problem = |error| problem::state(path, "replace a copy that was rebuilt", error);
+    fs::remove_dir_all(path).map_err(problem)?;
+    fs::rename(&new, path).map_err(problem)
+}
+
+/// Deletes what was rebuilt of the copy in `path`, which must be claimed.
+pub(super) fn discard(path: &Path) -> Result<(), Error> {
+    remove(&beside(path))
+}
+
+/// Deletes a directory that nobody has open.
+pub(super) fn remove(path: &Path) -> Result<(), Error> {
+    let _claim = Claim::take(path, Duration::ZERO)?;
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(problem::state(path, "delete a local copy", error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,165 @@
+//! An open local copy of a table partition: opened, written to, read, closed. Must not know what a row means.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{
+    batch::Batch,
+    beside,
+    environment::{self, Environment, Failure},
+    expiry::Moments,
+    identity::Identity,
+    mark,
+    open::{Open, Options},
+    position::{Extent, Position},
+    private, problem,
+    registry::Claim,
+    snapshot::{Snapshot, Snapshots},
+};
+use crate::base::error::Error;
+
+/// An open local copy. A store that is dropped without [`close`](Store::close) looks like a crash to whoever opens the
+/// local copy next.
+pub(crate) struct Store {
+    pub(super) open: Arc<Open>,
+    extent: Extent,
+    /// Whether the mark that the copy is being written to is set; see [`mark`].
+    pub(super) marked: bool,
+    /// The directory of the local copy that this one is to replace; see `rebuild.rs`.
+    pub(super) replaces: Option<PathBuf>,
+    /// Readers use this copy instead of the one that it is to replace.
+    pub(super) is_shown: bool,
+}
+
+impl Store {
+    /// Opens the copy in `path`, which is created. Gives the reason if what was there could not be
+    /// trusted and was discarded: the copy is then empty, at position 0 with no inputs.
+    ///
+    /// Damage is noticed if the file is not one of LMDB or too short, not deeper inside. `path` is to
+    /// be in a locked [`StateDir`], and not on a network file system.
+    ///
+    /// # Errors
+    /// If the directory cannot be written to, if another part of this process has it open for longer
+    /// than [`Options::wait`], and if the rows were written with another codec.
+    pub(crate) fn open(
+        path: &Path,
+        identity: &Identity,
+        options: &Options,
+    ) -> Result<(Store, Option<String>), Error> {
+        let problem = |error: io::Error| problem::state(path, "open the local copy", error);
+        private::create_dir_all(path).map_err(problem)?;
+        let path = path.canonicalize().map_err(problem)?;
+        let claim = Claim::take(&path, options.wait)?;
+        // Whoever had the claim before may have deleted it.
+        private::create_dir_all(&path).map_err(problem)?;
+        beside::take_place(&path, options.wait)?;
+        Self::open_claimed(path, claim, identity, options)
+    }
+
+    pub(super) fn open_claimed(
+        path: PathBuf,
+        claim: Claim,
+        identity: &Identity,
+        options: &Options,
+    ) -> Result<(Store, Option<String>), Error> {
+        let problem = |error: io::Error| problem::state(&path, "open the local copy", error);
+        let mut discarded = mark::distrust(&path).map_err(problem)?;
+        if discarded.is_some() {
+            environment::delete(&path)?;
+        }
+        let (environment, extent) = loop {
+            match Environment::open(&path, identity, options.map_size) {
+                Ok(opened) => break opened,
+                Err(Failure::Untrusted(reason)) if discarded.is_none() => {
+                    environment::delete(&path)?;
+                    discarded = Some(reason);
+                }
+                Err(Failure::Untrusted(problem)) => return Err(Error::state(path, problem)),
+                Err(Failure::Refused(error)) => return Err(error),
+            }
+        };
+        let open = Open {
+            environment,
+            path,
+            moments: Moments::default(),
+            snapshot_max: options.snapshot_max,
+            part_pages: options.part_pages,
+            closed: AtomicBool::new(false),
+            _claim: claim,
+        };
+        let store = Store {
+            open: Arc::new(open),
+            extent,
+            marked: false,
+            replaces: None,
+            is_shown: false,
+        };
+        Ok((store, discarded))
+    }
+
+    /// As of the last commit.
+    pub(crate) fn position(&self) -> &Position {
+        &self.extent.position
+    }
+
+    /// What no row is behind, in the table's topic: mostly the position.
+    pub(crate) fn reaches(&self) -> i64 {
+        let Extent { position, reaches } = &self.extent;
+        position.table.max(reaches.unwrap_or(0))
+    }
+
+    /// Must be dropped soon: pages that it can see are not reused.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, Error> {
+        Snapshot::take(&self.open)
+    }
+
+    /// Takes snapshots from other threads, and does not keep the copy open.
+    pub(crate) fn snapshots(&self) -> Snapshots {
+        Snapshots(Arc::downgrade(&self.open))
+    }
+
+    /// The one write transaction.
+    pub(crate) fn batch(&mut self) -> Result<Batch<'_>, Error> {
+        if !self.marked {
+            mark::set(&self.open.path)
+                .map_err(|error| problem::state(&self.open.path, "begin to write", error))?;
+            self.marked = true;
+        }
+        self.open.moments.expire(self.open.snapshot_max);
+        Batch::begin(&self.open, &mut self.extent)
+    }
+
+    /// Whether the next one to open it trusts it if it was not closed, as long as the machine runs.
+    pub(crate) fn is_trusted_open(&self) -> bool {
+        mark::knows_boot()
+    }
+
+    /// Lets go of all moments of it that are held: another copy takes its place.
+    pub(crate) fn expire_moments(&self) {
+        self.open.moments.expire(Duration::ZERO);
+    }
+
+    /// Syncs to disk, marks the copy as cleanly closed, and closes it: at once, or when the last of
+    /// its snapshots is dropped, for which the next [`open`](Store::open) waits.
+    pub(crate) fn close(self) -> Result<(), Error> {
+        let Open {
+            environment, path, ..
+        } = &*self.open;
+        let synced = environment.env.force_sync();
+        synced.map_err(|error| problem::state(path, "sync", error))?;
+        mark::clear(path).map_err(|error| problem::state(path, "mark as closed", error))
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.open.closed.store(true, Ordering::Relaxed);
+    }
+}

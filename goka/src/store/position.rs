@@ -1,0 +1,21 @@
+//! Up to where a local copy has its table. Must not know rows.
+
+/// The position of a local copy. Offsets are the next ones to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// Next offset in the changelog.
+    pub(crate) table: i64,
+    /// Next offsets in the inputs, by logical name of the topic, with its id if the id is known. Empty for a view.
+    pub(crate) inputs: Vec<(String, i64)>,
+    /// Wall clock of the commit, milliseconds since 1970.
+    pub(crate) at_ms: i64,
+}
+
+/// The position of a local copy, and how far its rows reach beyond the position.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Extent {
+    pub(super) position: Position,
+    /// Offset in the changelog below which all rows of the copy are. Set while it is beyond the position: a batch was
+    /// stored in parts, and its last part was not committed.
+    pub(super) reaches: Option<i64>,
+}
