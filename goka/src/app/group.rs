@@ -12,7 +12,7 @@ use crate::{
         error::{Error, Result},
         state::PartitionState,
     },
-    engine::{handling::visiting, program::Visit, replica::standby::Standby, status::Status},
+    engine::{program::Visit, replica::standby::Standby, status::Status, visits},
 };
 
 /// One processor of a running app.
@@ -30,7 +30,7 @@ pub(super) struct Group {
 #[derive(Clone)]
 pub(super) struct Remote {
     pub(super) status: Arc<Status>,
-    pub(super) visits: Arc<visiting::Visits>,
+    pub(super) visits: Arc<visits::Visits>,
 }
 
 impl Group {

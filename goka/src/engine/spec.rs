@@ -5,11 +5,11 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use crate::{
     base::config::{Guarantee, OutOfRange, Start},
     engine::{
-        handling::visiting::Visits,
-        port::fault::Planted,
+        port::{OURS, fault::Planted},
         program::Program,
         replica::{standby::Standby, tables::Tables},
         status::Status,
+        visits::Visits,
     },
     store,
 };
@@ -80,4 +80,9 @@ pub(crate) struct Settings {
     /// What is done where the next record of a source is no longer there.
     pub(crate) out_of_range: OutOfRange,
     pub(crate) fault: Planted,
+}
+
+/// The mark that is stored beside an offset: who of a group committed it, an instance, or under exactly-once a producer.
+pub(crate) fn mark(who: &str) -> String {
+    format!("{OURS}{who}")
 }

@@ -17,7 +17,7 @@ use super::{
     partition::rows::STORED_AT_ONCE,
     port::fault::Planted,
     program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Waiting},
-    recovery::trust::mark,
+    spec::mark,
     spec::{Settings, Spec, TableSpec},
     status::Status,
     worker::Worker,
@@ -267,12 +267,11 @@ fn turns(worker: &mut Worker, mut done: impl FnMut(&Worker) -> bool) -> Result<(
 }
 
 fn runs(worker: &Worker) -> bool {
-    let mut partitions = worker.core.partitions.values();
-    partitions.any(|partition| partition.is_running())
+    worker.partitions().any_running()
 }
 
 fn handled(worker: &Worker) -> u64 {
-    worker.core.spec.status.handled_so_far()
+    worker.status().handled_so_far()
 }
 
 const BOTH: [Guarantee; 2] = [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce];
@@ -294,8 +293,8 @@ fn an_interval_that_cannot_be_stored_is_not_passed_over_by_the_next() {
             stage.put(&format!("big-{number}"), &"x".repeat(4096));
         }
         turns(&mut worker, |worker| {
-            let mut partitions = worker.core.partitions.values();
-            partitions.any(|partition| partition.closing.is_some())
+            let mut partitions = worker.partitions().iter();
+            partitions.any(|(_, partition)| partition.intervals().is_closing())
         })
         .unwrap();
         stage.put("small", "1");
@@ -379,7 +378,8 @@ fn where_an_operator_set_the_group_back_it_goes_on_at_every_instance() {
             let mut worker = stage.worker(next);
             turns(&mut worker, runs).unwrap();
             turns(&mut worker, |worker| {
-                worker.core.partitions[&0].fetched == [20]
+                let partition = worker.partitions().get(0);
+                partition.is_some_and(|partition| partition.feed().fetched() == [20])
             })
             .unwrap();
             // Some of them may have been committed.

@@ -1,145 +1,60 @@
-//! One worker: a thread's loop over its connection and its partitions. It shares nothing with
-//! other workers; scaling within a process and across processes is the same thing.
-//!
-//! This file is the loop and the way of one record. What else a worker does is beside it:
-//! `assignment` (partitions come and go), `recovery` (until they run), `commit` (the protocol).
+//! One worker: a thread's loop over its connection and its partitions, and the one place where a setback is applied. It
+//! shares nothing with other workers; scaling within a process and across processes is the same thing.
 
-use std::{
-    collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind},
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::time::Duration;
 
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::{
-    base::{
-        error::Error,
-        kind::Kind,
-        record::{NO_HEADERS, Record},
-    },
+    base::error::Error,
     engine::{
-        commit::{exactly_once::Transaction, offsets::Committing},
-        effects::{Effects, Row},
-        handling::{failure::panicked, visiting::Visiting, waiting::Woken},
-        partition::{
-            By, Origin, Partition,
-            ledger::{Ledger, Sent},
-        },
-        port::{Event, Kafka, Keys, Outgoing, SendError, Step, fault::Fault},
-        program::{EdgeInfo, OwnedRecord, Reads, SharedReads, Visit},
+        core::{Core, Rooms},
+        halt::{Halt, Setback, Why},
+        partition::Partitions,
+        port::{Event, Kafka, Reader, Step, fault::Fault},
+        recovery::{self, Recovery, Resume},
         spec::Spec,
     },
-    store::Store,
 };
 
 /// Events taken in one turn, so that commits and recovery get their turn too.
 const EVENTS_MAX: usize = 4096;
 /// How often a full turn looks at delivery reports and for commits that are due.
 const EVENTS_PER_LOOK: usize = 64;
+/// How long brokers may be asked in one turn before the next question is left to the next turn.
+const QUESTIONS_MAX: Duration = Duration::from_secs(1);
+/// Time for reading changelogs in one turn, beside running partitions and without.
+const BUDGET_BESIDE: Duration = Duration::from_millis(5);
+const BUDGET_ALONE: Duration = Duration::from_millis(50);
 
-/// A worker. Drive it with [`turn`](Worker::turn); drop it without [`close`](Worker::close), and
-/// that is a crash.
+/// A worker. Drive it with [`turn`](Worker::turn); drop it without [`close`](Worker::close), and that is a crash.
 pub(crate) struct Worker {
-    pub(crate) core: Core,
-    pub(crate) kafka: Box<dyn Kafka>,
-}
-
-/// Everything but the connection, which events are borrowed from.
-pub(crate) struct Core {
-    pub(crate) spec: Spec,
-    pub(crate) edges: Vec<EdgeInfo>,
-    /// Index of the edge of each source.
-    pub(crate) sources: Vec<usize>,
-    /// Index of the table's edge.
-    pub(crate) table_edge: Option<usize>,
-    /// Whether rows are written at the end of their interval, see `engine/commit/coalescing.rs`.
-    pub(crate) coalesce: bool,
-    pub(crate) partitions: BTreeMap<i32, Partition>,
-    pub(crate) ledger: Ledger,
-    /// Exactly-once: what the transaction of this worker is doing.
-    pub(crate) transaction: Transaction,
-    pub(crate) effects: Effects,
-    pub(crate) now: Duration,
-    /// When membership was last proven, by a commit that the group took.
-    pub(crate) lease_at: Duration,
-    pub(crate) committed_at: Duration,
-    /// At-least-once: what the group was sent and has not answered.
-    pub(crate) committing: Option<Committing>,
-    /// How often it refused them since it took some.
-    pub(crate) refusals: u32,
-    pub(crate) looked_at: Duration,
-    /// The first partition that is moved on in the next turn, if it does not run.
-    pub(crate) recover_from: i32,
-    /// When a record last found that reports were taken and due commits made.
-    pub(crate) served_at: Duration,
-    /// Set when a handler that waits can go on.
-    pub(crate) woken: Arc<Woken>,
-    /// The visit that is on its way.
-    pub(crate) visiting: Option<Visiting>,
-    pub(crate) visits_begun: u64,
-    /// For records without a key: round robin.
-    pub(crate) spread: i32,
-    /// The largest record that the producer takes, bytes.
-    pub(crate) record_max: usize,
-    /// Copies that are left, once this worker ends.
-    pub(crate) left: Option<Vec<Store>>,
+    core: Core,
+    kafka: Box<dyn Kafka>,
 }
 
 impl Worker {
     pub(crate) fn new(spec: Spec, kafka: Box<dyn Kafka>) -> Self {
-        let edges = spec.program.edges();
-        let of = |kinds: &[Kind]| {
-            let edges = edges.iter().enumerate();
-            let found = edges.filter(|(_, edge)| kinds.contains(&edge.kind));
-            found.map(|(index, _)| index).collect::<Vec<_>>()
-        };
-        let (sources, table_edge) = (
-            of(&[Kind::Input, Kind::Loop]),
-            of(&[Kind::Table]).first().copied(),
-        );
-        let now = kafka.now();
-        let core = Core {
-            spec,
-            sources,
-            coalesce: table_edge.is_some_and(|edge| edges[edge].options.coalesce),
-            table_edge,
-            edges,
-            partitions: BTreeMap::new(),
-            ledger: Ledger::default(),
-            transaction: Transaction::default(),
-            effects: Effects::default(),
-            now,
-            lease_at: now,
-            committed_at: now,
-            committing: None,
-            refusals: 0,
-            looked_at: now,
-            recover_from: 0,
-            served_at: now,
-            woken: Arc::default(),
-            visiting: None,
-            visits_begun: 0,
-            spread: 0,
-            record_max: kafka.record_max(),
-            left: None,
-        };
+        let core = Core::new(spec, &*kafka);
         Worker { core, kafka }
     }
 
-    /// One bounded step: takes events, lets handlers that wait go on, recovers, commits. Waits at
-    /// most `idle` if there is nothing to do. An error ends the worker: [`close`](Self::close) it.
+    /// One bounded step: takes events, lets handlers that wait go on, recovers, commits. Waits at most `idle` if there is
+    /// nothing to do. An error ends the worker: [`close`](Self::close) it.
     pub(crate) fn turn(&mut self, idle: Duration) -> Result<(), Error> {
         let (core, kafka) = (&mut self.core, &*self.kafka);
-        core.now = kafka.now();
+        core.rooms(kafka).env.tick();
         let recovering = core.recover(kafka)?;
-        let waits = core.advance_waiting(kafka)?;
-        let visits = core.visit(kafka)?;
-        let mut wait = match (recovering || visits, waits || !core.transaction.is_open()) {
+        let waits = core.advance_waiting(kafka);
+        let waits = core.unless_set_back(kafka, waits)?.unwrap_or(false);
+        let visits = core.visit(kafka);
+        let visits = core.unless_set_back(kafka, visits)?.unwrap_or(false);
+        let Rooms {
+            handling, commit, ..
+        } = core.rooms(kafka);
+        let mut wait = match (recovering || visits, waits || !commit.is_open()) {
             (true, _) => Duration::ZERO,
-            (false, true) if core.woken.is_set() => Duration::ZERO,
+            (false, true) if handling.is_woken() => Duration::ZERO,
             (false, true) => idle.min(Duration::from_millis(1)),
             (false, false) => idle,
         };
@@ -149,23 +64,37 @@ impl Worker {
             if !kafka.poll(wait, &mut |event| result = core.on(kafka, event)) {
                 break;
             }
-            result?;
+            core.unless_set_back(kafka, result)?;
             wait = Duration::ZERO;
             if taken % EVENTS_PER_LOOK == 0 {
-                core.now = kafka.now();
-                core.serve(kafka, Duration::ZERO);
-                core.commit_due(kafka)?;
+                core.serve_and_commit(kafka)?;
             }
         }
-        core.serve(kafka, Duration::ZERO);
-        core.now = kafka.now();
-        core.commit_due(kafka)
+        core.serve_and_commit(kafka)
+    }
+
+    /// The partitions that are here.
+    #[cfg(any(test, feature = "tester"))]
+    pub(crate) fn partitions(&self) -> &Partitions {
+        self.core.partitions()
+    }
+
+    /// Whether the group was sent offsets and has not answered.
+    #[cfg(any(test, feature = "tester"))]
+    pub(crate) fn is_committing(&self) -> bool {
+        self.core.is_committing()
+    }
+
+    /// What this worker tells about itself.
+    #[cfg(test)]
+    pub(crate) fn status(&self) -> &crate::engine::status::Status {
+        &self.core.spec.status
     }
 
     /// Leaves the group without a word: it takes this worker for another one already.
     pub(crate) fn abandon(mut self) -> Result<(), Error> {
         let (core, kafka) = (&mut self.core, &*self.kafka);
-        let numbers: Vec<i32> = core.partitions.keys().copied().collect();
+        let numbers = core.partitions().numbers();
         let result = core.give_back(kafka, &numbers, true);
         kafka.close();
         result
@@ -174,15 +103,15 @@ impl Worker {
     /// Finishes and commits what was handled, and leaves the group.
     pub(crate) fn close(self) -> Result<(), Error> {
         let Worker { mut core, kafka } = self;
-        let numbers: Vec<i32> = core.partitions.keys().copied().collect();
-        core.left = Some(Vec::new());
+        let numbers = core.partitions().numbers();
+        core.rooms(&*kafka).recovery.keep_left();
         let result = core.give_back(&*kafka, &numbers, false);
         match kafka.in_flight() {
             0 => {}
             // Those of partitions that were lost or failed; the others were waited for.
-            left => debug!(
+            in_flight => debug!(
                 group = core.spec.program.group(),
-                left, "leaving with records in the air"
+                in_flight, "leaving the group with records in flight"
             ),
         }
         kafka.close();
@@ -194,251 +123,273 @@ impl Worker {
 }
 
 impl Core {
-    fn on(&mut self, kafka: &dyn Kafka, event: Event<'_>) -> Result<(), Error> {
+    fn on(&mut self, kafka: &dyn Kafka, event: Event<'_>) -> Result<(), Halt> {
         match event {
             Event::Record(record) => self.take(kafka, &record),
             Event::Assigned(numbers) => {
-                self.assigned(&numbers);
+                self.assigned(kafka, &numbers);
                 Ok(())
             }
             Event::Revoked { partitions, lost } => {
                 self.give_back(kafka, &partitions, lost)?;
                 kafka.reached(Step::Revoking)?;
                 kafka.released(&partitions)?;
-                kafka.reached(Step::Released)
+                Ok(kafka.reached(Step::Released)?)
             }
             Event::OutOfRange { source, partition } => self.out_of_range(kafka, source, partition),
-            Event::Failed(error) => Err(error),
+            Event::Failed(error) => Err(error.into()),
         }
     }
 
-    /// Records of these keys are coming.
-    fn look_ahead(&self, number: i32, keys: &mut Keys<'_>) {
-        if let Some(partition) = self.partitions.get(&number) {
-            partition.rows.look_ahead(keys);
-        }
-    }
-
-    /// Takes delivery reports.
-    pub(crate) fn serve(&mut self, kafka: &dyn Kafka, wait: Duration) {
-        let ledger = &mut self.ledger;
-        kafka.serve(wait, &mut |report| ledger.report(report));
-    }
-
-    /// Handles a record, or keeps it behind what waits.
-    fn take(&mut self, kafka: &dyn Kafka, record: &Record<'_>) -> Result<(), Error> {
-        let (number, source) = (record.partition, record.edge);
-        let takes = |p: &&mut Partition| p.takes(source, record.offset);
-        let Some(partition) = self.partitions.get_mut(&number).filter(takes) else {
+    /// The broker says that the next offset of a source is not in its log. Whether that is so, and where the partition
+    /// resumes, is found when it recovers, so that the group hears it before a record is handled.
+    fn out_of_range(&mut self, kafka: &dyn Kafka, source: usize, number: i32) -> Result<(), Halt> {
+        let Rooms { partitions, .. } = self.rooms(kafka);
+        let Some(partition) = partitions.running_mut(number) else {
             return Ok(());
         };
-        partition.fetched[source] = record.offset + 1;
-        if partition.keeps() {
-            partition.keep(OwnedRecord::of(record));
-            return self.hold_if_full(kafka, number);
+        if partition.feed().is_held() {
+            return Ok(());
         }
-        self.handle(kafka, record)?;
-        let waits = |p: &Partition| p.waiting.is_some();
-        if self.partitions.get(&number).is_some_and(waits) {
-            self.advance(kafka, number)?;
+        partition.feed_mut().set_out_of_range(source);
+        Err(Setback::dropped(number, "offset of an input out of range").into())
+    }
+
+    /// Takes delivery reports, and commits what is due.
+    fn serve_and_commit(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
+        let Rooms {
+            env, partitions, ..
+        } = self.rooms(kafka);
+        env.tick();
+        partitions.serve(&env, Duration::ZERO);
+        match self.commit_due(kafka, None) {
+            Err(Halt::Setback(setback)) => self.set_back(kafka, setback),
+            Err(Halt::Fatal(error)) => Err(error),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Moves every partition on that does not run yet; whether one is being restored.
+    fn recover(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
+        let Rooms {
+            env,
+            commit,
+            recovery,
+            ..
+        } = self.rooms(kafka);
+        let table = env.spec.table.as_ref();
+        if let Some(standby) = table.and_then(|table| table.standby.as_ref()) {
+            standby.check()?;
+        }
+        for number in commit.take_interrupted() {
+            recovery.interrupted(number);
+        }
+        if commit.is_undecided() && !env.spec.settings.fault.is(Fault::NoGate) {
+            return Ok(false);
+        }
+        let began = kafka.now();
+        for number in recovery.pending() {
+            let moved = self.move_on(kafka, number);
+            self.unless_set_back(kafka, moved)?;
+            if kafka.now().saturating_sub(began) > QUESTIONS_MAX {
+                // Brokers that are away take long to give no answer, and whoever waits for the end of this turn would wait
+                // for all of them.
+                self.rooms(kafka).recovery.resume_at(number + 1);
+                break;
+            }
+        }
+        let Rooms { recovery, .. } = self.rooms(kafka);
+        if !recovery.is_restoring() {
+            return Ok(false);
+        }
+        if let Some(reader) = kafka.table() {
+            recovery.start_reading(reader)?;
+            self.read_changelog(kafka, reader)?;
+        }
+        Ok(true)
+    }
+
+    fn read_changelog(&mut self, kafka: &dyn Kafka, reader: &dyn Reader) -> Result<(), Error> {
+        let budget = match self.partitions().any_running() {
+            true => BUDGET_BESIDE,
+            false => BUDGET_ALONE,
+        };
+        let until = kafka.now() + budget;
+        let mut wait = Duration::from_millis(2);
+        for taken in 1.. {
+            let Rooms {
+                env,
+                partitions,
+                recovery,
+                ..
+            } = self.rooms(kafka);
+            let mut result = Ok(None);
+            let some = reader.poll(wait, &mut |event| {
+                result = recovery.on_changelog(&env, partitions, event);
+            });
+            if let Some(Some(restored)) = self.unless_set_back(kafka, result)? {
+                let moved = self.move_on(kafka, restored);
+                self.unless_set_back(kafka, moved)?;
+            }
+            if !some || taken % 64 == 0 && kafka.now() >= until {
+                break;
+            }
+            wait = Duration::ZERO;
         }
         Ok(())
     }
 
-    /// Gives a record to its handler. One that waits is only begun.
-    pub(crate) fn handle(&mut self, kafka: &dyn Kafka, record: &Record<'_>) -> Result<(), Error> {
-        let origin = Origin {
-            partition: record.partition,
-            by: By::Source(record.edge),
-            offset: record.offset,
-            timestamp: record.timestamp,
-            attempts: 0,
-        };
-        // Behind the door an edge is known by its place in the graph.
-        let edge = self.sources[record.edge];
-        self.call(kafka, origin, Record { edge, ..*record }, None)
+    /// Moves a partition on that does not run yet.
+    fn move_on(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
+        let Rooms {
+            env,
+            partitions,
+            recovery,
+            ..
+        } = self.rooms(kafka);
+        match recovery.step(&env, partitions, number)? {
+            recovery::Step::Wait => Ok(()),
+            recovery::Step::Claim => self.claim(kafka, number),
+        }
     }
 
-    /// Calls a handler, or a visitor.
-    pub(crate) fn call(
-        &mut self,
-        kafka: &dyn Kafka,
-        origin: Origin,
-        record: Record<'_>,
-        visit: Option<&dyn Visit>,
-    ) -> Result<(), Error> {
-        if !self.make_room(kafka, origin.partition)? {
+    /// Tells the group where a partition resumes, which proves that the partition is ours, and runs it.
+    fn claim(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
+        let Rooms {
+            env,
+            partitions,
+            commit,
+            recovery,
+            ..
+        } = self.rooms(kafka);
+        if !recovery.has_tables(&env, number)? {
             return Ok(());
         }
-        let Some(partition) = self.partitions.get_mut(&origin.partition) else {
-            return Ok(());
+        let positions = match recovery.resume(&env, partitions, number)? {
+            Resume::At(positions) => positions,
+            Resume::Unknown => return Ok(()),
+            Resume::Reset => {
+                self.reset(kafka, number)?;
+                return self.claim(kafka, number);
+            }
         };
-        let (program, edge) = (&self.spec.program, record.edge);
-        if visit.map_or(self.edges[edge].waits, Visit::waits) {
-            let (record, effects) = (Rc::new(OwnedRecord::of(&record)), Effects::default());
-            let reads = SharedReads {
-                rows: partition.rows.clone(),
-                tables: self.spec.tables.clone(),
-            };
-            let future = match visit {
-                Some(visit) => visit.visit_later(record.clone(), effects, reads),
-                None => program.handle_later(edge, record.clone(), effects, reads),
-            };
-            partition.waiting = Some((future, origin, record));
-            return Ok(());
-        }
-        let reads = Reads {
-            rows: &partition.rows,
-            tables: &self.spec.tables,
-        };
-        let effects = &mut self.effects;
-        effects.clear();
-        let call = AssertUnwindSafe(|| match visit {
-            Some(visit) => visit.visit(record, effects, reads),
-            None => program.handle(edge, record, effects, reads),
-        });
-        let outcome = catch_unwind(call).unwrap_or_else(|panic| Err(panicked(&*panic)));
-        if !self.may_conclude(kafka, origin)? {
-            return Ok(());
-        }
-        let effects = std::mem::take(&mut self.effects);
-        self.effects = self.conclude(kafka, origin, &record, effects, outcome)?;
-        Ok(())
-    }
-
-    /// What the handler did goes to the producer and to the open interval: all of it, or nothing of the
-    /// interval is ever committed.
-    pub(crate) fn apply(
-        &mut self,
-        kafka: &dyn Kafka,
-        origin: Origin,
-        key: Option<&[u8]>,
-        effects: &Effects,
-    ) -> Result<(), Error> {
-        if let Err(error) = self.write(kafka, origin, key, effects) {
-            self.take_back(kafka, origin.partition, &error);
-            return Err(error);
-        }
-        self.spec.status.handled();
-        kafka.reached(Step::Handled)
-    }
-
-    fn write(
-        &mut self,
-        kafka: &dyn Kafka,
-        origin: Origin,
-        key: Option<&[u8]>,
-        effects: &Effects,
-    ) -> Result<(), Error> {
-        let number = origin.partition;
-        let Some(partition) = self.partitions.get_mut(&number) else {
-            return Ok(());
-        };
-        let parity = partition.parity;
-        let timestamp = if origin.timestamp < 0 {
-            kafka.wall_ms()
-        } else {
-            origin.timestamp
-        };
-        let row = match effects.row() {
-            Row::Untouched => None,
-            Row::Put(range) => Some(Some(effects.bytes(range))),
-            Row::Delete => Some(None),
-        };
-        if let (Some(value), Some(key)) = (row, key) {
-            partition.rows.write(key, value);
-        }
-        if let (Some(value), Some(key), false) = (row, key, self.coalesce) {
-            let tag = Ledger::tag(number, parity, Sent::Row);
-            if value.is_some() || !self.spec.settings.fault.is(Fault::DropTombstone) {
-                self.send_row(kafka, (number, tag), key, value, timestamp)?;
+        recovery.lower_copy(&env, partitions, number, &positions)?;
+        let began = kafka.now();
+        match commit.claim(&env, partitions, number, &positions)? {
+            Ok(()) => Ok(recovery.run(&env, partitions, number, positions)?),
+            Err(error) => {
+                recovery.not_claimed(&env, number, began, &error);
+                Ok(())
             }
         }
-        for emit in effects.emits() {
-            let key = emit.key.as_ref().map(|range| effects.bytes(range));
-            let value = emit.value.as_ref().map(|range| effects.bytes(range));
-            let partition = match emit.partition {
-                Some(partition) => partition,
-                None => self.partition_of(kafka, emit.edge, key),
-            };
-            let (target, headers) = (emit.edge, &emit.headers);
-            let timestamp = emit.timestamp.unwrap_or(timestamp);
-            let tag = Ledger::tag(number, parity, Sent::Output);
-            self.send(
-                kafka,
-                &Outgoing {
-                    target,
-                    partition,
-                    key,
-                    value,
-                    timestamp,
-                    headers,
-                    tag,
-                },
-            )?;
-        }
-        let Some(partition) = self.partitions.get_mut(&number) else {
-            return Ok(());
-        };
-        if partition.open.records == 0 {
-            partition.open.began = self.now;
-        }
-        partition.open.records += 1;
-        partition.open.timestamp = timestamp;
-        match origin.by {
-            By::Source(source) => partition.open.positions[source] = origin.offset + 1,
-            By::Visit(id) => partition.visited.advance(id, key.unwrap_or_default()),
+    }
+
+    /// Deletes every row of a partition, in Kafka and here.
+    fn reset(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
+        let Rooms {
+            env,
+            partitions,
+            commit,
+            recovery,
+            ..
+        } = self.rooms(kafka);
+        Recovery::log_reset(&env, number);
+        commit.clear_transaction(&env, partitions)?;
+        while let Some(deleted) = recovery.delete_rows(&env, partitions, number)? {
+            commit.commit_alone(&env, partitions, number)?;
+            recovery.deleted(partitions, number, deleted)?;
         }
         Ok(())
     }
 
-    fn partition_of(&mut self, kafka: &dyn Kafka, edge: usize, key: Option<&[u8]>) -> i32 {
-        let count = kafka.partitions(edge).max(1);
-        match key {
-            Some(key) => self.edges[edge].partitioner.partition(key, count),
-            None => {
-                self.spread = (self.spread + 1) % count;
-                self.spread
-            }
-        }
+    /// Closes the local copies that were left, once the group is left.
+    fn close_left(&mut self) {
+        self.recovery_mut().close_left();
     }
 
-    /// Writes a row of a partition to the table's topic; a group without a table has none.
-    pub(crate) fn send_row(
+    /// Applies a setback. `None`: there was one, and the worker goes on.
+    pub(super) fn unless_set_back<T>(
         &mut self,
         kafka: &dyn Kafka,
-        (partition, tag): (i32, u32),
-        key: &[u8],
-        value: Option<&[u8]>,
-        timestamp: i64,
-    ) -> Result<(), Error> {
-        let Some(target) = self.table_edge else {
-            return Ok(());
-        };
-        let (key, headers) = (Some(key), &NO_HEADERS);
-        let record = Outgoing {
-            target,
-            partition,
-            key,
-            value,
-            timestamp,
-            headers,
-            tag,
-        };
-        self.send(kafka, &record)
-    }
-
-    /// Hands a record to the producer, and waits while its queue is full: back-pressure.
-    pub(crate) fn send(&mut self, kafka: &dyn Kafka, record: &Outgoing<'_>) -> Result<(), Error> {
-        loop {
-            match kafka.send(record) {
-                Ok(()) => {
-                    self.ledger.sent(record.tag);
-                    return Ok(());
-                }
-                Err(SendError::Full) => self.serve(kafka, Duration::from_millis(1)),
-                Err(SendError::Refused(error)) => return Err(error),
-            }
+        result: Result<T, Halt>,
+    ) -> Result<Option<T>, Error> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(Halt::Setback(setback)) => self.set_back(kafka, setback).map(|()| None),
+            Err(Halt::Fatal(error)) => Err(error),
         }
     }
+
+    /// Makes uncommitted work void, and sends its partitions back to recovery.
+    ///
+    /// # Errors
+    /// The worker ends: because of the setback itself, or because one of its kind came too often.
+    pub(super) fn set_back(&mut self, kafka: &dyn Kafka, setback: Setback) -> Result<(), Error> {
+        let Setback { scope, why } = setback;
+        let reason = why.to_string();
+        let Rooms {
+            env,
+            partitions,
+            handling,
+            commit,
+            recovery,
+        } = self.rooms(kafka);
+        let voided = commit.void(&env, partitions, scope, &reason);
+        if voided.is_in_doubt {
+            handling.doubt_visit(partitions);
+        }
+        let mut stopped = Ok(());
+        for &number in &voided.partitions {
+            let Some(partition) = partitions.get_mut(number) else {
+                continue;
+            };
+            warn!(
+                group = env.group(),
+                partition = number,
+                reason,
+                "uncommitted work dropped; recovering"
+            );
+            partition.drop_uncommitted();
+            recovery.begin(&env, number);
+            // Also the others, where the connection is of no use any more.
+            let stop = || {
+                kafka.unassign(number)?;
+                kafka.table().map_or(Ok(()), |reader| reader.stop(number))
+            };
+            stopped = stopped.and(stop());
+        }
+        let of = scope.partition();
+        let partition = of.and_then(|number| partitions.get_mut(number));
+        match (why, partition) {
+            (Why::Fatal(error), _) => return Err(error),
+            (Why::NoRoom(_), Some(partition)) => {
+                partition.copy_mut().rest(kafka.now());
+                env.spec.status.no_room(of.unwrap_or_default());
+            }
+            (Why::Undelivered(failure), Some(partition)) if !failure.may_pass => {
+                let counted = partition.failures_mut().count(&failure.reason);
+                stopped = stopped.and(too_many(env.group(), of, counted));
+            }
+            (Why::Slow(reason), Some(partition)) => {
+                let counted = partition.failures_mut().count(&reason);
+                stopped = stopped.and(too_many(env.group(), of, counted));
+            }
+            _ => {}
+        }
+        stopped
+    }
+}
+
+/// What ends a worker after so many recoveries in a row.
+fn too_many(group: &str, of: Option<i32>, counted: Option<(u32, String)>) -> Result<(), Error> {
+    let Some((recoveries, reason)) = counted else {
+        return Ok(());
+    };
+    let partition = of.unwrap_or_default();
+    Err(Error::kafka(
+        format!(
+            "deliver what group `{group}` writes for partition {partition}, after {recoveries} recoveries"
+        ),
+        reason,
+    ))
 }

@@ -17,14 +17,14 @@ use crate::{
         kind::Kind,
     },
     engine::{
-        handling::visiting::Visits,
         partition::rows::STORED_AT_ONCE,
         port::{Step, fault::Planted},
         program::{EdgeInfo, Program},
-        recovery::trust::mark,
         replica::{Keeper, Replica, Spec as ReplicaSpec, tables::Tables},
+        spec::mark,
         spec::{Settings, Spec, TableSpec},
         status::Status,
+        visits::Visits,
         worker::Worker,
     },
     sim::kafka::{ConnectionSpec, Point, World},
@@ -242,21 +242,20 @@ fn pass(trap: &Cell<Option<(Step, u32)>>, died: &Cell<bool>, point: Point) -> Re
 impl Process {
     /// Whether there is work that was begun, and is not in the local copies yet.
     pub(super) fn is_busy(&self) -> bool {
-        let mut partitions = self.worker.core.partitions.values();
-        partitions.any(|p| p.open.records > 0 || p.closing.is_some())
+        let mut partitions = self.worker.partitions().iter();
+        partitions.any(|(_, partition)| !partition.intervals().is_empty())
     }
 
     /// Whether the group's answer to positions is not heard yet.
     pub(super) fn is_committing(&self) -> bool {
-        self.worker.core.committing.is_some()
+        self.worker.is_committing()
     }
 
     /// Whether a partition stands behind a handler that waits, or a record that is deferred or is to
     /// be handled again.
     pub(super) fn holds_back(&self, partition: i32) -> bool {
-        let partition = self.worker.core.partitions.get(&partition);
-        partition
-            .is_some_and(|p| p.waiting.is_some() || p.trouble.is_some() || !p.deferrals.is_empty())
+        let partition = self.worker.partitions().get(partition);
+        partition.is_some_and(|partition| partition.queue().holds_back())
     }
 }
 

@@ -1,470 +1,242 @@
-//! The commit protocol, at-least-once. The one place that decides what is committed when.
+//! The commit protocol, at-least-once.
 //!
-//! Per partition and interval, in this order: handlers run and their effects go to the producer;
-//! every delivery report is in; the group gets the positions. Whatever fails before drops the interval,
-//! and the partition goes back through recovery before its records run again.
+//! Per partition and interval, in this order: handlers run and their effects go to the producer; every delivery report is
+//! in; the group gets the positions. Whatever fails before makes the interval void, and the partition goes back through
+//! recovery before its records run again.
 //!
-//! Rows whose reports are in go to the local copy, with the positions that they stand for, in one
-//! transaction: at once where they are few, else those of several intervals together. So the local copy
-//! is never ahead of Kafka. It may be behind by a second, and what it lacks is in the table's topic: a
-//! restart reads it from there.
+//! Acknowledged rows go to the local copy with the positions that they stand for, in one transaction: at once where they are
+//! few, else those of several intervals together. The local copy is never ahead of Kafka. It may be behind by a second, and
+//! what it lacks is in the changelog: a restart reads it from there.
 //!
-//! Nothing fences a member that was paused past its session (a zombie), so that rows of it can land
-//! behind newer ones. Three rules close that hole: the producer gives up on a record well within the
-//! session (`message.timeout.ms`); before a record is handled, membership must have been proven
-//! within the lease; and rows of ours are contiguous in the topic, so a gap between them is somebody
-//! else's row, over which our value is written again.
+//! Nothing fences a zombie, a member that was paused past its session, so that its rows can land behind newer ones. Three
+//! rules close that hole: the producer gives up on a record well within the session (`message.timeout.ms`); before a record
+//! is handled, membership must have been proven within the lease; and foreign rows between ours are found as gaps in the
+//! offsets and overwritten (`gaps.rs`).
 
-use std::{collections::BTreeMap, ops::Range, time::Duration};
+use std::time::Duration;
 
 use tracing::warn;
 
-use crate::{
-    base::error::Error,
-    engine::{
-        handling::blocking::LOOK_AFTER,
-        partition::{
-            Partition,
-            ledger::{Ledger, Sent},
-            rows::KEPT_BYTES,
-        },
-        port::{Kafka, Step, TableEvent, Undelivered, fault::Fault},
-        recovery::trust::position_name,
-        worker::Core,
-    },
-    store,
+use super::{Voided, offsets::Answer, work::Work};
+use crate::engine::{
+    env::Env,
+    halt::{Halt, Scope, Setback, Why},
+    partition::{Partition, Partitions},
+    port::{Step, fault::Fault},
 };
 
-/// How long rows of somebody else may take to read.
-const GAP_TIMEOUT: Duration = Duration::from_secs(10);
-/// Where an interval has more rows than are written at once (`stored_at_once`), those of so long are
-/// written together: a row that is written again and again is stored once then, and a page of LMDB takes
-/// many rows for the price of one. It is also what a kill leaves to be read from the table's topic.
-const STORE_INTERVAL: Duration = Duration::from_secs(1);
-/// How often the end of an idle partition is looked at for rows of somebody else.
+/// How often the end of an idle partition's changelog is looked at for foreign rows.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
-/// So many recoveries in a row that end in a failed delivery are enough.
-const FAILURES_MAX: u32 = 8;
-/// How old the time in a local copy may get while its partition is idle.
-const REFRESH_MS: i64 = 3_600_000;
+/// How often the positions of a partition that is given back are offered to the group.
+const COMMIT_TRIES: usize = 3;
 
-/// Rows of somebody else, newest per key.
-type Foreign = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+/// The protocol of one worker.
+pub(crate) struct AtLeastOnce {
+    looked_at: Duration,
+}
 
-impl Core {
-    /// Before a record is handled: membership was proven lately, and its interval has room.
-    /// `false`: the partition was dropped, and the record with it.
-    pub(crate) fn make_room(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Error> {
-        let (records_max, bytes_max) =
-            (self.spec.settings.records_max, self.spec.settings.bytes_max);
-        let is_exactly_once = self.is_exactly_once();
-        loop {
-            // Also after whatever was waited for: a process that was stopped may go on anywhere.
-            self.now = kafka.now();
-            if !is_exactly_once && self.now.saturating_sub(self.lease_at) > self.spec.settings.lease
-            {
-                if !self.renew(kafka)? {
-                    return Ok(false);
-                }
-                continue;
-            }
-            if self.now.saturating_sub(self.served_at) >= LOOK_AFTER {
-                self.look(kafka)?;
-            }
-            let Some(partition) = self.partitions.get_mut(&number).filter(|p| p.is_running())
-            else {
-                return Ok(false);
-            };
-            let has_room =
-                partition.open.records < records_max && partition.rows.open_size() < bytes_max;
-            if has_room && (self.transaction.is_open() || !kafka.is_full()) {
-                return Ok(true);
-            }
-            if is_exactly_once {
-                self.serve(kafka, Duration::from_millis(1));
-                self.transact(kafka, true)?;
-                continue;
-            }
-            if partition.closing.is_none() {
-                self.close_interval(kafka, number)?;
-                continue;
-            }
-            self.serve(kafka, Duration::from_millis(5));
-            self.advance_commit(kafka, number)?;
+impl AtLeastOnce {
+    pub(crate) fn new(now: Duration) -> Self {
+        AtLeastOnce { looked_at: now }
+    }
+
+    pub(crate) fn has_room(&mut self, work: &mut Work<'_>, number: i32) -> Result<bool, Halt> {
+        let settings = &work.env.spec.settings;
+        let Some(partition) = work.partitions.running(number) else {
+            return Err(Setback::dropped(number, "it does not run").into());
+        };
+        if partition.intervals().open_records() < settings.records_max
+            && partition.rows().open_size() < settings.bytes_max
+        {
+            return Ok(true);
         }
+        if !partition.intervals().is_closing() {
+            work.close_interval(number)?;
+            return Ok(false);
+        }
+        work.partitions.serve(&work.env, Duration::from_millis(5));
+        advance(work, number)?;
+        Ok(false)
     }
 
     /// Commits what is due.
-    pub(crate) fn commit_due(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
-        if self.is_exactly_once() {
-            return self.transact(kafka, false);
-        }
-        self.take_commit(kafka)?;
-        self.store_due(kafka)?;
-        let (now, interval) = (self.now, self.spec.settings.commit_interval);
-        let due = |p: &Partition| {
-            p.closing.is_some()
-                || p.open.records > 0 && now.saturating_sub(p.open.began) >= interval
-        };
-        let next = |core: &Self, from: i32| {
-            let mut rest = core.partitions.range(from..);
-            rest.find(|(_, p)| p.is_running() && due(p))
-                .map(|(number, _)| *number)
+    pub(crate) fn due(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
+        work.take_commit()?;
+        work.store_due()?;
+        let (now, interval) = (work.env.now(), work.env.spec.settings.commit_interval);
+        let is_due = |partition: &Partition| {
+            let intervals = partition.intervals();
+            let is_old = || now.saturating_sub(intervals.open_since()) >= interval;
+            partition.is_running()
+                && (intervals.is_closing() || intervals.open_records() > 0 && is_old())
         };
         let mut from = 0;
-        while let Some(number) = next(self, from) {
+        while let Some(number) = work.partitions.next(from, is_due) {
             from = number + 1;
-            let partition = self.partitions.get(&number);
-            if partition.is_some_and(|partition| partition.closing.is_none()) {
-                self.close_interval(kafka, number)?;
+            let partition = work.partitions.get(number);
+            if partition.is_some_and(|partition| !partition.intervals().is_closing()) {
+                work.close_interval(number)?;
             }
-            self.advance_commit(kafka, number)?;
+            advance(work, number)?;
         }
-        if now.saturating_sub(self.committed_at) >= interval
-            && self.partitions.values().any(|p| p.uncommitted)
+        let is_uncommitted = |partition: &Partition| partition.intervals().is_uncommitted();
+        if now.saturating_sub(work.offsets.committed_at()) >= interval
+            && work.partitions.next(0, is_uncommitted).is_some()
         {
-            self.committed_at = now;
-            self.begin_commit(kafka, |p| p.uncommitted);
+            work.offsets.set_committed_at(now);
+            work.begin_commit(is_uncommitted);
             return Ok(());
         }
-        self.keep_idle(kafka)
+        self.keep_idle(work)
     }
 
-    /// Moves a closing interval on, as far as its delivery reports allow.
-    pub(crate) fn advance_commit(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
-        let Some(partition) = self.partitions.get(&number) else {
-            return Ok(());
-        };
-        let parity = partition.parity ^ 1;
-        let is_delivered = self.ledger.is_complete(number, parity)
-            || self.spec.settings.fault.is(Fault::CommitBeforeAck);
-        if partition.closing.is_none() || !is_delivered {
+    /// What has to be done now and then while nothing comes: the lease is renewed before a record needs it, and foreign
+    /// rows are looked for.
+    fn keep_idle(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
+        let now = work.env.now();
+        let idle = now.saturating_sub(work.offsets.silent_since());
+        if idle < work.env.spec.settings.lease / 2 || !work.partitions.any_running() {
             return Ok(());
         }
-        if let Some(failure) = self.ledger.failure(number) {
-            self.abandon(kafka, number, &failure.reason)?;
-            return self.undelivered(number, &failure);
-        }
-        let gaps = self.ledger.take_gaps(number);
-        if !gaps.is_empty() {
-            match self.repair(kafka, number, gaps) {
-                Ok(true) => {}
-                Ok(false) => return Ok(()),
-                Err(error) => {
-                    self.take_back(kafka, number, &error);
-                    return Err(error);
-                }
-            }
-        }
-        kafka.reached(Step::Delivered)?;
-        self.settle_interval(kafka, number)
-    }
-
-    /// Nothing of the closing interval can fail any more: the group may have its positions, and the local
-    /// copy its rows.
-    pub(crate) fn settle_interval(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
-        let Some(partition) = self.partitions.get_mut(&number) else {
+        work.offsets.set_committed_at(now);
+        work.begin_commit(|_| true);
+        if now.saturating_sub(self.looked_at) < LOOK_INTERVAL {
             return Ok(());
-        };
-        let outcome = self.ledger.take(number, partition.parity ^ 1);
-        let Some(closing) = partition.closing.take() else {
-            return Ok(());
-        };
-        partition.table = outcome.table.unwrap_or(partition.table);
-        partition.settled(closing);
-        match self.is_store_due(number) {
-            true => self.store(kafka, number),
-            false => Ok(()),
         }
-    }
-
-    /// Memory that rows of one partition may take once they are stored, bytes.
-    fn kept_bytes(&self) -> usize {
-        KEPT_BYTES / self.partitions.len().max(1)
-    }
-
-    /// Whether what is settled should be stored now.
-    fn is_store_due(&self, number: i32) -> bool {
-        let Some(partition) = self.partitions.get(&number).filter(|p| p.unstored) else {
-            return false;
-        };
-        let (rows, bytes) = partition.rows.unstored();
-        let is_late = || self.now.saturating_sub(partition.stored_at) >= STORE_INTERVAL;
-        // A visit walks the local copy.
-        let is_visited = || self.visiting.is_some();
-        partition.closing.is_none()
-            && (rows <= self.spec.settings.stored_at_once
-                || is_late()
-                || bytes > self.kept_bytes()
-                || is_visited())
-    }
-
-    /// Stores what was put off long enough.
-    pub(crate) fn store_due(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
-        let mut from = 0;
-        while let Some(number) = self
-            .partitions
-            .range(from..)
-            .next()
-            .map(|(number, _)| *number)
-        {
-            from = number + 1;
-            if self.is_store_due(number) {
-                self.store(kafka, number)?;
-            }
+        self.looked_at = now;
+        let is_idle =
+            |partition: &Partition| partition.is_running() && partition.intervals().is_empty();
+        for number in work.partitions.which(is_idle) {
+            look_behind(work, number)?;
         }
         Ok(())
     }
+}
 
-    /// Writes to the local copy what is settled: rows and where they stand, at once. While an interval is
-    /// closing, nothing is: its rows cannot be told apart.
-    pub(crate) fn store(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
-        let (at_ms, kept) = (kafka.wall_ms(), self.kept_bytes());
-        let Some(partition) = self.partitions.get_mut(&number) else {
-            return Ok(());
-        };
-        if !partition.unstored || partition.closing.is_some() {
-            return Ok(());
-        }
-        partition.stored_at = self.now;
-        if let Some(store) = &mut partition.store {
-            let names = self.sources.iter();
-            let names = names.map(|&edge| position_name(&self.spec, &self.edges, edge));
-            let inputs = names.zip(partition.settled.iter().copied()).collect();
-            let position = store::Position {
-                table: partition.table,
-                inputs,
-                at_ms,
-            };
-            let mut part = || kafka.reached(Step::Storing);
-            let written = partition.rows.store(store, position, kept, &mut part);
-            if !self.found_room(kafka, number, written)? {
-                return Ok(());
-            }
-        }
-        if let Some(partition) = self.partitions.get_mut(&number) {
-            (partition.unstored, partition.rests) = (false, 0);
-        }
-        kafka.reached(Step::Stored)
+/// Moves the closing interval of a partition on, as far as its delivery reports allow.
+fn advance(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
+    let is_closing = |partition: &Partition| partition.intervals().is_closing();
+    let is_delivered =
+        work.is_delivered(number) || work.env.spec.settings.fault.is(Fault::CommitBeforeAck);
+    if !work.partitions.get(number).is_some_and(is_closing) || !is_delivered {
+        return Ok(());
     }
-
-    /// What has to be done now and then while nothing comes: the lease is renewed before a record
-    /// needs it, and rows of somebody else are looked for.
-    fn keep_idle(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
-        let idle = self
-            .now
-            .saturating_sub(self.lease_at.max(self.committed_at));
-        if idle < self.spec.settings.lease / 2
-            || !self.partitions.values().any(Partition::is_running)
-        {
-            return Ok(());
-        }
-        self.committed_at = self.now;
-        self.begin_commit(kafka, |_| true);
-        if self.now.saturating_sub(self.looked_at) < LOOK_INTERVAL {
-            return Ok(());
-        }
-        self.looked_at = self.now;
-        let idle = |p: &&Partition| p.is_running() && p.closing.is_none() && p.open.records == 0;
-        let numbers: Vec<i32> = self
-            .partitions
-            .values()
-            .filter(idle)
-            .map(|p| p.number)
-            .collect();
-        for number in numbers {
-            self.look_behind(kafka, number)?;
-        }
-        Ok(())
+    if let Some(failure) = work.partitions.ledger_mut().failure(number) {
+        let (scope, why) = (Scope::Partition(number), Why::Undelivered(failure));
+        return Err(Setback { scope, why }.into());
     }
+    let gaps = work.partitions.ledger_mut().take_gaps(number);
+    if !gaps.is_empty() {
+        match work.repair(number, gaps) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(Halt::Fatal(error)) => return Err(Setback::fatal(number, error).into()),
+            Err(setback) => return Err(setback),
+        }
+    }
+    work.env.kafka.reached(Step::Delivered)?;
+    work.acknowledge(number)
+}
 
-    /// Looks for rows of somebody else behind the last one of an idle partition.
-    pub(crate) fn look_behind(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
-        let (Some(table), Some(next)) = (kafka.table(), self.ledger.next_row(number)) else {
-            return Ok(());
-        };
-        if let Ok((_, end)) = table.bounds(number)
-            && end > next
-        {
-            self.ledger.expect_row(number, end);
+/// Looks for foreign rows behind our last one in the changelog of an idle partition.
+fn look_behind(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
+    let next = work.partitions.ledger().next_row(number);
+    let (Some(reader), Some(next)) = (work.env.kafka.table(), next) else {
+        return Ok(());
+    };
+    match reader.bounds(number) {
+        Ok((_, end)) if end > next => {
+            work.partitions.ledger_mut().expect_row(number, end);
             // An interval without records carries the repairs.
-            self.close_interval(kafka, number)?;
-            self.ledger
-                .return_gaps(number, std::iter::once(next..end).collect());
-            return self.advance_commit(kafka, number);
+            work.close_interval(number)?;
+            let gaps = std::iter::once(next..end).collect();
+            work.partitions.ledger_mut().return_gaps(number, gaps);
+            advance(work, number)
         }
-        self.refresh(kafka, number)
+        _ => work.refresh(number),
     }
+}
 
-    /// A partition that is at its end does not look aged to the next owner of its local copy.
-    pub(crate) fn refresh(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
-        let at_ms = kafka.wall_ms();
-        if let Some(store) = self
-            .partitions
-            .get_mut(&number)
-            .and_then(|p| p.store.as_mut())
-            && at_ms - store.position().at_ms > REFRESH_MS
-        {
-            let position = store::Position {
-                at_ms,
-                ..store.position().clone()
-            };
-            let written = store.batch().and_then(|batch| batch.commit(position));
-            self.found_room(kafka, number, written)?;
-        }
-        Ok(())
-    }
-
-    /// Rows of somebody else landed among ours. If the group confirms that the partition is ours,
-    /// our values are written again where they differ. `true`: nothing had to be written.
-    fn repair(
-        &mut self,
-        kafka: &dyn Kafka,
-        number: i32,
-        gaps: Vec<Range<i64>>,
-    ) -> Result<bool, Error> {
-        let ours = self.commit_offsets(kafka, |p| p.number == number)?;
-        let Some(partition) = self.partitions.get(&number).filter(|p| p.is_running()) else {
-            return Ok(false);
-        };
-        let (rows, parity) = (partition.rows.clone(), partition.parity ^ 1);
-        let foreign = if ours {
-            self.read_gaps(kafka, number, &gaps)?
-        } else {
-            None
-        };
-        let Some(foreign) = foreign else {
-            self.ledger.return_gaps(number, gaps);
-            return Ok(false);
-        };
-        let mut repairs = 0;
-        for (key, theirs) in &foreign {
-            let mine = rows.read_sent(key, |value| value.map(<[u8]>::to_vec))?;
-            if mine == *theirs {
-                continue;
+/// Waits for what is in flight of these partitions, and commits it.
+pub(crate) fn finish(work: &mut Work<'_>, numbers: &[i32], give_up: Duration) -> Result<(), Halt> {
+    drain(work, numbers, give_up)?;
+    // The last chance to write our rows over foreign ones: the next owner would take those for ours. Not while brokers are
+    // away, which takes long to find out.
+    if work.offsets.is_proven(work.env.kafka.now()) {
+        for &number in numbers {
+            if work.partitions.running(number).is_some() {
+                look_behind(work, number)?;
             }
-            let tag = Ledger::tag(number, parity, Sent::Repair);
-            self.send_row(kafka, (number, tag), key, mine.as_deref(), kafka.wall_ms())?;
-            repairs += 1;
         }
-        if !foreign.is_empty() {
-            let (group, rows) = (self.spec.program.group(), foreign.len());
+        drain(work, numbers, give_up)?;
+    }
+    let is_left = |number: i32, partition: &Partition| {
+        partition.intervals().is_uncommitted() && numbers.contains(&number)
+    };
+    for _ in 0..COMMIT_TRIES {
+        let is_done = !work.partitions.iter().any(|(n, p)| is_left(n, p));
+        if is_done || work.env.kafka.now() > give_up || work.commit_of(is_left)? == Answer::Taken {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Waits for what is in flight of these partitions, and acknowledges their intervals.
+fn drain(work: &mut Work<'_>, numbers: &[i32], give_up: Duration) -> Result<(), Halt> {
+    loop {
+        let mut is_busy = false;
+        for &number in numbers {
+            is_busy |= match drain_one(work, number) {
+                // The others are still finished.
+                Err(Halt::Fatal(error)) => Err(Setback::fatal(number, error).into()),
+                drained => drained,
+            }?;
+        }
+        // The rest of a failed interval is void, but could land behind rows of the next owner.
+        let ledger = work.partitions.ledger();
+        is_busy |= numbers.iter().any(|&number| ledger.pending(number) > 0);
+        if !is_busy {
+            return Ok(());
+        }
+        if work.env.kafka.now() > give_up {
             warn!(
-                group,
-                partition = number,
-                rows,
-                repairs,
-                "rows of a former owner landed behind ours"
+                group = work.env.group(),
+                "timed out waiting for in-flight records before giving up partitions"
             );
-        }
-        Ok(repairs == 0)
-    }
-
-    /// The newest foreign row per key; `None` if they could not be read in time.
-    fn read_gaps(
-        &mut self,
-        kafka: &dyn Kafka,
-        number: i32,
-        gaps: &[Range<i64>],
-    ) -> Result<Option<Foreign>, Error> {
-        let (Some(table), Some(first), Some(last)) = (kafka.table(), gaps.first(), gaps.last())
-        else {
-            return Ok(Some(Foreign::new()));
-        };
-        let (mut foreign, mut done) = (Foreign::new(), false);
-        let give_up = kafka.now() + GAP_TIMEOUT;
-        table.start(number, first.start)?;
-        while !done && kafka.now() < give_up {
-            let mut result = Ok(());
-            table.poll(Duration::from_millis(10), &mut |event| match event {
-                TableEvent::Record(record) if record.partition == number => {
-                    if gaps.iter().any(|gap| gap.contains(&record.offset))
-                        && let Some(key) = record.key
-                    {
-                        foreign.insert(key.to_vec(), record.value.map(<[u8]>::to_vec));
-                    }
-                    done |= record.offset + 1 >= last.end;
-                }
-                TableEvent::End { partition } if partition == number => done = true,
-                TableEvent::OutOfRange { partition } if partition == number => done = true,
-                other => result = self.table_event(kafka, other),
-            });
-            result?;
-        }
-        table.stop(number)?;
-        Ok(done.then_some(foreign))
-    }
-
-    /// A record was not delivered, and its partition recovers. One that never will be delivered, for example because
-    /// the topic takes no record of its size, fails again after each recovery: then the worker says so and ends. What
-    /// may pass is waited out.
-    pub(crate) fn undelivered(&mut self, number: i32, failure: &Undelivered) -> Result<(), Error> {
-        match failure.may_pass {
-            true => Ok(()),
-            false => self.count_failure(number, &failure.reason),
-        }
-    }
-
-    pub(crate) fn count_failure(&mut self, number: i32, reason: &str) -> Result<(), Error> {
-        let Some(partition) = self.partitions.get_mut(&number) else {
-            return Ok(());
-        };
-        partition.failures += 1;
-        let first = partition.failed_first.get_or_insert_with(|| reason.into());
-        if partition.failures < FAILURES_MAX {
             return Ok(());
         }
-        let group = self.spec.program.group();
-        // The last one may be of a record that was only given up with the others.
-        let reason = match &**first == reason {
-            true => reason.to_owned(),
-            false => format!("{first}; at last: {reason}"),
-        };
-        Err(Error::kafka(
-            format!(
-                "deliver what group `{group}` writes for partition {number}, after {FAILURES_MAX} recoveries"
-            ),
-            reason,
-        ))
+        work.partitions.serve(&work.env, Duration::from_millis(2));
     }
+}
 
-    /// Drops what is not committed of a partition, and lets it recover.
-    pub(crate) fn abandon(
-        &mut self,
-        kafka: &dyn Kafka,
-        number: i32,
-        reason: &str,
-    ) -> Result<(), Error> {
-        let group = self.spec.program.group();
-        warn!(
-            group,
-            partition = number,
-            reason,
-            "dropped what was not committed; recovering"
-        );
-        kafka.unassign(number)?;
-        if let Some(table) = kafka.table() {
-            table.stop(number)?;
-        }
-        if let Some(partition) = self.partitions.get_mut(&number) {
-            partition.drop_uncommitted();
-            self.spec.status.recovering(number, 0, 0, 0.0);
-        }
-        Ok(())
+/// Moves the intervals of a partition on; whether some of it is not acknowledged yet.
+fn drain_one(work: &mut Work<'_>, number: i32) -> Result<bool, Halt> {
+    let Some(partition) = work.partitions.running(number) else {
+        return Ok(false);
+    };
+    let intervals = partition.intervals();
+    if !intervals.is_closing() && intervals.open_records() > 0 {
+        work.close_interval(number)?;
     }
+    advance(work, number)?;
+    let partition = work.partitions.running(number);
+    Ok(partition.is_some_and(|partition| !partition.intervals().is_empty()))
+}
 
-    /// This member may not be one any more: nothing of what it holds is committed, and what its
-    /// producer still holds is not sent.
-    pub(crate) fn drop_all(&mut self, kafka: &dyn Kafka, reason: &str) -> Result<(), Error> {
-        self.forget_commit();
-        if self.is_exactly_once() {
-            self.abort(kafka, reason)?;
-        } else {
-            kafka.purge();
+/// Says which partitions have to recover after a setback. Of a worker that may not be a member any more, what the producer
+/// still holds is not sent.
+pub(crate) fn void(env: &Env<'_>, partitions: &Partitions, scope: Scope) -> Voided {
+    let partitions = match scope {
+        Scope::Partition(number) => vec![number],
+        Scope::Transaction(number) => number.into_iter().collect(),
+        Scope::Worker => {
+            env.kafka.purge();
+            partitions.numbers()
         }
-        let numbers: Vec<i32> = self.partitions.keys().copied().collect();
-        numbers
-            .into_iter()
-            .try_for_each(|number| self.abandon(kafka, number, reason))
+    };
+    Voided {
+        partitions,
+        is_in_doubt: false,
     }
 }

@@ -1,52 +1,37 @@
-//! The commit protocol, exactly-once. The one place that decides what is committed when; for
-//! at-least-once that is `commit.rs`.
+//! The commit protocol, exactly-once.
 //!
-//! All partitions of a worker are committed together, in a transaction of Kafka: what their handlers
-//! wrote, and the positions behind what they handled. In this order: the transaction ends, and with
-//! it the interval of every partition, while handlers go on into the next one; every delivery report
-//! is in; the positions are added, and Kafka commits; each partition's rows and positions go to its
-//! local copy, now or with those of later ones. So a local copy is never ahead of Kafka, and what Kafka
-//! has and the copy has not is read again from the table's topic.
+//! All partitions of a worker are committed together, in a transaction of Kafka: what their handlers wrote, and the
+//! positions behind what they handled. In this order: the transaction ends, and with it the interval of every partition,
+//! while handlers go on into the next one; every delivery report is in; the positions are added, and Kafka commits; each
+//! partition's rows and positions go to its local copy, now or with those of later intervals. So a local copy is never ahead
+//! of Kafka, and what Kafka has and the copy lacks is read again from the changelog.
 //!
-//! Whatever fails before Kafka has committed, and whatever is not known, drops the intervals of all
-//! partitions, and each recovers: what the group has committed then says what happened. A member
-//! that was paused past its session needs no rule of its own, for the group refuses its positions.
+//! Whatever fails before Kafka has committed, and whatever is not known, makes the intervals of all partitions void, and
+//! each recovers: what the group has committed then says what happened. A zombie, a member that was paused past its session,
+//! needs no rule of its own, for the group refuses its positions.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use tracing::warn;
 
-use crate::{
-    base::{config::Guarantee, error::Error},
-    engine::{
-        commit::offsets::positions_of,
-        partition::Partition,
-        port::{Kafka, Step, fault::Fault},
-        worker::Core,
-    },
+use super::{Voided, offsets::positions_of, work::Work};
+use crate::engine::{
+    env::Env,
+    halt::{Halt, Scope, Setback, Why},
+    partition::{Partition, Partitions},
+    port::{Step, fault::Fault},
 };
 
-/// How long somebody else's transaction may stand in the way before it is ended.
-const PATIENCE: Duration = Duration::from_millis(300);
-/// How long to wait before that is tried again.
-const FENCE_AGAIN: Duration = Duration::from_secs(5);
-/// When it is said that one stands in the way, at first and then.
-const SAY: Duration = Duration::from_secs(5);
-const SAY_AGAIN: Duration = Duration::from_secs(30);
-/// How often an idle group commits its positions again: Kafka forgets those of topics that nobody
-/// subscribes to after a week.
+/// How often an idle group commits its positions again: Kafka forgets those of topics that nobody subscribes to after a
+/// week.
 const REFRESH: Duration = Duration::from_secs(3600);
-/// How long rows of a reset may take to be committed.
+/// How long rows that were sent beside all intervals may take to be committed.
 const ALONE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the transaction of a worker is doing.
+/// The protocol of one worker: the state of its transaction.
 #[derive(Default)]
-pub(crate) struct Transaction {
+pub(crate) struct ExactlyOnce {
     stage: Stage,
-    /// Partitions whose recovery somebody else's transaction holds up, and when to end it.
-    blocked: BTreeMap<i32, Duration>,
-    /// The same in both guarantees: since when, and when that is said.
-    open: BTreeMap<i32, (Duration, Duration)>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -58,11 +43,11 @@ enum Stage {
     Ended,
     /// Kafka was asked to commit it.
     Committing,
-    /// Kafka was asked to give it up.
+    /// Kafka was asked to abort it.
     Aborting,
 }
 
-impl Transaction {
+impl ExactlyOnce {
     pub(crate) fn is_open(&self) -> bool {
         self.stage == Stage::Open
     }
@@ -71,271 +56,236 @@ impl Transaction {
         self.stage == Stage::Aborting
     }
 
-    /// Nothing holds a partition up (any more).
-    pub(crate) fn unblocked(&mut self, number: i32) {
-        self.blocked.remove(&number);
-        self.open.remove(&number);
-    }
-}
-
-impl Core {
-    pub(crate) fn is_exactly_once(&self) -> bool {
-        self.spec.settings.guarantee == Guarantee::ExactlyOnce
+    pub(crate) fn has_room(&mut self, work: &mut Work<'_>, number: i32) -> Result<bool, Halt> {
+        let settings = &work.env.spec.settings;
+        let Some(partition) = work.partitions.running(number) else {
+            return Err(Setback::dropped(number, "it does not run").into());
+        };
+        if partition.intervals().open_records() < settings.records_max
+            && partition.rows().open_size() < settings.bytes_max
+            && (self.is_open() || !work.env.kafka.is_full())
+        {
+            return Ok(true);
+        }
+        work.partitions.serve(&work.env, Duration::from_millis(1));
+        self.transact(work, true)?;
+        Ok(false)
     }
 
     /// Ends the transaction if that is due, or `now`, and moves it on as far as Kafka allows.
-    pub(crate) fn transact(&mut self, kafka: &dyn Kafka, now: bool) -> Result<(), Error> {
-        self.store_due(kafka)?;
-        if self.transaction.stage == Stage::Open {
-            let interval = self.spec.settings.commit_interval;
-            let is_due = |p: &Partition| now || self.now.saturating_sub(p.open.began) >= interval;
-            let mut began = self.partitions.values().filter(|p| p.open.records > 0);
-            if !began.any(is_due) {
-                return self.keep_idle_positions(kafka);
+    pub(crate) fn transact(&mut self, work: &mut Work<'_>, now: bool) -> Result<(), Halt> {
+        work.store_due()?;
+        if self.is_open() {
+            let (time, interval) = (work.env.now(), work.env.spec.settings.commit_interval);
+            let is_due = |partition: &Partition| {
+                let intervals = partition.intervals();
+                let is_old = || time.saturating_sub(intervals.open_since()) >= interval;
+                intervals.open_records() > 0 && (now || is_old())
+            };
+            if work.partitions.next(0, is_due).is_none() {
+                return keep_idle(work);
             }
-            self.end_transaction(kafka)?;
+            self.end(work)?;
         }
-        self.advance_transaction(kafka)
+        self.advance(work)
     }
 
     /// What is handled from now on belongs to the next transaction.
-    fn end_transaction(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
-        let mut next = 0;
-        let is_left = |p: &Partition| p.is_running() && p.open.records > 0;
-        while let Some(number) = self
-            .partitions
-            .range(next..)
-            .find(|(_, p)| is_left(p))
-            .map(|(number, _)| *number)
-        {
-            next = number + 1;
-            self.close_interval(kafka, number)?;
+    fn end(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
+        let is_left = |partition: &Partition| {
+            partition.is_running() && partition.intervals().open_records() > 0
+        };
+        let mut from = 0;
+        while let Some(number) = work.partitions.next(from, is_left) {
+            from = number + 1;
+            work.close_interval(number)?;
         }
-        kafka.end_transaction();
-        self.transaction.stage = Stage::Ended;
+        work.env.kafka.end_transaction();
+        self.stage = Stage::Ended;
         Ok(())
     }
 
-    fn advance_transaction(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
-        match self.transaction.stage {
+    fn advance(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
+        match self.stage {
             Stage::Open => Ok(()),
-            Stage::Ended => self.commit_if_delivered(kafka),
-            Stage::Committing => match kafka.transaction() {
+            Stage::Ended => self.commit_if_delivered(work),
+            Stage::Committing => match work.env.kafka.transaction() {
                 None => Ok(()),
-                Some(Ok(())) => self.committed(kafka),
-                Some(Err(error)) => self.abort(kafka, &error.to_string()),
+                Some(Ok(())) => self.committed(work),
+                Some(Err(error)) => Err(aborted(None, error.to_string())),
             },
             Stage::Aborting => {
-                if let Some(outcome) = kafka.transaction() {
-                    self.transaction.stage = Stage::Open;
-                    return outcome;
+                if let Some(outcome) = work.env.kafka.transaction() {
+                    self.stage = Stage::Open;
+                    outcome?;
                 }
                 Ok(())
             }
         }
     }
 
-    fn closing(&self) -> Vec<i32> {
-        let closing = self.partitions.values().filter(|p| p.closing.is_some());
-        closing.map(|p| p.number).collect()
-    }
-
-    fn commit_if_delivered(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
-        let numbers = self.closing();
+    fn commit_if_delivered(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
+        let numbers = closing(work.partitions);
         let mut positions = Vec::new();
         for &number in &numbers {
-            let Some(partition) = self.partitions.get(&number) else {
-                continue;
-            };
-            if !self.ledger.is_complete(number, partition.parity ^ 1) {
+            if !work.is_delivered(number) {
                 return Ok(());
             }
-            let closing = partition.closing.iter();
-            positions.extend(closing.flat_map(|closing| positions_of(number, &closing.positions)));
+            let partition = work.partitions.get(number);
+            let behind = partition.and_then(|partition| partition.intervals().closing_positions());
+            positions.extend(positions_of(number, behind.unwrap_or_default()));
         }
+        let ledger = work.partitions.ledger_mut();
         let failures = numbers.iter();
-        let failures = failures.filter_map(|&n| Some((n, self.ledger.failure(n)?)));
-        // One that will not pass is the reason for those that were given up with it.
+        let failures = failures.filter_map(|&number| Some((number, ledger.failure(number)?)));
+        // A final failure is the reason for the records that were given up with it.
         if let Some((number, failure)) = failures.min_by_key(|(_, failure)| failure.may_pass) {
-            self.abort(kafka, &failure.reason)?;
-            return self.undelivered(number, &failure);
+            let (scope, why) = (Scope::Partition(number), Why::Undelivered(failure));
+            return Err(Setback { scope, why }.into());
         }
-        kafka.reached(Step::Delivered)?;
-        if self.spec.settings.fault.is(Fault::CommitBeforeAck) {
-            self.store_closing(kafka)?;
+        work.env.kafka.reached(Step::Delivered)?;
+        if work.env.spec.settings.fault.is(Fault::CommitBeforeAck) {
+            acknowledge(work)?;
         }
-        kafka.commit_transaction(&positions, &self.spec.settings.instance);
-        self.transaction.stage = Stage::Committing;
+        let instance = &work.env.spec.settings.instance;
+        work.env.kafka.commit_transaction(&positions, instance);
+        self.stage = Stage::Committing;
         Ok(())
     }
 
     /// Kafka has it all: the local copies follow.
-    fn committed(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
-        self.transaction.stage = Stage::Open;
-        self.committed_at = kafka.now();
-        kafka.reached(Step::Committed)?;
-        self.store_closing(kafka)
+    fn committed(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
+        self.stage = Stage::Open;
+        work.offsets.set_committed_at(work.env.kafka.now());
+        work.env.kafka.reached(Step::Committed)?;
+        acknowledge(work)
     }
 
-    fn store_closing(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
-        for number in self.closing() {
-            self.settle_interval(kafka, number)?;
-            if let Some(partition) = self.partitions.get_mut(&number) {
-                // The group has them already.
-                partition.uncommitted = false;
-            }
+    /// The group took partitions of this worker away: the transaction is void, unless it is empty.
+    pub(crate) fn lose(&mut self, partitions: &Partitions) -> Result<(), Halt> {
+        let has_records = |partition: &Partition| partition.intervals().open_records() > 0;
+        if self.is_open() && partitions.next(0, has_records).is_none() {
+            return Ok(());
         }
-        Ok(())
+        Err(aborted(None, "the group took partitions"))
     }
 
-    /// Gives up what is not committed of all partitions; those that ran recover.
-    pub(crate) fn abort(&mut self, kafka: &dyn Kafka, reason: &str) -> Result<(), Error> {
-        let group = self.spec.program.group();
-        warn!(group, reason, "the transaction is aborted");
-        if self.transaction.stage == Stage::Committing {
-            self.doubt_visit();
-        }
-        if self.transaction.stage != Stage::Aborting {
-            kafka.abort_transaction();
-            self.transaction.stage = Stage::Aborting;
-        }
-        let running = self.partitions.values().filter(|p| p.is_running());
-        let running: Vec<i32> = running.map(|p| p.number).collect();
-        running
-            .into_iter()
-            .try_for_each(|number| self.abandon(kafka, number, reason))
-    }
-
-    /// The same, if there is anything to give up.
-    pub(crate) fn drop_transaction(
+    /// Aborts the transaction if the work in this scope is part of it. All running partitions have to recover then.
+    pub(crate) fn void(
         &mut self,
-        kafka: &dyn Kafka,
+        env: &Env<'_>,
+        partitions: &Partitions,
+        scope: Scope,
         reason: &str,
-    ) -> Result<(), Error> {
-        let is_empty = self.partitions.values().all(|p| p.open.records == 0);
-        if self.transaction.stage == Stage::Open && is_empty {
-            return Ok(());
+    ) -> Voided {
+        let mut numbers = match scope {
+            Scope::Partition(number) if partitions.running(number).is_none() => {
+                return Voided {
+                    partitions: vec![number],
+                    is_in_doubt: false,
+                };
+            }
+            Scope::Partition(_) => partitions.which(Partition::is_running),
+            Scope::Transaction(_) => partitions.which(Partition::is_running),
+            Scope::Worker => partitions.numbers(),
+        };
+        if let Scope::Transaction(Some(number)) = scope
+            && !numbers.contains(&number)
+        {
+            numbers.push(number);
         }
-        self.abort(kafka, reason)
+        warn!(group = env.group(), reason, "transaction aborted");
+        let is_in_doubt = self.stage == Stage::Committing;
+        if self.stage != Stage::Aborting {
+            env.kafka.abort_transaction();
+            self.stage = Stage::Aborting;
+        }
+        Voided {
+            partitions: numbers,
+            is_in_doubt,
+        }
     }
 
-    /// Commits what these partitions have handled, before they are given back. What cannot be
-    /// committed in time is given up: its records run again at the next owner.
-    pub(crate) fn finish_transaction(
+    /// Commits what all partitions have handled.
+    pub(crate) fn commit_all(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
+        let numbers = work.partitions.numbers();
+        let give_up = work.env.kafka.now() + ALONE_TIMEOUT;
+        self.commit_now(work, &numbers, give_up)
+    }
+
+    /// Commits what these partitions have handled, with what the others have. What cannot be committed by `give_up` is
+    /// void.
+    pub(crate) fn commit_now(
         &mut self,
-        kafka: &dyn Kafka,
+        work: &mut Work<'_>,
         numbers: &[i32],
-        timeout: Duration,
-    ) -> Result<(), Error> {
-        let mut result = Ok(());
-        for &number in numbers {
-            result = result.and(self.end_waiting(kafka, number));
-        }
-        let committed = self.commit_now(kafka, numbers, timeout);
-        result.and(committed.map(|_| ()))
-    }
-
-    /// Commits what all partitions have handled. `false`: it was given up.
-    pub(crate) fn commit_all(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
-        let numbers: Vec<i32> = self.partitions.keys().copied().collect();
-        self.commit_now(kafka, &numbers, ALONE_TIMEOUT)
-    }
-
-    /// Commits what these partitions have handled, with what the others have. `false`: it was given
-    /// up.
-    fn commit_now(
-        &mut self,
-        kafka: &dyn Kafka,
-        numbers: &[i32],
-        timeout: Duration,
-    ) -> Result<bool, Error> {
-        let give_up = kafka.now() + timeout;
+        give_up: Duration,
+    ) -> Result<(), Halt> {
         loop {
-            let is_left = |p: &Partition| p.open.records > 0 || p.closing.is_some();
-            let mut partitions = numbers.iter().filter_map(|n| self.partitions.get(n));
-            if self.transaction.stage == Stage::Aborting || !partitions.any(is_left) {
-                return Ok(self.transaction.stage != Stage::Aborting);
+            let mut partitions = numbers.iter().filter_map(|&n| work.partitions.get(n));
+            if self.is_aborting() || !partitions.any(|p| !p.intervals().is_empty()) {
+                return Ok(());
             }
-            self.transact(kafka, true)?;
-            if kafka.now() > give_up {
-                self.abort(kafka, "it could not be committed in time")?;
-                return Ok(false);
+            self.transact(work, true)?;
+            if work.env.kafka.now() > give_up {
+                return Err(aborted(None, "it could not be committed in time"));
             }
-            self.serve(kafka, Duration::from_millis(2));
+            work.partitions.serve(&work.env, Duration::from_millis(2));
         }
     }
+}
 
-    /// Commits what was sent beside all intervals, all of which is reported. `false`: it was given
-    /// up.
-    pub(crate) fn commit_alone(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
-        let give_up = kafka.now() + ALONE_TIMEOUT;
-        kafka.end_transaction();
-        kafka.commit_transaction(&[], &self.spec.settings.instance);
-        loop {
-            match kafka.transaction() {
-                Some(Ok(())) => return Ok(true),
-                None if kafka.now() <= give_up => self.serve(kafka, Duration::from_millis(2)),
-                None => break,
-                Some(Err(error)) => {
-                    self.abort(kafka, &error.to_string())?;
-                    return Ok(false);
-                }
+/// The intervals that Kafka has committed are acknowledged, and the group has their positions.
+fn acknowledge(work: &mut Work<'_>) -> Result<(), Halt> {
+    for number in closing(work.partitions) {
+        work.acknowledge(number)?;
+        if let Some(partition) = work.partitions.get_mut(number) {
+            partition.intervals_mut().set_uncommitted(false);
+        }
+    }
+    Ok(())
+}
+
+fn closing(partitions: &Partitions) -> Vec<i32> {
+    partitions.which(|partition| partition.intervals().is_closing())
+}
+
+fn aborted(with: Option<i32>, reason: impl Into<String>) -> Halt {
+    let (scope, why) = (Scope::Transaction(with), Why::Dropped(reason.into()));
+    Setback { scope, why }.into()
+}
+
+/// Commits what was sent beside all intervals, for a partition that does not run yet. All of it is reported.
+pub(crate) fn commit_alone(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
+    let env = work.env;
+    let give_up = env.kafka.now() + ALONE_TIMEOUT;
+    env.kafka.end_transaction();
+    env.kafka
+        .commit_transaction(&[], &env.spec.settings.instance);
+    loop {
+        match env.kafka.transaction() {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(error)) => return Err(aborted(Some(number), error.to_string())),
+            None if env.kafka.now() <= give_up => {
+                work.partitions.serve(&env, Duration::from_millis(2));
             }
+            None => return Err(aborted(Some(number), "it could not be committed in time")),
         }
-        self.abort(kafka, "it could not be committed in time")?;
-        Ok(false)
     }
+}
 
-    /// The recovery of a partition cannot go on before a transaction is decided: if that lasts, it is said.
-    pub(crate) fn say_open(&mut self, kafka: &dyn Kafka, number: i32) {
-        let now = kafka.now();
-        let open = &mut self.transaction.open;
-        let (since, at) = open.entry(number).or_insert((now, now + SAY));
-        if now < *at {
-            return;
-        }
-        *at = now + SAY_AGAIN;
-        let topic = self.table_edge.map_or("", |edge| &self.spec.topics[edge]);
-        warn!(
-            group = self.spec.program.group(),
-            topic,
-            partition = number,
-            seconds = now.saturating_sub(*since).as_secs(),
-            "the partition waits: somebody has a transaction open in the table's topic, or with offsets of the group; \
-             brokers end it after its `transaction.timeout.ms`, or end it with kafka-transactions.sh"
-        );
+/// Keeps the positions of an idle group from expiring, and its local copies from looking aged.
+fn keep_idle(work: &mut Work<'_>) -> Result<(), Halt> {
+    let now = work.env.now();
+    if now.saturating_sub(work.offsets.committed_at()) < REFRESH {
+        return Ok(());
     }
-
-    /// The recovery of a partition cannot go on: if that lasts, a transaction of a former owner is
-    /// in its way, and is ended. Brokers that have not `told` so may be slow, and the owner may live:
-    /// then a second question decides.
-    pub(crate) fn blocked(&mut self, kafka: &dyn Kafka, number: i32, asked: Duration, told: bool) {
-        let now = kafka.now();
-        let first = if told { asked } else { now } + PATIENCE;
-        let blocked = &mut self.transaction.blocked;
-        let at = blocked.entry(number).or_insert(first);
-        if now >= *at {
-            *at = now + FENCE_AGAIN;
-            if !self.spec.settings.fault.is(Fault::NoFence) {
-                kafka.fence(number);
-            }
-        }
+    work.offsets.set_committed_at(now);
+    if work.partitions.any_running() {
+        work.commit(|partition| partition.intervals().is_empty())?;
     }
-
-    /// An idle group does not lose its positions, nor its local copies their age.
-    fn keep_idle_positions(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
-        if self.now.saturating_sub(self.committed_at) < REFRESH {
-            return Ok(());
-        }
-        self.committed_at = self.now;
-        let idle = |p: &Partition| p.open.records == 0 && p.closing.is_none();
-        if self.partitions.values().any(Partition::is_running) {
-            self.commit_offsets(kafka, idle)?;
-        }
-        let running = self.partitions.values().filter(|p| p.is_running());
-        let numbers: Vec<i32> = running.map(|p| p.number).collect();
-        numbers
-            .into_iter()
-            .try_for_each(|number| self.refresh(kafka, number))
+    for number in work.partitions.which(Partition::is_running) {
+        work.refresh(number)?;
     }
+    Ok(())
 }

@@ -1,67 +1,32 @@
-//! Visits: a visitor is called for every row of the partitions that are here, between records,
-//! within the commit protocol. Rows are read in chunks, so that memory is bounded.
+//! Visits: a visitor is called for every row of the partitions that are here, between records, within the commit protocol.
+//! Rows are read in chunks, so that memory is bounded.
 //!
-//! How far a visit has come in a partition belongs to the partition's commit intervals
-//! ([`Visited`]): what is dropped with an interval is visited again, and what is settled is not.
+//! How far a visit has come in a partition belongs to the partition's commit intervals: a dropped interval is visited again,
+//! an acknowledged one is not. Must not know what a visitor does.
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use tokio::sync::oneshot;
 
+use super::Handling;
 use crate::{
-    base::{
-        error::Error,
-        policy::OnError,
-        record::{Headers, Record},
-    },
+    base::{error::Error, policy::OnError},
     engine::{
-        partition::{By, Origin, Partition, Visited},
-        port::Kafka,
+        env::Env,
+        partition::{
+            Partition, Partitions,
+            origin::{By, Origin},
+        },
         program::Visit,
-        worker::Core,
+        visits::{Asked, Cancelled},
     },
 };
 
 /// Keys read from the local copy at a time.
 const KEYS_PER_CHUNK: usize = 256;
-/// Keys of a partition visited in one turn, so that records get their turn too.
-const KEYS_PER_TURN: usize = 64;
-
-/// Visits that a worker is asked for, from any thread.
-pub(crate) struct Visits {
-    /// Whether there are some: looked at in every turn.
-    some: AtomicBool,
-    /// `None`: the worker has ended.
-    queue: Mutex<Option<VecDeque<Asked>>>,
-}
-
-impl Default for Visits {
-    fn default() -> Self {
-        Visits {
-            some: AtomicBool::new(false),
-            queue: Mutex::new(Some(VecDeque::new())),
-        }
-    }
-}
-
-struct Asked {
-    visit: Arc<dyn Visit>,
-    reply: oneshot::Sender<Result<u64, Cancelled>>,
-}
-
-/// A partition went elsewhere before its rows were visited, or nobody knows which of them were.
-#[derive(Debug)]
-pub(crate) struct Cancelled {
-    pub(crate) partition: i32,
-    /// How many keys were visited, and committed.
-    pub(crate) keys: u64,
-}
 
 /// The visit that a worker is at.
 pub(crate) struct Visiting {
@@ -71,71 +36,64 @@ pub(crate) struct Visiting {
     walks: BTreeMap<i32, Walk>,
 }
 
+/// A row that is to be visited.
+pub(crate) struct RowVisit {
+    pub(crate) visit: Arc<dyn Visit>,
+    pub(crate) origin: Origin,
+    pub(crate) key: Vec<u8>,
+}
+
 /// The visit of one partition.
 struct Walk {
     stage: Stage,
-    /// Of the partition, when the keys ahead were read.
+    /// The partition's count of drops when the keys ahead were read.
     drops: u64,
     ahead: VecDeque<Vec<u8>>,
     /// The last key that was read.
     at: Option<Vec<u8>>,
-    /// How many keys are visited and settled.
+    /// How many keys are visited and acknowledged.
     keys: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Rows that are not stored yet would not be found: they are waited for.
+    /// Waits for rows that are not stored yet: they would not be found.
     Starting,
     Walking,
-    /// The rows are through, and not all settled.
+    /// All rows are visited, and not all acknowledged.
     Ending,
     Done,
 }
 
-impl Visits {
-    /// The answer is the number of keys that were visited. Dropped without an answer: the worker
-    /// has ended.
-    pub(crate) fn ask(&self, visit: Arc<dyn Visit>) -> oneshot::Receiver<Result<u64, Cancelled>> {
-        let (reply, answer) = oneshot::channel();
-        if let Some(queue) = &mut *self.lock() {
-            queue.push_back(Asked { visit, reply });
-            self.some.store(true, Ordering::Release);
-        }
-        answer
+impl Visiting {
+    /// Whether it is the visit of this number.
+    pub(super) fn is(&self, id: u64) -> bool {
+        self.id == id
     }
 
-    /// The worker has ended, and answers nothing any more.
-    pub(crate) fn close(&self) {
-        *self.lock() = None;
+    pub(super) fn visit(&self) -> Arc<dyn Visit> {
+        self.visit.clone()
     }
 
-    fn next(&self) -> Option<Asked> {
-        if !self.some.load(Ordering::Acquire) {
-            return None;
-        }
-        let mut queue = self.lock();
-        let queue = queue.as_mut()?;
-        let next = queue.pop_front();
-        self.some.store(!queue.is_empty(), Ordering::Release);
-        next
+    /// The policy for rows that the visitor cannot handle.
+    pub(super) fn on_error(&self) -> OnError {
+        self.visit.on_error()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Asked>>> {
-        // Nothing is left half done under this lock.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The visitor's name.
+    pub(super) fn name(&self) -> &'static str {
+        self.visit.name()
     }
 }
 
-impl Core {
-    /// Goes on with the visit that was asked for; whether there is more to do at once.
-    pub(crate) fn visit(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
-        if self.visiting.is_none() {
-            let Some(Asked { visit, reply }) = self.spec.visits.next() else {
-                return Ok(false);
-            };
+impl Handling {
+    /// The partitions of the visit that is under way, after beginning the next one that was asked for.
+    pub(crate) fn begin_visit(&mut self, env: &Env<'_>, partitions: &Partitions) -> Vec<i32> {
+        if self.visiting.is_none()
+            && let Some(Asked { visit, reply }) = env.spec.visits.next()
+        {
             self.visits_begun += 1;
-            let walks = self.partitions.keys().map(|&number| (number, Walk::new()));
+            let walks = partitions.iter().map(|(number, _)| (number, Walk::new()));
             self.visiting = Some(Visiting {
                 id: self.visits_begun,
                 visit,
@@ -143,43 +101,70 @@ impl Core {
                 walks: walks.collect(),
             });
         }
-        let Some(visiting) = &self.visiting else {
-            return Ok(false);
-        };
-        let numbers: Vec<i32> = visiting.walks.keys().copied().collect();
-        let mut more = false;
-        for number in numbers {
-            more |= self.visit_some(kafka, number, KEYS_PER_TURN)?;
-        }
-        if let Some(visiting) = &self.visiting {
-            // Nobody waits for it any more: the caller has given up.
-            if visiting.reply.is_closed() {
-                self.visiting = None;
-            } else if visiting
-                .walks
-                .values()
-                .all(|walk| walk.stage == Stage::Done)
-            {
-                self.end_visit(None);
-            }
-        }
-        Ok(more)
+        let walks = self
+            .visiting
+            .iter()
+            .flat_map(|visiting| visiting.walks.keys());
+        walks.copied().collect()
     }
 
-    /// A commit failed that may have taken place. What it holds of the inputs the group can tell; how far a
-    /// visit came it cannot, and rows must not be visited twice.
-    pub(crate) fn doubt_visit(&mut self) {
+    /// The next row of a partition, if one can be visited now.
+    pub(crate) fn next_row(
+        &mut self,
+        env: &Env<'_>,
+        partitions: &mut Partitions,
+        number: i32,
+    ) -> Result<Option<RowVisit>, Error> {
+        let Some(visiting) = &mut self.visiting else {
+            return Ok(None);
+        };
+        let (id, visit) = (visiting.id, visiting.visit.clone());
+        let Some(walk) = visiting.walks.get_mut(&number) else {
+            return Ok(None);
+        };
+        let Some(partition) = partitions.get_mut(number) else {
+            if walk.stage != Stage::Done {
+                self.end_visit(Some(number));
+            }
+            return Ok(None);
+        };
+        let Some(key) = walk.next(partition, id)? else {
+            if walk.stage == Stage::Walking && !partition.intervals().visited().is_of(id) {
+                self.end_visit(Some(number));
+            }
+            return Ok(None);
+        };
+        let origin = Origin {
+            partition: number,
+            by: By::Visit(id),
+            offset: -1,
+            timestamp: env.kafka.wall_ms(),
+            attempts: 0,
+        };
+        Ok(Some(RowVisit { visit, origin, key }))
+    }
+
+    /// Ends the visit if it is through, or if nobody waits for it any more.
+    pub(crate) fn end_visit_if_done(&mut self) {
+        let Some(visiting) = &self.visiting else {
+            return;
+        };
+        if visiting.reply.is_closed() {
+            // The caller has given up.
+            self.visiting = None;
+        } else if visiting.walks.values().all(|w| w.stage == Stage::Done) {
+            self.end_visit(None);
+        }
+    }
+
+    /// A commit failed that may have taken place. The group can tell what it holds of the inputs, but nothing tells how far
+    /// a visit came, and rows must not be visited twice: a visit with rows in it ends.
+    pub(crate) fn doubt_visit(&mut self, partitions: &Partitions) {
         let Some(Visiting { id, .. }) = self.visiting else {
             return;
         };
-        let is_in_doubt = |partition: &&Partition| {
-            let closing = partition.closing.as_ref();
-            let visited = closing.map(|closing| &closing.visited);
-            visited
-                .is_some_and(|visited| visited.visit == id && *visited != partition.visited_settled)
-        };
-        if let Some(partition) = self.partitions.values().find(is_in_doubt) {
-            self.end_visit(Some(partition.number));
+        if let Some(number) = partitions.next(0, |p| p.intervals().is_visit_closing(id)) {
+            self.end_visit(Some(number));
         }
     }
 
@@ -193,77 +178,6 @@ impl Core {
             // The caller may have given up.
             let _ = reply.send(answer);
         }
-    }
-
-    /// Visits at most `max` rows of a partition; whether there is more to do at once.
-    pub(crate) fn visit_some(
-        &mut self,
-        kafka: &dyn Kafka,
-        number: i32,
-        max: usize,
-    ) -> Result<bool, Error> {
-        for _ in 0..max {
-            let (Some(visiting), Some(edge)) = (&mut self.visiting, self.table_edge) else {
-                return Ok(false);
-            };
-            let (id, visit) = (visiting.id, visiting.visit.clone());
-            let Some(walk) = visiting.walks.get_mut(&number) else {
-                return Ok(false);
-            };
-            let Some(partition) = self.partitions.get_mut(&number) else {
-                if walk.stage != Stage::Done {
-                    self.end_visit(Some(number));
-                }
-                return Ok(false);
-            };
-            let Some(key) = walk.next(partition, id)? else {
-                if walk.stage == Stage::Walking && partition.visited.visit != id {
-                    self.end_visit(Some(number));
-                }
-                return Ok(false);
-            };
-            let timestamp = kafka.wall_ms();
-            let (by, offset) = (By::Visit(id), -1);
-            let origin = Origin {
-                partition: number,
-                by,
-                offset,
-                timestamp,
-                attempts: 0,
-            };
-            let record = Record {
-                edge,
-                partition: number,
-                offset,
-                timestamp,
-                key: Some(&key),
-                value: None,
-                headers: Headers::default(),
-            };
-            self.call(kafka, origin, record, Some(&*visit))?;
-        }
-        Ok(true)
-    }
-}
-
-impl Visiting {
-    /// Whether it is the visit of this number.
-    pub(crate) fn is(&self, id: u64) -> bool {
-        self.id == id
-    }
-
-    pub(crate) fn visit(&self) -> Arc<dyn Visit> {
-        self.visit.clone()
-    }
-
-    /// What is done about rows that the visitor cannot handle.
-    pub(crate) fn on_error(&self) -> OnError {
-        self.visit.on_error()
-    }
-
-    /// Of the visitor.
-    pub(crate) fn name(&self) -> &'static str {
-        self.visit.name()
     }
 }
 
@@ -284,48 +198,42 @@ impl Walk {
             return Ok(None);
         }
         if self.stage == Stage::Starting {
-            let is_stored = !partition.unstored;
-            let nothing_open = partition.open.records == 0 && partition.closing.is_none();
-            if partition.visited.visit != id {
-                partition.visited = Visited {
-                    visit: id,
-                    ..Visited::default()
-                };
-            }
-            if is_stored && nothing_open {
-                partition.visited_settled.clone_from(&partition.visited);
-            }
-            if partition.visited_settled.visit != id || !is_stored {
+            let is_stored = partition.is_stored();
+            let intervals = partition.intervals_mut();
+            intervals.begin_visit(id, is_stored);
+            if !intervals.visited_acknowledged().is_of(id) || !is_stored {
                 return Ok(None);
             }
-            (self.stage, self.drops) = (Stage::Walking, partition.drops);
+            (self.stage, self.drops) = (Stage::Walking, partition.drops());
         }
-        if self.stage == Stage::Done || partition.visited.visit != id {
+        let intervals = partition.intervals();
+        if self.stage == Stage::Done || !intervals.visited().is_of(id) {
             return Ok(None);
         }
-        self.keys = partition.visited_settled.keys;
-        if self.drops != partition.drops {
+        self.keys = intervals.visited_acknowledged().keys();
+        if self.drops != partition.drops() {
             // What was dropped is visited again.
-            (self.stage, self.drops) = (Stage::Walking, partition.drops);
+            (self.stage, self.drops) = (Stage::Walking, partition.drops());
             self.ahead.clear();
-            self.at.clone_from(&partition.visited.key);
+            self.at = intervals.visited().last().cloned();
         }
-        while self.stage == Stage::Walking && !partition.is_stuck() {
+        while self.stage == Stage::Walking && !partition.queue().is_stuck() {
             if let Some(key) = self.ahead.pop_front() {
-                if partition.rows.read(&key, |row| row.is_some())? {
+                if partition.rows().read(&key, |row| row.is_some())? {
                     return Ok(Some(key));
                 }
                 continue;
             }
             self.read_ahead(partition)?;
             if self.ahead.is_empty() {
-                if !partition.deferrals.is_empty() {
+                if !partition.deferrals().is_empty() {
                     return Ok(None);
                 }
                 self.stage = Stage::Ending;
             }
         }
-        if self.stage == Stage::Ending && partition.visited_settled == partition.visited {
+        let intervals = partition.intervals();
+        if self.stage == Stage::Ending && intervals.visited_acknowledged() == intervals.visited() {
             self.stage = Stage::Done;
         }
         Ok(None)
@@ -333,10 +241,12 @@ impl Walk {
 
     fn read_ahead(&mut self, partition: &Partition) -> Result<(), Error> {
         let ahead = &mut self.ahead;
-        partition.rows.stored_keys(self.at.as_deref(), &mut |key| {
-            ahead.push_back(key.to_vec());
-            ahead.len() < KEYS_PER_CHUNK
-        })?;
+        partition
+            .rows()
+            .stored_keys(self.at.as_deref(), &mut |key| {
+                ahead.push_back(key.to_vec());
+                ahead.len() < KEYS_PER_CHUNK
+            })?;
         if let Some(last) = self.ahead.back() {
             self.at = Some(last.clone());
         }

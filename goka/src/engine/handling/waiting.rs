@@ -1,8 +1,9 @@
-//! Handlers that wait: polled on the worker's thread, one record of a partition after another, while
-//! other partitions go on.
+//! Work that waits in a partition: async handlers, records to be retried, and the records behind them. One record of a
+//! partition is handled after another, while other partitions go on. Must not know what else the worker does.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,14 +11,18 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
+use super::{Handling, call::panicked};
 use crate::{
-    base::error::Error,
+    base::{error::Error, record::Record},
     engine::{
         effects::Effects,
-        handling::failure::panicked,
-        partition::{By, Partition},
-        port::Kafka,
-        worker::Core,
+        env::Env,
+        halt::Halt,
+        partition::{
+            Partition, Partitions, Trouble, Waiter,
+            origin::{By, Origin},
+        },
+        program::{Failure, OwnedRecord, Visit},
     },
 };
 
@@ -37,93 +42,129 @@ impl Woken {
     }
 }
 
-impl Core {
-    /// Lets every handler that waits go on, and what was deferred; whether some still waits.
-    pub(crate) fn advance_waiting(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
-        let waits = |p: &&Partition| {
-            p.waiting.is_some()
-                || p.trouble.is_some()
-                || !p.backlog.is_empty()
-                || !p.deferrals.is_empty()
-        };
-        let numbers = self.partitions.values().filter(waits);
-        let numbers: Vec<i32> = numbers.map(|p| p.number).collect();
-        // Before they are polled: what wakes them from now on counts for the next time.
+/// What comes next in a partition.
+pub(crate) enum Next {
+    /// A handler waits, or too much is deferred.
+    Waits,
+    /// A record is to be retried, but not yet.
+    Later,
+    /// A handler that waited has returned.
+    Returned(Returned),
+    /// A record is retried, or the visit of a row.
+    Again(Trouble, Option<Arc<dyn Visit>>),
+    /// A record that was kept behind others.
+    Record(OwnedRecord),
+    /// Nothing waits any more.
+    Through,
+}
+
+/// A handler that waited, and its outcome.
+pub(crate) struct Returned {
+    pub(crate) origin: Origin,
+    record: Rc<OwnedRecord>,
+    effects: Effects,
+    outcome: Result<(), Failure>,
+}
+
+impl Handling {
+    /// The partitions in which something waits. What wakes a handler from now on counts for the next time.
+    pub(crate) fn waiting(&self, partitions: &Partitions) -> Vec<i32> {
         self.woken.0.store(false, Ordering::Release);
-        let mut waits = false;
-        for number in numbers {
-            waits |= self.release_deferred(kafka, number)?;
-            waits |= self.advance(kafka, number)?;
-        }
-        Ok(waits)
+        partitions.which(|partition| !partition.queue().is_empty())
     }
 
-    /// Lets the handler of a partition go on, then those of the records behind it.
-    pub(crate) fn advance(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Error> {
-        loop {
-            let Some(partition) = self.partitions.get_mut(&number) else {
-                return Ok(false);
-            };
-            if let Some((future, ..)) = &mut partition.waiting {
-                let waker = Waker::from(Arc::clone(&self.woken));
-                let mut waking = Context::from_waker(&waker);
-                let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut waking)));
-                let (effects, outcome) = match polled {
-                    Ok(Poll::Pending) => return Ok(true),
-                    Ok(Poll::Ready(done)) => done,
-                    Err(panic) => (Effects::default(), Err(panicked(&*panic))),
-                };
-                let Some((_, origin, record)) = partition.waiting.take() else {
-                    return Ok(false);
-                };
-                // It may have waited for longer than the partition is surely ours.
-                if !self.make_room(kafka, number)? {
-                    return Ok(false);
-                }
-                self.conclude(kafka, origin, &record.as_record(), effects, outcome)?;
-                if matches!(origin.by, By::Source(_)) {
-                    // In turn with the records, which may never end.
-                    self.visit_some(kafka, number, 1)?;
-                }
-                continue;
-            }
-            if partition.trouble.is_some() {
-                if !self.try_again(kafka, number)? {
-                    return Ok(false);
-                }
-                continue;
-            }
-            if partition.deferrals.is_full() {
-                return Ok(true);
-            }
-            match partition.next_kept() {
-                Some(record) => self.handle(kafka, &record.as_record())?,
-                None => {
-                    self.release_if_held(kafka, number)?;
-                    return Ok(false);
-                }
-            }
-        }
-    }
-
-    /// Enough is kept for a partition that waits: its inputs are unassigned, the others go on.
-    pub(crate) fn hold_if_full(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
-        if let Some(partition) = self.partitions.get_mut(&number)
-            && partition.is_backlog_full()
-        {
-            partition.held = true;
-            kafka.unassign(number)?;
+    /// Keeps a record behind what waits in its partition. Enough of them, and the inputs are unassigned, while other
+    /// partitions go on.
+    pub(crate) fn keep(
+        &self,
+        env: &Env<'_>,
+        number: i32,
+        partition: &mut Partition,
+        record: &Record<'_>,
+    ) -> Result<(), Error> {
+        let queue = partition.queue_mut();
+        queue.keep(OwnedRecord::of(record));
+        if queue.is_backlog_full() {
+            partition.feed_mut().hold();
+            env.kafka.unassign(number)?;
         }
         Ok(())
     }
 
-    pub(crate) fn release_if_held(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Error> {
-        match self.partitions.get_mut(&number) {
-            Some(partition) if partition.held => {
-                partition.held = false;
-                kafka.assign(number, &partition.fetched)
-            }
-            _ => Ok(()),
+    /// Lets what waits in a partition go on, as far as possible.
+    pub(crate) fn next(&self, env: &Env<'_>, partition: &mut Partition) -> Next {
+        let queue = partition.queue_mut();
+        if let Some(waiter) = queue.waiter() {
+            let waker = Waker::from(Arc::clone(&self.woken));
+            let mut waking = Context::from_waker(&waker);
+            let future = &mut waiter.future;
+            let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut waking)));
+            let (effects, outcome) = match polled {
+                Ok(Poll::Pending) => return Next::Waits,
+                Ok(Poll::Ready(done)) => done,
+                Err(panic) => (Effects::default(), Err(panicked(&*panic))),
+            };
+            let Some(Waiter { origin, record, .. }) = queue.take_waiter() else {
+                return Next::Through;
+            };
+            return Next::Returned(Returned {
+                origin,
+                record,
+                effects,
+                outcome,
+            });
         }
+        while queue.has_trouble() {
+            let Some(trouble) = queue.take_trouble(env.now()) else {
+                return Next::Later;
+            };
+            match (trouble.origin.by, &self.visiting) {
+                (By::Source(_), _) => return Next::Again(trouble, None),
+                (By::Visit(id), Some(visiting)) if visiting.is(id) => {
+                    return Next::Again(trouble, Some(visiting.visit()));
+                }
+                // The visit was given up, and its rows with it.
+                (By::Visit(_), _) => {}
+            }
+        }
+        if queue.deferrals().is_full() {
+            return Next::Waits;
+        }
+        match queue.next_kept() {
+            Some(record) => Next::Record(record),
+            None => Next::Through,
+        }
+    }
+
+    /// Concludes a handler that waited.
+    pub(crate) fn conclude_returned(
+        &mut self,
+        env: &Env<'_>,
+        partitions: &mut Partitions,
+        returned: Returned,
+    ) -> Result<(), Halt> {
+        let Returned {
+            origin,
+            record,
+            effects,
+            outcome,
+        } = returned;
+        let record = record.as_record();
+        self.conclude_with(env, partitions, (origin, &record), effects, outcome)?;
+        Ok(())
+    }
+
+    /// Fetches again where the backlog of a partition was full.
+    pub(crate) fn release_if_held(
+        &self,
+        env: &Env<'_>,
+        number: i32,
+        partition: &mut Partition,
+    ) -> Result<(), Error> {
+        if !partition.feed().is_held() {
+            return Ok(());
+        }
+        partition.feed_mut().release();
+        env.kafka.assign(number, partition.feed().fetched())
     }
 }

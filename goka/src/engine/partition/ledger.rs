@@ -1,24 +1,24 @@
 //! What was sent and what was reported, per partition and commit interval.
 //!
-//! Reports come back by tag. A partition has two intervals in the air at most, told apart by their
-//! parity. Knows no Kafka but its offsets.
+//! Reports come back by tag. A partition has at most two intervals in flight, which use one half of its account each. Must
+//! not know Kafka, but its offsets.
 
 use std::ops::Range;
 
 use crate::engine::port::{Report, Undelivered};
 
-/// What a sent record is, for the account of its partition.
+/// What kind of record was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
     /// A record of an output or loop.
     Output = 0,
     /// A row of the group table.
     Row = 1,
-    /// A row written again, because somebody else's row had landed behind it.
+    /// A row sent again because a foreign row landed behind it.
     Repair = 2,
 }
 
-/// Accounts by partition number.
+/// The accounts of all partitions.
 #[derive(Default)]
 pub(crate) struct Ledger(Vec<Account>);
 
@@ -26,27 +26,27 @@ pub(crate) struct Ledger(Vec<Account>);
 #[derive(Default)]
 struct Account {
     halves: [Half; 2],
-    /// Where the next row of ours must land if nobody else writes; `None` while not known.
+    /// The changelog offset of our next row if nobody else writes; `None` while it is not known.
     next_row: Option<i64>,
-    /// Offsets between our rows: somebody else's.
+    /// Changelog offsets between our rows: foreign rows.
     gaps: Vec<Range<i64>>,
 }
 
-/// One interval of it.
+/// The account of one interval.
 #[derive(Default)]
 struct Half {
     sent: u64,
     reported: u64,
     failed: Option<Undelivered>,
-    /// Behind the last row that was delivered.
-    table: Option<i64>,
+    /// Next changelog offset behind the last row that was delivered.
+    changelog: Option<i64>,
 }
 
-/// How an interval came out, once all its reports are in.
+/// The outcome of an interval whose reports are all in.
 pub(crate) struct Outcome {
     pub(crate) failed: Option<Undelivered>,
-    /// Next offset of the table's topic, if the interval wrote rows.
-    pub(crate) table: Option<i64>,
+    /// Next changelog offset behind the rows of the interval, if it wrote any.
+    pub(crate) changelog: Option<i64>,
 }
 
 impl Ledger {
@@ -59,8 +59,8 @@ impl Ledger {
     }
 
     /// The tag of a record of an interval, see [`Ledger::report`].
-    pub(crate) fn tag(partition: i32, parity: usize, sent: Sent) -> u32 {
-        (partition as u32) << 3 | (sent as u32) << 1 | parity as u32
+    pub(crate) fn tag(partition: i32, half: usize, sent: Sent) -> u32 {
+        (partition as u32) << 3 | (sent as u32) << 1 | half as u32
     }
 
     /// A record with this tag went to the producer.
@@ -68,7 +68,7 @@ impl Ledger {
         self.account((tag >> 3) as i32).halves[(tag & 1) as usize].sent += 1;
     }
 
-    /// Its report came.
+    /// The delivery report of a record came.
     pub(crate) fn report(&mut self, report: Report) {
         let tag = report.tag;
         let account = self.account((tag >> 3) as i32);
@@ -77,7 +77,7 @@ impl Ledger {
         let offset = match report.result {
             Ok(offset) => offset,
             Err(failure) => {
-                // One that will not pass is the reason for those that were given up with it.
+                // A failure that is final is the reason for the records that were given up with it.
                 let is_worse = |before: &Undelivered| before.may_pass && !failure.may_pass;
                 if half.failed.as_ref().is_none_or(is_worse) {
                     half.failed = Some(failure);
@@ -91,7 +91,7 @@ impl Ledger {
         }
         if kind == Sent::Row as u32 {
             // A repair stands behind rows of the next interval, which are not in this commit.
-            half.table = Some(offset + 1);
+            half.changelog = Some(offset + 1);
         }
         if let Some(expected) = account.next_row
             && offset > expected
@@ -101,7 +101,7 @@ impl Ledger {
         account.next_row = account.next_row.map(|_| offset + 1);
     }
 
-    /// Records of the partition whose report has not come yet.
+    /// Records of the partition that are in flight.
     pub(crate) fn pending(&self, partition: i32) -> u64 {
         let account = self.0.get(partition as usize);
         let halves = account.into_iter().flat_map(|account| &account.halves);
@@ -109,15 +109,15 @@ impl Ledger {
     }
 
     /// Whether all reports of an interval are in.
-    pub(crate) fn is_complete(&self, partition: i32, parity: usize) -> bool {
+    pub(crate) fn is_complete(&self, partition: i32, half: usize) -> bool {
         let half = self
             .0
             .get(partition as usize)
-            .map(|account| &account.halves[parity]);
+            .map(|account| &account.halves[half]);
         half.is_none_or(|half| half.sent == half.reported)
     }
 
-    /// Whether a report of the partition was a failure: one that will not pass, if there is one.
+    /// Takes a failed delivery of the partition: one that is final, if there is one.
     pub(crate) fn failure(&mut self, partition: i32) -> Option<Undelivered> {
         let [one, other] = &mut self.account(partition).halves;
         match (one.failed.take(), other.failed.take()) {
@@ -126,10 +126,10 @@ impl Ledger {
         }
     }
 
-    /// Takes the outcome of a complete interval; its half is empty then.
-    pub(crate) fn take(&mut self, partition: i32, parity: usize) -> Outcome {
-        let half = &mut self.account(partition).halves[parity];
-        // Nothing, but for an engine whose fault it is not to wait (`Fault::CommitBeforeAck`).
+    /// Takes the outcome of a complete interval, whose half is empty afterwards.
+    pub(crate) fn take(&mut self, partition: i32, half: usize) -> Outcome {
+        let half = &mut self.account(partition).halves[half];
+        // Nothing is left, but in an engine with the fault that it does not wait (`Fault::CommitBeforeAck`).
         let sent = half.sent - half.reported;
         let left = Half {
             sent,
@@ -138,36 +138,36 @@ impl Ledger {
         let half = std::mem::replace(half, left);
         Outcome {
             failed: half.failed,
-            table: half.table,
+            changelog: half.changelog,
         }
     }
 
-    /// Takes the offsets between our rows that are not ours.
+    /// Takes the changelog offsets of foreign rows between ours.
     pub(crate) fn take_gaps(&mut self, partition: i32) -> Vec<Range<i64>> {
         std::mem::take(&mut self.account(partition).gaps)
     }
 
-    /// Puts gaps back that could not be looked at yet.
+    /// Puts gaps back that could not be read yet.
     pub(crate) fn return_gaps(&mut self, partition: i32, gaps: Vec<Range<i64>>) {
         self.account(partition).gaps.splice(0..0, gaps);
     }
 
-    /// Where our next row must land, if nobody else writes.
+    /// The changelog offset of our next row if nobody else writes.
     pub(crate) fn next_row(&self, partition: i32) -> Option<i64> {
         self.0.get(partition as usize)?.next_row
     }
 
-    /// Rows up to here are known: from now on every other one is looked for.
+    /// All rows before `next` are known: from now on a gap is a foreign row.
     pub(crate) fn expect_row(&mut self, partition: i32, next: i64) {
         self.account(partition).next_row = Some(next);
     }
 
-    /// A new life of the partition; nothing of the old one is pending.
+    /// Opens a new account, once nothing of the old one is in flight.
     pub(crate) fn reset(&mut self, partition: i32) {
         debug_assert_eq!(
             self.pending(partition),
             0,
-            "reports of an old life would count for the new one"
+            "reports of the old account would count for the new one"
         );
         *self.account(partition) = Account::default();
     }

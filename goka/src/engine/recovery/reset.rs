@@ -1,84 +1,109 @@
-//! `start = reset`: a group that begins anew deletes the rows of its table, in Kafka and here.
+//! `start = reset`: a group that begins again deletes the rows of its table, in Kafka and here. Must not know how the
+//! tombstones are committed.
 
 use std::time::Duration;
 
 use tracing::warn;
 
+use super::{Recovery, phase::Phase};
 use crate::{
-    base::error::Error,
     engine::{
-        partition::ledger::{Ledger, Sent},
-        port::Kafka,
-        worker::Core,
+        env::Env,
+        halt::{Halt, Scope, Setback, Why, stored},
+        partition::{Partitions, ledger::Sent},
     },
     store::Position,
 };
 
 /// Rows that a reset deletes at a time.
-const RESET_ROWS: usize = 10_000;
+const ROWS: usize = 10_000;
+/// The half of the ledger that tombstones are in: no interval uses it yet.
+const HALF: usize = 0;
 
-impl Core {
-    /// Deletes every row of the partition, in Kafka and here. `false`: it was abandoned on the way.
-    pub(crate) fn reset(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Error> {
-        warn!(
-            group = self.spec.program.group(),
-            partition = number,
-            "deleting all rows, as `start = reset` says"
-        );
-        if self.is_exactly_once() && !self.commit_all(kafka)? {
-            return Ok(false);
-        }
-        loop {
-            let Some(Some(store)) = self.partitions.get(&number).map(|p| &p.store) else {
-                return Ok(true);
-            };
-            let mut keys = Vec::new();
+/// Rows whose tombstones are in the changelog, or in the transaction.
+pub(crate) struct Deleted {
+    keys: Vec<Vec<u8>>,
+    /// Next offset behind the tombstones.
+    changelog: Option<i64>,
+    at_ms: i64,
+}
+
+impl Recovery {
+    /// Sends tombstones for some rows of a partition and waits for their reports. `None`: all rows are deleted.
+    pub(crate) fn delete_rows(
+        &mut self,
+        env: &Env<'_>,
+        partitions: &mut Partitions,
+        number: i32,
+    ) -> Result<Option<Deleted>, Halt> {
+        let store = partitions.get(number).and_then(|p| p.copy().store());
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        if let Some(store) = store {
             store.snapshot()?.scan(&[], false, &mut |key, _| {
                 keys.push(key.to_vec());
-                keys.len() < RESET_ROWS
+                keys.len() < ROWS
             })?;
-            if keys.is_empty() {
-                return Ok(true);
-            }
-            let timestamp = kafka.wall_ms();
-            for key in &keys {
-                let tag = Ledger::tag(number, 0, Sent::Row);
-                self.send_row(kafka, (number, tag), key, None, timestamp)?;
-            }
-            while self.ledger.pending(number) > 0 {
-                self.serve(kafka, Duration::from_millis(5));
-            }
-            let outcome = self.ledger.take(number, 0);
-            if let Some(failure) = outcome.failed {
-                if self.is_exactly_once() {
-                    self.abort(kafka, &failure.reason)?;
-                }
-                self.abandon(kafka, number, &failure.reason)?;
-                self.undelivered(number, &failure)?;
-                return Ok(false);
-            }
-            if self.is_exactly_once() && !self.commit_alone(kafka)? {
-                self.abandon(kafka, number, "its rows were not deleted")?;
-                return Ok(false);
-            }
-            let Some(partition) = self.partitions.get_mut(&number) else {
-                return Ok(false);
-            };
-            keys.iter().for_each(|key| partition.rows.write(key, None));
-            partition.table = outcome.table.unwrap_or(partition.table);
-            partition.rows.close_interval();
-            partition.rows.settle();
-            if let Some(store) = &mut partition.store {
-                let position = Position {
-                    table: partition.table,
-                    inputs: Vec::new(),
-                    at_ms: timestamp,
-                };
-                let written = partition.rows.store(store, position, 0, &mut || Ok(()));
-                if !self.found_room(kafka, number, written)? {
-                    return Ok(false);
-                }
-            }
         }
+        if keys.is_empty() {
+            if let Some(Phase::Claiming { is_reset, .. }) = self.phases.get_mut(&number) {
+                *is_reset = true;
+            }
+            return Ok(None);
+        }
+        let at_ms = env.kafka.wall_ms();
+        for key in &keys {
+            partitions.send_row(env, (number, HALF, Sent::Row), (key, None), at_ms)?;
+        }
+        while partitions.ledger().pending(number) > 0 {
+            partitions.serve(env, Duration::from_millis(5));
+        }
+        let outcome = partitions.ledger_mut().take(number, HALF);
+        if let Some(failure) = outcome.failed {
+            let (scope, why) = (Scope::Transaction(Some(number)), Why::Undelivered(failure));
+            return Err(Setback { scope, why }.into());
+        }
+        Ok(Some(Deleted {
+            keys,
+            changelog: outcome.changelog,
+            at_ms,
+        }))
+    }
+
+    /// The tombstones are committed: the rows leave the local copy.
+    pub(crate) fn deleted(
+        &mut self,
+        partitions: &mut Partitions,
+        number: i32,
+        deleted: Deleted,
+    ) -> Result<(), Halt> {
+        let Some(partition) = partitions.get_mut(number) else {
+            return Ok(());
+        };
+        let copy = partition.copy_mut();
+        let changelog = deleted.changelog.unwrap_or(copy.changelog());
+        copy.set_changelog(changelog);
+        let Some((rows, store)) = copy.layers() else {
+            return Ok(());
+        };
+        deleted.keys.iter().for_each(|key| rows.write(key, None));
+        rows.close_interval();
+        rows.settle();
+        let position = Position {
+            table: changelog,
+            inputs: Vec::new(),
+            at_ms: deleted.at_ms,
+        };
+        let written = rows.store(store, position, 0, &mut || Ok(()));
+        stored(number, written)
+    }
+
+    /// The log says that a partition's rows are deleted.
+    pub(crate) fn log_reset(env: &Env<'_>, number: i32) {
+        warn!(
+            group = env.group(),
+            topic = env.changelog(),
+            partition = number,
+            "deleting all rows of the table (`start = reset`)"
+        );
     }
 }

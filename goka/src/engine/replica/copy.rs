@@ -7,9 +7,8 @@ use tracing::warn;
 use crate::{
     base::{error::Error, record::Record, state::PartitionState},
     engine::{
-        partition::rows::Rows,
+        partition::{replay::Replay, rows::Rows, trust::distrust},
         port::Reader,
-        recovery::{replay::Replay, trust::distrust},
         replica::{
             board::{Board, Standing},
             spec::Spec,

@@ -13,8 +13,8 @@ use crate::{
     },
     engine::{
         effects::Effects,
-        handling::visiting::{Cancelled, Visits},
         program::{Failure, OwnedRecord, Reads, SharedReads, Visit, Waiting},
+        visits::{Cancelled, Visits},
         worker::Worker,
     },
 };
@@ -66,7 +66,7 @@ impl Visiting {
     pub(super) fn before(&mut self, worker: &Worker) {
         if let Some(asked) = self.asked.as_mut().filter(|asked| asked.is_new) {
             asked.is_new = false;
-            asked.visited.partitions = worker.core.partitions.keys().copied().collect();
+            asked.visited.partitions = worker.partitions().numbers();
         }
     }
 

@@ -1,0 +1,125 @@
+//! Partitions come and go: what the group gives to this member and takes from it.
+
+use std::time::Duration;
+
+use tracing::info;
+
+use crate::{
+    base::error::Error,
+    engine::{
+        core::{Core, Rooms},
+        halt::Halt,
+        port::Kafka,
+    },
+};
+
+/// How long partitions that are given back may take to finish what is in flight.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Core {
+    /// These partitions are ours from now on. Nothing is fetched before they are recovered.
+    pub(super) fn assigned(&mut self, kafka: &dyn Kafka, numbers: &[i32]) {
+        let Rooms {
+            env,
+            partitions,
+            recovery,
+            ..
+        } = self.rooms(kafka);
+        let group = env.group();
+        match numbers {
+            [] if partitions.is_empty() => {
+                info!(group, "joined; other workers have all partitions");
+            }
+            [] => {}
+            _ => info!(group, partitions = ?numbers, "assigned"),
+        }
+        env.spec.status.joined();
+        for &number in numbers {
+            if partitions.get(number).is_none() {
+                partitions.add(number);
+                recovery.begin(&env, number);
+            }
+        }
+    }
+
+    /// Finishes and commits these partitions, unless they are `lost` already, and closes them.
+    pub(super) fn give_back(
+        &mut self,
+        kafka: &dyn Kafka,
+        numbers: &[i32],
+        lost: bool,
+    ) -> Result<(), Error> {
+        let Rooms {
+            env,
+            partitions,
+            commit,
+            ..
+        } = self.rooms(kafka);
+        info!(group = env.group(), partitions = ?numbers, lost, "giving back");
+        commit.forget(partitions);
+        let mut result = match lost {
+            true => {
+                env.spec.status.left();
+                let lost = commit.lose(&env, partitions);
+                self.unless_set_back(kafka, lost).map(|_| ())
+            }
+            false => self.finish(kafka, numbers),
+        };
+        for &number in numbers {
+            if !lost {
+                let Rooms {
+                    env,
+                    partitions,
+                    commit,
+                    ..
+                } = self.rooms(kafka);
+                let stored = commit.store(&env, partitions, number);
+                result = result.and(self.unless_set_back(kafka, stored).map(|_| ()));
+            }
+            kafka.unassign(number)?;
+            if let Some(reader) = kafka.table() {
+                reader.stop(number)?;
+            }
+            let Rooms {
+                env,
+                partitions,
+                recovery,
+                ..
+            } = self.rooms(kafka);
+            env.spec.status.gone(number);
+            recovery.forget(number);
+            if let Some(mut partition) = partitions.remove(number) {
+                partition.drop_uncommitted();
+                recovery.leave(&env, number, partition);
+            }
+        }
+        result
+    }
+
+    /// Waits for what is in flight of these partitions, and commits it. What cannot be finished in time is not committed:
+    /// its records run again at the next owner. The first error is kept, and the others are still finished.
+    fn finish(&mut self, kafka: &dyn Kafka, numbers: &[i32]) -> Result<(), Error> {
+        let give_up = kafka.now() + FINISH_TIMEOUT;
+        let mut result = Ok(());
+        for &number in numbers {
+            let ended = self.end_waiting(kafka, number);
+            result = result.and(self.unless_set_back(kafka, ended).map(|_| ()));
+        }
+        loop {
+            let Rooms {
+                env,
+                partitions,
+                commit,
+                ..
+            } = self.rooms(kafka);
+            match commit.finish(&env, partitions, numbers, give_up) {
+                Ok(()) => return result,
+                // Which makes the work of one partition void at least, so that this comes to an end.
+                Err(Halt::Setback(setback)) => {
+                    result = result.and(self.set_back(kafka, setback));
+                }
+                Err(Halt::Fatal(error)) => return result.and(Err(error)),
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Foreign rows: a previous owner that was paused past its session (a zombie) can write behind newer rows of ours.
+//!
+//! Our rows are contiguous in the changelog, so a gap between them is a foreign row. Once the group has confirmed that the
+//! partition is ours, our values are sent again for the keys of foreign rows that differ. Must not know why a partition is
+//! looked at.
+
+use std::{collections::BTreeMap, ops::Range, time::Duration};
+
+use tracing::warn;
+
+use super::{offsets::Answer, work::Work};
+use crate::{
+    base::error::Error,
+    engine::{halt::Halt, partition::ledger::Sent, port::TableEvent},
+};
+
+/// How long foreign rows may take to read.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Foreign rows, newest per key.
+type Foreign = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+impl Work<'_> {
+    /// Sends our values again where foreign rows in these gaps differ. `true`: nothing had to be sent, so that the closing
+    /// interval is acknowledged. `false`: its reports have to be waited for again, or the group has to confirm first.
+    pub(crate) fn repair(&mut self, number: i32, gaps: Vec<Range<i64>>) -> Result<bool, Halt> {
+        let foreign = match self.commit_one(number)? {
+            Answer::Taken => self.read_gaps(number, &gaps)?,
+            Answer::Refused => None,
+        };
+        let Some(foreign) = foreign else {
+            self.partitions.ledger_mut().return_gaps(number, gaps);
+            return Ok(false);
+        };
+        let Some(partition) = self.partitions.running(number) else {
+            return Ok(false);
+        };
+        let (rows, half) = (
+            partition.rows().clone(),
+            partition.intervals().closing_half(),
+        );
+        let mut repairs = 0;
+        for (key, theirs) in &foreign {
+            let ours = rows.read_sent(key, |value| value.map(<[u8]>::to_vec))?;
+            if ours == *theirs {
+                continue;
+            }
+            let (account, row) = ((number, half, Sent::Repair), (&**key, ours.as_deref()));
+            let timestamp = self.env.kafka.wall_ms();
+            self.partitions
+                .send_row(&self.env, account, row, timestamp)?;
+            repairs += 1;
+        }
+        if !foreign.is_empty() {
+            warn!(
+                group = self.env.group(),
+                topic = self.env.changelog(),
+                partition = number,
+                rows = foreign.len(),
+                repairs,
+                "a previous owner wrote to the changelog after we took over; restoring our rows"
+            );
+        }
+        Ok(repairs == 0)
+    }
+
+    /// The newest foreign row per key; `None` if they could not be read in time.
+    fn read_gaps(&mut self, number: i32, gaps: &[Range<i64>]) -> Result<Option<Foreign>, Error> {
+        let kafka = self.env.kafka;
+        let (Some(reader), Some(first), Some(last)) = (kafka.table(), gaps.first(), gaps.last())
+        else {
+            return Ok(Some(Foreign::new()));
+        };
+        let (mut foreign, mut done) = (Foreign::new(), false);
+        let give_up = kafka.now() + READ_TIMEOUT;
+        reader.start(number, first.start)?;
+        while !done && kafka.now() < give_up {
+            let (mut result, mut other) = (Ok(()), None);
+            reader.poll(Duration::from_millis(10), &mut |event| match event {
+                TableEvent::Record(record) if record.partition == number => {
+                    if gaps.iter().any(|gap| gap.contains(&record.offset))
+                        && let Some(key) = record.key
+                    {
+                        foreign.insert(key.to_vec(), record.value.map(<[u8]>::to_vec));
+                    }
+                    done |= record.offset + 1 >= last.end;
+                }
+                TableEvent::End { partition } | TableEvent::OutOfRange { partition }
+                    if partition == number =>
+                {
+                    done = true;
+                }
+                TableEvent::Record(record) => other = Some(record.partition),
+                TableEvent::End { partition } | TableEvent::OutOfRange { partition } => {
+                    other = Some(partition);
+                }
+                TableEvent::Failed(error) => result = Err(error),
+            });
+            result?;
+            if let Some(other) = other {
+                // A partition that is restored, which reads again from where it was.
+                reader.stop(other)?;
+                self.interrupted.insert(other);
+            }
+        }
+        reader.stop(number)?;
+        Ok(done.then_some(foreign))
+    }
+}

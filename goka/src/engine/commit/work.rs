@@ -1,0 +1,191 @@
+//! What both protocols do with an interval and a local copy: close it, acknowledge it, store it.
+//!
+//! Rows of a table with `coalesce = true` are sent when their interval closes, at most one per key. Handlers see what they
+//! wrote at once, and the changelog gets the last value of each key. Must not know when an interval is committed.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::offsets::{Answer, Offsets};
+use crate::{
+    engine::{
+        env::Env,
+        halt::{Halt, Setback, stored},
+        partition::{Partitions, ledger::Sent, rows::KEPT_BYTES},
+        port::Step,
+    },
+    store::Position,
+};
+
+/// Where an interval has more rows than are stored at once (`stored_at_once`), the rows of so long are stored together: a
+/// row that is written again and again is stored once then, and a page of LMDB takes many rows for the price of one. It is
+/// also what a kill leaves to be read from the changelog.
+const STORE_INTERVAL: Duration = Duration::from_secs(1);
+/// How old the time in a local copy may get while its partition is idle, milliseconds.
+const REFRESH_MS: i64 = 3_600_000;
+
+/// What a protocol works with, for one call.
+pub(crate) struct Work<'a> {
+    pub(crate) env: Env<'a>,
+    pub(crate) partitions: &'a mut Partitions,
+    pub(crate) offsets: &'a mut Offsets,
+    pub(crate) interrupted: &'a mut BTreeSet<i32>,
+    pub(crate) is_visiting: bool,
+}
+
+impl Work<'_> {
+    /// The open interval of a partition becomes the closing one, and a new one is opened. Not now, if rows would have to
+    /// be sent and the group does not confirm that the partition is ours.
+    pub(crate) fn close_interval(&mut self, number: i32) -> Result<(), Halt> {
+        let coalesces = self.env.edges.coalesce();
+        if coalesces && !self.prove()? {
+            return Ok(());
+        }
+        let Some(partition) = self.partitions.running_mut(number) else {
+            return Ok(());
+        };
+        partition.close_interval();
+        match coalesces {
+            true => self.send_rows(number),
+            false => Ok(()),
+        }
+    }
+
+    /// Sends the rows of the closing interval of a partition.
+    fn send_rows(&mut self, number: i32) -> Result<(), Halt> {
+        let mut next = 0;
+        loop {
+            let Some(partition) = self.partitions.running(number) else {
+                return Ok(());
+            };
+            let intervals = partition.intervals();
+            let Some(timestamp) = intervals.closing_timestamp() else {
+                return Ok(());
+            };
+            let account = (number, intervals.closing_half(), Sent::Row);
+            let rows = partition.rows().clone();
+            let (env, partitions, offsets) = (&self.env, &mut *self.partitions, &*self.offsets);
+            let left = rows.each_closing(next, |key, value| {
+                partitions.send_row(env, account, (key, value), timestamp)?;
+                Ok(offsets.is_proven(env.kafka.now()))
+            });
+            let Some(left) = left.map_err(|error| Setback::fatal(number, error))? else {
+                return Ok(());
+            };
+            if !self.prove()? {
+                return Err(
+                    Setback::dropped(number, "the group did not confirm it in time").into(),
+                );
+            }
+            next = left;
+        }
+    }
+
+    /// Whether membership is proven within the lease, or is now.
+    fn prove(&mut self) -> Result<bool, Halt> {
+        Ok(self.offsets.is_proven(self.env.kafka.now()) || self.commit(|_| true)? == Answer::Taken)
+    }
+
+    /// Every effect of the closing interval is acknowledged: the group may have its positions, and the local copy its rows.
+    pub(crate) fn acknowledge(&mut self, number: i32) -> Result<(), Halt> {
+        let Some(partition) = self.partitions.get(number) else {
+            return Ok(());
+        };
+        let half = partition.intervals().closing_half();
+        let outcome = self.partitions.ledger_mut().take(number, half);
+        let Some(partition) = self.partitions.get_mut(number) else {
+            return Ok(());
+        };
+        if partition.acknowledge(outcome.changelog) && self.is_store_due(number) {
+            self.store(number)?;
+        }
+        Ok(())
+    }
+
+    /// Memory that stored rows of one partition may take, bytes.
+    fn kept_bytes(&self) -> usize {
+        KEPT_BYTES / self.partitions.len().max(1)
+    }
+
+    /// Whether what is acknowledged should be stored now.
+    fn is_store_due(&self, number: i32) -> bool {
+        let Some(partition) = self.partitions.get(number).filter(|p| !p.is_stored()) else {
+            return false;
+        };
+        let (rows, bytes) = partition.rows().unstored();
+        let is_late = || {
+            let stored_at = partition.copy().stored_at();
+            self.env.now().saturating_sub(stored_at) >= STORE_INTERVAL
+        };
+        !partition.intervals().is_closing()
+            && (rows <= self.env.spec.settings.stored_at_once
+                || is_late()
+                || bytes > self.kept_bytes()
+                || self.is_visiting)
+    }
+
+    /// Stores what was put off long enough.
+    pub(crate) fn store_due(&mut self) -> Result<(), Halt> {
+        let mut from = 0;
+        while let Some(number) = self
+            .partitions
+            .next(from, |partition| !partition.is_stored())
+        {
+            from = number + 1;
+            if self.is_store_due(number) {
+                self.store(number)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the acknowledged rows of a partition to its local copy, and the positions behind them, at once. Not while an
+    /// interval is closing: its rows cannot be told apart.
+    pub(crate) fn store(&mut self, number: i32) -> Result<(), Halt> {
+        let (env, kept) = (self.env, self.kept_bytes());
+        let Some(partition) = self.partitions.get_mut(number) else {
+            return Ok(());
+        };
+        if partition.is_stored() || partition.intervals().is_closing() {
+            return Ok(());
+        }
+        let inputs = match partition.copy().is_open() {
+            true => env.edges.named(partition.intervals().acknowledged()),
+            false => Vec::new(),
+        };
+        let mut part = || env.kafka.reached(Step::Storing);
+        let position = (inputs, env.kafka.wall_ms());
+        let written = partition
+            .copy_mut()
+            .write(env.now(), position, kept, &mut part);
+        stored(number, written)?;
+        Ok(env.kafka.reached(Step::Stored)?)
+    }
+
+    /// Renews the time in the local copy of a partition that is at the end of its changelog, so that its next owner does
+    /// not take it for aged.
+    pub(crate) fn refresh(&mut self, number: i32) -> Result<(), Halt> {
+        let at_ms = self.env.kafka.wall_ms();
+        let Some(partition) = self.partitions.get_mut(number) else {
+            return Ok(());
+        };
+        let Some(position) = partition
+            .copy()
+            .store()
+            .map(|store| store.position().clone())
+        else {
+            return Ok(());
+        };
+        if at_ms - position.at_ms <= REFRESH_MS {
+            return Ok(());
+        }
+        let written = partition.copy_mut().move_to(Position { at_ms, ..position });
+        stored(number, written)
+    }
+
+    /// Whether all reports of the closing interval of a partition are in; also if none is closing.
+    pub(crate) fn is_delivered(&self, number: i32) -> bool {
+        let ledger = self.partitions.ledger();
+        let partition = self.partitions.get(number);
+        partition.is_none_or(|p| ledger.is_complete(number, p.intervals().closing_half()))
+    }
+}

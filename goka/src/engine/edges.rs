@@ -1,0 +1,87 @@
+//! The graph of a processor as a worker uses it: its edges, and which of them are sources and the table. Plain data,
+//! made once.
+
+use crate::{
+    base::kind::Kind,
+    engine::{program::EdgeInfo, spec::Spec},
+};
+
+/// The edges of a processor.
+pub(crate) struct Edges {
+    all: Vec<EdgeInfo>,
+    /// Index of the edge of each source.
+    sources: Vec<usize>,
+    /// The name of each source in the header of a local copy.
+    positions: Vec<String>,
+    table: Option<usize>,
+}
+
+impl Edges {
+    pub(crate) fn new(spec: &Spec) -> Self {
+        let all = spec.program.edges();
+        let of = |kinds: &[Kind]| {
+            let edges = all.iter().enumerate();
+            let found = edges.filter(|(_, edge)| kinds.contains(&edge.kind));
+            found.map(|(index, _)| index).collect::<Vec<_>>()
+        };
+        let (sources, table) = (
+            of(&[Kind::Input, Kind::Loop]),
+            of(&[Kind::Table]).first().copied(),
+        );
+        let positions = sources.iter().map(|&edge| position_name(spec, &all, edge));
+        Edges {
+            positions: positions.collect(),
+            all,
+            sources,
+            table,
+        }
+    }
+
+    /// The edge at `index` of the graph.
+    pub(crate) fn get(&self, index: usize) -> &EdgeInfo {
+        &self.all[index]
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &EdgeInfo> {
+        self.all.iter()
+    }
+
+    /// Index of the edge of a source.
+    pub(crate) fn of_source(&self, source: usize) -> usize {
+        self.sources[source]
+    }
+
+    /// Index of the table's edge.
+    pub(crate) fn table(&self) -> Option<usize> {
+        self.table
+    }
+
+    /// Whether a row is written to the changelog once per key and commit interval.
+    pub(crate) fn coalesce(&self) -> bool {
+        self.table
+            .is_some_and(|table| self.all[table].options.coalesce)
+    }
+
+    /// Positions in the sources as a local copy stores them.
+    pub(crate) fn named(&self, offsets: &[i64]) -> Vec<(String, i64)> {
+        let names = self.positions.iter().cloned();
+        names.zip(offsets.iter().copied()).collect()
+    }
+
+    /// The position that a local copy stores for a source.
+    pub(crate) fn position_in(&self, stored: &[(String, i64)], source: usize) -> Option<i64> {
+        let wanted = &self.positions[source];
+        let found = stored.iter().find(|(name, _)| name == wanted);
+        found.map(|(_, offset)| *offset)
+    }
+}
+
+/// The name under which a local copy stores its position in the topic of an edge. It contains the topic's id, so that a
+/// topic that was deleted and created again has no position yet. No topic has a `#` in its name.
+fn position_name(spec: &Spec, edges: &[EdgeInfo], edge: usize) -> String {
+    let topic = edges[edge].topic;
+    match spec.topic_ids.get(edge).filter(|id| !id.is_empty()) {
+        Some(id) => format!("{topic}#{id}"),
+        None => topic.to_owned(),
+    }
+}

@@ -1,0 +1,57 @@
+//! What every room of the engine is lent: the connection, the graph, the settings and the time.
+
+use std::{cell::Cell, time::Duration};
+
+use crate::engine::{edges::Edges, port::Kafka, spec::Spec};
+
+/// The surroundings of a worker. Copied freely; none of it is a partition's state.
+#[derive(Clone, Copy)]
+pub(crate) struct Env<'a> {
+    pub(crate) kafka: &'a dyn Kafka,
+    pub(crate) spec: &'a Spec,
+    pub(crate) edges: &'a Edges,
+    time: &'a Cell<Duration>,
+}
+
+impl<'a> Env<'a> {
+    pub(crate) fn new(
+        kafka: &'a dyn Kafka,
+        spec: &'a Spec,
+        edges: &'a Edges,
+        time: &'a Cell<Duration>,
+    ) -> Self {
+        Env {
+            kafka,
+            spec,
+            edges,
+            time,
+        }
+    }
+
+    /// The time of the last [`tick`](Self::tick).
+    pub(crate) fn now(&self) -> Duration {
+        self.time.get()
+    }
+
+    /// Reads the clock.
+    pub(crate) fn tick(&self) -> Duration {
+        let now = self.kafka.now();
+        self.time.set(now);
+        now
+    }
+
+    pub(crate) fn group(&self) -> &'static str {
+        self.spec.program.group()
+    }
+
+    /// The physical topic of a source.
+    pub(crate) fn topic_of(&self, source: usize) -> &'a str {
+        &self.spec.topics[self.edges.of_source(source)]
+    }
+
+    /// The physical topic of the changelog; `""` for a group without a table.
+    pub(crate) fn changelog(&self) -> &'a str {
+        let table = self.edges.table();
+        table.map_or("", |table| &self.spec.topics[table])
+    }
+}

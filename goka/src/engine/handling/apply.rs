@@ -1,0 +1,92 @@
+//! Effects leave the handler: its row goes to the partition and to the changelog, its messages to the producer. Must not
+//! know why they do.
+
+use super::Handling;
+use crate::{
+    base::error::Error,
+    engine::{
+        effects::{Effects, Row},
+        env::Env,
+        halt::{Halt, Setback},
+        partition::{
+            Partitions,
+            ledger::{Ledger, Sent},
+            origin::Origin,
+        },
+        port::{Outgoing, Step, fault::Fault},
+    },
+};
+
+impl Handling {
+    /// What the handler did goes to the producer and to the open interval: all of it, or the interval is void. A part of it
+    /// that has left may never be committed, not even when the worker ends in good order.
+    pub(super) fn apply(
+        &mut self,
+        env: &Env<'_>,
+        partitions: &mut Partitions,
+        origin: Origin,
+        key: Option<&[u8]>,
+        effects: &Effects,
+    ) -> Result<(), Halt> {
+        self.write(env, partitions, origin, key, effects)
+            .map_err(|error| Setback::fatal(origin.partition, error))?;
+        env.spec.status.handled();
+        Ok(env.kafka.reached(Step::Handled)?)
+    }
+
+    fn write(
+        &mut self,
+        env: &Env<'_>,
+        partitions: &mut Partitions,
+        origin: Origin,
+        key: Option<&[u8]>,
+        effects: &Effects,
+    ) -> Result<(), Error> {
+        let number = origin.partition;
+        let Some(partition) = partitions.get_mut(number) else {
+            return Ok(());
+        };
+        let half = partition.intervals().open_half();
+        let timestamp = match origin.timestamp {
+            unknown if unknown < 0 => env.kafka.wall_ms(),
+            timestamp => timestamp,
+        };
+        let row = match effects.row() {
+            Row::Untouched => None,
+            Row::Put(range) => Some(Some(effects.bytes(range))),
+            Row::Delete => Some(None),
+        };
+        if let (Some(value), Some(key)) = (row, key) {
+            partition.rows().write(key, value);
+            // Coalesced rows are sent when the interval closes.
+            let stays = env.edges.coalesce()
+                || value.is_none() && env.spec.settings.fault.is(Fault::DropTombstone);
+            if !stays {
+                let account = (number, half, Sent::Row);
+                partitions.send_row(env, account, (key, value), timestamp)?;
+            }
+        }
+        for emit in effects.emits() {
+            let key = emit.key.as_ref().map(|range| effects.bytes(range));
+            let value = emit.value.as_ref().map(|range| effects.bytes(range));
+            let partition = match emit.partition {
+                Some(partition) => partition,
+                None => self.partition_of(env, emit.edge, key),
+            };
+            let record = Outgoing {
+                target: emit.edge,
+                partition,
+                key,
+                value,
+                timestamp: emit.timestamp.unwrap_or(timestamp),
+                headers: &emit.headers,
+                tag: Ledger::tag(number, half, Sent::Output),
+            };
+            partitions.send(env, &record)?;
+        }
+        if let Some(partition) = partitions.get_mut(number) {
+            partition.handled(env.now(), origin, timestamp, key);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! Errors that name a handler and its record.
+
+use std::time::Duration;
+
+use super::{Handling, conclude::topic_of};
+use crate::{
+    base::{error::Error, excerpt},
+    engine::{
+        env::Env,
+        partition::origin::{By, Origin},
+        program::Failure,
+    },
+};
+
+impl Handling {
+    /// The error that ends a worker because of a record.
+    pub(super) fn failed(
+        &self,
+        env: &Env<'_>,
+        origin: Origin,
+        key: Option<&[u8]>,
+        failure: Failure,
+    ) -> Error {
+        Error::Record {
+            group: env.group(),
+            topic: topic_of(env, origin).into(),
+            partition: origin.partition,
+            offset: origin.offset,
+            key: key.map_or_else(|| "null".into(), |key| excerpt::key(key).into()),
+            handler: self.handler_of(env, origin),
+            doing: failure.doing,
+            source: excerpt::cause(failure.source),
+        }
+    }
+
+    pub(super) fn handler_of(&self, env: &Env<'_>, origin: Origin) -> &'static str {
+        match (origin.by, &self.visiting) {
+            (By::Source(source), _) => env.edges.get(env.edges.of_source(source)).handler,
+            (By::Visit(_), Some(visiting)) => visiting.name(),
+            (By::Visit(_), None) => "a visitor that was given up",
+        }
+    }
+
+    /// A handler kept the thread for longer than it may; `None`: it did not.
+    pub(crate) fn too_long(&self, env: &Env<'_>, origin: Origin, took: Duration) -> Option<String> {
+        if self.rules.handler_max.is_none_or(|max| took <= max) {
+            return None;
+        }
+        Some(format!(
+            "handler `{}` took {} ms: topic `{}`, partition {}, offset {}; that is more than half of \
+             `transaction.timeout.ms`, in which all that a transaction holds must be committed: raise it \
+             (`Config::set_producer`), or let the handler wait in an `async fn`",
+            self.handler_of(env, origin),
+            took.as_millis(),
+            topic_of(env, origin),
+            origin.partition,
+            origin.offset
+        ))
+    }
+}

@@ -1,0 +1,69 @@
+//! Where a partition is in its sources: what was fetched, whether fetching is held, and which source had no such offset.
+//! Must not know how records are fetched.
+
+use std::collections::BTreeSet;
+
+/// A partition's place in its sources.
+#[derive(Default)]
+pub(crate) struct Feed {
+    /// Next offset to take from each source.
+    fetched: Vec<i64>,
+    /// The inputs are unassigned until the backlog is worked off.
+    is_held: bool,
+    /// Sources whose next offset was out of range: recovery decides where they resume.
+    out_of_range: BTreeSet<usize>,
+}
+
+impl Feed {
+    /// Begins to fetch at these positions.
+    pub(crate) fn begin(&mut self, positions: &[i64]) {
+        self.fetched.clear();
+        self.fetched.extend_from_slice(positions);
+        self.is_held = false;
+    }
+
+    /// Takes the offset of a record. `false`: the record is left over from before the inputs were unassigned.
+    pub(crate) fn take(&mut self, source: usize, offset: i64) -> bool {
+        if self.is_held || offset < self.fetched[source] {
+            return false;
+        }
+        self.fetched[source] = offset + 1;
+        true
+    }
+
+    /// Goes on behind one record of a source.
+    pub(crate) fn skip_to(&mut self, source: usize, next: i64) {
+        self.fetched[source] = next;
+    }
+
+    /// Next offset to take from each source.
+    pub(crate) fn fetched(&self) -> &[i64] {
+        &self.fetched
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    pub(crate) fn hold(&mut self) {
+        self.is_held = true;
+    }
+
+    pub(crate) fn release(&mut self) {
+        self.is_held = false;
+    }
+
+    /// The next offset of a source is not in its log.
+    pub(crate) fn set_out_of_range(&mut self, source: usize) {
+        self.out_of_range.insert(source);
+    }
+
+    pub(crate) fn is_out_of_range(&self, source: usize) -> bool {
+        self.out_of_range.contains(&source)
+    }
+
+    /// All sources resume at offsets that are in their logs.
+    pub(crate) fn clear_out_of_range(&mut self) {
+        self.out_of_range.clear();
+    }
+}

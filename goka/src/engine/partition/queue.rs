@@ -1,0 +1,127 @@
+//! Work of a partition that waits: a handler that awaits something, a record to be retried, records behind them, and
+//! deferred records. Must not know when it goes on.
+
+use std::{collections::VecDeque, rc::Rc, time::Duration};
+
+use super::{deferrals::Deferrals, origin::Origin, rows::Rows};
+use crate::engine::program::{OwnedRecord, Waiting};
+
+/// A partition keeps so many records behind work that waits before its inputs are unassigned.
+const BACKLOG_RECORDS: usize = 512;
+/// The same limit in bytes.
+const BACKLOG_BYTES: usize = 4 << 20;
+
+/// A handler that waits, with the record that it handles.
+pub(crate) struct Waiter {
+    pub(crate) future: Waiting,
+    pub(crate) origin: Origin,
+    pub(crate) record: Rc<OwnedRecord>,
+}
+
+/// A record that is to be handled again. What is behind it in its partition waits.
+pub(crate) struct Trouble {
+    pub(crate) origin: Origin,
+    /// Its edge is an index into the graph.
+    pub(crate) record: OwnedRecord,
+    pub(crate) at: Duration,
+}
+
+/// The waiting work of a partition.
+#[derive(Default)]
+pub(crate) struct Queue {
+    waiter: Option<Waiter>,
+    trouble: Option<Trouble>,
+    backlog: VecDeque<OwnedRecord>,
+    backlog_bytes: usize,
+    deferrals: Deferrals,
+}
+
+impl Queue {
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.must_wait() && self.deferrals.is_empty()
+    }
+
+    /// Whether a record that has begun holds back those behind it: its handler waits, it is to be retried, or it is
+    /// deferred.
+    #[cfg(any(test, feature = "tester"))]
+    pub(crate) fn holds_back(&self) -> bool {
+        self.waiter.is_some() || self.trouble.is_some() || !self.deferrals.is_empty()
+    }
+
+    /// Whether the next record has to wait for what is before it.
+    pub(crate) fn must_wait(&self) -> bool {
+        self.is_stuck() || !self.backlog.is_empty()
+    }
+
+    /// Whether no record may begin before one that has begun ends.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.waiter.is_some() || self.trouble.is_some() || self.deferrals.is_full()
+    }
+
+    pub(crate) fn waiter(&mut self) -> Option<&mut Waiter> {
+        self.waiter.as_mut()
+    }
+
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiter.is_some()
+    }
+
+    pub(crate) fn wait(&mut self, waiter: Waiter) {
+        self.waiter = Some(waiter);
+    }
+
+    pub(crate) fn take_waiter(&mut self) -> Option<Waiter> {
+        self.waiter.take()
+    }
+
+    pub(crate) fn has_trouble(&self) -> bool {
+        self.trouble.is_some()
+    }
+
+    pub(crate) fn retry(&mut self, trouble: Trouble) {
+        self.trouble = Some(trouble);
+    }
+
+    /// Takes the record that is to be handled again, if it is time.
+    pub(crate) fn take_trouble(&mut self, now: Duration) -> Option<Trouble> {
+        self.trouble.take_if(|trouble| trouble.at <= now)
+    }
+
+    /// Keeps a record behind what waits.
+    pub(crate) fn keep(&mut self, record: OwnedRecord) {
+        self.backlog_bytes += record.size();
+        self.backlog.push_back(record);
+    }
+
+    /// The next record that was kept.
+    pub(crate) fn next_kept(&mut self) -> Option<OwnedRecord> {
+        let record = self.backlog.pop_front()?;
+        self.backlog_bytes -= record.size();
+        Some(record)
+    }
+
+    pub(crate) fn is_backlog_full(&self) -> bool {
+        self.backlog.len() >= BACKLOG_RECORDS || self.backlog_bytes >= BACKLOG_BYTES
+    }
+
+    pub(crate) fn deferrals(&self) -> &Deferrals {
+        &self.deferrals
+    }
+
+    pub(crate) fn deferrals_mut(&mut self) -> &mut Deferrals {
+        &mut self.deferrals
+    }
+
+    /// Drops what was begun and is not done, but not the records behind it.
+    pub(crate) fn drop_begun(&mut self, rows: &Rows) {
+        (self.waiter, self.trouble) = (None, None);
+        self.deferrals.clear(rows);
+    }
+
+    /// Drops everything.
+    pub(crate) fn clear(&mut self, rows: &Rows) {
+        self.drop_begun(rows);
+        self.backlog.clear();
+        self.backlog_bytes = 0;
+    }
+}

@@ -1,0 +1,167 @@
+//! A partition of a group at one worker, put together of its parts. Its methods keep what is true of several parts at once.
+
+use std::{rc::Rc, time::Duration};
+
+use super::{
+    copy::Copy,
+    deferrals::{Deferrals, Held},
+    failures::Failures,
+    feed::Feed,
+    intervals::Intervals,
+    origin::Origin,
+    queue::Queue,
+    rows::Rows,
+};
+
+/// A partition. It runs, or it is being recovered.
+#[derive(Default)]
+pub(crate) struct Partition {
+    is_running: bool,
+    intervals: Intervals,
+    queue: Queue,
+    copy: Copy,
+    feed: Feed,
+    failures: Failures,
+    /// How often uncommitted work was dropped.
+    drops: u64,
+}
+
+impl Partition {
+    /// Whether it handles records.
+    pub(crate) fn is_running(&self) -> bool {
+        self.is_running
+    }
+
+    /// Begins to run at these positions, which the group has.
+    pub(crate) fn run_from(&mut self, positions: Vec<i64>) {
+        self.feed.begin(&positions);
+        self.feed.clear_out_of_range();
+        self.intervals.begin(positions);
+        self.copy.drop_behind();
+        self.is_running = true;
+    }
+
+    /// Takes a record that was fetched. `false`: it is not the next one of its source.
+    pub(crate) fn fetched(&mut self, source: usize, offset: i64) -> bool {
+        self.is_running && self.feed.take(source, offset)
+    }
+
+    /// Takes the effects of a record that was handled, or of a row that was visited. Its row is written already.
+    pub(crate) fn handled(
+        &mut self,
+        now: Duration,
+        origin: Origin,
+        timestamp: i64,
+        key: Option<&[u8]>,
+    ) {
+        self.intervals.take(now, origin, timestamp, key);
+    }
+
+    /// The open interval becomes the closing one, and a new one is opened.
+    pub(crate) fn close_interval(&mut self) {
+        self.intervals.close();
+        self.copy.rows().close_interval();
+    }
+
+    /// Every effect of the closing interval is acknowledged; `changelog`: the next offset behind its rows, if it wrote any.
+    /// `false`: none is closing.
+    pub(crate) fn acknowledge(&mut self, changelog: Option<i64>) -> bool {
+        if !self.intervals.acknowledge() {
+            return false;
+        }
+        self.copy.acknowledge(changelog);
+        self.failures.clear();
+        true
+    }
+
+    /// Holds a record back until its guards are done.
+    pub(crate) fn defer(&mut self, held: Held) {
+        self.queue.deferrals_mut().push(held, self.copy.rows());
+    }
+
+    /// Takes the oldest deferred record, whose effects follow.
+    pub(crate) fn take_deferred(&mut self) -> Option<Held> {
+        let held = self.queue.deferrals_mut().pop()?;
+        self.queue.deferrals().forget_released(self.copy.rows());
+        Some(held)
+    }
+
+    /// Drops what was begun and is not done: handlers that wait, records to be retried, deferred records.
+    pub(crate) fn drop_begun(&mut self) {
+        self.queue.drop_begun(self.copy.rows());
+    }
+
+    /// Drops all work without effect, and goes on behind what has had its effect and behind one record more. Its inputs
+    /// have to be assigned again.
+    pub(crate) fn go_back(&mut self, source: usize, offset: i64) {
+        self.queue.clear(self.copy.rows());
+        // A visit goes on behind the row that it visited last.
+        self.drops += 1;
+        self.feed.begin(self.intervals.handled());
+        self.feed.skip_to(source, offset + 1);
+    }
+
+    /// Drops whatever is not committed, a waiting handler included. It has to recover.
+    pub(crate) fn drop_uncommitted(&mut self) {
+        self.queue.clear(self.copy.rows());
+        self.feed.release();
+        self.intervals.drop_uncommitted();
+        self.copy.drop_uncommitted();
+        self.drops += 1;
+        self.is_running = false;
+    }
+
+    /// Whether the acknowledged rows are in the local copy.
+    pub(crate) fn is_stored(&self) -> bool {
+        !self.copy.is_behind()
+    }
+
+    /// How often uncommitted work was dropped.
+    pub(crate) fn drops(&self) -> u64 {
+        self.drops
+    }
+
+    pub(crate) fn rows(&self) -> &Rc<Rows> {
+        self.copy.rows()
+    }
+
+    pub(crate) fn intervals(&self) -> &Intervals {
+        &self.intervals
+    }
+
+    pub(crate) fn intervals_mut(&mut self) -> &mut Intervals {
+        &mut self.intervals
+    }
+
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    pub(crate) fn queue_mut(&mut self) -> &mut Queue {
+        &mut self.queue
+    }
+
+    pub(crate) fn deferrals(&self) -> &Deferrals {
+        self.queue.deferrals()
+    }
+
+    pub(crate) fn copy(&self) -> &Copy {
+        &self.copy
+    }
+
+    pub(crate) fn copy_mut(&mut self) -> &mut Copy {
+        &mut self.copy
+    }
+
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.feed
+    }
+
+    pub(crate) fn feed_mut(&mut self) -> &mut Feed {
+        &mut self.feed
+    }
+
+    pub(crate) fn failures_mut(&mut self) -> &mut Failures {
+        &mut self.failures
+    }
+}

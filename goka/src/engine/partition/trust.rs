@@ -1,0 +1,65 @@
+//! When a local copy is not believed. Must not know who asks.
+
+use crate::store::Position;
+
+/// Why a local copy cannot be brought up to date from its changelog, whose first and end offset are given; `None`: it can.
+pub(crate) fn distrust(
+    position: &Position,
+    reaches: i64,
+    (first, end): (i64, i64),
+    age_max_ms: Option<i64>,
+    now_ms: i64,
+) -> Option<String> {
+    let at = position.table;
+    if reaches > end {
+        return Some(format!(
+            "the local copy is at offset {reaches}, beyond the changelog's end {end}: the topic was recreated or truncated"
+        ));
+    }
+    if reaches > 0 && at < first {
+        return Some(format!(
+            "the local copy is at offset {at}, before the changelog's start {first}: rows between them are unknown"
+        ));
+    }
+    let age_ms = now_ms - position.at_ms;
+    match age_max_ms {
+        Some(max) if reaches > 0 && at < end && age_ms > max => Some(format!(
+            "the local copy is {} s old, and tombstones are kept for {} s (`delete.retention.ms`): deleted keys could come back",
+            age_ms / 1000,
+            max / 1000
+        )),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_distrusted_beyond_the_ends_and_beyond_the_age() {
+        let at = |table, at_ms| Position {
+            table,
+            inputs: Vec::new(),
+            at_ms,
+        };
+        assert_eq!(
+            distrust(&at(5, 0), 5, (0, 5), Some(10), 100),
+            None,
+            "nothing to read: nothing missed"
+        );
+        assert!(distrust(&at(6, 0), 6, (0, 5), None, 0).is_some());
+        // Some of a batch was stored, that reached beyond what is there now.
+        assert!(distrust(&at(5, 0), 6, (0, 5), None, 0).is_some());
+        assert!(distrust(&at(2, 0), 2, (3, 5), None, 0).is_some());
+        assert!(distrust(&at(4, 0), 4, (0, 5), Some(10), 100).is_some());
+        assert_eq!(
+            distrust(&at(0, 0), 0, (3, 5), Some(10), 100),
+            None,
+            "an empty copy has nothing to distrust"
+        );
+        // One that was cut off in its first batch has rows.
+        assert!(distrust(&at(0, 0), 2, (0, 5), Some(10), 100).is_some());
+        assert!(distrust(&at(0, 0), 2, (3, 5), None, 0).is_some());
+    }
+}

@@ -1,0 +1,45 @@
+//! How far a visit has come in a partition. Must not know who visits.
+
+/// The progress of a visit. It belongs to commit intervals: a dropped interval takes it back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Visited {
+    visit: u64,
+    last: Option<Vec<u8>>,
+    keys: u64,
+}
+
+impl Visited {
+    /// The beginning of a visit.
+    pub(crate) fn begin(visit: u64) -> Self {
+        Visited {
+            visit,
+            ..Visited::default()
+        }
+    }
+
+    /// Whether it is the progress of this visit.
+    pub(crate) fn is_of(&self, visit: u64) -> bool {
+        self.visit == visit
+    }
+
+    /// The key that was visited last.
+    pub(crate) fn last(&self) -> Option<&Vec<u8>> {
+        self.last.as_ref()
+    }
+
+    /// How many keys were visited.
+    pub(crate) fn keys(&self) -> u64 {
+        self.keys
+    }
+
+    /// Counts one more key, unless it is of a visit that was given up.
+    pub(crate) fn advance(&mut self, visit: u64, key: &[u8]) {
+        if self.visit != visit {
+            return;
+        }
+        let last = self.last.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(key);
+        self.keys += 1;
+    }
+}

@@ -1,0 +1,244 @@
+//! Where a partition resumes in its inputs: at the group's offsets, or at those of the local copy, or where the settings say.
+//! Must not know how the positions are claimed.
+
+use tracing::{debug, warn};
+
+use super::{RETRY, Recovery, phase::Phase};
+use crate::{
+    base::{
+        config::{OutOfRange, Start},
+        error::Error,
+    },
+    engine::{
+        env::Env,
+        halt::{Halt, stored},
+        partition::Partitions,
+        port::Committed,
+    },
+    store::{Position, Store},
+};
+
+/// Where a partition resumes.
+pub(crate) enum Resume {
+    /// At these positions, one per source.
+    At(Vec<i64>),
+    /// It could not be found out now, and is asked again.
+    Unknown,
+    /// At the beginning, once its rows are deleted (`start = reset`).
+    Reset,
+}
+
+impl Recovery {
+    /// Finds out where a partition resumes that is restored.
+    pub(crate) fn resume(
+        &mut self,
+        env: &Env<'_>,
+        partitions: &Partitions,
+        number: i32,
+    ) -> Result<Resume, Halt> {
+        let (Some(partition), Some((committed, is_reset))) =
+            (partitions.get(number), self.claiming(number))
+        else {
+            return Ok(Resume::Unknown);
+        };
+        let known = self.known(env, committed, partition.copy().store());
+        let is_new = known.iter().all(Option::is_none);
+        let start = env.spec.settings.start;
+        if is_new && partition.copy().changelog() > 0 && !is_reset {
+            // Rows may be those of an owner that took over after we had asked for its offsets.
+            let still = env.kafka.committed(number);
+            if !still.is_ok_and(|committed| committed.iter().all(Option::is_none)) {
+                self.fetch_again(env, number);
+                return Ok(Resume::Unknown);
+            }
+            match start {
+                None => return Err(no_offsets(env).into()),
+                Some(Start::Reset) => return Ok(Resume::Reset),
+                Some(Start::Earliest | Start::Latest) => {}
+            }
+        }
+        let mut positions = Vec::new();
+        for (source, known) in known.into_iter().enumerate() {
+            if let Some(offset) = known
+                && !partition.feed().is_out_of_range(source)
+            {
+                positions.push(offset);
+                continue;
+            }
+            let (first, end) = match env.kafka.bounds(source, number) {
+                Ok(bounds) => bounds,
+                Err(error) => {
+                    debug!(partition = number, %error, "ends of an input not available; asking again");
+                    self.fetch_again(env, number);
+                    return Ok(Resume::Unknown);
+                }
+            };
+            positions.push(match (known, start) {
+                (Some(wanted), _) => in_range(env, source, number, wanted, (first, end))?,
+                (None, Some(Start::Latest)) => end,
+                (None, _) => first,
+            });
+        }
+        Ok(Resume::At(positions))
+    }
+
+    /// The position of each source, as far as the group or the local copy knows it.
+    fn known(
+        &self,
+        env: &Env<'_>,
+        committed: &[Option<Committed>],
+        store: Option<&Store>,
+    ) -> Vec<Option<i64>> {
+        let stored = store.map(|store| &*store.position().inputs);
+        let of_source = |(source, committed): (usize, &Option<Committed>)| {
+            let local = stored.and_then(|stored| env.edges.position_in(stored, source));
+            match self.rules.copy_may_lead {
+                true => which_wins(committed.as_ref(), local, &env.spec.settings.instance),
+                false => group_wins(committed.as_ref(), local),
+            }
+        };
+        committed.iter().enumerate().map(of_source).collect()
+    }
+
+    fn fetch_again(&mut self, env: &Env<'_>, number: i32) {
+        let at = env.now() + RETRY;
+        self.set(number, Phase::FetchingOffsets { at });
+    }
+
+    /// A local copy that is further in an input than these positions, where the group resumes, is set back with it: an
+    /// operator reset the group. Before the group hears from this instance that it resumes there, for then the later
+    /// position would win.
+    pub(crate) fn lower_copy(
+        &self,
+        env: &Env<'_>,
+        partitions: &mut Partitions,
+        number: i32,
+        positions: &[i64],
+    ) -> Result<(), Halt> {
+        let Some(partition) = partitions.get_mut(number) else {
+            return Ok(());
+        };
+        let Some(stored_at) = partition
+            .copy()
+            .store()
+            .map(|store| store.position().clone())
+        else {
+            return Ok(());
+        };
+        let mut sources = positions.iter().enumerate();
+        let is_ahead = sources.any(|(source, offset)| {
+            let local = env.edges.position_in(&stored_at.inputs, source);
+            local.is_some_and(|local| local > *offset)
+        });
+        if !is_ahead {
+            return Ok(());
+        }
+        let lowered = Position {
+            inputs: env.edges.named(positions),
+            ..stored_at
+        };
+        stored(number, partition.copy_mut().move_to(lowered))
+    }
+}
+
+/// The position of an input that wins under at-least-once, at the instance with this mark. If this instance committed last,
+/// the later one: its local copy may be an interval ahead of the group, and its rows are in. Otherwise the group's: others
+/// have gone on from there, or an operator has set it on purpose.
+fn which_wins(committed: Option<&Committed>, local: Option<i64>, instance: &str) -> Option<i64> {
+    match (committed, local) {
+        (Some(committed), Some(local)) if committed.metadata == instance => {
+            Some(committed.offset.max(local))
+        }
+        (Some(committed), _) => Some(committed.offset),
+        (None, local) => local,
+    }
+}
+
+/// The position that wins under exactly-once: the group's, for it was committed together with the rows. The local copy
+/// is asked where the group has forgotten its own.
+fn group_wins(committed: Option<&Committed>, local: Option<i64>) -> Option<i64> {
+    committed.map(|committed| committed.offset).or(local)
+}
+
+/// Where a source resumes whose next offset was out of range.
+fn in_range(
+    env: &Env<'_>,
+    source: usize,
+    number: i32,
+    wanted: i64,
+    (first, end): (i64, i64),
+) -> Result<i64, Error> {
+    let topic = env.topic_of(source);
+    let offset = match env.spec.settings.out_of_range {
+        _ if (first..=end).contains(&wanted) => return Ok(wanted),
+        OutOfRange::Fail => {
+            let group = env.group();
+            return Err(Error::Topic(format!(
+                "group `{group}` wants offset {wanted} of `{topic}` partition {number}, which is not there (it holds \
+                 {first} to {end}): records expired before they were handled, or the topic was recreated. Choose where to \
+                 resume: `Config::out_of_range` (GOKA_OUT_OF_RANGE: `earliest`, `latest`), or reset the group's offsets \
+                 for this topic (kafka-consumer-groups --reset-offsets)"
+            )));
+        }
+        OutOfRange::Earliest => first,
+        OutOfRange::Latest => end,
+    };
+    warn!(
+        group = env.group(),
+        topic,
+        partition = number,
+        wanted,
+        first,
+        end,
+        missing = (offset - wanted).max(0),
+        "offset out of range; resuming at {offset} (policy `out_of_range`)"
+    );
+    Ok(offset)
+}
+
+fn no_offsets(env: &Env<'_>) -> Error {
+    let group = env.group();
+    let topic = env.changelog();
+    Error::Topic(format!(
+        "group `{group}` has no committed offsets, but `{topic}` is not empty: where it should resume cannot be known. \
+         Choose with `start`: `earliest` handles every record of the inputs again on top of the table, `latest` only new \
+         ones, `reset` deletes the table's rows and begins at the earliest record"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::spec::mark;
+
+    fn committed(offset: i64, metadata: &str) -> Committed {
+        Committed {
+            offset,
+            metadata: metadata.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_later_position_wins_where_it_was_committed_and_else_the_groups() {
+        let me = mark("a");
+        let wins = |committed: Option<(i64, &str)>, local| {
+            let committed = committed.map(|(offset, by)| self::committed(offset, by));
+            which_wins(committed.as_ref(), local, &me)
+        };
+        assert_eq!(wins(Some((5, &me)), Some(7)), Some(7));
+        assert_eq!(wins(Some((9, &me)), Some(7)), Some(9));
+        assert_eq!(wins(Some((2, "")), Some(7)), Some(2));
+        assert_eq!(wins(Some((2, &mark("b"))), Some(7)), Some(2));
+        assert_eq!(wins(None, Some(7)), Some(7));
+        assert_eq!(wins(Some((3, "")), None), Some(3));
+        assert_eq!(wins(None, None), None);
+    }
+
+    #[test]
+    fn exactly_once_the_groups_position_wins() {
+        let ours = mark("group-a-0");
+        assert_eq!(group_wins(Some(&committed(5, &ours)), Some(7)), Some(5));
+        assert_eq!(group_wins(None, Some(7)), Some(7));
+        assert_eq!(group_wins(None, None), None);
+    }
+}
