@@ -26,7 +26,7 @@ use crate::{
     },
     kafka::{Cluster, Letter, Outbox, Receipt},
     typed::{
-        codec::Codec as _,
+        codec::{Codec, Prepare, Role},
         context::{KeyOf, ValueOf},
         key::Key as _,
         topic::{Stream, Topic},
@@ -88,7 +88,8 @@ impl<S> Emitter<S> {
     /// broker answers.
     ///
     /// # Errors
-    /// Settings that are wrong, no broker within 10 s, or a topic that does not exist.
+    /// Settings that are wrong, no broker within 10 s, a topic that does not exist, or a codec that
+    /// [refuses](crate::Codec::prepare) the topic.
     pub fn new(config: &Config) -> Result<Self, Error>
     where
         // Asked here alone, so that a type that is no stream is one error.
@@ -97,7 +98,10 @@ impl<S> Emitter<S> {
         let cluster = Cluster::connect(config)?;
         let own = config.streams.iter().filter(|(name, _)| name == S::NAME);
         Topology::create_streams(&cluster, &own.cloned().collect::<Vec<_>>())?;
-        Ok(Self::of(Outbox::open(&cluster, S::NAME)?))
+        let outbox = Outbox::open(&cluster, S::NAME)?;
+        let prepare = Prepare::new(outbox.physical(), Role::Emitter, config);
+        prepare.by(<S::Codec as Codec<S::Value>>::prepare)?;
+        Ok(Self::of(outbox))
     }
 
     pub(crate) fn of(outbox: Outbox) -> Self {

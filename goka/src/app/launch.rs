@@ -86,7 +86,9 @@ pub(super) fn launch(
                 "two processors of this app belong to group `{group}`: a group is one processor; its workers run side by side"
             )));
         }
-        topologies.push(Topology::prepare(&cluster, &**program)?);
+        let topology = Topology::prepare(&cluster, &**program)?;
+        program.prepare(&topology.names, &config)?;
+        topologies.push(topology);
     }
     let home = Arc::new(Home::open(&config, &cluster)?);
     let instance = config

@@ -30,6 +30,14 @@ pub enum Error {
         /// What the codec says.
         source: BoxError,
     },
+    /// A codec refuses a topic before the program reads or writes the topic: see
+    /// [`Codec::prepare`](crate::Codec::prepare).
+    Prepare {
+        /// The topic on the broker.
+        topic: String,
+        /// What the codec says.
+        source: BoxError,
+    },
     /// A record that could not be handled. Nothing is committed past it: a restart reads it again.
     Record {
         /// The group that reads it.
@@ -161,6 +169,7 @@ impl Error {
         match self {
             Error::Decode { source, .. }
             | Error::Encode { source, .. }
+            | Error::Prepare { source, .. }
             | Error::Record { source, .. }
             | Error::Kafka { source, .. } => Some(&**source),
             Error::System { source, .. } => Some(source),
@@ -197,6 +206,9 @@ impl fmt::Display for Error {
             }
             Error::Encode { topic, source } => {
                 write!(f, "cannot encode a record for `{topic}`: {}", said(source))
+            }
+            Error::Prepare { topic, source } => {
+                write!(f, "cannot prepare the codec of topic `{topic}`: {}", said(source))
             }
             Error::Record {
                 group,

@@ -4,7 +4,8 @@ use std::{any::Any, pin::Pin, rc::Rc, sync::Arc};
 
 use crate::{
     base::{
-        error::BoxError,
+        config::Config,
+        error::{BoxError, Error},
         kind::Kind,
         options::{ProcessorOptions, TableOptions},
         partitioner::Partitioner,
@@ -44,6 +45,11 @@ pub(crate) trait Program: Send + Sync {
     /// How it runs, where it differs from the settings of the app.
     fn options(&self) -> ProcessorOptions {
         ProcessorOptions::DEFAULT
+    }
+
+    /// Prepares the codec of each edge, before the group starts. `topics` are the physical names of the edges.
+    fn prepare(&self, _topics: &[String], _config: &Config) -> Result<(), Error> {
+        Ok(())
     }
 
     /// The processor itself, for who knows its type.

@@ -9,7 +9,10 @@ use tokio::{
 
 use crate::{
     app::topology::Topology,
-    base::{config::Guarantee, error::Error},
+    base::{
+        config::{Config, Guarantee},
+        error::Error,
+    },
     engine::program::{EdgeInfo, Program},
     sim::kafka::{Chance, Mailbox, Settings, World},
     store::StateDir,
@@ -176,6 +179,12 @@ impl Tester {
         if let Err(error) = checked {
             panic!("{error}");
         }
+        let topics: Vec<_> = program
+            .edges()
+            .iter()
+            .map(|edge| edge.topic.to_owned())
+            .collect();
+        self.expect(program.prepare(&topics, &Config::new()));
         let first = self.expect(Instance::new(P::GROUP, 0));
         self.groups.push(Group {
             name: P::GROUP,

@@ -4,6 +4,7 @@ use std::{any::Any, sync::Arc, time::SystemTime};
 
 use crate::{
     base::{
+        config::Config,
         kind::Kind,
         record::{Meta, from_ms},
     },
@@ -12,7 +13,7 @@ use crate::{
     sim::kafka::{Mailbox, TEST},
     tester::cluster::Tester,
     typed::{
-        codec::Codec,
+        codec::{Codec, Prepare, Role},
         context::{KeyOf, ValueOf},
         key::Key,
         processor::Processor,
@@ -173,6 +174,9 @@ impl Tester {
                 mailbox
             }
         };
+        let config = Config::new();
+        let prepare = Prepare::new(S::NAME, Role::Emitter, &config);
+        self.expect(prepare.by(<S::Codec as Codec<S::Value>>::prepare));
         Emitter::of(Outbox::in_memory(mailbox))
     }
 

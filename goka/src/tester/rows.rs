@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    base::{kind::Kind, policy::OnError},
+    base::{config::Config, kind::Kind, policy::OnError},
     engine::program::EdgeInfo,
     store::StateDir,
     tester::{cluster::Tester, instance::Follower, records::bytes_of},
     typed::{
-        codec::Codec,
+        codec::{Codec, Prepare, Role},
         context::{KeyOf, ValueOf},
         key::Key,
         topic::{SharedTable, Table, Topic},
@@ -114,6 +114,9 @@ impl Tester {
                 replica
             }
         };
+        let config = Config::new();
+        let prepare = Prepare::new(topic, Role::View, &config);
+        self.expect(prepare.by(<T::Codec as Codec<T::Value>>::prepare));
         let view = View::of(replica, None);
         self.run_well();
         view

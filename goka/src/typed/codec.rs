@@ -17,6 +17,8 @@
 // `Codec<T>`. Which types `ByType` writes as text is part of the data format: the list is closed.
 
 mod nesting;
+mod prepare;
+mod shown;
 
 use std::{
     any::{Any, TypeId, type_name},
@@ -27,6 +29,10 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
+pub use self::{
+    prepare::{Prepare, Role},
+    shown::{Form, Shown},
+};
 use crate::base::{error::BoxError, excerpt};
 
 /// Encodes and decodes values of type `T`.
@@ -71,6 +77,40 @@ pub trait Codec<T> {
     /// used: give it another name whenever the bytes change.
     fn name() -> &'static str {
         type_name::<Self>()
+    }
+
+    /// Shows the value in `bytes` to people and as JSON: in logs, tools and web pages. By default as text, if the bytes
+    /// are UTF-8, otherwise in hexadecimal.
+    ///
+    /// The bytes come from elsewhere: this must not panic, and shows bytes that do not decode as bytes. A codec of your
+    /// own that decodes to a type with `Serialize`:
+    ///
+    /// ```
+    /// # use goka::{BoxError, Codec, codec::{Form, Shown}};
+    /// # struct LittleEndian;
+    /// # impl Codec<u32> for LittleEndian {
+    /// #     fn encode(_: &u32, _: &mut Vec<u8>) -> Result<(), BoxError> { Ok(()) }
+    /// #     fn decode(bytes: &[u8]) -> Result<u32, BoxError> { Ok(u32::from_le_bytes(bytes.try_into()?)) }
+    /// fn show(bytes: &[u8]) -> Shown {
+    ///     let json = Self::decode(bytes).and_then(|value| Shown::json_of(&value));
+    ///     json.unwrap_or_else(|_| Shown::bytes_of(bytes))
+    /// }
+    /// # }
+    /// assert_eq!(LittleEndian::show(&[1, 2, 0, 0]).text(), "513");
+    /// ```
+    fn show(bytes: &[u8]) -> Shown {
+        Shown::bytes_of(bytes)
+    }
+
+    /// Prepares the codec for a topic, before the program reads or writes the topic. Does nothing by default.
+    ///
+    /// A processor calls it once for each edge when its [`App`](crate::App) starts, an [`Emitter`](crate::Emitter) and a
+    /// [`View`](crate::View) once when they are made. It may block, for example to ask a schema registry.
+    ///
+    /// # Errors
+    /// Why the topic cannot be used. The program does not start, with an error that names the topic.
+    fn prepare(_: &Prepare<'_>) -> Result<(), BoxError> {
+        Ok(())
     }
 }
 
@@ -140,6 +180,28 @@ impl<T: Serialize + DeserializeOwned + 'static> Codec<T> for ByType {
         each_plain_type!(plain);
         <MsgPack as Codec<T>>::name()
     }
+    fn show(bytes: &[u8]) -> Shown {
+        macro_rules! plain {
+            ($($codec:ident: $($type:ty)*;)*) => { $($(
+                if TypeId::of::<T>() == TypeId::of::<$type>() {
+                    return show_plain::<$codec, $type>(bytes);
+                }
+            )*)* };
+        }
+        each_plain_type!(plain);
+        <MsgPack as Codec<T>>::show(bytes)
+    }
+}
+
+/// Numbers and `bool` as JSON, all else as its codec shows it.
+fn show_plain<C: Codec<T>, T: Serialize + 'static>(bytes: &[u8]) -> Shown {
+    let is_text = [TypeId::of::<String>(), TypeId::of::<Vec<u8>>()].contains(&TypeId::of::<T>());
+    let number = (!is_text).then(|| Shown::json_of(&C::decode(bytes).ok()?).ok());
+    match number.flatten() {
+        // JSON has no such number.
+        Some(json) if json.text() != "null" => json,
+        Some(_) | None => C::show(bytes),
+    }
 }
 
 /// UTF-8 text of anything that prints and parses; integers as Go Goka's `codec.Int64`.
@@ -155,6 +217,12 @@ impl<T: Display + FromStr<Err: Into<BoxError>>> Codec<T> for Text {
     }
     fn name() -> &'static str {
         "text"
+    }
+    fn show(bytes: &[u8]) -> Shown {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Shown::text_of(text),
+            Err(_) => Shown::hex_of(bytes),
+        }
     }
 }
 
@@ -207,6 +275,16 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for MsgPack {
     fn name() -> &'static str {
         "msgpack"
     }
+    fn show(bytes: &[u8]) -> Shown {
+        if nesting::check(bytes).is_err() {
+            return Shown::hex_of(bytes);
+        }
+        let mut rest = rmp_serde::Deserializer::from_read_ref(bytes);
+        match Shown::transcoded(&mut rest) {
+            Ok(shown) if is_at_end(&mut rest) => shown,
+            Ok(_) | Err(_) => Shown::bytes_of(bytes),
+        }
+    }
 }
 
 /// JSON text. A new field needs `#[serde(default)]` or an `Option`, as with [`MsgPack`].
@@ -223,6 +301,13 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Json {
     }
     fn name() -> &'static str {
         "json"
+    }
+    fn show(bytes: &[u8]) -> Shown {
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        match Shown::transcoded(&mut json) {
+            Ok(shown) if json.end().is_ok() => shown,
+            Ok(_) | Err(_) => Shown::bytes_of(bytes),
+        }
     }
 }
 

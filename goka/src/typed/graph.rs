@@ -10,7 +10,7 @@ use crate::{
     },
     typed::{
         check::{equal, fail},
-        codec::Codec,
+        codec::{Codec, Prepare, Shown},
         context::Context,
         edge::{Consumes, Emits, Joins, Lookups, Loops, Persists},
         processor::Processor,
@@ -73,6 +73,10 @@ pub struct EdgeTopic {
     pub options: TableOptions,
     /// Gives [`Codec::name`] of its values.
     pub codec: fn() -> &'static str,
+    /// [`Codec::show`] of its values.
+    pub show: fn(&[u8]) -> Shown,
+    /// [`Codec::prepare`].
+    pub(crate) prepare: fn(&Prepare<'_>) -> Result<(), BoxError>,
     /// What the tester knows of its type.
     #[cfg(any(test, feature = "tester"))]
     pub(crate) typing: crate::typed::typing::Typing,
@@ -99,6 +103,8 @@ impl EdgeTopic {
             partitioner: T::PARTITIONER,
             options: TableOptions::DEFAULT,
             codec: <T::Codec as Codec<T::Value>>::name,
+            show: <T::Codec as Codec<T::Value>>::show,
+            prepare: <T::Codec as Codec<T::Value>>::prepare,
             #[cfg(any(test, feature = "tester"))]
             typing: crate::typed::typing::Typing::of::<T>(),
         }

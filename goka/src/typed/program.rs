@@ -9,7 +9,8 @@ use std::{
 
 use crate::{
     base::{
-        error::BoxError,
+        config::Config,
+        error::{BoxError, Error},
         kind::Kind,
         options::{ProcessorOptions, TableOptions},
         partitioner::Partitioner,
@@ -25,7 +26,7 @@ use crate::{
     },
     typed::{
         check::{self, Derived, Undecodable},
-        codec::{Codec, Raw},
+        codec::{Codec, Prepare, Raw, Role},
         context::{AtHand, Context},
         edge::Visits,
         graph::{Edge, Handler, Visitor},
@@ -72,6 +73,14 @@ impl<P: Processor> Program for Typed<P> {
 
     fn options(&self) -> ProcessorOptions {
         P::OPTIONS
+    }
+
+    fn prepare(&self, topics: &[String], config: &Config) -> Result<(), Error> {
+        let mut edges = P::GRAPH.iter().zip(topics);
+        edges.try_for_each(|(edge, topic)| {
+            let prepare = Prepare::new(topic, Role::Edge(edge.kind), config);
+            prepare.by(edge.topic.prepare)
+        })
     }
 
     fn handle(

@@ -19,7 +19,7 @@ use crate::{
     kafka::Cluster,
     store::Snapshot,
     typed::{
-        codec::Codec,
+        codec::{Codec, Prepare, Role},
         context::KeyOf,
         key::Key,
         topic::{SharedTable, Topic},
@@ -86,7 +86,8 @@ impl<T> View<T> {
     ///
     /// # Errors
     /// If no broker answers within 10 seconds, the table's topic does not exist (the processor of
-    /// its group creates it), or the local copy cannot be opened.
+    /// its group creates it), the local copy cannot be opened, or the codec
+    /// [refuses](crate::Codec::prepare) the topic.
     // Boxed: the bounds of an `async fn` are asked again where it is awaited, and a table that does
     // not fit would be two errors.
     pub fn open(config: &Config) -> Pin<Box<dyn Future<Output = Result<Self>> + Send>>
@@ -108,6 +109,9 @@ impl<T> View<T> {
         let cluster = Cluster::connect(config)?;
         let home = Home::open(config, &cluster)?;
         let replica = replicas::open(&cluster, &home, &TableSource::of::<T>())?;
+        let topic = cluster.names().topic(<T as SharedTable>::NAME)?;
+        let prepare = Prepare::new(&topic, Role::View, config);
+        prepare.by(<T::Codec as Codec<T::Value>>::prepare)?;
         Ok(Self::of(replica, Some(config.clone())))
     }
 

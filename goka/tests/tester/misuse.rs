@@ -109,3 +109,30 @@ fn an_error_that_nobody_asked_for_is_a_panic_with_the_seed() {
         &["takes nothing", "seed 42", "Tester::run"],
     );
 }
+
+/// Text that no program may read or write.
+struct Unregistered;
+
+impl goka::Codec<String> for Unregistered {
+    fn encode(value: &String, out: &mut Vec<u8>) -> Result<(), goka::BoxError> {
+        goka::codec::Text::encode(value, out)
+    }
+    fn decode(bytes: &[u8]) -> Result<String, goka::BoxError> {
+        goka::codec::Text::decode(bytes)
+    }
+    fn prepare(_: &goka::codec::Prepare<'_>) -> Result<(), goka::BoxError> {
+        Err("no schema is registered".into())
+    }
+}
+
+#[goka::stream("unregistered", value = String, codec = Unregistered)]
+struct Lines;
+
+#[goka::processor(group = "unregistered", input = Lines)]
+fn read(_: &mut read::Context, _line: String) {}
+
+#[test]
+fn codecs_that_refuse_their_topic() {
+    let panic = panic_of(|| Tester::new().processor(read::Processor));
+    says(&panic, &["topic `unregistered`", "no schema is registered"]);
+}
