@@ -108,12 +108,13 @@ async fn a_second_signal_ends_an_app_whose_handler_does_not_return() {
     app.wait_for("record", |line| line.contains("it begins").then_some(()));
     app.interrupt();
     app.wait_for("word of it", |line| {
-        line.contains("a second signal ends it").then_some(())
+        line.contains("a second signal stops the app").then_some(())
     });
     app.terminate();
     assert!(!app.wait().success(), "{}", app.output());
     assert!(
-        app.output().contains("by a second signal"),
+        app.output()
+            .contains("a second signal arrived before the shutdown was complete"),
         "{}",
         app.output()
     );

@@ -195,7 +195,7 @@ async fn a_visit_of_no_rows_ends_and_one_that_fails_says_where() {
     for part in [
         "bank",
         "`audit`",
-        "cannot run",
+        "failed: topic",
         "bank-state",
         "account-7",
         "the sums do not match",

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::base::error::{Error, Result};
 
-/// Runs what blocks on a thread of its own: works in any runtime.
+/// Runs blocking work on a new thread and waits for its result. `what` completes "a thread to ...", for errors.
 pub(crate) async fn blocking<T: Send + 'static>(
     what: &'static str,
     run: impl FnOnce() -> Result<T> + Send + 'static,
@@ -18,5 +18,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
         let _ = done.send(run());
     });
     spawned.map_err(|error| Error::system(format!("start a thread to {what}"), error))?;
-    result.await.unwrap_or(Err(Error::Closed("its thread")))
+    let panicked = |_| Err(Error::Bug(format!("the thread to {what} panicked")));
+    result.await.unwrap_or_else(panicked)
 }

@@ -147,10 +147,12 @@ impl App {
         tokio::select! {
             ended = running.wait() => ended,
             () = signals.next() => {
-                info!("shutting down; a second signal ends it at once");
+                info!("shutting down; a second signal stops the app immediately");
                 tokio::select! {
                     ended = running.shutdown() => ended,
-                    () = signals.next() => Err(Error::Closed("the app, by a second signal,")),
+                    () = signals.next() => Err(Error::Closed(
+                        "a second signal arrived before the shutdown was complete: the app",
+                    )),
                 }
             }
         }

@@ -209,9 +209,10 @@ impl Start {
             let (stop, visits) = (self.stop.clone(), self.spec.visits.clone());
             let (group, status) = (self.member.group.clone(), self.spec.status.clone());
             let ended = catch_unwind(AssertUnwindSafe(|| self.run()));
-            let ended = ended.unwrap_or(Err(Error::Closed(
-                "a worker, whose thread panicked, which is a bug of goka,",
-            )));
+            let ended = ended.unwrap_or_else(|_| {
+                let what = "the thread of a worker panicked".to_owned();
+                Err(Error::Bug(what))
+            });
             if let Err(failure) = &ended {
                 error!(group, error = %failure, "a processor failed; stopping");
                 // The others end in good order, also if nobody waits for them.

@@ -1,5 +1,4 @@
-//! Waiting for a future on a thread that has nothing else to do. Knows no runtime, and works inside
-//! and outside of one.
+//! Blocks a thread until a future is ready. Must not know any async runtime, and works inside and outside of one.
 
 use std::{
     pin::pin,
@@ -8,7 +7,7 @@ use std::{
     thread::{self, Thread},
 };
 
-/// Parks this thread until the future is done.
+/// Blocks this thread until the future is ready.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);

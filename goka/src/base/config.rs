@@ -20,7 +20,11 @@ use std::{
 pub(crate) use self::secret::may_be_shown;
 use crate::base::error::Error;
 
-/// How to run: brokers, state, names, and librdkafka's settings.
+/// Settings of an [`App`](crate::App), an [`Emitter`](crate::Emitter) or a [`View`](crate::View): brokers, state
+/// directory, guarantee, and every key of librdkafka.
+///
+/// Goka checks the settings where they are first used, for example in [`App::start`](crate::App::start).
+/// [`Config::from_env`] reads them from environment variables.
 ///
 /// ```
 /// let config = goka::Config::new()
@@ -33,7 +37,7 @@ pub struct Config {
     pub(crate) brokers: String,
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) prefix: String,
-    /// Physical names of single topics, by their logical ones.
+    /// Names on the broker of single topics, by their logical names.
     pub(crate) topics: BTreeMap<String, String>,
     pub(crate) guarantee: Guarantee,
     pub(crate) commit_interval: Duration,
@@ -49,12 +53,12 @@ pub struct Config {
     pub(crate) cleanup_delay: Duration,
     pub(crate) map_size: usize,
     pub(crate) snapshot_max: Duration,
-    /// Topics to be created where they are missing, and their partitions.
+    /// Topics to create if they are missing, with their numbers of partitions.
     pub(crate) streams: Vec<(String, i32)>,
     pub(crate) keys: Keys,
 }
 
-/// Keys of librdkafka that were set.
+/// The keys of librdkafka that were set.
 #[derive(Clone, Default)]
 pub(crate) struct Keys {
     pub(crate) both: BTreeMap<String, String>,
@@ -79,65 +83,68 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// How often a record counts, whatever fails.
+/// Processing guarantee: at-least-once or exactly-once.
+///
+/// Set by [`Config::guarantee`] for an app, or by `guarantee = ...` in the attribute of a processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Guarantee {
-    /// Every record is handled. After a failure, those of the last interval may be handled again, and
-    /// their outputs written twice.
+    /// Every record is processed. After a failure, the records of the last commit interval may be processed again,
+    /// and their outputs written twice. The default.
     #[default]
     AtLeastOnce,
-    /// What a record does to the table, to outputs and to the loop is there once: it is committed
-    /// together with the record's position, in transactions of Kafka. Readers must be of the kind
-    /// that waits for commits (`isolation.level=read_committed`, as goka's own), and see a record
-    /// after its interval. Needs a real Kafka: on the embedded broker an app runs at-least-once, and
-    /// says so in the log.
+    /// The effects of a record on the table, the outputs and the loop are committed once, together with the offset of
+    /// the record, in a Kafka transaction. Consumers of the topics must read committed records only
+    /// (`isolation.level=read_committed`, as goka does); they see a record after its commit interval. Needs a real
+    /// Kafka: on the embedded broker, an app runs at-least-once and logs a warning.
     ExactlyOnce,
 }
 
-/// How instances belong to their group.
+/// Consumer group membership of an instance: static (`group.instance.id`) or dynamic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Membership {
-    /// The group knows an instance by its id: after a restart it goes on with its partitions at
-    /// once. After a clean stop they wait for `session.timeout.ms` before others take them.
+    /// The group knows an instance by its id (`group.instance.id`). A restart within `session.timeout.ms` causes no
+    /// rebalance: the instance keeps its partitions. If it does not come back, other instances take its partitions
+    /// over after `session.timeout.ms`, also after a clean stop. The default.
     #[default]
     Static,
-    /// An instance leaves when it stops: others take over at once, and a restart moves partitions
-    /// twice. For those who scale up and down often.
+    /// An instance leaves the group when it stops. Other instances take over at once, and a restart moves partitions
+    /// twice. For deployments that scale up and down often.
     Dynamic,
 }
 
-/// Which partitions of the group table an instance keeps up to date beside those that it runs.
+/// Hot standbys: which partitions of the group table an instance keeps up to date in addition to its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Standby {
-    /// None: an instance that is given a partition tops up what it has of it, or reads all of it.
+    /// None. An instance that takes over a partition first restores its local copy from the changelog: only the new
+    /// records, or all of them if it has no local copy. The default.
     #[default]
     None,
-    /// All: an instance that is given a partition, because another one failed or left, runs it at
-    /// once. Costs disk, and the traffic of the table's topic, in every instance.
+    /// All. An instance that takes over a partition, because another one failed or left, runs it at once. Each
+    /// instance then stores the whole table, and consumes the whole changelog.
     All,
 }
 
-/// Where a group begins that has no position, neither in Kafka nor in its local state.
+/// Where a group starts to read if it has neither a committed offset nor a position in its local state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// With the oldest record of each input.
+    /// At the oldest record of each input.
     Earliest,
-    /// With the records that come after the start.
+    /// At the end of each input: only records written after the start are processed.
     Latest,
-    /// Empties the group's table, then with the oldest record of each input.
+    /// At the oldest record of each input, after deleting all rows of the group table.
     Reset,
 }
 
-/// What a group does whose next record of an input is no longer there: it fell off retention before
-/// it was handled, or the topic was made anew.
+/// What a group does if its next offset in an input is out of range: the record was deleted by retention before it was
+/// processed, or the topic was deleted and created again. Like `auto.offset.reset`, but never silent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OutOfRange {
-    /// The processor ends with an error that says which records are there.
+    /// The processor stops with an error that names the offsets that exist. The default.
     #[default]
     Fail,
-    /// It goes on with the oldest record that is there. How many are missing is logged as a warning.
+    /// The group resumes at the oldest record that exists, and logs a warning with the number of missing records.
     Earliest,
-    /// It goes on with the records that come from now on, and logs that.
+    /// The group resumes at the end of the partition, and logs a warning.
     Latest,
 }
 
@@ -169,188 +176,190 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Defaults, with brokers at `localhost:9092`.
+    /// The default settings, with brokers at `localhost:9092`.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Addresses of one or more brokers, separated by commas; `embedded` for a broker inside this
-    /// process (see [`crate::EmbeddedBroker`]).
+    /// Addresses of one or more brokers (`bootstrap.servers`), separated by commas, by default `localhost:9092`;
+    /// `embedded` for a broker inside this process (see [`EmbeddedBroker`](crate::EmbeddedBroker)).
     #[must_use]
     pub fn brokers(mut self, brokers: impl Into<String>) -> Self {
         self.brokers = brokers.into();
         self
     }
 
-    /// Where local state is kept, by default `$XDG_STATE_HOME/goka/<program>` or
-    /// `~/.local/state/goka/<program>`. One process holds a directory at a time. It must stay when
-    /// the process ends (else tables are read from Kafka again at each start) and be on a local
-    /// file system.
+    /// Directory of the local state, by default `$XDG_STATE_HOME/goka/<program>` or `~/.local/state/goka/<program>`.
+    ///
+    /// The directory must be on a local file system, and is locked by one process at a time. It should outlive the
+    /// process: without it, goka restores tables from Kafka at each start.
     #[must_use]
     pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.state_dir = Some(path.into());
         self
     }
 
-    /// Begins every name on the broker, of topics and groups, with this.
+    /// Prefix of all names on the broker: topics, groups and transactional ids. Empty by default.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// Calls a topic of the graph something else on the broker. The prefix is not added to it.
+    /// Maps a topic of the graph to another name on the broker. The [`prefix`](Self::prefix) is not added to that name.
     #[must_use]
     pub fn topic(mut self, name: impl Into<String>, on_the_broker: impl Into<String>) -> Self {
         self.topics.insert(name.into(), on_the_broker.into());
         self
     }
 
-    /// What a failure may do to the result, by default [`Guarantee::AtLeastOnce`]. A processor may have
-    /// one of its own: `guarantee = ...` in its attribute.
+    /// The processing guarantee, by default [`Guarantee::AtLeastOnce`]. The attribute of a processor may override it
+    /// with `guarantee = ...`.
     #[must_use]
     pub fn guarantee(mut self, guarantee: Guarantee) -> Self {
         self.guarantee = guarantee;
         self
     }
 
-    /// How often positions are committed, by default every 100 ms. A killed process repeats at most
-    /// what it handled in one interval.
+    /// Commit interval, by default 100 ms; above 0 and at most 2 s. A process that is killed processes at most the
+    /// records of one interval again.
     #[must_use]
     pub fn commit_interval(mut self, interval: Duration) -> Self {
         self.commit_interval = interval;
         self
     }
 
-    /// Commits earlier than at the interval once a partition has handled so many records, by
-    /// default 100,000.
+    /// Number of records of a partition after which goka commits before the commit interval is over, by default
+    /// 100,000.
     #[must_use]
     pub fn records_per_commit(mut self, records: usize) -> Self {
         self.records_per_commit = records;
         self
     }
 
-    /// How often topics are checked against the graph again, by default every 60 s.
+    /// Interval at which a running app checks that its topics still match the graph, by default 60 s.
     #[must_use]
     pub fn metadata_interval(mut self, interval: Duration) -> Self {
         self.metadata_interval = interval;
         self
     }
 
-    /// Threads per processor, by default one for each core, at most one for each partition.
+    /// Number of worker threads per processor, by default one per core, at most one per partition.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
         self
     }
 
-    /// Names this instance among those of its group, by default an id kept in the state directory.
+    /// Id of this instance in its group (the base of `group.instance.id`), by default an id that goka keeps in the state
+    /// directory. Must be unique in the group; at most 239 characters: letters, digits, `.`, `_` and `-`.
     #[must_use]
     pub fn instance_id(mut self, id: impl Into<String>) -> Self {
         self.instance_id = Some(id.into());
         self
     }
 
-    /// How instances belong to their group, by default [`Membership::Static`].
+    /// Static or dynamic membership in the consumer group, by default [`Membership::Static`].
     #[must_use]
     pub fn membership(mut self, membership: Membership) -> Self {
         self.membership = membership;
         self
     }
 
-    /// Where a group begins that has no position, by default [`Start::Earliest`] if its table is
-    /// empty; otherwise to start is refused until this is set.
+    /// Where a group without offsets starts to read, by default [`Start::Earliest`] if its table is empty. If the table
+    /// has rows but the group has no offsets, the app does not start until this is set.
     #[must_use]
     pub fn start(mut self, start: Start) -> Self {
         self.start = Some(start);
         self
     }
 
-    /// What a group does whose next record of an input is no longer there, by default
-    /// [`OutOfRange::Fail`].
+    /// What a group does if its next offset in an input is out of range, by default [`OutOfRange::Fail`].
     #[must_use]
     pub fn out_of_range(mut self, out_of_range: OutOfRange) -> Self {
         self.out_of_range = out_of_range;
         self
     }
 
-    /// Which partitions of the group table an instance keeps up to date beside those that it runs, by
-    /// default [`Standby::None`]. With [`Standby::All`], joined tables are kept in all partitions too.
+    /// Hot standbys of the group table, by default [`Standby::None`]. With [`Standby::All`], this process also keeps all
+    /// partitions of joined tables.
     #[must_use]
     pub fn standby(mut self, standby: Standby) -> Self {
         self.standby = standby;
         self
     }
 
-    /// Joins the group only when the local copies have caught up: each has been at the end of its
-    /// partition since the start, and is followed from there. Until then the partitions run where they
-    /// are, so that nothing waits for an instance that recovers. Needs [`Standby::All`], for which
-    /// partitions will be given to an instance is not known before.
+    /// Whether an instance joins its group only after all of its local copies have caught up with the changelogs, by
+    /// default `false`. Until then, the partitions keep running on the other instances, so that no partition waits for
+    /// an instance that restores its state. Needs [`Standby::All`], because an instance does not know which partitions
+    /// it will be assigned.
     #[must_use]
     pub fn recover_ahead(mut self, ahead: bool) -> Self {
         self.recover_ahead = ahead;
         self
     }
 
-    /// How long the local copy of a partition stays that runs elsewhere, by default 10 minutes: should
-    /// the partition come back in time, only what was written meanwhile is read. Kafka Streams calls
-    /// it `state.cleanup.delay.ms`. Time without contact to the group does not count, and with
-    /// [`Standby::All`] every copy is in use.
+    /// How long this instance keeps the local copy of a partition that moved to another instance, by default 10 minutes.
+    /// If the partition comes back in time, goka restores only what was written in between. Kafka Streams calls this
+    /// setting `state.cleanup.delay.ms`. Time without contact to the group does not count. With [`Standby::All`], no
+    /// local copy is deleted.
     #[must_use]
     pub fn cleanup_delay(mut self, delay: Duration) -> Self {
         self.cleanup_delay = delay;
         self
     }
 
-    /// How large the local copy of one partition may become, bytes, by default 64 GiB. It is address space,
-    /// and costs nothing until it is used; where a limit on virtual memory or a 32-bit machine forbids that
-    /// much, set less. A copy that would grow beyond it is an error, and goes on after a restart with more.
+    /// Maximum size of the local copy of one partition, in bytes, by default 64 GiB (LMDB's map size). It reserves
+    /// address space, not memory or disk. Set less where virtual memory is limited, or on a 32-bit machine. A local copy
+    /// that would grow beyond it is an error; restart with a larger size.
     #[must_use]
     pub fn map_size(mut self, bytes: usize) -> Self {
         self.map_size = bytes;
         self
     }
 
-    /// For how long a snapshot of a view ([`View::snapshot`](crate::View::snapshot)) may be held, by default
-    /// 60 s. What it sees keeps the file of the local copy from using room again, so the first write after that
-    /// time lets go of it, and its reads are errors ([`Error::Expired`]).
+    /// Maximum age of a snapshot of a view ([`View::snapshot`](crate::View::snapshot)), by default 60 s. A snapshot
+    /// keeps the local copy from reusing disk space. The first write after that time therefore releases the snapshot,
+    /// and its reads then fail with [`Error::Expired`].
     #[must_use]
     pub fn snapshot_max(mut self, age: Duration) -> Self {
         self.snapshot_max = age;
         self
     }
 
-    /// Creates the topic of a stream with so many partitions, if it is missing. One that exists with
-    /// another number is refused: it is never changed.
+    /// Creates the topic of a stream, with this number of partitions, if it does not exist. If the topic exists with
+    /// another number of partitions, the app does not start; goka never changes an existing topic.
     #[must_use]
     pub fn create_stream(mut self, name: impl Into<String>, partitions: i32) -> Self {
         self.streams.push((name.into(), partitions));
         self
     }
 
-    /// Sets a key of librdkafka for consumers and producers, for example
-    /// `.set("security.protocol", "ssl")`.
+    /// Sets a configuration key of librdkafka for all clients, for example `.set("security.protocol", "ssl")`.
+    ///
+    /// Goka refuses keys that would break its guarantees, and says why. `Debug` and errors hide values that may be
+    /// secret.
     #[must_use]
     pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.keys.both.insert(key.into(), value.into());
         self
     }
 
-    /// Sets a key of librdkafka for consumers only; wins over [`Config::set`].
+    /// Sets a configuration key of librdkafka for consumers only. It takes precedence over [`Config::set`].
     #[must_use]
     pub fn set_consumer(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.keys.consumer.insert(key.into(), value.into());
         self
     }
 
-    /// Sets a key of librdkafka for producers only; wins over [`Config::set`].
+    /// Sets a configuration key of librdkafka for producers only. It takes precedence over [`Config::set`].
     #[must_use]
     pub fn set_producer(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.keys.producer.insert(key.into(), value.into());
         self
     }
 
-    /// The state directory, chosen or by default; it need not exist.
+    /// The state directory: the one that was set, or the default. It need not exist.
     pub(crate) fn state_path(&self) -> Result<PathBuf, Error> {
         if let Some(path) = &self.state_dir {
             return Ok(path.clone());
@@ -367,8 +376,8 @@ impl Config {
         match (home, program) {
             (Some(home), Some(program)) => Ok(home.join("goka").join(program)),
             _ => Err(Error::Config(
-                "there is no place for local state: neither XDG_STATE_HOME nor HOME is set; \
-                 choose one with `Config::state_dir` or GOKA_STATE_DIR"
+                "no directory for local state: neither XDG_STATE_HOME nor HOME is set. Set one with \
+                 `Config::state_dir` or GOKA_STATE_DIR"
                     .to_owned(),
             )),
         }

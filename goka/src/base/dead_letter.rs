@@ -1,5 +1,4 @@
-//! A record that was set aside, as it stands in a dead-letter topic: what its headers say. Must not
-//! know when one is written.
+//! Headers of a dead letter: where the record came from, and why it failed. Must not know when a dead letter is written.
 
 use std::str;
 
@@ -20,22 +19,23 @@ const NAMES: [&str; 8] = [
     TOPIC, PARTITION, OFFSET, TIMESTAMP, GROUP, HANDLER, STAGE, ERROR,
 ];
 
-/// So much of an error is written, bytes.
+/// Maximum length of the error in the headers, in bytes.
 const ERROR_MAX: usize = 4096;
 
-/// Where a dead letter is from, and why it is one: what the headers of a record say that
-/// [`Policy::DEAD_LETTER`](crate::Policy::DEAD_LETTER) has set aside. Key, value and its other
-/// headers are as they came.
+/// A dead letter, read from its headers: where the record came from, and why it failed.
 ///
-/// | header | |
+/// [`Policy::DEAD_LETTER`](crate::Policy::DEAD_LETTER) writes a record that failed to a dead-letter topic. The key, the
+/// value and the headers of the record are unchanged; goka adds these headers:
+///
+/// | header | content |
 /// |---|---|
-/// | `goka-topic`, `goka-partition`, `goka-offset` | where the record stands; the topic by its name on the broker |
-/// | `goka-timestamp` | its timestamp, milliseconds since 1970 |
-/// | `goka-group`, `goka-handler` | who could not handle it |
+/// | `goka-topic`, `goka-partition`, `goka-offset` | where the record is; the topic by its name on the broker |
+/// | `goka-timestamp` | timestamp of the record, milliseconds since 1970 |
+/// | `goka-group`, `goka-handler` | the group and the handler that failed |
 /// | `goka-stage` | `decode`, `handler` or `panic` |
-/// | `goka-error` | what went wrong |
+/// | `goka-error` | the error, at most 4096 bytes |
 ///
-/// This reads them back, for example to write what can be mended to where it came from:
+/// A processor of your own can correct dead letters and write them to the topic that they came from:
 ///
 /// ```
 /// /// Clicks that could not be handled.
@@ -57,25 +57,25 @@ const ERROR_MAX: usize = 4096;
 pub struct DeadLetter<'a> {
     /// The topic of the record, by its name on the broker.
     pub topic: &'a str,
-    /// Its partition.
+    /// The partition of the record.
     pub partition: i32,
-    /// Its offset in the partition.
+    /// The offset of the record in the partition.
     pub offset: i64,
-    /// Its timestamp, milliseconds since 1970; -1 if it had none.
+    /// The timestamp of the record, milliseconds since 1970; -1 if it had none.
     pub timestamp: i64,
-    /// The group that could not handle it.
+    /// The group that could not process the record.
     pub group: &'a str,
     /// The name of the handler.
     pub handler: &'a str,
-    /// `decode`, `handler` or `panic`.
+    /// The stage that failed: `decode`, `handler` or `panic`.
     pub stage: &'a str,
-    /// What went wrong.
+    /// The error, at most 4096 bytes of it.
     pub error: &'a str,
     headers: Headers<'a>,
 }
 
 impl<'a> DeadLetter<'a> {
-    /// What the headers say; `None` if they are not those of a dead letter.
+    /// Reads a dead letter from the headers of a record; `None` if the record is not a dead letter.
     pub fn of(headers: Headers<'a>) -> Option<Self> {
         let text = |name| str::from_utf8(headers.get(name)?).ok();
         Some(DeadLetter {
@@ -91,8 +91,8 @@ impl<'a> DeadLetter<'a> {
         })
     }
 
-    /// To write the record to where it came from: with its own headers and timestamp, to its own
-    /// partition.
+    /// Metadata for writing the record back to its topic: its own headers, timestamp and partition, without the
+    /// headers that goka added.
     pub fn meta(&self) -> Meta {
         let mut meta = Meta::new().to_partition(self.partition);
         meta.headers = foreign(self.headers);
@@ -103,7 +103,7 @@ impl<'a> DeadLetter<'a> {
     }
 }
 
-/// Without those of a dead letter.
+/// The headers without those that goka adds to a dead letter.
 fn foreign(headers: Headers<'_>) -> OwnedHeaders {
     let foreign = headers.iter().filter(|(name, _)| !NAMES.contains(name));
     foreign
@@ -111,7 +111,7 @@ fn foreign(headers: Headers<'_>) -> OwnedHeaders {
         .collect()
 }
 
-/// What is said of a record that is set aside.
+/// Why a record becomes a dead letter.
 pub(crate) struct Reason<'a> {
     pub(crate) topic: &'a str,
     pub(crate) group: &'a str,
@@ -121,8 +121,8 @@ pub(crate) struct Reason<'a> {
 }
 
 impl Reason<'_> {
-    /// The headers of the dead letter: those of the record, and ours. Of a record that was one
-    /// before, the newest are kept.
+    /// The headers of the dead letter: those of the record, and those of goka. If the record was a dead letter before,
+    /// the new ones replace the old ones.
     pub(crate) fn headers(mut self, record: &Record<'_>) -> OwnedHeaders {
         self.error = excerpt::cut(self.error, ERROR_MAX);
         let mut headers = foreign(record.headers);

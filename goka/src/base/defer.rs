@@ -1,5 +1,5 @@
-//! Work that goes on after a handler returned: a guard on the user's side, a question on the
-//! worker's. Must not know what is held back meanwhile.
+//! Work that continues after a handler has returned: the user holds a guard, the worker asks for its outcome. Must not
+//! know what the worker holds back in the meantime.
 
 use std::sync::{
     Arc, OnceLock,
@@ -8,10 +8,11 @@ use std::sync::{
 
 use crate::base::error::BoxError;
 
-/// A record whose work goes on elsewhere, see [`Context::defer`](crate::Context::defer). It may be
-/// sent to any thread or task.
+/// Guard of a deferred record: its work continues after the handler has returned. See
+/// [`Context::defer`](crate::Context::defer).
 ///
-/// Dropped without [`done`](Self::done), the record has failed.
+/// The guard can be sent to any thread or task. If it is dropped without [`done`](Self::done), the record fails, as if
+/// its handler had returned an error.
 #[derive(Debug)]
 #[must_use = "dropped without `done`, it fails the record"]
 pub struct Deferred {
@@ -34,14 +35,14 @@ impl Deferred {
         (Deferred { shared }, pending)
     }
 
-    /// The work is done: the record takes effect, once those before it in its partition have.
+    /// Completes the record: its effects are committed, after those of the records before it in its partition.
     pub fn done(self) {
         self.shared.done.store(true, Ordering::Release);
     }
 
-    /// The work has failed, and with it the record, as by an error of its handler.
+    /// Fails the record, as if its handler had returned this error.
     pub fn fail(self, error: impl Into<BoxError>) {
-        // Nobody else can have set it: the guard is used up.
+        // Nothing else can have set it: this call consumes the only guard.
         let _ = self.shared.failed.set(error.into());
     }
 }
@@ -49,14 +50,15 @@ impl Deferred {
 impl Drop for Deferred {
     fn drop(&mut self) {
         if !self.shared.done.load(Ordering::Relaxed) {
-            let dropped = || BoxError::from("what it deferred was dropped without `done`");
+            let dropped =
+                || BoxError::from("the guard from `ctx.defer()` was dropped without `done`");
             self.shared.failed.get_or_init(dropped);
         }
     }
 }
 
 impl Pending {
-    /// `None`: it is not known yet.
+    /// `None` while the guard is held.
     pub(crate) fn outcome(&self) -> Option<Result<(), String>> {
         if self.0.done.load(Ordering::Acquire) {
             return Some(Ok(()));

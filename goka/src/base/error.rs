@@ -1,89 +1,90 @@
-//! The one error type. Every message is a sentence that says what happened where, and what to do.
+//! The error type of goka. Each message is a sentence that says what happened, where, and what to do. Must not know
+//! anything else of goka.
 
 use std::{convert::Infallible, error, fmt, io, path::PathBuf, time::Duration};
 
-/// What a handler may fail with: any error converts into it.
+/// Any error, boxed: what handlers may return. All error types convert into it.
 pub type BoxError = Box<dyn error::Error + Send + Sync>;
 
-/// `goka::Result` is what handlers and `main` return.
+/// The `Result` of goka, with `()` and [`Error`] as defaults: `goka::Result` is what handlers and `main` return.
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
-/// Why something could not be done.
+/// Errors of goka, by where they arose.
 ///
-/// Displayed, it is one sentence with the cause and the cure. `Debug` gives the same sentence, for that is what a
-/// `main` prints that returns [`goka::Result`](crate::Result). What [`source`](error::Error::source) gives lies behind
-/// the sentence: the first cause of the cause that is not in it yet, so that a report that goes through all sources,
-/// as anyhow's `{:#}` does, says nothing twice. The cause itself is the `source` of the variant, to be matched on.
+/// `Display` gives one sentence with the cause and what to do. `Debug` gives the same sentence, because that is what
+/// `main` prints if it returns [`goka::Result`](crate::Result).
+///
+/// To match on the cause, use the `source` field of a variant. [`source()`](error::Error::source) gives only causes
+/// that are not in the sentence yet, so that a report of the whole chain, such as anyhow's `{:#}`, repeats nothing.
 #[non_exhaustive]
 pub enum Error {
-    /// Bytes that are no value of the type that the topic carries.
+    /// Bytes from Kafka or from a local copy do not decode as the type that the topic declares.
     Decode {
-        /// The topic they came from.
+        /// The topic of the record or of the row.
         topic: String,
-        /// What the codec says.
+        /// The error of the codec.
         source: BoxError,
     },
-    /// A value that its codec cannot write.
+    /// A codec cannot encode a value.
     Encode {
-        /// The topic it was meant for.
+        /// The topic that the record or the row was meant for.
         topic: String,
-        /// What the codec says.
+        /// The error of the codec.
         source: BoxError,
     },
-    /// A codec refuses a topic before the program reads or writes the topic: see
-    /// [`Codec::prepare`](crate::Codec::prepare).
+    /// A codec refused a topic before the program reads or writes it, see [`Codec::prepare`](crate::Codec::prepare).
     Prepare {
-        /// The topic on the broker.
+        /// The topic, by its name on the broker.
         topic: String,
-        /// What the codec says.
+        /// The error of the codec.
         source: BoxError,
     },
-    /// A record that could not be handled. Nothing is committed past it: a restart reads it again.
+    /// A record could not be processed. No offset past the record was committed: after a restart, goka reads it again.
     Record {
-        /// The group that reads it.
+        /// The group of the processor.
         group: &'static str,
-        /// The physical topic.
+        /// The topic of the record, by its name on the broker.
         topic: Box<str>,
-        /// The partition.
+        /// The partition of the record.
         partition: i32,
-        /// The offset in the partition.
+        /// The offset of the record in the partition.
         offset: i64,
-        /// Its key, as text where it is UTF-8, else in hexadecimal.
+        /// The key of the record: text if it is UTF-8, otherwise hexadecimal.
         key: Box<str>,
         /// The name of the handler, or of the visitor.
         handler: &'static str,
-        /// What was being done, for example "decode its value" or "run".
+        /// The step that failed, for example "decode its value" or "run".
         doing: &'static str,
-        /// Why it failed.
+        /// The cause, for example the error that the handler returned.
         source: BoxError,
     },
-    /// A setting that is unknown, malformed or in conflict with another.
+    /// A setting is unknown, malformed, or in conflict with another setting.
     Config(String),
-    /// A topic that is missing, or not as the graph needs it. Nothing was changed.
+    /// A topic is missing, or differs from what the graph needs. Goka changed nothing.
     Topic(String),
     /// The local state cannot be used.
     State {
-        /// Its directory.
+        /// The directory of the local state.
         path: PathBuf,
         /// What is wrong, and what to do.
         problem: String,
     },
-    /// The disk has no room for the local state, or fails. What did not fit was not stored. Partitions
-    /// of processors and views that meet it wait, and go on by themselves when there is room.
+    /// The disk is full, or fails. The rows that did not fit were not stored. Partitions of processors and views that
+    /// run into this wait, and continue by themselves when there is space.
     NoRoom {
         /// The directory that has to grow.
         path: PathBuf,
-        /// What could not be done, and what to do.
+        /// What goka could not do, and what to do.
         problem: String,
     },
-    /// The broker, or the connection to it.
+    /// The broker refused a request, did not answer, or could not be reached.
     Kafka {
-        /// What was being done.
+        /// What goka was doing.
         doing: String,
-        /// What librdkafka says.
+        /// The error of librdkafka.
         source: BoxError,
     },
-    /// The operating system refused what goka needs to run: a thread, or a handler of signals.
+    /// The operating system refused a resource that goka needs: a thread, or a signal handler.
     System {
         /// What goka was doing, for example "start the thread of an emitter".
         doing: String,
@@ -91,41 +92,43 @@ pub enum Error {
         source: io::Error,
     },
     /// This process no longer updates its local copy of a table, because it could not read the changelog or store
-    /// rows. What was stored before can still be read.
+    /// rows. Reads still return the rows that were stored before.
     Stale {
-        /// The changelog of the table.
+        /// The changelog of the table, by its name on the broker.
         topic: String,
         /// Why the local copy is no longer updated, and what to do.
         reason: String,
     },
-    /// Another member of the group has this one's instance id.
+    /// This instance was fenced: another member of the group has the same instance id.
     Fenced(String),
-    /// The row is at another instance of the group, or not recovered yet here.
+    /// The partition of a row is not assigned to this instance, or has not recovered here yet.
     Elsewhere {
         /// The group.
         group: &'static str,
         /// The partition of the row.
         partition: i32,
     },
-    /// A visit ended early, because a partition went to another instance, or because it is not known
-    /// whether Kafka took a transaction with rows that were visited (the broker was away). What it did until
-    /// then is committed, but for the last of that partition in the second case; visit again for the rest.
+    /// A visit ended early, because a partition moved to another instance, or because the outcome of a transaction is
+    /// unknown (the broker did not answer). The effects of the visit so far are committed, except, in the second case,
+    /// the last ones of that partition. Start the visit again for the remaining rows.
     VisitCancelled {
         /// The group.
         group: &'static str,
-        /// The partition that went, or is in doubt.
+        /// The partition that moved, or whose transaction has an unknown outcome.
         partition: i32,
-        /// How many keys were visited here.
+        /// How many keys were visited in this process.
         keys: u64,
     },
-    /// A snapshot of a view was held for longer than [`Config::snapshot_max`](crate::Config::snapshot_max) allows,
-    /// and its table has changed meanwhile.
+    /// A snapshot of a view was held for longer than [`Config::snapshot_max`](crate::Config::snapshot_max), and its
+    /// table has changed since it was taken.
     Expired {
-        /// How long it may be held.
+        /// The limit.
         max_age: Duration,
     },
-    /// Something was used after it was closed.
+    /// An object was used after it was closed, or was closed before it could answer.
     Closed(&'static str),
+    /// A defect in goka: a thread of goka panicked. Please report it.
+    Bug(String),
 }
 
 impl Error {
@@ -164,7 +167,7 @@ impl Error {
         }
     }
 
-    /// What somebody else's code says of it, which the sentence of this error ends with.
+    /// The cause, as foreign code reported it. The sentence of this error ends with its text.
     pub(crate) fn reason(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Error::Decode { source, .. }
@@ -182,21 +185,22 @@ impl Error {
             | Error::Elsewhere { .. }
             | Error::VisitCancelled { .. }
             | Error::Expired { .. }
-            | Error::Closed(_) => None,
+            | Error::Closed(_)
+            | Error::Bug(_) => None,
         }
     }
 }
 
-/// What programs that return an error from `main` print: a sentence for people, as any other way to print it.
+/// The same sentence as `Display`, because a program that returns an error from `main` prints its `Debug`.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// How a processor gets past a record that it cannot decode.
-const WAY_ON: &str = "; nothing is committed past it: read it as what it is, or choose with `on_error` what becomes of such \
-                      records (docs/errors.md)";
+/// What to do about a record that does not decode.
+const CURE: &str = ". No offset past this record was committed. Fix the codec, or set `on_error` to skip or dead-letter \
+                    such records (docs/errors.md)";
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -219,16 +223,22 @@ impl fmt::Display for Error {
                 handler,
                 doing,
                 source,
-            } => write!(
-                f,
-                "handler `{handler}` of group `{group}` cannot {doing}: topic `{topic}`, partition {partition}, offset \
-                 {offset}, key `{key}`: {}",
-                said(source)
-            )
-            .and_then(|()| match doing.starts_with("decode ") {
-                true => f.write_str(WAY_ON),
-                false => Ok(()),
-            }),
+            } => {
+                write!(f, "handler `{handler}` of group `{group}` ")?;
+                match *doing {
+                    "run" => f.write_str("failed")?,
+                    doing => write!(f, "cannot {doing}")?,
+                }
+                write!(
+                    f,
+                    ": topic `{topic}`, partition {partition}, offset {offset}, key `{key}`: {}",
+                    said(source)
+                )?;
+                match doing.starts_with("decode ") {
+                    true => f.write_str(CURE),
+                    false => Ok(()),
+                }
+            }
             Error::Config(sentence) | Error::Topic(sentence) | Error::Fenced(sentence) => {
                 f.write_str(sentence.trim_end())
             }
@@ -249,8 +259,8 @@ impl fmt::Display for Error {
             ),
             Error::Elsewhere { group, partition } => write!(
                 f,
-                "partition {partition} of group `{group}` does not run at this instance: ask the one that has it, or read \
-                 the whole table by a `View`"
+                "partition {partition} of group `{group}` is not assigned to this instance, or has not recovered yet: \
+                 query its owner, or read the whole table with a `View`"
             ),
             Error::VisitCancelled {
                 group,
@@ -258,35 +268,38 @@ impl fmt::Display for Error {
                 keys,
             } => write!(
                 f,
-                "the visit of group `{group}` was cancelled after {keys} keys, because partition {partition} went to another \
-                 instance, or a transaction of it is in doubt: visit again"
+                "the visit of group `{group}` was cancelled after {keys} keys: partition {partition} moved to another \
+                 instance, or the outcome of its last transaction is unknown. Start the visit again for the remaining rows"
             ),
             Error::Expired { max_age } => write!(
                 f,
-                "the snapshot was held for longer than {max_age:?} while its table changed, and was let go of, for the \
-                 local copy could not use room again meanwhile: take one, read, and drop it, or allow more time \
+                "the snapshot was held for longer than {max_age:?} while its table changed, and was released so that the \
+                 local copy can reuse disk space. Take a snapshot, read, and drop it, or allow more time \
                  (`Config::snapshot_max`, GOKA_SNAPSHOT_MAX_MS)"
             ),
             Error::Closed(what) => write!(f, "{what} was closed"),
+            Error::Bug(what) => write!(f, "{what}: this is a bug in goka, please report it"),
         }
     }
 }
 
-/// Nothing but what cannot happen: an error of others is no error of goka. What fails with both returns a [`BoxError`].
+/// Converts nothing but [`Infallible`]: errors of other crates do not become errors of goka. A function that fails with
+/// both kinds returns [`BoxError`].
 impl<E: OfGoka> From<E> for Error {
     fn from(error: E) -> Self {
         error.into_error()
     }
 }
 
-/// What `?` turns into an error of goka: of others' errors, only the one that cannot happen. It is here for what the
-/// compiler says of all others; without it, it compares types. Of a text for `?`, rustc shows the label alone.
+/// An error type that `?` converts into [`Error`]. The only one is [`Infallible`].
+///
+/// The trait exists for its diagnostic: without it, rustc would compare types. For `?`, rustc shows only the label.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no error of goka",
-    label = "fails with an error that is not goka's: let the function return `Result<(), goka::BoxError>`, which takes all errors"
+    message = "`{Self}` is not an error of goka",
+    label = "this error is not a `goka::Error`: let the function return `Result<(), goka::BoxError>`, which any error converts into"
 )]
 pub trait OfGoka {
-    /// The error.
+    /// Converts it.
     fn into_error(self) -> Error;
 }
 #[diagnostic::do_not_recommend]
@@ -296,7 +309,7 @@ impl OfGoka for Infallible {
     }
 }
 
-/// Texts of librdkafka may end with a new line.
+/// The text of a cause. Texts of librdkafka may end with a line break.
 fn said(reason: &BoxError) -> String {
     let mut text = reason.to_string();
     text.truncate(text.trim_end().len());
@@ -320,7 +333,7 @@ impl error::Error for Error {
 mod tests {
     use super::*;
 
-    /// Shows its cause itself, or leaves that to whoever asks for its source.
+    /// An error that shows its cause in its own text, or leaves that to its `source`.
     #[derive(Debug)]
     struct Because(&'static str, Option<Box<Because>>, bool);
 
@@ -342,7 +355,7 @@ mod tests {
         Because(text, cause.map(Box::new), is_shown)
     }
 
-    /// As a report that goes through all sources.
+    /// A report of the whole chain of sources.
     fn reported(error: &Error) -> String {
         let chain = std::iter::successors(Some(error as &dyn error::Error), |e| e.source());
         let texts: Vec<_> = chain.map(ToString::to_string).collect();
@@ -370,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_does_not_decode_has_a_way_on() {
+    fn a_record_that_does_not_decode_says_what_to_do() {
         let record = |doing| Error::Record {
             group: "counters",
             topic: "clicks".into(),
@@ -383,11 +396,16 @@ mod tests {
         };
         let undecoded = record("decode its value").to_string();
         assert!(
-            undecoded.contains("no number; nothing is committed past it"),
+            undecoded.contains("no number. No offset past this record was committed"),
             "{undecoded}"
         );
         assert!(undecoded.contains("`on_error`"), "{undecoded}");
-        assert!(record("run").to_string().ends_with("no number"));
+        let failed = record("run").to_string();
+        assert!(
+            failed.starts_with("handler `count` of group `counters` failed: topic `clicks`"),
+            "{failed}"
+        );
+        assert!(failed.ends_with("no number"), "{failed}");
     }
 
     #[test]

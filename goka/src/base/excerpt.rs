@@ -1,17 +1,17 @@
-//! What errors and the log show of data that others wrote: enough to find it, and no more. A record can have
-//! a megabyte of key, and an error that repeats its value.
+//! Excerpts of foreign data for errors and logs: enough to find a record, and no more. A key can have a megabyte, and an
+//! error can repeat a whole value. Must not know where excerpts are shown.
 
 use std::{error::Error, fmt::Write as _};
 
 use crate::base::error::BoxError;
 
-/// So much of a key is shown, bytes.
+/// Maximum length of a key in an error, in bytes.
 const KEY_MAX: usize = 256;
 
-/// So much of a cause is shown, bytes.
+/// Maximum length of the text of a cause, in bytes.
 const CAUSE_MAX: usize = 4096;
 
-/// A key for people: text where it is text, else in hexadecimal.
+/// A key for people: as text if it is UTF-8, otherwise in hexadecimal.
 pub(crate) fn key(key: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(key) {
         return cut(text.to_owned(), KEY_MAX);
@@ -19,7 +19,7 @@ pub(crate) fn key(key: &[u8]) -> String {
     let shown = &key[..key.len().min(KEY_MAX / 2)];
     let mut text = String::new();
     for byte in shown {
-        // To a String it never fails.
+        // Writing to a `String` never fails.
         let _written = write!(text, "{byte:02x}");
     }
     if shown.len() < key.len() {
@@ -28,12 +28,12 @@ pub(crate) fn key(key: &[u8]) -> String {
     text
 }
 
-/// The text of a cause.
+/// The text of a cause, cut.
 pub(crate) fn text(text: String) -> String {
     cut(text, CAUSE_MAX)
 }
 
-/// A cause as it is, or, if its text is too long, a text that is not.
+/// The cause itself, or, if the text of one error in its chain is too long, its text, cut.
 pub(crate) fn cause(cause: BoxError) -> BoxError {
     let mut next: Option<&(dyn Error + 'static)> = Some(&*cause);
     while let Some(error) = next {
@@ -45,7 +45,7 @@ pub(crate) fn cause(cause: BoxError) -> BoxError {
     cause
 }
 
-/// Between characters.
+/// Cuts a text to `max` bytes, between characters, and notes its full length.
 pub(crate) fn cut(mut text: String, max: usize) -> String {
     if text.len() > max {
         let all = text.len();

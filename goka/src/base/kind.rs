@@ -1,32 +1,32 @@
-//! What an edge of a group graph is. Plain data, shared by the typed graph and the engine.
+//! Kinds of edges in a group graph. Plain data, shared by the typed graph and the engine. Must not know either of them.
 
 use serde::Serialize;
 
-/// What an edge is to its group.
+/// Kind of an edge: what a topic is to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Kind {
-    /// A stream whose records the group handles.
+    /// A stream that the group consumes.
     Input,
-    /// The stream that the group writes to itself.
+    /// A stream that the group writes to and consumes, to send messages to other keys of its own.
     Loop,
     /// A stream that the group writes to.
     Output,
-    /// The group's own table.
+    /// The group table: the state of the group.
     Table,
-    /// A table of another group, read at the group's own keys.
+    /// A table of another group, read at the key of the current record.
     Join,
     /// A table of another group, read at any key.
     Lookup,
-    /// The topic that records are written to which a handler could not handle. It follows from what
-    /// is done about them, [`Edge::on_error`](crate::graph::Edge::on_error), and is no edge of `Processor::GRAPH`.
+    /// A dead-letter topic, for records that could not be processed. It follows from the policies of the other edges
+    /// ([`Edge::on_error`](crate::graph::Edge::on_error)), and is not an edge of `Processor::GRAPH`.
     #[serde(rename = "dead letter")]
     DeadLetter,
 }
 
 impl Kind {
-    /// Its name in drawings and in JSON: the variant's, in lower case words.
+    /// The name of the kind in drawings and in JSON: that of the variant, in lower-case words.
     pub const fn label(self) -> &'static str {
         match self {
             Kind::Input => "input",

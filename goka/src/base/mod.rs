@@ -1,4 +1,4 @@
-//! Plain data and errors that every room shares. Must not know anything else of goka.
+//! Plain data and errors that all of goka shares. Must not know any other part of goka.
 
 pub(crate) mod block;
 pub mod config;

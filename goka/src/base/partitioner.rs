@@ -1,8 +1,11 @@
-//! Which partition a key belongs to. Part of a topic's type: the topics of a group must agree.
+//! Partitioners: from the bytes of a key to a partition. Must not know types of keys.
 
 use serde::Serialize;
 
-/// How the partition of a key is computed.
+/// Hash function that assigns keys to partitions.
+///
+/// It is part of the type of a topic, because whoever reads a table at a key must look in the partition that the writer
+/// has chosen. The topics of a group must agree. The default matches Kafka's Java clients and Kafka Streams.
 ///
 /// ```
 /// use goka::Partitioner;
@@ -16,23 +19,23 @@ use serde::Serialize;
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Partitioner {
-    /// As the JVM clients and Kafka Streams: 32-bit murmur2 of the key, without its sign bit,
-    /// modulo the number of partitions.
+    /// The partitioner of Kafka's Java clients and Kafka Streams: 32-bit murmur2 of the key, without the sign bit, modulo
+    /// the number of partitions. The default.
     #[default]
     Murmur2,
-    /// As Go Goka: 32-bit FNV-1a of the key, modulo the number of partitions as a signed number,
+    /// The partitioner of Goka for Go: 32-bit FNV-1a of the key as a signed number, modulo the number of partitions,
     /// without the sign of the result.
     Fnv1a,
 }
 
 impl Partitioner {
-    /// All there are.
+    /// All partitioners.
     pub(crate) const ALL: [Partitioner; 2] = [Partitioner::Murmur2, Partitioner::Fnv1a];
 
     /// The partition of `key`, from 0 to `partitions` - 1.
     ///
     /// # Panics
-    /// If `partitions` is not positive: no topic is without partitions.
+    /// If `partitions` is not positive.
     pub fn partition(self, key: &[u8], partitions: i32) -> i32 {
         assert!(partitions > 0, "a topic has at least one partition");
         match self {
@@ -42,7 +45,7 @@ impl Partitioner {
     }
 }
 
-/// As it is written in `partitioner = ...`.
+/// The name for `partitioner = ...` in an attribute.
 impl std::fmt::Display for Partitioner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -52,7 +55,7 @@ impl std::fmt::Display for Partitioner {
     }
 }
 
-/// Kafka's `Utils.murmur2`: a murmur2 whose seed is fixed.
+/// Kafka's `Utils.murmur2`: murmur2 with a fixed seed.
 fn murmur2(key: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;
     let mut hash = 0x9747_b28c ^ key.len() as u32;

@@ -7,10 +7,10 @@
 
 use std::time::Duration;
 
-/// What is done about the records of one edge that could not be handled, by what went wrong.
+/// Error policies of an edge: what happens to records that cannot be processed, by the stage that failed.
 ///
-/// [`Consumes::ON_ERROR`](crate::graph::Consumes::ON_ERROR) of an edge; the attribute writes it
-/// `on_error = skip`, or `on_error(decode = dead_letter, handler = retry(5, then = skip))`.
+/// In an attribute, it is written `on_error = skip`, or `on_error(decode = dead_letter, handler = retry(5, then = skip))`.
+/// By hand, it is [`Consumes::ON_ERROR`](crate::graph::Consumes::ON_ERROR). Without it, the processor [fails](Self::FAIL).
 ///
 /// ```
 /// use goka::{OnError, Policy};
@@ -27,40 +27,41 @@ pub struct OnError {
     pub(crate) panic: Policy,
 }
 
-/// What is done about a record that could not be handled. Whatever its handler did before it failed
-/// is dropped.
+/// Error policy: what happens to a record that cannot be processed: fail, skip, dead-letter or retry.
+///
+/// With each policy, goka drops what the handler did before it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// So often it is tried again.
+    /// How often the record is retried.
     pub(crate) retries: u32,
     first_ms: u32,
     longest_ms: u32,
     pub(crate) last: Last,
 }
 
-/// What is done in the end.
+/// What happens to the record after the last retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Last {
     Fail,
     Skip,
-    /// Logical name of a topic; `None` is that of the group.
+    /// The logical name of a topic; `None`: the dead-letter topic of the group.
     DeadLetter(Option<&'static str>),
 }
 
-/// What is done next.
+/// What happens next to a record that has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Again, after this time.
+    /// A retry after this time.
     Retry(Duration),
     Last(Last),
 }
 
 impl OnError {
-    /// Whatever goes wrong ends the processor: the default.
+    /// The processor fails at each stage. The default.
     pub const FAIL: Self = Self::all(Policy::FAIL);
 
-    /// The same for all that can go wrong. Bytes that do not decode are not tried again: they decode
-    /// no better the second time.
+    /// The same policy for each stage. Records that do not decode are not retried, because a retry would fail as well:
+    /// the policy that follows the retries applies at once.
     pub const fn all(policy: Policy) -> Self {
         OnError {
             decode: Policy {
@@ -72,15 +73,15 @@ impl OnError {
         }
     }
 
-    /// If the key or the value does not decode.
+    /// The policy for records whose key or value does not decode.
     ///
     /// # Panics
-    /// If that is to be tried again.
+    /// If the policy is a retry.
     #[must_use]
     pub const fn decode(self, policy: Policy) -> Self {
         assert!(
             policy.retries == 0,
-            "bytes decode no better the second time: fail, skip, or write a dead letter"
+            "a record that does not decode cannot be retried: fail, skip, or write a dead letter"
         );
         OnError {
             decode: policy,
@@ -88,7 +89,7 @@ impl OnError {
         }
     }
 
-    /// If the handler returns an error, or wants to write a record that is too large.
+    /// The policy for records whose handler returns an error, or writes a record that is too large.
     #[must_use]
     pub const fn handler(self, policy: Policy) -> Self {
         OnError {
@@ -97,7 +98,7 @@ impl OnError {
         }
     }
 
-    /// If the handler panics.
+    /// The policy for records whose handler panics.
     #[must_use]
     pub const fn panic(self, policy: Policy) -> Self {
         OnError {
@@ -106,12 +107,12 @@ impl OnError {
         }
     }
 
-    /// All three.
+    /// The policies of all three stages.
     pub(crate) const fn policies(&self) -> [Policy; 3] {
         [self.decode, self.handler, self.panic]
     }
 
-    /// With this name for the dead-letter topic of the group.
+    /// The same policies, with `default` as the name of the dead-letter topic of the group.
     pub(crate) fn named(mut self, default: &'static str) -> Self {
         for policy in [&mut self.decode, &mut self.handler, &mut self.panic] {
             if let Last::DeadLetter(topic) = &mut policy.last {
@@ -123,31 +124,34 @@ impl OnError {
 }
 
 impl Policy {
-    /// The processor ends with an error that names the record. Nothing is committed past it, so that
-    /// it is read again at the next start.
+    /// The processor stops with an error that names the record. No offset past the record is committed: goka reads it
+    /// again at the next start.
     pub const FAIL: Self = Self::at_once(Last::Fail);
 
-    /// The record is passed over: logged as a warning, and counted.
+    /// The record is skipped: goka logs a warning, counts it, and continues.
     pub const SKIP: Self = Self::at_once(Last::Skip);
 
-    /// The record is written to the topic `<group>-dead-letter`, as it came, with headers that say
-    /// where it is from and what went wrong: see [`DeadLetter`](crate::DeadLetter).
+    /// The record is written unchanged to the topic `<group>-dead-letter`, with headers that say where it came from and
+    /// why it failed: see [`DeadLetter`](crate::DeadLetter).
     pub const DEAD_LETTER: Self = Self::at_once(Last::DeadLetter(None));
 
-    /// The same, to a topic of this (logical) name.
+    /// The record is written to the dead-letter topic of this (logical) name, as with
+    /// [`DEAD_LETTER`](Self::DEAD_LETTER).
     pub const fn dead_letter_to(topic: &'static str) -> Self {
         Self::at_once(Last::DeadLetter(Some(topic)))
     }
 
-    /// The record is handled again, up to so many times. Its partition waits meanwhile; others go
-    /// on, and the group keeps this member. The first time comes after 100 ms, and each takes twice
-    /// as long, up to 10 s; [`backoff_ms`](Self::backoff_ms) says otherwise. Then it
-    /// [fails](Self::FAIL), unless [`then`](Self::then) says otherwise.
+    /// The record is retried, up to `times` times.
+    ///
+    /// The partition of the record waits; the other partitions continue, and the worker stays a member of the group. The
+    /// first retry comes after 100 ms, and the wait doubles each time up to 10 s; change this with
+    /// [`backoff_ms`](Self::backoff_ms). After the last retry, the processor [fails](Self::FAIL), unless
+    /// [`then`](Self::then) sets another policy.
     ///
     /// # Panics
-    /// If that is no time.
+    /// If `times` is 0.
     pub const fn retry(times: u32) -> Self {
-        assert!(times > 0, "`retry` needs to know how often: at least once");
+        assert!(times > 0, "`retry` needs at least one retry");
         Policy {
             retries: times,
             first_ms: 100,
@@ -156,17 +160,17 @@ impl Policy {
         }
     }
 
-    /// How long a retry waits, in milliseconds: the first, and the longest; each waits twice as long
-    /// as the one before.
+    /// Back-off of a retry, in milliseconds: the wait before the first retry, and the longest wait. Each wait is twice as
+    /// long as the one before.
     ///
     /// # Panics
-    /// If this is no retry, or the first waits longer than the longest.
+    /// If the policy is not a retry, or `first` is longer than `longest`.
     #[must_use]
     pub const fn backoff_ms(self, first: u32, longest: u32) -> Self {
         assert!(self.retries > 0, "a back-off belongs to a retry");
         assert!(
             first <= longest,
-            "the first retry waits longer than the longest"
+            "the first wait is longer than the longest"
         );
         Policy {
             first_ms: first,
@@ -175,13 +179,13 @@ impl Policy {
         }
     }
 
-    /// What is done after the last retry.
+    /// The policy that applies after the last retry.
     ///
     /// # Panics
-    /// If this is no retry, or `last` is one.
+    /// If the policy is not a retry, or `last` is a retry.
     #[must_use]
     pub const fn then(self, last: Policy) -> Self {
-        assert!(self.retries > 0, "something comes after a retry only");
+        assert!(self.retries > 0, "`then` belongs to a retry");
         assert!(
             last.retries == 0,
             "after the last retry: fail, skip, or write a dead letter"
@@ -201,7 +205,7 @@ impl Policy {
         }
     }
 
-    /// What is done with a record that has failed, after so many attempts before.
+    /// What happens to a record that has failed, after `attempts` earlier attempts.
     pub(crate) fn verdict(&self, attempts: u32) -> Verdict {
         if attempts >= self.retries {
             return Verdict::Last(self.last);
@@ -212,8 +216,7 @@ impl Policy {
     }
 }
 
-/// The topics that dead letters of these edges go to, once each. Every topic is
-/// [named](OnError::named).
+/// The dead-letter topics of these edges, without duplicates. Each topic must be [named](OnError::named).
 pub(crate) fn dead_letters(edges: impl Iterator<Item = OnError>) -> Vec<&'static str> {
     let mut topics = Vec::new();
     for policy in edges.flat_map(|edge| edge.policies()) {

@@ -1,20 +1,20 @@
-//! A record as it comes and as it goes: what is not key and value. Knows no types.
+//! Records as bytes, with their headers and metadata. Must not know types of keys and values.
 
 use std::{
     fmt,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// Headers that are kept; a value may be null in Kafka.
+/// Owned headers. A value may be null in Kafka.
 pub(crate) type OwnedHeaders = Vec<(String, Option<Vec<u8>>)>;
 
-/// Those of a row.
+/// The headers of a row.
 pub(crate) static NO_HEADERS: OwnedHeaders = Vec::new();
 
 /// A record between broker and handler: borrowed bytes and metadata.
 #[derive(Clone, Copy)]
 pub(crate) struct Record<'a> {
-    /// Which source it came from.
+    /// The edge that it came from.
     pub(crate) edge: usize,
     pub(crate) partition: i32,
     pub(crate) offset: i64,
@@ -26,13 +26,13 @@ pub(crate) struct Record<'a> {
     pub(crate) headers: Headers<'a>,
 }
 
-/// What a record takes on the wire at most, bytes: this is what `message.max.bytes` bounds.
+/// Maximum size of a record on the wire, in bytes, to compare with `message.max.bytes`.
 pub(crate) fn wire_size(key: Option<&[u8]>, value: Option<&[u8]>, headers: &OwnedHeaders) -> usize {
     let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
     len(key) + len(value) + RECORD_OVERHEAD + headers_size(headers)
 }
 
-/// What headers take on the wire at most, and about in memory, bytes.
+/// Maximum size of headers on the wire, in bytes; about their size in memory as well.
 pub(crate) fn headers_size(headers: &OwnedHeaders) -> usize {
     let len = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
     let sizes = headers
@@ -41,15 +41,15 @@ pub(crate) fn headers_size(headers: &OwnedHeaders) -> usize {
     sizes.sum()
 }
 
-/// Of lengths, offset and timestamp of a record, as librdkafka counts.
+/// Size of the lengths, the offset and the timestamp of a record, in bytes, as librdkafka counts it.
 pub(crate) const RECORD_OVERHEAD: usize = 36;
-/// The length of a name or value before it.
+/// Size of the length before a name or a value, in bytes.
 const INTEGER_BYTES: usize = 5;
 
-/// Where headers are read from: a broker's message, or a list.
+/// A source of headers: a message of the broker, or a list.
 pub(crate) trait HeaderSource {
     fn len(&self) -> usize;
-    /// Name and value of the header at `index`, which is below `len`.
+    /// The name and the value of the header at `index`, which is below `len`.
     fn get(&self, index: usize) -> (&str, Option<&[u8]>);
 }
 
@@ -63,13 +63,14 @@ impl HeaderSource for OwnedHeaders {
     }
 }
 
-/// Headers of the record at hand, in order; a name may occur more than once. Nothing is read from
-/// the message before it is asked for.
+/// Headers of a record, in order. A name may occur more than once.
+///
+/// Headers are read from the message when they are asked for, and cost nothing otherwise.
 #[derive(Clone, Copy, Default)]
 pub struct Headers<'a>(pub(crate) Option<&'a dyn HeaderSource>);
 
 impl<'a> Headers<'a> {
-    /// The value of the last header of this name; `None` also for a header whose value is null.
+    /// The value of the last header with this name; `None` if there is none, or if its value is null.
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
         let mut found = None;
         for (n, value) in self.iter() {
@@ -86,12 +87,12 @@ impl<'a> Headers<'a> {
         (0..self.len()).filter_map(move |index| source.map(|source| source.get(index)))
     }
 
-    /// How many there are.
+    /// The number of headers.
     pub fn len(&self) -> usize {
         self.0.map_or(0, HeaderSource::len)
     }
 
-    /// Whether there are none.
+    /// Whether there are no headers.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -103,8 +104,10 @@ impl fmt::Debug for Headers<'_> {
     }
 }
 
-/// What an emitted record carries beside its key and value. Without it: no headers, the timestamp
-/// of the record that caused it (now, for an emitter), the partition of its key.
+/// Metadata of a record to write: headers, timestamp and partition.
+///
+/// By default a record has no headers, the timestamp of the record that is being processed (for an
+/// [`Emitter`](crate::Emitter): the current time), and the partition of its key.
 #[derive(Clone, Debug, Default)]
 pub struct Meta {
     pub(crate) headers: OwnedHeaders,
@@ -113,7 +116,7 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// Nothing of its own.
+    /// The default metadata.
     pub fn new() -> Self {
         Self::default()
     }
@@ -126,7 +129,7 @@ impl Meta {
         self
     }
 
-    /// Adds all of these headers, for example those of the record at hand.
+    /// Adds these headers, for example those of the record that is being processed.
     #[must_use]
     pub fn headers(mut self, headers: Headers<'_>) -> Self {
         let copied = headers
@@ -136,14 +139,14 @@ impl Meta {
         self
     }
 
-    /// Instead of the partition of the key.
+    /// Sets the partition, instead of the partition of the key.
     #[must_use]
     pub fn to_partition(mut self, partition: i32) -> Self {
         self.partition = Some(partition);
         self
     }
 
-    /// Instead of the timestamp of the record at hand.
+    /// Sets the timestamp, instead of that of the record that is being processed.
     #[must_use]
     pub fn at(mut self, timestamp: SystemTime) -> Self {
         self.timestamp = Some(to_ms(timestamp));
@@ -151,13 +154,13 @@ impl Meta {
     }
 }
 
-/// Milliseconds since 1970, as Kafka counts; times before 1970 become 0.
+/// A time as Kafka's timestamp: milliseconds since 1970; 0 for times before 1970.
 pub(crate) fn to_ms(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The time of Kafka's milliseconds; a record without one (-1) gives 1970.
+/// The time of a timestamp of Kafka; 1970 for a record without one (-1).
 pub(crate) fn from_ms(ms: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }

@@ -1,21 +1,22 @@
-//! What a partition is doing, as users see it. Plain data, written by the engine and shown by `app` and `view`.
+//! State of a partition, as users see it. Plain data, written by the engine and shown by `app` and `view`. Must not know
+//! either of them.
 
-/// What a partition of a group, or of a view, is doing.
+/// State of a partition of a group or of a view.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum PartitionState {
-    /// It reads its table's topic into the local copy.
+    /// The local copy is being restored from the changelog.
     Recovering {
         /// Rows read so far.
         rows: u64,
         /// Bytes of keys and values read so far.
         bytes: u64,
-        /// How much of the way is behind, from 0 to 1.
+        /// Share of the changelog that has been read, from 0 to 1.
         progress: f64,
     },
-    /// It is up to date.
+    /// The local copy is up to date. A partition of a group processes records.
     Running,
-    /// Its local copy has to grow, and the disk is full: the log says which. It goes on by itself when
-    /// there is room.
+    /// The local copy has to grow, but the disk is full; the log names the directory. The partition continues by itself
+    /// when there is space.
     NoRoom,
 }

@@ -1,4 +1,4 @@
-//! Settings from environment variables, `GOKA_…`. Must not know what a setting means.
+//! Reads settings from environment variables, `GOKA_...`. Must not know what a setting means.
 
 use std::{env, str::FromStr, time::Duration};
 
@@ -6,18 +6,31 @@ use super::{Config, Guarantee, Membership, OutOfRange, Standby, Start};
 use crate::base::error::Error;
 
 impl Config {
-    /// Defaults, changed by environment variables: `GOKA_BROKERS`, `GOKA_STATE_DIR`,
-    /// `GOKA_PREFIX`, `GOKA_WORKERS`, `GOKA_GUARANTEE` (`at_least_once`, `exactly_once`),
-    /// `GOKA_COMMIT_INTERVAL_MS`, `GOKA_INSTANCE_ID`, `GOKA_MEMBERSHIP` (`static`, `dynamic`),
-    /// `GOKA_START` (`earliest`, `latest`, `reset`), `GOKA_OUT_OF_RANGE` (`fail`, `earliest`,
-    /// `latest`), `GOKA_STANDBY` (`none`, `all`), `GOKA_RECOVER_AHEAD` (`true`, `false`),
-    /// `GOKA_CLEANUP_DELAY_MS`, `GOKA_MAP_BYTES`, `GOKA_SNAPSHOT_MAX_MS`, and any key of librdkafka:
-    /// `GOKA_KAFKA__SESSION_TIMEOUT_MS` is `session.timeout.ms`, `GOKA_KAFKA_CONSUMER__…` is for
-    /// consumers and `GOKA_KAFKA_PRODUCER__…` for producers only.
+    /// Reads settings from environment variables; what is not set keeps its default.
+    ///
+    /// | variable | setting | values |
+    /// |---|---|---|
+    /// | `GOKA_BROKERS` | [`brokers`](Self::brokers) | addresses, or `embedded` |
+    /// | `GOKA_STATE_DIR` | [`state_dir`](Self::state_dir) | a path |
+    /// | `GOKA_PREFIX` | [`prefix`](Self::prefix) | text |
+    /// | `GOKA_WORKERS` | [`workers`](Self::workers) | a number |
+    /// | `GOKA_GUARANTEE` | [`guarantee`](Self::guarantee) | `at_least_once`, `exactly_once` |
+    /// | `GOKA_COMMIT_INTERVAL_MS` | [`commit_interval`](Self::commit_interval) | milliseconds |
+    /// | `GOKA_INSTANCE_ID` | [`instance_id`](Self::instance_id) | text |
+    /// | `GOKA_MEMBERSHIP` | [`membership`](Self::membership) | `static`, `dynamic` |
+    /// | `GOKA_START` | [`start`](Self::start) | `earliest`, `latest`, `reset` |
+    /// | `GOKA_OUT_OF_RANGE` | [`out_of_range`](Self::out_of_range) | `fail`, `earliest`, `latest` |
+    /// | `GOKA_STANDBY` | [`standby`](Self::standby) | `none`, `all` |
+    /// | `GOKA_RECOVER_AHEAD` | [`recover_ahead`](Self::recover_ahead) | `true`, `false` |
+    /// | `GOKA_CLEANUP_DELAY_MS` | [`cleanup_delay`](Self::cleanup_delay) | milliseconds |
+    /// | `GOKA_MAP_BYTES` | [`map_size`](Self::map_size) | bytes |
+    /// | `GOKA_SNAPSHOT_MAX_MS` | [`snapshot_max`](Self::snapshot_max) | milliseconds |
+    /// | `GOKA_KAFKA__SESSION_TIMEOUT_MS` | `session.timeout.ms`, and so on for any key of librdkafka: [`set`](Self::set) | |
+    /// | `GOKA_KAFKA_CONSUMER__...` | a key for consumers only: [`set_consumer`](Self::set_consumer) | |
+    /// | `GOKA_KAFKA_PRODUCER__...` | a key for producers only: [`set_producer`](Self::set_producer) | |
     ///
     /// # Errors
-    /// [`Error::Config`] if a value cannot be read, or a variable begins with `GOKA_` and is none
-    /// of these.
+    /// [`Error::Config`] if a value is malformed, or if a variable begins with `GOKA_` and is not in this table.
     pub fn from_env() -> Result<Self, Error> {
         let variables = env::vars_os().filter_map(|(name, value)| {
             let name = name.into_string().ok()?;
@@ -95,10 +108,10 @@ impl Config {
                     self.set_producer(key(rest), value)
                 } else {
                     let meant = nearest(name).map(|known| format!(": did you mean {known}?"));
-                    let meant = meant.unwrap_or_default();
+                    let meant = meant.unwrap_or_else(|| ".".to_owned());
                     return Err(Error::Config(format!(
-                        "the environment variable {name} means nothing to goka{meant}; \
-                         keys of librdkafka are written GOKA_KAFKA__SESSION_TIMEOUT_MS"
+                        "unknown environment variable {name}{meant} Keys of librdkafka are written \
+                         GOKA_KAFKA__SESSION_TIMEOUT_MS"
                     )));
                 }
             }
@@ -107,7 +120,7 @@ impl Config {
     }
 }
 
-/// All but keys of librdkafka.
+/// All variables but those for keys of librdkafka.
 const KNOWN: [&str; 15] = [
     "GOKA_BROKERS",
     "GOKA_STATE_DIR",
@@ -126,7 +139,7 @@ const KNOWN: [&str; 15] = [
     "GOKA_SNAPSHOT_MAX_MS",
 ];
 
-/// So many letters may be wrong, or missing, of a name that was meant: a unit is three.
+/// How many letters may be wrong or missing in a misspelt name. A missing unit (`_MS`) is three letters.
 const WRONG_MAX: usize = 3;
 
 fn nearest(name: &str) -> Option<&'static str> {
@@ -135,7 +148,7 @@ fn nearest(name: &str) -> Option<&'static str> {
     (wrong <= WRONG_MAX).then_some(known)
 }
 
-/// How many letters have to be changed, added or taken away.
+/// How many letters have to be changed, added or removed to get from one name to the other.
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (i, a) in one.bytes().enumerate() {
@@ -229,14 +242,14 @@ mod tests {
             assert!(said.contains(&format!("did you mean {meant}?")), "{said}");
         }
         assert!(!said("GOKA_COLOUR").contains("did you mean"));
-        // The list is that of the variables: each is read, or its value refused.
+        // `KNOWN` lists the variables that are read: each is accepted, or its value is refused.
         for known in KNOWN {
             let read = Config::new().variable(known, "x");
             let refused = read
                 .err()
                 .map(|error| error.to_string())
                 .unwrap_or_default();
-            assert!(!refused.contains("means nothing"), "{refused}");
+            assert!(!refused.contains("unknown"), "{refused}");
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Which settings of librdkafka may be shown: those that are known to be harmless, and no others. A key
-//! that is misspelt, or that a later librdkafka brings, may be a password.
+//! Which settings of librdkafka may be shown in errors, logs and `Debug`: only those that are known to be harmless. A
+//! misspelt key, or a key of a later librdkafka, may hold a password. Must not know where they are shown.
 
-/// Stands for a value that is not shown.
+/// Shown instead of a value that may be secret.
 const HIDDEN: &str = "<secret>";
 
-/// Keys that end so hold times, sizes, counts and switches.
+/// Endings of keys whose values are times, sizes, counts and switches.
 const HARMLESS_ENDS: &[&str] = &[
     ".ms",
     ".bytes",
@@ -61,7 +61,7 @@ const HARMLESS: &[&str] = &[
     "transactional.id",
 ];
 
-/// What a secret, or what may hold one, has in its name.
+/// Parts of names of keys that hold, or may hold, a secret.
 const SECRET: &[&str] = &[
     "password",
     "passphrase",
@@ -74,13 +74,13 @@ const SECRET: &[&str] = &[
     "oauthbearer.config",
 ];
 
-/// Whether the value of a key of librdkafka may be shown, in errors, logs and `Debug`.
+/// Whether the value of a key of librdkafka may be shown.
 pub(crate) fn may_be_shown(key: &str) -> bool {
     let harmless = HARMLESS.contains(&key) || HARMLESS_ENDS.iter().any(|end| key.ends_with(end));
     harmless && !SECRET.iter().any(|part| key.contains(part))
 }
 
-/// How the value of a key of librdkafka is shown.
+/// The value of a key of librdkafka, or a placeholder if it may be secret.
 pub(super) fn shown<'a>(key: &str, value: &'a str) -> &'a str {
     if may_be_shown(key) { value } else { HIDDEN }
 }
