@@ -33,7 +33,7 @@ use crate::{
     },
 };
 
-/// Writes messages into the stream `S`.
+/// Producer of the stream `S`: encodes messages and writes them to Kafka.
 ///
 /// ```
 /// #[goka::stream("user-clicks", value = String)]
@@ -46,25 +46,24 @@ use crate::{
 /// # Ok::<(), goka::Error>(())
 /// ```
 ///
-/// It works in any program, with or without an async runtime. Clones share one connection, and may
-/// be used by many threads. Messages of one thread with the same key are written in the order in
-/// which they were emitted, each once.
+/// An emitter works in any program, with or without an async runtime. It is an idempotent producer: messages of one
+/// thread with the same key are written once each, in the order in which they were emitted. Clones share one connection,
+/// and can be used by many threads.
 ///
-/// Memory is bounded: while `queue.buffering.max.messages` (100,000) messages or
-/// `queue.buffering.max.kbytes` (32 MiB) are on their way, [`emit`](Self::emit) waits on the calling
-/// thread; an async program awaits [`ready`](Self::ready) before.
+/// Memory is bounded. While `queue.buffering.max.messages` (100,000) messages or `queue.buffering.max.kbytes` (32 MiB)
+/// are in flight, [`emit`](Self::emit) blocks the calling thread. An async program awaits [`ready`](Self::ready) first.
 ///
-/// Await [`close`](Self::close) at the end, which tells whether all was delivered. Dropped without, the last clone
-/// waits for that on its thread, but no longer than two seconds: then it warns, goes on in the background, and what is
-/// not delivered when the process ends is lost.
+/// Await [`close`](Self::close) at the end: its result says whether all messages were delivered. Without it, dropping the
+/// last clone blocks for up to two seconds until the messages in flight are delivered. After that, goka logs a warning
+/// and continues in the background; messages that are still not delivered when the process ends are lost.
 pub struct Emitter<S> {
     outbox: Arc<Outbox>,
-    /// For messages without a key, which go to the partitions in turn.
+    /// Counts messages without a key, which go to the partitions in turn.
     turn: Arc<AtomicU32>,
     stream: PhantomData<fn() -> S>,
 }
 
-/// Where a message was written.
+/// Position of a message that was delivered: its partition and offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivered {
@@ -74,25 +73,27 @@ pub struct Delivered {
     pub offset: i64,
 }
 
-/// What becomes of a message: await it, [`wait`](Self::wait) for it, or drop it. If a message fails
-/// whose delivery was dropped, that is logged, and the next flush or close returns an error.
+/// Delivery report of an emitted message, as a future: await it, [`wait`](Self::wait) for it, or drop it.
+///
+/// If the delivery was dropped and the message fails, goka logs the failure, and the next
+/// [`flush`](Emitter::flush) or [`close`](Emitter::close) returns an error.
 pub struct Delivery(Receipt);
 
 thread_local! {
-    /// Keeps its memory, so that nothing is allocated for a message.
+    /// A buffer that is reused, so that a message costs no allocation.
     static BYTES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl<S> Emitter<S> {
-    /// Connects, and creates the topic if [`Config::create_stream`] asks for it. Blocks until a
-    /// broker answers.
+    /// Connects to Kafka, and creates the topic if [`Config::create_stream`] asks for it. Blocks the thread until a broker
+    /// answers.
     ///
     /// # Errors
-    /// Settings that are wrong, no broker within 10 s, a topic that does not exist, or a codec that
-    /// [refuses](crate::Codec::prepare) the topic.
+    /// [`Error::Config`] if a setting is wrong, [`Error::Kafka`] if no broker answers within 10 seconds,
+    /// [`Error::Topic`] if the topic does not exist, and [`Error::Prepare`] if the codec refuses the topic.
     pub fn new(config: &Config) -> Result<Self, Error>
     where
-        // Asked here alone, so that a type that is no stream is one error.
+        // Only here, so that a type that is not a stream causes a single compile error.
         S: Stream,
     {
         let cluster = Cluster::connect(config)?;
@@ -114,19 +115,20 @@ impl<S> Emitter<S> {
 }
 
 impl<S: Topic> Emitter<S> {
-    /// Writes a message to the partition of its key, with the present time.
+    /// Sends a message to the partition of its key, with the current time as its timestamp. Does not wait for the broker,
+    /// but blocks the thread while too many messages are in flight.
     ///
     /// # Errors
-    /// A value that the codec cannot encode, a message larger than the broker takes, an emitter that
-    /// was closed. What happens later is told by the [`Delivery`].
+    /// If the codec cannot encode the value, the message is larger than the producer allows, or the emitter was closed.
+    /// Later errors are in the [`Delivery`].
     pub fn emit(&self, key: &KeyOf<S>, value: &ValueOf<S>) -> Result<Delivery, Error> {
         self.emit_with(key, value, Meta::new())
     }
 
-    /// [`emit`](Self::emit), with headers, a timestamp or a partition of its own.
+    /// Sends a message like [`emit`](Self::emit), with headers, a timestamp or a partition.
     ///
     /// # Errors
-    /// As `emit`, and a partition that the topic does not have.
+    /// As [`emit`](Self::emit), and if the topic does not have the partition.
     pub fn emit_with(
         &self,
         key: &KeyOf<S>,
@@ -136,41 +138,41 @@ impl<S: Topic> Emitter<S> {
         self.send(key, Some(value), &meta)
     }
 
-    /// Writes that there is no value for the key any more.
+    /// Sends a tombstone: a record with this key and without a value. A compacted topic then deletes the key.
     ///
     /// # Errors
-    /// As `emit`.
+    /// As [`emit`](Self::emit).
     pub fn tombstone(&self, key: &KeyOf<S>) -> Result<Delivery, Error> {
         self.send(key, None, &Meta::new())
     }
 
-    /// [`emit`](Self::emit), and waits on this thread until the message is written.
+    /// Sends a message like [`emit`](Self::emit), and blocks the thread until the broker has acknowledged it.
     ///
     /// # Errors
-    /// As `emit`, or the message could not be delivered.
+    /// As [`emit`](Self::emit), and if the message could not be delivered.
     pub fn emit_sync(&self, key: &KeyOf<S>, value: &ValueOf<S>) -> Result<Delivered, Error> {
         self.emit(key, value)?.wait()
     }
 
-    /// Waits until there is room for a message, so that [`emit`](Self::emit) will not block this
-    /// thread (unless another one fills the room first).
+    /// Waits until there is space for a message, so that the next [`emit`](Self::emit) does not block the thread, unless
+    /// another thread uses the space first.
     ///
     /// # Errors
-    /// The emitter was closed.
+    /// If the emitter was closed.
     pub async fn ready(&self) -> Result<(), Error> {
         poll_fn(|context| self.outbox.poll_ready(context.waker())).await
     }
 
-    /// Waits until everything that was emitted before is written.
+    /// Waits until the broker has acknowledged all messages that were emitted before.
     ///
     /// # Errors
-    /// Messages whose delivery was dropped could not be delivered.
+    /// If messages whose [`Delivery`] was dropped could not be delivered.
     pub async fn flush(&self) -> Result<(), Error> {
         let mark = self.outbox.mark();
         poll_fn(|context| self.outbox.poll_flushed(mark, context.waker())).await
     }
 
-    /// Takes no more messages, of any clone, and waits until all are written.
+    /// Closes the emitter and all of its clones, and waits until the broker has acknowledged all messages.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
@@ -202,7 +204,7 @@ impl<S: Topic> Emitter<S> {
         sent.map(Delivery)
     }
 
-    /// Key, then value; gives the length of the key.
+    /// Encodes the key, then the value; returns the length of the key.
     fn encode(
         &self,
         key: &KeyOf<S>,
@@ -247,10 +249,10 @@ impl<S> fmt::Debug for Emitter<S> {
 }
 
 impl Delivery {
-    /// Waits on this thread. Not for async code, where it would block the runtime: await instead.
+    /// Blocks the thread until the broker has acknowledged the message. Async code awaits the delivery instead.
     ///
     /// # Errors
-    /// The message could not be delivered; it is not tried again.
+    /// If the message could not be delivered. Goka does not send it again.
     pub fn wait(self) -> Result<Delivered, Error> {
         block_on(self)
     }

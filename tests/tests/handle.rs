@@ -59,7 +59,7 @@ async fn a_handle_tells_what_is_here_and_what_is_elsewhere() {
         "{elsewhere}"
     );
     let said = elsewhere.to_string();
-    for part in ["`handled`", "ask the one that has it", "`View`"] {
+    for part in ["`handled`", "query its owner", "`View`"] {
         assert!(said.contains(part), "`{part}` is not said: {said}");
     }
 }

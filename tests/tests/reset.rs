@@ -149,5 +149,5 @@ async fn the_embedded_broker_has_nothing_to_reset() {
     let Err(Error::Config(refused)) = refused else {
         panic!("{refused:?}");
     };
-    assert!(refused.contains("use a real Kafka"), "{refused}");
+    assert!(refused.contains("Use a real Kafka"), "{refused}");
 }

@@ -35,8 +35,9 @@ fn wait_for_partitions(processor: &mut Program, partitions: usize) -> BTreeSet<i
 
 /// Waits until it keeps copies of all partitions that are up to date, before it joins.
 fn wait_until_ahead(processor: &mut Program) {
-    processor.wait_for("recovered ahead", |line| {
-        line.contains("recovered ahead").then_some(())
+    processor.wait_for("all local copies have caught up", |line| {
+        line.contains("all local copies have caught up")
+            .then_some(())
     });
 }
 
@@ -139,7 +140,7 @@ fn nothing_is_taken_before_it_is_caught_up(guarantee: &str) {
     let output = two.output();
     let lines: Vec<_> = output.lines().collect();
     let first = |what: &str| lines.iter().position(|line| line.contains(what));
-    let (ahead, assigned) = (first("recovered ahead"), first("assigned"));
+    let (ahead, assigned) = (first("all local copies have caught up"), first("assigned"));
     let (Some(ahead), Some(assigned)) = (ahead, assigned) else {
         panic!("it did not say what it did:\n{output}");
     };

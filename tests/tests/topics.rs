@@ -57,7 +57,7 @@ async fn an_input_that_is_deleted_while_it_is_read() {
     let running = running(&place).await;
     let input = place.physical("numbers");
     broker().delete_topic(&input);
-    let cure = "create it, with kafka-topics or by `Config::create_stream`";
+    let cure = "Create it with kafka-topics or `Config::create_stream`";
     let said = failure(running).await;
     contains(&said, &[&input, "`topics`", "does not exist", cure]);
 }
@@ -134,6 +134,6 @@ async fn nothing_runs_if_the_last_of_several_processors_is_refused() {
         .processor(otherwise::Processor);
     let started = app.start().await;
     let said = started.expect_err("two codecs of one table").to_string();
-    contains(&said, &["`reads-otherwise`", "declare the table once"]);
+    contains(&said, &["`reads-otherwise`", "Declare the table once"]);
     assert_eq!(Arc::strong_count(&alive), 1, "a worker has the processor");
 }

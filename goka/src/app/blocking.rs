@@ -1,4 +1,4 @@
-//! Blocking work on a thread of its own, for async code of any runtime.
+//! Runs blocking work on a thread of its own, for async code of any runtime. Must not know what the work is.
 
 use std::thread;
 
@@ -14,7 +14,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
     let (done, result) = oneshot::channel();
     let thread = thread::Builder::new().name(format!("goka: {what}"));
     let spawned = thread.spawn(move || {
-        // Nobody waits any more if this fails.
+        // Fails only if nobody waits any more.
         let _ = done.send(run());
     });
     spawned.map_err(|error| Error::system(format!("start a thread to {what}"), error))?;

@@ -1,4 +1,4 @@
-//! The app: processors and settings, before they run.
+//! The app before it runs: settings and processors. Must not know how workers are started.
 
 use std::{fmt, sync::Arc};
 
@@ -16,7 +16,10 @@ use crate::{
     typed::{drawing::Graph, processor::Processor, program::Typed},
 };
 
-/// Processors to be run together in this process.
+/// An application: one or more processors that run together in this process.
+///
+/// Add processors with [`processor`](Self::processor), then [`run`](Self::run) the app until SIGINT or SIGTERM, or
+/// [`start`](Self::start) it and keep control.
 ///
 /// ```no_run
 /// # #[goka::table(group = "my-group", value = i64)]
@@ -52,7 +55,7 @@ impl fmt::Debug for App {
 }
 
 impl App {
-    /// An app without processors yet.
+    /// Creates an app without processors.
     pub fn new(config: Config) -> Self {
         App {
             config,
@@ -61,15 +64,15 @@ impl App {
         }
     }
 
-    /// [`App::new`] with [`Config::from_env`].
+    /// Creates an app with the settings of environment variables, see [`Config::from_env`].
     ///
     /// # Errors
-    /// If a variable is malformed or unknown.
+    /// [`Error::Config`] if a variable is malformed or unknown.
     pub fn from_env() -> Result<Self> {
         Config::from_env().map(Self::new)
     }
 
-    /// Adds a processor. One value serves all of its workers.
+    /// Adds a processor. All workers of the processor share this one value.
     #[must_use]
     pub fn processor<P: Processor>(mut self, processor: P) -> Self {
         self.programs.push(Arc::new(Typed(Arc::new(processor))));
@@ -77,19 +80,19 @@ impl App {
         self
     }
 
-    /// What its processors read and write, as data: to be drawn or stored.
+    /// The graph of the app: what its processors read and write, as data, JSON or a Mermaid diagram.
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// Checks the topics, creates the groups' own ones and starts the workers. Handlers that are
-    /// `async fn` run within the tokio runtime that this is called in.
+    /// Starts the app: checks the topics, creates the changelogs, loops and dead-letter topics of its groups, and starts
+    /// the workers. `async fn` handlers run in the tokio runtime that calls this.
     ///
-    /// Installs no signal handlers.
+    /// Installs no signal handlers; [`run`](Self::run) does.
     ///
     /// # Errors
-    /// If no broker answers within 10 seconds, a topic is missing or not as the graph needs it, or
-    /// the state directory cannot be used. Nothing runs then.
+    /// If no broker answers within 10 seconds, a topic is missing or differs from what the graph needs, or the state
+    /// directory cannot be used. No processor runs then.
     pub async fn start(self) -> Result<Running> {
         let runtime = Handle::try_current().ok();
         blocking("start the app", move || {
@@ -98,12 +101,14 @@ impl App {
         .await
     }
 
-    /// Lets the groups of this app begin anew, for example after a mistake in a handler was mended: their
-    /// inputs at `to`, with empty tables, and nothing in their loops. Local copies in this state directory are
-    /// deleted; those of other instances follow.
+    /// Resets the groups of this app, for example after a bug in a handler was fixed: sets their offsets in the inputs to
+    /// `to`, skips what is left in their loops, and deletes the rows of their tables.
     ///
-    /// Processors must not run meanwhile. If it fails in the middle, call it again before any is started. What
-    /// was written to outputs stays.
+    /// Also deletes the local copies in this state directory; other instances rebuild theirs when they start. Records
+    /// that were written to outputs stay.
+    ///
+    /// No processor of the groups may run in the meantime. If the reset fails half-way, call it again before you start
+    /// a processor.
     ///
     /// ```no_run
     /// # #[goka::table(group = "my-group", value = i64)]
@@ -120,9 +125,8 @@ impl App {
     /// ```
     ///
     /// # Errors
-    /// If a group has members that stay for longer than a session, which is waited for, or another process
-    /// uses the state directory; as [`start`](Self::start); and on the embedded broker, which has nothing to
-    /// reset.
+    /// If a group still has members after `session.timeout.ms`, which goka waits for; if another process uses the state
+    /// directory; on the embedded broker, which has nothing to reset; and as [`start`](Self::start).
     pub async fn reset(self, to: ResetTo) -> Result {
         blocking("reset the groups", move || {
             reset::reset(&self.config, &self.programs, to)
@@ -130,13 +134,15 @@ impl App {
         .await
     }
 
-    /// [`start`](Self::start), then runs until SIGINT or SIGTERM, and shuts down: handles what was
-    /// begun, commits, leaves the groups. A handler that keeps its thread is waited for; an `async fn` that waits is
-    /// dropped, and its record handled again. A second signal ends it at once: what is not committed by then is handled
-    /// again, too.
+    /// Starts the app, runs it until SIGINT or SIGTERM, and shuts it down.
+    ///
+    /// The shutdown waits for handlers that block their thread, commits, and leaves the groups. An `async fn` handler
+    /// that waits is cancelled, and its record is processed again after the next start. A second signal stops the app
+    /// immediately; records that were not committed are then processed again.
     ///
     /// # Errors
-    /// As `start`, and if a processor fails while it runs; [`Error::Closed`] after a second signal.
+    /// As [`start`](Self::start), and if a processor fails; [`Error::Closed`] after a second signal;
+    /// [`Error::System`] if the signal handlers cannot be installed.
     pub async fn run(self) -> Result {
         let mut signals = Signals::new()?;
         let start = self.start();

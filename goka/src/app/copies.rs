@@ -1,5 +1,5 @@
-//! The local copies of a processor's own table in this process: what its workers need to know of them,
-//! and who keeps those that no worker has. Must not know threads of workers.
+//! Local copies of a group table in this process: where they are, and the standby that keeps those which no worker has.
+//! Must not know threads of workers.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -19,7 +19,7 @@ use crate::{
     store::Identity,
 };
 
-/// The group table of a processor; `None` if it keeps none. Its standby reads from now on.
+/// The group table of a processor; `None` if the processor has no table. Starts the standby, if the settings ask for one.
 pub(super) fn table(
     config: &Config,
     cluster: &Cluster,
@@ -63,7 +63,7 @@ pub(super) fn table(
     Ok(Some(table))
 }
 
-/// Where a processor keeps copies: of its own table, and of those that it joins.
+/// The directories of the local copies of a processor: of its own table, and of the tables that it joins.
 pub(super) fn directories(
     cluster: &Cluster,
     home: &Home,

@@ -22,11 +22,11 @@ pub(super) struct Group {
     pub(super) partitions: i32,
     pub(super) processor: Arc<dyn Any + Send + Sync>,
     pub(super) workers: Vec<Remote>,
-    /// Gone with the last worker.
+    /// Dropped with the last worker.
     pub(super) standby: Weak<Standby>,
 }
 
-/// A worker, from other threads.
+/// A worker, seen from other threads.
 #[derive(Clone)]
 pub(super) struct Remote {
     pub(super) status: Arc<Status>,
@@ -74,38 +74,39 @@ impl Group {
     }
 }
 
-/// Counters of a running app.
+/// Statistics of a running app, from [`Running::stats`](crate::Running::stats).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stats {
-    /// One entry per processor, in the order in which they were added.
+    /// One entry per processor, in the order in which the processors were added.
     pub groups: Vec<GroupStats>,
 }
 
-/// Counters of one processor in this process.
+/// Statistics of one processor in this process.
+///
+/// Counters start at 0 when the app starts, and count the workers of this process only.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GroupStats {
-    /// The group's logical name.
+    /// The logical name of the group.
     pub group: &'static str,
-    /// Records that are done with, since the start: handlers returned `Ok` for them, or a
-    /// [`Policy`](crate::Policy) passed them over. After a failure a record may count twice.
+    /// Number of records that were processed: their handlers returned `Ok`, or a [`Policy`](crate::Policy) skipped or
+    /// dead-lettered them. A record that is processed again after a failure counts again.
     pub handled: u64,
-    /// Those of them that were skipped.
+    /// Number of these records that were skipped.
     pub skipped: u64,
-    /// Those of them that became dead letters.
+    /// Number of these records that were written to a dead-letter topic.
     pub dead_letters: u64,
-    /// How often a record was to be handled again.
+    /// Number of retries.
     pub retries: u64,
-    /// How many partitions the group has in all processes together.
+    /// Number of partitions of the group, in all processes together.
     pub partitions_total: i32,
-    /// The partitions that are here, and what they do.
+    /// The partitions that are assigned to this process, and their states.
     pub partitions: BTreeMap<i32, PartitionState>,
-    /// The partitions that run at other instances, or nowhere yet, and are kept up to date here as well
-    /// ([`Config::standby`](crate::Config::standby)); [`PartitionState::Running`] are those that
-    /// have been at the end of their partition.
+    /// The partitions that this process keeps up to date as a standby ([`Config::standby`](crate::Config::standby)), and
+    /// their states. [`PartitionState::Running`]: the local copy has caught up with the changelog.
     pub standby: BTreeMap<i32, PartitionState>,
-    /// Which of them each worker has.
+    /// The partitions of each worker.
     pub workers: Vec<Vec<i32>>,
 }
 

@@ -1,4 +1,4 @@
-//! One processor of a running app: what it keeps and does in this process.
+//! Handle of one processor of a running app: rows of its table, states, counters, visits. Must not know its workers.
 
 use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc};
 
@@ -21,7 +21,9 @@ use crate::{
     },
 };
 
-/// A processor that runs in this process, see [`Running::processor`](crate::Running::processor).
+/// Handle of a processor that runs in this process: reads its table, its state and its statistics, and starts visits.
+///
+/// Get one from [`Running::processor`](crate::Running::processor). Clones are cheap, and can be used by many threads.
 pub struct ProcessorHandle<P> {
     processor: Arc<P>,
     group: Group,
@@ -49,27 +51,29 @@ impl<P: Processor> ProcessorHandle<P> {
         ProcessorHandle { processor, group }
     }
 
-    /// What the processor reads and writes.
+    /// The graph of the processor: what it reads and writes.
     pub fn graph(&self) -> Graph {
         Graph::of::<P>()
     }
 
-    /// The partitions that are here, and what they do.
+    /// The partitions of the group that are assigned to this process, and their states.
     pub fn state(&self) -> BTreeMap<i32, PartitionState> {
         self.group.partitions()
     }
 
-    /// Counters.
+    /// Statistics of the processor in this process.
     pub fn stats(&self) -> GroupStats {
         self.group.stats()
     }
 
-    /// The row of the group table at `key` in the local copy, if its partition is here. Only committed rows
-    /// are there; where thousands are written in each commit interval, they come once a second.
+    /// Reads the row of the group table at `key` from the local copy; `None` if there is no row.
+    ///
+    /// The local copy has committed rows only. If a commit interval writes thousands of rows, the local copy is updated
+    /// once per second.
     ///
     /// # Errors
-    /// [`Error::Elsewhere`] if the partition is at another instance, or not recovered yet; if the
-    /// row does not decode, or the local copy cannot be read.
+    /// [`Error::Elsewhere`] if the partition of the key is not assigned to this instance, or has not recovered yet;
+    /// [`Error::Decode`] if the row does not decode; and if the local copy cannot be read.
     pub fn get<T: Topic>(&self, key: &KeyOf<T>) -> Result<Option<ValueOf<T>>>
     where
         P: Persists<T>,
@@ -88,12 +92,12 @@ impl<P: Processor> ProcessorHandle<P> {
         Err(Error::Elsewhere { group, partition })
     }
 
-    /// As [`Running::visit`](crate::Running::visit).
+    /// Visits all rows of the processor's table in this process, see [`Running::visit`](crate::Running::visit).
     ///
     /// # Errors
-    /// As `Running::visit`.
-    // Boxed: the bounds of an `async fn` are asked again where it is awaited, and arguments that no
-    // visitor takes would be three errors.
+    /// As [`Running::visit`](crate::Running::visit).
+    // Boxed: rustc checks the bounds of an `async fn` again where it is awaited, so that arguments that no visitor takes
+    // would cause three compile errors.
     pub fn visit<A: Visits<P>>(
         &self,
         args: A,

@@ -1,5 +1,5 @@
-//! Where a process keeps its local copies: one locked state directory, shared by all apps and views
-//! of the process that name the same one.
+//! The state directory of a process: it holds the local copies, is locked, and is shared by all apps and views of the
+//! process that name it. Must not know what is in a local copy.
 
 use std::{
     collections::HashMap,
@@ -14,13 +14,13 @@ use crate::{
     store::{Options, PART_PAGES, StateDir},
 };
 
-/// How long a copy may take to be closed by whoever had it before.
+/// How long to wait for a previous user to close a local copy.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Homes of this process, by the directory that was asked for.
+/// State directories that are open in this process, by path.
 static HOMES: Mutex<Option<HashMap<PathBuf, Weak<StateDir>>>> = Mutex::new(None);
 
-/// A state directory, and the cluster whose copies are meant.
+/// A state directory, for the local copies of one cluster.
 pub(crate) struct Home {
     state: Arc<StateDir>,
     cluster: String,
@@ -28,11 +28,11 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// The configured directory, the default one, or a temporary one for the embedded broker, whose
-    /// topics do not last either.
+    /// Opens the configured directory or the default one; for the embedded broker, whose topics do not outlive the process
+    /// either, a temporary one.
     pub(crate) fn open(config: &Config, cluster: &Cluster) -> Result<Self, Error> {
         let is_embedded = config.brokers.trim() == "embedded";
-        // By default state is never under the temp directory; who asks for that by name gets it.
+        // The default is never below the directory for temporary files; a configured directory may be.
         let allow_temp = cluster.is_embedded() || config.state_dir.is_some();
         let state = match &config.state_dir {
             None if is_embedded => Arc::new(StateDir::temporary()?),
@@ -50,23 +50,23 @@ impl Home {
         })
     }
 
-    /// The id of this instance, unless one is configured: kept in the directory.
+    /// The id of this instance that is kept in the directory, for when none is configured.
     pub(crate) fn instance_id(&self) -> &str {
         self.state.instance_id()
     }
 
-    /// Directory of a group's own copies; below it, one per partition.
+    /// The directory of the local copies of a group table, with one subdirectory per partition.
     pub(crate) fn group(&self, group: &str) -> PathBuf {
         parent(self.state.group(&self.cluster, group, 0))
     }
 
-    /// Directory of a replica; below it, one per partition.
+    /// The directory of a replica, with one subdirectory per partition.
     pub(crate) fn replica(&self, topic: &str) -> PathBuf {
         parent(self.state.replica(&self.cluster, topic, 0))
     }
 
-    /// What the replica of a topic is known by in this process. Temporary directories come with
-    /// everything that is opened; what is in them is shared all the same.
+    /// The key by which this process shares the replica of a topic. It does not depend on the directory if that is
+    /// temporary, because each app and view then has its own.
     pub(crate) fn replica_key(&self, topic: &str) -> PathBuf {
         match self.state.is_temporary() {
             true => Path::new("temporary").join(&self.cluster).join(topic),
@@ -74,12 +74,12 @@ impl Home {
         }
     }
 
-    /// The directory, whose lock is held for as long as one of these is left.
+    /// The directory. Its lock is held until the last clone is dropped.
     pub(crate) fn state(&self) -> Arc<StateDir> {
         self.state.clone()
     }
 
-    /// Of the copies in it.
+    /// Options for opening local copies.
     pub(crate) fn options(&self) -> Options {
         self.options.clone()
     }
@@ -93,7 +93,7 @@ fn shared(path: &Path, allow_temp: bool) -> Result<Arc<StateDir>, Error> {
     let mut homes = HOMES.lock().unwrap_or_else(PoisonError::into_inner);
     let homes = homes.get_or_insert_default();
     homes.retain(|_, home| home.strong_count() > 0);
-    // The directory may not exist yet; a name that differs only by links is a lock held twice.
+    // The directory may not exist yet, so links are not resolved. Two names of one directory would fail at its lock.
     let key = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     if let Some(state) = homes.get(&key).and_then(Weak::upgrade) {
         return Ok(state);

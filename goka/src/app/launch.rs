@@ -1,5 +1,5 @@
-//! From processors and settings to running workers: topics are checked, then each worker gets a
-//! thread.
+//! Starts an app: checks settings and topics, opens the state directory, and starts a thread per worker. Must not know how
+//! a worker processes records.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -50,16 +50,17 @@ use crate::{
     kafka::{Cluster, MemberSpec, check_settings, message_timeout, transaction_timeout},
 };
 
-/// How long a turn of a worker may wait for something to do: how soon it sees a shutdown.
+/// How long a turn of a worker waits if there is nothing to do, and so how soon a worker notices a shutdown.
 const IDLE: Duration = Duration::from_millis(5);
 
-/// Uncommitted rows of one partition in memory, bytes: then it commits early.
+/// Maximum size of the uncommitted rows of one partition in memory, in bytes. Beyond it, the worker commits early.
 const UNCOMMITTED_BYTES: usize = 16 << 20;
 
-/// A member whose id is taken joins again, once in this time.
+/// A fenced worker joins its group again at most once in this time.
 const REJOIN_INTERVAL: Duration = Duration::from_secs(60);
-/// Membership is proven anew before a record is handled if the last proof is older. Below the
-/// session timeout (6 s by default), after which others may have taken the partitions.
+/// Maximum membership lease: if the last proof of membership is older, a worker proves its membership again before it
+/// processes a record. It is shorter than the session timeout (6 s by default), after which other members may have taken
+/// over the partitions.
 const LEASE_MAX: Duration = Duration::from_secs(4);
 
 pub(super) fn launch(
@@ -69,7 +70,7 @@ pub(super) fn launch(
 ) -> Result<Running> {
     if programs.is_empty() {
         return Err(Error::Config(
-            "the app has no processor: add one with `App::processor`".to_owned(),
+            "the app has no processor. Add one with `App::processor`".to_owned(),
         ));
     }
     crash::prepare()?;
@@ -83,7 +84,8 @@ pub(super) fn launch(
         {
             let group = program.group();
             return Err(Error::Config(format!(
-                "two processors of this app belong to group `{group}`: a group is one processor; its workers run side by side"
+                "two processors of this app belong to group `{group}`, but a group has one processor. For more parallelism, \
+                 raise the number of workers (`Config::workers`)"
             )));
         }
         let topology = Topology::prepare(&cluster, &**program)?;
@@ -168,12 +170,12 @@ pub(super) fn launch(
         leftovers,
         stop: stop.clone(),
     };
-    // Only now, when no group can be refused any more.
+    // Only now, when all groups have passed their checks.
     let mut spawned = starts.into_iter();
     let spawned = spawned.try_for_each(|start| start.spawn(ends.clone()));
     if let Err(error) = spawned.and_then(|()| watched.watch(ends_monitor, ends)) {
         stop.store(true, Ordering::Relaxed);
-        // Of those that run already; the last one that ends closes the channel.
+        // Waits for the workers that run already: the last one closes the channel.
         while ended.blocking_recv().is_some() {}
         return Err(error);
     }
@@ -187,7 +189,7 @@ pub(super) fn launch(
     })
 }
 
-/// What the thread of a worker begins with.
+/// What the thread of a worker starts with.
 struct Start {
     spec: Spec,
     member: MemberSpec,
@@ -196,9 +198,9 @@ struct Start {
     _home: Arc<Home>,
     stop: Arc<AtomicBool>,
     runtime: Option<Handle>,
-    /// Joins only when the local copies have caught up.
+    /// Whether it joins the group only when the local copies have caught up.
     recovers_ahead: bool,
-    /// Until it has joined for the first time.
+    /// `None` once it has joined for the first time.
     together: Option<Place>,
 }
 
@@ -214,14 +216,14 @@ impl Start {
                 Err(Error::Bug(what))
             });
             if let Err(failure) = &ended {
-                error!(group, error = %failure, "a processor failed; stopping");
-                // The others end in good order, also if nobody waits for them.
+                error!(group, error = %failure, "a processor failed; stopping the app");
+                // The other workers shut down cleanly, even if nobody waits for them.
                 stop.store(true, Ordering::Relaxed);
             }
             visits.close();
-            // Who waits until it runs waits in vain.
+            // Wakes whoever waits for the partitions of this worker to run.
             status.changed();
-            // Nobody waits any more if this fails.
+            // Fails only if nobody waits any more.
             let _ = ends.send(ended);
         });
         spawned
@@ -245,12 +247,15 @@ impl Start {
             while turned.is_ok() && !self.stop.load(Ordering::Relaxed) {
                 turned = worker.turn(IDLE);
             }
-            // After an outage the broker can take what is left of this very member for another one.
-            // If it was another one, it is back within a minute.
+            // After an outage, the broker may mistake the remains of this member for another one. If there really is
+            // another member with this id, it fences this worker again within a minute.
             let again = rejoined.is_none_or(|at| at.elapsed() > REJOIN_INTERVAL);
             match turned {
                 Err(Error::Fenced(reason)) if again => {
-                    warn!(group = self.member.group, reason, "joining the group anew");
+                    warn!(
+                        group = self.member.group,
+                        reason, "the worker was fenced; joining the group again"
+                    );
                     rejoined = Some(Instant::now());
                     worker.abandon()?;
                 }
@@ -264,8 +269,8 @@ impl Start {
 }
 
 impl Start {
-    /// Waits until the local copies of all partitions have caught up, or the app is stopped. The
-    /// group knows nothing of this instance yet, and its partitions run where they are.
+    /// Waits until the local copies of all partitions have caught up with the changelogs, or the app is stopped. Until
+    /// then the group does not know this instance, and its partitions keep running on the other instances.
     fn recover_ahead(&self) -> Result {
         let standby = self.spec.table.as_ref().and_then(|t| t.standby.as_ref());
         while !self.stop.load(Ordering::Relaxed) {
@@ -273,7 +278,7 @@ impl Start {
             if own && self.spec.tables.are_all_up_to_date()? {
                 info!(
                     group = self.member.group,
-                    "recovered ahead; joining the group"
+                    "all local copies have caught up; joining the group"
                 );
                 return Ok(());
             }
@@ -283,14 +288,15 @@ impl Start {
     }
 }
 
-/// The settings with the guarantee of the group.
+/// The settings with the guarantee of this group.
 fn for_group(config: &Config, cluster: &Cluster, program: &dyn Program) -> Result<Config> {
     let wanted = program.options().guarantee.unwrap_or(config.guarantee);
     let guarantee = cluster.guarantee(wanted);
     if guarantee != wanted {
         warn!(
             group = program.group(),
-            "the embedded broker has no positions in transactions, so this group runs at-least-once; use a real Kafka"
+            "the embedded broker does not support exactly-once; running this group at-least-once. Use a real Kafka for \
+             exactly-once"
         );
     }
     let config = config.clone().guarantee(guarantee);
@@ -309,8 +315,8 @@ fn member(config: &Config, program: &dyn Program, instance: &str, worker: usize)
         group: program.group().to_owned(),
         instance: instance.to_owned(),
         worker,
-        // The table's topic never changes, so that a deployment that changes inputs cannot split
-        // the group into two halves that both own a partition.
+        // The changelog stays the same when a deployment changes the inputs. With an input as the leader, the group could
+        // split into two halves that both own a partition.
         leader: table.clone().unwrap_or_else(|| sources[0].clone()),
         sources,
         targets: edges.iter().map(|edge| edge.topic.to_owned()).collect(),
@@ -319,7 +325,8 @@ fn member(config: &Config, program: &dyn Program, instance: &str, worker: usize)
     }
 }
 
-/// Static members leave partitions behind if they are killed at the wrong moment.
+/// The groups to check for orphaned partitions: those with static members, which leave such partitions behind if they are
+/// killed during a rebalance.
 fn orphans<'a>(
     config: &Config,
     cluster: &Cluster,
@@ -378,7 +385,7 @@ fn spec(
     })
 }
 
-/// The tables of other groups that a processor reads.
+/// The replicas of the tables of other groups that a processor reads.
 fn tables(cluster: &Cluster, home: &Home, program: &dyn Program) -> Result<Tables> {
     let group = program.group();
     let table = |edge: EdgeInfo| {
@@ -402,8 +409,9 @@ fn tables(cluster: &Cluster, home: &Home, program: &dyn Program) -> Result<Table
     Ok(Tables::new(tables?))
 }
 
-/// A group without a table is led by its first input. Two programs that order inputs differently
-/// would be two halves of one group that both own partition 0.
+/// Refuses to start if running members of the group subscribe to another topic. A group without a table subscribes to its
+/// first input, so two programs that order their inputs differently would be two halves of one group, and both would own
+/// the same partitions.
 fn refuse_two_leaders(cluster: &Cluster, program: &dyn Program, topology: &Topology) -> Result {
     if topology.table().is_some() {
         return Ok(());
@@ -419,8 +427,9 @@ fn refuse_two_leaders(cluster: &Cluster, program: &dyn Program, topology: &Topol
             let (group, id) = (program.group(), &other.client);
             let theirs = other.topics.join("`, `");
             return Err(Error::Topic(format!(
-                "group `{group}` is led by `{theirs}` in member `{id}` and would be led by `{leader}` here: both would own \
-                 the same partitions. Keep the first input first, or stop the old members before"
+                "group `{group}` assigns partitions by its first input, which is `{theirs}` in the running member `{id}` and \
+                 `{leader}` here: both members would own the same partitions. Keep the same first input, or stop the \
+                 running members first"
             )));
         }
     }

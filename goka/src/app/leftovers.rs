@@ -1,5 +1,5 @@
-//! Copies of partitions that are not at this instance any more are deleted after a while. Must not know
-//! how a copy is found to be in use.
+//! Deletes local copies of partitions that moved to other instances, after `cleanup_delay`. Must not know how a local copy
+//! is found to be in use.
 
 use std::{
     path::PathBuf,
@@ -14,10 +14,10 @@ use crate::{
     store::{StateDir, Unused},
 };
 
-/// Looked for so often within the delay.
+/// Number of checks within the delay.
 const LOOKS: u32 = 10;
 
-/// What may be left over of the processors of an app.
+/// The local copies of the processors of an app that may be unused.
 pub(super) struct Leftovers {
     began: Instant,
     delay: Duration,
@@ -33,7 +33,7 @@ impl Leftovers {
         }
     }
 
-    /// Those of a processor with these workers, in these directories.
+    /// Adds the local copies of a processor with these workers, in these directories.
     pub(super) fn add(
         &mut self,
         state: Arc<StateDir>,
@@ -44,7 +44,7 @@ impl Leftovers {
         self.groups.push((unused, workers));
     }
 
-    /// How often to look.
+    /// The interval between two checks.
     pub(super) fn interval(&self) -> Duration {
         self.delay / LOOKS
     }
@@ -53,17 +53,17 @@ impl Leftovers {
         let now = self.began.elapsed();
         for (unused, workers) in &mut self.groups {
             if !workers.iter().all(|worker| worker.is_member()) {
-                // During an outage nothing is in use, and all of it will be again.
+                // During an outage no local copy is in use, but all of them will be needed again.
                 unused.forget();
                 continue;
             }
             let (deleted, result) = unused.look(now);
             for copy in deleted {
                 let (copy, delay) = (copy.display(), self.delay);
-                info!(%copy, ?delay, "deleted the local copy of a partition that runs elsewhere");
+                info!(%copy, ?delay, "deleted the local copy of a partition that moved to another instance");
             }
             if let Err(error) = result {
-                warn!(%error, "a local copy that is not used any more was not deleted");
+                warn!(%error, "could not delete an unused local copy; trying again");
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Partitions that nobody in their group holds: looked for, and adopted. `kafka/admin/orphans.rs` says how
-//! they come to be; they would wait until a member happens to come or go.
+//! Orphaned partitions: no member of the group holds them, and the group does not rebalance by itself. This file finds them
+//! and triggers a rebalance. `kafka/admin/orphans.rs` explains how they come about. Must not know workers.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 
 use crate::{base::error::Result, kafka::Cluster};
 
-/// How often it is looked. Who restarts makes orphans, so the young look more often.
+/// Check interval; shorter after start-up, because restarts cause orphaned partitions.
 const LOOK_YOUNG: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_secs(30);
 const YOUNG: Duration = Duration::from_secs(60);
@@ -18,14 +18,14 @@ const YOUNG: Duration = Duration::from_secs(60);
 /// A group that this process belongs to.
 pub(super) struct Group {
     pub(super) name: &'static str,
-    /// The topic that it subscribes to.
+    /// The topic that the group subscribes to.
     pub(super) leader: String,
     pub(super) partitions: i32,
 }
 
-/// Looks at groups now and then.
+/// Checks groups for orphaned partitions.
 pub(super) struct Orphans {
-    /// With the orphans of the last look: those that are still there at the next one stay.
+    /// Each with the partitions that had no member at the last check.
     groups: Vec<(Group, BTreeSet<i32>)>,
     born: Instant,
     looked: Instant,
@@ -42,7 +42,7 @@ impl Orphans {
         }
     }
 
-    /// When to look again; `None` if there is no group to look at.
+    /// When the next check is due; `None` if there is no group to check.
     pub(super) fn next(&self) -> Option<Instant> {
         let interval = match self.born.elapsed() < YOUNG {
             true => LOOK_YOUNG,
@@ -54,15 +54,16 @@ impl Orphans {
     pub(super) fn look(&mut self, cluster: &Cluster) {
         for (group, before) in &mut self.groups {
             if let Err(error) = adopt(cluster, group, before) {
-                // The broker is away, or does not let this client see groups.
-                debug!(group = group.name, %error, "whether partitions are orphans is not known");
+                // The broker does not answer, or does not let this client describe groups.
+                debug!(group = group.name, %error, "could not check for orphaned partitions");
             }
         }
         self.looked = Instant::now();
     }
 }
 
-/// In a rebalance partitions are nobody's for a moment: only those that were before are orphans.
+/// Triggers a rebalance if there are orphaned partitions. During a rebalance, partitions have no member for a moment;
+/// only those that had none at the last check either are orphaned.
 fn adopt(cluster: &Cluster, group: &Group, before: &mut BTreeSet<i32>) -> Result {
     let now = cluster.orphans(group.name, &group.leader, group.partitions)?;
     let orphans: BTreeSet<i32> = now.intersection(before).copied().collect();
@@ -73,7 +74,7 @@ fn adopt(cluster: &Cluster, group: &Group, before: &mut BTreeSet<i32>) -> Result
     warn!(
         group = group.name,
         ?orphans,
-        "no member holds these partitions: one was killed in a rebalance; asking for another one"
+        "no member holds these partitions, because a member was killed during a rebalance; triggering another rebalance"
     );
     before.clear();
     cluster.visit_group(group.name, &group.leader)

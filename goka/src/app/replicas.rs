@@ -1,6 +1,5 @@
-//! The replicas of this process: joins, lookups and views that read one table share one.
-//!
-//! Opening one is the only thing done here; what it keeps is decided by who wants which partition.
+//! Opens the replicas of this process. Joins, lookups and views that read the same table share one replica. Must not know
+//! which partitions they want.
 
 use std::{
     collections::BTreeMap,
@@ -23,19 +22,19 @@ use crate::{
 /// By [`Home::replica_key`].
 static REPLICAS: Mutex<BTreeMap<PathBuf, Weak<Replica>>> = Mutex::new(BTreeMap::new());
 
-/// A table, as those see it who read it.
+/// A table that is to be read.
 pub(crate) struct TableSource<'a> {
     /// Logical name of its topic.
     pub(crate) topic: &'a str,
     pub(crate) partitioner: Partitioner,
-    /// Names of the codecs of its rows.
+    /// The name of the codec of its rows.
     pub(crate) codec: &'a str,
-    /// Who reads it, for errors: "the view of `…`".
+    /// The reader, for errors: "the view of `...`".
     pub(crate) reader: String,
 }
 
 impl TableSource<'static> {
-    /// Of the table `T`, for a view.
+    /// The table `T`, for a view.
     pub(crate) fn of<T: SharedTable>() -> Self {
         TableSource {
             topic: <T as SharedTable>::NAME,
@@ -46,12 +45,12 @@ impl TableSource<'static> {
     }
 }
 
-/// The replica of a table: the one that this process has, or a new one. It reads nothing before a
-/// partition is wanted.
+/// The replica of a table: the one that this process has already, or a new one. A replica reads nothing until a partition
+/// is wanted.
 ///
 /// # Errors
-/// If the topic does not exist, if its copies cannot be kept, or if somebody in this process reads
-/// the same topic as a table of another codec or partitioner.
+/// If the changelog does not exist, if the local copies cannot be stored, or if this process reads the same topic as a
+/// table with another codec or partitioner.
 pub(crate) fn open(
     cluster: &Cluster,
     home: &Home,
@@ -59,7 +58,7 @@ pub(crate) fn open(
 ) -> Result<Arc<Replica>, Error> {
     let spec = spec(cluster, home, table)?;
     let key = home.replica_key(&spec.identity.topic);
-    // Held while one is opened, so that there are never two of a directory.
+    // Held while a replica is opened, so that there are never two replicas of one directory.
     let mut replicas = REPLICAS.lock().unwrap_or_else(PoisonError::into_inner);
     replicas.retain(|_, replica| replica.strong_count() > 0);
     if let Some(replica) = replicas.get(&key).and_then(Weak::upgrade) {
@@ -68,7 +67,7 @@ pub(crate) fn open(
             Some(failure) => Err(Error::Stale {
                 topic: spec.identity.topic,
                 reason: format!(
-                    "{failure}. {} would share it: drop all that reads the table in this process, then open it again",
+                    "{failure}. {} would share it: drop everything in this process that reads the table, then open it again",
                     table.reader
                 ),
             }),
@@ -86,8 +85,8 @@ fn spec(cluster: &Cluster, home: &Home, table: &TableSource<'_>) -> Result<Spec,
     let topic = cluster.topics(&[table.topic])?;
     let topic = topic.into_iter().next().flatten().ok_or_else(|| {
         Error::Topic(format!(
-            "{} needs the table topic `{physical}`, which does not exist: the processor of its group creates it, so \
-             start that first, or check the name and the prefix",
+            "{} needs the table topic `{physical}`, which does not exist. The processor of its group creates the topic: \
+             start that processor first, or check the name and the prefix",
             table.reader
         ))
     })?;
@@ -110,13 +109,14 @@ fn spec(cluster: &Cluster, home: &Home, table: &TableSource<'_>) -> Result<Spec,
     })
 }
 
-/// Rows of one codec are none of another, and a key is sought where its partitioner says.
+/// Checks that two readers may share a replica: rows must decode with the same codec, and keys must be looked up in the
+/// same partitions.
 fn agree(shared: &Spec, wanted: &Spec, table: &TableSource<'_>) -> Result<(), Error> {
     let (reader, topic) = (&table.reader, &wanted.identity.topic);
     let differs = |what: &str, theirs: &str, ours: &str| {
         Err(Error::Topic(format!(
-            "{reader} reads `{topic}` with the {what} `{ours}`, and another part of this program with `{theirs}`: \
-             declare the table once, and share its type"
+            "{reader} reads `{topic}` with the {what} `{ours}`, but another part of this program reads it with `{theirs}`. \
+             Declare the table once, and share its type"
         )))
     };
     if shared.identity.codec != wanted.identity.codec {
@@ -129,12 +129,12 @@ fn agree(shared: &Spec, wanted: &Spec, table: &TableSource<'_>) -> Result<(), Er
     let (theirs, ours) = (&shared.identity.topic_id, &wanted.identity.topic_id);
     if !theirs.is_empty() && !ours.is_empty() && theirs != ours {
         return Err(Error::Topic(format!(
-            "`{topic}` was created anew since this program began to read it: start the program anew"
+            "`{topic}` was deleted and created again since this program started to read it. Restart the program"
         )));
     }
     if shared.identity.partitions != wanted.identity.partitions {
         return Err(Error::Topic(format!(
-            "`{topic}` has {} partitions, and had {} when this program began to read it: start it anew",
+            "`{topic}` has {} partitions, but had {} when this program started to read it. Restart the program",
             wanted.identity.partitions, shared.identity.partitions
         )));
     }

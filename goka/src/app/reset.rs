@@ -1,4 +1,4 @@
-//! A group that begins anew: its offsets, its table, its local copies. Refused while anybody is in it.
+//! Resets groups: offsets, tables and local copies. Refuses to reset a group that has members. Must not know workers.
 
 use std::{
     sync::Arc,
@@ -19,7 +19,7 @@ use crate::{
     kafka::{Cluster, ResetTo, session_timeout},
 };
 
-/// How long after a session the group may take to notice.
+/// How long the broker may take to remove a member after its session has expired.
 const HEARD: Duration = Duration::from_secs(2);
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -27,7 +27,7 @@ pub(super) fn reset(config: &Config, programs: &[Arc<dyn Program>], to: ResetTo)
     let cluster = Cluster::connect(config)?;
     if cluster.is_embedded() {
         return Err(Error::Config(
-            "the embedded broker forgets everything with its process, so there is nothing to reset: use a real Kafka"
+            "there is nothing to reset on the embedded broker, whose topics end with its process. Use a real Kafka"
                 .to_owned(),
         ));
     }
@@ -37,7 +37,7 @@ pub(super) fn reset(config: &Config, programs: &[Arc<dyn Program>], to: ResetTo)
         wait_for_none(&cluster, program.group(), give_up)?;
         topologies.push(Topology::prepare(&cluster, &**program)?);
     }
-    // Its lock keeps a processor of this directory from starting meanwhile.
+    // Its lock prevents a processor with this directory from starting during the reset.
     let home = Home::open(config, &cluster)?;
     for (program, topology) in programs.iter().zip(&topologies) {
         reset_group(&cluster, &home, &**program, topology, to)?;
@@ -45,8 +45,8 @@ pub(super) fn reset(config: &Config, programs: &[Arc<dyn Program>], to: ResetTo)
     Ok(())
 }
 
-/// In this order: if it ends in the middle, there are rows and no offsets, with which no processor starts
-/// that has no copy of its own; and it can be done again.
+/// The order matters: if the reset is interrupted, the group has rows but no offsets. Processors without local copies
+/// refuse to start then, and the reset can be repeated.
 fn reset_group(
     cluster: &Cluster,
     home: &Home,
@@ -60,7 +60,7 @@ fn reset_group(
     for edge in &edges {
         let at = match edge.kind {
             Kind::Input => to,
-            // What is in it was written by what is forgotten now.
+            // Its records were written by the processing that the reset undoes.
             Kind::Loop => ResetTo::Latest,
             _ => continue,
         };
@@ -77,12 +77,12 @@ fn reset_group(
         rows += cluster.empty_table(edge.topic, partitions)?;
     }
     cluster.set_offsets(group, &offsets)?;
-    info!(group, tombstones = rows, ?to, "the group begins anew");
+    info!(group, tombstones = rows, ?to, "reset the group");
     Ok(())
 }
 
-/// Static members, and those that were killed, are in the group until their session is over. Kafka has no
-/// event for that, so it is asked.
+/// Waits until the group has no members. Static members and members that were killed stay in the group until their session
+/// expires, and Kafka sends no event for that, so this polls.
 fn wait_for_none(cluster: &Cluster, group: &str, give_up: Instant) -> Result {
     loop {
         let members = cluster.members(group)?;
@@ -91,8 +91,8 @@ fn wait_for_none(cluster: &Cluster, group: &str, give_up: Instant) -> Result {
         };
         if Instant::now() > give_up {
             return Err(Error::Config(format!(
-                "group `{group}` has {} members, `{}` among them, who stayed for longer than a session: stop its \
-                 processors first",
+                "group `{group}` still has {} members after `session.timeout.ms`, `{}` among them. Stop its processors \
+                 first",
                 members.len(),
                 member.id
             )));

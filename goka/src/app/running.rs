@@ -1,4 +1,4 @@
-//! Processors that run: what they do, how they end.
+//! The running app: waits for recovery, for a failure, or for the shutdown. Must not know how workers are started.
 
 use std::{
     fmt,
@@ -24,14 +24,15 @@ use crate::{
     typed::{edge::Visits, processor::Processor},
 };
 
-/// Started processors. Dropped without [`shutdown`](Self::shutdown), they are told to stop and end
-/// on their own.
+/// A running app, from [`App::start`](crate::App::start): statistics, visits, and shutdown.
+///
+/// If it is dropped without [`shutdown`](Self::shutdown), the workers stop in the background.
 pub struct Running {
     pub(super) stop: Arc<AtomicBool>,
     pub(super) ended: mpsc::UnboundedReceiver<Result>,
     pub(super) groups: Vec<Group>,
     pub(super) changes: watch::Receiver<u64>,
-    /// Dropped to end the monitor.
+    /// Dropped to end the thread that checks topics.
     pub(super) _monitor: std_mpsc::Sender<()>,
     pub(super) first_error: Option<Error>,
 }
@@ -45,11 +46,11 @@ impl fmt::Debug for Running {
 }
 
 impl Running {
-    /// Waits until every worker is a member of its group, and every partition that was given to
-    /// this process runs, at least one per processor.
+    /// Waits until the app is up: every worker is a member of its group, each processor has at least one partition, and
+    /// all partitions that are assigned to this process have recovered and are running.
     ///
     /// # Errors
-    /// [`Error::Closed`] if the processors ended; [`wait`](Self::wait) tells why.
+    /// [`Error::Closed`] if the app stopped; [`wait`](Self::wait) returns the reason.
     pub async fn recovered(&self) -> Result {
         let mut changes = self.changes.clone();
         loop {
@@ -71,17 +72,17 @@ impl Running {
         }
     }
 
-    /// Counters and the state of each partition.
+    /// Statistics of the app: counters, and the state of each partition.
     pub fn stats(&self) -> Stats {
         Stats {
             groups: self.groups.iter().map(Group::stats).collect(),
         }
     }
 
-    /// A handle of one processor of this app: what it keeps and does here.
+    /// Handle of one processor of this app, to read its table, its state and its statistics.
     ///
     /// # Errors
-    /// If the app has no such processor.
+    /// [`Error::Config`] if the app does not have this processor.
     pub fn processor<P: Processor>(&self) -> Result<ProcessorHandle<P>> {
         let mut groups = self.groups.iter();
         let found = groups.find_map(|group| {
@@ -96,17 +97,20 @@ impl Running {
         })
     }
 
-    /// Calls the visitor that takes `args` for every row of the processor's table whose partition
-    /// is here, and gives how many keys it was called for, once all that it did is committed. Records
-    /// are handled meanwhile; a row is visited once, rows that are written during the visit may be
-    /// visited or not. Dropping the future gives the visit up.
+    /// Visits all rows of a processor's table in this process: calls the visitor that takes `args` for each row.
     ///
-    /// Every instance visits its own partitions: ask each of them.
+    /// Returns the number of visited keys when all effects of the visit are committed. Records are processed in the
+    /// meantime. Each row is visited once; a row that is written during the visit may be visited or not. Dropping the
+    /// future cancels the visit.
+    ///
+    /// Each instance visits the partitions that are assigned to it. To visit the whole table, call this in every
+    /// instance.
     ///
     /// # Errors
-    /// [`Error::VisitCancelled`] if a partition went to another instance before its rows were
-    /// visited; [`Error::Closed`] if the processor ended, for example because the visitor failed.
-    // Boxed, as that of the handle.
+    /// [`Error::VisitCancelled`] if a partition moved to another instance before all of its rows were visited;
+    /// [`Error::Closed`] if the processor stopped, for example because the visitor failed; [`Error::Config`] if the app
+    /// does not have this processor.
+    // Boxed, for the reason given at `ProcessorHandle::visit`.
     pub fn visit<P: Processor, A: Visits<P>>(
         &self,
         args: A,
@@ -115,11 +119,11 @@ impl Running {
         Box::pin(async move { processor?.visit(args).await })
     }
 
-    /// Waits until all processors have ended: by a failure, for otherwise they run on. May be
-    /// cancelled and called again.
+    /// Waits until the app stops because a processor failed. Without a failure, it waits for ever. The future can be
+    /// dropped, and `wait` called again.
     ///
     /// # Errors
-    /// The first failure. The other processors were shut down in good order.
+    /// The first failure. The other processors were shut down cleanly.
     pub async fn wait(&mut self) -> Result {
         while let Some(ended) = self.ended.recv().await {
             if let Err(failure) = ended {
@@ -130,10 +134,11 @@ impl Running {
         self.first_error.take().map_or(Ok(()), Err)
     }
 
-    /// Handles what was begun, commits, leaves the groups, and waits until all of it is done.
+    /// Shuts the app down: stops reading, waits for handlers that block their thread, commits, leaves the groups, and
+    /// waits until all workers have stopped.
     ///
     /// # Errors
-    /// If a processor failed before or on the way.
+    /// The first failure of a processor, before or during the shutdown.
     pub async fn shutdown(mut self) -> Result {
         self.stop.store(true, Ordering::Relaxed);
         self.wait().await

@@ -1,4 +1,4 @@
-//! What tells a program to end.
+//! Signals that stop a program. Must not know what is stopped.
 
 use crate::base::error::{Error, Result};
 
@@ -15,8 +15,11 @@ impl Signals {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
-            let listen =
-                |kind| signal(kind).map_err(|error| Error::system("listen for signals", error));
+            let listen = |kind| {
+                signal(kind).map_err(|error| {
+                    Error::system("install the handlers of SIGINT and SIGTERM", error)
+                })
+            };
             let interrupt = listen(SignalKind::interrupt())?;
             let terminate = listen(SignalKind::terminate())?;
             Ok(Signals {

@@ -1,34 +1,34 @@
-//! Lets the workers of a group join it at the same moment. A broker that does not wait for more
-//! members (`group.initial.rebalance.delay.ms = 0`) gives the first one all partitions, and takes half of
-//! them back two rounds later, while one worker does the work of all.
+//! Lets the workers of a group join it at the same moment. Otherwise, a broker that does not wait for more members
+//! (`group.initial.rebalance.delay.ms = 0`) assigns all partitions to the first worker, and moves them only two rebalances
+//! later. Must not know the group.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-/// One that does not come is not waited for longer.
+/// How long to wait for a worker that does not come.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Those who are expected, and have not come.
+/// The workers that are expected and have not come yet.
 #[derive(Default)]
 pub(super) struct Together {
     expected: Mutex<usize>,
     all_here: Condvar,
 }
 
-/// The place of one of them. Dropped, it is not expected any more.
+/// The place of one worker. When it is dropped, the worker is no longer expected.
 pub(super) struct Place(Arc<Together>);
 
 impl Together {
-    /// Expects one more.
+    /// Expects one more worker.
     pub(super) fn place(self: &Arc<Self>) -> Place {
         *self.lock() += 1;
         Place(self.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, usize> {
-        // Nothing is left half done under this lock.
+        // A panic under this lock leaves no inconsistent state.
         self.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -39,7 +39,7 @@ impl Place {
         let together = self.0.clone();
         drop(self);
         let expected = together.lock();
-        // Poisoned or timed out: they are not waited for.
+        // If the lock is poisoned or the wait timed out, the worker joins alone.
         let _ = together
             .all_here
             .wait_timeout_while(expected, PATIENCE, |expected| *expected > 0);

@@ -1,5 +1,5 @@
-//! Topics as the graph needs them: created where they are the group's own, checked where they are
-//! not, and looked at again while the group runs. Nothing is left to be found out by a handler.
+//! Checks topics against the graph, at the start and while a group runs, and creates the topics that belong to the group.
+//! Must not know how records are processed.
 
 use crate::{
     base::{error::Error, kind::Kind},
@@ -12,16 +12,16 @@ use crate::{
 pub(crate) struct Topology {
     group: String,
     edges: Vec<EdgeInfo>,
-    /// By index of the edge.
+    /// The topics, by the index of their edge.
     pub(crate) topics: Vec<TopicInfo>,
-    /// Physical names by index of the edge.
+    /// Names on the broker, by the index of their edge.
     pub(crate) names: Vec<String>,
-    /// How many partitions the group has.
+    /// The number of partitions of the group.
     pub(crate) partitions: i32,
 }
 
 impl Topology {
-    /// Creates the streams that the configuration asks for.
+    /// Creates the topics of streams that the settings ask for ([`Config::create_stream`](crate::Config::create_stream)).
     pub(crate) fn create_streams(
         cluster: &Cluster,
         streams: &[(String, i32)],
@@ -34,8 +34,8 @@ impl Topology {
                 Some(topic) => {
                     let (physical, there) = (cluster.names().topic(name)?, topic.partitions);
                     return Err(Error::Topic(format!(
-                        "topic `{physical}` is to have {partitions} partitions and has {there}: ask for {there}, or \
-                         delete the topic"
+                        "`create_stream` asks for {partitions} partitions of topic `{physical}`, which exists with \
+                         {there}. Ask for {there}, or delete the topic"
                     )));
                 }
             }
@@ -43,7 +43,7 @@ impl Topology {
         Ok(())
     }
 
-    /// Creates the topics that belong to the group, and checks all.
+    /// Creates the topics that belong to the group if they are missing, and checks all topics.
     pub(crate) fn prepare(cluster: &Cluster, program: &dyn Program) -> Result<Self, Error> {
         let (group, edges) = (program.group().to_owned(), program.edges());
         let names = edges.iter().map(|edge| cluster.names().topic(edge.topic));
@@ -73,7 +73,7 @@ impl Topology {
         })
     }
 
-    /// The same for topics that are in memory: checks how many partitions they have.
+    /// Checks the numbers of partitions only, for topics in memory.
     #[cfg(any(test, feature = "tester"))]
     pub(crate) fn check_partitions(
         program: &dyn Program,
@@ -92,12 +92,12 @@ impl Topology {
             .try_for_each(|edge| check(group, edge.kind, edge.topic, &topic(edge), partitions))
     }
 
-    /// What is wrong with the topics that the broker has now: one is gone, was created again, or has other
-    /// partitions than before. Partitions added to an input would never be read, and keys would move; outputs may
-    /// grow.
+    /// Compares the topics on the broker with those found at the start; `None` if they match. A mismatch is a topic that
+    /// is missing, was created again, or has another number of partitions. Partitions that are added to an input would
+    /// never be read, and keys would move to other partitions; outputs may get more partitions.
     ///
     /// # Errors
-    /// If the broker cannot be asked.
+    /// If the broker does not answer.
     pub(crate) fn mismatch(&self, cluster: &Cluster) -> Result<Option<Error>, Error> {
         let logical: Vec<&str> = self.edges.iter().map(|edge| edge.topic).collect();
         let now = cluster.topics(&logical)?;
@@ -111,8 +111,8 @@ impl Topology {
             if edge.kind == Kind::Lookup && topic.partitions != before.partitions {
                 let (group, had, has) = (&self.group, before.partitions, topic.partitions);
                 return Err(Error::Topic(format!(
-                    "table topic `{name}`, which group `{group}` looks up, had {had} partitions and has {has} now: keys \
-                     moved. Start the processor again: it reads the table anew"
+                    "table topic `{name}`, which group `{group}` looks up, had {had} partitions and has {has} now, so that \
+                     keys moved to other partitions. Restart the processor: it then restores the table again"
                 )));
             }
             if !matches!(edge.kind, Kind::Output | Kind::DeadLetter) {
@@ -121,16 +121,16 @@ impl Topology {
             if !topic.id.is_empty() && !before.id.is_empty() && topic.id != before.id {
                 let group = &self.group;
                 return Err(Error::Topic(format!(
-                    "topic `{name}` of group `{group}` was deleted and created again while the group ran: positions in \
-                     it mean nothing any more. Start the processor again: it rebuilds its local copy; reset the group's \
-                     offsets if this is an input"
+                    "topic `{name}` of group `{group}` was deleted and created again while the group was running, so that \
+                     offsets in it are no longer valid. Restart the processor: it then rebuilds its local copy. If the \
+                     topic is an input, also reset the offsets of the group"
                 )));
             }
         }
         Ok(())
     }
 
-    /// Of the table, if the group has one: index of its edge, and the topic.
+    /// The group table, if there is one: the index of its edge, and its topic.
     pub(crate) fn table(&self) -> Option<(usize, &TopicInfo)> {
         let edge = self
             .edges
@@ -163,7 +163,8 @@ fn inputs_agree(
                 let has = topic.partitions;
                 return Err(Error::Topic(format!(
                     "the inputs of group `{group}` have different numbers of partitions: `{other}` has {count}, `{name}` \
-                     has {has}. A key must be in the same partition of all inputs: create them with the same number"
+                     has {has}. A key must be in the same partition of all inputs: create them with the same number of \
+                     partitions"
                 )));
             }
             Some(_) => {}
@@ -191,13 +192,13 @@ fn missing(group: &str, kind: Kind, name: &str) -> Error {
                 "looks up"
             };
             return Error::Topic(format!(
-                "the table topic `{name}`, which group `{group}` {reads}, does not exist: the processor of its group \
-                 creates it, so start that first, or check the name and the prefix"
+                "the table topic `{name}`, which group `{group}` {reads}, does not exist. The processor of its group creates \
+                 the topic: start that processor first, or check the name and the prefix"
             ));
         }
     };
     Error::Topic(format!(
-        "the {what} topic `{name}` of group `{group}` does not exist: create it, with kafka-topics or by \
+        "the {what} topic `{name}` of group `{group}` does not exist. Create it with kafka-topics or \
          `Config::create_stream`, or check its name and the prefix"
     ))
 }
@@ -213,15 +214,15 @@ fn check(
     if !matches!(kind, Kind::Output | Kind::Lookup | Kind::DeadLetter) && has != partitions {
         let cure = match kind {
             Kind::Join => {
-                "a join reads the row of the current key in the same partition: give the table's group inputs with the same \
-                 number, or declare `lookup(...)` instead of `join(...)`"
+                "a join reads the row of the current key in the partition of the same number: give the group of the table \
+                 inputs with the same number of partitions, or declare `lookup(...)` instead of `join(...)`"
             }
             Kind::Input => {
-                "a group keeps its number of partitions, for keys would move: stop the group, and move its data to an \
-                 input with the old number, or to a new group"
+                "a group keeps its number of partitions, because keys would move to other partitions: stop the group, and \
+                 move its data to an input with the old number, or to a new group"
             }
             _ => {
-                "it must have as many as the inputs: delete it if it can be rebuilt, or name a new group"
+                "it must have as many as the inputs: delete the topic if it can be rebuilt, or choose a new group name"
             }
         };
         return Err(Error::Topic(format!(
@@ -234,9 +235,9 @@ fn check(
     {
         let policy = policy.unwrap_or_default();
         return Err(Error::Topic(format!(
-            "the table topic `{name}`, which group `{group}` uses, is not compacted (cleanup.policy={policy}): rows would be \
-             deleted by age. Set it: kafka-configs --alter --entity-type topics --entity-name {name} --add-config \
-             cleanup.policy=compact"
+            "the table topic `{name}`, which group `{group}` uses, is not compacted (cleanup.policy={policy}), so that rows \
+             would be deleted by age. Set cleanup.policy=compact: kafka-configs --alter --entity-type topics --entity-name \
+             {name} --add-config cleanup.policy=compact"
         )));
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! Topics, who holds their partitions, and local copies that are left over, while the app runs.
+//! The background thread of a running app: checks topics, finds orphaned partitions, and deletes unused local copies. Must
+//! not know how each of them is done.
 
 use std::{
     sync::{
@@ -19,10 +20,10 @@ use crate::{
     kafka::Cluster,
 };
 
-/// How soon it is asked again whether a topic is really wrong, if not earlier.
+/// How soon a mismatch of a topic is checked a second time.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Topics that are looked at again and again, until the app is dropped or a topic is wrong.
+/// What the thread checks, until the app is dropped or a topic no longer matches.
 pub(super) struct Watched {
     pub(super) cluster: Cluster,
     pub(super) topologies: Vec<Topology>,
@@ -38,7 +39,7 @@ impl Watched {
         end: std_mpsc::Receiver<()>,
         ends: mpsc::UnboundedSender<Result>,
     ) -> Result {
-        // Must not keep `Running::wait` waiting.
+        // Weak: `Running::wait` waits until all senders are dropped.
         let ends = ends.downgrade();
         let thread = thread::Builder::new().name("goka-topics".to_owned());
         let spawned = thread.spawn(move || {
@@ -68,15 +69,15 @@ impl Watched {
                     continue;
                 };
                 if !is_doubted {
-                    // A broker that has just come back may not know all of its topics yet.
-                    warn!(error = %failure, "a topic is wrong; asking once more before the app ends");
+                    // A broker that has just restarted may not know all of its topics yet.
+                    warn!(error = %failure, "a topic does not match the graph; checking once more before the app stops");
                     is_doubted = true;
                     look_at = Instant::now() + self.interval.min(AGAIN);
                     continue;
                 }
-                error!(error = %failure, "a topic is wrong; stopping");
+                error!(error = %failure, "a topic does not match the graph; stopping the app");
                 if let Some(ends) = ends.upgrade() {
-                    // Nobody waits any more if this fails.
+                    // Fails only if nobody waits any more.
                     let _ = ends.send(Err(failure));
                 }
                 self.stop.store(true, Ordering::Relaxed);
@@ -93,8 +94,8 @@ impl Watched {
             match topology.mismatch(&self.cluster) {
                 Ok(None) => {}
                 Ok(Some(mismatch)) => return Err(mismatch),
-                // The broker is away: workers know how to wait for it.
-                Err(failure) => warn!(error = %failure, "topics could not be checked now"),
+                // The broker does not answer. The workers wait for it on their own.
+                Err(failure) => warn!(error = %failure, "could not check topics; trying again"),
             }
         }
         Ok(())
