@@ -1,5 +1,5 @@
-//! Rows in order, from either end: partitions merged by key. Each partition is read in chunks, so that no read
-//! transaction is held between them, which would keep the file from reusing pages. Knows rows as bytes only.
+//! Merges the rows of partitions by key, from either end. Each partition is read in chunks, because a read transaction that
+//! is held between reads would keep the local copy from reusing pages. Must not know types: rows are bytes.
 
 use std::{
     collections::VecDeque,
@@ -12,11 +12,12 @@ use crate::{
     typed::{context::KeyOf, key::Key, topic::Topic},
 };
 
-/// A chunk ends with so many rows, or bytes.
+/// Maximum number of rows in a chunk.
 const CHUNK_ROWS: usize = 256;
+/// Maximum size of a chunk, in bytes.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Where rows are read from: something that gives a snapshot of a partition.
+/// A source of rows: gives a snapshot of a partition.
 pub(super) trait Source {
     fn read(
         &self,
@@ -25,12 +26,12 @@ pub(super) trait Source {
     ) -> Result<(), Error>;
 }
 
-/// Bounds of keys, as bytes.
+/// A range of keys, as bytes.
 pub(super) type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
 pub(super) const ALL: Bounds = (Bound::Unbounded, Bound::Unbounded);
 
-/// The bounds of a range.
+/// The bytes of a range of typed keys.
 pub(super) fn range<'k, T, R>(range: &R) -> Bounds
 where
     T: Topic,
@@ -47,9 +48,9 @@ where
     (encoded(range.start_bound()), encoded(range.end_bound()))
 }
 
-/// The bounds of all keys that begin with a prefix.
+/// The range of all keys that begin with a prefix.
 pub(super) fn prefix(prefix: &[u8]) -> Bounds {
-    // Behind them comes the next prefix of no greater length; behind 255s comes nothing.
+    // The range ends at the next greater prefix of at most this length. After a prefix of 255s only, it has no end.
     let behind = prefix.iter().rposition(|byte| *byte < 255).map(|last| {
         let mut behind = prefix[..=last].to_vec();
         behind[last] += 1;
@@ -59,22 +60,22 @@ pub(super) fn prefix(prefix: &[u8]) -> Bounds {
     (Bound::Included(prefix.to_vec()), to)
 }
 
-/// A merge of partitions, from both ends.
+/// A merge of the rows of partitions, readable from both ends.
 pub(super) struct Merge {
     bounds: Bounds,
     ascending: End,
     descending: End,
 }
 
-/// What is read from one end.
+/// What was read from one end.
 struct End {
     reverse: bool,
     cursors: Vec<Cursor>,
-    /// The key that was given last.
+    /// The last key that was returned.
     given: Option<Vec<u8>>,
 }
 
-/// Where it is in one partition.
+/// Progress in one partition.
 struct Cursor {
     partition: i32,
     rows: VecDeque<(Vec<u8>, Vec<u8>)>,
@@ -105,7 +106,7 @@ impl Merge {
         }
     }
 
-    /// The next row from the front, or from the back.
+    /// The next row, from the front or from the back.
     pub(super) fn next(
         &mut self,
         source: &dyn Source,
@@ -117,7 +118,7 @@ impl Merge {
         };
         for cursor in &mut end.cursors {
             if let Err(error) = cursor.fill(source, &self.bounds, reverse) {
-                // Told once; there is nothing behind it.
+                // The error is returned once, as the last item.
                 self.ascending.cursors.clear();
                 self.descending.cursors.clear();
                 return Some(Err(error));

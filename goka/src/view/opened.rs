@@ -1,4 +1,4 @@
-//! An open view: who shares its local copy, and reads of single keys. Must not know how the copy is kept up to date.
+//! An open view, and its reads of single keys. Must not know how the local copy is kept up to date.
 
 use std::{fmt, marker::PhantomData, pin::Pin, sync::Arc};
 
@@ -27,13 +27,13 @@ use crate::{
     },
 };
 
-/// A local copy of the table `T`, kept up to date in the background. Cheap to clone; the copy goes
-/// on while one clone is left, or something that came from one: an iterator, a snapshot, a watch.
+/// View of the table `T`: a local, read-only copy of the whole table, kept up to date in the background.
 ///
-/// Reads never wait for Kafka: they answer from the local copy, also while the broker is away, and
-/// while the view recovers they see what is there so far. See [`recovered`](Self::recovered).
+/// Reads never wait for Kafka: they answer from the local copy, also while the broker does not answer. While the view
+/// recovers, they see the rows that have been restored so far; wait for [`recovered`](Self::recovered) first.
 ///
-/// Views of one table in one process share one copy, with its joins and lookups.
+/// Clones are cheap. The local copy is kept up to date as long as a clone exists, or an iterator, a snapshot, a watch or
+/// an [`Updates`](crate::Updates) of one. All views, joins and lookups of a table in a process share one local copy.
 ///
 /// ```no_run
 /// # #[goka::table(group = "my-group", value = i64)]
@@ -56,11 +56,11 @@ pub struct View<T> {
 
 /// What the clones of a view share.
 struct Shared {
-    // Before the replica, which it does not keep.
+    // Before the replica, because it does not keep the replica alive.
     _wanted: Vec<Wanted>,
     replica: Arc<Replica>,
-    /// To connect again, and ask for the ends of partitions: a connection that is kept costs
-    /// threads, and time to close. `None` for a view that a tester keeps up to date.
+    /// For connecting again to query the ends of partitions, because an open connection costs threads and takes time to
+    /// close. `None` for a view that a tester keeps up to date.
     config: Option<Config>,
 }
 
@@ -82,14 +82,13 @@ impl<T> fmt::Debug for View<T> {
 }
 
 impl<T> View<T> {
-    /// Opens the local copy and begins to bring it up to date, in the background.
+    /// Opens a view: opens the local copy of the table, and starts to bring it up to date in the background.
     ///
     /// # Errors
-    /// If no broker answers within 10 seconds, the table's topic does not exist (the processor of
-    /// its group creates it), the local copy cannot be opened, or the codec
-    /// [refuses](crate::Codec::prepare) the topic.
-    // Boxed: the bounds of an `async fn` are asked again where it is awaited, and a table that does
-    // not fit would be two errors.
+    /// If no broker answers within 10 seconds, the table topic does not exist (the processor of its group creates it), the
+    /// local copy cannot be opened, or the codec refuses the topic ([`Error::Prepare`]).
+    // Boxed: rustc checks the bounds of an `async fn` again where it is awaited, so that a type that is not a table would
+    // cause two compile errors.
     pub fn open(config: &Config) -> Pin<Box<dyn Future<Output = Result<Self>> + Send>>
     where
         T: SharedTable,
@@ -115,7 +114,7 @@ impl<T> View<T> {
         Ok(Self::of(replica, Some(config.clone())))
     }
 
-    /// Reads all partitions of a replica.
+    /// A view of all partitions of a replica.
     pub(crate) fn of(replica: Arc<Replica>, config: Option<Config>) -> Self {
         let shared = Shared {
             _wanted: replica.want_all(),
@@ -128,12 +127,11 @@ impl<T> View<T> {
         }
     }
 
-    /// Gives up this clone. If nothing else of this process reads the table, its local copy is
-    /// closed, and that is waited for: so does dropping the view, but it blocks the thread for some
-    /// 100 ms, which async code should not.
+    /// Closes this clone of the view. If nothing else in this process reads the table, waits until its local copy is
+    /// closed. Dropping a view does the same, but blocks the thread for about 100 ms, which async code should not do.
     ///
     /// # Errors
-    /// If there is no thread for it.
+    /// [`Error::System`] if no thread can be started.
     pub async fn close(self) -> Result {
         let shared = self.shared;
         blocking("close a view", move || {
@@ -143,7 +141,7 @@ impl<T> View<T> {
         .await
     }
 
-    /// Waits until `is` is true of every partition.
+    /// Waits until `is` is true for every partition.
     pub(super) async fn all(&self, is: impl Fn(&Replica, i32) -> bool) -> Result {
         let replica = self.replica();
         self.until(replica.changes(), || {
@@ -152,7 +150,7 @@ impl<T> View<T> {
         .await
     }
 
-    /// Asks `is` now, and whenever there is a change.
+    /// Waits until `is` is true; calls it now, and after each change.
     pub(super) async fn until(
         &self,
         mut changes: watch::Receiver<u64>,
@@ -171,7 +169,7 @@ impl<T> View<T> {
         }
     }
 
-    /// `None` if a tester keeps the view up to date.
+    /// The settings; `None` for a view that a tester keeps up to date.
     pub(super) fn config(&self) -> Option<&Config> {
         self.shared.config.as_ref()
     }
@@ -180,7 +178,7 @@ impl<T> View<T> {
         &self.shared.replica
     }
 
-    /// The physical one.
+    /// The table topic, by its name on the broker.
     pub(super) fn topic(&self) -> &str {
         &self.replica().spec().identity.topic
     }
@@ -195,10 +193,10 @@ impl<T> View<T> {
 }
 
 impl<T: Topic> View<T> {
-    /// The value at `key`, `None` if there is none.
+    /// Reads the value at `key`; `None` if there is no row.
     ///
     /// # Errors
-    /// If the value does not decode, or the local copy cannot be read.
+    /// [`Error::Decode`] if the value does not decode; and if the local copy cannot be read.
     pub fn get(&self, key: &KeyOf<T>) -> Result<Option<T::Value>> {
         let key = self.place(key);
         let snapshot = self.replica().snapshot(key.partition)?;
@@ -208,7 +206,7 @@ impl<T: Topic> View<T> {
             .transpose()
     }
 
-    /// Whether there is a value at `key`. It is not decoded.
+    /// Whether there is a row at `key`. Does not decode the value.
     ///
     /// # Errors
     /// If the local copy cannot be read.
@@ -218,8 +216,8 @@ impl<T: Topic> View<T> {
         Ok(snapshot.get(&key.bytes)?.is_some())
     }
 
-    /// The values at `keys`, in their order: those of one partition as of one moment, and with less
-    /// work than one after the other.
+    /// Reads the values at several keys, in the order of `keys`. Keys of one partition are read from the same snapshot.
+    /// Faster than single reads.
     ///
     /// ```no_run
     /// # #[goka::table(group = "my-group", value = i64)]
@@ -232,7 +230,7 @@ impl<T: Topic> View<T> {
     /// ```
     ///
     /// # Errors
-    /// If a value does not decode, or the local copy cannot be read.
+    /// [`Error::Decode`] if a value does not decode; and if the local copy cannot be read.
     pub fn get_many<'k>(
         &self,
         keys: impl IntoIterator<Item = &'k KeyOf<T>>,
@@ -281,7 +279,7 @@ impl<T: Topic> View<T> {
         Ok((self.decode_key(key)?, self.decode(key, value)?))
     }
 
-    /// Says in which row.
+    /// An error that names the row.
     fn undecodable(&self, what: &str, key: &[u8], source: BoxError) -> Error {
         let (key, source) = (excerpt::key(key), excerpt::text(source.to_string()));
         let source = format!("the {what} of the row `{key}`: {source}");
@@ -289,7 +287,7 @@ impl<T: Topic> View<T> {
     }
 }
 
-/// Where a key is.
+/// The bytes of a key, and its partition.
 pub(super) struct Place {
     partition: i32,
     pub(super) bytes: Vec<u8>,
@@ -297,6 +295,6 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn index(&self) -> usize {
-        usize::try_from(self.partition).expect("partitioners give a partition that there is")
+        usize::try_from(self.partition).expect("a partitioner returns an existing partition")
     }
 }

@@ -1,4 +1,4 @@
-//! The rows of a view, or of a range of it, in the order of their keys.
+//! Iterators over the rows of a view. Must not know how partitions are merged.
 
 use std::{fmt, ops::RangeBounds};
 
@@ -13,19 +13,21 @@ use crate::{
 };
 
 impl<T: Topic> View<T> {
-    /// All rows, in ascending order of the bytes of their keys (text order for `String`; integers
-    /// are decimal text), or from the end with [`rev`](Iterator::rev). Each partition is read in
-    /// chunks: a row that is written while the iterator runs may be seen or not. For rows of one
-    /// moment, take a [`snapshot`](Self::snapshot).
+    /// Iterates over all rows, in ascending order of the bytes of their keys, or in descending order with
+    /// [`rev`](Iterator::rev).
+    ///
+    /// `String` keys are in text order; integer keys are decimal text and are in its order. Partitions are read in chunks:
+    /// a row that is written during the iteration may be seen or not. For consistent reads, take a
+    /// [`snapshot`](Self::snapshot).
     ///
     /// # Errors
-    /// Each item may be one: a row that does not decode, or a copy that cannot be read, which is
-    /// the last item.
+    /// An item is an error if its row does not decode; the iteration then continues. If the local copy cannot be read, the
+    /// error is the last item.
     pub fn iter(&self) -> Rows<T> {
         Rows::new(self.clone(), merge::ALL)
     }
 
-    /// The rows whose keys lie in `range`, as [`iter`](Self::iter).
+    /// Iterates over the rows whose keys are in `range`, like [`iter`](Self::iter).
     ///
     /// ```no_run
     /// # #[goka::table(group = "my-group", value = i64)]
@@ -47,13 +49,14 @@ impl<T: Topic> View<T> {
         Rows::new(self.clone(), merge::range::<T, R>(&range))
     }
 
-    /// The rows whose keys begin with these bytes (text, for `String`), as [`iter`](Self::iter).
+    /// Iterates over the rows whose keys begin with these bytes (with this text, for `String` keys), like
+    /// [`iter`](Self::iter).
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Rows<T> {
         Rows::new(self.clone(), merge::prefix(prefix.as_ref()))
     }
 }
 
-/// Rows of a [`View`], all partitions merged by key. See [`View::iter`].
+/// Iterator over the rows of a [`View`], with all partitions merged by key. See [`View::iter`].
 pub struct Rows<T> {
     view: View<T>,
     merge: Merge,

@@ -1,4 +1,4 @@
-//! A moment of a view, for many reads.
+//! Snapshots of a view. Must not know how the local copy is stored.
 
 use std::{fmt, ops::RangeBounds};
 
@@ -13,25 +13,24 @@ use crate::{
 };
 
 impl<T: Topic> View<T> {
-    /// A moment of the table, for many reads.
+    /// Takes a snapshot of the table, for several reads of the same state.
     ///
     /// # Errors
-    /// If the local copy cannot be read, or 4096 snapshots of it are held already.
+    /// If the local copy cannot be read, or if 4096 snapshots of it are held already.
     pub fn snapshot(&self) -> Result<ViewSnapshot<T>> {
         ViewSnapshot::take(self.clone())
     }
 }
 
-/// A moment of a [`View`]: whatever is written afterwards, it stays as it was. It can be kept, and
-/// sent to another thread.
+/// Snapshot of a [`View`]: later writes do not change what it reads. It can be sent to another thread.
 ///
-/// The moment is one per partition, taken one right after the other: what a processor writes to keys
-/// of two partitions may be seen in one and not yet in the other.
+/// A snapshot is consistent within each partition. The partitions are taken right after one another: of two rows in
+/// different partitions that a processor wrote together, a snapshot may see only one.
 ///
-/// Let go of it soon. While one is held, the local copy cannot use the room of deleted and
-/// overwritten rows again, and its file grows with every write. So it is taken away after a minute
-/// ([`Config::snapshot_max`](crate::Config::snapshot_max)): the first write after that ends it, and
-/// its reads are errors then ([`Error::Expired`]). So they are when the copy was rebuilt.
+/// Drop a snapshot soon. While it is held, the local copy cannot reuse the space of deleted and overwritten rows, and its
+/// file grows with every write. The first write after
+/// [`Config::snapshot_max`](crate::Config::snapshot_max) (one minute by default) therefore releases the snapshot, and its
+/// reads then fail with [`Error::Expired`]. They also do when the local copy was rebuilt.
 ///
 /// ```no_run
 /// # #[goka::table(group = "my-group", value = i64)]
@@ -48,7 +47,7 @@ impl<T: Topic> View<T> {
 /// # }
 /// ```
 pub struct ViewSnapshot<T> {
-    // Before the view, which keeps what they read.
+    // Before the view, which keeps the local copy open.
     moments: Vec<Moment>,
     view: View<T>,
 }
@@ -64,16 +63,16 @@ impl<T> ViewSnapshot<T> {
         })
     }
 
-    /// How many rows there are. Nothing is read for it.
+    /// Number of rows. Reads no rows.
     ///
     /// # Errors
-    /// If the local copy cannot be read.
+    /// [`Error::Expired`] if the snapshot was released; and if the local copy cannot be read.
     pub fn len(&self) -> Result<u64> {
         let moments = self.moments.iter();
         moments.map(|moment| moment.read(Snapshot::len)).sum()
     }
 
-    /// Whether there is no row.
+    /// Whether the table has no rows.
     ///
     /// # Errors
     /// As [`len`](Self::len).
@@ -83,10 +82,11 @@ impl<T> ViewSnapshot<T> {
 }
 
 impl<T: Topic> ViewSnapshot<T> {
-    /// As [`View::get`].
+    /// Reads the value at `key`; `None` if there is no row.
     ///
     /// # Errors
-    /// If the value does not decode, or the local copy cannot be read.
+    /// [`Error::Decode`] if the value does not decode, [`Error::Expired`] if the snapshot was released; and if the local
+    /// copy cannot be read.
     pub fn get(&self, key: &KeyOf<T>) -> Result<Option<T::Value>> {
         let key = self.view.place(key);
         self.moments[key.index()].read(|snapshot| {
@@ -97,21 +97,21 @@ impl<T: Topic> ViewSnapshot<T> {
         })
     }
 
-    /// As [`View::has`].
+    /// Whether there is a row at `key`. Does not decode the value.
     ///
     /// # Errors
-    /// If the local copy cannot be read.
+    /// [`Error::Expired`] if the snapshot was released; and if the local copy cannot be read.
     pub fn has(&self, key: &KeyOf<T>) -> Result<bool> {
         let key = self.view.place(key);
         self.moments[key.index()].read(|snapshot| Ok(snapshot.get(&key.bytes)?.is_some()))
     }
 
-    /// All rows, as [`View::iter`], but of this moment.
+    /// Iterates over all rows of the snapshot, in the order of [`View::iter`].
     pub fn iter(&self) -> SnapshotRows<'_, T> {
         SnapshotRows::new(self, merge::ALL)
     }
 
-    /// The rows whose keys lie in `range`.
+    /// Iterates over the rows whose keys are in `range`.
     pub fn range<'k, R>(&self, range: R) -> SnapshotRows<'_, T>
     where
         R: RangeBounds<&'k KeyOf<T>>,
@@ -120,7 +120,7 @@ impl<T: Topic> ViewSnapshot<T> {
         SnapshotRows::new(self, merge::range::<T, R>(&range))
     }
 
-    /// The rows whose keys begin with these bytes (text, for `String`).
+    /// Iterates over the rows whose keys begin with these bytes (with this text, for `String` keys).
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> SnapshotRows<'_, T> {
         SnapshotRows::new(self, merge::prefix(prefix.as_ref()))
     }
@@ -157,7 +157,7 @@ impl<T> fmt::Debug for ViewSnapshot<T> {
     }
 }
 
-/// Rows of a [`ViewSnapshot`], all partitions merged by key.
+/// Iterator over the rows of a [`ViewSnapshot`], with all partitions merged by key.
 pub struct SnapshotRows<'s, T> {
     snapshot: &'s ViewSnapshot<T>,
     merge: Merge,

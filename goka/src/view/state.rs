@@ -1,4 +1,4 @@
-//! What a view is doing, how far it is, and how to wait until it is far enough.
+//! State, statistics and consumer lag of a view, and waiting until it has read enough. Must not know rows.
 
 use std::{collections::BTreeMap, time::SystemTime};
 
@@ -17,71 +17,71 @@ use crate::{
     view::opened::View,
 };
 
-/// What a view is doing.
+/// State of a view. See [`View::state`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ViewState {
-    /// Some partitions are still read for the first time since the view was opened.
+    /// The local copy is being restored: some partitions have not been read to their ends since the view was opened.
     Recovering {
         /// Rows read so far.
         rows: u64,
-        /// How much of the way is behind, from 0 to 1: the mean of its partitions.
+        /// Share of the changelog that has been read, from 0 to 1: the mean of all partitions.
         progress: f64,
     },
-    /// Every partition was read to its end, and is followed from there.
+    /// Every partition has been read to its end, and new records are applied as they arrive.
     Running,
-    /// It is no longer kept up to date; reads still answer from the local copy. Drop all views of
-    /// the table, and what came from them, before one is opened again.
+    /// The local copy is no longer updated, for this reason. Reads still answer from it. To open the table again, first
+    /// drop all of its views, with their iterators, snapshots, watches and updates.
     Failed(String),
 }
 
-/// What a view has, and how far it is. See [`View::stats`].
+/// Statistics of a view: size and consumer lag. See [`View::stats`].
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ViewStats {
-    /// How many rows there are.
+    /// Number of rows.
     pub rows: u64,
-    /// Size of the files, bytes: of the rows, and of room that will be used again.
+    /// Size of the files of the local copy, in bytes, including space that will be reused.
     pub bytes: u64,
-    /// Records that the view does not have yet, as far as it has heard: the sum over its partitions.
+    /// Consumer lag: number of offsets between what reads see and the last known ends, over all partitions.
     pub lag: u64,
-    /// When rows last became visible; `None`: never.
+    /// When reads last saw new rows; `None`: never.
     pub updated: Option<SystemTime>,
-    /// The same for each partition.
+    /// Statistics of each partition.
     pub partitions: BTreeMap<i32, ViewPartition>,
 }
 
-/// A partition of a [`View`].
+/// Statistics of one partition of a [`View`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ViewPartition {
-    /// What is done with it.
+    /// State of the partition.
     pub state: PartitionState,
-    /// How many rows there are.
+    /// Number of rows.
     pub rows: u64,
-    /// Size of the file, bytes.
+    /// Size of the file of the local copy, in bytes.
     pub bytes: u64,
-    /// Reads see everything before this offset of the table's topic.
+    /// Position in the changelog: reads see everything before this offset.
     pub offset: i64,
-    /// The end of the partition, as last heard: while the broker answers, a second ago at most.
+    /// Last known end offset of the partition; at most one second old while the broker answers.
     pub end: i64,
-    /// Offsets between both.
+    /// Consumer lag: `end` minus `offset`.
     pub lag: u64,
-    /// When rows last became visible; `None`: never.
+    /// When reads last saw new rows; `None`: never.
     pub updated: Option<SystemTime>,
 }
 
 impl<T> View<T> {
-    /// Waits until every partition was read to its end once: from then on, reads see everything
+    /// Waits until the view has recovered: every partition was read to its end once. From then on, reads see everything
     /// that was in the table when the view was opened.
     ///
     /// # Errors
-    /// If the view failed, with the reason.
+    /// [`Error::Stale`] if the local copy is no longer updated.
     pub async fn recovered(&self) -> Result {
         self.all(Replica::is_up_to_date).await
     }
 
-    /// What the view is doing now.
+    /// The current state of the view.
     pub fn state(&self) -> ViewState {
         let replica = self.replica();
         if let Some(failure) = replica.failure() {
@@ -108,7 +108,7 @@ impl<T> View<T> {
         }
     }
 
-    /// What the view is doing, whenever that changes.
+    /// The states of the view, as they change.
     pub fn state_changes(&self) -> ViewStates<T> {
         ViewStates {
             changes: self.replica().changes(),
@@ -117,7 +117,7 @@ impl<T> View<T> {
         }
     }
 
-    /// How much the view has, and how far it is. Asks no broker.
+    /// Statistics of the view: size and consumer lag. Does not query the broker.
     ///
     /// # Errors
     /// If the local copy cannot be read.
@@ -148,18 +148,17 @@ impl<T> View<T> {
         Ok(stats)
     }
 
-    /// Waits until reads see the record that was written at `offset` of a partition of the table's
-    /// topic, or a newer one of its key. For an offset that is never written it waits for ever:
-    /// put a timeout around it.
+    /// Waits until reads see the record at `offset` in a partition of the table topic, or a newer record of its key. For
+    /// an offset that is never written, it waits for ever: use a timeout.
     ///
-    /// Read your writes, in a program that fills a table itself:
+    /// A program that writes a table itself can read its own writes:
     ///
     /// ```
     /// use goka::{Config, Emitter, View};
     ///
     /// #[goka::table(group = "prices", value = i64)]
     /// struct Prices;
-    /// /// The same topic, to be written.
+    /// /// The table topic, as a stream.
     /// #[goka::stream("prices-state", value = i64)]
     /// struct SetPrice;
     ///
@@ -178,12 +177,13 @@ impl<T> View<T> {
     /// ```
     ///
     /// # Errors
-    /// If the table has no such partition, or the view is no longer kept up to date.
+    /// [`Error::Topic`] if the table does not have the partition, and [`Error::Stale`] if the local copy is no longer
+    /// updated.
     pub async fn wait_for(&self, partition: i32, offset: i64) -> Result {
         if !self.partitions().contains(&partition) {
             let (topic, count) = (self.topic(), self.replica().partitions());
             return Err(Error::Topic(format!(
-                "there is nothing to wait for in partition {partition}: `{topic}` has {count} partitions, from 0 on"
+                "cannot wait for partition {partition}: table topic `{topic}` has {count} partitions, counted from 0"
             )));
         }
         let replica = self.replica();
@@ -194,15 +194,16 @@ impl<T> View<T> {
         self.until(replica.stored(), is_visible).await
     }
 
-    /// Waits until reads see everything that is in the table's topic now: so, everything that was
-    /// written before the call, by whomever. Asks the broker where the topic ends, on a connection
-    /// of its own: for now and then, not for every read.
+    /// Waits until reads see everything that was written to the table before this call, by any program.
+    ///
+    /// Queries the broker for the end offsets of the table topic, on a new connection: for occasional use, not for every
+    /// read.
     ///
     /// ```no_run
     /// # #[goka::table(group = "my-group", value = i64)]
     /// # pub struct Clicks;
     /// # async fn read(view: goka::View<Clicks>, reset: impl Future<Output = goka::Result>) -> goka::Result {
-    /// // Something that returns when a processor has written its rows.
+    /// // A request that returns when a processor has written its rows.
     /// reset.await?;
     /// view.caught_up().await?;
     /// println!("alice clicked {:?} times", view.get("alice")?);
@@ -211,7 +212,7 @@ impl<T> View<T> {
     /// ```
     ///
     /// # Errors
-    /// If the broker does not answer within 10 seconds, or the view is no longer kept up to date.
+    /// If the broker does not answer within 10 seconds; [`Error::Stale`] if the local copy is no longer updated.
     pub async fn caught_up(&self) -> Result
     where
         T: SharedTable,
@@ -220,7 +221,7 @@ impl<T> View<T> {
         let Some(config) = config else {
             return self.recovered().await;
         };
-        let ends = blocking("ask where a table ends", move || {
+        let ends = blocking("query the end offsets of a table topic", move || {
             let reader = Cluster::connect(&config)?.reader(<T as SharedTable>::NAME)?;
             let bounds = partitions.map(|n| Ok((n, reader.bounds(n)?.1)));
             bounds.collect::<Result<Vec<_>>>()
@@ -232,7 +233,7 @@ impl<T> View<T> {
     }
 }
 
-/// What a [`View`] is doing, whenever that changes. See [`View::state_changes`].
+/// The states of a [`View`], as they change. See [`View::state_changes`].
 #[derive(Debug)]
 pub struct ViewStates<T> {
     view: View<T>,
@@ -241,10 +242,10 @@ pub struct ViewStates<T> {
 }
 
 impl<T> ViewStates<T> {
-    /// The state now at the first call; then waits until it is another than the one given last, and
-    /// gives the newest. `None` behind [`ViewState::Failed`], after which there is no other.
+    /// The next state. The first call returns the current state; later calls wait until the state differs from the one
+    /// returned last, and return the newest. `None` after [`ViewState::Failed`], which is final.
     ///
-    /// Nothing is lost if the future is dropped before it is ready.
+    /// Cancel safe: dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<ViewState> {
         loop {
             if matches!(self.given, Some(ViewState::Failed(_))) {

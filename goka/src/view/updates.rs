@@ -1,4 +1,4 @@
-//! The rows of a table as they change.
+//! Updates of a view: its rows as they change. Must not know how changes are found.
 
 use std::{fmt, sync::Arc};
 
@@ -10,41 +10,41 @@ use crate::{
 };
 
 impl<T: Topic> View<T> {
-    /// Every row that becomes visible to reads from now on.
+    /// Subscribes to the updates of the view: every row that changes from now on.
     pub fn updates(&self) -> Updates<T> {
         Updates::new(self.clone())
     }
 }
 
-/// What [`Updates::next`] gives.
+/// An update of a view, from [`Updates::next`].
 #[non_exhaustive]
 pub enum Update<T: Topic> {
-    /// A row was written, or deleted, and reads see it.
+    /// A row was written or deleted. Reads of the view see the change already.
     Row {
-        /// Its key.
+        /// The key of the row.
         key: T::Key,
-        /// `None`: it was deleted.
+        /// The value of the row; `None` if the row was deleted.
         value: Option<T::Value>,
     },
-    /// So many updates were dropped because they were not taken in time. What they told is in the
-    /// view; the updates that follow are newer.
+    /// This many updates were dropped because they were not taken in time. The view has their rows; the updates that
+    /// follow are newer.
     Missed(u64),
-    /// The local copy of a partition could not be topped up (its topic was made anew, or it was away
-    /// for too long). Its rows were read anew, and each that there is now is an update to come; what is
-    /// not among them is deleted. Until now reads gave the old ones.
+    /// The local copy of a partition was rebuilt from the changelog, because it could not be continued: the topic was
+    /// created again, or the view was without the broker for too long. Each row of the partition follows as an
+    /// [`Update::Row`]; rows that do not follow were deleted. Reads saw the old rows until now.
     Rebuilt {
-        /// Which one.
+        /// The partition.
         partition: i32,
     },
 }
 
-/// The rows of a [`View`] as they change, from when it was asked for. See [`View::updates`].
+/// Subscription to the updates of a [`View`]. See [`View::updates`].
 ///
-/// Updates of one key come in order; several that become visible at once are one, the last. While
-/// the view recovers, every row that is read is an update.
+/// Updates of one key come in order. Several updates of a key that become visible at once are one update, the last one.
+/// While the view recovers, every row that is restored is an update.
 ///
-/// Up to 16 MiB of them wait to be taken. Then the oldest are dropped, and counted: the view waits
-/// for nobody.
+/// Up to 16 MiB of updates wait to be taken. After that, the oldest are dropped and counted
+/// ([`Update::Missed`]), because the view does not wait for its subscribers.
 ///
 /// ```no_run
 /// # #[goka::table(group = "my-group", value = i64)]
@@ -70,14 +70,14 @@ impl<T: Topic> Updates<T> {
         Updates { view, feed }
     }
 
-    /// Waits for the next one. Nothing is lost if the future is dropped before it is ready.
+    /// Waits for the next update. Cancel safe: dropping the future loses nothing.
     ///
     /// # Errors
-    /// A row that does not decode: the next call goes on behind it. And, behind the last update, if
-    /// the view is no longer kept up to date.
+    /// [`Error::Decode`](crate::Error::Decode) if a row does not decode; the next call continues after it.
+    /// [`Error::Stale`](crate::Error::Stale), after the last update, if the local copy is no longer updated.
     pub async fn next(&mut self) -> Result<Update<T>> {
         loop {
-            // Asked before the last look: what came before it failed is still given.
+            // Checked before the last look at the feed, so that updates from before the failure are still returned.
             let failed = self.view.failed();
             match (self.feed.take(), failed) {
                 (Some(taken), _) => return self.typed(&taken),

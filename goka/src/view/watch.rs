@@ -1,4 +1,4 @@
-//! The value of one key, awaited.
+//! Watches of single keys of a view. Must not know how changes are found.
 
 use std::fmt;
 
@@ -11,16 +11,16 @@ use crate::{
 };
 
 impl<T: Topic> View<T> {
-    /// The value at `key`, to be looked at whenever it changes.
+    /// Watches the row at `key`: waits for its changes.
     pub fn watch(&self, key: &KeyOf<T>) -> Watch<T> {
         Watch::new(self.clone(), self.place(key).bytes)
     }
 }
 
-/// The value at one key of a [`View`], to be looked at whenever it changes. See [`View::watch`].
+/// Watch of the row at one key of a [`View`]. See [`View::watch`].
 ///
-/// Only the newest value counts: of changes that follow one another fast some may not be seen, but
-/// never the last one. It goes on while the broker is away, and after.
+/// A watch returns the newest value. Of changes in quick succession, it may skip some, but never the last one. It outlives
+/// outages of the broker.
 ///
 /// ```no_run
 /// # #[goka::table(group = "my-group", value = i64)]
@@ -37,7 +37,7 @@ impl<T: Topic> View<T> {
 pub struct Watch<T> {
     view: View<T>,
     key: Vec<u8>,
-    /// Taken when this is dropped.
+    /// `Some` until this is dropped.
     changes: Option<watch::Receiver<()>>,
 }
 
@@ -47,12 +47,12 @@ impl<T: Topic> Watch<T> {
         Watch { view, key, changes }
     }
 
-    /// The value now, which counts as seen.
+    /// Reads the current value, and marks it as seen; `None` if there is no row.
     ///
     /// # Errors
-    /// If the value does not decode, or the local copy cannot be read.
+    /// [`Error::Decode`] if the value does not decode; and if the local copy cannot be read.
     pub fn value(&mut self) -> Result<Option<T::Value>> {
-        // Before the value is read: a change in between is one to come.
+        // Before the value is read, so that a change in between is reported by the next call.
         if let Some(changes) = &mut self.changes {
             changes.mark_unchanged();
         }
@@ -65,13 +65,13 @@ impl<T: Topic> Watch<T> {
             .transpose()
     }
 
-    /// Waits until the row was written or deleted since it was last seen (since the watch began, if
-    /// it never was), and gives the newest value, which may be the same.
+    /// Waits until the row has been written or deleted since it was last seen, and returns the newest value, which may
+    /// equal the one before. A row that was never seen counts as seen when the watch began.
     ///
-    /// Nothing is lost if the future is dropped before it is ready.
+    /// Cancel safe: dropping the future loses nothing.
     ///
     /// # Errors
-    /// As [`value`](Self::value), and if the view is no longer kept up to date.
+    /// As [`value`](Self::value), and [`Error::Stale`] if the local copy is no longer updated.
     pub async fn changed(&mut self) -> Result<Option<T::Value>> {
         if let Some(failed) = self.view.failed() {
             return Err(failed);
