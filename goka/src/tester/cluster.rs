@@ -1,4 +1,5 @@
-//! A Kafka in memory, and the processors, views and emitters around it. Must not know what a test does with them.
+//! The tester: a Kafka in memory, and the processors, views and emitters around it. Must not know what a test does with
+//! them.
 
 use std::{any::Any, collections::VecDeque, fmt, sync::Arc, time::Duration};
 
@@ -23,10 +24,10 @@ use crate::{
     typed::{processor::Processor, program::Typed},
 };
 
-/// How many partitions a topic has, unless the test says otherwise.
+/// Default number of partitions of a topic.
 const PARTITIONS: i32 = 4;
 
-/// Processors over a Kafka in memory. See the [module](crate::tester).
+/// Test kit: processors, views and emitters on a Kafka in memory. See the [module](crate::tester) for an example.
 pub struct Tester {
     pub(super) world: World,
     pub(super) guarantee: Guarantee,
@@ -35,21 +36,21 @@ pub struct Tester {
     pub(super) topics: Topics,
     pub(super) groups: Vec<Group>,
     pub(super) views: Vec<Follower>,
-    /// Of the emitters.
+    /// The mailboxes of the emitters.
     pub(super) mailboxes: Vec<Arc<Mailbox>>,
-    /// Of the views.
+    /// The state directory of the views.
     pub(super) disk: Option<Arc<StateDir>>,
-    /// Why groups ended, and nobody was told yet.
+    /// Why groups stopped, until [`Tester::run`] returns it.
     pub(super) failures: VecDeque<Error>,
     pub(super) crashes: u32,
-    /// For records without a key.
+    /// Counts records without a key, which go to the partitions in turn.
     pub(super) turn: i32,
-    /// Handlers that are `async fn` live in it, and its clock, which began then, goes with the
-    /// world's. `None` within another one.
+    /// The runtime of `async fn` handlers, and when its clock started; the clock follows that of `world`. `None` if the
+    /// tester is used inside another runtime.
     pub(super) runtime: Option<(Runtime, Instant)>,
 }
 
-/// A processor, and the processes that run it.
+/// A processor, and the instances that run it.
 pub(super) struct Group {
     pub(super) name: &'static str,
     pub(super) program: Arc<dyn Program>,
@@ -75,10 +76,11 @@ impl Default for Tester {
 }
 
 impl Tester {
-    /// A Kafka without topics yet, whose topics will have 4 partitions.
+    /// Creates a tester without topics. Topics will have 4 partitions, unless [`partitions`](Self::partitions) says
+    /// otherwise.
     ///
     /// # Panics
-    /// If there can be no tokio runtime.
+    /// If no tokio runtime can be created.
     pub fn new() -> Self {
         let runtime = Handle::try_current().is_err().then(|| {
             let runtime = Builder::new_current_thread()
@@ -86,7 +88,7 @@ impl Tester {
                 .start_paused(true)
                 .build();
             let runtime =
-                runtime.unwrap_or_else(|error| panic!("cannot make a tokio runtime: {error}"));
+                runtime.unwrap_or_else(|error| panic!("cannot create a tokio runtime: {error}"));
             let began = runtime.block_on(async { Instant::now() });
             (runtime, began)
         });
@@ -107,11 +109,10 @@ impl Tester {
         }
     }
 
-    /// How many partitions the topics have that are first named by the processors and views that are
-    /// added from here on.
+    /// Sets the number of partitions of the topics that processors and views add after this call, by default 4.
     ///
     /// # Panics
-    /// If that is not at least one.
+    /// If `partitions` is not positive.
     #[must_use]
     #[track_caller]
     pub fn partitions(mut self, partitions: i32) -> Self {
@@ -120,10 +121,10 @@ impl Tester {
         self
     }
 
-    /// The guarantee of the processors: at-least-once, unless set.
+    /// Sets the guarantee of the processors, by default at-least-once.
     ///
     /// # Panics
-    /// If there is a processor already.
+    /// If a processor or a view was added before.
     #[must_use]
     #[track_caller]
     pub fn guarantee(mut self, guarantee: Guarantee) -> Self {
@@ -132,11 +133,11 @@ impl Tester {
         self
     }
 
-    /// Leaves to chance, repeatably, what is in a network: how long records take, which partition is
-    /// read first, which answers get lost. Without a seed all happens at once and in order.
+    /// Simulates a network with a pseudo-random seed: how long records take, which partition is read first, which answers
+    /// get lost. The same seed gives the same run. Without a seed, everything happens at once and in order.
     ///
     /// # Panics
-    /// If there is a processor already.
+    /// If a processor or a view was added before.
     #[must_use]
     #[track_caller]
     pub fn seed(mut self, seed: u64) -> Self {
@@ -158,17 +159,17 @@ impl Tester {
         );
     }
 
-    /// Adds a processor, which runs as one process, and its topics.
+    /// Adds a processor, which runs as one instance, and its topics.
     ///
     /// # Panics
-    /// If its group is here already, a topic is here as something else, or topics have numbers of
-    /// partitions that do not go together.
+    /// If the tester has a processor of this group already, if a topic was added with another codec, partitioner or kind,
+    /// or if the numbers of partitions do not match.
     #[must_use]
     #[track_caller]
     pub fn processor<P: Processor>(mut self, processor: P) -> Self {
         assert!(
             self.groups.iter().all(|group| group.name != P::GROUP),
-            "group `{}` is in this tester already: for another instance of it call `Tester::start_instance`",
+            "group `{}` is in this tester already. To start another instance of it, call `Tester::start_instance`",
             P::GROUP
         );
         self.topics.add_graph::<P>();
@@ -203,26 +204,28 @@ impl Tester {
     }
 
     /// # Panics
-    /// If `P` is not here.
+    /// If `P` is not in this tester.
     #[track_caller]
     pub(super) fn group<P: Processor>(&mut self) -> &mut Group {
         let group = self.groups.iter_mut().find(|group| {
-            // Two processors may belong to groups of one name in different crates.
+            // Processors of different crates may have groups of the same name.
             group.name == P::GROUP && group.processor.is::<P>()
         });
         group.unwrap_or_else(|| {
             let (processor, group) = (std::any::type_name::<P>(), P::GROUP);
-            panic!("`{processor}` of group `{group}` is not in this tester: add it with `Tester::processor`")
+            panic!("`{processor}` of group `{group}` is not in this tester. Add it with `Tester::processor`")
         })
     }
 
-    /// What cannot be, unless goka or this machine has a fault.
+    /// Unwraps a result that is an error only if goka has a bug or the machine fails.
     #[track_caller]
     pub(super) fn expect<T>(&self, result: crate::base::error::Result<T>) -> T {
-        result.unwrap_or_else(|error| panic!("the tester itself: {error} ({})", self.origin()))
+        result.unwrap_or_else(|error| {
+            panic!("error in the tester itself: {error} ({})", self.origin())
+        })
     }
 
-    /// How to see it again.
+    /// The seed, for reproducing a failure.
     pub(super) fn origin(&self) -> String {
         match self.seed {
             None => "no seed".to_owned(),
@@ -232,7 +235,7 @@ impl Tester {
 }
 
 impl Group {
-    /// Whether a process of it runs, or is about to.
+    /// Whether an instance of it runs, or is about to start.
     pub(super) fn is_wanted(&self) -> bool {
         self.instances.iter().any(|instance| instance.is_wanted)
     }

@@ -1,4 +1,4 @@
-//! What goes wrong, and who comes and goes: as often and exactly where a test says so.
+//! Faults in a test: kills, restarts, rebalances, outages, failed deliveries. Must not know what a test checks.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,22 +15,24 @@ use crate::{
     typed::{check::has_table, edge::Visits, processor::Processor, program::TypedVisit},
 };
 
-/// Where a process can be killed: steps of the commit protocol, in the order of at-least-once.
-/// Under exactly-once the group has the positions before the local copy.
+/// Step of the commit protocol at which a process can be killed. See [`Tester::crash_at`].
+///
+/// The steps are in the order of at-least-once. Under exactly-once, offsets are committed before the local copy is
+/// written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CommitStep {
-    /// The handler has returned, and what it did was handed to the producer.
+    /// A handler has returned, and its effects were handed to the producer.
     Handled,
-    /// The brokers have all of it.
+    /// The brokers have acknowledged all records of the commit interval.
     Delivered,
-    /// The local copy has it.
+    /// The rows of the commit interval are in the local copy.
     Stored,
-    /// The group's positions are behind it.
+    /// The offsets of the commit interval are committed.
     Committed,
-    /// While a local copy is brought up to date.
+    /// A local copy is being restored from the changelog.
     Replaying,
-    /// Partitions were given back.
+    /// Partitions were revoked and released.
     Released,
 }
 
@@ -47,13 +49,13 @@ impl From<CommitStep> for Step {
     }
 }
 
-/// Processes.
+/// Instances.
 impl Tester {
-    /// Stops all processes of a processor in good order, and starts them again, as a deployment
-    /// does; also those that ended because a handler failed.
+    /// Restarts all instances of a processor cleanly, as a deployment does, including those that stopped because a handler
+    /// failed.
     ///
     /// # Panics
-    /// If `P` is not here, or cannot stop.
+    /// If `P` is not in this tester, or cannot stop.
     #[track_caller]
     pub fn restart<P: Processor>(&mut self) {
         let group = self.group::<P>();
@@ -64,10 +66,10 @@ impl Tester {
         self.expect(stopped);
     }
 
-    /// Kills all processes of a processor now, in whatever they are, and starts them again.
+    /// Kills all instances of a processor now, and starts them again.
     ///
     /// # Panics
-    /// If `P` is not here.
+    /// If `P` is not in this tester.
     #[track_caller]
     pub fn crash<P: Processor>(&mut self) {
         let group = self.group::<P>();
@@ -78,8 +80,8 @@ impl Tester {
         self.crashes += 1;
     }
 
-    /// The process of a processor that comes by a step next is killed there, and started again:
-    /// nothing behind the step has happened. [`crashes`](Self::crashes) tells whether one did.
+    /// Kills the instance of a processor that reaches this step next, and starts it again. Nothing after the step happens
+    /// before the kill. [`crashes`](Self::crashes) says whether an instance was killed.
     ///
     /// ```
     /// # #[goka::table(group = "my-group", value = i64)]
@@ -99,7 +101,7 @@ impl Tester {
     /// ```
     ///
     /// # Panics
-    /// If `P` is not here.
+    /// If `P` is not in this tester.
     #[track_caller]
     pub fn crash_at<P: Processor>(&mut self, step: CommitStep) {
         for instance in &self.group::<P>().instances {
@@ -107,16 +109,16 @@ impl Tester {
         }
     }
 
-    /// How many processes were killed so far.
+    /// Number of instances that were killed so far.
     pub fn crashes(&self) -> u32 {
         self.crashes
     }
 
-    /// Starts one more process of a processor, which takes its share of the partitions, and gives
-    /// its number: the first one is 0.
+    /// Starts another instance of a processor, which takes its share of the partitions. Returns its number; that of the
+    /// first instance is 0.
     ///
     /// # Panics
-    /// If `P` is not here.
+    /// If `P` is not in this tester.
     #[track_caller]
     pub fn start_instance<P: Processor>(&mut self) -> usize {
         let number = self.group::<P>().instances.len();
@@ -125,18 +127,17 @@ impl Tester {
         number
     }
 
-    /// Stops a process of a processor in good order. Its partitions go to the others, once its
-    /// session is over.
+    /// Stops an instance of a processor cleanly. Its partitions move to the other instances when its session expires.
     ///
     /// # Panics
-    /// If `P` is not here, has no process of this number, or it cannot stop.
+    /// If `P` is not in this tester, has no instance of this number, or the instance cannot stop.
     #[track_caller]
     pub fn stop_instance<P: Processor>(&mut self, number: usize) {
         let group = self.group::<P>();
         let count = group.instances.len();
         let Some(instance) = group.instances.get_mut(number) else {
             panic!(
-                "group `{}` has {count} processes, so there is no number {number}",
+                "group `{}` has {count} instances, counted from 0, so there is no instance {number}",
                 P::GROUP
             );
         };
@@ -145,10 +146,10 @@ impl Tester {
         self.expect(stopped);
     }
 
-    /// Which partitions a process of a processor runs. Lets everything run before.
+    /// The partitions of an instance of a processor. Runs everything first.
     ///
     /// # Panics
-    /// If `P` is not here, or a handler failed.
+    /// If `P` is not in this tester, or a handler failed.
     #[track_caller]
     pub fn partitions_of<P: Processor>(&mut self, number: usize) -> Vec<i32> {
         self.group::<P>();
@@ -159,15 +160,15 @@ impl Tester {
         partitions.unwrap_or_default().into_keys().collect()
     }
 
-    /// Calls a visitor for every row of the group table, as [`Running::visit`](crate::Running::visit)
-    /// does in all processes, and gives how many keys were visited. Lets everything run before.
+    /// Visits all rows of the group table, in all instances, like [`Running::visit`](crate::Running::visit). Returns the
+    /// number of visited keys. Runs everything first.
     ///
     /// # Errors
-    /// That of the visitor, after which the group does not run until it is
-    /// [restarted](Self::restart); of a handler before.
+    /// The error of the visitor, after which the group does not run until it is [restarted](Self::restart); or the error of
+    /// a handler that failed before.
     ///
     /// # Panics
-    /// If `P` is not here.
+    /// If `P` is not in this tester.
     #[track_caller]
     pub fn visit<P: Processor>(&mut self, args: impl Visits<P>) -> Result<u64> {
         const { has_table::<P>() };
@@ -205,7 +206,7 @@ impl Tester {
                 }
                 Err(TryRecvError::Empty) if self.world.now() > give_up => {
                     panic!(
-                        "the visit does not come to an end: does its visitor wait for something?"
+                        "the visit does not finish: check whether the visitor waits for something"
                     )
                 }
                 Err(TryRecvError::Empty) => self.round(),
@@ -218,16 +219,16 @@ impl Tester {
 
 /// Brokers.
 impl Tester {
-    /// For some time, the brokers are away: nothing is written, nothing is answered.
+    /// Makes the brokers unavailable for some virtual time: they write nothing and answer nothing.
     pub fn outage(&mut self, time: Duration) {
         self.world.outage(time);
     }
 
-    /// The next records that the processes of a processor write fail. If `written`, they are in
-    /// their topic all the same: the answer got lost.
+    /// Makes the delivery of the next `count` records that the instances of a processor write fail. If `written`, the
+    /// records are in their topics nevertheless: only the acknowledgement was lost.
     ///
     /// # Panics
-    /// If `P` is not here.
+    /// If `P` is not in this tester.
     #[track_caller]
     pub fn fail_deliveries<P: Processor>(&mut self, count: u64, written: bool) {
         let instances = self.group::<P>().instances.iter();

@@ -1,5 +1,5 @@
-//! One running process of a processor: a worker of the engine, and the copies of the tables that it
-//! reads, each given its turns. Must not know types, nor what others do.
+//! One instance of a processor: a worker of the engine, and the replicas of the tables that it reads, driven turn by turn.
+//! Must not know types or other instances.
 
 use std::{
     cell::{Cell, RefCell},
@@ -31,23 +31,23 @@ use crate::{
     store::{Identity, Options, PART_PAGES, StateDir},
 };
 
-/// How long a turn waits, in virtual time, if there is nothing to do.
+/// How long a turn waits if there is nothing to do, in virtual time.
 pub(super) const IDLE: Duration = Duration::from_millis(10);
-/// Address space of a copy.
+/// Address space of a local copy, in bytes.
 const MAP_BYTES: usize = 256 << 20;
-/// Nobody else has a copy open; a snapshot in the test may.
+/// How long to wait for a local copy to be closed: a snapshot in the test may have it open.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Under which copies are kept.
+/// Name of the cluster in the paths of local copies.
 const CLUSTER: &str = "memory";
 
-/// A process, running or not. What it has on its disk stays.
+/// An instance, running or not. Its disk outlives its process.
 pub(super) struct Instance {
-    /// Its `group.instance.id`, and under exactly-once its transactional id.
+    /// The `group.instance.id`, and under exactly-once the transactional id.
     pub(super) name: String,
     disk: Arc<StateDir>,
     trap: Rc<Cell<Option<(Step, u32)>>>,
     pub(super) process: Option<Process>,
-    /// Started whenever it does not run.
+    /// Whether to start the instance whenever it does not run.
     pub(super) is_wanted: bool,
 }
 
@@ -59,21 +59,21 @@ pub(super) struct Process {
     died: Rc<Cell<bool>>,
 }
 
-/// A local copy of a table, and who keeps it up to date.
+/// A replica of a table, and the keeper that updates it.
 pub(super) struct Follower {
     pub(super) topic: String,
     pub(super) replica: Arc<Replica>,
     keeper: RefCell<Keeper>,
 }
 
-/// What became of a turn.
+/// The outcome of a turn.
 pub(super) enum Turn {
     Done,
-    /// It came by the step where it was to be killed.
+    /// The process was killed.
     Died,
 }
 
-/// What all processes of a group are made of.
+/// What all instances of a group share.
 pub(super) struct Setup<'a> {
     pub(super) world: &'a World,
     pub(super) program: &'a Arc<dyn Program>,
@@ -92,8 +92,7 @@ impl Instance {
         })
     }
 
-    /// It ends as a killed process does when it comes by a step for the `nth` time, and is started
-    /// again.
+    /// Kills the process when it reaches a step for the `nth` time.
     pub(super) fn set_trap(&self, step: Step, nth: u32) {
         self.trap.set(Some((step, nth)));
     }
@@ -175,7 +174,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Gives the worker and its copies a turn. After an error it no longer runs.
+    /// Gives the worker and its replicas a turn. After an error, the process no longer runs.
     pub(super) fn turn(&mut self, world: &World) -> Result<Turn> {
         let Some(process) = &mut self.process else {
             return Ok(Turn::Done);
@@ -190,21 +189,21 @@ impl Instance {
                 Ok(Turn::Died)
             }
             Ok(()) => Ok(Turn::Done),
-            // As a program does that the group takes for another one: it joins anew.
+            // As in `app/launch.rs`: a fenced worker joins the group again.
             Err(Error::Fenced(_)) => {
                 let process = self.process.take();
                 process.map_or(Ok(()), |process| process.worker.abandon())?;
                 Ok(Turn::Died)
             }
             Err(error) => {
-                // The error is why it ends; what it could not finish is read again.
+                // The first error is returned. What the process could not finish is processed again.
                 let _ = self.stop();
                 Err(error)
             }
         }
     }
 
-    /// Finishes what was begun, and leaves the group.
+    /// Shuts the process down cleanly.
     pub(super) fn stop(&mut self) -> Result {
         let Some(process) = self.process.take() else {
             return Ok(());
@@ -217,7 +216,7 @@ impl Instance {
         }
     }
 
-    /// Ends as a killed process does.
+    /// Kills the process.
     pub(super) fn kill(&mut self) {
         self.process = None;
     }
@@ -236,23 +235,22 @@ fn pass(trap: &Cell<Option<(Step, u32)>>, died: &Cell<bool>, point: Point) -> Re
     }
     trap.set(None);
     died.set(true);
-    Err(Error::Closed("this process, which its tester killed,"))
+    Err(Error::Closed("a process that the tester killed"))
 }
 
 impl Process {
-    /// Whether there is work that was begun, and is not in the local copies yet.
+    /// Whether a commit interval has records that are not in the local copies yet.
     pub(super) fn is_busy(&self) -> bool {
         let mut partitions = self.worker.partitions().iter();
         partitions.any(|(_, partition)| !partition.intervals().is_empty())
     }
 
-    /// Whether the group's answer to positions is not heard yet.
+    /// Whether an offset commit has not been answered yet.
     pub(super) fn is_committing(&self) -> bool {
         self.worker.is_committing()
     }
 
-    /// Whether a partition stands behind a handler that waits, or a record that is deferred or is to
-    /// be handled again.
+    /// Whether a partition waits for an `async fn` handler, a deferred record, or a retry.
     pub(super) fn holds_back(&self, partition: i32) -> bool {
         let partition = self.worker.partitions().get(partition);
         partition.is_some_and(|partition| partition.queue().holds_back())
@@ -284,7 +282,7 @@ impl Follower {
         self.keeper.borrow_mut().turn(Duration::ZERO, now, at_ms)
     }
 
-    /// Whether it has read all there is, of the partitions that are read.
+    /// Whether an open partition has not been read to its end.
     pub(super) fn is_behind(&self, world: &World) -> Result<bool> {
         for partition in 0..self.replica.partitions() {
             let end = world.readable_end(&self.topic, partition)?;
@@ -317,7 +315,7 @@ fn options() -> Options {
     }
 }
 
-/// Partition 0 is in the directory of all.
+/// The directory of all partitions, from that of partition 0.
 fn parent(mut path: std::path::PathBuf) -> std::path::PathBuf {
     path.pop();
     path

@@ -1,6 +1,6 @@
-//! Tests of processors: the engine that runs in production, over a Kafka in memory, in virtual time.
+//! Test kit: runs processors on a Kafka in memory, in virtual time, with the engine that runs in production.
 //!
-//! Needs the feature `tester`, which belongs to a crate's dev-dependencies:
+//! Enable the feature `tester` in the dev-dependencies of a crate:
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -31,28 +31,28 @@
 //! # counts();
 //! ```
 //!
-//! A [`Tester`] is a Kafka, and the programs around it: each processor that is added runs as a
-//! process of its own, with its own local state. Whatever asks it something lets them run until all
-//! is handled and committed, and then answers; nothing has to be waited for. Time passes only in
-//! between, and as much as is needed: a test of a timeout takes milliseconds.
+//! A [`Tester`] is a Kafka and the programs around it. Each processor that is added runs as a process of its own, with its
+//! own local state. Every query first runs all processors until they have processed and committed everything, and then
+//! answers: a test never has to wait. Virtual time passes only while processors run, and only as much as needed: a test of
+//! a timeout takes milliseconds.
 //!
 //! | to | call |
 //! |---|---|
 //! | write to a stream | [`emit`](Tester::emit), [`emit_with`](Tester::emit_with), [`tombstone`](Tester::tombstone) |
 //! | write to an input that the processor names by a literal | [`emit_to`](Tester::emit_to) |
-//! | give a service its emitter | [`emitter`](Tester::emitter) |
-//! | see what was emitted | [`emitted`](Tester::emitted) |
+//! | get an emitter for a service under test | [`emitter`](Tester::emitter) |
+//! | read what was emitted | [`emitted`](Tester::emitted) |
 //! | read tables | [`get`](Tester::get), [`rows`](Tester::rows), [`view`](Tester::view) |
-//! | write tables, of the processors here or of others | [`set`](Tester::set), [`delete`](Tester::delete) |
-//! | call a visitor | [`visit`](Tester::visit) |
-//! | see why a handler failed | [`run`](Tester::run) |
+//! | write tables, of these processors or of other groups | [`set`](Tester::set), [`delete`](Tester::delete) |
+//! | run a visitor | [`visit`](Tester::visit) |
+//! | get the error of a handler | [`run`](Tester::run) |
 //! | let time pass | [`advance`](Tester::advance) |
-//! | start anew, or crash | [`restart`](Tester::restart), [`crash`](Tester::crash), [`crash_at`](Tester::crash_at) |
+//! | restart or kill processes | [`restart`](Tester::restart), [`crash`](Tester::crash), [`crash_at`](Tester::crash_at) |
 //! | move partitions | [`start_instance`](Tester::start_instance), [`stop_instance`](Tester::stop_instance) |
-//! | trouble the broker | [`outage`](Tester::outage), [`fail_deliveries`](Tester::fail_deliveries) |
+//! | make the broker fail | [`outage`](Tester::outage), [`fail_deliveries`](Tester::fail_deliveries) |
 //!
-//! What is wrong with a test itself, an unknown topic or a value of another type, is a panic with the
-//! cure. So is an error of a handler, unless [`run`](Tester::run) takes it before.
+//! A mistake in a test, such as an unknown topic or a value of another type, is a panic that says what to do. An error of
+//! a handler is a panic as well, unless [`run`](Tester::run) returned it before.
 
 mod cluster;
 mod faults;

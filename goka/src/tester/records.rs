@@ -1,4 +1,4 @@
-//! What a test writes to streams, and what it finds in them.
+//! Streams in a test: writes records, and reads what was emitted. Must not know processes.
 
 use std::{any::Any, sync::Arc, time::SystemTime};
 
@@ -21,24 +21,24 @@ use crate::{
     },
 };
 
-/// A record that a processor emitted.
+/// A record that a processor emitted, from [`Tester::emitted`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Emitted<K, V> {
-    /// Its key.
+    /// The key of the record.
     pub key: K,
-    /// Its value.
+    /// The value of the record.
     pub value: V,
-    /// Its headers, in order; a value may be null.
+    /// The headers of the record, in order; the value of a header may be null.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
-    /// The partition that it is in.
+    /// The partition of the record.
     pub partition: i32,
-    /// The time that it carries.
+    /// The timestamp of the record.
     pub timestamp: SystemTime,
 }
 
 impl<K, V> Emitted<K, V> {
-    /// The value of the last header of this name; `None` also for a header whose value is null.
+    /// The value of the last header with this name; `None` if there is none, or if its value is null.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         let mut headers = self.headers.iter().rev();
         headers.find(|(n, _)| n == name)?.1.as_deref()
@@ -46,21 +46,20 @@ impl<K, V> Emitted<K, V> {
 }
 
 impl Tester {
-    /// Writes a message to a stream, as an [`Emitter`] does. Nothing runs before the
-    /// tester is asked something.
+    /// Writes a message to a stream, as an [`Emitter`] does. Processors run at the next query of the tester, not before.
     ///
     /// # Panics
-    /// If no processor here reads or writes the stream, or with another codec or partitioner; if the
+    /// If no processor of this tester reads or writes the stream, or if one does with another codec or partitioner; if the
     /// value cannot be encoded.
     #[track_caller]
     pub fn emit<S: Stream>(&mut self, key: &KeyOf<S>, value: &ValueOf<S>) {
         self.emit_with::<S>(key, value, Meta::new());
     }
 
-    /// [`emit`](Self::emit), with headers, a timestamp or a partition of its own.
+    /// Writes a message like [`emit`](Self::emit), with headers, a timestamp or a partition.
     ///
     /// # Panics
-    /// As `emit`, and if the topic does not have the partition.
+    /// As [`emit`](Self::emit), and if the topic does not have the partition.
     #[track_caller]
     pub fn emit_with<S: Stream>(&mut self, key: &KeyOf<S>, value: &ValueOf<S>, meta: Meta) {
         self.topics.stream::<S>(S::NAME);
@@ -72,7 +71,7 @@ impl Tester {
         self.append(S::NAME, key, Some(bytes), meta);
     }
 
-    /// Writes that there is no value for the key any more.
+    /// Writes a tombstone to a stream: a record with this key and without a value.
     ///
     /// # Panics
     /// As [`emit`](Self::emit).
@@ -82,11 +81,11 @@ impl Tester {
         self.append(S::NAME, bytes_of::<S::Key>(key), None, Meta::new());
     }
 
-    /// Writes a message to an input of `P` by its name, with the codec that `P` reads it with: for
-    /// the inputs that a processor names by a literal, which have no type that others could name.
+    /// Writes a message to an input of `P` by the name of its topic. For inputs that a processor names by a literal, which
+    /// have no type that a test could name. The codec is that of the input.
     ///
     /// # Panics
-    /// If `P` is not here, has no such input, or the input carries another type.
+    /// If `P` is not in this tester, has no input of this name, or the input has another value type.
     #[track_caller]
     pub fn emit_to<P: Processor>(
         &mut self,
@@ -97,10 +96,10 @@ impl Tester {
         self.emit_to_with::<P>(topic, key, value, Meta::new());
     }
 
-    /// [`emit_to`](Self::emit_to), with headers, a timestamp or a partition of its own.
+    /// Writes a message like [`emit_to`](Self::emit_to), with headers, a timestamp or a partition.
     ///
     /// # Panics
-    /// As `emit_to`, and if the topic does not have the partition.
+    /// As [`emit_to`](Self::emit_to), and if the topic does not have the partition.
     #[track_caller]
     pub fn emit_to_with<P: Processor>(
         &mut self,
@@ -114,7 +113,7 @@ impl Tester {
         let Some(edge) = inputs().find(|edge| edge.topic.name == topic) else {
             let inputs: Vec<_> = inputs().map(|edge| edge.topic.name).collect();
             panic!(
-                "group `{}` has no input `{topic}`; its inputs are: `{}`",
+                "group `{}` has no input `{topic}`. Its inputs are: `{}`",
                 P::GROUP,
                 inputs.join("`, `")
             );
@@ -154,8 +153,8 @@ impl Tester {
         }
     }
 
-    /// An emitter, for the services under test, on any thread. Its messages are written when the tester
-    /// lets everything run; deliveries are ready before.
+    /// An emitter of a stream, for services under test. It can be used on any thread. Deliveries are ready at once; the
+    /// messages are written at the next query of the tester.
     ///
     /// # Panics
     /// As [`emit`](Self::emit).
@@ -180,7 +179,7 @@ impl Tester {
         Emitter::of(Outbox::in_memory(mailbox))
     }
 
-    /// Writes what emitters have sent.
+    /// Writes the messages of the emitters.
     pub(super) fn collect(&mut self) {
         for mailbox in &self.mailboxes {
             let sent = mailbox.collect();
@@ -203,11 +202,11 @@ impl Tester {
         partitions.map(end).collect()
     }
 
-    /// Everything that the processors have written to a stream so far, oldest first; not what the
-    /// test wrote to it. Lets everything run before.
+    /// All records that the processors have written to a stream so far, oldest first, without those that the test wrote.
+    /// Runs everything first.
     ///
     /// # Panics
-    /// If no processor here reads or writes the stream, or with another codec or partitioner; if a
+    /// If no processor of this tester reads or writes the stream, or if one does with another codec or partitioner; if a
     /// handler failed, or a record does not decode.
     #[track_caller]
     pub fn emitted<S: Stream>(&mut self) -> Vec<Emitted<S::Key, S::Value>> {
@@ -242,13 +241,13 @@ impl Tester {
         emitted.collect()
     }
 
-    /// The present, by the clock of this Kafka: 2026 begins with the tester.
+    /// The current virtual time. It starts at the beginning of 2026.
     pub fn now(&self) -> SystemTime {
         from_ms(self.world.wall_ms())
     }
 }
 
-/// `None` for the null key.
+/// The bytes of a key; `None` for the null key.
 pub(super) fn bytes_of<K: Key>(key: &K::Ref) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     K::encode(key, &mut bytes);

@@ -1,4 +1,4 @@
-//! Tables, as a test reads and writes them, and as its services see them.
+//! Tables in a test: reads and writes rows, and opens views. Must not know how processors run.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,11 +17,12 @@ use crate::{
 };
 
 impl Tester {
-    /// The row of a table, of a processor here or of another group. Lets everything run before.
+    /// Reads a row of a table, of a processor of this tester or of another group; `None` if there is no row. Runs everything
+    /// first.
     ///
     /// # Panics
-    /// If nothing here reads or writes the table, or with another codec or partitioner; if a handler
-    /// failed, or the row does not decode.
+    /// If no processor or view of this tester uses the table, or if one does with another codec or partitioner; if a
+    /// handler failed, or the row does not decode.
     #[track_caller]
     pub fn get<T: Table>(&mut self, key: &KeyOf<T>) -> Option<T::Value> {
         let key = bytes_of::<T::Key>(key).unwrap_or_default();
@@ -32,10 +33,10 @@ impl Tester {
         Some(decode::<T>(topic, &key, &row?))
     }
 
-    /// All rows of a table, as [`get`](Self::get).
+    /// Reads all rows of a table. Runs everything first.
     ///
     /// # Panics
-    /// As `get`.
+    /// As [`get`](Self::get).
     #[track_caller]
     pub fn rows<T: Table>(&mut self) -> BTreeMap<T::Key, T::Value> {
         let (topic, _) = self.topics.table::<T>(home::<T>());
@@ -54,12 +55,12 @@ impl Tester {
         all
     }
 
-    /// Writes a row of a table: of a processor here, which does not run meanwhile and reads it when
-    /// it starts again, or of another group, as that group would.
+    /// Writes a row of a table. The table of another group is written as that group would do it. For the table of a
+    /// processor of this tester, the tester stops the processor, writes the row, and starts the processor again.
     ///
     /// # Panics
-    /// If nothing here reads or writes the table, or with another codec or partitioner; if a handler
-    /// failed, or the value cannot be encoded.
+    /// If no processor or view of this tester uses the table, or if one does with another codec or partitioner; if a
+    /// handler failed, or the value cannot be encoded.
     #[track_caller]
     pub fn set<T: Table>(&mut self, key: &KeyOf<T>, value: &ValueOf<T>) {
         let mut bytes = Vec::new();
@@ -70,20 +71,19 @@ impl Tester {
         self.write_row::<T>(key, Some(&bytes));
     }
 
-    /// Deletes a row of a table, as [`set`](Self::set) writes one.
+    /// Deletes a row of a table, in the way in which [`set`](Self::set) writes one.
     ///
     /// # Panics
-    /// As `set`.
+    /// As [`set`](Self::set).
     #[track_caller]
     pub fn delete<T: Table>(&mut self, key: &KeyOf<T>) {
         self.write_row::<T>(key, None);
     }
 
-    /// A view of a table, for the services under test. It has read everything whenever the tester
-    /// has let everything run.
+    /// Opens a view of a table, for services under test. It is up to date after each query of the tester.
     ///
     /// # Panics
-    /// If the table is here as something else.
+    /// If the topic was added with another codec, partitioner or kind.
     #[track_caller]
     pub fn view<T: SharedTable>(&mut self) -> View<T> {
         let topic = <T as SharedTable>::NAME;
@@ -136,7 +136,7 @@ impl Tester {
         let (_, declared) = self.topics.table::<T>(home::<T>());
         if let Some(writer) = declared.writer {
             self.run_well();
-            // Nobody else writes the rows of a group that runs.
+            // Only the group itself may write its rows while it runs.
             let group = self.groups.iter_mut().find(|group| group.name == writer);
             let stopped = group.map_or(Ok(()), |group| group.stop());
             self.expect(stopped);
@@ -145,7 +145,7 @@ impl Tester {
         self.expect(written);
     }
 
-    /// The rows of a partition, as its topic has them.
+    /// The rows of a partition, from the changelog.
     #[track_caller]
     fn table(&self, topic: &str, partition: i32) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let mut rows = BTreeMap::new();
@@ -159,7 +159,7 @@ impl Tester {
         rows
     }
 
-    /// The local copy of whoever has the partition is what the topic says: goka itself is tested.
+    /// Checks that the local copy of the instance that has the partition agrees with the changelog. This tests goka itself.
     #[track_caller]
     fn compare_copy(&self, topic: &str, partition: i32, key: &[u8], row: Option<&[u8]>) {
         let writer = self.topics.declared[topic].writer;
@@ -177,8 +177,8 @@ impl Tester {
             let copy = self.expect(snapshot.get(key).map(|row| row.map(<[u8]>::to_vec)));
             assert!(
                 copy.as_deref() == row,
-                "the local copy of `{topic}`, partition {partition}, differs from the topic at key `{}`, which is a \
-                 bug of goka ({}): {copy:?}, and {row:?} in the topic",
+                "the local copy of `{topic}`, partition {partition}, differs from the changelog at key `{}`, which is a bug \
+                 in goka ({}): {copy:?} in the local copy, {row:?} in the changelog",
                 String::from_utf8_lossy(key),
                 self.origin()
             );

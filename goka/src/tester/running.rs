@@ -1,4 +1,4 @@
-//! Gives everyone a turn until nothing is left to do. Must not know types.
+//! Runs all processors and views, turn by turn, until no work is left. Must not know types.
 
 use std::time::Duration;
 
@@ -11,48 +11,47 @@ use crate::{
     },
 };
 
-/// How long everything may take, in virtual time, before the engine is to blame.
+/// How long all work may take, in virtual time, before the tester assumes a bug in goka.
 pub(super) const PATIENCE: Duration = Duration::from_secs(600);
-/// How long a handler that waits, or a record that is deferred, is waited for, in virtual time.
+/// How long the tester waits for `async fn` handlers, deferred records and retries, in virtual time.
 const HELD_BACK: Duration = Duration::from_secs(3600);
-/// How much time passes at once while everything is held back: less than anybody's session.
+/// How much virtual time passes at once while all work is held back; shorter than any session timeout.
 const STEP_MAX: Duration = Duration::from_millis(500);
-/// What a killed process had in its socket has landed when it starts again.
+/// Virtual time between a kill and the restart, in which records in the socket of the killed process arrive.
 const START: Duration = Duration::from_secs(1);
 
-/// What is not done yet.
+/// Work that is left.
 enum Left {
-    /// And why.
+    /// With a description.
     Work(String),
-    /// All of it stands behind a handler that waits, or a record that is deferred or is to be handled
-    /// again.
+    /// All of it waits for an `async fn` handler, a deferred record, or a retry.
     HeldBack,
 }
 
 impl Tester {
-    /// Lets the processors run until all is handled and committed, and every view has read it.
+    /// Runs the processors until everything is processed and committed, and all views are up to date.
     ///
-    /// A handler that waits for something, a deferred record that is not done, and a record that is to
-    /// be handled again, are waited for up to an hour of virtual time. See [`lag`](Self::lag).
+    /// Waits up to an hour of virtual time for `async fn` handlers, deferred records and retries. See
+    /// [`lag`](Self::lag).
     ///
     /// # Errors
-    /// That of a handler, or of the engine. The group does not run any more, as an app ends whose
-    /// handler fails, until it is [restarted](Self::restart); then it reads the record again.
+    /// The error of a handler, or of the engine. The group then stops, as an app does, until it is
+    /// [restarted](Self::restart); it then reads the record again.
     pub fn run(&mut self) -> Result {
         self.settle();
         self.failures.pop_front().map_or(Ok(()), Err)
     }
 
-    /// [`run`](Self::run), and there must be no error.
+    /// [`run`](Self::run), for callers that expect no error.
     #[track_caller]
     pub(super) fn run_well(&mut self) {
         if let Err(error) = self.run() {
             let origin = self.origin();
-            panic!("{error} ({origin}; `Tester::run` gives this as a value)");
+            panic!("{error} ({origin}; to get this error as a value, call `Tester::run`)");
         }
     }
 
-    /// Lets virtual time pass, and everything run that it brings.
+    /// Lets virtual time pass, and runs the processors in the meantime.
     pub fn advance(&mut self, time: Duration) {
         let until = self.world.now() + time;
         while self.world.now() < until {
@@ -62,7 +61,8 @@ impl Tester {
         }
     }
 
-    /// How many records of its inputs a processor has not handled and committed.
+    /// Consumer lag of a processor: number of records in its inputs and its loop that it has not processed and committed.
+    /// Runs everything first.
     ///
     /// # Panics
     /// If `P` is not in this tester.
@@ -84,7 +84,7 @@ impl Tester {
             match self.expect(left) {
                 None => return,
                 Some(Left::Work(left)) if self.world.now() > give_up => panic!(
-                    "the engine does not come to an end, which is a bug of goka: {left} ({})",
+                    "processing does not finish, which is a bug in goka: {left} ({})",
                     self.origin()
                 ),
                 Some(Left::Work(_)) => (held_since, step) = (None, IDLE),
@@ -93,7 +93,7 @@ impl Tester {
                     if self.world.now() > since + HELD_BACK {
                         return;
                     }
-                    // Only time can help: it goes faster and faster.
+                    // Only time can help. The steps get larger and larger.
                     self.world.advance(step);
                     step = (step * 2).min(STEP_MAX);
                 }
@@ -102,7 +102,7 @@ impl Tester {
         }
     }
 
-    /// A turn for everyone.
+    /// Gives all instances and views a turn.
     pub(super) fn round(&mut self) {
         self.collect();
         let began = self.world.now();
@@ -124,7 +124,7 @@ impl Tester {
             self.world.advance(IDLE);
         }
         if let Some((runtime, origin)) = &self.runtime {
-            // Timers of handlers go by the clock of the world.
+            // Timers of handlers use the clock of `world`.
             let now = *origin + self.world.now();
             runtime.block_on(async { tokio::time::sleep_until(now).await });
         }
@@ -136,14 +136,14 @@ impl Tester {
         }
         let work = |left: &str| Ok(Some(Left::Work(left.to_owned())));
         if !self.world.is_idle() {
-            return work("records are under way");
+            return work("records are in flight");
         }
         if self.world.open_transactions() > 0 {
             return work("a transaction is open");
         }
         for view in &self.views {
             if view.is_behind(&self.world)? {
-                return work("a view is behind");
+                return work("a view has not read everything");
             }
         }
         let mut held_back = None;
@@ -178,11 +178,11 @@ impl Group {
         Ok(())
     }
 
-    /// One failure stops all of its processes, in good order, as those of an app.
+    /// Shuts all instances down after a failure, as an app does.
     fn give_up(&mut self) {
         for instance in &mut self.instances {
             instance.is_wanted = false;
-            // Why they stop is told already.
+            // The failure is known already.
             let _ = instance.stop();
         }
     }
@@ -193,7 +193,7 @@ impl Group {
             for follower in &process.followers {
                 if follower.is_behind(world)? {
                     let topic = &follower.topic;
-                    let left = format!("group `{}` is behind in table `{topic}`", self.name);
+                    let left = format!("group `{}` has not read all of table `{topic}`", self.name);
                     return Ok(Some(Left::Work(left)));
                 }
             }
@@ -209,7 +209,7 @@ impl Group {
             return Ok(Some(Left::Work(left)));
         }
         if processes().any(|process| process.is_busy()) {
-            let left = format!("group `{}` is not done with its commits", self.name);
+            let left = format!("group `{}` has not finished its commits", self.name);
             return Ok(Some(Left::Work(left)));
         }
         let mut held_back = false;
@@ -219,7 +219,7 @@ impl Group {
             }
             if !processes().any(|process| process.holds_back(partition)) {
                 let left = format!(
-                    "group `{}` has {lag} of {topic}/{partition} to do",
+                    "group `{}` has {lag} records of topic `{topic}`, partition {partition} left",
                     self.name
                 );
                 return Ok(Some(Left::Work(left)));
@@ -230,7 +230,8 @@ impl Group {
             return Ok(Some(Left::HeldBack));
         }
         let is_committing = processes().any(|process| process.is_committing());
-        Ok(is_committing.then(|| Left::Work(format!("group `{}` commits", self.name))))
+        Ok(is_committing
+            .then(|| Left::Work(format!("group `{}` waits for an offset commit", self.name))))
     }
 
     fn partitions(&self, world: &World) -> i32 {
@@ -244,7 +245,7 @@ impl Group {
         Ok(lags.iter().map(|(_, _, lag)| *lag).sum())
     }
 
-    /// How many records of each partition are not committed.
+    /// The consumer lag of each partition.
     fn lags(&self, world: &World) -> Result<Vec<(&'static str, i32, u64)>> {
         let mut lags = Vec::new();
         let is_source = |kind| matches!(kind, Kind::Input | Kind::Loop);
@@ -259,7 +260,7 @@ impl Group {
         Ok(lags)
     }
 
-    /// Ends all of its processes, in good order. They start again when everyone gets a turn.
+    /// Shuts all instances down cleanly. They start again at their next turn.
     pub(super) fn stop(&mut self) -> Result {
         let mut stopped = Ok(());
         for instance in &mut self.instances {

@@ -1,5 +1,5 @@
-//! The topics of a tester: those that its processors and views name, and no others, so that a
-//! mistaken name is found. Must not know what is in them.
+//! The topics of a tester: only those that its processors and views name, so that a misspelt name is found. Must not know
+//! records.
 
 use std::{any::TypeId, collections::BTreeMap};
 
@@ -14,17 +14,17 @@ use crate::{
     },
 };
 
-/// A topic, as the graphs see it that name it.
+/// A topic, as the graphs declare it.
 #[derive(Clone, Debug)]
 pub(super) struct Declared {
     pub(super) partitioner: Partitioner,
     codec: &'static str,
     is_table: bool,
-    /// It was named for dead letters alone so far: they are bytes of any kind.
+    /// Whether it was named only for dead letters so far, which may be bytes of any codec.
     is_open: bool,
-    /// Who named it first, for errors.
+    /// The first that named it, for errors.
     by: String,
-    /// Of a table, the group that writes it, if it is here.
+    /// For a table: the group that writes it, if the tester has the group.
     pub(super) writer: Option<&'static str>,
     /// The types that declare it.
     types: Vec<TypeId>,
@@ -73,7 +73,7 @@ impl Topics {
     }
 
     /// # Panics
-    /// If others name it as something else.
+    /// If the topic was declared differently before.
     #[track_caller]
     fn add(&mut self, name: &'static str, new: Declared) {
         let Some(known) = self.declared.get_mut(name) else {
@@ -92,7 +92,7 @@ impl Topics {
     /// The topic of a stream, by its name.
     ///
     /// # Panics
-    /// If nobody here names it, or as something else.
+    /// If no processor or view names the topic, or if one declares it differently.
     #[track_caller]
     pub(super) fn stream<S: Topic>(&self, name: &'static str) -> &Declared {
         let Some(known) = self.declared.get(name) else {
@@ -102,10 +102,10 @@ impl Topics {
         known
     }
 
-    /// The topic of a table, by its type: a bare table has its name from its processor.
+    /// The topic of a table, by its name, or by its type: a bare table has its name from its processor.
     ///
     /// # Panics
-    /// If nobody here names it, or as something else.
+    /// If no processor or view names the topic, or if one declares it differently.
     #[track_caller]
     pub(super) fn table<T: Topic>(&self, name: Option<&'static str>) -> (&'static str, &Declared) {
         let known = self.declared.iter().find(|(known, declared)| match name {
@@ -129,8 +129,8 @@ impl Topics {
     fn unknown(&self, name: &str) -> String {
         let known: Vec<_> = self.declared.keys().copied().collect();
         format!(
-            "nothing in this tester reads or writes `{name}`: add the processor that does with \
-             `Tester::processor`, or open a view of the table with `Tester::view`. There are: `{}`",
+            "no processor or view in this tester uses `{name}`. Add its processor with `Tester::processor`, or open a view \
+             of the table with `Tester::view`. The topics of this tester are: `{}`",
             known.join("`, `")
         )
     }
@@ -150,13 +150,13 @@ fn declared<T: Topic>(by: String) -> Declared {
 
 impl Declared {
     /// # Panics
-    /// If it is something else for `other`.
+    /// If the declarations differ.
     #[track_caller]
     fn agree(&self, name: &str, other: &Declared) {
         let what = |table| if table { "table" } else { "stream" };
         let differs = |of: &str, ours: &str, theirs: &str| {
             panic!(
-                "`{name}` has the {of} `{ours}` for {}, and `{theirs}` for {}: declare it once, and share its type",
+                "`{name}` has the {of} `{ours}` in {}, but `{theirs}` in {}. Declare the topic once, and share its type",
                 self.by, other.by
             )
         };
