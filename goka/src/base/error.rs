@@ -1,5 +1,9 @@
-//! The error type of goka. Each message is a sentence that says what happened, where, and what to do. Must not know
-//! anything else of goka.
+//! Errors: [`Error`] has a variant for each place where an error can arise.
+//!
+//! Each message is a sentence that says what happened, where (topic, partition, offset), and what to do. Handlers may
+//! return errors of any type, as [`BoxError`].
+
+// Must not know anything else of goka.
 
 use std::{convert::Infallible, error, fmt, io, path::PathBuf, time::Duration};
 

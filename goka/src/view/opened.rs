@@ -33,7 +33,7 @@ use crate::{
 /// recovers, they see the rows that have been restored so far; wait for [`recovered`](Self::recovered) first.
 ///
 /// Clones are cheap. The local copy is kept up to date as long as a clone exists, or an iterator, a snapshot, a watch or
-/// an [`Updates`](crate::Updates) of one. All views, joins and lookups of a table in a process share one local copy.
+/// an [`Updates`](crate::view::Updates) of one. All views, joins and lookups of a table in a process share one local copy.
 ///
 /// ```no_run
 /// # #[goka::table(group = "my-group", value = i64)]
