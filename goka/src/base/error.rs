@@ -216,7 +216,11 @@ impl fmt::Display for Error {
                 write!(f, "cannot encode a record for `{topic}`: {}", said(source))
             }
             Error::Prepare { topic, source } => {
-                write!(f, "cannot prepare the codec of topic `{topic}`: {}", said(source))
+                write!(
+                    f,
+                    "cannot prepare the codec of topic `{topic}`: {}",
+                    said(source)
+                )
             }
             Error::Record {
                 group,
