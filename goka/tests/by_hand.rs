@@ -1,5 +1,5 @@
-//! What the macros print can be written by hand: the same counter twice, and the same processor
-//! with every edge twice, with the same graph.
+//! Code that the macros generate can be written by hand: a counter and a processor with every kind of
+//! edge, each once with the macros and once by hand, have equal graphs.
 
 use goka::{
     Context, Processor,
@@ -18,7 +18,7 @@ fn count(ctx: &mut count::Context<'_>, _clicked_at: String) -> goka::Result {
     ctx.set_value(&(clicks + 1))
 }
 
-// The counter by hand: at most 25 lines, as a test says.
+// The counter by hand; a test asserts that it has at most 25 lines.
 mod by_hand {
     use goka::{
         Context, Processor, Result,
@@ -58,7 +58,7 @@ struct Prices;
 #[goka::table(value = u64)]
 struct Points;
 
-/// The arguments of a visit.
+/// The argument of a visit.
 #[derive(Clone)]
 struct Reset;
 
@@ -99,7 +99,7 @@ mod every_edge_by_hand {
 
     pub(super) struct Rewards;
 
-    /// What the group sends to itself.
+    /// The loop of the group.
     struct Rewarded;
 
     impl Rewards {

@@ -1,7 +1,7 @@
-//! The data format, byte for byte: what other programs on Kafka write and read. A test that fails
-//! here means that tables and topics which exist can no longer be read; do not change the vectors.
+//! Golden bytes of the data format, which other programs on Kafka read and write. If a test fails
+//! here, existing tables and topics can no longer be read; do not change the vectors.
 //!
-//! How they were made:
+//! How the vectors were made:
 //! - `PARTITIONS`, first list: Apache Kafka 4.1.1 (kafka-clients, Java 17),
 //!   `BuiltInPartitioner.partitionForKey(key, n)`, which is `Utils.murmur2`;
 //! - second list: Go 1.26, github.com/lovoo/goka v1.1.16 with github.com/IBM/sarama v1.46.3,
@@ -17,7 +17,7 @@ use goka::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-/// How many partitions the lists of `PARTITIONS` are for.
+/// The number of partitions in each list of `PARTITIONS`.
 const COUNTS: [i32; 6] = [1, 3, 4, 12, 100, 1000];
 
 /// A key, and its partitions by `murmur2` and by `fnv1a`.
@@ -82,7 +82,7 @@ fn strings_and_numbers_are_those_of_go_goka() {
         fixed::<Text, _>(value, bytes);
         fixed_key(value, bytes);
     }
-    // What Go's `strconv.ParseInt` takes as well.
+    // Go's `strconv.ParseInt` accepts these as well.
     let lenient = |text: &[u8]| <Text as Codec<i64>>::decode(text).ok();
     assert_eq!(lenient(b"+1"), Some(1));
     assert_eq!(lenient(b"007"), Some(7));
@@ -91,7 +91,7 @@ fn strings_and_numbers_are_those_of_go_goka() {
     }
 }
 
-/// The types that `ByType` writes as text or raw are a closed list.
+/// `ByType` writes a fixed list of types as text or raw bytes.
 #[test]
 fn what_is_text_stays_text() {
     fixed::<ByType, _>(&true, b"true");
@@ -113,7 +113,7 @@ fn what_is_text_stays_text() {
     fixed::<ByType, _>(&f64::INFINITY, b"inf");
     fixed::<ByType, _>(&vec![0_u8, 255], b"\x00\xff");
     fixed::<Raw, _>(&vec![0_u8, 255], b"\x00\xff");
-    // Everything else is MessagePack, `char` too.
+    // All other types are MessagePack, also `char`.
     fixed::<ByType, _>(&'a', b"\xa1a");
     fixed::<ByType, _>(&vec![1_u16, 2], b"\x92\x01\x02");
     fixed::<ByType, _>(&Some(7_u64), b"\x07");
@@ -179,10 +179,10 @@ fn foreign_bytes_are_refused() {
     #[derive(Debug)]
     struct Count(u64);
 
-    // A text of digits begins with a MessagePack number, 0x31 = 49.
+    // The text of a number begins with a MessagePack number, 0x31 = 49.
     let foreign = <ByType as Codec<Count>>::decode(b"12345").expect_err("text");
     assert!(foreign.to_string().contains("left over"), "{foreign}");
-    // What is left over may itself be broken off.
+    // The remaining bytes may be incomplete themselves.
     assert!(<ByType as Codec<Count>>::decode(b"\x07\x91").is_err());
     assert!(<ByType as Codec<Count>>::decode(b"\x07\xcd").is_err());
     assert!(<ByType as Codec<Count>>::decode(b"").is_err());
@@ -221,7 +221,7 @@ fn a_new_field_needs_a_default() {
         let better = <C as Codec<Better>>::decode(&bytes).expect("defaults");
         assert_eq!((better.page.as_str(), better.seconds), ("/", 0));
         assert_eq!(better.previous, None);
-        // A field that is no longer there is passed over.
+        // A field that the type no longer has is ignored.
         let old = <C as Codec<Old>>::decode(&encoded::<C, _>(&better)).expect("a page");
         assert_eq!(old.page, "/");
         let new = New {
@@ -236,7 +236,7 @@ fn a_new_field_needs_a_default() {
     becomes::<Json>();
 }
 
-/// They are in the headers of local copies: another name discards these.
+/// Headers of local copies contain these names; goka discards a copy with another name.
 #[test]
 fn codecs_have_names() {
     assert_eq!(<ByType as Codec<i64>>::name(), "text");

@@ -1,4 +1,4 @@
-//! Programs of a composed application, role by role, on names of their own.
+//! Starts the programs of a composed example application, each with topics and state directories of its own.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::{Broker, Program, example, unique};
 
-/// Programs that belong together: one prefix on one broker, one directory for their states.
+/// Programs that share a prefix on a broker, and a directory for their states.
 pub struct Application<'a> {
     broker: &'a Broker,
     prefix: String,
@@ -18,7 +18,7 @@ pub struct Application<'a> {
 }
 
 impl<'a> Application<'a> {
-    /// Nothing runs yet.
+    /// An application of which no program runs yet.
     pub fn on(broker: &'a Broker, name: &str) -> Application<'a> {
         Application {
             broker,
@@ -28,27 +28,27 @@ impl<'a> Application<'a> {
         }
     }
 
-    /// An environment variable of all programs from now on.
+    /// Sets an environment variable for all programs that are started later.
     pub fn set(&mut self, variable: &'static str, value: &'static str) {
         self.settings.push((variable, value));
     }
 
-    /// Where the broker is.
+    /// The address of the broker.
     pub fn address(&self) -> &str {
         self.broker.address()
     }
 
-    /// What a topic is called on the broker.
+    /// The physical name of a topic.
     pub fn physical(&self, topic: &str) -> String {
         format!("{}{topic}", self.prefix)
     }
 
-    /// Where a state is kept.
+    /// The state directory of a program.
     pub fn state(&self, name: &str) -> PathBuf {
         self.states.path().join(name)
     }
 
-    /// Starts a program of an example, with a state of its own.
+    /// Starts an example, with a state directory of its own.
     pub fn start(&self, program: &str, arguments: &[&str], state: &str) -> Program {
         let mut command = Command::new(example(program));
         command
@@ -70,7 +70,7 @@ impl<'a> Application<'a> {
         processor
     }
 
-    /// Starts a service, and gives its address, `http://host:port`.
+    /// Starts a service, and returns its address, `http://host:port`.
     pub fn service(&self, program: &str, arguments: &[&str], state: &str) -> (Program, String) {
         let mut service = self.start(program, arguments, state);
         let address = service.wait_for("address", |line| {

@@ -1,5 +1,5 @@
-//! The broker that tests run on: the real Kafka that `GOKA_TEST_BROKERS` names, else the mock cluster of librdkafka. It
-//! is what the embedded broker of goka is made of too, but started here, so that it owes goka nothing.
+//! The broker that tests run on: the real Kafka that `GOKA_TEST_BROKERS` names, otherwise the mock cluster of
+//! librdkafka, on which goka's embedded broker is built as well. The mock cluster is started without goka.
 
 use std::{
     env, process,
@@ -24,23 +24,23 @@ use rdkafka::{
 
 use crate::DEADLINE;
 
-/// How long a broker that runs already may take to answer for the first time.
+/// How long a running broker may take for its first answer.
 const ANSWER: Duration = Duration::from_secs(15);
 
-/// How long a group on the mock cluster waits for members before it first gives out partitions. The default is 3 s; but
-/// each member that comes after it costs 5 s, so those of one process should come within.
+/// How long a group on the mock cluster waits for members before its first rebalance. The default is 3 s. A member that
+/// joins later costs 5 s, so all members of a process should join within this time.
 const FIRST_REBALANCE_MS: i32 = 300;
 
 type MockProducer = BaseProducer<DefaultProducerContext>;
 
-/// A broker, and the means to prepare topics on it.
+/// A broker, on which tests create and alter topics.
 pub struct Broker {
     address: String,
-    /// The client that the mock cluster lives in; a real Kafka has none.
+    /// The client that owns the mock cluster; `None` for a real Kafka.
     mock: Option<MockProducer>,
 }
 
-/// The broker of this process. A real Kafka that was asked for and does not answer is a failure, not a reason to skip.
+/// The broker of this process. Panics if `GOKA_TEST_BROKERS` names a Kafka that does not answer.
 pub fn broker() -> &'static Broker {
     static BROKER: OnceLock<Broker> = OnceLock::new();
     BROKER.get_or_init(|| match env::var("GOKA_TEST_BROKERS") {
@@ -60,7 +60,7 @@ pub fn needs_kafka() {
     );
 }
 
-/// A name that no other test has, nor an earlier run on the same broker.
+/// A name that no other test uses, and no earlier run on the broker.
 pub fn unique(name: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let since_1970 = SystemTime::now()
@@ -103,12 +103,12 @@ impl Broker {
         }
     }
 
-    /// What clients connect to.
+    /// The address for clients.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Whether it is a real Kafka: it compacts, knows the settings of topics, and rebalances without repetitions.
+    /// Whether it is a real Kafka, which compacts, has topic settings, and repeats no records around rebalances.
     pub fn is_kafka(&self) -> bool {
         self.mock.is_none()
     }
@@ -146,21 +146,21 @@ impl Broker {
         self.wait_for_partitions(&admin, topic, partitions);
     }
 
-    /// How many offsets the partitions of a topic span, `None` if there is no such topic. A real Kafka only.
+    /// The number of offsets in all partitions of a topic; `None` if the topic does not exist. A real Kafka only.
     pub fn count_offsets(&self, topic: &str) -> Option<u64> {
         let admin = self.admin();
         let metadata = admin
             .inner()
             .fetch_metadata(None, DEADLINE)
-            .unwrap_or_else(|error| panic!("cannot ask for topics: {error}"));
+            .unwrap_or_else(|error| panic!("cannot query the topics: {error}"));
         let mut topics = metadata.topics().iter();
         let found = topics.find(|found| found.name() == topic)?;
         let counts = found.partitions().iter().map(|partition| {
             let ends = admin
                 .inner()
                 .fetch_watermarks(topic, partition.id(), DEADLINE);
-            let (low, high) =
-                ends.unwrap_or_else(|error| panic!("cannot ask where `{topic}` ends: {error}"));
+            let (low, high) = ends
+                .unwrap_or_else(|error| panic!("cannot query the offsets of `{topic}`: {error}"));
             (high - low).cast_unsigned()
         });
         Some(counts.sum())
@@ -174,7 +174,7 @@ impl Broker {
         check("delete", topic, deleted);
     }
 
-    /// Sets a setting of a topic, and all others to their defaults. A real Kafka only.
+    /// Changes a setting of a topic, and resets all others to their defaults. A real Kafka only.
     pub fn alter_topic(&self, topic: &str, name: &str, value: &str) {
         let admin = self.admin();
         let altered = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(name, value);
@@ -190,7 +190,7 @@ impl Broker {
         ClientConfig::new()
             .set("bootstrap.servers", &self.address)
             .create()
-            .expect("an address is all that an admin client needs")
+            .expect("an admin client needs no other setting")
     }
 
     /// The controller answers before the broker serves the new partitions.
@@ -205,7 +205,7 @@ impl Broker {
             let metadata = admin
                 .inner()
                 .fetch_metadata(Some(topic), DEADLINE)
-                .unwrap_or_else(|error| panic!("cannot ask for `{topic}`: {error}"));
+                .unwrap_or_else(|error| panic!("cannot query `{topic}`: {error}"));
             let topics = metadata.topics();
             let led = topics.iter().flat_map(|topic| topic.partitions());
             let led = led.filter(|partition| partition.leader() >= 0).count();

@@ -1,4 +1,5 @@
-//! The example `clicks`, role by role, on names of its own, and the judgement of what it counted.
+//! Starts the roles of the example `clicks` with topics and state directories of their own, and computes the expected
+//! counts.
 
 use std::{
     collections::BTreeMap,
@@ -18,19 +19,19 @@ use crate::{
     read_until, unique,
 };
 
-/// Programs that belong together: one prefix on one broker, one directory for their states.
+/// Programs that share a prefix on a broker, and a directory for their states.
 pub struct Clicks<'a> {
     broker: &'a Broker,
-    /// Where programs reach the broker.
+    /// The broker's address for the programs.
     address: String,
     prefix: String,
     states: TempDir,
-    /// More of the environment of programs.
+    /// Further environment variables of the programs.
     environment: Vec<(String, String)>,
 }
 
 impl<'a> Clicks<'a> {
-    /// Nothing runs yet.
+    /// A group of programs of which none runs yet.
     pub fn on(broker: &'a Broker) -> Clicks<'a> {
         Clicks {
             broker,
@@ -41,40 +42,40 @@ impl<'a> Clicks<'a> {
         }
     }
 
-    /// Programs that are started from now on find a variable in their environment.
+    /// Sets an environment variable for programs that are started later.
     pub fn set(&mut self, variable: &str, value: &str) {
         self.environment
             .push((variable.to_owned(), value.to_owned()));
     }
 
-    /// Programs reach the broker at another address from now on, that of a proxy.
+    /// Programs that are started later connect to the broker through this proxy.
     pub fn go_through(&mut self, address: &str) {
         address.clone_into(&mut self.address);
     }
 
-    /// Writes clicks of users in turn by a plain client, into a topic of four partitions that is created for it.
+    /// Creates the input with four partitions, and writes clicks, user by user in turn, with a plain client.
     pub fn produce(&self, clicks: u64, users: u64) {
         self.broker.create_topic(&self.input(), 4);
         self.produce_more(clicks, users);
     }
 
-    /// As [`produce`](Self::produce), into the topic that is there.
+    /// As [`produce`](Self::produce), into the existing topic.
     pub fn produce_more(&self, clicks: u64, users: u64) {
         let clicks = (0..clicks).map(|n| Message::new(format!("user-{}", n % users), "now"));
         produce(self.broker.address(), &self.input(), clicks);
     }
 
-    /// Of the broker itself.
+    /// The address of the broker itself, without the proxy.
     pub fn address(&self) -> &str {
         self.broker.address()
     }
 
-    /// Starts an emitter with more arguments.
+    /// Starts an emitter, with further arguments.
     pub fn emitter(&self, arguments: &[&str]) -> Program {
         self.start("emitter", arguments, None)
     }
 
-    /// As [`emitter`](Self::emitter), and waits until a click of it is acknowledged.
+    /// As [`emitter`](Self::emitter), and waits until one of its clicks is acknowledged.
     pub fn emitting(&self, arguments: &[&str]) -> Program {
         let mut emitter = self.emitter(arguments);
         emitter.wait_for("a click", |line| {
@@ -83,7 +84,7 @@ impl<'a> Clicks<'a> {
         emitter
     }
 
-    /// Waits until the table's topic holds so many rows.
+    /// Waits until the changelog holds this number of rows.
     pub fn wait_for_rows(&self, rows: usize) {
         let mut seen = 0;
         read_until(self.broker.address(), &self.table(), |_| {
@@ -92,7 +93,7 @@ impl<'a> Clicks<'a> {
         });
     }
 
-    /// Starts a processor, whose state is kept by this name, and waits until it has found and created its topics.
+    /// Starts a processor with the state directory `state`, and waits until its topics are found or created.
     pub fn processor(&self, state: &str) -> Program {
         let mut processor = self.processor_with(state, &[]);
         processor.wait_for("partitions", |line| {
@@ -101,12 +102,12 @@ impl<'a> Clicks<'a> {
         processor
     }
 
-    /// Starts a processor, whose state is kept by this name, by another command, that takes it as its last arguments.
+    /// Starts a processor with the state directory `state`, as the last arguments of another command.
     pub fn processor_with(&self, state: &str, by: &[&str]) -> Program {
         self.start_by(by, "processor", &[], Some(&self.state(state)))
     }
 
-    /// Starts the example `counter`, which takes no arguments: all that it is told is in its environment.
+    /// Starts the example `counter`, which is configured by environment variables alone.
     pub fn counter(&self) -> Program {
         let mut command = Command::new(example("counter"));
         command
@@ -117,15 +118,15 @@ impl<'a> Clicks<'a> {
         Program::run(command)
     }
 
-    /// Waits until the table's sum is at least `clicks`, as a view of its own sees it.
+    /// Waits until the sum over the table is at least `clicks`, as read by a view in a process of its own.
     pub fn wait_until_counted(&self, clicks: u64) {
         let state = self.state(&unique("view"));
         self.start("view", &["--clicks", &clicks.to_string()], Some(&state))
             .succeed();
     }
 
-    /// Waits until the group has committed all of the input, as a plain client asks: what was counted is not counted
-    /// again after a kill. A real Kafka only.
+    /// Waits until the group has committed the end of the input, as queried by a plain client: a kill repeats nothing
+    /// then. A real Kafka only.
     pub fn wait_until_committed(&self) {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", self.broker.address())
@@ -153,8 +154,8 @@ impl<'a> Clicks<'a> {
         }
     }
 
-    /// Waits until the table has at least as many clicks as expected for each user. Its sum would not do: what was
-    /// counted twice stands in for what is not counted yet.
+    /// Waits until the table has at least the expected clicks of each user. The sum is not enough: a click that was
+    /// counted twice would hide a click that is not counted yet.
     pub fn wait_until_all_counted(&self, expected: &BTreeMap<String, i64>) {
         let mut missing = expected.clone();
         read_until(self.broker.address(), &self.table(), |row| {
@@ -198,27 +199,27 @@ impl<'a> Clicks<'a> {
         Program::run(command)
     }
 
-    /// The directory of a state.
+    /// The state directory of a processor.
     pub fn state(&self, name: &str) -> PathBuf {
         self.states.path().join(name)
     }
 
-    /// The input, as the broker calls it.
+    /// The physical name of the input.
     pub fn input(&self) -> String {
         format!("{}user-clicks", self.prefix)
     }
 
-    /// The table's topic, as the broker calls it.
+    /// The physical name of the changelog.
     pub fn table(&self) -> String {
         format!("{}my-group-state", self.prefix)
     }
 
-    /// What ought to be in the table, counted from the input by a plain client.
+    /// The expected table, counted from the input with a plain client.
     pub fn expected(&self) -> BTreeMap<String, i64> {
         count_by_key(&read_topic(self.broker.address(), &self.input()))
     }
 
-    /// What is in the table, read from its topic by a plain client.
+    /// The table, read from its changelog with a plain client.
     pub fn counted(&self) -> BTreeMap<String, i64> {
         let rows = last_values(&read_topic(self.broker.address(), &self.table()));
         rows.into_iter()
@@ -229,5 +230,5 @@ impl<'a> Clicks<'a> {
 
 fn count(text: &str) -> i64 {
     text.parse()
-        .unwrap_or_else(|_| panic!("`{text}` is no count"))
+        .unwrap_or_else(|_| panic!("`{text}` is not a count"))
 }

@@ -1,4 +1,4 @@
-//! A client of HTTP as plain as can be: one request a connection.
+//! A minimal HTTP client: one request per connection.
 
 use std::{
     io::{Read, Write},
@@ -11,26 +11,26 @@ use serde_json::Value;
 
 use crate::DEADLINE;
 
-/// Between two questions to a service that cannot say by itself when its answer changes.
+/// Pause between two requests to a service that does not notify of changes.
 const BETWEEN: Duration = Duration::from_millis(10);
 
-/// What a service answered.
+/// The answer of a service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// For example 200.
+    /// The status code, for example 200.
     pub status: u16,
-    /// What it says its body is.
+    /// The content type.
     pub content_type: String,
-    /// The body; text that is no JSON is a string.
+    /// The body as JSON; other text is a JSON string.
     pub body: Value,
 }
 
-/// Asks a service; `base` is `http://host:port`, `path` is encoded already.
+/// Sends a GET request; `base` is `http://host:port`, `path` is encoded already.
 pub fn get(base: &str, path: &str) -> Answer {
     request("GET", base, path, None)
 }
 
-/// As [`get`], by any method, with a body of JSON.
+/// As [`get`], with any method and a JSON body.
 pub fn request(method: &str, base: &str, path: &str, body: Option<&Value>) -> Answer {
     let answered = try_request(method, base, path, body);
     answered.unwrap_or_else(|error| panic!("{method} {base}{path}: {error}"))
@@ -65,8 +65,8 @@ fn try_request(
     })
 }
 
-/// Asks again and again until the answer is as wanted, and gives it: for services that show what others have written a
-/// moment ago.
+/// Repeats a GET request until the answer is as wanted, and returns the answer: for services that show recent writes of
+/// other programs.
 pub fn get_until(base: &str, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
     let started = Instant::now();
     loop {

@@ -1,5 +1,5 @@
-//! A real Kafka of a test's own, for what cannot be done to a shared broker: stop it, start it again, stand a proxy
-//! before it. Started by `scripts/kafka.sh`.
+//! A real Kafka for a single test, which may stop it, restart it or put a proxy before it. `scripts/kafka.sh` starts
+//! it.
 
 use std::{
     fs,
@@ -13,39 +13,40 @@ use tempfile::TempDir;
 
 use crate::{Broker, Proxy, needs_kafka};
 
-/// A Kafka that is stopped when this is dropped. Its data goes with it, unless its directory was given.
+/// A Kafka that is stopped on drop. Its data is deleted as well, unless its directory was given.
 pub struct Kafka {
     directory: PathBuf,
-    /// Deleted with this, after it was stopped.
+    /// Deleted on drop, after the broker is stopped.
     _temporary: Option<TempDir>,
-    /// As given to the script, so that a restart is the same broker.
+    /// The port, which a restart uses again.
     port: u16,
     third: Third,
 }
 
-/// What a Kafka listens for besides its plain port.
+/// The listener of a Kafka besides the plain one.
 #[derive(Clone, Copy)]
 enum Third {
     Nothing,
-    /// Clients that a proxy at this port sends on.
+    /// For clients behind a proxy at this port.
     Proxied(u16),
-    /// Clients with TLS and a login.
+    /// For clients with TLS and a login.
     Secured,
 }
 
 impl Kafka {
-    /// Starts one. Fails as [`needs_kafka`] does where `GOKA_TEST_BROKERS` names no real Kafka: a machine that runs one
-    /// can run another.
+    /// Starts a Kafka. Fails as [`needs_kafka`] does where `GOKA_TEST_BROKERS` names no real Kafka: a machine that
+    /// runs one can run another.
     pub fn start() -> Kafka {
         Self::started(Third::Nothing)
     }
 
-    /// Starts one that also has a port with TLS, logins and rights: see `scripts/kafka.sh --help`.
+    /// Starts a Kafka that also has a port with TLS, logins and ACLs, see `scripts/kafka.sh --help`.
     pub fn start_secured() -> Kafka {
         Self::started(Third::Secured)
     }
 
-    /// Starts one that sends those who ask it through the proxy on to the proxy, so that all they read passes there.
+    /// Starts a Kafka that advertises the proxy's address to clients of the proxy, so that all their traffic passes
+    /// the proxy.
     pub fn start_behind(proxy: &Proxy) -> Kafka {
         let kafka = Self::started(Third::Proxied(proxy.port()));
         proxy.forward_to(kafka.behind());
@@ -59,7 +60,7 @@ impl Kafka {
         Self::running(path, Some(temporary), third)
     }
 
-    /// Starts one with its data in a directory, whether or not a real Kafka was asked for.
+    /// Starts a Kafka with its data in a directory, whether or not `GOKA_TEST_BROKERS` is set.
     pub fn start_in(directory: &Path) -> Kafka {
         Self::running(directory.to_owned(), None, Third::Nothing)
     }
@@ -79,27 +80,27 @@ impl Kafka {
         }
     }
 
-    /// The broker, to prepare topics and for clients that go round the proxy.
+    /// The broker, to prepare topics, and for clients that do not use the proxy.
     pub fn broker(&self) -> Broker {
         Broker::kafka(&format!("127.0.0.1:{}", self.port))
     }
 
-    /// Where a proxy is to send its clients.
+    /// The target for a proxy.
     pub fn behind(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port + 2))
     }
 
-    /// Its address for clients with TLS and a login.
+    /// The address for clients with TLS and a login.
     pub fn secured(&self) -> String {
         self.behind().to_string()
     }
 
-    /// The certificate that clients know it by, as a file.
+    /// The file of the CA certificate for clients.
     pub fn ca(&self) -> PathBuf {
         self.directory.join("ca.pem")
     }
 
-    /// Stops it; its data stays.
+    /// Stops the broker; its data stays.
     pub fn stop(&self) {
         let stopped = script().arg("stop").arg(&self.directory).status();
         let stopped =
@@ -107,19 +108,19 @@ impl Kafka {
         assert!(stopped.success(), "scripts/kafka.sh cannot stop its Kafka");
     }
 
-    /// As `kill -9`; its data stays.
+    /// Kills the broker with SIGKILL; its data stays.
     pub fn kill(&self) {
         let pid = fs::read_to_string(self.directory.join("pid")).unwrap_or_default();
         let pid = pid.trim().parse().ok().and_then(Pid::from_raw);
         let pid = pid.expect("the script notes the number of the process that it starts");
         let killed = kill_process(pid, Signal::KILL);
         killed.unwrap_or_else(|error| panic!("cannot kill Kafka: {error}"));
-        // It is a child of nobody here: that nobody listens any more tells that it is gone.
+        // The broker is not a child process: a closed port shows that it has ended.
         while TcpStream::connect(("127.0.0.1", self.port)).is_ok() {}
         self.stop();
     }
 
-    /// Starts it again after a [`stop`](Self::stop) or a [`kill`](Self::kill), with the same address and data.
+    /// Restarts the broker after a [`stop`](Self::stop) or a [`kill`](Self::kill), with the same address and data.
     pub fn start_again(&self) {
         start(&self.directory, &self.port.to_string(), self.third);
     }
@@ -131,7 +132,7 @@ impl Drop for Kafka {
     }
 }
 
-/// Runs one of Kafka's own tools, by its class and with arguments, and gives what it printed. It has to succeed.
+/// Runs one of Kafka's tools, given by its class, and returns its output. Panics if the tool fails.
 pub fn kafka_tool(class: &str, arguments: &[&str]) -> String {
     let output = script().arg("tool").arg(class).args(arguments).output();
     let output = output.unwrap_or_else(|error| panic!("cannot run scripts/kafka.sh: {error}"));
@@ -145,12 +146,12 @@ fn script() -> Command {
     Command::new(root().join("scripts/kafka.sh"))
 }
 
-/// The repository's.
+/// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Gives its address.
+/// Runs `scripts/kafka.sh start`, and returns the address of the broker.
 fn start(directory: &Path, port: &str, third: Third) -> String {
     let mut command = script();
     command.arg("start");

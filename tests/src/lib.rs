@@ -1,8 +1,8 @@
-//! What the integration tests stand on: a broker, plain clients that read and write topics without goka, programs run
-//! as child processes, and a proxy that counts bytes.
+//! Support for the integration tests: a broker, plain clients that read and write topics without goka, programs as
+//! child processes, and a proxy that counts bytes.
 //!
-//! Nothing here uses goka: what it did is judged by means of its own. Everything here panics with a sentence when it
-//! cannot do its work, since the only callers are tests.
+//! Nothing here uses goka, so that tests check goka by independent means. All functions panic with a message when they
+//! fail, because only tests call them.
 
 mod application;
 mod broker;
@@ -29,5 +29,5 @@ pub use topic::{
 
 use std::time::Duration;
 
-/// How long anything may take before a test gives up. Far above what it takes: a slow machine must not fail a test.
+/// How long a test waits for an event before it fails. Far above what events take: a slow machine must not fail a test.
 pub const DEADLINE: Duration = Duration::from_secs(60);

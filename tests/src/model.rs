@@ -1,10 +1,10 @@
-//! What tables ought to hold, said as plainly as it can be said, from the records of a topic alone.
+//! Models of tables: the expected rows, computed from the records of a topic alone.
 
 use std::collections::BTreeMap;
 
 use crate::Record;
 
-/// How many records each key has.
+/// The number of records of each key.
 pub fn count_by_key(records: &[Record]) -> BTreeMap<String, i64> {
     let mut counts = BTreeMap::new();
     for record in records {
@@ -13,8 +13,8 @@ pub fn count_by_key(records: &[Record]) -> BTreeMap<String, i64> {
     counts
 }
 
-/// The last value of each key, without those that were deleted: the table that a compacted topic stands for. A key
-/// belongs to one partition, so the order between partitions does not matter; a key found in two is a failure.
+/// The last value of each key, without deleted keys: the table that a changelog describes. A key belongs to one
+/// partition, so the order between partitions does not matter. Panics if a key is in two partitions.
 pub fn last_values(records: &[Record]) -> BTreeMap<String, String> {
     let mut partitions = BTreeMap::new();
     let mut values = BTreeMap::new();

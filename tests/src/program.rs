@@ -1,4 +1,4 @@
-//! Programs as users run them: the examples, as child processes that are watched by their output, interrupted, killed.
+//! The examples as child processes: tests start them, wait for lines of their output, interrupt and kill them.
 
 use std::{
     env,
@@ -17,7 +17,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::{DEADLINE, kafka::root};
 
-/// The executable of an example, built if it is not up to date.
+/// The executable of an example, which is built if it is not up to date.
 pub fn example(name: &str) -> PathBuf {
     static BUILT: OnceLock<Vec<(String, PathBuf)>> = OnceLock::new();
     let built = BUILT.get_or_init(build_examples);
@@ -26,7 +26,7 @@ pub fn example(name: &str) -> PathBuf {
     path.clone()
 }
 
-/// With the same profile and the same set of packages as the tests, so that hardly anything is compiled twice.
+/// Builds the examples with the profile and the packages of the tests, so that hardly anything is compiled twice.
 fn build_examples() -> Vec<(String, PathBuf)> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -56,8 +56,8 @@ fn build_examples() -> Vec<(String, PathBuf)> {
         .collect()
 }
 
-/// The test `name` of this executable, to be run as another process: the caller sets the variables by which the test
-/// knows that it is the other process.
+/// A command that runs the test `name` of this executable in another process. The caller sets a variable by which the
+/// test knows that it is the other process.
 pub fn this_test(name: &str) -> Command {
     let this =
         env::current_exe().unwrap_or_else(|error| panic!("cannot name this program: {error}"));
@@ -66,24 +66,24 @@ pub fn this_test(name: &str) -> Command {
     command
 }
 
-/// A running program. It is killed when this is dropped.
+/// A running program. Dropping it kills the program.
 pub struct Program {
     name: String,
     child: Child,
     lines: Receiver<String>,
-    /// All lines so far, of both its outputs: what a failed test shows.
+    /// All lines of both outputs so far, which a failed test shows.
     seen: Vec<String>,
 }
 
 impl Program {
-    /// Starts it with its output captured and its input closed.
+    /// Starts a program with its output captured and its input closed.
     pub fn start(path: &Path, arguments: &[&str]) -> Program {
         let mut command = Command::new(path);
         command.args(arguments);
         Self::run(command)
     }
 
-    /// As [`start`](Self::start), for a command with an environment of its own.
+    /// As [`start`](Self::start), for a command that sets its environment.
     pub fn run(mut command: Command) -> Program {
         let name = format!("{command:?}");
         command.stdin(Stdio::null());
@@ -100,7 +100,7 @@ impl Program {
             let sender = sender.clone();
             thread::spawn(move || {
                 for line in BufReader::new(output).lines().map_while(Result::ok) {
-                    // Nobody listens any more once the test is over.
+                    // Fails once the test is over.
                     let _over = sender.send(line);
                 }
             });
@@ -113,7 +113,7 @@ impl Program {
         }
     }
 
-    /// Waits for a line that is as wanted, and gives what `wanted` made of it.
+    /// Waits for a line for which `wanted` returns a value, and returns the value.
     pub fn wait_for<T>(&mut self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> T {
         let started = Instant::now();
         loop {
@@ -136,7 +136,7 @@ impl Program {
         }
     }
 
-    /// Waits for its end, and gives how it ended. Both outputs are read to their ends first.
+    /// Reads both outputs to their ends, waits until the program has ended, and returns its status.
     pub fn wait(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
@@ -151,7 +151,7 @@ impl Program {
         status.unwrap_or_else(|error| panic!("cannot wait for {}: {error}", self.name))
     }
 
-    /// [`wait`](Self::wait), for a program that has to succeed.
+    /// As [`wait`](Self::wait); panics if the program has failed.
     pub fn succeed(&mut self) {
         let status = self.wait();
         if !status.success() {
@@ -159,39 +159,39 @@ impl Program {
         }
     }
 
-    /// As `kill -9`: it gets no chance to finish anything. Returns when it is gone.
+    /// Kills the program with SIGKILL, and returns when it has ended.
     pub fn kill(&mut self) {
-        // Fails only where it has ended by itself.
+        // Fails only if the program has ended by itself.
         let _ended_already = self.child.kill();
         let _status = self.child.wait();
     }
 
-    /// Its number, to see what it holds.
+    /// The process id, to see what the process holds.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// As Ctrl-C.
+    /// Sends SIGINT, as Ctrl-C does.
     pub fn interrupt(&self) {
         self.signal(Signal::INT);
     }
 
-    /// As `kill`.
+    /// Sends SIGTERM, as `kill` does.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// Freezes it until [`resume`](Self::resume): its session runs out, and it knows nothing of it.
+    /// Stops the process until [`resume`](Self::resume): its session times out without its knowledge.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets a paused program go on.
+    /// Continues a paused program.
     pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
-    /// Takes away the limit of how large its files may become, as if there were room on a full disk again.
+    /// Removes the limit of the size of its files, as if a full disk had space again.
     pub fn let_files_grow(&self) {
         let unlimited = Rlimit {
             current: None,
@@ -207,7 +207,7 @@ impl Program {
         sent.unwrap_or_else(|error| panic!("cannot send {signal:?} to {}: {error}", self.name));
     }
 
-    /// What it has printed so far, as far as it was waited for.
+    /// The output so far, up to the last line that was waited for.
     pub fn output(&self) -> String {
         self.seen.join("\n")
     }

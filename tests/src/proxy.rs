@@ -1,6 +1,6 @@
-//! A TCP proxy that counts what passes: how much a client really read, whatever its log says. It can also be cut, which
-//! to clients is a broker that went away. Knows nothing of Kafka's protocol; a broker behind it must send its clients
-//! here, see [`Kafka::start_behind`](crate::Kafka::start_behind).
+//! A TCP proxy that counts bytes, to show how much a client has read, whatever its log says. A cut of the proxy looks
+//! to clients like a broker that is down. Knows nothing of Kafka's protocol: the broker must advertise the proxy's
+//! address, see [`Kafka::start_behind`](crate::Kafka::start_behind).
 
 use std::{
     io::{self, Read, Write},
@@ -12,7 +12,7 @@ use std::{
     thread,
 };
 
-/// A proxy on a free port of this machine; it lives as long as the process.
+/// A proxy on a free port of this machine. It runs until the process ends.
 pub struct Proxy {
     port: u16,
     shared: Arc<Shared>,
@@ -20,9 +20,9 @@ pub struct Proxy {
 
 #[derive(Default)]
 struct Shared {
-    /// From the broker to its clients.
+    /// Bytes from the broker to clients.
     served: AtomicU64,
-    /// From clients to the broker.
+    /// Bytes from clients to the broker.
     received: AtomicU64,
     route: Mutex<Route>,
 }
@@ -30,12 +30,12 @@ struct Shared {
 #[derive(Default)]
 struct Route {
     target: Option<SocketAddr>,
-    /// Both ends of all connections since the last cut, so that they can be closed.
+    /// Both ends of all connections since the last cut, to close them.
     connections: Vec<TcpStream>,
 }
 
 impl Proxy {
-    /// Takes a free port. Connections are refused until there is a [`target`](Self::forward_to).
+    /// A proxy that refuses connections until it has a [target](Self::forward_to).
     pub fn start() -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("it was bound").port();
@@ -43,24 +43,24 @@ impl Proxy {
         let theirs = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                // A client whose broker cannot be reached sees its connection closed.
+                // If the broker cannot be reached, the client sees its connection closed.
                 let _refused = theirs.connect(client);
             }
         });
         Proxy { port, shared }
     }
 
-    /// The port of 127.0.0.1 that it listens on.
+    /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// What clients connect to.
+    /// The address for clients.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Sends new connections there from now on.
+    /// Forwards new connections to this address.
     pub fn forward_to(&self, target: SocketAddr) {
         self.shared.route().target = Some(target);
     }
@@ -70,17 +70,17 @@ impl Proxy {
         let mut route = self.shared.route();
         route.target = None;
         for connection in route.connections.drain(..) {
-            // Fails where the other end was faster.
+            // Fails if the other end has closed the connection.
             let _closed_already = connection.shutdown(Shutdown::Both);
         }
     }
 
-    /// Bytes that went from the broker to clients so far.
+    /// The number of bytes from the broker to clients so far.
     pub fn bytes_served(&self) -> u64 {
         self.shared.served.load(Ordering::SeqCst)
     }
 
-    /// Bytes that went from clients to the broker so far.
+    /// The number of bytes from clients to the broker so far.
     pub fn bytes_received(&self) -> u64 {
         self.shared.received.load(Ordering::SeqCst)
     }
@@ -91,7 +91,7 @@ impl Shared {
         self.route.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The lock is held while it connects, so that a cut misses no connection.
+    /// Connects a client to the target. Holds the lock meanwhile, so that a cut misses no connection.
     fn connect(self: &Arc<Self>, client: TcpStream) -> io::Result<()> {
         let mut route = self.route();
         let target = route.target.ok_or(io::ErrorKind::ConnectionRefused)?;
@@ -108,11 +108,11 @@ impl Shared {
     }
 }
 
-/// Until either end closes; then both are closed.
+/// Copies bytes until either end closes, and then closes both.
 fn copy(mut from: TcpStream, mut to: TcpStream, bytes: &AtomicU64) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer) {
-        // Counted first, so that who has got a byte finds it counted.
+        // Counted before it is sent, so that a receiver finds its bytes counted.
         bytes.fetch_add(read as u64, Ordering::SeqCst);
         if to.write_all(&buffer[..read]).is_err() {
             break;

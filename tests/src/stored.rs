@@ -1,4 +1,4 @@
-//! Local copies as they lie on disk, opened by LMDB itself: what goka stored is judged, and timed, without goka.
+//! Opens local copies on disk with LMDB, without goka, to check and to time what goka has stored.
 
 use std::{
     fs, io,
@@ -9,16 +9,16 @@ use heed::{
     CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, Result, WithoutTls, types::Bytes,
 };
 
-/// Address space, as much as any copy of a test may take.
+/// The map size, larger than any copy of a test.
 const MAP_BYTES: usize = 1 << 30;
 
-/// The copy of a partition.
+/// The local copy of a partition.
 pub struct Stored {
     /// Keeps the file open.
     pub env: Env<WithoutTls>,
-    /// Values by key, which a byte stands before: 0 where the key is stored as it is.
+    /// Values by key. A stored key begins with a tag byte: 0 for a key that is stored as it is.
     pub rows: Database<'static, Bytes, Bytes>,
-    /// Where the rows stand in the topics.
+    /// The positions in the topics that the rows belong to.
     pub meta: Database<'static, Bytes, Bytes>,
 }
 
@@ -43,16 +43,16 @@ pub fn find(state: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Opens a copy that nobody has open. `None`: a process was killed between creating the file and writing to it.
+/// Opens a copy that no process has open. Returns `None` if the process was killed before it wrote to the new file.
 ///
 /// # Errors
 /// LMDB cannot open it.
 pub fn open(path: &Path) -> Result<Option<Stored>> {
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options.map_size(MAP_BYTES).max_dbs(2);
-    // SAFETY: a file that is only read needs no sync.
+    // SAFETY: the file is only read, so it needs no sync.
     unsafe { options.flags(EnvFlags::READ_ONLY) };
-    // SAFETY: who wrote the file has closed it or ended, and this process opens it once.
+    // SAFETY: the process that wrote the file has closed it or ended, and this process opens it once.
     let env = unsafe { options.open(path) }?;
     let txn = env.read_txn()?;
     let opened = env.open_databases_and_commit(txn, |opener, txn| {

@@ -1,4 +1,4 @@
-//! Topics written and read by a plain client: the judge of what goka wrote, and the source of what it reads.
+//! Reads and writes topics with a plain client, without goka.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -19,20 +19,20 @@ use rdkafka::{
 
 use crate::{DEADLINE, broker};
 
-/// A record as it stands in a topic.
+/// A record that was read from a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Where it stands.
+    /// Its partition.
     pub partition: i32,
-    /// Where it stands in the partition.
+    /// Its offset in the partition.
     pub offset: i64,
     /// Milliseconds since 1970.
     pub timestamp: Option<i64>,
-    /// Null for records that belong to nobody.
+    /// `None` is a null key.
     pub key: Option<Vec<u8>>,
     /// `None` is a tombstone.
     pub value: Option<Vec<u8>>,
-    /// In order; a value may be null.
+    /// Headers in their order; a value may be null.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
@@ -48,8 +48,8 @@ impl Record {
     }
 }
 
-/// A time for records that were not sent just now, milliseconds since 1970. Within `retention.ms`: a record
-/// that is older is deleted as soon as the broker looks, the first time half a minute after its start.
+/// A timestamp in the past, in milliseconds since 1970. Within `retention.ms`: the broker deletes older records at its
+/// first check, half a minute after its start.
 pub fn an_hour_ago() -> i64 {
     let then = SystemTime::now() - Duration::from_secs(3600);
     let since_1970 = then.duration_since(SystemTime::UNIX_EPOCH);
@@ -68,16 +68,16 @@ pub struct Message {
     pub key: Option<Vec<u8>>,
     /// `None` is a tombstone.
     pub value: Option<Vec<u8>>,
-    /// That of the key by murmur2, as the JVM clients do it, unless said.
+    /// By default, the partition that Kafka's Java clients choose for the key (murmur2).
     pub partition: Option<i32>,
-    /// Milliseconds since 1970; now, unless said.
+    /// Milliseconds since 1970; the current time by default.
     pub timestamp: Option<i64>,
-    /// In order.
+    /// Headers in their order.
     pub headers: Vec<(String, Vec<u8>)>,
 }
 
 impl Message {
-    /// Key and value, nothing else.
+    /// A record with key and value alone.
     pub fn new(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Message {
         Message {
             key: Some(key.into()),
@@ -86,7 +86,7 @@ impl Message {
         }
     }
 
-    /// A key that is deleted from a table.
+    /// A tombstone.
     pub fn tombstone(key: impl Into<Vec<u8>>) -> Message {
         Message {
             key: Some(key.into()),
@@ -95,7 +95,7 @@ impl Message {
     }
 }
 
-/// Writes records, and returns when the broker has taken every one of them. Records of one key keep their order.
+/// Writes records, and returns when the broker has acknowledged all of them. Records of one key keep their order.
 pub fn produce(address: &str, topic: &str, messages: impl IntoIterator<Item = Message>) {
     let delivered = Delivered::default();
     let taken = Arc::clone(&delivered.0);
@@ -160,7 +160,7 @@ impl ProducerContext for Delivered {
     }
 }
 
-/// Sets where a group goes on in partition 0 of a topic, as an operator would; nobody may be in the group.
+/// Sets a group's committed offset in partition 0 of a topic, as an operator does; the group must have no members.
 pub fn commit_offset(address: &str, group: &str, topic: &str, offset: i64) {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", address)
@@ -175,7 +175,7 @@ pub fn commit_offset(address: &str, group: &str, topic: &str, offset: i64) {
     committed.unwrap_or_else(|error| panic!("cannot set the offset of `{group}`: {error}"));
 }
 
-/// All committed records that a topic holds now, by partition and offset. A topic that is missing is a failure.
+/// All committed records that a topic holds now, by partition and offset. Panics if the topic does not exist.
 pub fn read_topic(address: &str, topic: &str) -> Vec<Record> {
     let mut records = Vec::new();
     visit_topic(address, topic, |record| records.push(record));
@@ -183,8 +183,8 @@ pub fn read_topic(address: &str, topic: &str) -> Vec<Record> {
     records
 }
 
-/// As [`read_topic`], one record after the other, for topics that are larger than memory. Those of one partition come
-/// in order.
+/// As [`read_topic`], but passes the records one by one, for topics that are larger than memory. Records of one
+/// partition come in order.
 pub fn visit_topic(address: &str, topic: &str, mut visit: impl FnMut(Record)) {
     let (consumer, partitions) = reader(address, topic);
     let mut ended = HashSet::new();
@@ -199,8 +199,8 @@ pub fn visit_topic(address: &str, topic: &str, mut visit: impl FnMut(Record)) {
     });
 }
 
-/// Reads a topic from its start, and on as it grows, until `last` says so of a record. Records of different partitions
-/// come in any order.
+/// Reads a topic from its start, and further as it grows, until `last` returns true for a record. Records of different
+/// partitions come in any order.
 pub fn read_until(
     address: &str,
     topic: &str,
@@ -219,8 +219,8 @@ pub fn read_until(
     records
 }
 
-/// Waits until a topic of the broker under test has so many records, and gives all of it. Beside the runtime of the
-/// caller, which handlers may need meanwhile.
+/// Waits until a topic of the broker under test has this number of records, and returns all records. Reads on another
+/// thread, because handlers may need the caller's runtime meanwhile.
 pub async fn wait_for_records(topic: String, records: usize) -> Vec<Record> {
     let mut seen = 0;
     let enough = move |_: &Record| {
@@ -230,8 +230,8 @@ pub async fn wait_for_records(topic: String, records: usize) -> Vec<Record> {
     wait_until(topic, enough).await
 }
 
-/// Waits until each of these keys has had this value in a topic of the broker under test, and gives all of it. For
-/// rows of what may be repeated, which a number of records says nothing about.
+/// Waits until each of these keys has had this value in a topic of the broker under test, and returns all records. For
+/// rows that may be repeated, so that the number of records is not known.
 pub async fn wait_for_values(topic: String, mut expected: BTreeMap<String, String>) -> Vec<Record> {
     let all_seen = move |record: &Record| {
         let value = expected.get(record.key_text());
@@ -258,14 +258,14 @@ async fn wait_until(
 
 enum Event {
     Record(Record),
-    /// All that was in the partition when its end was reached has been read.
+    /// The end of a partition was reached.
     End(i32),
 }
 
 fn reader(address: &str, topic: &str) -> (BaseConsumer, usize) {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", address)
-        // librdkafka wants a group to assign; nothing is ever committed with it.
+        // librdkafka requires a group name; nothing is committed with it.
         .set("group.id", "goka-tests-reader")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
@@ -276,7 +276,7 @@ fn reader(address: &str, topic: &str) -> (BaseConsumer, usize) {
         .unwrap_or_else(|error| panic!("cannot connect to `{address}`: {error}"));
     let metadata = consumer
         .fetch_metadata(Some(topic), DEADLINE)
-        .unwrap_or_else(|error| panic!("cannot ask for `{topic}`: {error}"));
+        .unwrap_or_else(|error| panic!("cannot query `{topic}`: {error}"));
     let mut all = TopicPartitionList::new();
     for partition in metadata
         .topics()
@@ -296,7 +296,7 @@ fn reader(address: &str, topic: &str) -> (BaseConsumer, usize) {
     (consumer, all.count())
 }
 
-/// Gives events to `done` until it returns true, or nothing new came for as long as the deadline.
+/// Passes events to `done` until it returns true. Panics if nothing new arrives within the deadline.
 fn read(consumer: &BaseConsumer, topic: &str, mut done: impl FnMut(Event) -> bool) {
     let mut last_record = Instant::now();
     loop {
@@ -319,7 +319,7 @@ fn read(consumer: &BaseConsumer, topic: &str, mut done: impl FnMut(Event) -> boo
                 })
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => Event::End(partition),
-            // librdkafka says that a connection was lost, and makes another; the deadline judges.
+            // librdkafka reports a lost connection, and reconnects; the deadline limits how long that may take.
             Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_passing) => continue,
             Some(Err(error)) => panic!("cannot read `{topic}`: {error}"),
         };
@@ -329,7 +329,7 @@ fn read(consumer: &BaseConsumer, topic: &str, mut done: impl FnMut(Event) -> boo
     }
 }
 
-/// Of a connection that is lost, and of a broker that has only just started.
+/// Whether it is an error of a lost connection, or of a broker that has just started.
 fn is_passing(error: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::{
         AllBrokersDown, BrokerTransportFailure, LeaderNotAvailable, NotLeaderForPartition,

@@ -1,5 +1,5 @@
-//! The composed applications as their users run them, each part a program of its own: judged by a plain client of
-//! Kafka, a plain client of HTTP, and models of a few lines.
+//! The composed applications as users run them, each part in a process of its own. Checked with a plain Kafka client, a
+//! plain HTTP client, and models of a few lines.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,13 +25,13 @@ fn emitter(application: &Application, program: &str, arguments: &[&str]) -> Prog
     emitter
 }
 
-/// How often each user clicked, counted from the stream.
+/// The number of clicks of each user, counted from the stream.
 fn clicks(application: &Application) -> BTreeMap<String, i64> {
     let clicks = read_topic(application.address(), &application.physical("user-clicks"));
     count_by_key(&clicks)
 }
 
-/// Clicks of many users, one each. Once they are counted, so is all that was clicked before, in every partition.
+/// Writes one click each of many users. Once these are counted, all earlier clicks are counted, in every partition.
 fn click_for_the_last_time(application: &Application) {
     let user = |n| format!("last-{n}");
     let last = (0..64).map(|n| Message::new(user(n), "now"));
@@ -45,7 +45,7 @@ fn click_for_the_last_time(application: &Application) {
     });
 }
 
-/// The table as a plain client finds it.
+/// The table, read with a plain client.
 fn table(application: &Application) -> BTreeMap<String, i64> {
     let topic = application.physical("click-count-state");
     let rows = last_values(&read_topic(application.address(), &topic)).into_iter();
@@ -53,7 +53,7 @@ fn table(application: &Application) -> BTreeMap<String, i64> {
         .collect()
 }
 
-/// Each user's last status, and since when it has been that, from the stream.
+/// The last status of each user and its time, computed from the stream.
 fn statuses(application: &Application) -> BTreeMap<String, (String, String)> {
     #[derive(Deserialize)]
     struct Update {
@@ -97,7 +97,7 @@ fn assert_refused(answer: &Answer, status: u16, with: &str) {
 fn separate_programs_end_with_what_an_independent_count_finds() {
     let mut apps = Application::on(broker(), "composed");
     if broker().is_kafka() {
-        // At least once, what was handled in the interval of a kill is counted twice.
+        // At-least-once counts the clicks of the open interval twice after a kill.
         apps.set("GOKA_GUARANTEE", "exactly_once");
     }
     let load = ["--rate", "600", "--messages", "3000", "--users", "40"];
@@ -116,7 +116,7 @@ fn separate_programs_end_with_what_an_independent_count_finds() {
     };
     let (counts, users) = (replicas("click_count"), replicas("user_status"));
 
-    // In the middle of it, the processor is killed. On the embedded broker a rebalance repeats records.
+    // The processor is killed while it counts. On the embedded broker a rebalance repeats records.
     if broker().is_kafka() {
         let mut rows = 0;
         read_until(apps.address(), &apps.physical("click-count-state"), |_| {
@@ -207,7 +207,7 @@ fn without_a_broker_a_service_is_not_ready_but_answers() {
     assert_refused(&unready, 503, "click-count-state");
     assert!(clicked(3)(&get(&address, "/clicks/alice")));
     assert_eq!(get(&address, "/clicks/bob").status, 404);
-    // A restart would not help: it could not even begin.
+    // The service must not end meanwhile: a restarted service could not begin without the broker.
     assert_eq!(get(&address, "/healthz").status, 200);
 
     kafka.start_again();
@@ -265,7 +265,7 @@ fn a_click_is_answered_when_it_is_in_the_stream() {
     server.succeed();
 }
 
-/// Without a role, on the broker inside of it.
+/// Starts an example without a role, on its embedded broker.
 fn together(program: &str) -> (Program, String) {
     let mut command = Command::new(example(program));
     for variable in [

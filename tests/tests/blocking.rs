@@ -1,5 +1,5 @@
-//! Handlers that take their time and their worker's thread: however much waits behind them, everything is delivered
-//! and committed meanwhile, in both guarantees.
+//! Handlers that block their worker's thread: records that were sent before are delivered and committed meanwhile, in
+//! both guarantees.
 
 mod place;
 
@@ -22,7 +22,7 @@ struct Letters;
 #[goka::table(group = "slow", value = i64)]
 struct Counts;
 
-/// Keeps its worker's thread for as many milliseconds as the letter says.
+/// Blocks the worker's thread for the number of milliseconds in the letter.
 #[goka::processor(group = "slow", input = Letters, table = Counts)]
 fn slow(ctx: &mut slow::Context<'_>, millis: u64) -> goka::Result {
     let (_sender, receiver) = channel::<()>();
@@ -59,7 +59,7 @@ async fn every_row_once_and_in_order(place: &Place, config: Config, letters: &[u
 #[tokio::test]
 async fn what_slow_handlers_write_is_delivered_while_more_waits() {
     let place = Place::new("slow");
-    // Sixty of them take longer than a record may wait to be delivered.
+    // Sixty letters take longer than the delivery timeout of a record.
     every_row_once_and_in_order(&place, place.config(), &[50; 130]).await;
 }
 
@@ -75,7 +75,7 @@ async fn what_waits_behind_one_that_takes_seconds_is_delivered() {
 async fn slow_handlers_do_not_outlast_their_transaction() {
     let place = Place::new("slow-once");
     let config = place.config().guarantee(Guarantee::ExactlyOnce);
-    // Sixty of them take longer than that, too.
+    // Sixty letters take longer than the transaction timeout.
     let config = config.set_producer("transaction.timeout.ms", "5000");
     every_row_once_and_in_order(&place, config, &[90; 130]).await;
 }
@@ -94,7 +94,7 @@ async fn a_second_signal_ends_an_app_whose_handler_does_not_return() {
         return run_until_the_second_signal().await;
     }
     let place = Place::new("never");
-    // As many as the embedded broker gives to topics that another process creates.
+    // The number of partitions that the embedded broker gives to topics that another process creates.
     broker().create_topic(&place.physical("letters"), 4);
     let hour = Message::new("key", "3600000");
     produce(broker().address(), &place.physical("letters"), [hour]);

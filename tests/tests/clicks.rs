@@ -1,4 +1,4 @@
-//! The main job as a user runs it: the example `clicks`, in one process and as separate programs.
+//! The example `clicks` as a user runs it, in one process and as separate programs.
 
 use std::{
     process::Command,
@@ -7,7 +7,7 @@ use std::{
 
 use goka_tests::{Clicks, Program, broker, example, read_topic};
 
-/// All roles in one process, on the broker inside of it.
+/// All roles in one process, on its embedded broker.
 fn together(arguments: &[&str]) -> Program {
     let mut command = Command::new(example("clicks"));
     for variable in [
@@ -46,7 +46,7 @@ fn shows_counts_growing_and_ends_when_interrupted() {
     clicks.interrupt();
     let interrupted = Instant::now();
     clicks.succeed();
-    // Whoever presses Ctrl-C waits for it: no other test looks at the clock.
+    // The only test of a duration: a user who presses Ctrl-C waits for the end.
     let took = interrupted.elapsed();
     assert!(took < Duration::from_secs(2), "it took {took:?} to end");
 }
@@ -82,7 +82,7 @@ fn the_program_of_the_readme_ends_when_terminated_and_goes_on_where_it_was() {
     const CLICKS: usize = 2_000;
     let clicks = Clicks::on(broker());
     clicks.produce(CLICKS as u64, 50);
-    // The program prints nothing, so that its table is all there is to wait for.
+    // The program prints nothing, so the test waits for its table.
     let compacted = [("cleanup.policy", "compact")];
     broker().create_topic_with(&clicks.table(), 4, &compacted);
     for run in 1..=2 {
@@ -118,7 +118,7 @@ fn what_makes_no_sense_is_refused_with_the_cure() {
 #[test]
 fn a_broker_that_is_not_there_is_said() {
     for role in ["emitter", "processor", "view"] {
-        // Port 9 is for a protocol of 1983: nothing listens there.
+        // Nothing listens on port 9 (discard).
         let mut clicks = together(&[role, "--brokers", "127.0.0.1:9"]);
         assert_eq!(clicks.wait().code(), Some(1), "{role}");
         assert!(

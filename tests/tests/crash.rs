@@ -1,18 +1,18 @@
-//! Processors that are killed, join and leave: no click is lost, and what is on disk need not be read again.
+//! Processors that are killed, join and leave: no click is lost, and a restart does not read again what is on disk.
 
 use std::{collections::BTreeSet, fs};
 
 use goka_tests::{Clicks, Kafka, Program, Proxy, broker, needs_kafka};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-/// Random, and said, so that it can be done again.
+/// A random generator, whose seed is printed so that a run can be repeated.
 fn chance() -> StdRng {
     let seed = rand::random();
     println!("seed {seed}");
     StdRng::seed_from_u64(seed)
 }
 
-/// The partitions of each worker that a line of a processor says to run there.
+/// The running partitions of each worker, from a line of a processor's output.
 fn workers(line: &str) -> Option<Vec<BTreeSet<i32>>> {
     let (_, rest) = line.split_once(" of 4 partitions run here (")?;
     let (workers, _) = rest.split_once(')')?;
@@ -23,8 +23,8 @@ fn workers(line: &str) -> Option<Vec<BTreeSet<i32>>> {
     Some(workers.split('|').map(worker).collect())
 }
 
-/// Waits until so many partitions run in a processor, and each of its workers has as many as the
-/// others; tells which.
+/// Waits until this number of partitions runs in a processor, evenly shared by its workers, and
+/// returns the partitions.
 fn wait_for_partitions(processor: &mut Program, partitions: usize) -> BTreeSet<i32> {
     processor.wait_for(&format!("{partitions} of 4"), |line| {
         let workers = workers(line)?;
@@ -34,7 +34,7 @@ fn wait_for_partitions(processor: &mut Program, partitions: usize) -> BTreeSet<i
     })
 }
 
-/// The partitions that each line of a processor says to run there.
+/// The running partitions, from each line of a processor's output.
 fn partitions_over_time(processor: &Program) -> Vec<BTreeSet<i32>> {
     let output = processor.output();
     let lines = output.lines().filter_map(workers);
@@ -86,14 +86,14 @@ fn a_restart_reads_only_the_tail_and_a_lost_state_is_rebuilt() {
     let kafka = Kafka::start_behind(&proxy);
     let broker = kafka.broker();
     let mut clicks = Clicks::on(&broker);
-    // A machine that is busy elsewhere for seconds would have records of the interval handled twice.
+    // On a machine that is busy for seconds, records of the open interval would be processed twice.
     clicks.set("GOKA_KAFKA__SESSION_TIMEOUT_MS", "30000");
     clicks.produce(120_000, 100_000);
     let mut processor = clicks.processor("one");
     clicks.wait_until_counted(120_000);
     processor.interrupt();
     processor.succeed();
-    // So few rows are stored at the end of their interval; many are stored once a second.
+    // So few rows are stored at the end of each interval; more rows would be stored once a second.
     let mut processor = clicks.processor("one");
     wait_for_partitions(&mut processor, 4);
     clicks.produce_more(400, 100_000);
@@ -148,7 +148,7 @@ fn a_second_processor_joins_and_leaves_and_no_click_is_lost() {
     two.interrupt();
     two.succeed();
     wait_for_partitions(&mut one, 4);
-    // What need not move is never away, neither when the other joins nor when it leaves.
+    // Partitions that need not move run all the time, also when the other processor joins and leaves.
     for (line, here) in partitions_over_time(&one).iter().enumerate().skip(settled) {
         assert!(
             here.is_superset(&stayed),

@@ -1,5 +1,5 @@
-//! Deferred records: held back with all that is behind them in their partition, and whole: killed or restarted, none is
-//! lost, and no later one counts twice.
+//! Deferred records: the engine holds back a deferred record and all later records of its partition. After a kill or a
+//! restart no record is lost, and no later record counts twice.
 
 mod place;
 
@@ -29,7 +29,7 @@ struct Sums;
 #[goka::stream("booked", value = i64)]
 struct Booked;
 
-/// What is done elsewhere: guards that the test has in its hands.
+/// The guards of deferred records, which the test completes.
 type Elsewhere = Arc<Mutex<Vec<Deferred>>>;
 
 struct Ledger {
@@ -62,7 +62,7 @@ impl Ledger {
     }
 }
 
-/// All in one partition.
+/// Invoices, all in one partition.
 fn invoices(keys: &[&str]) -> Vec<Message> {
     let invoice = |(key, amount): (&&str, i64)| Message {
         partition: Some(0),
@@ -71,7 +71,7 @@ fn invoices(keys: &[&str]) -> Vec<Message> {
     keys.iter().zip(1..).map(invoice).collect()
 }
 
-/// A topic of one partition for each.
+/// A place with the topics of the group, and these records in the input.
 fn place(invoices: Vec<Message>) -> Place {
     let place = Place::new("deferred");
     broker().create_topic(&place.physical("invoices"), 4);
@@ -90,7 +90,7 @@ async fn end(running: Running) {
     ended.expect("it ends").expect("nothing failed");
 }
 
-/// Waits until so many guards are out.
+/// Waits until this number of guards exists.
 async fn guards(elsewhere: &Elsewhere, count: usize) {
     let there = async {
         while elsewhere.lock().expect("no panic").len() < count {
@@ -115,7 +115,7 @@ async fn what_is_deferred_holds_back_its_partition_in_order_until_it_is_done() {
     let elsewhere = Elsewhere::default();
     let running = start(&place, &elsewhere).await;
     guards(&elsewhere, 2).await;
-    // Records behind it are handled, and see what is held back; another partition goes on.
+    // Later records are handled and see the held-back rows; another partition goes on.
     let elsewhere_partition = (0..50).map(|n| Message {
         partition: Some(1),
         ..Message::new(format!("other-{n}"), "1")
@@ -130,7 +130,7 @@ async fn what_is_deferred_holds_back_its_partition_in_order_until_it_is_done() {
     let held_back = rows.iter().filter(|row| row.partition == 0).count();
     assert_eq!(held_back, 1, "only what is before the deferred record");
 
-    // The later one is done first: nothing happens. A guard can be done anywhere.
+    // Completing the later guard first releases nothing. A guard can be completed on any thread.
     let mut guards: Vec<_> = std::mem::take(&mut *elsewhere.lock().expect("no panic"));
     let (second, first) = (guards.pop().expect("two"), guards.pop().expect("two"));
     second.done();
@@ -247,7 +247,7 @@ async fn a_record_that_is_never_done_holds_back_a_bounded_number() {
     let app = App::new(place.config().workers(1)).processor(ledger);
     let running = app.start().await.expect("topics are there");
     guards(&elsewhere, 1).await;
-    // Another partition of the same worker goes on beside it.
+    // Another partition of the worker goes on meanwhile.
     let other = (0..5_000).map(|_| Message {
         partition: Some(1),
         ..Message::new("other", "1")
@@ -313,7 +313,7 @@ async fn killed_while_records_are_deferred_none_is_lost() {
         .expect("no panic")
         .drain(..)
         .for_each(Deferred::done);
-    // What is before the first deferred record can count again after a kill, at-least-once; nothing behind it can.
+    // At-least-once: records before the first deferred one may count twice after a kill; later records may not.
     let expected = text(&[("b", 5), ("slow", 6)]);
     let rows = wait_for_values(place.physical("ledger-state"), expected.clone()).await;
     end(running).await;

@@ -1,4 +1,4 @@
-//! The guide and the README show code and name programs: these must be there, as they are shown.
+//! The code that the guide and the README show, and the programs that they name, exist.
 
 use std::{fs, path::Path};
 
@@ -7,7 +7,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The text between marks of code in this language, with what stands before it.
+/// The code blocks of a language, each with the text before it.
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<(&'a str, &'a str)> {
     let begin = format!("\n```{language}\n");
     let starts = text.match_indices(&begin);
@@ -63,6 +63,6 @@ fn the_readme_names_what_its_program_depends_on() {
         let is_used = program.contains(&format!("{}::", name.replace('-', "_")));
         assert!(is_named && is_used, "`{name}` is named and used");
     }
-    // What is installed does nothing with `RUST_LOG` without it.
+    // Without this feature, the subscriber ignores `RUST_LOG`.
     assert!(manifest.contains("\"env-filter\""));
 }

@@ -1,5 +1,5 @@
-//! What handlers do to topics: all of it or nothing, in both forms, waiting or not. Judged by what a plain client
-//! reads.
+//! The effects of handlers are applied all or not at all, for functions and methods, with and without `async`. Checked
+//! with a plain client.
 
 mod place;
 
@@ -19,7 +19,7 @@ use goka_tests::{
 use place::Place;
 use tokio::time::timeout;
 
-/// Reads a topic until it has so many records, and then all of it.
+/// Waits until a topic has this number of records, and returns all records.
 fn read_all(place: &Place, topic: &str, records: usize) -> Vec<Record> {
     let (address, topic) = (broker().address(), place.physical(topic));
     let mut seen = 0;
@@ -125,7 +125,7 @@ struct Waited;
 
 #[goka::processor(group = "waiters", input = "tables", table = Waited)]
 async fn wait_on(ctx: &mut wait_on::Context<'_>, guests: i64) -> goka::Result {
-    // Needs the application's runtime, and lets records pile up behind it.
+    // Needs the application's runtime, and lets records queue up.
     tokio::task::yield_now().await;
     let sum = ctx.value()?.unwrap_or(0);
     if guests % 10 == 0 {
@@ -258,7 +258,7 @@ impl Office {
             ctx.partition(),
             ctx.offset()
         );
-        // With nothing of its own: the partition of its key, the timestamp of its cause.
+        // By default: the partition of its key, and the timestamp of the input record.
         ctx.emit::<Copies>("plain", &at_hand)?;
         let later = ctx.timestamp() + Duration::from_secs(1);
         let meta = Meta::new()

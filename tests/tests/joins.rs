@@ -1,4 +1,5 @@
-//! Joins and lookups: there before the first record, kept up to date, shared by all who read a table in a process.
+//! Joins and lookups: the tables are complete before the first record, kept up to date, and shared by all readers in a
+//! process.
 
 mod place;
 
@@ -58,7 +59,7 @@ impl Till {
     }
 }
 
-/// The same in the form of a function that waits, of another group.
+/// The processor of another group, as an `async` function.
 #[goka::processor(group = "kiosk", input = Purchases, output = Bills, join(Customers), lookup(Prices))]
 async fn sold(ctx: &mut sold::Context<'_>, product: u64) -> goka::Result {
     tokio::task::yield_now().await;
@@ -90,7 +91,7 @@ async fn end(running: Running) {
     ended.expect("it ends").expect("nothing failed");
 }
 
-/// The names and the prices in place, with nothing running.
+/// Creates the topics, and writes names and prices, before any processor runs.
 async fn shop(place: &Place, customers: usize, products: u64) {
     create(place);
     let names = (0..customers).map(|n| Message::new(customer(n), format!("Name {n}")));
@@ -131,7 +132,7 @@ async fn tables_are_whole_before_the_first_record_and_followed_from_there() {
     const CUSTOMERS: usize = 3_000;
     let place = Place::new("joins");
     shop(&place, CUSTOMERS, 500).await;
-    // Every third purchase is by somebody who is no customer.
+    // Every third purchase is by an unknown customer.
     let purchase = |n: usize| {
         (
             if n.is_multiple_of(3) {
@@ -162,7 +163,7 @@ async fn tables_are_whole_before_the_first_record_and_followed_from_there() {
             format!("Name {n}")
         };
         let price = if *product < 500 { product * 10 } else { 0 };
-        // One bill by the till, one by the kiosk.
+        // One bill of the group `till`, one of the group `kiosk`.
         *model
             .entry((by.clone(), format!("{name} pays {price}")))
             .or_insert(0) += 2;
@@ -174,7 +175,7 @@ async fn tables_are_whole_before_the_first_record_and_followed_from_there() {
     }
     assert_eq!(found, model);
 
-    // Changes of the tables are seen, soon, by processors that run.
+    // Running processors soon see changes of the tables.
     feed(
         &place,
         "customer-names",
@@ -198,7 +199,7 @@ async fn tables_are_whole_before_the_first_record_and_followed_from_there() {
         }
     };
     timeout(DEADLINE, seen).await.expect("the tables change");
-    // What a view of this process sees, its joins and lookups see: they share one copy.
+    // Views, joins and lookups of a process share one copy, and see the same rows.
     feed(
         &place,
         "purchases",

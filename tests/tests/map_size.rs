@@ -1,5 +1,5 @@
-//! A local copy that would grow beyond its map ends the processor with an error that names the setting; with a larger
-//! one it goes on, and nothing is missing.
+//! A local copy that outgrows its map ends the processor with an error that names the setting. With a larger map the
+//! processor goes on, and no row is missing.
 
 mod place;
 
@@ -43,7 +43,7 @@ async fn a_full_map_names_its_setting_and_goes_on_with_a_larger_one() {
 
     let app = App::new(place.config().map_size(64 << 20)).processor(keep::Processor);
     let running = app.start().await.expect("topics are there");
-    // What was handled in the interval that failed is handled again.
+    // The records of the failed interval are processed again.
     let rows = wait_for_values(place.physical("latest-state"), texts.clone()).await;
     let ended = timeout(DEADLINE, running.shutdown()).await;
     ended.expect("it ends").expect("nothing failed");

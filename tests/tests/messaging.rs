@@ -1,4 +1,4 @@
-//! The example `messaging` as separate programs: who may hear what, and in which words, held against a model.
+//! The example `messaging` as separate programs: the received messages are compared with a model.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 const USERS: [&str; 8] = ["ada", "ben", "cleo", "dan", "eve", "fay", "gus", "hal"];
 const BLOCKED: [&str; 2] = ["dan", "eve"];
 const TRANSLATIONS: [(&str, &str); 2] = [("durn", "darn"), ("ouch!", "hello")];
-/// As the example keeps them.
+/// The rows of the example.
 const KEPT: usize = 10;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -45,10 +45,10 @@ struct Messaging<'a> {
 }
 
 impl Messaging<'_> {
-    /// All runs but what `later` starts.
+    /// Starts all programs except those that `later` starts.
     fn start() -> Self {
         let mut application = Application::on(broker(), "messaging");
-        // On the embedded broker a second member of a group costs seconds.
+        // On the embedded broker a second member of a group takes seconds to join.
         application.set("GOKA_WORKERS", "1");
         if broker().is_kafka() {
             application.set("GOKA_GUARANTEE", "exactly_once");
@@ -79,14 +79,14 @@ impl Messaging<'_> {
         self.ask("POST", &format!("/users/{from}/messages"), Some(letter));
     }
 
-    /// Messages of a topic, in its order.
+    /// The messages of a topic, in their order.
     fn all(&self, topic: &str) -> Vec<Message> {
         let topic = self.application.physical(topic);
         let records = read_topic(self.application.address(), &topic);
         records.iter().map(Message::of).collect()
     }
 
-    /// Waits until the last of these messages is received; they may come in any order.
+    /// Waits until all of these messages are received, in any order.
     fn wait_until_received(&self, messages: impl IntoIterator<Item = (String, String)>) {
         let mut missing: BTreeSet<_> = messages.into_iter().collect();
         let topic = self.application.physical("messages-received");
@@ -97,7 +97,7 @@ impl Messaging<'_> {
         });
     }
 
-    /// Waits until all these keys are, or are not, in a table.
+    /// Waits until all these keys are in a table, or none of them.
     fn wait_until_kept(&self, table: &str, keys: &[&str], kept: bool) {
         let mut last = HashMap::new();
         let topic = self.application.physical(table);
@@ -107,12 +107,12 @@ impl Messaging<'_> {
         });
     }
 
-    /// Whether what `from` says is heard. Others speak after it, so many that all partitions have one who does: once
-    /// they are heard, it was decided.
+    /// Whether a message of `from` is delivered. Other users write after it, at least one in each partition: once their
+    /// messages are delivered, the filter has decided.
     fn is_heard(&self, from: &str, content: &str) -> bool {
         self.send(from, "ada", content);
         let others = (0..64).map(|n| {
-            // New ones each time: nobody says so much that it is spam.
+            // New users each time, so that none of them counts as a spammer.
             let name = format!("{n}-after-{}", content.replace(' ', "-"));
             (name, format!("after {content}"))
         });
@@ -147,7 +147,7 @@ fn may_be_heard(sent: &[Message]) -> Vec<Message> {
     translated.collect()
 }
 
-/// By sender and receiver: within these the order is kept.
+/// The messages by sender and receiver: each such pair keeps its order.
 fn conversations(messages: &[Message]) -> BTreeMap<(String, String), Vec<&str>> {
     let mut conversations = BTreeMap::<_, Vec<_>>::new();
     for Message { from, to, content } in messages {
@@ -175,19 +175,19 @@ fn everyone_hears_what_they_may_hear() {
             Some(json!({ "into": into })),
         );
     }
-    // One who was let back in before anything was said.
+    // This user was unblocked before the first message.
     messaging.ask("PUT", "/blocked/fay", Some(json!({ "why": "a mistake" })));
     messaging.ask("DELETE", "/blocked/fay", None);
     messaging.wait_until_kept("blocker-state", &BLOCKED, true);
     messaging.wait_until_kept("blocker-state", &["fay"], false);
     let words = TRANSLATIONS.map(|(word, _)| word);
     messaging.wait_until_kept("translator-state", &words, true);
-    // It begins with the tables whole.
+    // The processors start with complete tables.
     messaging.later("filter");
     messaging.later("detector");
 
     let some_words = ["hi", "durn", "ouch!", "durndurn", "you", "", "über"];
-    // Few enough of each that nobody is taken for a spammer.
+    // Few enough messages of each user that none counts as a spammer.
     for n in 0..12 {
         for from in USERS {
             let to = USERS.choose(&mut chance).expect("there are users");
@@ -230,7 +230,7 @@ fn everyone_hears_what_they_may_hear() {
 }
 
 fn who_only_talks_is_blocked_until_let_back_in(messaging: &Messaging<'_>) {
-    // One message short of what makes a spammer.
+    // One message less than a spammer writes.
     let spam = |n| ("spammer".to_owned(), format!("buy {n}"));
     for n in 1..20 {
         messaging.send("spammer", "ben", &spam(n).1);
@@ -240,7 +240,7 @@ fn who_only_talks_is_blocked_until_let_back_in(messaging: &Messaging<'_>) {
     messaging.wait_until_kept("blocker-state", &["spammer"], true);
     let until = |heard: bool| {
         let started = Instant::now();
-        // The filter learns it a moment after the table.
+        // The filter sees the row a moment after the changelog has it.
         for n in 0.. {
             if messaging.is_heard("spammer", &format!("heard {heard} {n}")) == heard {
                 break;

@@ -1,4 +1,5 @@
-//! An input whose next record is no longer there: where its group goes on is a setting, and is kept.
+//! An input whose next record no longer exists: a setting chooses the position where the group resumes, and the
+//! position is kept.
 
 mod place;
 
@@ -23,7 +24,7 @@ fn sums(ctx: &mut sums::Context, size: i64) -> goka::Result {
     ctx.set_value(&(done + size))
 }
 
-/// The embedded broker has no exactly-once.
+/// The guarantees to test: the embedded broker has no exactly-once.
 fn guarantees() -> Vec<Guarantee> {
     match broker().is_kafka() {
         true => vec![Guarantee::AtLeastOnce, Guarantee::ExactlyOnce],
@@ -36,7 +37,7 @@ async fn end(running: Running) {
     ended.expect("it ends").expect("nothing failed");
 }
 
-/// A group that is to go on where its input has nothing, as after retention or after the topic was made anew.
+/// A group whose committed offset is beyond the end of its input, as after the topic was created again.
 fn place_beyond_the_end() -> Place {
     let place = Place::new("out-of-range");
     let (group, jobs) = (place.physical("sums"), place.physical("jobs"));
@@ -66,7 +67,7 @@ async fn start_where(place: &Place, guarantee: Guarantee, out_of_range: OutOfRan
 async fn an_input_that_fell_off_retention_goes_on_with_the_oldest_record() {
     for guarantee in guarantees() {
         let place = place_beyond_the_end();
-        // What it has moved to is kept, in the group and in the local copy: nothing is read again.
+        // The new position is kept, in the group and in the local copy: no record is read again.
         for (out_of_range, rows) in [(OutOfRange::Earliest, 2), (OutOfRange::Fail, 3)] {
             let running = start_where(&place, guarantee, out_of_range).await;
             let rows = wait_for_records(place.physical("sums-state"), rows).await;
@@ -96,7 +97,7 @@ async fn an_input_that_fell_off_retention_goes_on_with_what_comes() {
     assert_eq!(rows[0].value_text(), "1", "{rows:?}");
 }
 
-/// A group that is to go on where retention has deleted: at 2, of records from 5 to 10.
+/// A group whose committed offset, 2, is below the start of its input, which has offsets from 5 to 10.
 fn place_below_the_start() -> Place {
     let place = Place::new("fell-off");
     let (group, jobs) = (place.physical("sums"), place.physical("jobs"));
@@ -122,7 +123,7 @@ fn place_below_the_start() -> Place {
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
 async fn an_offset_below_what_is_left_does_as_the_setting_says() {
-    // The embedded broker deletes no records on demand.
+    // The embedded broker cannot delete records.
     needs_kafka();
     for guarantee in guarantees() {
         let place = place_below_the_start();
@@ -135,7 +136,7 @@ async fn an_offset_below_what_is_left_does_as_the_setting_says() {
             assert!(said.contains(part), "{said}");
         }
         drop(running);
-        // Nothing was moved by that.
+        // The failure has changed no offset.
         let running = start_where(&place, guarantee, OutOfRange::Earliest).await;
         let rows = wait_for_records(place.physical("sums-state"), 5).await;
         end(running).await;

@@ -1,5 +1,5 @@
-//! Records that cannot be handled, on a broker: each policy at each stage, in both guarantees; what a retry holds up
-//! and what not; kills in the middle of it; dead letters that are mended and written again.
+//! Records that cannot be processed, on a broker: each policy at each stage, in both guarantees; which partitions a
+//! retry blocks; kills during retries; dead letters that are repaired and written again.
 
 mod place;
 
@@ -27,7 +27,7 @@ struct Log;
 #[goka::table(value = i64)]
 struct Done;
 
-/// Adds up sizes. 13 is refused and 666 panics, after they have done what the others do.
+/// Adds up sizes. After the effects of any other size, 13 returns an error, and 666 panics.
 fn work<P>(ctx: &mut Context<'_, P>, size: i64) -> Result<(), BoxError>
 where
     P: goka::Processor<Key = String> + goka::graph::Persists<Done> + goka::graph::Emits<Log>,
@@ -75,7 +75,7 @@ fn insists(ctx: &mut insists::Context<'_>, size: i64) -> Result<(), BoxError> {
 
 const STAGES: [(&str, &str); 3] = [("decode", "x"), ("handler", "13"), ("panic", "666")];
 
-/// The embedded broker has no exactly-once.
+/// The guarantees to test: the embedded broker has no exactly-once.
 fn guarantees() -> Vec<Guarantee> {
     match broker().is_kafka() {
         true => vec![Guarantee::AtLeastOnce, Guarantee::ExactlyOnce],
@@ -83,7 +83,7 @@ fn guarantees() -> Vec<Guarantee> {
     }
 }
 
-/// With the topics of `work`.
+/// A place with the topics of `work` and these jobs.
 fn place(jobs: impl IntoIterator<Item = Message>) -> Place {
     let place = Place::new("policies");
     broker().create_topic(&place.physical("jobs"), 4);
@@ -92,7 +92,7 @@ fn place(jobs: impl IntoIterator<Item = Message>) -> Place {
     place
 }
 
-/// One good job around each bad one, with a header.
+/// Good jobs around each bad job, with a header.
 fn jobs() -> Vec<Message> {
     let sizes = ["1", "x", "2", "13", "4", "666", "8"];
     let job = |(user, size): (usize, &str)| Message {
@@ -168,7 +168,7 @@ async fn a_retry_that_says_no_more_fails_in_the_end() {
 async fn skip_dead_letter_and_retry_at_each_stage() {
     for guarantee in guarantees() {
         let place = place(jobs());
-        // One that exists already may have any number of partitions.
+        // An existing dead-letter topic may have any number of partitions.
         broker().create_topic(&place.physical("given-up"), 1);
         let app = App::new(place.config().guarantee(guarantee).workers(1))
             .processor(skips::Processor)
@@ -190,7 +190,7 @@ async fn skip_dead_letter_and_retry_at_each_stage() {
         let stats = running.stats();
         end(running).await;
         let counted = stats.groups.iter().map(|group| {
-            // More, if a partition moved meanwhile.
+            // More, if a partition moved to another worker meanwhile.
             let retries = if group.group == "tries" { 80 } else { 0 };
             assert!(group.handled >= 140 && group.retries >= retries);
             (group.group, group.skipped / 60, group.dead_letters / 60)
@@ -218,7 +218,7 @@ async fn skip_dead_letter_and_retry_at_each_stage() {
                 assert_eq!(header(letter, "goka-stage"), *stage);
             }
         }
-        // The group has made the topic as its own, and keeps the numbers of partitions.
+        // The group has created the topic with the partitions of the input.
         assert!(
             kept.iter()
                 .all(|l| l.partition.to_string() == header(l, "goka-partition"))
@@ -227,7 +227,7 @@ async fn skip_dead_letter_and_retry_at_each_stage() {
     }
 }
 
-/// Fails until it is told that the other system is back.
+/// Fails until the test declares the outage to be over.
 #[derive(Clone, Default)]
 struct Outage {
     is_over: Arc<AtomicBool>,
@@ -358,7 +358,7 @@ async fn killed_in_the_middle_of_retries_nothing_is_lost() {
         end(running).await;
         let mut done = last_values(&rows);
         let a = done.remove("a").expect("it is done").parse::<i64>();
-        // What is before the retried record can count again after a kill, at-least-once.
+        // At-least-once: records before the retried one may count twice after a kill.
         let most = if guarantee == Guarantee::ExactlyOnce {
             1
         } else {
@@ -369,13 +369,13 @@ async fn killed_in_the_middle_of_retries_nothing_is_lost() {
     }
 }
 
-/// Dead letters of `keeps`, and jobs as text.
+/// The dead letters of `keeps` as text; [`AnyJobs`] are the jobs as text.
 #[goka::stream("keeps-dead-letter", value = String)]
 struct Kept;
 #[goka::stream("jobs", value = String)]
 struct AnyJobs;
 
-/// What is no number counts as 16; of what was too much, 1 is taken away.
+/// Repairs a value: text that is not a number becomes 16, and a refused size is reduced by 1.
 #[goka::processor(group = "mend", input = Kept, output(AnyJobs))]
 fn mend(ctx: &mut mend::Context<'_>, job: String) -> Result<(), BoxError> {
     let letter = DeadLetter::of(ctx.headers()).ok_or("no dead letter")?;
@@ -474,7 +474,7 @@ async fn a_processor_may_have_a_guarantee_of_its_own() {
         wait_for_records(place.physical("log"), 50).await;
         wait_for_records(place.physical("copies"), 50).await;
         end(running).await;
-        // The end of a transaction takes an offset in each partition that it wrote to.
+        // The marker of a transaction takes an offset in each partition that the transaction wrote to.
         let offsets = |topic| broker().count_offsets(&place.physical(topic));
         assert!(offsets("log") > Some(50), "{:?}", offsets("log"));
         assert_eq!(offsets("copies"), Some(50));

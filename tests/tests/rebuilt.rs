@@ -1,5 +1,5 @@
-//! Local copies that cannot be trusted are rebuilt by themselves, with the reason in the log: on a real Kafka, which
-//! knows ids and settings of topics.
+//! goka rebuilds local copies that it cannot trust, and logs the reason. Needs a real Kafka, which has ids and settings
+//! of topics.
 
 use std::{fs, path::Path};
 
@@ -17,7 +17,7 @@ fn clicks() -> Clicks<'static> {
     clicks
 }
 
-/// Counts one click of each user, and ends in good order.
+/// Counts one click of each user, and shuts down.
 fn count_once(clicks: &Clicks<'_>) {
     clicks.produce(USERS, USERS);
     let mut processor = clicks.processor("one");
@@ -33,7 +33,7 @@ fn wait_until_all_run(processor: &mut Program) -> String {
     processor.output()
 }
 
-/// No rebuild is left beside the copy that it was of.
+/// Asserts that no unfinished rebuild is left beside a copy.
 fn no_rebuild_is_left(clicks: &Clicks<'_>) {
     let mut left = vec![clicks.state("one")];
     while let Some(directory) = left.pop() {
@@ -48,7 +48,7 @@ fn no_rebuild_is_left(clicks: &Clicks<'_>) {
     }
 }
 
-/// Deletions are kept in the topic for a while only, so that a copy that is older may have missed some.
+/// Compaction removes tombstones after `delete.retention.ms`, so an older copy may have missed deletions.
 #[test]
 #[ignore = "needs a real Kafka"]
 fn a_copy_that_is_older_than_deletions_are_kept() {
@@ -56,7 +56,7 @@ fn a_copy_that_is_older_than_deletions_are_kept() {
     let compacted = [("cleanup.policy", "compact"), ("delete.retention.ms", "1")];
     broker().create_topic_with(&clicks.table(), 4, &compacted);
     count_once(&clicks);
-    // Rows that the copies do not have; they say what is so.
+    // Rows that the old copies do not have.
     let rows = (0..USERS).map(|n| Message::new(format!("user-{n}"), "1"));
     produce(clicks.address(), &clicks.table(), rows);
 
@@ -73,10 +73,10 @@ fn a_copy_that_is_older_than_deletions_are_kept() {
     assert_eq!(clicks.counted(), clicks.expected());
 }
 
-/// Rows of a topic that is gone are not rows of the one that has its name.
+/// Rows of a deleted topic are not rows of a new topic with the same name.
 #[test]
 #[ignore = "needs a real Kafka"]
-fn a_copy_of_a_topic_that_was_created_anew() {
+fn a_copy_of_a_topic_that_was_deleted_and_created_again() {
     let clicks = clicks();
     count_once(&clicks);
     broker().delete_topic(&clicks.table());
@@ -86,7 +86,7 @@ fn a_copy_of_a_topic_that_was_created_anew() {
     let mut processor = clicks.processor("one");
     let output = wait_until_all_run(&mut processor);
     assert!(output.contains("was created anew"), "{output}");
-    // The clicks of before were counted, into rows that are gone.
+    // The earlier clicks were counted, but their rows are deleted.
     clicks.produce_more(USERS, USERS);
     clicks.wait_for_rows(usize::try_from(USERS).expect("a small number"));
     processor.interrupt();
@@ -97,7 +97,7 @@ fn a_copy_of_a_topic_that_was_created_anew() {
     no_rebuild_is_left(&clicks);
 }
 
-/// Overwrites what copies say of the boot in which they are written to; gives how many say so.
+/// Overwrites the boot id that open copies note, and returns the number of such copies.
 fn pretend_a_power_cut(directory: &Path) -> usize {
     let entries = fs::read_dir(directory).expect("a directory that stays");
     let cut = entries.map(|entry| {
@@ -114,7 +114,7 @@ fn pretend_a_power_cut(directory: &Path) -> usize {
     cut.sum()
 }
 
-/// The kernel has all pages of a process that was killed, and none of a machine that lost its power.
+/// The kernel keeps the written pages of a killed process, but loses them in a power failure.
 #[test]
 #[ignore = "needs a real Kafka"]
 fn a_copy_that_was_open_when_the_machine_stopped() {

@@ -1,4 +1,4 @@
-//! A group that begins anew counts everything once, and nothing of what was is left, on any instance.
+//! A group after a reset counts every record once, and keeps no earlier row on any instance.
 
 mod place;
 
@@ -43,7 +43,7 @@ fn steps(range: std::ops::Range<i64>) -> Vec<Message> {
         .collect()
 }
 
-/// What is to be in the table after them.
+/// The expected table.
 fn model(steps: std::ops::Range<i64>) -> BTreeMap<String, String> {
     let mut model = BTreeMap::new();
     for n in steps {
@@ -60,15 +60,15 @@ fn table(place: &Place) -> BTreeMap<String, String> {
     ))
 }
 
-/// Waits until the table's topic has so many records in all.
+/// Waits until the changelog has this number of records.
 async fn written(place: &Place, records: usize) {
     wait_for_records(place.physical("walkers-state"), records).await;
 }
 
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
-async fn a_group_begins_anew_on_every_instance() {
-    // The embedded broker has nothing to reset; that it says so is tested below.
+async fn a_reset_group_starts_empty_on_every_instance() {
+    // The embedded broker has nothing to reset; the test below checks its error.
     needs_kafka();
     let place = Place::new("reset");
     broker().create_topic(&place.physical("steps"), 4);
@@ -80,7 +80,7 @@ async fn a_group_begins_anew_on_every_instance() {
         steps(0..1_000),
     );
 
-    // Each instance has had all partitions once, so that both keep copies.
+    // Each instance has run all partitions once, so both keep local copies.
     for config in [here(), elsewhere()] {
         let running = start(config).await;
         written(&place, 1_000).await;

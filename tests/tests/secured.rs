@@ -1,5 +1,5 @@
-//! A Kafka that wants TLS and a login: all parts work on it in both guarantees, what is wrong is said soon and
-//! clearly, and secrets are neither in errors nor in the log. Needs a real Kafka, and the feature `tls`.
+//! A Kafka with TLS and logins: all parts work in both guarantees, errors of wrong settings come soon and are clear,
+//! and neither errors nor logs contain secrets. Needs a real Kafka, and the feature `tls`.
 
 use std::{
     env,
@@ -28,10 +28,10 @@ fn count(ctx: &mut count::Context, clicks: i64) -> goka::Result {
 const PASSWORD: &str = "admin-hush-hush";
 const WRONG: &str = "no-such-password";
 
-/// A broker answers, or is given up, within so long; the rest is for a machine that is busy.
+/// How long connecting, or giving up, may take, with a reserve for busy machines.
 const SOON: Duration = Duration::from_secs(15);
 
-/// One Kafka for the tests that run at a time, which the last of them stops.
+/// One Kafka for the tests that run at the same time; the last of them stops it.
 fn kafka() -> Arc<Kafka> {
     static KAFKA: Mutex<Weak<Kafka>> = Mutex::new(Weak::new());
     let mut shared = KAFKA.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,12 +53,12 @@ fn secured(address: &str, ca: &Path, mechanism: &str, password: &str) -> Config 
         .set("sasl.password", password)
 }
 
-/// A record's way through all parts.
+/// Sends a record through all parts: emitter, processor and view.
 async fn work(config: &Config) {
     work_of([config, config, config], 111).await;
 }
 
-/// As [`work`], each part with settings of its own: emitter, processor, view.
+/// As [`work`], with settings for each part: emitter, processor, view.
 async fn work_of([emitter, processor, view]: [&Config; 3], expected: i64) {
     let emitter = Emitter::<Clicks>::new(emitter).expect("it connects");
     let app = App::new(processor.clone()).processor(count::Processor);
@@ -100,7 +100,7 @@ async fn all_parts_work_with_tls_and_a_login_in_both_guarantees() {
     }
 }
 
-/// Gives rights to a user, for things whose names begin so or are so.
+/// Grants rights to a user, for resources with these names or prefixes.
 fn grant(kafka: &Kafka, user: &str, rights: &[&str], things: &[&str]) {
     let (broker, principal) = (kafka.broker(), format!("User:{user}"));
     let mut arguments = vec!["--bootstrap-server", broker.address(), "--add"];
@@ -159,7 +159,7 @@ async fn each_part_works_with_the_rights_that_are_documented() {
     }
 }
 
-/// What each part says of settings that are wrong.
+/// The errors of all parts with wrong settings.
 async fn refusals(config: Config) -> Vec<String> {
     let started = Instant::now();
     let app = App::new(config.clone()).processor(count::Processor);
@@ -179,7 +179,7 @@ async fn refusals(config: Config) -> Vec<String> {
     let said = errors.iter().map(|error| {
         let sources = std::iter::successors(std::error::Error::source(error), |e| e.source());
         let sources: Vec<_> = sources.map(ToString::to_string).collect();
-        // What a program gets that matches on it.
+        // What a program finds that matches on the error.
         let cause = match error {
             Error::Kafka { source, .. } => format!("{source:?}"),
             _ => String::new(),
@@ -219,7 +219,7 @@ async fn what_is_wrong_is_said_soon_and_without_secrets() {
     }
 }
 
-/// By keytool, which comes with the Java that Kafka needs.
+/// Creates a certificate with keytool, which comes with Java.
 fn make_other_ca(directory: &Path, certificate: &Path) {
     let keytool = |arguments: &[&str]| {
         let mut command = Command::new("keytool");
@@ -293,7 +293,7 @@ async fn nothing_that_is_printed_has_a_secret_in_it() {
     ] {
         assert!(output.contains(said), "`{said}` was not printed");
     }
-    // As they are, and as PLAIN sends them.
+    // As plain text, and as PLAIN sends them.
     for secret in [PASSWORD, WRONG, "\0admin"] {
         let line = output.lines().find(|line| line.contains(secret));
         assert_eq!(line, None);

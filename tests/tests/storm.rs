@@ -1,6 +1,6 @@
-//! Another program joins and is killed, again and again, while a large table is recovered: the recovery comes to its
-//! end all the same, the table is right, and what the storm took of files, threads and maps is given back. On a real
-//! Kafka; Linux only, where they can be counted.
+//! Another program joins and is killed again and again while a processor restores a large table: the restore completes,
+//! the table is right, and no files, threads and memory maps leak. Needs a real Kafka; Linux only, where these can be
+//! counted.
 
 #![cfg(target_os = "linux")]
 
@@ -11,12 +11,12 @@ use goka_tests::{Clicks, Program, broker, needs_kafka};
 const ROWS: u64 = 300_000;
 const JOINS: usize = 10;
 
-/// What a process holds.
+/// The resources that a process holds.
 #[derive(Debug)]
 struct Resources {
     files: usize,
     threads: usize,
-    /// Maps of files of local copies.
+    /// Memory maps of files of local copies.
     maps: usize,
 }
 
@@ -39,7 +39,7 @@ impl Resources {
     }
 }
 
-/// Another one joins, is given partitions, and is killed.
+/// Another processor joins, gets partitions, and is killed.
 fn storm(clicks: &Clicks<'_>) {
     for _ in 0..JOINS {
         let mut other = clicks.processor("two");
@@ -50,7 +50,7 @@ fn storm(clicks: &Clicks<'_>) {
     }
 }
 
-/// A line may be of before the storm; the copies of partitions that are elsewhere are closed.
+/// Waits until all partitions run, counting only lines of output after the storm.
 fn wait_until_all_run(processor: &mut Program) {
     let process = processor.id();
     processor.wait_for("4 partitions that run", |line| {
@@ -83,7 +83,7 @@ fn a_storm_of_joins_and_leaves_neither_stops_a_recovery_nor_leaks() {
     wait_until_all_run(&mut processor);
     let after = Resources::of(processor.id());
     println!("before {before:?}, after {after:?}");
-    // librdkafka may close a connection to a broker a little later.
+    // librdkafka may close a connection a little later.
     let slack = 4;
     assert!(
         after.files <= before.files + slack

@@ -1,5 +1,5 @@
-//! A topic that takes smaller records than the producer: the broker refuses what was sent already. The processor ends
-//! with cause and cure, and nothing past the record is committed. A real Kafka only.
+//! A topic that accepts smaller records than the producer: the broker refuses a record that was sent. The processor
+//! ends with an error that names cause and remedy, and commits no offset past the record. Needs a real Kafka.
 
 mod place;
 
@@ -20,7 +20,7 @@ struct Texts;
 #[goka::table(value = u32)]
 struct Written;
 
-/// Writes a text of so many bytes, and adds up how many they were.
+/// Writes a text of this number of bytes, and adds up the numbers.
 #[goka::processor(group = "writes", input = Jobs, table = Written, output(Texts))]
 fn write(ctx: &mut write::Context<'_>, bytes: u32) -> Result<(), BoxError> {
     let written = ctx.value()?.unwrap_or(0);
@@ -29,7 +29,7 @@ fn write(ctx: &mut write::Context<'_>, bytes: u32) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// A text that cannot be compressed well.
+/// A text that does not compress well.
 fn noise(bytes: u32) -> String {
     let (mut text, mut state) = (String::new(), u64::from(bytes));
     while text.len() < bytes as usize {
@@ -50,7 +50,7 @@ async fn start(place: &Place, guarantee: Guarantee) -> Running {
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
 async fn what_the_topic_does_not_take_ends_the_processor_and_is_written_when_it_does() {
-    // The embedded broker takes everything.
+    // The embedded broker accepts records of any size.
     needs_kafka();
     for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
         let place = Place::new("too-large");
@@ -108,7 +108,7 @@ async fn what_the_topic_does_not_take_ends_the_processor_and_is_written_when_it_
                 assert_eq!(lengths, [10, 20_000, 30]);
                 assert_eq!(last, [10, 20_010, 20_040]);
             }
-            // Repeated, perhaps, and never missing.
+            // Records may be repeated, but none is missing.
             Guarantee::AtLeastOnce => {
                 for size in [10, 20_000, 30] {
                     assert!(lengths.contains(&size), "{lengths:?}");

@@ -1,5 +1,5 @@
-//! Topics that do not go together, and topics that change while a group runs: each is said with the cure, and
-//! nothing runs on.
+//! Topics that do not match each other, and topics that change while a group runs: the app ends with an error that says
+//! what to do.
 
 mod place;
 
@@ -19,7 +19,7 @@ fn sum(ctx: &mut sum::Context, number: i64) -> goka::Result {
     ctx.set_value(&(sum + number))
 }
 
-/// Looks at its topics all the time.
+/// Starts an app that checks its topics at short intervals.
 async fn running(place: &Place) -> Running {
     broker().create_topic(&place.physical("numbers"), 2);
     let config = place.config().metadata_interval(Duration::from_millis(200));
@@ -30,7 +30,7 @@ async fn running(place: &Place) -> Running {
     running
 }
 
-/// Why it ends.
+/// The error of an app that ends.
 async fn failure(mut running: Running) -> String {
     let ended = timeout(DEADLINE, running.wait()).await;
     let ended = ended.expect("it ends by itself");
@@ -75,7 +75,7 @@ async fn a_table_that_is_no_longer_compacted() {
     contains(&said, &[&table, "cleanup.policy=delete", &cure]);
 }
 
-/// Two inputs.
+/// A processor with two inputs.
 struct Both;
 
 #[goka::processor(group = "topics")]
@@ -106,7 +106,7 @@ struct Rates;
 #[goka::table(group = "rates", value = i64, codec = Json)]
 struct OtherRates;
 
-/// Is alive as long as anything holds it.
+/// Shows whether anything still holds the processor.
 struct Reads {
     _alive: Arc<()>,
 }

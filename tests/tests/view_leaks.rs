@@ -1,5 +1,5 @@
-//! What a view took, it gives back: files, threads and memory maps of the process are counted. In a program of its own,
-//! where nothing else opens any. Linux only, where they can be counted.
+//! A closed view leaks no files, threads and memory maps. In a test program of its own, where nothing else opens any.
+//! Linux only, where these can be counted.
 
 #![cfg(target_os = "linux")]
 
@@ -15,14 +15,14 @@ use tokio::time::timeout;
 #[goka::table(group = "viewed", value = i64)]
 struct Viewed;
 
-/// What leaks once a round is far above the slack.
+/// Allowed difference. One leak per round would be far above it.
 const ROUNDS: usize = 40;
 
 #[derive(Debug, PartialEq, Eq)]
 struct Resources {
     files: usize,
     threads: usize,
-    /// Maps of files of local copies.
+    /// Memory maps of files of local copies.
     maps: usize,
 }
 
@@ -49,7 +49,7 @@ async fn open_and_close(place: &Place, value: i64) {
     drop(other);
     view.close().await.expect("it closes");
     assert_eq!(watch.value().expect("it is read"), Some(value));
-    // The last one that keeps it.
+    // The last view that keeps the copy open.
     drop((watch, updates, snapshot));
 }
 
@@ -68,7 +68,7 @@ async fn views_give_back_what_they_took() {
         open_and_close(&place, 7).await;
     }
     let after = resources();
-    // librdkafka may close a connection to a broker a little later.
+    // librdkafka may close a connection a little later.
     let slack = 4;
     assert!(
         after.files <= before.files + slack

@@ -1,4 +1,5 @@
-//! Visits: every row of the local partitions once, committed like records, cancelled when a partition goes.
+//! Visits: a visitor is called once for every row of the local partitions, its effects are committed like those of
+//! records, and a visit is cancelled when a partition is lost.
 
 mod place;
 
@@ -21,7 +22,7 @@ use tokio::{sync::Semaphore, time::timeout};
 struct Balance;
 
 struct Bank {
-    /// What lets a slow visitor go on.
+    /// The permits that let a slow visitor continue.
     permits: Arc<Semaphore>,
     began: Arc<AtomicUsize>,
 }
@@ -64,7 +65,7 @@ impl Bank {
     }
 }
 
-/// Adds interest to every account, closes empty ones.
+/// Adds interest to every account, and closes empty accounts.
 #[derive(Clone)]
 struct Interest(i64);
 
@@ -93,7 +94,7 @@ fn accounts(count: usize) -> impl Iterator<Item = String> + Clone {
     (0..count).map(|n| format!("account-{n}"))
 }
 
-/// Waits until the table's topic holds so many rows.
+/// Waits until the changelog holds this number of rows.
 async fn wait_for_rows(place: &Place, rows: usize) {
     wait_for_records(place.physical("bank-state"), rows).await;
 }
@@ -138,13 +139,13 @@ async fn every_row_is_visited_once_while_records_are_handled() {
     assert_eq!(keys, ACCOUNTS as u64);
     model.retain(|_, balance| *balance != 0);
     model.values_mut().for_each(|balance| *balance += 100);
-    // What the visit did is committed when it is answered.
+    // The effects of a visit are committed when its result is returned.
     assert_eq!(balances(&place), model);
     let bank = running.processor::<Bank>().expect("it runs here");
     assert_eq!(bank.get("account-3").expect("it is here"), Some(103));
     assert_eq!(bank.get("account-10").expect("it is here"), None);
 
-    // Payments and visits side by side, both in the sums at the end.
+    // Payments and visits run at the same time; the final sums contain both.
     pay(&place, accounts(ACCOUNTS).map(|key| (key, 5)));
     let twice = async {
         let first = running.visit(Interest(1_000));
@@ -229,7 +230,7 @@ async fn a_visitor_that_waits_is_given_up_with_its_future_and_another_visit_goes
     assert_eq!(keys.expect("it ends").expect("all are here"), 40);
     end(running).await;
     for (account, balance) in balances(&place) {
-        // One or two rows of the first visit were in the air when it was given up.
+        // One or two rows of the first visit were in flight when it was cancelled.
         assert!([11, 12].contains(&balance), "{account}: {balance}");
     }
 }
@@ -237,7 +238,7 @@ async fn a_visitor_that_waits_is_given_up_with_its_future_and_another_visit_goes
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
 async fn a_visit_is_cancelled_when_a_partition_goes() {
-    // A second member costs the mock cluster's group 5 s, and it repeats records.
+    // On the mock cluster a second member takes 5 s to join, and records are repeated.
     needs_kafka();
     let place = Place::new("cancelled");
     let bank = bank();

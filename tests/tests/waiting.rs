@@ -1,5 +1,5 @@
-//! Handlers that wait: each holds up its own partition only, and what belongs to the application's runtime, for example
-//! a client for HTTP, is used by all workers.
+//! `async` handlers that wait: each blocks only its own partition, and all workers share what belongs to the
+//! application's runtime, for example an HTTP client.
 
 mod place;
 
@@ -100,11 +100,11 @@ struct Sightings;
 #[goka::table(group = "birds", value = String)]
 struct Birds;
 
-/// Asks a service by HTTP.
+/// Sends an HTTP request to a service.
 struct Catalogue {
     client: reqwest::Client,
     url: String,
-    /// The workers that have asked.
+    /// The workers that have sent a request.
     threads: Arc<Mutex<HashSet<ThreadId>>>,
 }
 

@@ -7,11 +7,11 @@ use std::sync::{
 
 use goka::{Context, Meta};
 
-/// Clicks of users; the value is how many.
+/// Clicks of users; the value is their number.
 #[goka::stream("user-clicks", value = i64)]
 pub(crate) struct UserClicks;
 
-/// Who clicked a hundred times.
+/// Users who have clicked a hundred times.
 #[goka::stream("user-prizes", value = String)]
 pub(crate) struct Prizes;
 
@@ -22,14 +22,14 @@ pub(crate) struct Gifts;
 #[goka::table(group = "my-group", value = i64)]
 pub(crate) struct Clicks;
 
-/// A table that nothing here writes.
+/// A table that no processor in this file writes.
 #[goka::table(group = "profiles", value = String)]
 pub(crate) struct Profiles;
 
 #[goka::table(group = "prices", key = u64, value = i64)]
 pub(crate) struct Prices;
 
-/// Known to its processor only.
+/// A table without a group of its own: it belongs to the processor that names it.
 #[goka::table(value = i64)]
 pub(crate) struct Points;
 
@@ -48,9 +48,9 @@ pub(crate) fn count(ctx: &mut count::Context, clicks: i64) -> goka::Result {
     ctx.set_value(&clicks)
 }
 
-/// Joins, looks up, loops, and is visited.
+/// A processor with a join, a lookup, a loop and a visitor.
 pub(crate) struct Rewards {
-    /// How often its handlers were called.
+    /// The number of handler calls.
     pub(crate) calls: Arc<AtomicU32>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct SetAll(pub(crate) i64);
 
 #[goka::processor(group = "rewards", table = Points, join(Profiles), lookup(Prices))]
 impl Rewards {
-    /// A prize is worth what its price is; who is blocked gets nothing.
+    /// A prize is worth its price; a blocked user gets nothing.
     #[input(Prizes)]
     fn prize(&self, ctx: &mut Context<'_, Self>, _what: String) -> goka::Result {
         self.calls.fetch_add(1, Ordering::Relaxed);
@@ -71,7 +71,7 @@ impl Rewards {
         ctx.set_value(&(ctx.value()?.unwrap_or(0) + worth))
     }
 
-    /// Half of it is given on to the user's friend.
+    /// Half of the points go on to the user's friend.
     #[input("user-gifts-made")]
     fn give(&self, ctx: &mut Context<'_, Self>, (friend, points): (String, i64)) -> goka::Result {
         ctx.loopback(&friend, &points)

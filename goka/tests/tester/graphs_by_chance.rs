@@ -1,6 +1,6 @@
-//! Two groups that are composed, one with a loop: records go round in it and on to the second group, while seeds choose
-//! when processes are killed and at which step, when partitions move, brokers are away and answers get lost. Expected
-//! values come from a plain model. `GOKA_SIM_SEEDS=1000` runs so many seeds, `GOKA_SIM_SEEDS=500..900` these.
+//! Two groups, of which the first has a loop and writes to the second. Seeds choose when and at which step processes
+//! are killed, when partitions move, brokers are down and answers get lost. Expected values come from a plain model.
+//! `GOKA_SIM_SEEDS=1000` runs 1000 seeds, `GOKA_SIM_SEEDS=500..900` runs the seeds of this range.
 
 use std::{collections::BTreeMap, env, ops::Range, time::Duration};
 
@@ -9,19 +9,19 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 const USERS: u64 = 12;
 
-/// A rumour, which is told on so many times.
+/// A rumour; the value is how many more times it is passed on.
 #[goka::stream("rumours", value = u64)]
 struct Rumours;
 
-/// Who was told, and by whom.
+/// Users who were told a rumour, and by whom.
 #[goka::stream("told", value = String)]
 struct Told;
 
-/// How often a user has heard one.
+/// The number of rumours that each user has heard.
 #[goka::table(group = "gossip", value = u64)]
 struct Heard;
 
-/// How often a user has told one, by another group.
+/// The number of rumours that each user was told, counted by the second group.
 #[goka::table(group = "talkers", value = u64)]
 struct Talks;
 
@@ -57,7 +57,7 @@ fn count(ctx: &mut count::Context, _by: String) -> goka::Result {
     ctx.set_value(&(talks + 1))
 }
 
-/// Whom a user tells a rumour.
+/// The users to whom a user passes a rumour on.
 fn next(user: &str, times: u64) -> String {
     let number: u64 = user.parse().expect("users are numbers");
     ((number * 7 + times + 1) % USERS).to_string()
@@ -65,7 +65,7 @@ fn next(user: &str, times: u64) -> String {
 
 type Counts = BTreeMap<String, u64>;
 
-/// What must come of rumours: what each user has heard, and was told.
+/// The expected tables: how many rumours each user has heard, and was told.
 fn model(rumours: &[(String, u64)]) -> (Counts, Counts) {
     let (mut heard, mut told) = (Counts::new(), Counts::new());
     for (user, times) in rumours {
@@ -92,7 +92,7 @@ fn seeds() -> Range<u64> {
     }
 }
 
-/// Gives rumours to both groups while something happens to them; what was given, and the tester.
+/// Sends rumours while faults happen to both groups. Returns the rumours and the tester.
 fn run(seed: u64, guarantee: Guarantee) -> (Vec<(String, u64)>, Tester) {
     let mut chance = StdRng::seed_from_u64(seed);
     let mut tester = Tester::new()

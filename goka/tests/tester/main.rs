@@ -1,5 +1,4 @@
-//! The tester, as those see it who test their processors with it. Expected values are by hand, or
-//! from a plain model.
+//! Tests of the tester's public API. Expected values are written by hand, or come from a plain model.
 
 mod faults;
 mod graph;

@@ -1,4 +1,4 @@
-//! What is wrong with a test is said, with the cure.
+//! Mistakes in tests: the tester panics with a message that says what to do.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -6,7 +6,7 @@ use goka::Tester;
 
 use crate::graph::{Gifts, Prices, Rewards, count, rewards};
 
-/// What a test panics with.
+/// The message with which a test panics.
 fn panic_of<T>(test: impl FnOnce() -> T) -> String {
     let panic = catch_unwind(AssertUnwindSafe(test))
         .err()
@@ -82,7 +82,7 @@ fn processors_that_do_not_go_together() {
     says(&panic_of(twice), &["`my-group`", "Tester::start_instance"]);
     let late = || Tester::new().processor(count::Processor).seed(7);
     says(&panic_of(late), &["Tester::seed", "before"]);
-    // A join reads the row of a key in the partition of its records.
+    // A join reads the key's row from the partition of the input record.
     let differs = || {
         let mut tester = Tester::new().partitions(2);
         let _ = tester.view::<crate::graph::Profiles>();

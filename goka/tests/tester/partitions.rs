@@ -1,5 +1,5 @@
-//! Messages to a partition that their topic does not have: the handler's error, before anything of its record
-//! has left, so that no start again can add to the table what was never handled.
+//! Messages to a partition that the topic does not have: the handler gets an error before any effect of its record is
+//! sent, so a restart cannot add effects of a record that was never processed.
 
 use goka::{Context, Guarantee, Meta, Tester};
 
@@ -12,7 +12,7 @@ struct Receipts;
 
 const BOTH: [Guarantee; 2] = [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce];
 
-/// Adds up sales, and writes receipts to the partition of that number.
+/// Adds up sales, and writes two receipts: by key, and to the partition whose number is the sale.
 fn sell<P>(ctx: &mut Context<'_, P>, sale: i64) -> goka::Result
 where
     P: goka::Processor<Key = String> + goka::graph::Persists<Sum> + goka::graph::Emits<Receipts>,
@@ -84,7 +84,7 @@ struct Stations;
 #[goka::stream("passed", value = i32)]
 struct Passed;
 
-/// Sends what is left of a journey through all partitions, one after another, under the same key.
+/// Sends the rest of a journey through all partitions, one after another, with one key.
 struct Travels;
 
 #[goka::processor(group = "travels", table = Stations, output(Passed))]

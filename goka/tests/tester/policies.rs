@@ -1,5 +1,5 @@
-//! What becomes of records that cannot be handled: each policy at each stage, in both guarantees, and in virtual
-//! time. Expected values are by hand.
+//! Records that cannot be processed: each policy at each stage, in both guarantees, and in virtual time. Expected
+//! values are written by hand.
 
 use std::{
     sync::{
@@ -11,7 +11,7 @@ use std::{
 
 use goka::{BoxError, Context, DeadLetter, Deferred, Guarantee, Headers, Meta, Tester};
 
-/// Sizes of jobs. What is no number does not decode.
+/// Sizes of jobs. Other text does not decode.
 #[goka::stream("jobs", value = i64)]
 struct Jobs;
 #[goka::stream("jobs", value = String)]
@@ -24,7 +24,7 @@ struct Log;
 const BOTH: [Guarantee; 2] = [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce];
 const STAGES: [(&str, &str); 3] = [("decode", "x"), ("handler", "13"), ("panic", "666")];
 
-/// Adds up sizes; 13 is refused and 666 panics, both after they have written a row and a message.
+/// Adds up sizes. After it has written a row and a message, 13 returns an error, and 666 panics.
 fn work<P>(ctx: &mut Context<'_, P>, size: i64) -> Result<(), BoxError>
 where
     P: goka::Processor<Key = String> + goka::graph::Persists<Done> + goka::graph::Emits<Log>,
@@ -86,7 +86,7 @@ fn skip_passes_over_the_record_and_all_it_did() {
     }
 }
 
-/// Fails at 13 with what an `Emitter` or a `View` of its own says.
+/// At 13, returns an error of its own `Emitter` or `View`.
 struct Uses {
     fails: fn() -> goka::Error,
     attempts: Arc<AtomicU32>,
@@ -212,12 +212,12 @@ fn a_key_that_does_not_decode_is_kept_too() {
     assert_eq!((kept.len(), kept[0].key.as_str()), (1, "no number"));
 }
 
-/// Fails so often before it works.
+/// Fails this number of times before it succeeds.
 #[derive(Clone, Default)]
 struct Flaky {
     failures_left: Arc<AtomicU32>,
     attempts: Arc<AtomicU32>,
-    /// The keys of what has worked, in order.
+    /// The keys of successful records, in order.
     worked: Arc<Mutex<Vec<String>>>,
 }
 
@@ -308,7 +308,7 @@ fn a_retry_holds_up_its_own_partition_only() {
         tester.emit_with::<Jobs>("free", &1, to(1));
         tester.emit_with::<Jobs>("behind", &1, to(0));
     }
-    // It is tried at 0, 100, 300 and 700 ms.
+    // The record is tried at 0, 100, 300 and 700 ms.
     tester.advance(Duration::from_millis(500));
     let worked = flaky.worked.lock().expect("nobody panics").clone();
     assert_eq!(worked, vec!["free"; MANY]);
@@ -437,7 +437,7 @@ fn a_deferred_record_that_fails_takes_what_is_behind_it_back() {
     assert!(String::from_utf8_lossy(why).contains("the other system is away"));
 }
 
-/// Takes points from everybody, and some cannot afford it.
+/// Takes points from all users; fails for users with too few points.
 #[derive(Clone)]
 struct Take(i64);
 
@@ -519,7 +519,7 @@ fn a_record_too_large_to_be_written_is_its_handlers_error() {
     }
 }
 
-/// Mends dead letters: what is no number counts as 1.
+/// Repairs dead letters: text that is not a number becomes 1.
 #[goka::processor(group = "mend", input = Kept, output(AnyJobs))]
 fn mend(ctx: &mut mend::Context<'_>, job: String) -> goka::Result {
     let Some(letter) = DeadLetter::of(ctx.headers()) else {

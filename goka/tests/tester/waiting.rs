@@ -1,4 +1,4 @@
-//! Handlers that wait, deferred records, and time.
+//! `async` handlers that wait, deferred records, and virtual time.
 
 use std::{
     sync::{Arc, Mutex},
@@ -78,8 +78,8 @@ impl Visit for Text {
     }
 }
 
-/// Keeps the warnings that one thread logs, as text. For the whole process: tracing may overlook a
-/// subscriber of one thread if others log at the same time.
+/// Collects the warnings of one thread, as text. Installed for the whole process: tracing may miss a
+/// subscriber of a single thread while other threads log.
 #[derive(Clone)]
 struct Warnings(Arc<Mutex<Vec<String>>>, ThreadId);
 

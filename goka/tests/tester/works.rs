@@ -1,4 +1,4 @@
-//! Everything that goes well.
+//! Processors without faults: inputs, outputs, joins, lookups, loops, visits, views and restarts.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
@@ -86,7 +86,7 @@ fn what_was_emitted_has_headers_partition_and_time() {
     assert_eq!(prizes[0].timestamp, at);
     let place = goka::Partitioner::Murmur2.partition(b"alice", 4);
     assert_eq!(prizes[0].partition, place);
-    // What the test wrote is not what a processor emitted.
+    // Messages that the test has sent do not count as emitted.
     assert_eq!(tester.emitted::<UserClicks>(), []);
 }
 
@@ -108,7 +108,7 @@ fn processors_are_composed_by_streams_tables_joins_and_lookups() {
     assert_eq!(tester.get::<Points>("bob"), Some(1));
     tester.tombstone::<Gifts>("bob");
     assert_eq!(tester.get::<Points>("bob"), None);
-    // The price changes while everyone runs.
+    // The price changes while all groups run.
     tester.set::<Prices>(&1, &50);
     tester.run().expect("the lookup is up to date");
     tester.emit::<UserClicks>("carol", &100);
@@ -117,7 +117,7 @@ fn processors_are_composed_by_streams_tables_joins_and_lookups() {
 
 #[test]
 fn topics_may_have_different_numbers_of_partitions() {
-    // The table of prices is looked up, so its number is its own.
+    // A looked-up table may have another number of partitions.
     let mut tester = Tester::new().partitions(2);
     let _ = tester.view::<Prices>();
     let mut tester = tester.partitions(7).processor(rewards());
@@ -175,7 +175,7 @@ fn an_error_of_a_handler_is_a_value_and_names_its_record() {
     ] {
         assert!(error.contains(part), "{part} in {error}");
     }
-    // The others go on; the group is down, and reads the record again when it is started.
+    // The other groups go on. The failed group is down, and reads the record again after a restart.
     assert_eq!(tester.get::<Clicks>("bob"), Some(1));
     tester.emit::<Prizes>("carol", &"a cup".to_owned());
     assert_eq!(tester.get::<Points>("carol"), None);
@@ -219,7 +219,7 @@ fn emitters_write_from_any_thread() {
         let second = other.emit("alice", &100).expect("taken").wait();
         (first.offset, second.expect("written").offset)
     });
-    // The test has written the first one.
+    // The first message is the one that the test has sent.
     assert_eq!(thread.join().expect("ends"), (1, 2));
     assert_eq!(tester.get::<Clicks>("alice"), Some(111));
     assert_eq!(emitter.emit_sync("alice", &1).expect("written").offset, 3);

@@ -1,4 +1,4 @@
-//! Names on the broker and a state directory that one test has to itself.
+//! Topic names and a state directory that only one test uses.
 
 use std::path::PathBuf;
 
@@ -6,14 +6,14 @@ use goka::Config;
 use goka_tests::{broker, unique};
 use tempfile::TempDir;
 
-/// A place for one test. Its state goes with it.
+/// A prefix of names and a state directory for one test. Dropping it deletes the state directory.
 pub(crate) struct Place {
     prefix: String,
     state: TempDir,
 }
 
 impl Place {
-    /// A new one, told apart by a prefix that begins with `name`.
+    /// A new place, with a unique prefix that begins with `name`.
     pub(crate) fn new(name: &str) -> Place {
         Place {
             prefix: unique(name) + "-",
@@ -21,7 +21,7 @@ impl Place {
         }
     }
 
-    /// Settings that use it, on the broker under test.
+    /// A configuration for the broker under test, with this prefix and state directory.
     pub(crate) fn config(&self) -> Config {
         Config::new()
             .brokers(broker().address())
@@ -29,12 +29,12 @@ impl Place {
             .state_dir(self.state_dir())
     }
 
-    /// Where its state is kept.
+    /// The state directory.
     pub(crate) fn state_dir(&self) -> PathBuf {
         self.state.path().join("state")
     }
 
-    /// What a topic, or a group, is called on the broker.
+    /// The physical name of a topic or a group.
     pub(crate) fn physical(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }

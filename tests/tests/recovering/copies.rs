@@ -1,5 +1,5 @@
-//! Local copies and table topics that no longer fit: compacted meanwhile, made anew, empty, or so old that deletions
-//! may have been missed.
+//! Local copies that do not match the changelog any more: the changelog was compacted, or deleted and created again, is
+//! empty, or the copy is so old that it may have missed deletions.
 
 use goka::{App, Guarantee, config::Start};
 use goka_tests::{Message, broker, read_topic, read_until};
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{BOTH, DEADLINE, Group, end, local, of, sum};
 
-/// Segments of a topic end at once, and compaction begins as soon as the broker looks, every 15 s.
+/// Topic settings with tiny segments, so that the broker compacts at its next check, every 15 s.
 const COMPACTED_SOON: [(&str, &str); 4] = [
     ("segment.ms", "50"),
     ("min.cleanable.dirty.ratio", "0.001"),
@@ -16,8 +16,8 @@ const COMPACTED_SOON: [(&str, &str); 4] = [
     ("delete.retention.ms", "100"),
 ];
 
-/// Waits until nothing is left of the records of a key, neither rows nor deletions. A segment ends only when something
-/// is written behind it.
+/// Waits until compaction has removed all rows and tombstones of a key. Writes other rows meanwhile, because a segment
+/// ends only when a later record is written.
 fn compact_away(group: &Group, key: &str) {
     loop {
         group.write([Message::new("filler", "0")]);
@@ -29,7 +29,7 @@ fn compact_away(group: &Group, key: &str) {
     }
 }
 
-/// Compaction cannot be waited for but by looking again.
+/// A pause between two reads: the broker does not notify of compaction.
 fn wait_for_broker() {
     let (_kept, never) = std::sync::mpsc::channel::<()>();
     let _timed_out = never.recv_timeout(std::time::Duration::from_millis(500));
@@ -72,7 +72,7 @@ async fn compacted(guarantee: Guarantee) {
     );
     end(running).await;
 
-    // While nobody runs, a row is deleted, and the deletion itself is forgotten.
+    // While no instance runs, a row is deleted, and compaction removes the tombstone.
     group.write([Message::tombstone("deleted"), Message::new("a", "2")]);
     group.write((3..=50).map(|row| Message::new("a", row.to_string())));
     compact_away(&group, "deleted");
@@ -111,13 +111,17 @@ async fn compacted(guarantee: Guarantee) {
     });
     written.await.expect("it is read");
     end(running).await;
-    assert_eq!(group.written()["deleted"], 7, "{guarantee:?}: counted anew");
+    assert_eq!(
+        group.written()["deleted"],
+        7,
+        "{guarantee:?}: counted from zero"
+    );
 }
 
 /// Kafka forgets the offsets of a topic that is deleted, and the positions in the local copy are of another topic.
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
-async fn an_input_that_was_made_anew_is_not_begun_in_its_middle() {
+async fn an_input_that_was_created_again_is_read_from_its_start() {
     for guarantee in BOTH {
         let group = Group::new(guarantee);
         group.feed(&[("a", 1), ("a", 2)]);
@@ -127,7 +131,7 @@ async fn an_input_that_was_made_anew_is_not_begun_in_its_middle() {
 
         broker().delete_topic(&group.input());
         broker().create_topic(&group.input(), 1);
-        // More than the old one had, so that its length tells nothing.
+        // More records than the old topic had, so that the end offset does not show the difference.
         group.feed(&[("a", 10), ("a", 20), ("a", 30), ("a", 40)]);
         let app = App::new(group.config()).processor(sum::Processor);
         let mut running = app.start().await.expect("topics are there");
@@ -145,7 +149,7 @@ async fn an_input_that_was_made_anew_is_not_begun_in_its_middle() {
 
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
-async fn a_table_that_was_made_anew_is_empty_whatever_the_copy_says() {
+async fn a_changelog_that_was_created_again_is_empty_whatever_the_copy_has() {
     for guarantee in BOTH {
         let group = Group::new(guarantee);
         group.feed(&[("a", 1), ("b", 2), ("a", 3)]);
@@ -155,7 +159,7 @@ async fn a_table_that_was_made_anew_is_empty_whatever_the_copy_says() {
 
         broker().delete_topic(&group.table());
         group.create_table(&[]);
-        // As long as the old one, so that its length tells nothing.
+        // As many records as the old topic had, so that the end offset does not show the difference.
         group.write((0..10).map(|row| Message::new("x", row.to_string())));
         let running = group.start().await;
         assert_eq!(

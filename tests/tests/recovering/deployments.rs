@@ -13,7 +13,7 @@ use tokio::time::{interval, timeout};
 
 use super::{end, place::Place};
 
-/// What is deployed first.
+/// The version that is deployed first.
 mod before {
     #[goka::table(group = "deployed", value = i64)]
     pub(super) struct Sums;
@@ -33,7 +33,7 @@ mod before {
     pub(super) struct Copied;
 }
 
-/// What is deployed then.
+/// The version that is deployed later.
 mod after {
     use super::before::{Copied, Sums};
 
@@ -44,7 +44,7 @@ mod after {
 
     pub(super) struct Sum;
 
-    /// With another input, which comes first.
+    /// With another input, listed first.
     #[goka::processor(group = "deployed", table = Sums)]
     impl Sum {
         #[input(More)]
@@ -121,7 +121,7 @@ async fn rows(place: &Place, rows: usize) -> BTreeMap<String, String> {
             seen >= rows
         });
         let rows = read_topic(broker().address(), &topic);
-        // A partition that two members own would have its records handled twice.
+        // If two members owned a partition, they would process its records twice.
         (rows.len(), last_values(&rows))
     };
     let (seen, values) = tokio::task::spawn_blocking(read).await.expect("it is read");

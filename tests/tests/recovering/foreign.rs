@@ -1,5 +1,5 @@
-//! Producers that have nothing to do with the group, and write to its topics in transactions: open ones, aborted ones,
-//! and what they leave at the end of a log.
+//! Producers outside the group that write to its topics in transactions: open transactions, aborted transactions, and
+//! markers at the end of a log.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use tokio::time::timeout;
 use super::{BOTH, Group, end, local, of};
 
 const WAIT: Duration = Duration::from_secs(20);
-/// The broker looks for transactions that have timed out every 10 s.
+/// The broker checks for timed-out transactions every 10 s.
 const TIMEOUT_MS: &str = "3000";
 
-/// A producer with an open transaction in a topic. It holds a row of `key` that is wrong.
+/// A producer with an open transaction in a topic, which contains a wrong row of `key`.
 fn open_transaction(topic: &str, key: &str) -> BaseProducer {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", broker().address())
@@ -89,7 +89,7 @@ async fn a_log_that_ends_in_markers_is_read_to_its_end() {
     for guarantee in BOTH {
         let group = Group::new(guarantee);
         group.create_table(&[]);
-        // Markers alone, then rows and a marker, then a row that was given up and its marker.
+        // Markers alone, then rows and a marker, then an aborted row and its marker.
         let aborted = open_transaction(&group.table(), "a");
         aborted
             .abort_transaction(WAIT)
@@ -104,7 +104,7 @@ async fn a_log_that_ends_in_markers_is_read_to_its_end() {
 
         let expected = of(&[("a", 5), ("b", 6), ("c", 999_999)]);
         assert_eq!(group.written(), expected);
-        // From the start of the log, then from behind the last marker; then from within.
+        // Read from the start of the log, then from after the last marker, then from the middle.
         for _ in 0..2 {
             let running = group
                 .start_with(group.config().start(goka::config::Start::Earliest))
@@ -125,8 +125,8 @@ async fn a_log_that_ends_in_markers_is_read_to_its_end() {
     }
 }
 
-/// Nobody but a group writes to its table. Who does it all the same is written over where nothing else keeps a former
-/// owner's late rows away.
+/// Only a group writes to its changelog. With at-least-once the owner overwrites rows of other writers, because nothing
+/// else keeps late rows of a previous owner away.
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
 async fn rows_of_others_are_written_over_at_least_once() {

@@ -1,5 +1,5 @@
-//! Restarts on a real Kafka after what happens to topics, offsets and local copies while a group is away: none hangs,
-//! none shows wrong rows, and where it cannot be known how to go on, that is said.
+//! Restarts after topics, offsets or local copies have changed while the group was down: no restart hangs or shows
+//! wrong rows, and where the right position cannot be known, goka asks what to do. Needs a real Kafka.
 
 mod copies;
 mod deployments;
@@ -39,7 +39,7 @@ const BOTH: [Guarantee; 2] = [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce];
 
 type Table = BTreeMap<String, i64>;
 
-/// A group, its input and its table, each of one partition.
+/// A group with its input and its table, each with one partition.
 struct Group {
     place: Place,
     guarantee: Guarantee,
@@ -66,13 +66,14 @@ impl Group {
         self.place.physical("recovering")
     }
 
-    /// Creates the table's topic, which otherwise the group does.
+    /// Creates the changelog, which the group would create otherwise.
     fn create_table(&self, settings: &[(&str, &str)]) {
         let settings = [&[("cleanup.policy", "compact")], settings].concat();
         broker().create_topic_with(&self.table(), 1, &settings);
     }
 
-    /// An instance leaves when it ends: the next one need not wait for its session.
+    /// Settings with which an instance leaves the group when it ends, so that the next one need not wait for the
+    /// session timeout.
     fn config(&self) -> Config {
         let config = self.place.config().membership(Membership::Dynamic);
         config.workers(1).guarantee(self.guarantee)
@@ -87,12 +88,12 @@ impl Group {
         );
     }
 
-    /// Rows written by somebody else.
+    /// Writes rows to the changelog with a plain client.
     fn write(&self, rows: impl IntoIterator<Item = Message>) {
         produce(broker().address(), &self.table(), rows);
     }
 
-    /// Starts it, and waits until its partition runs.
+    /// Starts an instance, and waits until its partition runs.
     async fn start(&self) -> Running {
         self.start_with(self.config()).await
     }
@@ -107,17 +108,17 @@ impl Group {
         running
     }
 
-    /// Waits until the table's topic has so many rows, and gives what they say.
+    /// Waits until the changelog has this number of rows, and returns the table.
     async fn rows(&self, rows: usize) -> Table {
         table(&last_values(&wait_for_records(self.table(), rows).await))
     }
 
-    /// What the table's topic says now.
+    /// The table, read from the changelog now.
     fn written(&self) -> Table {
         table(&last_values(&read_topic(broker().address(), &self.table())))
     }
 
-    /// Forgets what is stored locally.
+    /// Deletes the state directory.
     fn lose_state(&self) {
         std::fs::remove_dir_all(self.place.state_dir()).expect("nobody holds the state");
     }
@@ -136,7 +137,7 @@ fn of(rows: &[(&str, i64)]) -> Table {
         .collect()
 }
 
-/// The rows of a processor's local copy at some keys.
+/// The rows of these keys in a processor's local copy.
 fn local(running: &Running, keys: &[&str]) -> Table {
     let processor = running.processor::<sum::Processor>().expect("it runs");
     let row = |key: &&str| {

@@ -1,5 +1,5 @@
-//! A member that the network cuts off for longer than its session, while it goes on as far as it can: it learns that it
-//! is no member any more only when it can ask again.
+//! A member that is cut off from the network for longer than its session, and goes on as far as it can: it learns
+//! that it was removed from the group only when the network is back.
 
 use std::time::{Duration, Instant};
 
@@ -74,7 +74,7 @@ fn who_is_asked_to_end_does_not_wait_for_brokers_that_are_away() {
         clicks.wait_for_rows(2_000);
 
         proxy.cut();
-        // What is not delivered is dropped, and then each of them asks where it stands.
+        // Undelivered records are dropped, and then each partition fetches its offsets.
         wait_for_partitions(&mut processor, 0);
         let asked = Instant::now();
         processor.terminate();

@@ -1,4 +1,4 @@
-//! What becomes of a group whose offsets were changed, by Kafka or by an operator.
+//! Restarts of a group whose committed offsets have expired, or were changed by an operator.
 
 use goka::{App, Error, config::Start};
 use goka_tests::{broker, kafka_tool};
@@ -8,14 +8,14 @@ use super::{BOTH, DEADLINE, Group, end, of, sum};
 
 const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 
-/// Kafka's own tool, on the group.
+/// Runs Kafka's tool for consumer groups on the group.
 fn operate(group: &Group, arguments: &[&str]) {
     let (address, name) = (broker().address(), group.name());
     let whom = ["--bootstrap-server", address, "--group", &name];
     kafka_tool(GROUPS, &[&whom, arguments].concat());
 }
 
-/// A group that has handled ten numbers, and ended.
+/// Starts a group, lets it process ten numbers, and shuts it down.
 async fn group_that_ended(group: &Group) {
     let numbers: Vec<_> = (1..=10).map(|number| ("a", number)).collect();
     group.feed(&numbers);
@@ -65,7 +65,7 @@ async fn offsets_that_an_operator_reset_win() {
             "{guarantee:?}"
         );
         end(running).await;
-        // And forwards: what is left out is left out.
+        // And forwards: the skipped records stay skipped.
         group.feed(&[("a", 1_000), ("a", 10_000)]);
         let reset = [
             "--reset-offsets",
@@ -115,7 +115,7 @@ async fn with_neither_offsets_nor_a_local_copy_it_asks_what_to_do() {
             assert!(refusal.contains(part), "`{part}` is not said: {refusal}");
         }
         drop(running);
-        // Nothing was written, and nothing committed: it is refused until it is answered.
+        // It has written and committed nothing, and refuses to start until the question is answered.
         assert_eq!(group.written(), of(&[("a", 55)]), "{guarantee:?}");
     }
 }
@@ -155,14 +155,14 @@ async fn a_local_copy_of_a_former_owner_does_not_say_where_to_go_on() {
     for guarantee in BOTH {
         let group = Group::new(guarantee);
         group_that_ended(&group).await;
-        // Somebody else goes on, with a disk of its own.
+        // Another instance continues, with its own disk.
         let elsewhere = group.place.state_dir().with_file_name("elsewhere");
         group.feed(&[("a", 100)]);
         let other = group.start_with(group.config().state_dir(&elsewhere)).await;
         group.rows(11).await;
         end(other).await;
         operate(&group, &["--delete"]);
-        // Also when it is asked again.
+        // Also at the second start.
         for _ in 0..2 {
             let app = App::new(group.config()).processor(sum::Processor);
             let mut running = app.start().await.expect("topics are there");
@@ -173,7 +173,7 @@ async fn a_local_copy_of_a_former_owner_does_not_say_where_to_go_on() {
             assert!(refusal.contains("`start`"), "{guarantee:?}: {refusal}");
         }
         assert_eq!(group.written(), of(&[("a", 155)]), "{guarantee:?}");
-        // The last owner's says it.
+        // The copy of the last owner has the right positions.
         let other = group.start_with(group.config().state_dir(&elsewhere)).await;
         end(other).await;
         assert_eq!(group.written(), of(&[("a", 155)]), "{guarantee:?}");

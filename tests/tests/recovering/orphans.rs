@@ -1,4 +1,5 @@
-//! A static member that is killed in the middle of a rebalance, when it has given partitions back that nobody has yet.
+//! A static member that is killed in the middle of a rebalance, after it has given up partitions that have no new owner
+//! yet.
 
 use goka_tests::{Clicks, Program, broker, needs_kafka};
 

@@ -1,4 +1,4 @@
-//! A table of a million rows: after `kill -9` only what was written since is read.
+//! A table of a million rows: after `kill -9` a restart reads only the rows that were written since.
 
 use std::time::Instant;
 
@@ -42,7 +42,7 @@ fn a_million_rows_are_read_once_whatever_was_killed() {
         processor.kill();
         println!("{guarantee}: {whole} bytes were read first, {tail} after the kill");
         assert!(tail * 10 < whole, "{tail} bytes of {whole} were read again");
-        // Not one row was lost on the way: those that were clicked have been added to.
+        // No row was lost: the later clicks were added to the earlier rows.
         clicks.wait_until_all_counted(&(0..1_000).map(|n| (format!("user-{n}"), 8)).collect());
     }
 }

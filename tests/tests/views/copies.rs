@@ -1,4 +1,5 @@
-//! The copy behind views: shared, topped up, and kept through an outage.
+//! The local copy behind views: shared by all views of a process, caught up after a restart, and readable during an
+//! outage.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ async fn views_of_a_table_share_one_copy() {
     within(second.caught_up()).await.expect("it is followed");
     assert_eq!(second.get("a").expect("it is read"), Some(3));
     drop(second);
-    // Closed, and topped up by the next one.
+    // After all views are closed, the next view catches the copy up.
     write(&place, [row("b", 4)]);
     let third = open(&place).await;
     assert_eq!(
@@ -74,10 +75,11 @@ async fn an_outage_is_waited_out_and_reads_go_on() {
     );
 }
 
-/// No offset can tell it: the new topic has more rows than the old one had.
+/// Offsets do not show the difference: the new topic has more rows than the old topic had.
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
-async fn a_topic_that_is_created_anew_while_it_is_read_ends_the_view_and_the_next_one_is_rebuilt() {
+async fn a_topic_that_is_created_again_while_it_is_read_ends_the_view_and_the_next_one_is_rebuilt()
+{
     needs_kafka();
     let place = place(1);
     write(&place, [row("gone", 1), row("a", 2)]);

@@ -1,5 +1,5 @@
-//! Views: whatever way they are read, they show what a plain client finds in the table's topic, also while it is
-//! written, and they tell what changes.
+//! Views: every way of reading shows the rows that a plain client finds in the changelog, also while the changelog is
+//! written; and views report changes.
 
 mod changes;
 mod copies;
@@ -22,7 +22,7 @@ const TOPIC: &str = "viewed-state";
 
 type Table = BTreeMap<String, i64>;
 
-/// A place with a table.
+/// A place with a changelog.
 fn place(partitions: i32) -> Place {
     let place = Place::new("views");
     let topic = place.physical(TOPIC);
@@ -38,7 +38,7 @@ fn row(key: &str, value: i64) -> Message {
     Message::new(key, value.to_string())
 }
 
-/// What is in the topic, by a plain client.
+/// The table, read from the changelog with a plain client.
 fn expected(place: &Place) -> Table {
     let values = last_values(&read_topic(broker().address(), &place.physical(TOPIC)));
     let number = |value: String| value.parse().expect("a number was written");
@@ -62,8 +62,8 @@ fn pairs(rows: impl Iterator<Item = goka::Result<(String, i64)>>) -> Vec<(String
     rows.collect::<goka::Result<_>>().expect("it is read")
 }
 
-/// Short and long ones; the long ones are the same in more bytes than the store keeps of them. More than a view reads
-/// at once.
+/// A random key, short or long. Long keys agree in more bytes than the store keeps of a key. There are more keys than a
+/// view reads at once.
 fn key(random: &mut StdRng) -> String {
     let number: u32 = random.random_range(0..1500);
     match number % 10 {

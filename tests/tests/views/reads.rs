@@ -1,4 +1,4 @@
-//! However a view is read, it shows what a plain client finds in the table's topic, also while it is written.
+//! Every way of reading a view shows the rows that a plain client finds in the changelog, also while it is written.
 
 use std::{
     ops::Bound,
@@ -11,7 +11,7 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use super::{TOPIC, Table, Viewed, expected, key, message, open, pairs, place, row, within, write};
 
-/// Every way of reading it says the same as the table.
+/// Asserts that every way of reading the view returns the table.
 fn check(snapshot: &ViewSnapshot<Viewed>, table: &Table, random: &mut StdRng) {
     let all: Vec<(String, i64)> = table.clone().into_iter().collect();
     assert_eq!(pairs(snapshot.iter()), all);
@@ -36,7 +36,7 @@ fn check(snapshot: &ViewSnapshot<Viewed>, table: &Table, random: &mut StdRng) {
             .collect();
         let range = (Bound::Excluded(&from[..]), Bound::Included(&to[..]));
         assert_eq!(pairs(snapshot.range(range)), between, "{from}..={to}");
-        // From both ends, in any order, every row comes once.
+        // An iterator that is read from both ends, in any order, returns every row once.
         let mut rows = snapshot.range(range);
         let (mut front, mut back) = (Vec::new(), Vec::new());
         loop {
@@ -82,7 +82,7 @@ async fn however_it_is_read_it_shows_the_table_also_while_it_is_written() {
             }
             done.store(true, Ordering::Relaxed);
         });
-        // A moment agrees with itself, whatever is written meanwhile.
+        // A snapshot does not change, whatever is written meanwhile.
         while !done.load(Ordering::Relaxed) {
             let snapshot = view.snapshot().expect("taken");
             let table: Table = pairs(snapshot.iter()).into_iter().collect();

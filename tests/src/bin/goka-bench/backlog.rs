@@ -1,4 +1,4 @@
-//! What a handler that waits costs: one partition has a large backlog behind it, the others go on.
+//! Measures the cost of a waiting handler: one partition has a large backlog behind it while the others go on.
 
 use std::{sync::Arc, time::Instant};
 
@@ -40,7 +40,7 @@ impl Office {
 
 const LETTER_BYTES: u64 = 10_000;
 
-/// Letters behind the one that waits.
+/// Number of letters behind the waiting one.
 fn behind(megabytes: u64) -> u64 {
     megabytes * 1_000_000 / LETTER_BYTES
 }
@@ -48,7 +48,7 @@ fn behind(megabytes: u64) -> u64 {
 pub(crate) fn run(place: &Place, settings: &Settings, megabytes: u64) -> anyhow::Result<Report> {
     ensure!(
         settings.partitions > 1,
-        "one partition waits and the others go on: `--partitions` must be at least 2"
+        "`--partitions` must be at least 2: one partition waits while the others go on"
     );
     let prefix = place.prefix();
     let topic = format!("{prefix}letters");
@@ -68,7 +68,7 @@ pub(crate) fn run(place: &Place, settings: &Settings, megabytes: u64) -> anyhow:
     });
     produce(place.address(), &topic, stuck.chain(backlog).chain(others));
     let measured = place.measure(What::Backlog { megabytes }, settings, &prefix)?;
-    // Keys are not where their partitioner has them: only how many letters were counted can be compared.
+    // The keys are not in the partitions that the partitioner would choose, so only the total can be compared.
     let table = format!("{prefix}post-state");
     let mut rows = std::collections::HashMap::new();
     goka_tests::visit_topic(place.address(), &table, |row| {

@@ -1,4 +1,4 @@
-//! Clicks of users in a topic, and what must come of them, said by a model that owes goka nothing.
+//! The input topic of clicks, and a model of the expected table that does not use goka.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::{place::Place, settings::Settings, table::Page};
 
-/// The topic of clicks that such settings want. It is used by all runs that want the same.
+/// The topic of clicks for these settings. Runs with equal settings share the topic.
 pub(crate) fn topic(settings: &Settings) -> String {
     let Settings {
         messages,
@@ -22,7 +22,7 @@ pub(crate) fn topic(settings: &Settings) -> String {
     format!("goka-bench-clicks-{messages}-{users}-{partitions}-{bytes}")
 }
 
-/// Fills it, the same every time, unless it is there.
+/// Fills the topic, always with the same clicks, unless an earlier run has filled it.
 pub(crate) fn fill(place: &Place, settings: &Settings) -> anyhow::Result<()> {
     let mut chance = StdRng::seed_from_u64(42);
     let clicks = (0..settings.messages).map(|_| {
@@ -41,23 +41,23 @@ pub(crate) fn fill(place: &Place, settings: &Settings) -> anyhow::Result<()> {
     )
 }
 
-/// Text that does not compress to nothing.
+/// Random text, which does not compress well.
 pub(crate) fn text(chance: &mut StdRng, bytes: usize) -> String {
     let letters = b"abcdefghijklmnopqrstuvwxyz012345";
     let letter = |_| char::from(letters[chance.random_range(0..letters.len())]);
     (0..bytes).map(letter).collect()
 }
 
-/// What a topic says about each user. Values are kept as hashes: there may be more of them than memory.
+/// The contents of a topic by user. Values are kept as hashes, because they may not fit into memory.
 pub(crate) struct Model {
-    /// How many records, and the last value.
+    /// By user: the number of records, and the last value.
     users: HashMap<Vec<u8>, (u64, u64)>,
     records: u64,
     hasher: RandomState,
 }
 
 impl Model {
-    /// Of the clicks themselves.
+    /// The model of the clicks.
     pub(crate) fn of_clicks(place: &Place, settings: &Settings) -> Model {
         let mut model = Model {
             users: HashMap::new(),
@@ -80,7 +80,7 @@ impl Model {
         });
     }
 
-    /// Whether the topic holds the same records, in the order of each user.
+    /// Whether the topic holds these records, in order for each user.
     pub(crate) fn is_copied(&self, place: &Place, topic: &str) -> bool {
         let mut copy = Model {
             users: HashMap::new(),
@@ -91,7 +91,7 @@ impl Model {
         copy.records == self.records && copy.users == self.users
     }
 
-    /// Whether the last rows of the table's topic are what counting the clicks gives, and every click was written.
+    /// Whether the last rows of the changelog are the counted clicks, and every click has written a row.
     pub(crate) fn is_counted(&self, place: &Place, settings: &Settings, topic: &str) -> bool {
         let mut rows: HashMap<Vec<u8>, Record> = HashMap::new();
         let mut records = 0;

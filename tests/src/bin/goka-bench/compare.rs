@@ -1,4 +1,4 @@
-//! The limit and goka in turn: a machine that others use is as slow for the one as for the other.
+//! Runs plain rdkafka and goka in turn, so that a busy machine slows both down alike.
 
 use serde_json::json;
 
@@ -24,7 +24,7 @@ pub(crate) fn run(place: &Place, settings: &Settings, rounds: usize) -> anyhow::
     let mut reports: Vec<Vec<Report>> = runners.iter().map(|_| Vec::new()).collect();
     let mut verified = true;
     for round in 0..rounds.max(1) {
-        // Each goes first, and last, as often as the others.
+        // Each of them goes first, and last, equally often.
         for turn in 0..runners.len() {
             let turn = (turn + round) % runners.len();
             let report = match runners[turn] {
@@ -65,7 +65,7 @@ pub(crate) fn run(place: &Place, settings: &Settings, rounds: usize) -> anyhow::
     Ok(verified)
 }
 
-/// The one in the middle.
+/// The median.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

@@ -1,5 +1,5 @@
-//! Reads of a table by key, by one thread, in any order: one after the other, in a snapshot, and for comparison by
-//! plain heed from the same file, the limit.
+//! Measures reads by key, in random order and on one thread: from a view, in a snapshot, and with plain heed from the
+//! same file, which is the limit.
 
 use std::{path::Path, time::Instant};
 
@@ -53,8 +53,8 @@ pub(crate) async fn measure(
     let view = View::<Counts>::open(&config).await?;
     view.recovered().await?;
 
-    // Each key lies where the one before it ends, as if a request had just brought it: what is measured is the table,
-    // not the search for keys in memory.
+    // The keys lie side by side in memory, as if each had just come with a request: this measures the table, and not
+    // cache misses of the keys.
     let mut chance = StdRng::seed_from_u64(42);
     let choices = (0..settings.messages).map(|_| chance.random_range(0..settings.users));
     let choices: Vec<u64> = choices.collect();
@@ -88,7 +88,7 @@ pub(crate) async fn measure(
     Ok(measured.with("sum", sum).with("sum_expected", expected))
 }
 
-/// Reads from the files of a copy, each with one read transaction and told before which file has the key.
+/// Reads from the files of a copy, in one read transaction per file. Which file has a key is known before.
 fn heed(state: &Path, keys: &[String], expected: u64) -> anyhow::Result<Measured> {
     let mut copies = Vec::new();
     for path in stored::find(state)? {

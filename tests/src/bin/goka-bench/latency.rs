@@ -1,4 +1,4 @@
-//! How long a message takes through a processor in another process, until a view shows its row.
+//! Measures how long a message takes through a processor in another process until a view shows the row.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::{
     table::Marked,
 };
 
-/// So much of the beginning does not count: connections are made, and files grow.
+/// Warm-up that does not count: clients connect, and files grow.
 const WARM_UP_SECONDS: u64 = 1;
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -29,7 +29,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<Vec<Report>> {
     ensure!(
         settings.users >= rate,
-        "a view shows only the last of the rows of a key that come together: `--users` must be at least the rate"
+        "`--users` must be at least the rate: of rows of one key that arrive together, a view shows only the last"
     );
     let marks = rate * (seconds + WARM_UP_SECONDS);
     let run = |(instance, name)| {
@@ -100,7 +100,7 @@ pub(crate) async fn measure(
         .with("until_shown_by_a_view_ms", percentiles(shown)))
 }
 
-/// When each mark was visible to reads of the view, in a task.
+/// Records when reads of the view first see each mark. Runs as a task.
 fn show(view: &View<Marked>, marks: u64) -> JoinHandle<anyhow::Result<Vec<(u64, Instant)>>> {
     let mut updates = view.updates();
     tokio::spawn(async move {

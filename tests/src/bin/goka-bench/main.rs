@@ -1,13 +1,13 @@
-//! How fast goka is, measured on a machine of your own and compared with what plain librdkafka does there.
+//! Measures how fast goka is on your machine, compared with plain librdkafka.
 //!
 //! ```sh
 //! cargo run --release -p goka-tests --no-default-features --bin goka-bench -- \
 //!   throughput --compare 5 --brokers 127.0.0.1:9092
 //! ```
 //!
-//! What is measured runs in a process of its own, so that time and memory are its own; this one prepares the topics
-//! before and verifies afterwards, by a plain client, what came of it. Run nothing else meanwhile: the broker shares
-//! the cores.
+//! The measured code runs in a process of its own, so that its time and memory can be told apart. This process prepares
+//! the topics before, and verifies the result with a plain client afterwards. Run nothing else meanwhile: the broker
+//! shares the cores.
 
 mod backlog;
 mod clicks;
@@ -39,16 +39,16 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{place::Place, settings::Settings};
 
-/// What of the engine is measured that users do not have.
+/// Says in the help whether the crash hooks of goka-chaos are part of this build.
 const HOOKS: &str = match cfg!(feature = "faults") {
     true => {
-        "Built with the hooks of goka-chaos, which read one word of memory at each step of the commit protocol, once a \
-         record among them: `--no-default-features` leaves them out."
+        "Built with the crash hooks of goka-chaos, which read one word of memory at each step of the commit protocol, \
+         also once per record. Build with `--no-default-features` to leave them out."
     }
-    false => "Built without the hooks of goka-chaos, as users build goka.",
+    false => "Built without the crash hooks of goka-chaos, as users build goka.",
 };
 
-/// Measures goka for Rust.
+/// Measures throughput, latency, recovery and rebalancing of goka.
 #[derive(Parser)]
 #[command(name = "goka-bench", after_help = HOOKS)]
 struct Options {
@@ -60,82 +60,83 @@ struct Options {
 
 #[derive(Clone, Deserialize, Serialize, Subcommand)]
 enum What {
-    /// The limit: plain rdkafka copies the clicks to another topic, and keeps no state.
+    /// The limit: plain rdkafka copies the clicks to another topic, without state.
     Raw,
-    /// A processor counts the clicks of each user, and writes every count to its table.
+    /// A processor counts clicks per user, and writes every count to its table.
     Throughput {
-        /// Runs `raw` and this in turn, so many times, and prints medians and ratios; with both guarantees, unless one
-        /// is chosen.
+        /// Alternates `raw` and `throughput` for this number of rounds, and prints medians and ratios; with both
+        /// guarantees, unless `--guarantee` is set.
         #[arg(long, value_name = "ROUNDS")]
         compare: Option<usize>,
     },
-    /// The table of so many users is read from its topic, by a view and by a processor, and again with a local copy.
+    /// A view and a processor restore a table from its changelog, and start once more with a local copy.
     Recover {
         #[arg(skip)]
         #[serde(default)]
         copy: recover::Copy,
     },
-    /// So many reads by key from a view of the table, by one thread: one by one, in a snapshot, and by plain heed.
+    /// One thread reads rows by key from a view, in a snapshot, and with plain heed.
     Get {
         #[arg(skip)]
         #[serde(default)]
         way: get::Way,
     },
-    /// From a message that is emitted to its row in a view, through a processor in another process; and through one
-    /// that only passes messages on, the limit.
+    /// Time from emitting a message to its row in a view, through a processor in another process; and, as the limit,
+    /// through a process that only forwards messages.
     Latency {
-        /// Messages a second.
+        /// Messages per second.
         #[arg(long, default_value_t = 10_000)]
         rate: u64,
-        /// How long.
+        /// Duration of the measurement.
         #[arg(long, default_value_t = 10)]
         seconds: u64,
         #[arg(skip)]
         #[serde(default)]
         instance: served::Instance,
     },
-    /// A second instance joins and leaves under load: how long partitions pause.
+    /// A second instance joins and leaves under load; measures how long partitions pause.
     Rebalance {
-        /// Messages a second.
+        /// Messages per second.
         #[arg(long, default_value_t = 1_000)]
         rate: u64,
-        /// Instances that leave when they stop; unless said, the group waits for their sessions first.
+        /// Dynamic membership: instances leave the group when they stop. Without it, the group waits for the session
+        /// timeout.
         #[arg(long)]
         dynamic: bool,
     },
-    /// A handler waits with a backlog behind it, and the messages of the other partitions are counted meanwhile.
+    /// A handler waits with a backlog behind it; measures the throughput of the other partitions meanwhile.
     Backlog {
-        /// How much of it, in MB.
+        /// Size of the backlog in MB.
         #[arg(long, default_value_t = 1_000)]
         megabytes: u64,
     },
-    /// Handlers of one partition sleep, and the messages of the others are counted meanwhile.
+    /// Handlers of one partition sleep; measures the throughput of the other partitions meanwhile.
     Waiting {
-        /// How long each sleeps, in ms.
+        /// Sleep of each handler in ms.
         #[arg(long, default_value_t = 50)]
         sleep_ms: u64,
     },
-    /// An instance that others measure.
+    /// An instance that another process measures.
     #[command(skip)]
     Serve { instance: served::Instance },
-    /// What the process that is measured is told.
+    /// The measured process, started by goka-bench itself.
     #[command(hide = true)]
     Measured { task: String },
 }
 
-/// What is measured, in a process of its own.
+/// The task of the measured process.
 #[derive(Deserialize, Serialize)]
 struct Task {
     what: What,
     settings: Settings,
-    /// How names of this run begin.
+    /// Prefix of the names of this run.
     prefix: String,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // What goka says goes where it does not mix with results: warnings, or what RUST_LOG asks for. The plain clients
-    // are not listened to: for rdkafka, every end of a topic is an error.
+    // Logs go to stderr, so that they do not mix with results: warnings by default, or what RUST_LOG asks for. Logs of
+    // the plain clients are dropped: for rdkafka, every end of a partition is an error.
     let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("goka=warn"));
     tracing_subscriber::fmt()
         .with_env_filter(asked)
@@ -151,7 +152,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Whether the result is what it ought to be.
+/// Runs the measurement; `false` if the result could not be verified.
 async fn run(Options { what, settings }: Options) -> anyhow::Result<bool> {
     if let What::Measured { task } = what {
         serde_json::from_str::<Task>(&task)?.run().await?;
@@ -171,7 +172,9 @@ async fn run(Options { what, settings }: Options) -> anyhow::Result<bool> {
         What::Rebalance { rate, dynamic } => vec![rebalance::run(place, settings, rate, dynamic)?],
         What::Backlog { megabytes } => vec![backlog::run(place, settings, megabytes)?],
         What::Waiting { sleep_ms } => waiting::run(place, settings, sleep_ms)?,
-        What::Serve { .. } | What::Measured { .. } => bail!("this is for other processes alone"),
+        What::Serve { .. } | What::Measured { .. } => {
+            bail!("goka-bench starts this command itself")
+        }
     };
     let mut verified = true;
     for report in reports {
@@ -205,7 +208,7 @@ impl Task {
             What::Serve { instance } => {
                 return served::serve(*instance, settings, prefix).await;
             }
-            What::Measured { .. } => bail!("a process is measured that measures another"),
+            What::Measured { .. } => bail!("a measured process cannot measure another one"),
         };
         println!("{}", serde_json::to_string(&measured)?);
         Ok(())

@@ -1,4 +1,5 @@
-//! Marks, written at a steady rate, and when their rows came: what latency and pauses are read off.
+//! Marks: messages that are written at a steady rate, and the arrival times of their rows, from which latency and
+//! pauses are computed.
 
 use std::{
     sync::{
@@ -16,7 +17,8 @@ use tokio::time::interval;
 
 use crate::{plain, rows, settings::Settings, table::Marks};
 
-/// Writes marks, numbered from 0, until `is_over` says so of the number of marks so far; when each was written.
+/// Writes marks, numbered from 0, until `is_over` returns true for the number of marks so far. Returns when each mark
+/// was written.
 pub(crate) async fn write(
     settings: &Settings,
     prefix: &str,
@@ -37,7 +39,7 @@ pub(crate) async fn write(
             }
             emitter.ready().await?;
             written.push(Instant::now());
-            // What could not be delivered is said by `close`.
+            // `close` reports messages that could not be delivered.
             drop(emitter.emit(&rows::key(mark % settings.users), &mark)?);
         }
     }
@@ -45,7 +47,7 @@ pub(crate) async fn write(
     Ok(written)
 }
 
-/// A row: which mark, of which partition, and when a plain client had it.
+/// A row: its mark, its partition, and when a plain client received it.
 #[derive(Clone, Copy)]
 pub(crate) struct Heard {
     pub(crate) mark: u64,
@@ -53,14 +55,14 @@ pub(crate) struct Heard {
     pub(crate) at: Instant,
 }
 
-/// A plain client that reads rows until it is told to stop.
+/// A plain client that reads rows on its own thread.
 pub(crate) struct Listener {
     stop: Arc<AtomicBool>,
     heard: JoinHandle<anyhow::Result<Vec<Heard>>>,
 }
 
 impl Listener {
-    /// Reads from the start of the topic, on a thread of its own. Told to stop, it reads on until nothing comes.
+    /// Reads from the start of the topic. After the stop it reads on until no more rows arrive.
     pub(crate) fn start(settings: &Settings, prefix: &str) -> anyhow::Result<Listener> {
         let no_commits = [("enable.auto.commit", "false")];
         let consumer = plain::consumer(settings, &format!("{prefix}listener"), &no_commits)?;
@@ -70,7 +72,7 @@ impl Listener {
         let stopped = stop.clone();
         let heard = thread::spawn(move || {
             let mut heard = Vec::new();
-            // Nothing more comes when nothing came for so long.
+            // No row arrived for this long: there are no more.
             let mut last = Instant::now();
             while !(stopped.load(Ordering::Relaxed) && last.elapsed() > Duration::from_secs(1)) {
                 let Some(message) = consumer.poll(Duration::from_millis(50)) else {
@@ -90,7 +92,7 @@ impl Listener {
         Ok(Listener { stop, heard })
     }
 
-    /// All that it heard.
+    /// Stops the client, and returns all rows.
     pub(crate) fn stop(self) -> anyhow::Result<Vec<Heard>> {
         self.stop.store(true, Ordering::Relaxed);
         let heard = self.heard.join();

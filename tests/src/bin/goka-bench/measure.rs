@@ -1,6 +1,6 @@
-//! Time, processor time and memory of this process, and what of them goes to the process that reports.
+//! Measures time, CPU time and memory of this process, and passes them to the process that reports.
 //!
-//! Memory is read from Linux's `/proc`; elsewhere there is none.
+//! Memory is read from `/proc`, on Linux only.
 
 use std::{
     fs,
@@ -13,18 +13,18 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// What was measured.
+/// The values that were measured.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Measured {
     pub(crate) messages: u64,
     pub(crate) seconds: f64,
-    /// User and system time of the process.
+    /// User and system CPU time of the process.
     pub(crate) cpu_seconds: f64,
-    /// The most memory that belongs to the process alone.
+    /// Peak anonymous memory.
     pub(crate) peak_anonymous_mib: Option<f64>,
-    /// The most memory that mirrors files, such as pages of tables: the system takes it back when it needs it.
+    /// Peak memory that maps files, such as pages of tables. The system reclaims it when needed.
     pub(crate) peak_file_mib: Option<f64>,
-    /// What only this measurement has.
+    /// Values that only this measurement has.
     #[serde(flatten)]
     pub(crate) more: Map<String, Value>,
 }
@@ -34,7 +34,7 @@ impl Measured {
         self.messages as f64 / self.seconds
     }
 
-    /// Of two processes that did the same together, and ended at the same moment.
+    /// Combines the values of two processes that worked on the same task together.
     pub(crate) fn together(self, other: Measured) -> Measured {
         let both = |one: Option<f64>, other: Option<f64>| Some(one? + other?);
         Measured {
@@ -54,7 +54,7 @@ impl Measured {
     }
 }
 
-/// Measures from its start on.
+/// A measurement that has begun.
 pub(crate) struct Meter {
     cpu: Duration,
     stop: Sender<()>,
@@ -81,7 +81,7 @@ impl Meter {
         }
     }
 
-    /// What came of `messages`, which took from `begun` to `done`.
+    /// The values for `messages` messages that were processed from `begun` to `done`.
     pub(crate) fn stop(self, messages: u64, begun: Instant, done: Instant) -> Measured {
         let cpu = cpu_now().saturating_sub(self.cpu);
         drop(self.stop);
@@ -105,7 +105,7 @@ fn cpu_now() -> Duration {
     )
 }
 
-/// MiB that are in memory.
+/// Resident memory in MiB.
 #[derive(Clone, Copy)]
 struct Memory {
     anonymous: f64,

@@ -1,4 +1,4 @@
-//! The broker that is measured on, its topics, and the processes that are measured on it.
+//! The broker of the measurements, its topics, and the processes that are measured.
 
 use std::{
     env,
@@ -40,7 +40,7 @@ impl Place {
         &self.address
     }
 
-    /// How names of a new run begin.
+    /// A prefix for the names of a new run.
     pub(crate) fn prefix(&self) -> String {
         unique("goka-bench") + "-"
     }
@@ -62,7 +62,7 @@ impl Place {
         Ok(())
     }
 
-    /// Creates a topic of `count` messages. One that has been filled by an earlier run is used again.
+    /// Creates a topic with `count` messages, unless an earlier run has filled it.
     pub(crate) fn fill(
         &self,
         topic: &str,
@@ -78,8 +78,8 @@ impl Place {
         match there {
             Some(there) if there == count => return Ok(()),
             Some(there) => bail!(
-                "the topic `{topic}` holds {there} of {count} messages: it was filled by a run that was interrupted; \
-                 delete it"
+                "topic `{topic}` holds {there} of {count} messages, because the run that filled it was interrupted; delete \
+                 the topic"
             ),
             None => {}
         }
@@ -89,7 +89,7 @@ impl Place {
         Ok(())
     }
 
-    /// Gives the room of a topic back.
+    /// Deletes a topic, to free its disk space.
     pub(crate) fn delete(&self, topic: &str) {
         match &self.broker {
             Which::Embedded(_) => {}
@@ -97,7 +97,7 @@ impl Place {
         }
     }
 
-    /// Runs what is to be measured in a process of its own.
+    /// Runs a task in a process of its own, and returns its measurement.
     pub(crate) fn measure(
         &self,
         what: What,
@@ -107,7 +107,7 @@ impl Place {
         self.measure_together(1, what, settings, prefix)
     }
 
-    /// The same in several, which do it together.
+    /// Runs a task in several processes at the same time.
     pub(crate) fn measure_together(
         &self,
         processes: usize,
@@ -130,7 +130,7 @@ impl Place {
             command.args(arguments);
             command.stdout(Stdio::piped()).stderr(Stdio::inherit());
             let started = command.spawn();
-            started.context("cannot start the process that is measured")
+            started.context("cannot start the measured process")
         };
         let started: Vec<_> = (0..processes).map(start).collect::<Result<_, _>>()?;
         let is_killed = matches!(&task.what, What::Recover { copy } if copy.is_killed);
@@ -138,7 +138,7 @@ impl Place {
         for process in started {
             let output = process.wait_with_output()?;
             if !output.status.success() && !is_killed {
-                bail!("the process that was measured ended with {}", output.status);
+                bail!("the measured process failed, {}", output.status);
             }
             let text = String::from_utf8_lossy(&output.stdout);
             let measured = serde_json::from_str(&text);

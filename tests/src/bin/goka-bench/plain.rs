@@ -1,4 +1,4 @@
-//! Plain clients of rdkafka, with the settings that goka uses: what it is compared with.
+//! Plain rdkafka clients with the settings that goka uses, for comparison with goka.
 
 use rdkafka::{
     ClientConfig, ClientContext, Offset, TopicPartitionList,
@@ -8,7 +8,7 @@ use rdkafka::{
 
 use crate::settings::Settings;
 
-/// librdkafka wants the name of a group.
+/// A consumer with the settings of goka. librdkafka requires a group name.
 pub(crate) fn consumer(
     settings: &Settings,
     group: &str,
@@ -27,7 +27,7 @@ pub(crate) fn consumer(
     Ok(config.create()?)
 }
 
-/// Begins to read these partitions of a topic from their start.
+/// Assigns these partitions of a topic, from their start.
 pub(crate) fn read(
     consumer: &BaseConsumer,
     topic: &str,
@@ -40,7 +40,7 @@ pub(crate) fn read(
     Ok(consumer.assign(&assigned)?)
 }
 
-/// Settings but for how long records are gathered, ms, and who hears of deliveries.
+/// A producer with goka's settings, except for `linger.ms` and the context that receives delivery reports.
 pub(crate) fn producer<C, P>(settings: &Settings, linger_ms: &str, context: C) -> anyhow::Result<P>
 where
     C: ClientContext,

@@ -1,5 +1,5 @@
-//! What joining and leaving costs: a second instance comes under load and goes again, and a plain client hears how long
-//! each partition is silent.
+//! Measures rebalances: a second instance joins and leaves under load, and a plain client records how long each
+//! partition writes no row.
 
 use std::{
     collections::BTreeSet,
@@ -20,7 +20,7 @@ use crate::{
     settings::{Guarantee, Settings},
 };
 
-/// For so long, before and after each change, things are as usual.
+/// Time without a change, before and after each join and leave.
 const CALM: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(
@@ -112,12 +112,12 @@ pub(crate) async fn measure(
 
 async fn calm() {
     let mut ticks = tokio::time::interval(CALM);
-    // The first comes at once.
+    // The first tick of an interval comes at once.
     ticks.tick().await;
     ticks.tick().await;
 }
 
-/// The longest time without a row of the partition that begins between two moments.
+/// The longest time without a row of the partition, of those that begin between two moments.
 fn longest_pause(heard: &[Heard], partition: i32, from: Instant, to: Instant) -> Duration {
     let times = heard.iter().filter(|heard| heard.partition == partition);
     let times: Vec<Instant> = times.map(|heard| heard.at).collect();

@@ -1,5 +1,5 @@
-//! How long it takes until a table can be read: without a local copy, with one, and with one of a process that was
-//! killed.
+//! Measures how long it takes until a table can be read: without a local copy, with a local copy, and with the local
+//! copy of a killed process.
 
 use std::{io::Write as _, path::PathBuf, time::Instant};
 
@@ -17,12 +17,12 @@ use crate::{
     table::{Counts, count},
 };
 
-/// Who keeps the copy, and where.
+/// Who reads the table, and in which state directory.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Copy {
     by: Keeper,
     state: PathBuf,
-    /// The process ends by SIGKILL, with its copy open.
+    /// Whether the process kills itself with SIGKILL while its copy is open.
     pub(crate) is_killed: bool,
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn run(place: &Place, settings: &Settings) -> anyhow::Result<Vec<Repo
     Ok(reports)
 }
 
-/// From the start of the process.
+/// Measures from the start of the process.
 pub(crate) async fn measure(
     copy: &Copy,
     settings: &Settings,
@@ -75,7 +75,7 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<Measured> {
     let config = rows::config(settings, prefix)?.state_dir(&copy.state);
     let (meter, begun) = (Meter::start(), Instant::now());
-    // The model is the rule by which the rows were written.
+    // The expected value of a row follows from the rule that wrote the row.
     let right = |user| Some(i64::try_from(user).unwrap_or(-1));
     match copy.by {
         Keeper::View => {
@@ -95,7 +95,7 @@ pub(crate) async fn measure(
             let app = App::new(config.start(Start::Earliest)).processor(count::Processor);
             let running = app.start().await?;
             running.recovered().await?;
-            // What was given first may be a part.
+            // The first result may be a part of the table.
             let partitions = usize::try_from(settings.partitions)?;
             while running.stats().groups[0].partitions.len() < partitions {
                 tokio::task::yield_now().await;
@@ -115,7 +115,7 @@ pub(crate) async fn measure(
     }
 }
 
-/// Says what was measured, and kills this process, if that is asked for.
+/// Prints the measurement, and kills this process if `kill` is set.
 fn killed(copy: &Copy, measured: &Measured) -> anyhow::Result<()> {
     if copy.is_killed {
         println!("{}", serde_json::to_string(measured)?);

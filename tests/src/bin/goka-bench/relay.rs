@@ -1,5 +1,5 @@
-//! The limit of latency: a process that passes marks on from topic to topic by plain rdkafka, with the settings that
-//! goka uses, handles nothing and keeps nothing.
+//! The limit of latency: a process that forwards marks from topic to topic with plain rdkafka and the settings that
+//! goka uses, without handlers and state.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -17,7 +17,7 @@ use crate::{plain, settings::Settings};
 
 const WAIT: Duration = Duration::from_millis(5);
 
-/// Passes on until its input is closed. Says first which partitions it has: all.
+/// Forwards marks until standard input is closed. First prints its partitions: all.
 pub(crate) async fn serve(settings: &Settings, prefix: &str) -> anyhow::Result<()> {
     let all: Vec<i32> = (0..settings.partitions).collect();
     println!("{}", serde_json::to_string(&all)?);

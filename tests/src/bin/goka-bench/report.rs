@@ -1,4 +1,4 @@
-//! A run as it is shown: a line for people, or a line of JSON.
+//! Prints a run, as text or as one line of JSON.
 
 use serde::Serialize;
 
@@ -33,7 +33,7 @@ impl Report {
         }
     }
 
-    /// Whether it was verified.
+    /// Prints the run, and returns whether its result was verified.
     pub(crate) fn show(&self, json: bool) -> anyhow::Result<bool> {
         if json {
             println!("{}", serde_json::to_string(self)?);
@@ -63,7 +63,7 @@ impl Report {
             if self.verified {
                 "verified"
             } else {
-                "WRONG: the result is not what the messages give"
+                "WRONG: the result does not match the messages"
             },
         );
         for (name, value) in more {

@@ -1,10 +1,10 @@
-//! A table that was filled by a plain client, for those who only read it: the user `user-7` has clicked 7 times.
+//! A table that a plain client has filled, for measurements that only read it: user `user-7` has clicked 7 times.
 
 use goka_tests::Message;
 
 use crate::{place::Place, settings::Settings};
 
-/// The topic of the table. It is used by all runs that want as many rows.
+/// The changelog of the table. Runs with the same number of rows share it.
 pub(crate) fn topic(settings: &Settings) -> String {
     let Settings {
         users, partitions, ..
@@ -27,7 +27,7 @@ pub(crate) fn key(user: u64) -> String {
     format!("user-{user}")
 }
 
-/// With names of the run for all but the table.
+/// A configuration with the names of the run, except for the changelog.
 pub(crate) fn config(settings: &Settings, prefix: &str) -> anyhow::Result<goka::Config> {
     anyhow::ensure!(
         settings.value_bytes.is_none(),

@@ -1,6 +1,7 @@
-//! An instance of the processor that keeps marks, in a process of its own: one that serves, and how others see it.
+//! An instance of the processor of marks in a process of its own: the process itself, and the handle of the process
+//! that started it.
 //!
-//! It prints the partitions that it runs whenever they change, and ends when its input is closed.
+//! The process prints its running partitions whenever they change, and ends when its standard input is closed.
 
 use std::{
     collections::BTreeSet,
@@ -26,25 +27,26 @@ use tokio::{
 use crate::{Task, What, relay, settings::Settings, table::mark};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Workers join one after the other, and the group hears of it within a heartbeat.
+/// How long partitions must not change until the group is stable: workers join one after the other, and members learn
+/// of a rebalance with their next heartbeat.
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// What it is.
+/// The kind of an instance.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) enum Instance {
     #[default]
     Static,
-    /// One that leaves its group when it stops.
+    /// Leaves its group when it stops.
     Dynamic,
-    /// No processor, see `relay.rs`.
+    /// Not a processor, see `relay.rs`.
     Plain,
 }
 
-/// A process that serves.
+/// A running instance.
 pub(crate) struct Served {
     child: Child,
     partitions: Arc<Mutex<BTreeSet<i32>>>,
-    /// How often they have changed.
+    /// How many times its partitions have changed.
     changes: Arc<AtomicU64>,
 }
 
@@ -85,13 +87,13 @@ impl Served {
         })
     }
 
-    /// The partitions that it runs.
+    /// Its running partitions.
     pub(crate) fn partitions(&self) -> BTreeSet<i32> {
         let partitions = self.partitions.lock();
         partitions.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until it runs so many partitions.
+    /// Waits until it runs `partitions` partitions.
     pub(crate) async fn runs(&mut self, partitions: usize) -> anyhow::Result<()> {
         let started = Instant::now();
         let mut ticks = interval(Duration::from_millis(5));
@@ -103,13 +105,13 @@ impl Served {
             let here = self.partitions();
             ensure!(
                 started.elapsed() < PATIENCE,
-                "an instance runs {here:?}, not {partitions} partitions"
+                "an instance runs partitions {here:?} instead of {partitions} partitions"
             );
         }
         Ok(())
     }
 
-    /// Waits until it runs so many partitions, and its workers have divided them among themselves.
+    /// Waits until it runs `partitions` partitions, and its workers no longer move partitions among themselves.
     pub(crate) async fn settles(&mut self, partitions: usize) -> anyhow::Result<()> {
         let mut looks = interval(SETTLED);
         looks.tick().await;
@@ -124,12 +126,12 @@ impl Served {
         }
     }
 
-    /// Lets it end in good order, and does not wait for that.
+    /// Asks the instance to shut down, without waiting.
     pub(crate) fn stop(&mut self) {
         drop(self.child.stdin.take());
     }
 
-    /// Waits for its end.
+    /// Waits until the instance has ended.
     pub(crate) fn end(mut self) -> anyhow::Result<()> {
         self.stop();
         let status = self.child.wait()?;
@@ -140,13 +142,13 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        // Fails only where it has ended.
+        // Fails only if the process has ended.
         let _ended = self.child.kill();
         let _status = self.child.wait();
     }
 }
 
-/// In that process.
+/// The main loop of the process.
 pub(crate) async fn serve(
     instance: Instance,
     settings: &Settings,

@@ -1,4 +1,4 @@
-//! What all measurements have in common. Must not know what is measured.
+//! The settings that all measurements share. Must not know what is measured.
 
 use std::time::Duration;
 
@@ -7,35 +7,35 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Args, Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Settings {
-    /// Addresses of brokers, or `embedded` for one inside this process, which keeps 5 MB a partition.
+    /// Bootstrap servers, or `embedded` for a broker in this process, which keeps 5 MB per partition.
     #[arg(long, global = true, default_value = "127.0.0.1:9092")]
     pub(crate) brokers: String,
-    /// Messages that are there before the measurement begins.
+    /// Number of messages in the input before the measurement begins.
     #[arg(long, global = true, default_value_t = 2_000_000)]
     pub(crate) messages: u64,
-    /// Users that click: the rows of the table.
+    /// Number of users, which is the number of rows of the table.
     #[arg(long, global = true, default_value_t = 100_000)]
     pub(crate) users: u64,
     /// Partitions of each topic.
     #[arg(long, global = true, default_value_t = 4)]
     pub(crate) partitions: i32,
-    /// Threads that handle messages.
+    /// Worker threads per process.
     #[arg(long, global = true, default_value_t = 2)]
     pub(crate) workers: usize,
-    /// Processes that share the partitions, with so many workers each; for `throughput`.
+    /// Number of processes that share the partitions, for `throughput`.
     #[arg(long, global = true, default_value_t = 1)]
     pub(crate) processes: usize,
-    /// What a failure may do to the result; at-least-once unless said.
+    /// Guarantee of the processor; at-least-once by default.
     #[arg(long, global = true)]
     pub(crate) guarantee: Option<Guarantee>,
-    /// Time between two commits, for example `100ms`; goka's default unless said.
+    /// Commit interval, for example `100ms`; goka's default if not set.
     #[arg(long = "commit-interval", global = true, value_parser = milliseconds)]
     pub(crate) commit_interval_ms: Option<u64>,
-    /// Size of values, here and in the table, whose rows are MessagePack then; unless said, a click is a short text and
-    /// a row a number.
+    /// Size of values in the input and in the table, whose rows are then MessagePack. By default a click is a short
+    /// text and a row is a number.
     #[arg(long, global = true)]
     pub(crate) value_bytes: Option<usize>,
-    /// Prints a line of JSON for each run.
+    /// Prints one line of JSON per run.
     #[arg(long, global = true)]
     #[serde(skip)]
     pub(crate) json: bool,
@@ -70,7 +70,7 @@ impl Settings {
         }
     }
 
-    /// For goka, whose other settings come from the environment as usual.
+    /// The configuration of goka; settings that are not options here come from the environment as usual.
     pub(crate) fn config(&self, prefix: &str) -> anyhow::Result<goka::Config> {
         let config = goka::Config::from_env()?
             .brokers(&self.brokers)

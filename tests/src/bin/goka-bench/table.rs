@@ -1,10 +1,10 @@
-//! The processors that are measured. They are written as a user would write them.
+//! The measured processors, written as a user would write them.
 
-/// What users do.
+/// Clicks by user.
 #[goka::stream("clicks", value = String)]
 pub(crate) struct Clicks;
 
-/// How many clicks each user has made.
+/// Number of clicks per user.
 #[goka::table(group = "counts", value = i64)]
 pub(crate) struct Counts;
 
@@ -14,7 +14,7 @@ pub(crate) fn count(ctx: &mut count::Context, _click: String) -> goka::Result {
     ctx.set_value(&(clicks + 1))
 }
 
-/// What is known of a user.
+/// A user's row in [`Pages`].
 #[goka::message]
 #[derive(Default)]
 pub(crate) struct Page {
@@ -22,7 +22,7 @@ pub(crate) struct Page {
     pub(crate) last: String,
 }
 
-/// The page that each user has seen last.
+/// The last page of each user.
 #[goka::table(group = "pages", value = Page)]
 pub(crate) struct Pages;
 
@@ -35,7 +35,7 @@ pub(crate) fn remember(ctx: &mut remember::Context, click: String) -> goka::Resu
     })
 }
 
-/// Numbered, in the order in which they are written.
+/// Marks, numbered in the order in which they are written.
 #[goka::stream("marks", value = u64)]
 pub(crate) struct Marks;
 

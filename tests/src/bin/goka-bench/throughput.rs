@@ -1,4 +1,4 @@
-//! Clicks are counted: one processor on a topic that is full already.
+//! Measures throughput: a processor counts the clicks of a topic that was filled before.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use crate::{
     table::{count, remember},
 };
 
-/// So long nothing may happen.
+/// The longest time without progress.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(place: &Place, settings: &Settings) -> anyhow::Result<Report> {
@@ -29,7 +29,7 @@ pub(crate) fn run(place: &Place, settings: &Settings) -> anyhow::Result<Report> 
     run_with(place, settings, &model)
 }
 
-/// On clicks that are there already.
+/// Runs on a topic of clicks that is filled before.
 pub(crate) fn run_with(
     place: &Place,
     settings: &Settings,
@@ -63,7 +63,7 @@ pub(crate) async fn measure(settings: &Settings, prefix: &str) -> anyhow::Result
     };
     let meter = Meter::start();
     let running = app.start().await?;
-    // How many messages one of several will handle is not known.
+    // One of several processes cannot know how many messages it will process.
     let alone = settings.processes == 1;
     let (begun, handled) = handle(&running, if alone { settings.messages } else { 1 }).await?;
     let mut ticks = interval(Duration::from_millis(if alone { 2 } else { 20 }));
@@ -87,7 +87,7 @@ pub(crate) async fn measure(settings: &Settings, prefix: &str) -> anyhow::Result
     Ok(measured.with("seconds_until_handled", seconds))
 }
 
-/// Waits until so many messages are handled; when the first was, and the last.
+/// Waits until `messages` messages are processed. Returns when the first and the last one were.
 pub(crate) async fn handle(running: &Running, messages: u64) -> anyhow::Result<(Instant, Instant)> {
     let mut ticks = interval(Duration::from_millis(1));
     let (mut begun, mut moved, mut handled) = (None, Instant::now(), 0);
@@ -99,13 +99,13 @@ pub(crate) async fn handle(running: &Running, messages: u64) -> anyhow::Result<(
             begun.get_or_insert(moved);
         }
         if moved.elapsed() > PATIENCE {
-            bail!("stopped after {handled} of {messages} messages");
+            bail!("no progress after {handled} of {messages} messages");
         }
     }
     Ok((begun.context("there are no messages")?, moved))
 }
 
-/// What the group has committed, as a plain client sees it.
+/// The committed offsets of the group, read with a plain client.
 struct Positions {
     consumer: BaseConsumer,
     asked: TopicPartitionList,
@@ -123,7 +123,7 @@ impl Positions {
         Ok(Positions { consumer, asked })
     }
 
-    /// Messages before them. The topic begins at 0, and holds no more than messages.
+    /// Number of messages before the committed offsets. All partitions begin at 0, and hold messages only.
     fn committed(&self) -> anyhow::Result<u64> {
         let committed = self
             .consumer

@@ -1,5 +1,5 @@
-//! What handlers that sleep cost others: those of one partition do, and the messages of the other partitions, of the
-//! same worker, are counted meanwhile.
+//! Measures how sleeping handlers slow others down: handlers of one partition sleep, while the other partitions of the
+//! worker go on.
 
 use std::{
     future::pending,
@@ -48,7 +48,7 @@ impl Exchange {
     #[input(Calls)]
     async fn call(&self, ctx: &mut Context<'_, Self>, _number: u64) -> Result<(), BoxError> {
         if ctx.partition() == SLOW {
-            // What is measured: a handler that waits for as long as this.
+            // This sleep is the subject of the measurement.
             let never = timeout(self.sleep, pending::<()>());
             never.await.unwrap_or(());
         } else {
@@ -63,11 +63,11 @@ impl Exchange {
 }
 
 const SLOW: i32 = 0;
-/// Of the partition that sleeps: more than are handled while the others are.
+/// Calls in the sleeping partition: more than it processes until the other partitions are done.
 const CALLS_SLOW: u64 = 1_000;
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Two runs on the same calls: nobody sleeps, and those of one partition do.
+/// Two runs on the same calls: without sleep, and with sleep in one partition.
 pub(crate) fn run(
     place: &Place,
     settings: &Settings,
@@ -75,7 +75,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<Vec<Report>> {
     ensure!(
         settings.partitions > 1,
-        "handlers of one partition sleep and the others go on: `--partitions` must be at least 2"
+        "`--partitions` must be at least 2: handlers of one partition sleep while the others go on"
     );
     let runs = [0, sleep_ms].map(|sleep_ms| one(place, settings, sleep_ms));
     runs.into_iter().collect()

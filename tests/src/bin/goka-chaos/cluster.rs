@@ -1,4 +1,4 @@
-//! What the broker says of the topics and of the group: how far it has come, and whether anything is undecided.
+//! Queries the broker for the committed offsets of the group and for open transactions.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,7 +11,7 @@ use rdkafka::{
 
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// The broker, and the names of this run on it.
+/// The broker, and the topic names of this run.
 pub(crate) struct Cluster {
     pub(crate) address: String,
     pub(crate) prefix: String,
@@ -39,7 +39,7 @@ impl Cluster {
         })
     }
 
-    /// Creates what the group does not create itself.
+    /// Creates the topics that the group does not create itself.
     pub(crate) fn create_topics(&self) {
         let broker = Broker::kafka(&self.address);
         for topic in [self.input(), self.output()] {
@@ -63,16 +63,16 @@ impl Cluster {
         format!("{}chaos-state", self.prefix)
     }
 
-    /// A partition whose records are not all handled yet, for people.
+    /// Describes a partition with unprocessed records; `None` if the group has processed everything.
     pub(crate) fn left(&self) -> anyhow::Result<Option<String>> {
         for topic in [self.input(), self.loopback()] {
             for partition in 0..self.partitions {
-                let stands = self.committed_in(&topic, partition)?.unwrap_or(0);
+                let offset = self.committed_in(&topic, partition)?.unwrap_or(0);
                 let (_, end) = self.committed.fetch_watermarks(&topic, partition, ANSWER)?;
-                if stands < end && !self.is_end(&topic, partition, stands)? {
+                if offset < end && !self.is_end(&topic, partition, offset)? {
                     let place = format!("`{topic}` partition {partition}");
                     return Ok(Some(format!(
-                        "{place} is handled up to offset {stands} of {end}"
+                        "{place}: committed offset {offset}, end offset {end}"
                     )));
                 }
             }
@@ -80,7 +80,7 @@ impl Cluster {
         Ok(None)
     }
 
-    /// Where the group goes on in each partition of a topic.
+    /// The group's committed offset in each partition of a topic.
     pub(crate) fn committed(&self, topic: &str) -> anyhow::Result<BTreeMap<i32, i64>> {
         (0..self.partitions)
             .map(|partition| Ok((partition, self.committed_in(topic, partition)?.unwrap_or(0))))
@@ -99,7 +99,7 @@ impl Cluster {
         )
     }
 
-    /// Whether no committed record is at or behind an offset: what stands there are markers, and what was aborted.
+    /// Whether no committed record is at `offset` or later: only markers and aborted records.
     fn is_end(&self, topic: &str, partition: i32, offset: i64) -> anyhow::Result<bool> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.address)
@@ -115,8 +115,7 @@ impl Cluster {
         Ok(matches!(event, Some(Err(KafkaError::PartitionEOF(_)))))
     }
 
-    /// Partitions with a transaction that is neither committed nor aborted: where what is decided ends before the log
-    /// does.
+    /// Partitions with an open transaction: the last stable offset, and the end offset.
     pub(crate) fn undecided(&self) -> anyhow::Result<BTreeMap<(String, i32), (i64, i64)>> {
         let mut undecided = BTreeMap::new();
         for topic in [self.input(), self.output(), self.loopback(), self.table()] {

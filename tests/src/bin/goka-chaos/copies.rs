@@ -1,6 +1,6 @@
-//! Local copies as they lie on disk, read by LMDB itself once nobody has them open: what is stored has to be what the
-//! table's topic held up to the position that is stored with it, byte for byte; or, of rows that were stored in parts
-//! when the process was killed, up to where those reach.
+//! Compares local copies on disk, read with LMDB after all processes have ended, with the changelog, byte for byte. A
+//! copy has to hold what the changelog holds up to the position stored with the copy. If the process was killed while
+//! it stored rows in parts, single rows may be newer, up to the stored offset `reaches`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ use goka_tests::{
     stored::{self, Stored},
 };
 
-/// Before a key that is stored as it is; keys of the input are not long enough for anything else.
+/// The byte before a key that is stored as it is; all keys of the input are short enough for that.
 const WHOLE: u8 = 0;
 
 /// Rows by their keys.
@@ -22,14 +22,14 @@ type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 /// A copy of one partition.
 struct Copy {
     rows: Rows,
-    /// The next offset of the table's topic to be read.
+    /// The next offset of the changelog to be read.
     position: i64,
-    /// What no row of it is behind.
+    /// All rows come from before this offset.
     reaches: i64,
 }
 
-/// Compares every copy below a state directory with the topic, whose records are in order of their offsets. Gives the
-/// partition and the position of each.
+/// Compares every copy below a state directory with the changelog, whose records are in order of their offsets. Returns
+/// the partition and the position of each copy.
 pub(crate) fn compare(
     state: &Path,
     table: &[Record],
@@ -40,7 +40,7 @@ pub(crate) fn compare(
         let copy = read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let partition = path.file_name().and_then(|name| name.to_str());
         let partition = partition.unwrap_or_default();
-        // One that is rebuilt is beside the other until it takes its place, and holds to the same.
+        // A copy that is being rebuilt is beside the old one, with the suffix `.new`; the same rules hold for it.
         let partition = partition.strip_suffix(".new").unwrap_or(partition);
         let partition: i32 = partition.parse().context("its name")?;
         let table = || table.iter().filter(|record| record.partition == partition);
@@ -51,7 +51,7 @@ pub(crate) fn compare(
             let (right, stored) = (rows.get(key), copy.rows.get(key));
             if right != stored && later.get(key) != stored {
                 complain(format!(
-                    "the copy {} at position {} has {} at `{}`, its topic {}, from offset {:?}",
+                    "local copy {} at position {}: found {} for key `{}`, expected {} from offset {:?} of the changelog",
                     path.display(),
                     copy.position,
                     text(stored),
@@ -66,7 +66,7 @@ pub(crate) fn compare(
     Ok(compared)
 }
 
-/// What a partition of the topic held before an offset, and where each row stands.
+/// The rows of a partition of the changelog before an offset, and the offset of each row.
 fn held<'r>(records: impl Iterator<Item = &'r Record>, end: i64) -> (Rows, BTreeMap<Vec<u8>, i64>) {
     let (mut rows, mut offsets) = (Rows::new(), BTreeMap::new());
     for record in records.filter(|record| record.offset < end) {

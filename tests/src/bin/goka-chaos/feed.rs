@@ -1,5 +1,5 @@
-//! The input: numbered records of a few hundred keys, written by a plain client at a steady rate, through whatever
-//! happens to the broker. What the right answer is, the judge reads from the topic itself.
+//! Writes the input with a plain client: numbered records of a few hundred keys, at a steady rate, even while the
+//! broker is killed. The judge derives the expected result from the topic.
 
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
@@ -15,12 +15,12 @@ use rdkafka::{
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
 
-/// One record of so many deletes its key.
+/// One record in this many is a tombstone.
 const TOMBSTONE_EVERY: u32 = 40;
-/// One key of so many is deleted at the end, so that a deletion that was dropped is not overwritten.
+/// One key in this many is deleted at the end, so that no later record hides a dropped tombstone.
 const DELETED_AT_LAST: u32 = 7;
 const TICK: Duration = Duration::from_millis(20);
-/// Longer than a broker is away.
+/// Longer than a broker is down.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What is written, and how fast.
@@ -29,12 +29,12 @@ pub(crate) struct Plan {
     pub(crate) brokers: String,
     pub(crate) topic: String,
     pub(crate) seed: u64,
-    /// Records a second.
+    /// Records per second.
     pub(crate) rate: u32,
     pub(crate) keys: u32,
 }
 
-/// A thread that writes until it is told to end.
+/// The thread that writes, until [`finish`](Self::finish).
 pub(crate) struct Feed {
     end: Sender<()>,
     thread: JoinHandle<anyhow::Result<i64>>,
@@ -47,7 +47,7 @@ impl Feed {
         Feed { end, thread }
     }
 
-    /// Deletes some keys at last, and gives how many records there were when all are acknowledged.
+    /// Deletes some keys, waits until all records are acknowledged, and returns the number of records.
     pub(crate) fn finish(self) -> anyhow::Result<i64> {
         drop(self.end);
         let written = self.thread.join();

@@ -1,5 +1,5 @@
-//! The worker processes: started, killed, paused, and listened to. What they log stays in a file each, beside their
-//! states. Knows nothing of why.
+//! The worker processes: starts, kills and pauses them, and reads which partitions they run. Each process has a log
+//! file and a state directory. Does not decide what happens to which process.
 
 use std::{
     collections::BTreeSet,
@@ -21,7 +21,7 @@ use crate::worker;
 /// Lines of a log that are shown of a process that failed.
 const LINES_SHOWN: usize = 12;
 
-/// All processes, by number. Those that run are killed when this is dropped.
+/// All processes, by number. Dropping the fleet kills those that run.
 pub(crate) struct Fleet {
     directory: PathBuf,
     environment: Vec<(String, String)>,
@@ -34,9 +34,9 @@ pub(crate) struct Fleet {
 #[derive(Default)]
 pub(crate) struct Member {
     child: Option<Child>,
-    /// Counts starts of the fleet: which of its lives a line is of.
+    /// The number of this start, to recognize lines that an earlier start has printed.
     life: u64,
-    /// The partitions that it says to run.
+    /// The partitions that the process reports as running.
     pub(crate) running: BTreeSet<i32>,
     pub(crate) is_paused: bool,
 }
@@ -49,23 +49,24 @@ struct Heard {
 
 enum What {
     Running(BTreeSet<i32>),
-    /// Its output was closed.
+    /// The process closed its output.
     Silent,
 }
 
-/// What came of waiting.
+/// The outcome of waiting.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// A process runs other partitions than before.
+    /// The running partitions of a process changed.
     Changed,
     /// A process ended by itself.
     Ended { member: usize, status: ExitStatus },
-    /// Nothing within the time.
+    /// Nothing happened before the deadline.
     Nothing,
 }
 
 impl Fleet {
-    /// Nothing runs yet. All processes get this environment, and keep their states and logs in `directory`.
+    /// A fleet of which no process runs yet. All processes get this environment, and keep their state and log in
+    /// `directory`.
     pub(crate) fn new(
         processes: usize,
         directory: PathBuf,
@@ -86,12 +87,12 @@ impl Fleet {
         &self.members
     }
 
-    /// Where a process keeps its state.
+    /// The state directory of a process.
     pub(crate) fn state(&self, member: usize) -> PathBuf {
         self.directory.join(format!("state-{member}"))
     }
 
-    /// The end of what a process has logged.
+    /// The last lines of the log of a process.
     pub(crate) fn log_end(&self, member: usize) -> String {
         let log = fs::read_to_string(self.log(member)).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
@@ -102,7 +103,7 @@ impl Fleet {
         self.directory.join(format!("log-{member}"))
     }
 
-    /// Starts a process with more of an environment.
+    /// Starts a process, with `more` variables in its environment.
     pub(crate) fn start(&mut self, number: usize, more: &[(&str, String)]) -> anyhow::Result<()> {
         let mut command = Command::new(env::current_exe().context("cannot find this program")?);
         command
@@ -134,7 +135,7 @@ impl Fleet {
     pub(crate) fn kill(&mut self, number: usize) {
         let member = &mut self.members[number];
         if let Some(mut child) = member.child.take() {
-            // Fails only where it has ended by itself.
+            // Fails only if the process has ended by itself.
             let _ended_already = child.kill();
             let _status = child.wait();
         }
@@ -142,7 +143,7 @@ impl Fleet {
         member.is_paused = false;
     }
 
-    /// Asks a process to end, in good order.
+    /// Asks a process to shut down.
     pub(crate) fn ask_to_end(&mut self, number: usize) {
         if let Some(child) = &mut self.members[number].child {
             drop(child.stdin.take());
@@ -169,7 +170,7 @@ impl Fleet {
 
     pub(crate) fn delete_state(&self, number: usize) -> anyhow::Result<()> {
         match fs::remove_dir_all(self.state(number)) {
-            // It was killed before it made one.
+            // The process was killed before it created one.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             deleted => {
                 deleted.with_context(|| format!("cannot delete the state of process {number}"))
@@ -177,7 +178,7 @@ impl Fleet {
         }
     }
 
-    /// Waits until a process runs other partitions, or has ended.
+    /// Waits until the running partitions of a process change, or a process ends.
     pub(crate) fn wait(&mut self, until: Instant) -> anyhow::Result<News> {
         loop {
             let left = until.saturating_duration_since(Instant::now());

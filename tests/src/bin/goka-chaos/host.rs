@@ -1,4 +1,4 @@
-//! Where the brokers are: those that run already, or one that this program starts and may kill.
+//! The broker of a run: one that already runs, or one that goka-chaos starts and may kill.
 
 use std::path::Path;
 
@@ -22,10 +22,10 @@ impl Host {
         }
     }
 
-    /// As if its machine had lost its power, but for the machine's own memory.
+    /// Kills the broker with SIGKILL, and starts it with the same data.
     pub(crate) fn kill_and_start_again(&mut self) -> anyhow::Result<()> {
         let Host::Ours(kafka) = self else {
-            bail!("a broker can be killed only if it is ours, see --kafka-dir");
+            bail!("goka-chaos can only kill a broker that it has started: set --kafka-dir");
         };
         kafka.kill();
         kafka.start_again();

@@ -1,4 +1,4 @@
-//! What came of the run, judged by what an independent reader finds in the topics and on disk.
+//! Checks the result of a run: compares what a plain client reads from the topics, and what is on disk, with the model.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -13,32 +13,32 @@ use crate::{
     worker::{echo, loop_key},
 };
 
-/// How many violations are told of; the others are counted.
+/// How many violations are listed; further ones are only counted.
 const TOLD: usize = 25;
 
-/// What was found.
+/// The counts and violations of a run.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Findings {
-    /// Of the input.
+    /// Number of input records.
     pub(crate) records: usize,
-    /// Records of the input without an echo, or whose row or loop message is missing.
+    /// Input records without an echo, or without their loop message.
     pub(crate) lost: u64,
-    /// Echoes and loop messages of a record that has one already.
+    /// Echoes and loop messages beyond the first of a record.
     pub(crate) doubled: u64,
-    /// Rows, echoes and local copies that are not what they ought to be.
+    /// Rows, echoes and local copies that differ from the model.
     pub(crate) mismatches: u64,
-    /// Rows of the table that were held against the model.
+    /// Rows of the table that were compared with the model.
     pub(crate) rows: usize,
-    /// Local copies that were held against the table's topic.
+    /// Local copies that were compared with the changelog.
     pub(crate) copies: u64,
-    /// Partitions whose last transaction was open at the end.
+    /// Partitions with an open transaction at the end of the run.
     pub(crate) open_transactions: usize,
-    /// Where the group was in the input before anything happened.
+    /// The group's committed offsets in the input before the first kill or pause.
     #[serde(skip)]
     pub(crate) quiet: BTreeMap<i32, i64>,
-    /// Why the run was cut short.
+    /// Why the run ended early.
     pub(crate) stuck: Option<String>,
-    /// Each with topic, partition, and key or offset; the first ones.
+    /// The first violations, each with topic, partition, and key or offset.
     pub(crate) violations: Vec<String>,
     pub(crate) violations_in_all: u64,
 }
@@ -62,7 +62,7 @@ impl Findings {
         self.violation(what);
     }
 
-    /// Under at-least-once allowed of what a failure may have caught.
+    /// A record that was processed twice. At-least-once allows that for records after the first kill or pause.
     fn doubled(&mut self, source: &Record, is_exactly_once: bool, what: String) {
         self.doubled += 1;
         let quiet = self.quiet.get(&source.partition).copied().unwrap_or(0);
@@ -72,7 +72,7 @@ impl Findings {
     }
 }
 
-/// Reads it all, and judges. Nothing may run any more.
+/// Reads all topics and local copies, and compares them with the model. No process may run any more.
 pub(crate) fn judge<'a>(
     cluster: &Cluster,
     states: impl IntoIterator<Item = &'a Path>,
@@ -104,7 +104,8 @@ pub(crate) fn judge<'a>(
     Ok(())
 }
 
-/// Of each partition, whoever had it last has all of it: a copy that never goes on would be right for ever.
+/// For each partition, the copy of the last owner has to be complete: a copy that is never updated would otherwise
+/// match the changelog at its old position.
 fn whole(
     cluster: &Cluster,
     table: &[Record],
@@ -119,14 +120,14 @@ fn whole(
         let furthest = furthest.get(&partition).copied().unwrap_or(0);
         if furthest <= last {
             findings.mismatch(format!(
-                "no copy of `{}` partition {partition} is beyond offset {furthest}, and its last row is at {last}",
+                "no local copy of `{}` partition {partition} is complete: the most recent one ends at offset {furthest}, the changelog at {last}",
                 cluster.table()
             ));
         }
     }
 }
 
-/// Every record of the input has its echo, in its order.
+/// Every input record has its echo, in the order of the input.
 fn echoes(cluster: &Cluster, input: &[Record], is_exactly_once: bool, findings: &mut Findings) {
     let mut missing = BTreeMap::new();
     for record in input {
@@ -138,7 +139,7 @@ fn echoes(cluster: &Cluster, input: &[Record], is_exactly_once: bool, findings: 
     for record in read_topic(&cluster.address, &topic) {
         let (at, text) = (place(&topic, &record), record.value_text());
         let Some((source, seen)) = missing.get_mut(text) else {
-            findings.mismatch(format!("{at}: `{text}` is the echo of no record"));
+            findings.mismatch(format!("{at}: `{text}` is the echo of no input record"));
             continue;
         };
         *seen += 1;
@@ -147,23 +148,25 @@ fn echoes(cluster: &Cluster, input: &[Record], is_exactly_once: bool, findings: 
             findings.mismatch(format!("{at}: the echo of {source:?} has another key"));
         }
         if *seen > 1 {
-            let what = format!("{at}: another echo of `{text}`");
+            let what = format!("{at}: second echo of `{text}`");
             findings.doubled(source, is_exactly_once, what);
         }
         let before = last.insert(source.partition, source.offset);
         if is_exactly_once && before.is_some_and(|before| before >= source.offset) {
-            findings.mismatch(format!("{at}: `{text}` comes behind offset {before:?}"));
+            findings.mismatch(format!(
+                "{at}: echo `{text}` comes after the echo of offset {before:?}"
+            ));
         }
     }
     for (text, (record, seen)) in &missing {
         if *seen == 0 {
             let at = place(&cluster.input(), record);
-            findings.lost(format!("{at}: no echo `{text}`"));
+            findings.lost(format!("{at}: echo `{text}` is missing"));
         }
     }
 }
 
-/// Every record of the input that is told to another key was told.
+/// Every input record that sends a loop message has sent the message once.
 fn looped(
     cluster: &Cluster,
     input: &[Record],
@@ -184,20 +187,20 @@ fn looped(
             Some((key, source, seen)) if key == record.key_text() => {
                 *seen += 1;
                 if *seen > 1 {
-                    let what = format!("{at}: `{key}` is told once more");
+                    let what = format!("{at}: second loop message of a record to `{key}`");
                     findings.doubled(source, is_exactly_once, what);
                 }
             }
-            _ => findings.mismatch(format!("{at}: {record:?} was told by no record")),
+            _ => findings.mismatch(format!("{at}: no input record sends {record:?}")),
         }
     }
     for (key, record, _) in told.values().filter(|(_, _, seen)| *seen == 0) {
         let at = place(&cluster.input(), record);
-        findings.lost(format!("{at}: `{key}` was not told of it"));
+        findings.lost(format!("{at}: its loop message to `{key}` is missing"));
     }
 }
 
-/// Rows are what the model says; under exactly-once every one of them, under at-least-once the last of each key, which
+/// Compares the rows with the model: with exactly-once every row, with at-least-once the last row of each key, which
 /// may count too much but not too little.
 fn rows(
     cluster: &Cluster,
@@ -214,7 +217,7 @@ fn rows(
     findings.rows = expected.len();
     for key in found.keys().filter(|key| !expected.contains_key(**key)) {
         findings.mismatch(format!(
-            "`{topic}` has rows of `{key}`, which no record has"
+            "`{topic}` has rows of key `{key}`, which no input record has"
         ));
     }
     for (key, rows) in expected {
@@ -239,7 +242,7 @@ fn rows(
         };
         if !is_right {
             findings.mismatch(format!(
-                "{at}, key `{key}`: {} ought to be {}",
+                "{at}, key `{key}`: found {}, expected {}",
                 text(row),
                 text(right)
             ));
@@ -250,14 +253,14 @@ fn rows(
     }
 }
 
-/// Nothing is missing, something may be twice; and it ends with what came last.
+/// Whether a row counts at least what the model counts, and ends with the same last record.
 fn is_at_least(row: Row, right: Row) -> bool {
     row.count >= right.count
         && row.sum >= right.sum
         && (row.last, row.born) == (right.last, right.born)
 }
 
-/// The first row of a key that was never right, not even for a moment.
+/// Reports the first row of a key that differs from the model's row at the same place of the key's history.
 fn history(
     topic: &str,
     key: &str,
@@ -275,7 +278,7 @@ fn history(
             let (there, right) = (shown(row.value.as_deref()), shown(right.as_deref()));
             let at = place(topic, row);
             findings.mismatch(format!(
-                "{at}, key `{key}`: first wrong, {there} for {right}"
+                "{at}, key `{key}`: first wrong row, found {there}, expected {right}"
             ));
             return;
         }
@@ -283,7 +286,7 @@ fn history(
     if rows.len() != written.len() {
         let (there, right) = (written.len(), rows.len());
         findings.mismatch(format!(
-            "`{topic}`, key `{key}`: {there} rows were written of {right}"
+            "`{topic}`, key `{key}`: found {there} rows, expected {right}"
         ));
     }
 }

@@ -1,13 +1,13 @@
-//! Kills and pauses processors on a real Kafka, at random moments and at points of the commit protocol, and judges by
-//! means of its own whether anything was lost or doubled.
+//! Kills and pauses processors on a real Kafka, at random moments and at points of the commit protocol, and checks with
+//! plain clients whether records were lost or doubled.
 //!
 //! ```sh
 //! cargo run --release -p goka-tests --bin goka-chaos -- \
 //!     --brokers 127.0.0.1:9092 --guarantee exactly-once --processes 3 --kills 60 --seed 1 --json
 //! ```
 //!
-//! Ends with 0 if all is as it ought to be, with 1 if not, with 2 if it could not be found out. What processes logged
-//! and stored is kept where something is wrong.
+//! Exit code: 0 if no violation was found, 1 if one was found, 2 if the run could not be completed. After a violation
+//! the logs and state directories of the processes are kept.
 
 mod cluster;
 mod copies;
@@ -43,67 +43,67 @@ use crate::{
     tally::Tally,
 };
 
-/// How long records are handled before anything happens.
+/// How long records are processed before the first kill or pause.
 const QUIET: Duration = Duration::from_secs(2);
-/// How long it may take until all of the input is handled, when nothing happens any more.
+/// How long processing the rest of the input may take after the last kill or pause.
 const DRAIN: Duration = Duration::from_secs(300);
-/// How long a transaction may be open when all processes have ended in good order. After 15 s, goka's
-/// `transaction.timeout.ms`, the broker would end it by itself, and what was left open would not be seen.
+/// How long a transaction may stay open after all processes have shut down. It is shorter than goka's
+/// `transaction.timeout.ms` of 15 s, after which the broker aborts the transaction and hides the violation.
 const DECIDED: Duration = Duration::from_secs(5);
-/// With so many kills and pauses a process has to die at each point of the commit protocol.
+/// From this number of kills and pauses on, a process has to be killed at each point of the commit protocol.
 const ALL_POINTS: u32 = 60;
 const LOOK: Duration = Duration::from_millis(300);
 
-/// Kills processors on a real Kafka, and finds out what that does.
+/// Kills and pauses processors on a real Kafka, and checks that no record is lost or doubled.
 #[derive(Parser)]
 #[command(name = "goka-chaos")]
 struct Options {
     #[command(subcommand)]
     role: Option<Role>,
-    /// Addresses of brokers.
+    /// Bootstrap servers, comma-separated.
     #[arg(long, default_value = "127.0.0.1:9092")]
     brokers: String,
-    /// Starts a broker of its own instead, by scripts/kafka.sh, with its data in this directory.
+    /// Starts a broker with scripts/kafka.sh instead, with its data in this directory.
     #[arg(long, value_name = "DIR", conflicts_with = "brokers")]
     kafka_dir: Option<PathBuf>,
-    /// What may not happen: records that are lost or doubled, or only lost ones.
+    /// Guarantee to check: exactly-once (no record lost or doubled) or at-least-once (none lost).
     #[arg(long, value_enum, default_value = "exactly-once")]
     guarantee: Guarantee,
-    /// Processes that share the partitions.
+    /// Number of processes that share the partitions.
     #[arg(long, default_value_t = 3)]
     processes: usize,
-    /// Kills and pauses of processes, together.
+    /// Number of kills and pauses of processes.
     #[arg(long, default_value_t = 60)]
     kills: u32,
-    /// SIGKILLs of the broker in between.
+    /// Number of SIGKILLs of the broker, spread over the run.
     #[arg(long, default_value_t = 0, requires = "kafka_dir")]
     broker_kills: u32,
-    /// What everything is drawn from; random unless given.
+    /// Seed of all random choices; chosen at random by default.
     #[arg(long)]
     seed: Option<u64>,
-    /// Plants a bug, which is to be found.
+    /// Plants a fault in the engine; the run has to find a violation.
     #[arg(long, value_enum)]
     fault: Option<Fault>,
-    /// Records a second.
+    /// Input records per second.
     #[arg(long, default_value_t = 500)]
     rate: u32,
-    /// Keys of the input.
+    /// Number of distinct input keys.
     #[arg(long, default_value_t = 300)]
     keys: u32,
-    /// Partitions of all topics.
+    /// Partitions of each topic.
     #[arg(long, default_value_t = 6)]
     partitions: i32,
-    /// Workers of each process.
+    /// Worker threads per process.
     #[arg(long, default_value_t = 1)]
     workers: usize,
-    /// Prints a line of JSON.
+    /// Prints the report as one line of JSON.
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Subcommand)]
 enum Role {
-    /// A process that is killed.
+    /// A worker process, started by goka-chaos itself.
     #[command(hide = true)]
     Worker,
 }
@@ -118,17 +118,17 @@ enum Guarantee {
 #[derive(Clone, Copy, Debug, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 enum Fault {
-    /// Positions are committed before the records are acknowledged.
+    /// Commits offsets before the broker has acknowledged the records.
     CommitBeforeAck,
-    /// What the table's topic has beyond the local copy is not read at a start.
+    /// Does not read the part of the changelog that the local copy lacks.
     SkipTail,
-    /// Deletions get lost.
+    /// Does not write tombstones to the changelog.
     DropTombstone,
-    /// What a record does is done twice.
+    /// Applies the effects of a record twice.
     DoubleApply,
 }
 
-/// What is printed.
+/// The report that is printed.
 #[derive(Serialize)]
 struct Report {
     guarantee: Guarantee,
@@ -166,7 +166,7 @@ fn work() -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     let ended = runtime.block_on(worker::run());
-    // Its input may still be read from.
+    // A thread may still be reading from standard input.
     runtime.shutdown_background();
     ended.map(|()| ExitCode::SUCCESS)
 }
@@ -205,7 +205,7 @@ fn storm(options: &Options) -> anyhow::Result<ExitCode> {
     if options.kills >= ALL_POINTS {
         for point in storm.tally.never_hit() {
             findings.violation(format!(
-                "no process was killed at `{point}`: the run says nothing of it"
+                "no process was killed at crash point `{point}`, so the run does not cover this point"
             ));
         }
     }
@@ -214,7 +214,10 @@ fn storm(options: &Options) -> anyhow::Result<ExitCode> {
     let is_right = findings.violations_in_all == 0;
     if !is_right {
         directory.disable_cleanup(true);
-        eprintln!("logs and states are kept in {}", directory.path().display());
+        eprintln!(
+            "logs and state directories are kept in {}",
+            directory.path().display()
+        );
     }
     let report = Report {
         guarantee: options.guarantee,
@@ -256,7 +259,7 @@ fn environment(options: &Options, cluster: &Cluster) -> Vec<(String, String)> {
     owned.collect()
 }
 
-/// From the first start of the processes to their last end.
+/// Runs the processes, from the first start to the last shutdown.
 fn run(
     storm: &mut Storm<'_>,
     cluster: &Cluster,
@@ -273,18 +276,18 @@ fn run(
         keys: options.keys,
     });
     storm.pass(Instant::now() + QUIET, findings, |_| false)?;
-    // Nothing has happened: not even under at-least-once is any of this handled again.
+    // Nothing was killed so far: not even at-least-once may process these records twice.
     findings.quiet = cluster
         .committed(&cluster.input())
-        .context("how far the group is")?;
+        .context("cannot read the committed offsets of the group")?;
     storm.rage(options.kills, options.broker_kills, findings)?;
     let written = feed.finish()?;
-    eprintln!("{written} records were written; they are to be handled");
+    eprintln!("{written} records written; waiting until the group has processed all of them");
     let until = Instant::now() + DRAIN;
     while let Some(left) = cluster.left()? {
         if Instant::now() > until {
             findings.violation(format!(
-                "after {DRAIN:?} not everything was handled: {left}"
+                "the group did not process all records within {DRAIN:?}: {left}"
             ));
             break;
         }

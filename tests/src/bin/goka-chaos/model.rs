@@ -1,5 +1,5 @@
-//! What ought to come of the input: the rows of each key, one after the other, from records in their order. Knows
-//! nothing of processes, commits and owners of partitions.
+//! The expected result: computes the rows of each key from the input records in their order. Knows nothing of
+//! processes, commits and owners of partitions.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,19 @@ use goka_tests::Record;
 
 use crate::row::Row;
 
-/// Every row that a key has had, in order; `None` where it was deleted.
+/// All rows of each key, in order; `None` for a deletion.
 pub(crate) type Histories = BTreeMap<String, Vec<Option<Row>>>;
 
-/// What each record held; `None` for a tombstone.
+/// The number in a record; `None` for a tombstone.
 pub(crate) fn number(record: &Record) -> Option<i64> {
     let text = record.value.is_some().then(|| record.value_text());
     text.map(|text| {
         text.parse()
-            .unwrap_or_else(|_| panic!("`{text}` is no number: {record:?}"))
+            .unwrap_or_else(|_| panic!("`{text}` is not a number: {record:?}"))
     })
 }
 
-/// From all records of the topics whose records are counted, each key in one of them only.
+/// Computes the rows from the records of all counted topics. A key may occur in one topic only.
 pub(crate) fn histories<'a>(records: impl IntoIterator<Item = &'a Record>) -> Histories {
     let mut histories = Histories::new();
     for record in records {

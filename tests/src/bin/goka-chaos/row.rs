@@ -1,25 +1,25 @@
-//! A row of the table, in the words of the worker and of the judge alike: enough of a key's history that a record that
-//! is missing, comes twice, or comes behind a deletion that was dropped, shows in it.
+//! The table's row, shared by worker and judge. It summarizes the history of a key, so that a missing record, a doubled
+//! record and a dropped tombstone each change it.
 
 use std::{fmt, str::FromStr};
 
 use anyhow::{Context as _, bail};
 
-/// What came of the records of a key since it was deleted last.
+/// The summary of a key's records since its last tombstone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
-    /// How many there were.
+    /// Number of records.
     pub(crate) count: i64,
-    /// The sum of what they held.
+    /// Sum of their numbers.
     pub(crate) sum: i64,
-    /// What the last one held.
+    /// Number of the last record.
     pub(crate) last: i64,
-    /// The offset of the first one.
+    /// Offset of the first record.
     pub(crate) born: i64,
 }
 
 impl Row {
-    /// The row after a record, and before it `row`.
+    /// The row after one more record, where `row` is the text of the row before the record.
     pub(crate) fn after(row: Option<&str>, offset: i64, number: i64) -> anyhow::Result<Row> {
         let before = row.map(str::parse).transpose()?;
         let before = before.unwrap_or(Row {
@@ -31,7 +31,7 @@ impl Row {
         Ok(before.and(number))
     }
 
-    /// With one more record.
+    /// The row after one more record.
     pub(crate) fn and(self, number: i64) -> Row {
         Row {
             count: self.count + 1,
@@ -62,9 +62,9 @@ impl FromStr for Row {
             .split(' ')
             .map(str::parse)
             .collect::<Result<Vec<_>, _>>();
-        let numbers = numbers.with_context(|| format!("`{text}` is no row"))?;
+        let numbers = numbers.with_context(|| format!("`{text}` is not a row"))?;
         let [count, sum, last, born] = numbers[..] else {
-            bail!("`{text}` is no row");
+            bail!("`{text}` is not a row");
         };
         Ok(Row {
             count,

@@ -1,5 +1,5 @@
-//! What is done to the processes, and when: drawn from a seed. The draws are the same for a seed; how far the processes
-//! are when they are hit is not, for that is up to the machine.
+//! Draws from a seed what happens to the processes, and when. The draws of a seed are always the same; how far a
+//! process has come when it is killed depends on the machine.
 
 use std::{
     collections::BTreeSet,
@@ -22,59 +22,59 @@ use crate::{
     tally::Tally,
 };
 
-/// How long it may take until every partition runs again, in exactly one process, when nothing else happens. Far
-/// above what it takes: a machine that is busy elsewhere is no violation.
+/// How long it may take until every partition runs in exactly one process again, when nothing else happens. Far above
+/// what it takes: a busy machine is no violation.
 const CALM: Duration = Duration::from_secs(180);
-/// How long a process that was killed stays away, unless its partitions run elsewhere before.
+/// How long a killed process stays down, unless its partitions run in other processes before.
 const AWAY: Duration = Duration::from_secs(20);
-/// How long nothing else happens to a process that is to kill itself.
+/// How long a process that is to kill itself at a crash point is left alone.
 const AT_POINT: Duration = Duration::from_secs(5);
-/// How long news may take of what a process did meanwhile.
+/// How long the news that a process ended may take to arrive.
 const HEARD: Duration = Duration::from_secs(2);
-/// The session of a member that says nothing is over after 6 s, goka's default.
+/// Longer than goka's default session timeout of 6 s.
 const PAUSE_MS: std::ops::Range<u64> = 6_500..10_000;
 const SHORT_PAUSE_MS: std::ops::Range<u64> = 200..5_000;
 
-/// Points of the commit protocol at which a process kills itself, by their names in `GOKA_CRASH_AT`, and how often it
-/// comes by before, at most.
+/// Points of the commit protocol at which a process kills itself, by their names in `GOKA_CRASH_AT`, and how many times
+/// the process passes the point before, at most.
 const POINTS: &[(&str, u32)] = &[
     ("handled", 500),
     ("delivered", 20),
     (OFFSETS_SENT, 20),
     ("committed", 20),
     ("stored", 20),
-    // What a killed process has not stored is the rows of an interval.
+    // A killed process lacks only the rows of one commit interval, so few are replayed.
     ("replayed", 3),
     ("replaying", 2),
     ("revoking", 1),
     ("released", 1),
 ];
-/// Where a process comes by only when it has to give partitions away.
+/// Points that a process passes only when it gives up partitions.
 const MOVES: [&str; 2] = ["revoking", "released"];
-/// Where it comes by only when its copies lack rows.
+/// Points that a process passes only when its local copies lack rows.
 const REPLAYS: [&str; 2] = ["replayed", "replaying"];
-/// Exactly-once alone comes by.
+/// A point that only exactly-once passes.
 const OFFSETS_SENT: &str = "offsets-sent";
 
-/// What is done to one process.
+/// What happens to one process.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     /// Killed, and started again at once.
     Restart,
-    /// Killed, and started again when others have taken over.
+    /// Killed, and started again after other processes have taken over its partitions.
     Away,
-    /// Paused, mostly for longer than its session, and resumed.
+    /// Paused, mostly for longer than the session timeout, and resumed.
     Pause,
-    /// Killed, and started again without its local state.
+    /// Killed, and started again with an empty state directory.
     LoseState,
-    /// Ended in good order, and started again.
+    /// Shut down, and started again.
     End,
-    /// Killed, and started again to kill itself at this point of the commit protocol.
+    /// Killed, and started again so that it kills itself at this point of the commit protocol.
     KillAt(&'static str, u32),
 }
 
-/// A deck of acts, each point of the protocol among them, is shuffled and dealt out before the next one, so that each
-/// kind comes soon.
+/// The acts of one deck, to which each crash point is added. A deck is shuffled and used up before the next one, so
+/// that every kind of act happens early in a run.
 const ACTS: &[Act] = &[
     Act::Restart,
     Act::Restart,
@@ -89,7 +89,7 @@ const ACTS: &[Act] = &[
     Act::End,
 ];
 
-/// What is still to be done to a process.
+/// An act that is due later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Later {
     Resume(usize),
@@ -103,11 +103,11 @@ struct Watch {
     within: Within,
 }
 
-/// Where the partitions are to run.
+/// Which processes the partitions have to run in.
 enum Within {
-    /// In the process that had them.
+    /// In the process that ran them before.
     Restarted(usize),
-    /// In whichever.
+    /// In any process.
     Others,
 }
 
@@ -121,11 +121,11 @@ pub(crate) struct Storm<'a> {
     pub(crate) tally: Tally,
     later: Vec<(Instant, Later)>,
     watch: Option<Watch>,
-    /// Processes that are to kill themselves, and where.
+    /// By process: the crash point at which it is to kill itself.
     armed: Vec<Option<&'static str>>,
-    /// Points at which a process was to kill itself.
+    /// Crash points that were tried.
     tried: BTreeSet<&'static str>,
-    /// No process is to be blamed for ending while the broker was away.
+    /// While the broker is down, a process that ends by itself is no violation.
     is_broker_away: bool,
 }
 
@@ -168,7 +168,7 @@ impl<'a> Storm<'a> {
         self.calm(findings)
     }
 
-    /// Kills and pauses so many times, and the broker as often as asked for in between.
+    /// Kills and pauses processes `disturbances` times, and kills the broker `broker_kills` times in between.
     pub(crate) fn rage(
         &mut self,
         disturbances: u32,
@@ -190,7 +190,7 @@ impl<'a> Storm<'a> {
                 _ => self.calm(findings)?,
             }
         }
-        // From here on nobody kills itself any more.
+        // From here on no process kills itself.
         for member in 0..self.armed.len() {
             if self.armed[member].is_some() {
                 self.kill(member);
@@ -225,7 +225,7 @@ impl<'a> Storm<'a> {
     fn act(&mut self, findings: &mut Findings) -> anyhow::Result<()> {
         let members = self.fleet.members().iter().enumerate();
         let awake = members.filter(|(_, member)| member.is_alive() && !member.is_paused);
-        // Who runs nothing is worth little.
+        // Prefer a process that runs partitions: killing an idle process tests little.
         let (busy, idle): (Vec<_>, Vec<_>) =
             awake.partition(|(_, member)| !member.running.is_empty());
         let victims = if busy.is_empty() { idle } else { busy };
@@ -251,7 +251,7 @@ impl<'a> Storm<'a> {
                 self.restart(member, had)?;
             }
             Act::Away => {
-                // One failure is measured at a time: who is paused, or comes back, moves partitions, too.
+                // Only one failure is measured at a time: a process that is paused or comes back also moves partitions.
                 let members = self.fleet.members().iter();
                 let is_alone = self.later.is_empty()
                     && members
@@ -289,12 +289,12 @@ impl<'a> Storm<'a> {
             Act::KillAt(point, passes) => {
                 self.kill(member);
                 let pass = self.chance.random_range(1..=passes);
-                // One that was missed before is met the first time.
+                // A point that an earlier process did not reach is used at the first pass.
                 let is_missed =
                     self.tally.kills_at.get(point) == Some(&0) && !self.tried.insert(point);
                 let pass = if is_missed { 1 } else { pass };
                 if is_missed && REPLAYS.contains(&point) {
-                    // A copy that lacks nothing has nothing to replay.
+                    // A complete copy has nothing to replay.
                     self.fleet.delete_state(member)?;
                     self.tally.states_deleted += 1;
                 }
@@ -311,8 +311,8 @@ impl<'a> Storm<'a> {
         Ok(())
     }
 
-    /// Kills another process, whose partitions come to this one, which has to give them back when it returns. Gives
-    /// until when that is done.
+    /// Kills another process. Its partitions move to this process, which has to give partitions back when the other one
+    /// returns. Returns when that should be done.
     fn move_partitions(&mut self, member: usize) -> Option<Instant> {
         let members = self.fleet.members().iter().enumerate();
         let mut others =
@@ -330,7 +330,7 @@ impl<'a> Storm<'a> {
         self.fleet.kill(member);
     }
 
-    /// Starts a process that is gone, and measures how long it takes until it runs what it had.
+    /// Starts a process that was killed, and measures how long it takes until it runs the partitions that it had.
     fn restart(&mut self, member: usize, had: BTreeSet<i32>) -> anyhow::Result<()> {
         self.fleet.start(member, &[])?;
         self.watch = (!had.is_empty()).then(|| Watch {
@@ -341,7 +341,7 @@ impl<'a> Storm<'a> {
         Ok(())
     }
 
-    /// Ends a process in good order.
+    /// Shuts a process down.
     pub(crate) fn end(&mut self, member: usize, findings: &mut Findings) -> anyhow::Result<()> {
         self.fleet.ask_to_end(member);
         let until = Instant::now() + CALM;
@@ -354,12 +354,14 @@ impl<'a> Storm<'a> {
                     if !status.success() && !self.has_crashed(member, status) {
                         let log = self.fleet.log_end(member);
                         findings.violation(format!(
-                            "process {member} was asked to end, and ended with {status}:\n{log}"
+                            "process {member} failed to shut down, {status}:\n{log}"
                         ));
                     }
                 }
                 News::Nothing => {
-                    findings.violation(format!("process {member} has not ended within {CALM:?}"));
+                    findings.violation(format!(
+                        "process {member} did not shut down within {CALM:?}"
+                    ));
                     self.fleet.kill(member);
                 }
                 news => self.hear(&news, findings)?,
@@ -374,7 +376,7 @@ impl<'a> Storm<'a> {
         self.tally.broker_kills += 1;
         self.is_broker_away = true;
         self.host.kill_and_start_again()?;
-        // A process that was just starting may have given up, and is heard of first.
+        // A process that was starting meanwhile may have failed; this news comes first.
         self.pass(Instant::now() + HEARD, findings, |_| false)?;
         self.calm(findings)?;
         self.is_broker_away = false;
@@ -384,7 +386,7 @@ impl<'a> Storm<'a> {
     /// Waits until every partition runs in exactly one process.
     pub(crate) fn calm(&mut self, findings: &mut Findings) -> anyhow::Result<()> {
         let partitions = self.partitions;
-        // What is still to be done to processes takes its time first.
+        // Acts that are due later come first, and take their time.
         let until = Instant::now() + CALM + AWAY;
         self.pass(until, findings, |storm| {
             storm.later.is_empty() && storm.fleet.is_calm(partitions)
@@ -393,7 +395,7 @@ impl<'a> Storm<'a> {
             let members = self.fleet.members().iter();
             let running: Vec<_> = members.map(|member| &member.running).collect();
             let stuck = format!(
-                "{partitions} partitions ought to run, but after {CALM:?} do so: {running:?}"
+                "not all {partitions} partitions run in exactly one process within {CALM:?}; by process: {running:?}"
             );
             findings.violation(stuck.clone());
             findings.stuck = Some(stuck);
@@ -401,7 +403,7 @@ impl<'a> Storm<'a> {
         Ok(())
     }
 
-    /// Lets time pass until `done`, and does what is to be done meanwhile.
+    /// Waits until `done`, and meanwhile performs the acts that are due.
     pub(crate) fn pass(
         &mut self,
         until: Instant,
@@ -438,7 +440,7 @@ impl<'a> Storm<'a> {
                 if !self.has_crashed(member, status) && !self.is_broker_away {
                     let log = self.fleet.log_end(member);
                     findings.violation(format!(
-                        "process {member} ended by itself with {status}:\n{log}"
+                        "process {member} ended unexpectedly, {status}:\n{log}"
                     ));
                 }
                 self.fleet.start(member, &[])
@@ -446,7 +448,7 @@ impl<'a> Storm<'a> {
         }
     }
 
-    /// Whether a process has killed itself as it was told to.
+    /// Whether a process has killed itself at its crash point.
     fn has_crashed(&mut self, member: usize, status: ExitStatus) -> bool {
         let is_killed = status.signal() == Some(Signal::KILL.as_raw());
         let Some(point) = self.armed[member].take_if(|_| is_killed) else {
@@ -458,7 +460,7 @@ impl<'a> Storm<'a> {
         true
     }
 
-    /// Whether what is watched has come.
+    /// Ends the measurement if the watched partitions run.
     fn look(&mut self) {
         let Some(watch) = &self.watch else {
             return;

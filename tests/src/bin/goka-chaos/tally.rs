@@ -1,4 +1,4 @@
-//! What was done in a run, and how long it took until things went on.
+//! Counts kills and pauses of a run, and measures how long partitions took to run again.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,21 +6,21 @@ use serde::{Serialize, Serializer};
 
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Tally {
-    /// By SIGKILL, at whatever moment.
+    /// Kills with SIGKILL at random moments.
     pub(crate) kills: u32,
-    /// By SIGKILL, at each point of the commit protocol that this guarantee has.
+    /// Kills with SIGKILL, by point of the commit protocol.
     pub(crate) kills_at: BTreeMap<&'static str, u32>,
-    /// By SIGSTOP and SIGCONT.
+    /// Pauses with SIGSTOP and SIGCONT.
     pub(crate) pauses: u32,
-    /// Ends in good order.
+    /// Shutdowns.
     pub(crate) ends: u32,
-    /// Of the kills, those after which the local state was deleted.
+    /// Kills after which the state directory was deleted.
     pub(crate) states_deleted: u32,
     pub(crate) broker_kills: u32,
-    /// From the start of a process until it runs all the partitions that it ran before.
+    /// From the start of a process until it runs all partitions that it ran before the kill.
     #[serde(rename = "restart_ms")]
     pub(crate) restarts: Times,
-    /// From the kill of a process until all of its partitions run in others.
+    /// From the kill of a process until all its partitions run in other processes.
     #[serde(rename = "failover_ms")]
     pub(crate) failovers: Times,
 }
@@ -31,7 +31,7 @@ impl Tally {
         self.kills + self.kills_at.values().sum::<u32>() + self.pauses
     }
 
-    /// Points at which no process has died.
+    /// Points of the commit protocol at which no process was killed.
     pub(crate) fn never_hit(&self) -> impl Iterator<Item = &'static str> {
         let points = self.kills_at.iter();
         points.filter_map(|(point, kills)| (*kills == 0).then_some(*point))
@@ -42,7 +42,7 @@ impl Tally {
     }
 }
 
-/// Shown as their count, median and maximum.
+/// Durations, serialized as their count, median and maximum.
 #[derive(Debug, Default)]
 pub(crate) struct Times(Vec<Duration>);
 

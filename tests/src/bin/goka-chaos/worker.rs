@@ -1,5 +1,5 @@
-//! The program that is killed: a processor whose table and outputs tell of every record whether it was handled, and how
-//! often. Where it runs and what it may not lose is said by the environment, as for any program of goka.
+//! The worker process: a processor whose table and output show for every input record how many times it was processed.
+//! Configured through the environment, as any program that uses goka.
 
 use std::{
     collections::BTreeSet,
@@ -16,27 +16,27 @@ use tokio::{
 
 use crate::row::Row;
 
-/// How often it looks which partitions run.
+/// Interval between checks of which partitions run.
 const LOOK: Duration = Duration::from_millis(20);
-/// One record of so many is told to another key as well, which may be in another partition.
+/// One record in this many sends a loop message to another key, which may be in another partition.
 const LOOP_EVERY: i64 = 8;
-/// Keys that are told to.
+/// Number of keys that receive loop messages.
 const LOOP_KEYS: i64 = 40;
 
-/// The key that a record is told to as well, if it is one of those.
+/// The key to which a record sends a loop message, if it sends one.
 pub(crate) fn loop_key(number: i64) -> Option<String> {
     (number % LOOP_EVERY == 0).then(|| format!("loop-{}", number / LOOP_EVERY % LOOP_KEYS))
 }
 
-/// Records that are numbered; a tombstone deletes the row.
+/// The input: numbered records, and tombstones, which delete the row.
 #[goka::stream("numbers", value = i64)]
 struct Numbers;
 
-/// One for each record of the input: where that stood, and what it held.
+/// One record for each input record: its partition, its offset and its number.
 #[goka::stream("echo", value = String)]
 struct Echo;
 
-/// What came of the records of each key.
+/// A summary of the records of each key, see [`Row`].
 #[goka::table(value = String)]
 struct Rows;
 
@@ -65,14 +65,14 @@ impl Chaos {
     }
 }
 
-/// What is written to the output for a record of the input.
+/// The text that is written to the output for an input record.
 pub(crate) fn echo(partition: i32, offset: i64, number: Option<i64>) -> String {
     let held = number.map_or("tombstone".to_owned(), |number| number.to_string());
     format!("{partition} {offset} {held}")
 }
 
-/// Runs until its input is closed, as that of a process whose parent is gone is, too. Says at every change which
-/// partitions run here.
+/// Runs until standard input is closed, which also happens when the parent process ends. Prints the running partitions
+/// whenever they change.
 pub(crate) async fn run() -> anyhow::Result<()> {
     let mut input = Vec::new();
     let mut stdin = stdin();
@@ -99,7 +99,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     }
 }
 
-/// Before the numbers of the partitions that run, on a line of the worker's output.
+/// The word before the partition numbers on a line of the worker's output.
 pub(crate) const RUNNING: &str = "running";
 
 fn say(partitions: &BTreeSet<i32>) -> io::Result<()> {
