@@ -1,4 +1,4 @@
-//! A broker for tests: the embedded one, or the Kafka that GOKA_TEST_BROKERS names.
+//! A broker for tests: an embedded one, or the Kafka at GOKA_TEST_BROKERS.
 
 use std::{
     env,
@@ -15,16 +15,16 @@ use crate::base::{
     record::to_ms,
 };
 
-/// How long a test waits for what must come.
+/// How long a test waits for an event that must come.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) const STEP: Duration = Duration::from_millis(20);
 
-/// When records of a test were sent, not now, milliseconds since 1970. Within `retention.ms`: a record
-/// that is older is deleted as soon as a broker looks, the first time half a minute after its start.
+/// Timestamp of a test's records, milliseconds since 1970: an hour ago. The time is within `retention.ms`, because a
+/// broker deletes older records at its first check, half a minute after its start.
 pub(crate) static SENT_AT: LazyLock<i64> =
     LazyLock::new(|| to_ms(SystemTime::now() - Duration::from_secs(3600)));
 
-/// A broker and names of its own for one test.
+/// A broker, and a prefix of topic names, for one test.
 pub(crate) struct Bench {
     pub(crate) config: Config,
     _broker: Option<EmbeddedBroker>,
@@ -72,7 +72,7 @@ impl Bench {
     }
 }
 
-/// Steps until `step` says that it is done.
+/// Calls `step` until it returns `true`.
 pub(crate) fn until(what: &str, mut step: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !step() {

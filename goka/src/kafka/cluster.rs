@@ -1,5 +1,4 @@
-//! The brokers: whether they answer, which topics they have, who is in a group; and where members
-//! and readers come from. Must not know what topics are for.
+//! A connection to a cluster, which opens members and readers. Must not know what topics are for.
 
 use std::{
     sync::Arc,
@@ -23,10 +22,10 @@ use crate::{
     engine::port::{Kafka, Reader},
 };
 
-/// How long to try to reach one: with the last attempt, less than the 10 s that are promised.
+/// How long to try to reach a broker. With the last attempt, less than the 10 s that [`Cluster::connect`] promises.
 const CONNECTED: Duration = Duration::from_secs(9);
 
-/// A connection to the brokers of one configuration. Clones share it.
+/// A connection to the brokers of one configuration. Clones share the connection.
 #[derive(Clone)]
 pub(crate) struct Cluster(Arc<Inner>);
 
@@ -37,15 +36,13 @@ struct Inner {
 }
 
 impl Cluster {
-    /// Waits until a broker answers.
+    /// Connects, and waits until a broker answers.
     ///
     /// # Errors
-    /// [`Error::Config`] for settings that are wrong, [`Error::Kafka`] if no broker answers within
-    /// 10 s.
+    /// [`Error::Config`] for invalid settings, [`Error::Kafka`] if no broker answers within 10 s.
     pub(crate) fn connect(config: &Config) -> Result<Self, Error> {
         let connection = Connection::new(config)?;
-        let admin: AdminClient<ClientLog> =
-            connection.open(Role::Admin, "connection for questions about topics", |_| {})?;
+        let admin: AdminClient<ClientLog> = connection.open(Role::Admin, "admin client", |_| {})?;
         let admin = Polled::admin(admin)?;
         let deadline = Instant::now() + CONNECTED;
         let cluster_id = loop {
@@ -57,12 +54,12 @@ impl Cluster {
             if Instant::now() > deadline {
                 let brokers = &connection.brokers;
                 let why = inner.context().problem();
-                let why = why.as_deref().unwrap_or("nobody answers");
+                let why = why.as_deref().unwrap_or("no broker answers");
                 return Err(Error::kafka(
                     format!("reach a Kafka broker at `{brokers}` within 10 s"),
                     format!(
-                        "{why}; check the address (`Config::brokers`, GOKA_BROKERS), that the \
-                         broker runs, and `security.protocol` if it wants TLS or a login"
+                        "{why}; check the address (`Config::brokers`, GOKA_BROKERS), that the broker runs, and \
+                         `security.protocol` if the broker requires TLS or authentication"
                     ),
                 ));
             }
@@ -74,9 +71,8 @@ impl Cluster {
         })))
     }
 
-    /// What can be guaranteed here to a group that asks for `wanted`: on the embedded broker no more
-    /// than at-least-once, since it forgets the positions of a transaction, so that a restart would
-    /// begin anew.
+    /// The guarantee that a group gets which asks for `wanted`. On the embedded broker that is at-least-once, because
+    /// it forgets offsets that were committed in a transaction: a restart would begin at the start of the inputs.
     pub(crate) fn guarantee(&self, wanted: Guarantee) -> Guarantee {
         if self.is_embedded() {
             return Guarantee::AtLeastOnce;
@@ -100,18 +96,18 @@ impl Cluster {
         &self.0.connection
     }
 
-    /// How often topics are looked at again.
+    /// How often the topics' metadata is checked.
     pub(crate) fn metadata_interval(&self) -> Duration {
         self.connection().config.metadata_interval
     }
 
-    /// Whether it is the mock cluster, of this process or another: it answers no questions about
-    /// settings.
+    /// Whether this is an embedded broker, of this process or another. An embedded broker does not describe topics.
     pub(crate) fn is_embedded(&self) -> bool {
         self.0.cluster_id.starts_with(embedded::CLUSTER_ID)
     }
 
-    /// A member of a group, which it joins with its first poll. May be made on one thread and used on another.
+    /// Opens a member of a group. The member joins with its first poll. It may be opened on one thread and used on
+    /// another.
     pub(crate) fn member(&self, spec: &MemberSpec) -> Result<Box<dyn Kafka + Send>, Error> {
         let table = spec.table.as_deref();
         let table = table.map(|table| self.topic_reader(table)).transpose()?;
@@ -120,7 +116,7 @@ impl Cluster {
         Ok(Box::new(WorkerConnection::open(&connection, spec, table)?))
     }
 
-    /// Reads a topic in no group.
+    /// Opens a reader of one topic, outside any group.
     pub(crate) fn reader(&self, topic: &str) -> Result<Box<dyn Reader + Send>, Error> {
         Ok(Box::new(self.topic_reader(topic)?))
     }
@@ -129,13 +125,13 @@ impl Cluster {
         TopicReader::open(&self.0.connection, topic)
     }
 
-    /// Passes librdkafka's log of the admin client on to `tracing`; nobody else reads it.
+    /// Passes librdkafka's log of the admin client on to `tracing`. Nothing else polls this client.
     pub(crate) fn drain(&self) {
         drain(&self.0.admin);
     }
 }
 
-/// librdkafka's log of this connection, which nobody else reads.
+/// Logs what librdkafka has reported about a client that nothing else polls.
 fn drain(admin: &Polled<AdminClient<ClientLog>>) {
     while let Some(event) = admin.poll(Duration::ZERO) {
         if let Kind::Failed(failure) = event.kind() {

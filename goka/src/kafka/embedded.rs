@@ -1,7 +1,6 @@
-//! A broker inside the process: librdkafka's mock cluster.
-//!
-//! For examples, tests and a laptop: no Kafka is needed to run a program. Must not know groups or
-//! tables; what it cannot tell (settings of topics), it remembers.
+//! The embedded broker: librdkafka's mock cluster inside this process, so that examples, tests and development need no
+//! Kafka. The mock cluster does not describe topics, so this file remembers how each was created. Must not know groups
+//! or tables.
 
 use std::{
     collections::BTreeMap,
@@ -19,16 +18,16 @@ use rdkafka::{
 
 use crate::base::error::Error;
 
-/// How ids of such clusters begin; other processes see it, too.
+/// Prefix of the ids of mock clusters. Other processes recognize an embedded broker by this prefix.
 pub(crate) const CLUSTER_ID: &str = "mockCluster";
 
-/// Partitions of a topic that another process makes this broker create.
+/// Partitions of a topic that a client in another process creates on this broker.
 pub(crate) const DEFAULT_PARTITIONS: i32 = 4;
 
 /// A Kafka broker in this process, for examples, tests and development.
 ///
-/// `brokers = "embedded"` shares one among all parts of a process. This type starts one of its own,
-/// which other programs reach at [`EmbeddedBroker::address`], as long as the value lives:
+/// `brokers = "embedded"` shares one broker among all parts of a process. This type starts a separate broker, which
+/// other programs reach at [`EmbeddedBroker::address`] as long as the value lives:
 ///
 /// ```
 /// let broker = goka::EmbeddedBroker::start()?;
@@ -37,27 +36,26 @@ pub(crate) const DEFAULT_PARTITIONS: i32 = 4;
 /// # Ok::<(), goka::Error>(())
 /// ```
 ///
-/// It produces, fetches, and coordinates groups, and that is all:
-/// - it keeps at most 5 MB a partition, in memory, and drops the oldest records beyond that;
-/// - nothing is compacted, so a table cannot be rebuilt once its first rows were dropped;
-/// - only this process can create a topic with a number of partitions of its choice; what another
-///   process creates has four;
-/// - it refuses commits while members join or leave, which can take 5 s, so records around that
-///   moment may be handled twice;
-/// - records of aborted transactions stay readable.
+/// The embedded broker produces, fetches, and coordinates groups, with these limits:
+/// - It keeps at most 5 MB per partition, in memory, and drops the oldest records beyond that.
+/// - It compacts nothing, so a table cannot be restored once its first rows were dropped.
+/// - Only this process can choose the number of partitions of a topic. A topic that another process creates has four.
+/// - It rejects commits while members join or leave, which can take 5 s, so records may be handled twice in that time.
+/// - Records of aborted transactions stay readable.
 #[derive(Clone)]
 pub struct EmbeddedBroker(Arc<Broker>);
 
 struct Broker {
     address: String,
-    /// What was created here: partitions, and whether compaction was asked for.
+    /// The topics that this process created: number of partitions, and whether compacted.
     topics: Mutex<BTreeMap<String, (i32, bool)>>,
-    /// Owns the cluster.
+    /// Owns the mock cluster.
     client: BaseProducer<DefaultProducerContext>,
 }
 
-/// Those that live in this process; the shared one, if it lives, is named.
+/// The brokers that live in this process.
 struct Living {
+    /// The broker of `brokers = "embedded"`.
     shared: Weak<Broker>,
     all: Vec<Weak<Broker>>,
 }
@@ -83,8 +81,8 @@ impl EmbeddedBroker {
         // SAFETY: the client is alive, and was made with a mock cluster, which lives as long.
         unsafe {
             let cluster = rd_kafka_handle_mock_cluster(client.client().native_ptr());
-            // A first run should begin at once, so less than the default of 3 s, but the workers of a
-            // process should come in one go: a rebalance that adds one later takes 5 s.
+            // Less than the default of 3 s, so that a first run begins at once. Long enough for all workers of a
+            // process to join together: a rebalance that adds one of them later takes 5 s.
             rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 300);
         }
         let address = cluster(&client)?.bootstrap_servers();
@@ -99,15 +97,15 @@ impl EmbeddedBroker {
         Ok(EmbeddedBroker(broker))
     }
 
-    /// Where clients reach it: `host:port`.
+    /// The address for clients: `host:port`.
     pub fn address(&self) -> &str {
         &self.0.address
     }
 
-    /// Creates a topic. One that exists is left as it is.
+    /// Creates a topic. A topic that exists is left unchanged.
     ///
     /// # Errors
-    /// [`Error::Kafka`] if the name is not one that Kafka takes.
+    /// [`Error::Kafka`] if Kafka does not allow the name.
     pub fn create_topic(&self, name: &str, partitions: i32) -> Result<(), Error> {
         self.create(name, partitions, false)
     }
@@ -124,14 +122,14 @@ impl EmbeddedBroker {
         Ok(())
     }
 
-    /// Whether a topic was created as a compacted one; `None` if it was not created here.
+    /// Whether a topic was created as compacted; `None` if this process did not create it.
     pub(crate) fn compacted(&self, name: &str) -> Option<bool> {
         lock(&self.0.topics)
             .get(name)
             .map(|(_, compacted)| *compacted)
     }
 
-    /// The one that all share who say `brokers = "embedded"`.
+    /// The broker of `brokers = "embedded"`. The first call starts it.
     pub(crate) fn shared() -> Result<Self, Error> {
         static STARTING: Mutex<()> = Mutex::new(());
         let _one_at_a_time = lock(&STARTING);
@@ -143,7 +141,7 @@ impl EmbeddedBroker {
         Ok(broker)
     }
 
-    /// The one of this process that has this address.
+    /// The broker of this process with this address.
     pub(crate) fn at(address: &str) -> Option<Self> {
         let living = lock(&LIVING);
         let mut living = living.all.iter().filter_map(Weak::upgrade);
@@ -172,7 +170,7 @@ fn cluster<'a>(
     })
 }
 
-/// What is under these locks is whole at every moment, so a panic elsewhere does not matter.
+/// Ignores poisoning: the values under these locks are consistent at every moment.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

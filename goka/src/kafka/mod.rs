@@ -1,9 +1,19 @@
-//! Kafka by rdkafka: the only folder that names it. It implements what the engine needs ([`crate::engine::port`]),
-//! and what applications need besides: emitters, topics, resets, the embedded broker. It moves bytes, and must not
-//! know types, codecs or handlers.
+//! Kafka with rdkafka, in the only folder that names rdkafka. It implements what the engine needs
+//! ([`crate::engine::port`]), and what applications need besides: emitters, topics, resets, the embedded broker. It
+//! moves bytes, and must not know types, codecs or handlers.
 //!
-//! Topic names that cross this border are *logical*; the physical ones (prefix, renames) are known on this side only,
-//! and appear in errors and logs.
+//! Callers use *logical* topic and group names. Only this folder knows the physical names (prefix, renames), which
+//! appear in errors and logs.
+//!
+//! | folder | contents | imports |
+//! |---|---|---|
+//! | `client/` | settings, names, log and connections of all clients | |
+//! | `native/` | librdkafka's queues, records and requests, where rdkafka does not offer them | `client/` |
+//! | `produce/` | producers of workers, and of emitters | `client/`, `native/` |
+//! | `reader.rs` | reading one topic outside any group | `client/`, `native/` |
+//! | `member/` | a worker's connection: group member, producer, transactions | all of the above |
+//! | `cluster.rs` | opens members and readers | all of the above |
+//! | `admin/` | topics, groups, resets | `cluster.rs` |
 
 mod admin;
 mod client;

@@ -1,4 +1,4 @@
-//! [`Reader`] by rdkafka: a consumer of one topic that joins no group. Must not know what is read.
+//! [`Reader`] with rdkafka: a consumer of one topic that joins no group. Must not know what the topic is for.
 
 use std::{
     cell::RefCell,
@@ -32,11 +32,11 @@ use crate::base::{
 use crate::engine::port::{Reader, TableEvent};
 
 pub(crate) struct TopicReader {
-    // Before the client, which must be dropped last.
+    // Declared before the client, which must be dropped last.
     topic: TopicHandle,
     physical: String,
-    /// What is read, and the next offset of each that may be given: librdkafka may still hold
-    /// records from before a stop.
+    /// The partitions that are read, each with its next offset. Records below that offset are ignored: librdkafka may
+    /// still hold some that were fetched before a stop.
     reading: RefCell<BTreeMap<i32, i64>>,
     consumer: FetchingConsumer,
 }
@@ -86,7 +86,7 @@ impl TopicReader {
         )
     }
 
-    /// `None`: nothing that concerns the caller.
+    /// The event for the caller; `None` if the caller has no use for it.
     fn event<'e>(&self, kind: &'e Kind<'_>) -> Option<TableEvent<'e>> {
         match kind {
             Kind::Record(message) => {
@@ -117,7 +117,7 @@ impl TopicReader {
                         let partition = started?;
                         let mut reading = self.reading.borrow_mut();
                         let next = reading.get_mut(&partition)?;
-                        // Behind the last record there may be markers of transactions.
+                        // Transaction markers may follow the last record.
                         *next = failure.offset.max(*next);
                         Some(TableEvent::End { partition })
                     }
@@ -126,7 +126,7 @@ impl TopicReader {
                     }
                     (TopicAuthorizationFailed, _) => Some(TableEvent::Failed(Error::kafka(
                         format!("read topic `{}`", self.physical),
-                        "the broker denies it; grant the right Read on the topic",
+                        "the broker denies access; grant the ACL `Read` on the topic",
                     ))),
                     (code, _) if failure.fatal => Some(TableEvent::Failed(Error::kafka(
                         format!("read topic `{}`", self.physical),
@@ -185,7 +185,7 @@ impl Reader for TopicReader {
         self.consumer
             .client()
             .fetch_watermarks(&self.physical, partition, SOON)
-            .map_err(|error| self.failed("ask for the offsets of", partition, error))
+            .map_err(|error| self.failed("fetch the offsets of", partition, error))
     }
 
     fn progress(&self, partition: i32) -> Option<(i64, i64)> {

@@ -23,7 +23,7 @@ use crate::{
     engine::port::*,
 };
 
-/// A member of group `group` with inputs `a` and `b` and the table's topic as its leader.
+/// A member of group `group` with inputs `a` and `b`, and the changelog as its leader topic.
 fn spec(worker: usize) -> MemberSpec {
     MemberSpec {
         group: "group".to_owned(),
@@ -75,7 +75,7 @@ fn delivered(member: &dyn Kafka) -> Vec<Result<i64, Undelivered>> {
     all
 }
 
-/// A member and what it holds; every revoke is answered at the next step.
+/// A member and its partitions. It answers a revoke in the step that gets the revoke.
 struct Holder {
     member: Box<dyn Kafka + Send>,
     held: BTreeSet<i32>,
@@ -97,7 +97,7 @@ impl Holder {
         }
     }
 
-    /// One that holds all of so many partitions.
+    /// A member that holds all partitions.
     fn of_all(cluster: &Cluster, partitions: usize) -> Self {
         let mut holder = Holder::new(cluster, 0);
         until("it holds all", || {
@@ -135,7 +135,7 @@ impl Holder {
                 self.held.remove(partition);
             }
             self.revoked += taken.len();
-            // Other events may come first: the answer is awaited.
+            // The group waits for this answer.
             self.member.released(&taken).unwrap();
         }
     }

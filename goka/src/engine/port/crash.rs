@@ -9,7 +9,7 @@
 //! | after produce | `handled` | the effects of a record are in the producer | the same |
 //! | after flush | `delivered` | an interval is acknowledged | the same |
 //! | after offsets were sent | `offsets-sent` | never | offsets are in the transaction |
-//! | after the group's commit | `committed` | offsets committed; after `stored` | transaction committed; before `stored` |
+//! | after Kafka's commit | `committed` | offsets committed, after `stored` | transaction committed, before `stored` |
 //! | after LMDB's commit | `stored` | the group does not have the offsets yet | all is done |
 //! | in recovery | `replayed` | a row was read, and is not in the local copy | the same |
 //! | in recovery | `replaying` | rows are in the local copy, the partition does not run yet | the same |

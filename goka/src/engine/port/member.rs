@@ -86,7 +86,8 @@ pub(crate) enum CommitError {
     Denied(Error),
 }
 
-/// Cause of a failed [`Member::committed`]: the coordinator answered, and an undecided transaction contains the offsets.
+/// Cause of a failed [`Member::committed`]: the coordinator answered, and an undecided transaction contains the
+/// offsets.
 #[derive(Debug)]
 pub(crate) struct Unstable;
 

@@ -1,8 +1,8 @@
 //! The steps of the commit protocol, named so that tests can stop a worker at each of them. Must not know what a test
 //! does there.
 
-/// A step of the commit protocol or of recovery, in the order in which a worker takes them. Under exactly-once the group
-/// has the positions ([`Step::Committed`]) before the local transaction is committed ([`Step::Stored`]).
+/// A step of the commit protocol or of recovery, in the order in which a worker takes them. Under exactly-once the
+/// group has the positions ([`Step::Committed`]) before the local transaction is committed ([`Step::Stored`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
     /// The effects of one record were handed to the producer.

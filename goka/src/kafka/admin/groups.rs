@@ -1,21 +1,21 @@
-//! Who is in a group. Must not know why somebody asks.
+//! The members of a group. Must not know why somebody asks.
 
 use crate::{
     base::error::Error,
     kafka::{client::connection::ANSWER, cluster::Cluster},
 };
 
-/// A living member of a group.
+/// A current member of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GroupMember {
     pub(crate) id: String,
     pub(crate) client: String,
-    /// Physical names of the topics that it subscribes.
+    /// Physical names of the topics that the member subscribes to.
     pub(crate) topics: Vec<String>,
 }
 
 impl Cluster {
-    /// Who is in a group now. Empty where the broker does not tell (the embedded one).
+    /// The current members of a group. Empty on the embedded broker, which does not list members.
     pub(crate) fn members(&self, group: &str) -> Result<Vec<GroupMember>, Error> {
         if self.is_embedded() {
             return Ok(Vec::new());
@@ -43,8 +43,8 @@ impl Cluster {
     }
 }
 
-/// The topics in a member's subscription, as the consumer protocol writes it: a version, then
-/// topics, each text with its length before it.
+/// The topics in a member's subscription, in the format of the consumer protocol: a version, then topics, each as a
+/// length and a text.
 fn subscribed(metadata: &[u8]) -> Option<Vec<String>> {
     let (_version, rest) = metadata.split_at_checked(2)?;
     let (count, mut rest) = rest.split_first_chunk()?;

@@ -1,4 +1,4 @@
-//! What is asked of a cluster, and done to it, beside reading and writing: topics, groups, and resets.
+//! Administration of a cluster: topics, groups and resets.
 
 pub(crate) mod groups;
 pub(crate) mod operating;

@@ -1,5 +1,4 @@
-//! What an operator does to a group that nobody is in: its offsets, and the rows of its table's topic. Must
-//! not know why.
+//! Resets of a group without members: its offsets, and the rows of its changelog. Must not know why a group is reset.
 
 use std::{
     cell::RefCell,
@@ -28,26 +27,25 @@ use crate::{
     },
 };
 
-/// Where in a topic a group begins anew.
+/// The position in its inputs at which a group starts after a reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResetTo {
-    /// With the oldest record that is there.
+    /// The oldest record of each partition.
     Earliest,
-    /// With the records that come from now on.
+    /// The end of each partition: only new records are handled.
     Latest,
-    /// With the first record whose timestamp is not before this moment; without one, with those that
-    /// come from now on.
+    /// The first record of each partition with this timestamp or a later one. If a partition has none, its end.
     Time(SystemTime),
 }
 
-/// How long nothing may come of a topic that is read, or be delivered to it.
+/// How long reading a topic, or delivery to it, may stand still.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 static NO_HEADERS: OwnedHeaders = Vec::new();
 
 impl Cluster {
-    /// The offset of each partition of a topic (logical name), in their order.
+    /// The offset of `at` in each partition of a topic (logical name), in the order of partitions.
     pub(crate) fn offsets_at(
         &self,
         topic: &str,
@@ -56,10 +54,10 @@ impl Cluster {
     ) -> Result<Vec<i64>, Error> {
         let physical = self.names().topic(topic)?;
         let failed = |error: KafkaError| {
-            let doing = format!("ask for the offsets of topic `{physical}`");
+            let doing = format!("fetch the offsets of topic `{physical}`");
             Error::kafka(doing, error)
         };
-        let client = format!("reader of offsets of topic `{physical}`");
+        let client = format!("client for the offsets of topic `{physical}`");
         let reader: BaseConsumer<ClientLog> =
             self.connection().open(Role::Reader, client, |_| {})?;
         let bounds = |partition| {
@@ -89,10 +87,10 @@ impl Cluster {
         }
     }
 
-    /// Deletes a group with all its offsets. Not there: nothing happens.
+    /// Deletes a group with all its offsets. Does nothing if there is no such group.
     ///
     /// # Errors
-    /// If it has members.
+    /// If the group has members.
     pub(crate) fn delete_group(&self, group: &str) -> Result<(), Error> {
         let physical = self.names().group(group)?;
         let failed = |why: String| Error::kafka(format!("delete group `{physical}`"), why);
@@ -102,17 +100,17 @@ impl Cluster {
         match answer.into_iter().next() {
             None | Some(Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound))) => Ok(()),
             Some(Err((_, RDKafkaErrorCode::NonEmptyGroup))) => {
-                Err(failed("it has members: stop them first".to_owned()))
+                Err(failed("the group has members: stop them first".to_owned()))
             }
             Some(Err((_, RDKafkaErrorCode::GroupAuthorizationFailed))) => Err(failed(
-                "the broker denies it; grant the right Delete on the group".to_owned(),
+                "the broker denies access; grant the ACL `Delete` on the group".to_owned(),
             )),
             Some(Err((_, code))) => Err(failed(code.to_string())),
         }
     }
 
-    /// Commits offsets of topics (logical names) to a group that has no members, one per partition,
-    /// without a word of who did: an operator.
+    /// Commits offsets of topics (logical names), one per partition, to a group without members. The metadata of the
+    /// offsets stays empty, which tells instances that an operator has set them.
     pub(crate) fn set_offsets(
         &self,
         group: &str,
@@ -120,7 +118,7 @@ impl Cluster {
     ) -> Result<(), Error> {
         let physical = self.names().group(group)?;
         let doing = || format!("set the offsets of group `{physical}`");
-        let client = format!("setter of offsets of group `{physical}`");
+        let client = format!("client that sets offsets of group `{physical}`");
         let consumer: BaseConsumer<ClientLog> =
             self.connection().open(Role::Reader, client, |settings| {
                 settings.set("group.id", &physical);
@@ -133,7 +131,7 @@ impl Cluster {
                 added.map_err(|error| Error::kafka(doing(), error))?;
             }
         }
-        // SAFETY: the consumer is dropped after it.
+        // SAFETY: the consumer is dropped after the commit.
         let commit = unsafe { Commit::begin(consumer.client(), &list) };
         let taken = commit.and_then(|commit| {
             let answer = commit.answer(ANSWER);
@@ -142,8 +140,8 @@ impl Cluster {
         taken.map_err(|code| Error::kafka(doing(), code))
     }
 
-    /// Writes a tombstone behind every row of a table's topic, and gives how many. Whoever follows the
-    /// table sees its rows go.
+    /// Writes a tombstone for every row of a changelog and returns how many. Views and joins of other programs see the
+    /// rows disappear.
     pub(crate) fn empty_table(&self, topic: &str, partitions: i32) -> Result<u64, Error> {
         let grave = Grave::open(self, topic)?;
         let reader = self.reader(topic)?;
@@ -158,7 +156,7 @@ impl Cluster {
             while !done {
                 let mut result = Ok(());
                 let some = reader.poll(PATIENCE, &mut |event| match event {
-                    // A tombstone of ours, for example.
+                    // A tombstone of this reset, for example.
                     TableEvent::Record(row) if row.offset >= end => done = true,
                     TableEvent::Record(row) => {
                         done = row.offset + 1 == end;
@@ -175,7 +173,7 @@ impl Cluster {
                 if !some {
                     return Err(Error::kafka(
                         format!("read table topic `{topic}`"),
-                        format!("nothing came for {} s", PATIENCE.as_secs()),
+                        format!("no record came for {} s", PATIENCE.as_secs()),
                     ));
                 }
             }
@@ -188,13 +186,13 @@ impl Cluster {
 
 fn moved(topic: &str) -> Error {
     let doing = format!("read table topic `{topic}`");
-    Error::kafka(doing, "its records were deleted meanwhile: try again")
+    Error::kafka(doing, "records were deleted during the reset: try again")
 }
 
 /// Writes tombstones to one topic.
 struct Grave {
     producer: Producer,
-    /// Why the first one that was not delivered was not.
+    /// Why the first failed tombstone was not delivered.
     failure: RefCell<Option<String>>,
 }
 
@@ -244,7 +242,7 @@ impl Grave {
         })
     }
 
-    /// Waits until all are there.
+    /// Waits until all tombstones are delivered.
     fn close(self) -> Result<(), Error> {
         let give_up = Instant::now() + PATIENCE;
         while self.producer.in_flight() > 0 {
@@ -252,7 +250,10 @@ impl Grave {
             if Instant::now() > give_up {
                 let topic = self.producer.physical(0);
                 let doing = format!("empty table topic `{topic}`");
-                return Err(Error::kafka(doing, "the broker does not answer"));
+                return Err(Error::kafka(
+                    doing,
+                    "the broker does not acknowledge the tombstones",
+                ));
             }
         }
         Ok(())

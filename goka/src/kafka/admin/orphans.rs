@@ -1,9 +1,9 @@
-//! Partitions of a group that none of its members holds, and will not get by themselves.
+//! Orphaned partitions: no member of the group holds them, and no rebalance will assign them.
 //!
-//! A rebalance takes a partition from one member and gives it to another in two rounds. The member
-//! that gave it asks for the second one; if it is killed before, and comes back as the static member
-//! that it was, the broker answers it with what it had, and sees no reason for another round. So
-//! somebody else has to ask, and the group does not mind who: a member that comes only to leave.
+//! A cooperative rebalance moves a partition in two rounds. The member that gives the partition up asks for the second
+//! round. If it is killed before and comes back as the same static member, the broker returns its earlier assignment
+//! and starts no second round. So another member has to trigger a rebalance: a visitor that joins the group and leaves.
+//! Must not know when to look for orphans.
 
 use std::{
     collections::BTreeSet,
@@ -22,12 +22,12 @@ use crate::{
     },
 };
 
-/// How long a visitor of a group waits to be taken for a member.
+/// How long a visitor of a group waits to become a member.
 const VISIT: Duration = Duration::from_secs(15);
 
 impl Cluster {
-    /// The partitions of the group's leading topic that no member holds. None while a rebalance is on
-    /// its way, and for a group without members.
+    /// The partitions of the group's leader topic that no member holds. Empty during a rebalance, and for a group
+    /// without members.
     pub(crate) fn orphans(
         &self,
         group: &str,
@@ -54,11 +54,16 @@ impl Cluster {
         Ok(orphans)
     }
 
-    /// Joins a group and leaves it: all its partitions are given out anew.
+    /// Joins a group and leaves it, so that the group assigns all its partitions.
     pub(crate) fn visit_group(&self, group: &str, leader: &str) -> Result<(), Error> {
         let (group, leader) = (self.names().group(group)?, self.names().topic(leader)?);
         let who = format!("visitor of group `{group}`");
-        let failed = |error| Error::kafka(format!("join group `{group}` for a moment"), error);
+        let failed = |error| {
+            Error::kafka(
+                format!("join group `{group}` to adopt orphaned partitions"),
+                error,
+            )
+        };
         let visitor: BaseConsumer<ClientLog> =
             self.connection().open(Role::Member, who, |settings| {
                 settings.set("group.id", &group);
@@ -85,8 +90,8 @@ impl Cluster {
     }
 }
 
-/// The partitions of a topic in what a member holds, as the consumer protocol writes it: a version,
-/// then topics, each a text with its length before it, and then its partitions.
+/// The partitions of a topic in a member's assignment, in the format of the consumer protocol: a version, then topics,
+/// each as a length, a text and its partitions.
 fn assigned(assignment: &[u8], topic: &str) -> Option<Vec<i32>> {
     let (_version, rest) = assignment.split_at_checked(2)?;
     let (topics, mut rest) = rest.split_first_chunk()?;

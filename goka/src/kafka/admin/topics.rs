@@ -1,5 +1,4 @@
-//! Topics of a cluster: what the broker says of them, and creating them. Must not know what they are
-//! for.
+//! Topics of a cluster: describing and creating them. Must not know what they are for.
 
 use std::time::{Duration, Instant};
 
@@ -18,24 +17,24 @@ use crate::{
     },
 };
 
-/// A topic as the broker has it.
+/// The broker's description of a topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TopicInfo {
     pub(crate) partitions: i32,
-    /// Another one after the topic was deleted and created again; empty if it is not known.
+    /// Topic id; a topic that is deleted and created again gets another one. Empty if unknown.
     pub(crate) id: String,
-    /// `None` if the broker does not tell.
+    /// `None` if unknown.
     pub(crate) cleanup_policy: Option<String>,
-    /// How long deletions are kept; Kafka's default if the broker does not tell, `None` on the embedded one.
+    /// How long the topic keeps tombstones. Kafka's default if unknown; `None` on the embedded broker.
     pub(crate) delete_retention_ms: Option<i64>,
 }
 
-/// Kafka's default of `delete.retention.ms`. Taken where the broker does not tell: a copy that is older is then read
-/// again for nothing at worst, where one that is believed for ever could bring back keys that were deleted.
+/// Kafka's default of `delete.retention.ms`, used if the setting is unknown. At worst, a local copy that is older is
+/// restored without need. A copy that was trusted for ever could bring deleted keys back.
 const DELETE_RETENTION_MS: i64 = 86_400_000;
 
 impl Cluster {
-    /// What there is of these topics (logical names), in their order; `None` for a missing one.
+    /// Describes topics (logical names), in their order; `None` for a topic that does not exist.
     pub(crate) fn topics(&self, names: &[&str]) -> Result<Vec<Option<TopicInfo>>, Error> {
         let mut topics = Vec::with_capacity(names.len());
         for name in names {
@@ -59,7 +58,8 @@ impl Cluster {
 
     fn partitions(&self, physical: &str) -> Result<Option<i32>, Error> {
         let asked = self.admin().client().inner();
-        let failed = |why: String| Error::kafka(format!("ask for topic `{physical}`"), why);
+        let failed =
+            |why: String| Error::kafka(format!("fetch metadata of topic `{physical}`"), why);
         let metadata = asked
             .fetch_metadata(Some(physical), ANSWER)
             .map_err(|error| failed(error.to_string()))?;
@@ -72,13 +72,13 @@ impl Cluster {
                 Ok(None)
             }
             Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(failed(format!(
-                "the broker denies it; grant the right Describe on topic `{physical}`"
+                "the broker denies access; grant the ACL `Describe` on topic `{physical}`"
             ))),
             Some(code) => Err(failed(code.to_string())),
         }
     }
 
-    /// Adds what only the broker's administration tells. Where that is denied, it stays unknown.
+    /// Adds topic id and settings. They remain unknown where the broker denies access.
     fn describe(&self, physical: &str, topic: &mut TopicInfo) -> Result<(), Error> {
         if self.is_embedded() {
             let embedded = self.connection().embedded.as_ref();
@@ -109,8 +109,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Creates a topic with the broker's default number of replicas, and waits until it is known.
-    /// One that exists is left as it is, whatever its partitions.
+    /// Creates a topic with the broker's default replication factor, and waits until a broker knows the topic. A topic
+    /// that exists is left unchanged, whatever its partitions.
     pub(crate) fn create_topic(
         &self,
         name: &str,
@@ -144,8 +144,8 @@ impl Cluster {
                 | RDKafkaErrorCode::ClusterAuthorizationFailed,
             ))) => {
                 return Err(Error::Topic(format!(
-                    "the broker denies the right to create topic `{physical}`: grant Create on it, \
-                     or create it by hand with {partitions} partitions and cleanup.policy={policy}"
+                    "the broker denies creating topic `{physical}`: grant the ACL `Create` on it, or create it with \
+                     {partitions} partitions and cleanup.policy={policy}"
                 )));
             }
             Some(Err((_, code))) => return Err(Error::kafka(doing(), code)),
@@ -153,23 +153,23 @@ impl Cluster {
         self.wait_for(&physical).map(drop)
     }
 
-    /// On an embedded broker of another process: it creates what it is asked about, but always with
-    /// the same number of partitions.
+    /// Creates a topic on the embedded broker of another process. That broker creates a topic when a client asks for
+    /// its metadata, always with the same number of partitions.
     fn create_far(&self, physical: &str, partitions: i32) -> Result<(), Error> {
         if self.partitions(physical)?.is_some() {
             return Ok(());
         }
         if partitions != embedded::DEFAULT_PARTITIONS {
             return Err(Error::Topic(format!(
-                "topic `{physical}` cannot be created with {partitions} partitions: the embedded \
-                 broker of another process creates topics with {} only; let that process create \
-                 it (`EmbeddedBroker::create_topic`), or use a real Kafka",
+                "cannot create topic `{physical}` with {partitions} partitions: an embedded broker creates topics of \
+                 other processes with {} partitions; create the topic in the broker's process \
+                 (`EmbeddedBroker::create_topic`), or use a real Kafka",
                 embedded::DEFAULT_PARTITIONS
             )));
         }
         let creator: AdminClient<ClientLog> =
             self.connection()
-                .open(Role::Admin, "connection that creates topics", |settings| {
+                .open(Role::Admin, "client that creates topics", |settings| {
                     settings.set("allow.auto.create.topics", "true");
                 })?;
         creator
@@ -179,7 +179,7 @@ impl Cluster {
         self.wait_for(physical).map(drop)
     }
 
-    /// Until every broker knows a topic that was just created.
+    /// Waits until the broker knows a topic that was just created, and returns its number of partitions.
     fn wait_for(&self, physical: &str) -> Result<i32, Error> {
         let deadline = Instant::now() + ANSWER;
         loop {
@@ -188,7 +188,7 @@ impl Cluster {
             }
             if Instant::now() > deadline {
                 return Err(Error::Topic(format!(
-                    "topic `{physical}` was created, but no broker knows it after 10 s"
+                    "topic `{physical}` was created, but the broker does not know it after 10 s: check the cluster"
                 )));
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -196,13 +196,13 @@ impl Cluster {
     }
 }
 
-/// How long a real Kafka keeps deletions, by what it tells of that.
+/// How long a real Kafka keeps tombstones, by its setting `delete.retention.ms` if that is known.
 fn retention_ms(told: Option<&str>) -> Option<i64> {
     let told = told.and_then(|ms| ms.parse().ok());
     told.or(Some(DELETE_RETENTION_MS))
 }
 
-/// An answer that is not allowed is no answer; anything else is an error.
+/// Logs that the broker denies a description, which then remains unknown. Any other code is an error.
 fn denied(physical: &str, right: &str, code: RDKafkaErrorCode) -> Result<(), Error> {
     use RDKafkaErrorCode::*;
     match code {
@@ -212,7 +212,8 @@ fn denied(physical: &str, right: &str, code: RDKafkaErrorCode) -> Result<(), Err
         | UnsupportedVersion => {
             tracing::warn!(
                 target: "goka::kafka",
-                "topic `{physical}` cannot be checked: {code}; grant the right {right} on it"
+                topic = physical, error = %code,
+                "cannot check the settings of a topic; grant the ACL `{right}` on it"
             );
             Ok(())
         }

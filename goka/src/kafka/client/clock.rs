@@ -1,13 +1,13 @@
-//! The time that a worker asks for at every record. Must not know what for.
+//! The clock that a worker reads at every record. Must not know what the time is used for.
 
 use std::{cell::Cell, time::Duration};
 
-/// [`boot_time`], read anew whenever the system's clock has ticked, every few milliseconds: asking
-/// for its last tick costs a tenth of asking for the time. A process that was stopped, and goes on
-/// at whatever place, finds that the clock has ticked.
+/// [`boot_time`], cached until the next tick of the system's coarse clock, a few milliseconds. Reading the last tick
+/// costs a tenth of reading the time. A process that was stopped finds, wherever it continues, that the clock has
+/// ticked.
 #[derive(Default)]
 pub(crate) struct BootClock {
-    /// The tick, and the time that was read after it.
+    /// A tick, and the time that was read after it.
     read: Cell<Option<(Duration, Duration)>>,
 }
 
@@ -25,7 +25,7 @@ impl BootClock {
     }
 }
 
-/// Time since the machine was started, sleep included.
+/// Time since the machine was started, including sleep.
 pub(crate) fn boot_time() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
@@ -33,16 +33,16 @@ pub(crate) fn boot_time() -> Duration {
     };
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let clock = libc::CLOCK_BOOTTIME;
-    // On macOS this clock goes on during sleep.
+    // On macOS this clock runs during sleep.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let clock = libc::CLOCK_MONOTONIC;
-    // SAFETY: it is given a place for its answer, and a clock that there is.
+    // SAFETY: the clock exists, and the result is written to a local variable.
     unsafe { libc::clock_gettime(clock, &mut time) };
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// When the system's clock ticked last; `None` where it does not tell.
+/// The last tick of the system's coarse clock; `None` on systems without one.
 fn last_tick() -> Option<Duration> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
@@ -50,7 +50,7 @@ fn last_tick() -> Option<Duration> {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        // SAFETY: it is given a place for its answer, and a clock that there is.
+        // SAFETY: the clock exists, and the result is written to a local variable.
         let done = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut time) };
         let seconds = u64::try_from(time.tv_sec).ok()?;
         let nanoseconds = u32::try_from(time.tv_nsec).ok()?;

@@ -15,19 +15,19 @@ use crate::{
     kafka::embedded::EmbeddedBroker,
 };
 
-/// How long a broker may take to answer.
+/// How long a broker may take to answer a request.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
-/// The same where a worker waits for it, which asks again: meanwhile its partitions that run stand still,
-/// and whoever ends it waits.
+/// How long a broker may take to answer a worker. Short, because the worker's running partitions and a shutdown wait
+/// meanwhile, and the worker asks again.
 pub(crate) const SOON: Duration = Duration::from_secs(3);
 
-/// What it takes to connect to the same brokers again.
+/// Everything that another client of the same brokers needs.
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) config: Config,
     pub(crate) names: Names,
     pub(crate) brokers: String,
-    /// The broker, if it is inside this process.
+    /// The embedded broker, if this process runs it.
     pub(crate) embedded: Option<EmbeddedBroker>,
 }
 
@@ -49,7 +49,7 @@ impl Connection {
         })
     }
 
-    /// Opens a client; `change` has the last word on its settings.
+    /// Opens a client. `client` names it in logs and errors; `change` sets what the role does not.
     pub(crate) fn open<T: FromClientConfigAndContext<ClientLog>>(
         &self,
         role: Role,
@@ -70,7 +70,7 @@ impl Connection {
 mod tests {
     use super::*;
 
-    /// All that is to be seen of an error.
+    /// Everything that an error shows.
     fn seen(error: &Error) -> String {
         let source = std::error::Error::source(error).map(|source| format!("{source} {source:?}"));
         format!("{error} {error:?} {source:?}")
@@ -89,7 +89,7 @@ mod tests {
         ] {
             let error = settings::check(&Config::new().set(key, value)).unwrap_err();
             let seen = seen(&error).replace(key, "");
-            // The second is how bytes are shown that are no text.
+            // The second text is how bytes that are not UTF-8 are shown.
             assert!(!seen.contains("hush"), "{seen}");
             assert!(!seen.contains("104, 117"), "{seen}");
             assert!(Connection::new(&Config::new().set(key, value)).is_err());

@@ -1,7 +1,7 @@
-//! librdkafka's log and errors, into `tracing`, and the answer to a rebalance while closing.
+//! librdkafka's log and errors as `tracing` events, and the answer to a rebalance while a consumer closes.
 //!
-//! The same complaint is not repeated endlessly: a broker that is away is worth a warning every half
-//! minute, not one at each attempt to reach it.
+//! Repeated warnings are rate-limited: a broker that is away causes one warning per half minute, not one per attempt to
+//! connect. Must not know what a client is for.
 
 use std::{
     collections::BTreeMap,
@@ -26,26 +26,26 @@ use crate::kafka::embedded::EmbeddedBroker;
 
 const QUIET_FOR: Duration = Duration::from_secs(30);
 
-/// Who a client is, for the log.
+/// The log of one client.
 pub(crate) struct ClientLog {
     client: String,
     last: Mutex<Last>,
-    /// Whether a rebalance was answered while closing.
+    /// Whether a rebalance was answered while the consumer closes.
     answered: AtomicBool,
-    /// A broker inside this process lives as long as its clients.
+    /// Keeps an embedded broker of this process alive as long as its clients.
     _broker: Option<EmbeddedBroker>,
 }
 
 #[derive(Default)]
 struct Last {
-    /// When what was complained about was last shown.
+    /// When a warning was last logged, by what the warning is about.
     shown: BTreeMap<String, Instant>,
-    /// The latest complaint, for an error that has to say why nobody answers.
+    /// The latest warning, for an error that says why no broker answers.
     problem: Option<String>,
 }
 
 impl ClientLog {
-    /// `client` says whose connection it is, for example "worker 0 of group `clicks`".
+    /// `client` describes the client, for example "consumer of worker 0 of group `clicks`".
     pub(crate) fn new(client: impl Into<String>, broker: Option<EmbeddedBroker>) -> Self {
         ClientLog {
             client: client.into(),
@@ -55,45 +55,45 @@ impl ClientLog {
         }
     }
 
-    /// The latest complaint of the client about its brokers.
+    /// The latest warning of the client.
     pub(crate) fn problem(&self) -> Option<String> {
         self.lock().problem.clone()
     }
 
-    /// A line of librdkafka's log, with syslog's level: up to 4 are warnings, 7 is debugging.
+    /// Logs a line of librdkafka, with a syslog level: up to 4 for warnings, 7 for debugging.
     pub(crate) fn line(&self, level: i32, facility: &str, line: &str) {
         let client = &*self.client;
-        let meant = match facility {
-            // These come as errors, too.
+        let is_expected = match facility {
+            // librdkafka reports these as errors, too.
             "FAIL" | "ERROR" => true,
-            // Keys for consumers and producers alike are given to both.
+            // Settings for all clients are given to consumers and producers alike.
             "CONFWARN" => line.contains("property and will be ignored"),
             _ => false,
         };
         match level {
-            ..=4 if !meant => self.complain(facility, line),
+            ..=4 if !is_expected => self.warn(&format!("librdkafka warns ({facility})"), line),
             ..=6 => tracing::debug!(target: "goka::kafka", client, facility, "{line}"),
             _ => tracing::trace!(target: "goka::kafka", client, facility, "{line}"),
         }
     }
 
-    /// An error that librdkafka goes on after.
+    /// Logs an error from which librdkafka recovers by itself.
     pub(crate) fn error(&self, code: RDKafkaErrorCode, reason: &str) {
         use RDKafkaErrorCode::*;
         match code {
-            // Said by another error, with the reason.
+            // Another error gives the reason.
             AllBrokersDown => {
                 let client = &*self.client;
                 tracing::debug!(target: "goka::kafka", client, "{reason}");
             }
             BrokerTransportFailure | Resolve | OperationTimedOut => {
-                self.complain("a broker cannot be reached", reason);
+                self.warn("cannot reach a broker", reason);
             }
-            code => self.complain(&code.to_string(), reason),
+            code => self.warn(&code.to_string(), reason),
         }
     }
 
-    fn complain(&self, about: &str, why: &str) {
+    fn warn(&self, about: &str, why: &str) {
         let client = &*self.client;
         let now = Instant::now();
         let mut last = self.lock();
@@ -104,17 +104,17 @@ impl ClientLog {
         if !again {
             last.shown.insert(about.to_owned(), now);
         }
-        // Logged without the lock: who logs may do anything.
+        // Without the lock, because a subscriber may do anything.
         drop(last);
         if again {
-            tracing::debug!(target: "goka::kafka", client, about, "{why}");
+            tracing::debug!(target: "goka::kafka", client, reason = why, "{about}");
         } else {
-            tracing::warn!(target: "goka::kafka", client, about, "{why}");
+            tracing::warn!(target: "goka::kafka", client, reason = why, "{about}");
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Last> {
-        // What is under the lock is whole at every moment, so a panic elsewhere does not matter.
+        // Ignores poisoning: the value is consistent at every moment.
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -124,10 +124,10 @@ impl ClientContext for ClientLog {
         self.line(level as i32, facility, line);
     }
 
-    /// Only called while the client closes: before that, events are read by `native/`.
+    /// Called only while the client closes. Before that, `native/` reads librdkafka's events.
     fn error(&self, error: KafkaError, reason: &str) {
         let client = &*self.client;
-        tracing::debug!(target: "goka::kafka", client, %error, "while closing: {reason}");
+        tracing::debug!(target: "goka::kafka", client, %error, reason, "error while closing");
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
@@ -138,10 +138,10 @@ impl ClientContext for ClientLog {
 }
 
 impl ConsumerContext for ClientLog {
-    /// Only called while the consumer closes: before that, events are read by `native/`.
+    /// Called only while the consumer closes. Before that, `native/` reads librdkafka's events.
     ///
-    /// librdkafka takes the first answer for all that it waits for, and may be gone before it replies
-    /// to another: so one is given, whatever it is that comes first.
+    /// librdkafka takes the first answer for everything that it waits for, and may be gone before it replies to a
+    /// second. So only the first rebalance is answered.
     fn rebalance(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -153,7 +153,7 @@ impl ConsumerContext for ClientLog {
         }
         if let Err(error) = consumer.incremental_unassign(&TopicPartitionList::new()) {
             let client = &*self.client;
-            tracing::debug!(target: "goka::kafka", client, %error, "rebalance while closing");
+            tracing::debug!(target: "goka::kafka", client, %error, "cannot answer a rebalance while closing");
         }
     }
 }
@@ -161,6 +161,6 @@ impl ConsumerContext for ClientLog {
 impl ProducerContext for ClientLog {
     type DeliveryOpaque = usize;
 
-    /// Only called while a producer is dropped with records in it; its owner has logged how many.
+    /// Called only while a producer is dropped with records in it; its owner has logged how many.
     fn delivery(&self, _: &DeliveryResult<'_>, _: usize) {}
 }

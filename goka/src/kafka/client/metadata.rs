@@ -1,4 +1,4 @@
-//! Questions that any client can ask about a topic. Must not know what the topic is for.
+//! What any client can ask about a topic: its partitions, and their offsets. Must not know what the topic is for.
 
 use rdkafka::{client::Client, error::RDKafkaErrorCode};
 
@@ -8,16 +8,15 @@ use super::{
 };
 use crate::base::error::Error;
 
-/// Partitions of a topic that must exist.
+/// Number of partitions of a topic, which must exist.
 pub(crate) fn partitions(client: &Client<ClientLog>, physical: &str) -> Result<i32, Error> {
-    let doing = || format!("ask for topic `{physical}`");
+    let doing = || format!("fetch metadata of topic `{physical}`");
     let metadata = client
         .fetch_metadata(Some(physical), ANSWER)
         .map_err(|error| Error::kafka(doing(), error))?;
     let missing = || {
         Error::Topic(format!(
-            "topic `{physical}` does not exist: create it, or let goka do so with \
-             `Config::create_stream`"
+            "topic `{physical}` does not exist: create it, or let goka create it (`Config::create_stream`)"
         ))
     };
     let topic = metadata.topics().first().ok_or_else(missing)?;
@@ -30,13 +29,13 @@ pub(crate) fn partitions(client: &Client<ClientLog>, physical: &str) -> Result<i
         }
         Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(Error::kafka(
             doing(),
-            format!("the broker denies it; grant the right Describe on topic `{physical}`"),
+            format!("the broker denies access; grant the ACL `Describe` on topic `{physical}`"),
         )),
         Some(code) => Err(Error::kafka(doing(), code)),
     }
 }
 
-/// First offset and end of a partition, as a client of this kind sees them.
+/// Log start offset and end offset of a partition, as the isolation level of this client sees them.
 pub(crate) fn watermarks(
     client: &Client<ClientLog>,
     topic: &str,
@@ -45,7 +44,7 @@ pub(crate) fn watermarks(
     client
         .fetch_watermarks(topic, partition, SOON)
         .map_err(|error| {
-            let doing = format!("ask for the offsets of topic `{topic}`, partition {partition}");
+            let doing = format!("fetch the offsets of topic `{topic}`, partition {partition}");
             Error::kafka(doing, error)
         })
 }

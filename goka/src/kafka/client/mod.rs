@@ -1,5 +1,5 @@
-//! What all clients share: how they connect, what they log, and what Kafka calls things. The ground floor of `kafka/`:
-//! its files import no other part of it but the embedded broker.
+//! What all clients share: connections, settings, names and log. The ground floor of `kafka/`: of the rest of `kafka/`,
+//! these files import only the embedded broker.
 
 pub(crate) mod clock;
 pub(crate) mod connection;

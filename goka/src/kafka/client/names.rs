@@ -1,15 +1,14 @@
-//! Logical names, as the graph has them, and physical ones, as the broker has them.
-//!
-//! The only place that knows prefix and renames. Must not know brokers.
+//! The mapping from logical names (in the graph) to physical names (on the broker): prefix and renames. Must not know
+//! brokers.
 
 use std::collections::BTreeMap;
 
 use crate::base::{config::Config, error::Error};
 
-/// Kafka's own limit.
+/// Kafka's limit for the length of a topic name.
 const NAME_BYTES_MAX: usize = 249;
 
-/// The mapping of one configuration.
+/// The mapping of names of one configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     prefix: String,
@@ -18,7 +17,7 @@ pub(crate) struct Names {
 
 impl Names {
     /// # Errors
-    /// [`Error::Config`] if a name is not one that Kafka takes, or two topics would be one.
+    /// [`Error::Config`] if Kafka does not allow a name, or two topics have the same physical name.
     pub(crate) fn new(config: &Config) -> Result<Self, Error> {
         if !config.prefix.is_empty() {
             check("prefix", &config.prefix)?;
@@ -29,8 +28,7 @@ impl Names {
             check("topic", physical)?;
             if let Some(other) = seen.insert(physical, logical) {
                 return Err(Error::Config(format!(
-                    "the topics `{other}` and `{logical}` are both called `{physical}` on the \
-                     broker: give each a topic of its own"
+                    "topics `{other}` and `{logical}` are both renamed to `{physical}`: give each its own topic"
                 )));
             }
         }
@@ -43,7 +41,7 @@ impl Names {
         })
     }
 
-    /// What a topic is called on the broker.
+    /// The physical name of a topic.
     pub(crate) fn topic(&self, logical: &str) -> Result<String, Error> {
         match self.topics.get(logical) {
             Some(physical) => Ok(physical.clone()),
@@ -51,13 +49,12 @@ impl Names {
         }
     }
 
-    /// What a group is called on the broker.
+    /// The physical name of a group.
     pub(crate) fn group(&self, logical: &str) -> Result<String, Error> {
         self.prefixed("group", logical)
     }
 
-    /// What the producer of a worker is called: after a restart the same, so that the broker ends
-    /// what it had begun.
+    /// The transactional id of a worker. A restart keeps the id, so that the broker aborts what the worker had open.
     pub(crate) fn transactional_id(
         &self,
         group: &str,
@@ -75,8 +72,8 @@ impl Names {
     }
 }
 
-/// What Kafka takes as the name of a topic; the same is asked of groups, whose table's topic is
-/// named after them, and of instances, which are part of names of files.
+/// Checks a name against Kafka's rules for topic names. Names of groups follow the rules because a changelog is named
+/// after its group, and names of instances because they become parts of file names.
 pub(crate) fn check(what: &str, name: &str) -> Result<(), Error> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let problem = if name.is_empty() {
@@ -84,14 +81,14 @@ pub(crate) fn check(what: &str, name: &str) -> Result<(), Error> {
     } else if name.len() > NAME_BYTES_MAX {
         format!("is longer than {NAME_BYTES_MAX} bytes")
     } else if name == "." || name == ".." {
-        "is a path".to_owned()
+        "is a relative path".to_owned()
     } else if !name.bytes().all(allowed) {
-        "has characters other than letters, digits, `.`, `_` and `-`".to_owned()
+        "contains characters other than letters, digits, `.`, `_` and `-`".to_owned()
     } else {
         return Ok(());
     };
     Err(Error::Config(format!(
-        "the {what} name `{name}` {problem}: choose another one"
+        "the {what} name `{name}` {problem}: choose another name"
     )))
 }
 

@@ -1,28 +1,26 @@
-//! What librdkafka says of settings that it does not take, without their values: those may be secrets.
+//! Errors of settings that librdkafka rejects, without the values, which may be secrets.
 
 use rdkafka::error::KafkaError;
 
 use crate::base::{config::may_be_shown, error::Error};
 
-/// Why a setting was not taken.
+/// The error of a setting that librdkafka rejects.
 pub(crate) fn setting(key: &str, value: &str, error: KafkaError) -> Error {
     let reason = match error {
         KafkaError::ClientConfig(_, reason, ..) => reason,
-        // It has all bytes of the value in it.
-        KafkaError::Nul(_) => "there is a null byte in it".to_owned(),
+        // The error contains all bytes of the value.
+        KafkaError::Nul(_) => "the value contains a null byte".to_owned(),
         error => error.to_string(),
     };
-    // Some reasons repeat the value.
+    // Some reasons contain the value.
     let reason = match may_be_shown(key) || value.is_empty() || !reason.contains(value) {
         true => reason,
-        false => "its value is not one that it can have".to_owned(),
+        false => "the value is not allowed".to_owned(),
     };
-    Error::Config(format!(
-        "librdkafka does not take the setting `{key}`: {reason}"
-    ))
+    Error::Config(format!("librdkafka rejects the setting `{key}`: {reason}"))
 }
 
-/// Why a client was not opened.
+/// The error of a client that cannot be opened.
 pub(crate) fn client(client: &str, error: KafkaError) -> Error {
     match error {
         KafkaError::ClientConfig(_, _, ref key, ref value) => {
@@ -30,7 +28,7 @@ pub(crate) fn client(client: &str, error: KafkaError) -> Error {
             setting(&key, &value, error)
         }
         KafkaError::Nul(_) => {
-            let why = "there is a null byte in a setting: take it out";
+            let why = "a setting contains a null byte: remove the null byte";
             Error::kafka(format!("open the {client}"), why)
         }
         error => Error::kafka(format!("open the {client}"), error),

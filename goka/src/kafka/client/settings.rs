@@ -1,8 +1,8 @@
-//! librdkafka's keys for each kind of client: safe defaults, what the user set over them, and what
-//! the engine cannot do without.
+//! librdkafka's settings for each kind of client: goka's defaults, the user's settings, and the settings that the
+//! engine depends on.
 //!
-//! A key that librdkafka does not know, or that would break a promise of the engine, is refused with
-//! the reason. Must not know topics.
+//! A setting that librdkafka does not know, or that would break a guarantee of the engine, is rejected with the reason.
+//! Must not know topics.
 
 use std::time::Duration;
 
@@ -14,55 +14,59 @@ use crate::base::{
     error::Error,
 };
 
-/// What a client is for.
+/// The purpose of a client, which decides its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// A member of a group.
+    /// The consumer of a worker.
     Member,
-    /// Reads a table's topic, in no group.
+    /// A consumer of one topic, outside any group.
     Reader,
-    /// The producer of a member.
+    /// The producer of a worker.
     Worker,
     /// The producer of an emitter.
     Emitter,
-    /// Asks about topics and groups.
+    /// A client for requests about topics and groups.
     Admin,
 }
 
-/// Keys that are the engine's own: the values that it accepts, and why.
+/// Settings that goka decides: the key, the values that a user may set nevertheless, and the reason.
 const OWN: &[(&str, &[&str], &str)] = &[
     (
         "bootstrap.servers",
         &[],
-        "addresses of brokers are given by `Config::brokers` or GOKA_BROKERS",
+        "set the addresses of brokers with `Config::brokers` or GOKA_BROKERS",
     ),
-    ("group.id", &[], "a group is named by its processor"),
+    (
+        "group.id",
+        &[],
+        "the attribute of the processor names the group",
+    ),
     (
         "group.instance.id",
         &[],
-        "an instance is named by `Config::instance_id`, and whether the group knows it by \
+        "set the id of an instance with `Config::instance_id`, and static or dynamic membership with \
          `Config::membership`",
     ),
     (
         "transactional.id",
         &[],
-        "goka names its producers itself, so that a successor finds them",
+        "goka chooses transactional ids, so that the successor of a worker can fence it",
     ),
     (
         "enable.auto.commit",
         &["false"],
-        "a position is committed when the effects of its records are safe",
+        "goka commits an offset when the effects of all records before it are acknowledged",
     ),
     (
         "enable.auto.offset.store",
         &["false"],
-        "a position is committed when the effects of its records are safe",
+        "goka commits an offset when the effects of all records before it are acknowledged",
     ),
     (
         "auto.offset.reset",
         &["error"],
-        "an offset that fell off the log is an error, never skipped in silence; where a new group \
-         begins is set by `Config::start`",
+        "an offset that is out of range must not be skipped silently (`Config::out_of_range`); set where a new group \
+         starts with `Config::start`",
     ),
     (
         "isolation.level",
@@ -72,33 +76,33 @@ const OWN: &[(&str, &[&str], &str)] = &[
     (
         "enable.partition.eof",
         &[],
-        "goka sets it where it needs to know the end of a table",
+        "goka sets it for readers that need to know the end of a changelog",
     ),
     (
         "partition.assignment.strategy",
         &["cooperative-sticky"],
-        "all inputs of a group are assigned together, through one topic, by this strategy",
+        "a group assigns all its inputs together, through one topic and with this strategy",
     ),
     (
         "acks",
         &["all", "-1"],
-        "a record that one broker has can be lost with it",
+        "a record that only one broker has is lost if that broker fails",
     ),
     (
         "enable.idempotence",
         &["true"],
-        "without it a retry can double records and change their order",
+        "without idempotence, a retry can duplicate records and change their order",
     ),
     (
         "allow.auto.create.topics",
         &["false"],
-        "a topic that a typing error creates has the wrong partitions; create one with \
+        "a misspelled topic would be created, with the wrong number of partitions; create a topic with \
          `Config::create_stream`",
     ),
     (
         "delivery.report.only.error",
         &["false"],
-        "a commit waits for the report of every record",
+        "a commit waits for the delivery report of every record",
     ),
     (
         "queuing.strategy",
@@ -108,12 +112,12 @@ const OWN: &[(&str, &[&str], &str)] = &[
     (
         "test.mock.num.brokers",
         &[],
-        "a broker inside the process is asked for with `brokers = \"embedded\"`",
+        "start an embedded broker with `brokers = \"embedded\"`",
     ),
     ("log.queue", &["true"], "librdkafka's log goes to `tracing`"),
 ];
 
-/// Keys that librdkafka knows by two names, and the one used here.
+/// Aliases of settings in librdkafka, and the names used here.
 const ALIASES: &[(&str, &str)] = &[
     ("delivery.timeout.ms", "message.timeout.ms"),
     ("queue.buffering.max.ms", "linger.ms"),
@@ -123,7 +127,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
 ];
 
-/// Refuses what is unknown or in conflict, before anything is connected.
+/// Rejects settings that are unknown or in conflict, before anything connects.
 pub(crate) fn check(config: &Config) -> Result<(), Error> {
     let keys = &config.keys;
     let all = [&keys.both, &keys.consumer, &keys.producer];
@@ -143,38 +147,38 @@ pub(crate) fn check(config: &Config) -> Result<(), Error> {
     let (allowed, why) = match config.guarantee {
         Guarantee::AtLeastOnce => (
             session_allows,
-            "a record must be written or given up before another member may own its partition, so \
-             at most half of `session.timeout.ms` - `heartbeat.interval.ms` - 1 s",
+            "a record must be delivered or given up before another member can own its partition, so the timeout is at \
+             most half of `session.timeout.ms` - `heartbeat.interval.ms` - 1 s",
         ),
         Guarantee::ExactlyOnce => (
             transaction_timeout(config)?,
-            "a record must be written or given up before its transaction times out, so at most \
+            "a record must be delivered or given up before its transaction times out, so the timeout is at most \
              `transaction.timeout.ms`",
         ),
     };
     let timeouts = [&keys.both, &keys.producer].into_iter().flatten();
     for (key, value) in timeouts.filter(|(key, _)| canonical(key) == "message.timeout.ms") {
         let asked = value.parse().map_or(Duration::MAX, Duration::from_millis);
-        // 0 is for ever.
+        // 0 means no timeout.
         if asked.is_zero() || asked > allowed {
             let allowed = allowed.as_millis();
             return Err(Error::Config(format!(
-                "`{key}` cannot be set to `{value}`: {why}, {allowed} ms; raise that with it"
+                "`{key}` cannot be set to `{value}`: {why}, which is {allowed} ms; raise both"
             )));
         }
     }
     Ok(())
 }
 
-/// Who leaves waits for the answer to positions that it had sent before, also where brokers are away. One that
-/// comes later than this is of no use.
+/// Settings of a member that shorten its close: a closing member waits for the answer to its last commit, even if the
+/// brokers are away. An answer that comes later than this is useless.
 const CLOSES_SOON: &[(&str, &str)] = &[("socket.timeout.ms", "6000")];
 
-/// Longer than any commit takes; a broker grants up to `transaction.max.timeout.ms`, 15 minutes.
+/// Longer than any commit takes. Brokers allow up to `transaction.max.timeout.ms`, by default 15 minutes.
 const TRANSACTION_TIMEOUT_MS: u64 = 15_000;
 
-/// How long a transaction may be open before the broker aborts it. That is for processes which die
-/// and never come back: whoever takes over ends their transactions at once.
+/// How long a transaction may be open before the broker aborts it. This matters only for processes that die and whose
+/// partitions nobody takes over: a new owner aborts their transactions at once.
 pub(crate) fn transaction_timeout(config: &Config) -> Result<Duration, Error> {
     let keys = [&config.keys.producer, &config.keys.both];
     let key = "transaction.timeout.ms";
@@ -188,8 +192,8 @@ fn check_transactions(config: &Config) -> Result<(), Error> {
     let least = (config.commit_interval * 4).max(Duration::from_secs(5));
     if config.guarantee == Guarantee::ExactlyOnce && timeout < least {
         return Err(Error::Config(format!(
-            "`transaction.timeout.ms` is {}: a transaction that is open for a commit interval ({} ms) \
-             and is then committed needs at least {} ms",
+            "`transaction.timeout.ms` is {}: a transaction is open for a commit interval ({} ms) and then committed, \
+             so the timeout must be at least {} ms",
             timeout.as_millis(),
             config.commit_interval.as_millis(),
             least.as_millis()
@@ -210,7 +214,7 @@ fn check_known(key: &str, value: &str) -> Result<(), Error> {
         .map_err(|error| refused::setting(key, value, error))
 }
 
-/// How long a group keeps a member that it does not hear of, and a static one that has left.
+/// How long a group keeps a member that sends no heartbeats, and a static member that has left.
 pub(crate) fn session_timeout(config: &Config) -> Result<Duration, Error> {
     session_timeout_ms(config).map(Duration::from_millis)
 }
@@ -219,23 +223,22 @@ fn session_timeout_ms(config: &Config) -> Result<u64, Error> {
     milliseconds(config, "session.timeout.ms", 6000)
 }
 
-/// How long a member's producer may try to write a record. Longer, and it could write after the
-/// session ended: behind the rows of the partition's next owner.
+/// How long a worker may try to deliver a record. If it tried longer than its session lasts, it could write behind rows
+/// of the partition's next owner.
 pub(crate) fn message_timeout(config: &Config) -> Result<Duration, Error> {
     let session = session_timeout_ms(config)?;
     let heartbeat = milliseconds(config, "heartbeat.interval.ms", 300)?;
     let left = session.saturating_sub(heartbeat + 1000);
     if left < 1000 {
         return Err(Error::Config(format!(
-            "`session.timeout.ms` is {session} and `heartbeat.interval.ms` is {heartbeat}: the \
-             session must be at least 2 s longer than a heartbeat, or no record can be written \
-             safely within it"
+            "`session.timeout.ms` is {session} and `heartbeat.interval.ms` is {heartbeat}: the session timeout must be \
+             at least 2 s longer than the heartbeat interval, so that records can be delivered within a session"
         )));
     }
     Ok(Duration::from_millis(left))
 }
 
-/// One part of that time librdkafka gets; the rest is for records that wait to be handed to it.
+/// librdkafka gets one of this many parts of the message timeout. The rest is for records that wait in front of it.
 const PARTS_OF_TIMEOUT: u32 = 2;
 
 /// How long a record may wait before it is handed to librdkafka.
@@ -247,12 +250,12 @@ pub(crate) fn wait_max(config: &Config, role: Role) -> Result<Duration, Error> {
         (Role::Worker, Some(timeout)) if config.guarantee == Guarantee::AtLeastOnce => {
             Ok(message_timeout(config)?.saturating_sub(timeout))
         }
-        // librdkafka's default.
+        // 300 s is librdkafka's default.
         (_, timeout) => Ok(timeout.unwrap_or(Duration::from_secs(300))),
     }
 }
 
-/// How large a record may be, bytes of key and value.
+/// Largest size of a record, in bytes.
 pub(crate) fn message_bytes_max(config: &Config, role: Role) -> Result<usize, Error> {
     Ok(number(&of(config, role)?, "message.max.bytes", 1_000_000))
 }
@@ -267,7 +270,7 @@ pub(crate) fn queue_max(config: &Config, role: Role) -> Result<QueueMax, Error> 
     let settings = of(config, role)?;
     let records = number(&settings, "queue.buffering.max.messages", 100_000);
     let kbytes: usize = number(&settings, "queue.buffering.max.kbytes", 1_048_576);
-    // For librdkafka, no messages are no limit.
+    // For librdkafka, 0 means no limit.
     let records = if records == 0 { usize::MAX } else { records };
     Ok(QueueMax {
         records,
@@ -275,7 +278,7 @@ pub(crate) fn queue_max(config: &Config, role: Role) -> Result<QueueMax, Error> 
     })
 }
 
-/// A number that librdkafka has checked, or its default.
+/// The value of a setting that librdkafka has checked, or librdkafka's default.
 fn number(settings: &ClientConfig, key: &str, default: usize) -> usize {
     settings
         .get(key)
@@ -297,10 +300,10 @@ fn whole_number(key: &str, value: &str) -> Result<u64, Error> {
         .map_err(|_| Error::Config(format!("`{key}` is `{value}`, but must be a whole number")))
 }
 
-/// The settings of a client; the addresses of the brokers are the caller's to add.
+/// The settings of a client, without the addresses of the brokers.
 pub(crate) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
     let mut settings = ClientConfig::new();
-    // What is worth showing is decided by `tracing`.
+    // `tracing` filters further.
     settings.set_log_level(RDKafkaLogLevel::Info);
     let mut set = |keys: &[(&str, &str)]| {
         for (key, value) in keys {
@@ -310,7 +313,7 @@ pub(crate) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
     set(&[
         ("client.id", "goka"),
         ("allow.auto.create.topics", "false"),
-        // A broker that was away for a second is tried again soon.
+        // Reconnect soon after a short outage.
         ("reconnect.backoff.max.ms", "1000"),
     ]);
     match role {
@@ -319,10 +322,10 @@ pub(crate) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
             ("enable.auto.offset.store", "false"),
             ("auto.offset.reset", "error"),
             ("isolation.level", "read_committed"),
-            // Else a consumer whose queue was full stalls for a second.
+            // Otherwise, a consumer whose queue was full stalls for a second.
             ("fetch.queue.backoff.ms", "2"),
-            // Small records take ten times their size in librdkafka's queue: counted in records,
-            // a queue takes 60 MB less, and is as fast.
+            // Small records take ten times their size in librdkafka's queue. A limit on their number saves 60 MB and is
+            // as fast.
             ("queued.min.messages", "20000"),
             ("queued.max.messages.kbytes", "16384"),
             ("fetch.wait.max.ms", "100"),
@@ -331,14 +334,14 @@ pub(crate) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
             ("acks", "all"),
             ("enable.idempotence", "true"),
             ("compression.type", "lz4"),
-            // Batches are gathered while the last one is in the air, see `produce/lanes.rs`.
+            // `produce/lanes.rs` gathers batches while earlier records are in flight.
             ("linger.ms", "1"),
             ("queue.buffering.max.kbytes", "32768"),
         ]),
         Role::Admin => {}
     }
     if role == Role::Worker {
-        // Of the ends of partitions that it is asked for: those of open transactions count.
+        // The end offsets that this client is asked for must include records of open transactions.
         set(&[("isolation.level", "read_uncommitted")]);
     }
     match role {
@@ -347,11 +350,11 @@ pub(crate) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
             CLOSES_SOON[0],
             ("partition.assignment.strategy", "cooperative-sticky"),
             ("session.timeout.ms", "6000"),
-            // A member hears of a rebalance with the answer to a heartbeat, and each has two rounds: this is
-            // what partitions that move wait for.
+            // A member learns of a rebalance from the answer to a heartbeat, and a cooperative rebalance has two
+            // rounds. So this interval decides how long partitions that move stand still.
             ("heartbeat.interval.ms", "300"),
         ]),
-        // Never joined, never committed with; without one librdkafka does not assign.
+        // librdkafka assigns no partitions without a group id. The reader never joins the group and commits nothing.
         Role::Reader => set(&[
             ("group.id", "goka-reader-in-no-group"),
             ("enable.partition.eof", "true"),
@@ -384,13 +387,13 @@ pub(crate) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
         settings.set_log_level(RDKafkaLogLevel::Debug);
     }
     if role == Role::Reader {
-        // Those of a group; librdkafka would refuse some of them without one.
+        // librdkafka rejects this setting of group members for a reader.
         settings.remove("group.protocol");
     }
     Ok(settings)
 }
 
-/// Which protocol members speak with their group's coordinator.
+/// The rebalance protocol of members: `classic` or `consumer`.
 fn protocol(config: &Config) -> &str {
     let keys = &config.keys;
     let key = "group.protocol";
@@ -434,7 +437,7 @@ mod tests {
             ("isolation.level", "read_uncommitted", "aborted"),
             ("partition.assignment.strategy", "range", "together"),
             ("acks", "1", "lost"),
-            ("enable.idempotence", "false", "double"),
+            ("enable.idempotence", "false", "duplicate"),
             ("auto.offset.reset", "latest", "Config::start"),
             ("bootstrap.servers", "x:1", "Config::brokers"),
         ] {

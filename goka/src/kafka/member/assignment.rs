@@ -1,8 +1,8 @@
-//! Which partitions a member fetches, and how it answers the group.
+//! The partitions that a member fetches, and its answers to rebalances.
 //!
-//! librdkafka waits for an answer to every rebalance (a call that assigns or unassigns), but does not
-//! mind when it comes: so a revoke is answered by `released`, after the worker has finished. Must not
-//! know records or offsets that were committed.
+//! librdkafka waits for an answer to every rebalance, a call that assigns or unassigns, but does not mind how long that
+//! takes. So `released` answers a revoke after the worker has finished its partitions. Must not know records or
+//! committed offsets.
 
 use std::{cell::RefCell, collections::BTreeSet};
 
@@ -11,7 +11,7 @@ use rdkafka::{Offset, TopicPartitionList, consumer::Consumer as _, error::KafkaE
 use crate::{base::error::Error, kafka::native::fetch::FetchingConsumer};
 
 pub(crate) struct Assignment {
-    /// Physical names.
+    // Physical names.
     group: String,
     topics: Vec<String>,
     held: RefCell<Held>,
@@ -20,10 +20,9 @@ pub(crate) struct Assignment {
 #[derive(Default)]
 struct Held {
     fetched: BTreeSet<i32>,
-    /// While a revoke is not answered, what is to be done after it: any call that unassigns would be
-    /// taken for the answer. (One that comes when librdkafka has asked, but the event was not polled
-    /// yet, is. Then partitions go before the worker has finished with them, as those of a member
-    /// that was paused do, and a commit tells.)
+    /// While a revoke is unanswered, the changes to make after the answer: librdkafka would take any call that
+    /// unassigns for the answer. (That does happen to a call between librdkafka's request and the poll of its event.
+    /// Partitions then move before the worker has finished them, as those of a zombie do, and the next commit fails.)
     waiting: Option<Vec<Change>>,
 }
 
@@ -33,7 +32,7 @@ enum Change {
 }
 
 impl Assignment {
-    /// Of partitions of these topics (physical names), whose offsets are given in this order.
+    /// For partitions of these topics (physical names). Lists of offsets follow the order of the topics.
     pub(crate) fn new(group: &str, topics: Vec<String>) -> Self {
         Assignment {
             group: group.to_owned(),
@@ -42,18 +41,18 @@ impl Assignment {
         }
     }
 
-    /// Answers that the group gives partitions. Nothing is fetched before `assign`.
+    /// Answers a rebalance that gives this member partitions. Nothing is fetched before `assign`.
     pub(crate) fn taken(&self, consumer: &FetchingConsumer) -> Result<(), Error> {
         let nothing = TopicPartitionList::new();
         consumer
             .assign(&nothing)
-            .map_err(|error| self.failed("take", error))
+            .map_err(|error| self.failed("accept", error))
     }
 
-    /// The group takes partitions, and `released` will answer. Gives whether they are lost.
+    /// The group revokes partitions; `released` will answer. Returns whether the partitions are lost.
     pub(crate) fn revoked(&self, consumer: &FetchingConsumer) -> bool {
         self.held.borrow_mut().waiting = Some(Vec::new());
-        // Asked at once: librdkafka forgets it at any call that assigns or unassigns.
+        // Now, because librdkafka forgets it at the next call that assigns or unassigns.
         consumer.client().assignment_lost()
     }
 
@@ -85,7 +84,7 @@ impl Assignment {
         self.unfetch(consumer, [partition])
     }
 
-    /// Answers a revoke, then does what had to wait for it.
+    /// Answers a revoke, then makes the changes that had to wait for the answer.
     pub(crate) fn released(
         &self,
         consumer: &FetchingConsumer,
@@ -107,14 +106,14 @@ impl Assignment {
         Ok(())
     }
 
-    /// Lets go of everything, which answers an open revoke.
+    /// Gives up all partitions, which also answers an open revoke.
     pub(crate) fn let_go(&self, consumer: &FetchingConsumer) -> Result<(), Error> {
         self.held.borrow_mut().waiting = None;
         let all = self.held.borrow().fetched.clone();
         self.unfetch(consumer, all)
     }
 
-    /// These partitions of every topic; `offsets` has one for each topic.
+    /// A list of these partitions of every topic; `offsets` has one offset per topic.
     pub(crate) fn list(
         &self,
         partitions: impl IntoIterator<Item = i32>,

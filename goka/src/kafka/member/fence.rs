@@ -1,8 +1,8 @@
-//! Ends the transaction of a former owner that stands in the way of the next one.
+//! Aborts the open transaction of a partition's previous owner.
 //!
-//! Whoever commits a position writes its transactional id beside it. To initialise that id aborts
-//! what it had begun, at once, instead of after `transaction.timeout.ms`. Must not know why it is in
-//! the way.
+//! A worker stores its transactional id beside each offset that it commits. Initializing that id in another producer
+//! aborts the open transaction at once, instead of after `transaction.timeout.ms`. Must not know why the transaction
+//! has to end.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -22,13 +22,13 @@ use crate::{
     },
 };
 
-/// How long each of its requests may take.
+/// How long each request may take.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// What is to be fenced.
+/// A partition whose previous owner is to be fenced.
 pub(crate) struct Fence {
     pub(crate) connection: Connection,
-    /// Physical name.
+    /// Physical name of the group.
     pub(crate) group: String,
     /// The transactional id of this worker.
     pub(crate) own: String,
@@ -37,35 +37,47 @@ pub(crate) struct Fence {
 }
 
 impl Fence {
-    /// Waits for the brokers: not for the thread of a worker.
+    /// Aborts the transactions. Waits for the brokers, so it is not called on a worker's thread.
     pub(crate) fn raise(self) {
         let group = &self.group;
         match self.owners() {
             Err(error) => {
-                tracing::warn!(target: "goka::kafka", "who owned a partition of `{group}`: {error}");
+                tracing::warn!(
+                    target: "goka::kafka", group, %error,
+                    "cannot find the previous owner of a partition; its open transaction blocks the partition"
+                );
             }
             Ok(owners) => {
                 for id in owners {
                     match self.end(&id) {
                         Ok(()) => tracing::info!(
                             target: "goka::kafka",
-                            "ended what `{id}` had left open, and that kept a partition of group `{group}` waiting"
+                            group,
+                            transactional_id = id,
+                            "aborted the open transaction of a previous owner, which blocked a partition"
                         ),
-                        Err(error) => tracing::warn!(target: "goka::kafka", "{error}"),
+                        Err(error) => tracing::warn!(
+                            target: "goka::kafka",
+                            group, transactional_id = id, %error,
+                            "cannot abort the open transaction of a previous owner, which blocks a partition"
+                        ),
                     }
                 }
             }
         }
     }
 
-    /// Transactional ids of those who committed last.
+    /// Transactional ids of the workers that committed the partition last.
     fn owners(&self) -> Result<BTreeSet<String>, Error> {
-        let failed = |error: KafkaError| Error::kafka("ask who committed last", error);
+        let failed = |error: KafkaError| {
+            let doing = format!("fetch the committed offsets of group `{}`", self.group);
+            Error::kafka(doing, error)
+        };
         let client = format!("reader of offsets of group `{}`", self.group);
         let reader: BaseConsumer<ClientLog> =
             self.connection.open(Role::Reader, client, |settings| {
                 settings.set("group.id", &self.group);
-                // Those that are not decided are what is in the way.
+                // Without this setting, the coordinator would withhold offsets of undecided transactions.
                 settings.set("isolation.level", "read_uncommitted");
             })?;
         let committed = reader.committed_offsets(self.offsets.clone(), WAIT);
@@ -84,7 +96,9 @@ impl Fence {
             self.connection.open(Role::Worker, client, |settings| {
                 settings.set("transactional.id", id);
             })?;
-        init_transactions(producer.client(), WAIT)
-            .map_err(|problem| Error::kafka(format!("end what `{id}` had begun"), problem.reason))
+        init_transactions(producer.client(), WAIT).map_err(|problem| {
+            let doing = format!("abort the open transaction of `{id}`");
+            Error::kafka(doing, problem.reason)
+        })
     }
 }

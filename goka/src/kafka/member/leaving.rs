@@ -1,5 +1,5 @@
-//! The end of a client that has left: librdkafka lets nobody go before all that is on its way is
-//! answered, and where brokers are away that takes a minute. Must not know what the client was for.
+//! Destroying a client without waiting for brokers that are away: librdkafka destroys a client only after all its
+//! requests are answered, which takes a minute if brokers are away. Must not know what the client was for.
 
 use std::{
     ops::Deref,
@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-/// Longer than it takes brokers that are there.
+/// How long a drop waits. Longer than a client takes whose brokers respond.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A client whose end is waited for, but not for ever: the rest of it comes on a thread of its own, or
-/// with the end of the process.
+/// A client whose drop waits for [`PATIENCE`] at most. After that, a thread goes on destroying the client, or the
+/// process ends first.
 pub(crate) struct Leaving<T: Send + 'static>(Option<T>);
 
 impl<T: Send + 'static> Leaving<T> {
@@ -34,13 +34,13 @@ impl<T: Send + 'static> Drop for Leaving<T> {
         let client = self.0.take();
         let (ended, end) = mpsc::channel::<()>();
         let thread = thread::Builder::new().name("goka-leaving".to_owned());
-        // Without a thread it is dropped here, with what it would have taken along.
+        // If no thread can be started, the closure is dropped here, and the client with it.
         let spawned = thread.spawn(move || {
             drop(client);
             drop(ended);
         });
         if spawned.is_ok() && end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-            tracing::debug!(target: "goka::kafka", "not waiting for a client that waits for brokers");
+            tracing::debug!(target: "goka::kafka", "brokers do not respond; closing the client in the background");
         }
     }
 }
@@ -49,7 +49,7 @@ impl<T: Send + 'static> Drop for Leaving<T> {
 mod tests {
     use super::*;
 
-    /// Ends when it is told to.
+    /// Its drop waits for a message.
     struct Slow(mpsc::Receiver<()>, mpsc::Sender<()>);
 
     impl Drop for Slow {

@@ -1,4 +1,4 @@
-//! A worker's connection: member of its group, producer, transactions, and the reader of its changelog.
+//! A worker's connection to Kafka: group member, producer, transactions, and the reader of its changelog.
 
 pub(crate) mod assignment;
 mod fence;

@@ -1,22 +1,22 @@
-//! What a worker connects with. Must not know how.
+//! The description of a worker that connects. Must not know how it connects.
 
 use crate::base::config::Guarantee;
 
-/// What a worker connects with. Topics and group are logical names.
+/// A worker that is to be connected. Topics and group are logical names.
 #[derive(Clone, Debug)]
 pub(crate) struct MemberSpec {
     pub(crate) group: String,
-    /// The instance's id and the number of its worker: together the static member.
+    /// Id of the instance. With the number of the worker it is the `group.instance.id` of a static member.
     pub(crate) instance: String,
     pub(crate) worker: usize,
-    /// The one topic that is subscribed, for the numbers of its partitions.
+    /// The topic that the member subscribes to. Only the numbers of its partitions matter.
     pub(crate) leader: String,
-    /// Inputs, then the loop, as [`Kafka`] numbers them.
+    /// The sources: inputs, then the loop. The port names a source by its index here.
     pub(crate) sources: Vec<String>,
-    /// What is produced to, as [`Kafka`] numbers it.
+    /// The targets: topics that are produced to. The port names a target by its index here.
     pub(crate) targets: Vec<String>,
-    /// The group table's topic.
+    /// The changelog, if the group has a table.
     pub(crate) table: Option<String>,
-    /// That of the group, which may be another than that of the app.
+    /// The guarantee of the group, which may differ from that of the app.
     pub(crate) guarantee: Guarantee,
 }

@@ -1,10 +1,10 @@
-//! Transactions of a worker's producer. A thread of their own waits for the brokers, so that the
-//! worker fills the next one while one is committed.
+//! Transactions of a worker's producer. A separate thread waits for the brokers, so that the worker fills the next
+//! transaction while one is committed.
 //!
-//! Every error is one of three: the same step is tried again; the transaction is aborted, and the
-//! producer goes on; or nobody knows (or somebody else has its transactional id), and a new producer
-//! takes its place, which ends whatever the old one had begun. Must not know what is in a
-//! transaction.
+//! Every error has one of three consequences. A retriable step is repeated. An abortable transaction is aborted, and
+//! the producer continues. If the outcome is unknown, or another producer has taken the transactional id, a new
+//! producer replaces the old one, and its initialization aborts whatever the old one had open. Must not know what is in
+//! a transaction.
 
 use std::{
     cell::{Cell, RefCell},
@@ -33,16 +33,16 @@ use crate::{
     },
 };
 
-/// How long one request may take before it is made again.
+/// How long one request may take before it is repeated.
 const STEP: Duration = Duration::from_secs(5);
-/// Between two attempts at what cannot be done now.
+/// Pause between two attempts to open a producer.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long the first producer may take to get its place.
+/// How long the first producer may take to initialize its transactional id.
 const BEGIN: Duration = Duration::from_secs(30);
-/// How long one who leaves waits for an abort.
+/// How long a worker that leaves waits for an abort.
 const LEAVE: Duration = Duration::from_secs(2);
 
-/// Makes producers of one transactional id, each after the last.
+/// What it takes to open a producer with this transactional id, again after each failure.
 #[derive(Clone)]
 pub(crate) struct Maker {
     pub(crate) connection: Connection,
@@ -51,20 +51,20 @@ pub(crate) struct Maker {
     pub(crate) transactional_id: String,
 }
 
-/// The producer that writes now, and what becomes of its transactions.
+/// The current producer, and the outcomes of its transactions.
 pub(crate) struct Transactions {
     producer: RefCell<Arc<Producer>>,
-    /// Producers that failed, until all their records are reported.
+    /// Replaced producers, until all their records are reported.
     retired: RefCell<Vec<Arc<Producer>>>,
     jobs: mpsc::Sender<Job>,
     outcomes: mpsc::Receiver<Outcome>,
-    /// Jobs whose outcome has not come.
+    /// Number of jobs whose outcome has not come.
     open_jobs: Cell<usize>,
-    /// A commit that failed before it was begun.
+    /// Why the last commit was not even started.
     refused: RefCell<Option<Error>>,
     is_closed: Arc<AtomicBool>,
     maker: Maker,
-    /// The thread that fences, one at a time.
+    /// The thread that fences; at most one at a time.
     fence: RefCell<Option<JoinHandle<()>>>,
 }
 
@@ -73,20 +73,20 @@ enum Job {
     Abort(Arc<Producer>),
 }
 
-/// With the producer that takes over, if there is a new one.
+/// The outcome of a job, with the new producer if one replaces the old.
 type Outcome = Result<Option<Arc<Producer>>, Error>;
 
-/// What the thread works with.
+/// The state of the thread.
 struct Coordinator {
     maker: Maker,
     timeout: Duration,
-    /// What became of the last transaction is not known, or its producer is of no use any more.
+    /// The outcome of the last transaction is unknown, or its producer cannot continue.
     is_broken: bool,
     is_closed: Arc<AtomicBool>,
 }
 
 impl Transactions {
-    /// Opens the first producer, and ends what was left open under its transactional id.
+    /// Opens the first producer, which aborts any transaction that is still open under the transactional id.
     pub(crate) fn open(maker: Maker) -> Result<Self, Error> {
         let is_closed = Arc::new(AtomicBool::new(false));
         let mut coordinator = Coordinator {
@@ -102,11 +102,11 @@ impl Transactions {
             .name("goka-transaction".to_owned())
             .spawn(move || {
                 for job in asked {
-                    // Nobody listens any more if this fails.
+                    // Fails if the worker is gone.
                     let _ = told.send(coordinator.work(job));
                 }
             })
-            .map_err(|error| Error::system("start the thread of transactions", error))?;
+            .map_err(|error| Error::system("start the thread that commits transactions", error))?;
         Ok(Transactions {
             producer: RefCell::new(producer),
             retired: RefCell::default(),
@@ -124,7 +124,7 @@ impl Transactions {
         self.producer.borrow().clone()
     }
 
-    /// With the producer that writes now.
+    /// Calls `use_it` with the current producer.
     pub(crate) fn with<R>(&self, use_it: impl FnOnce(&Producer) -> R) -> R {
         use_it(&self.producer.borrow())
     }
@@ -137,7 +137,7 @@ impl Transactions {
         self.ask(Job::Commit(self.producer(), offsets, membership));
     }
 
-    /// What would be committed is not.
+    /// The next outcome is this error, without a commit.
     pub(crate) fn refuse(&self, why: Error) {
         *self.refused.borrow_mut() = Some(why);
     }
@@ -152,11 +152,11 @@ impl Transactions {
 
     fn ask(&self, job: Job) {
         self.open_jobs.set(self.open_jobs.get() + 1);
-        // If this fails, `outcome` tells.
+        // If this fails, `outcome` returns an error.
         let _ = self.jobs.send(job);
     }
 
-    /// How the last job came out, once.
+    /// The outcome of the last job, returned once.
     pub(crate) fn outcome(&self) -> Option<Result<(), Error>> {
         if let Some(why) = self.refused.borrow_mut().take() {
             return Some(Err(why));
@@ -165,9 +165,9 @@ impl Transactions {
             let outcome = match self.outcomes.try_recv() {
                 Ok(outcome) => outcome,
                 Err(TryRecvError::Empty) => return None,
-                // It panicked, which is a bug.
+                // The thread panicked, which is a bug.
                 Err(TryRecvError::Disconnected) => {
-                    return Some(Err(Error::Closed("the thread of transactions")));
+                    return Some(Err(Error::Closed("the thread that commits transactions")));
                 }
             };
             self.open_jobs.set(self.open_jobs.get() - 1);
@@ -179,7 +179,7 @@ impl Transactions {
                 }
             });
             if self.open_jobs.get() > 0 {
-                // A commit that was to be aborted before it came out.
+                // The outcome of a commit for which the worker has asked for an abort meanwhile.
                 continue;
             }
             if outcome.is_ok() {
@@ -204,7 +204,7 @@ impl Transactions {
         retired + self.producer.borrow().in_flight()
     }
 
-    /// Begins to end the transactions of those who committed these offsets, unless that is going on.
+    /// Starts to abort the transactions of the workers that committed these offsets, unless a fence is still running.
     pub(crate) fn fence(&self, group: &str, offsets: TopicPartitionList) {
         let mut running = self.fence.borrow_mut();
         if running.as_ref().is_some_and(|fence| !fence.is_finished()) {
@@ -219,11 +219,14 @@ impl Transactions {
         let thread = thread::Builder::new().name("goka-fence".to_owned());
         match thread.spawn(move || fence.raise()) {
             Ok(thread) => *running = Some(thread),
-            Err(error) => tracing::warn!(target: "goka::kafka", "cannot fence: {error}"),
+            Err(error) => tracing::warn!(
+                target: "goka::kafka", group, %error,
+                "cannot start the thread that aborts transactions of previous owners"
+            ),
         }
     }
 
-    /// Lets an abort that is on its way come to its end, for a while: others wait for it.
+    /// Waits for an abort that is in flight, up to [`LEAVE`]: the next owner of the partitions waits for the abort.
     pub(crate) fn close(&self) {
         let give_up = Instant::now() + LEAVE;
         let is_closed = self.is_closed.load(Ordering::Relaxed);
@@ -248,7 +251,12 @@ impl Coordinator {
                 if !self.is_broken {
                     match self.abort(&producer) {
                         Ok(()) => return Ok(None),
-                        Err(problem) => self.log("abort", &problem),
+                        Err(problem) => {
+                            self.log(
+                                "cannot abort a transaction; replacing its producer",
+                                &problem,
+                            );
+                        }
                     }
                 }
                 drop(producer);
@@ -276,7 +284,7 @@ impl Coordinator {
         self.retried(|_| native::begin_transaction(client))
     }
 
-    /// Takes a step, again and again while that makes sense.
+    /// Takes a step, and repeats it while its error is retriable, up to the transaction timeout.
     fn retried(&mut self, step: impl Fn(Duration) -> Result<(), Problem>) -> Result<(), Problem> {
         let give_up = Instant::now() + self.timeout;
         loop {
@@ -288,12 +296,12 @@ impl Coordinator {
                 self.is_broken |= !problem.is_abortable;
                 return Err(problem);
             }
-            self.log("go on with", &problem);
+            self.log("a step of a transaction failed; trying again", &problem);
         }
     }
 
-    /// A producer that others of its id are fenced by, in its first transaction. Waits for as long as
-    /// the brokers are away, unless it is told when to give up.
+    /// Opens a producer, which fences earlier producers of its transactional id, and begins its first transaction.
+    /// Tries until `give_up`; without one, for as long as the brokers are away.
     fn new_producer(&mut self, give_up: Option<Instant>) -> Result<Arc<Producer>, Error> {
         loop {
             let problem = match self.try_new_producer() {
@@ -315,7 +323,10 @@ impl Coordinator {
             if is_hopeless || is_late || self.is_closed.load(Ordering::Relaxed) {
                 return Err(self.failed("begin", &problem));
             }
-            self.log("begin", &problem);
+            self.log(
+                "cannot initialize a transactional producer; trying again",
+                &problem,
+            );
             thread::sleep(PAUSE);
         }
     }
@@ -336,11 +347,12 @@ impl Coordinator {
         Ok(producer)
     }
 
-    fn log(&self, doing: &str, problem: &Problem) {
+    fn log(&self, event: &str, problem: &Problem) {
         let id = &self.maker.transactional_id;
         tracing::warn!(
             target: "goka::kafka",
-            "cannot {doing} a transaction of `{id}` now: {}", problem.reason
+            transactional_id = id, error = problem.reason,
+            "{event}"
         );
     }
 
@@ -348,18 +360,23 @@ impl Coordinator {
         use RDKafkaErrorCode::*;
         let id = &self.maker.transactional_id;
         let cure = match problem.code {
-            TransactionalIdAuthorizationFailed => "; grant the rights Write and Describe on it",
-            ClusterAuthorizationFailed => "; grant the right IdempotentWrite on the cluster",
+            TransactionalIdAuthorizationFailed => {
+                "; grant the ACLs `Write` and `Describe` on the transactional id"
+            }
+            ClusterAuthorizationFailed => "; grant the ACL `IdempotentWrite` on the cluster",
             InvalidTransactionTimeout => {
-                "; lower `transaction.timeout.ms`, or raise `transaction.max.timeout.ms` of the broker"
+                "; lower `transaction.timeout.ms`, or raise the broker's `transaction.max.timeout.ms`"
             }
             OperationTimedOut | BrokerTransportFailure => {
-                "; check that the broker can keep transactions (with few brokers, \
-                 `transaction.state.log.replication.factor`)"
+                "; check that the brokers respond, and that they can store transactions: \
+                 `transaction.state.log.replication.factor` must not exceed the number of brokers"
             }
             _ => "",
         };
         let why = format!("{}: {}{cure}", problem.code, problem.reason);
-        Error::kafka(format!("{doing} a transaction of `{id}`"), why)
+        Error::kafka(
+            format!("{doing} a transaction of transactional id `{id}`"),
+            why,
+        )
     }
 }

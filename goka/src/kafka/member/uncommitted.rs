@@ -1,5 +1,4 @@
-//! What it means that a group did not take positions, or did not tell them. Must not know who asked, nor
-//! what follows.
+//! Why a group did not take a commit, by librdkafka's error code. Must not know what follows.
 
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -10,7 +9,7 @@ pub(crate) fn uncommitted(group: &str, code: RDKafkaErrorCode) -> CommitError {
     use RDKafkaErrorCode::*;
     let doing = format!("commit offsets of group `{group}`");
     let denied = |what: &str| {
-        let cure = format!("the broker denies it; grant the right Read on {what}");
+        let cure = format!("the broker denies access; grant the ACL `Read` on {what}");
         CommitError::Denied(Error::kafka(&*doing, cure))
     };
     match code {
@@ -19,9 +18,9 @@ pub(crate) fn uncommitted(group: &str, code: RDKafkaErrorCode) -> CommitError {
             CommitError::NotMember(Error::kafka(doing, code))
         }
         GroupAuthorizationFailed => denied(&format!("group `{group}`")),
-        TopicAuthorizationFailed => denied("each of its inputs, and on its loop"),
-        // Rebalances, brokers that are away, and what nobody foresaw: the positions are kept, and
-        // the lease ends a membership that cannot commit.
+        TopicAuthorizationFailed => denied("each input of the group, and on its loop"),
+        // Rebalances, brokers that are away, and unexpected errors: the worker keeps the positions, and the membership
+        // lease ends a membership that cannot commit.
         _ => CommitError::Again(Error::kafka(doing, code)),
     }
 }
@@ -35,11 +34,11 @@ mod tests {
         for (code, right) in [
             (
                 RDKafkaErrorCode::GroupAuthorizationFailed,
-                "Read on group `clicks`",
+                "`Read` on group `clicks`",
             ),
             (
                 RDKafkaErrorCode::TopicAuthorizationFailed,
-                "Read on each of its inputs",
+                "`Read` on each input of the group",
             ),
         ] {
             let CommitError::Denied(error) = uncommitted("clicks", code) else {

@@ -1,8 +1,7 @@
-//! [`Kafka`] by rdkafka: a member of a group, its producer, and the reader of its table's topic.
+//! [`Kafka`] with rdkafka: a group member, its producer, and the reader of its changelog.
 //!
-//! One topic, the leader, is subscribed, and only for the numbers of its partitions: partition `n`
-//! of every source is assigned for `n`, when the engine asks (see `assignment.rs`). Must not know
-//! tables or the order of a commit.
+//! The member subscribes to one topic, the leader, only to get partition numbers: for number `n`, it assigns partition
+//! `n` of every source when the engine asks (see `assignment.rs`). Must not know tables or the order of a commit.
 
 use std::{
     cell::{Cell, RefCell},
@@ -50,22 +49,22 @@ use crate::{
     },
 };
 
-/// How long a commit may take: less than the lease that it renews, so that a member whose
-/// coordinator is away finds out in time.
+/// How long a commit may take. Less than the membership lease that it renews, so that a member whose coordinator is
+/// away notices in time.
 const COMMIT_ANSWER: Duration = Duration::from_secs(3);
 
-/// How long offsets may take that a transaction may hold back: the worker waits for them. librdkafka asks
-/// three times, in some 300 ms, and then says so.
+/// How long to wait for committed offsets that an open transaction may withhold; the worker waits meanwhile. librdkafka
+/// asks three times within about 300 ms, and then reports [`UNSTABLE`].
 const STABLE_ANSWER: Duration = Duration::from_secs(1);
 const UNSTABLE: RDKafkaErrorCode = RDKafkaErrorCode::UnstableOffsetCommit;
 
 pub(crate) struct WorkerConnection {
-    // Both before the client, which must be dropped last.
+    // Both are declared before the client, which must be dropped last.
     sources: Vec<Source>,
-    /// Offsets that are on their way, or why they are not.
+    /// The commit that is in flight, or why it could not be sent.
     committing: RefCell<Option<Result<Commit, RDKafkaErrorCode>>>,
     group: String,
-    /// The topic to subscribe to, its physical name.
+    /// Physical name of the topic to subscribe to.
     leader: String,
     has_joined: Cell<bool>,
     assignment: Assignment,
@@ -81,7 +80,7 @@ struct Source {
 }
 
 impl WorkerConnection {
-    /// Connects. The group is joined with the first poll, and the first partitions come with the next.
+    /// Connects. The first poll joins the group, and later polls return the first partitions.
     pub(crate) fn open(
         connection: &Connection,
         spec: &MemberSpec,
@@ -101,7 +100,7 @@ impl WorkerConnection {
             })?;
         let consumer = Leaving::new(FetchingConsumer::new(opened)?);
         let native = consumer.client().client();
-        // Asked for before anything else: joining and the first record come the sooner.
+        // First of all, because joining and the first record need this metadata.
         partitions(native, &leader)?;
         let mut sources = Vec::with_capacity(spec.sources.len());
         for logical in &spec.sources {
@@ -152,7 +151,7 @@ impl WorkerConnection {
         })
     }
 
-    /// `None`: nothing that concerns the engine.
+    /// The event for the engine; `None` if the engine has no use for it.
     fn event<'e>(&self, kind: &'e Kind<'_>) -> Option<Event<'e>> {
         match kind {
             Kind::Record(message) => self.record(message).map(Event::Record),
@@ -176,7 +175,7 @@ impl WorkerConnection {
             Some((source, *partition))
         });
         let failed = |why: String| {
-            let doing = format!("read the inputs of group `{}`", self.group);
+            let doing = format!("consume as a member of group `{}`", self.group);
             Some(Event::Failed(Error::kafka(doing, why)))
         };
         let group = &self.group;
@@ -186,16 +185,16 @@ impl WorkerConnection {
             }
             (FencedInstanceId | UnreleasedInstanceId, _) => {
                 Some(Event::Failed(Error::Fenced(format!(
-                    "another member of group `{group}` has the instance id of this one: give each \
-                     process its own (`Config::instance_id`, or a state directory each) ({})",
+                    "another member of group `{group}` uses the instance id of this process: give each process its own \
+                     id (`Config::instance_id`) or state directory ({})",
                     failure.reason
                 ))))
             }
             (GroupAuthorizationFailed, _) => failed(format!(
-                "the broker denies it; grant the right Read on group `{group}`"
+                "the broker denies access; grant the ACL `Read` on group `{group}`"
             )),
             (TopicAuthorizationFailed, _) => failed(format!(
-                "the broker denies it; grant the right Read on the topic ({})",
+                "the broker denies access; grant the ACL `Read` on the topic ({})",
                 failure.reason
             )),
             (code, _) if failure.fatal => failed(format!("{code}: {}", failure.reason)),
@@ -207,15 +206,15 @@ impl WorkerConnection {
         }
     }
 
-    fn asked(&self, what: &str, partition: i32, error: impl Into<BoxError>) -> Error {
+    fn not_fetched(&self, what: &str, partition: i32, error: impl Into<BoxError>) -> Error {
         let group = &self.group;
         Error::kafka(
-            format!("ask for the {what} of group `{group}`, partition {partition}"),
+            format!("fetch the {what} of group `{group}`, partition {partition}"),
             error,
         )
     }
 
-    /// Positions as they are committed, with metadata beside each.
+    /// Positions as librdkafka commits them, with metadata beside each.
     fn offsets(
         &self,
         positions: &[Position],
@@ -233,18 +232,18 @@ impl WorkerConnection {
         Ok(list)
     }
 
-    /// As whom the group knows this member, for a transaction. Whoever is not a member any more may
-    /// not send its positions: the broker takes those of nobody, unfenced.
+    /// The identity of this member, for the offsets of a transaction. A worker that is no longer a member must not send
+    /// offsets: without an identity, the broker would accept them from anybody.
     fn membership(&self) -> Result<transaction::Membership, Error> {
         let membership = transaction::Membership::of(self.client().client());
-        // In this order: between the two it may be lost, and then the broker refuses what it was.
+        // In this order: if the membership is lost in between, the broker rejects the identity.
         let is_lost = self.client().assignment_lost();
         let membership = membership.filter(|membership| membership.is_member() && !is_lost);
         membership.ok_or_else(|| {
             let group = &self.group;
             Error::kafka(
                 format!("commit a transaction of group `{group}`"),
-                "this worker is no member of it any more",
+                "this worker is no longer a member of the group",
             )
         })
     }
@@ -258,7 +257,7 @@ impl WorkerConnection {
             let code = error.rdkafka_error_code();
             code.unwrap_or(RDKafkaErrorCode::InvalidArgument)
         })?;
-        // SAFETY: the client is a field that is dropped after those that keep a commit.
+        // SAFETY: the client is a field that is dropped after the field that keeps the commit.
         unsafe { Commit::begin(self.client().client(), &list) }
     }
 }
@@ -281,7 +280,7 @@ impl port::Member for WorkerConnection {
             on(Event::Failed(error));
             return true;
         }
-        // In a transaction, that only means that it cannot be committed.
+        // With transactions, a fatal error only means that the transaction cannot be committed.
         if let Writer::Plain(producer) = &self.producer
             && let Some(error) = producer.fatal()
         {
@@ -349,7 +348,7 @@ impl port::Member for WorkerConnection {
     }
 
     fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error> {
-        let failed = |error| self.asked("committed offsets", partition, error);
+        let failed = |error| self.not_fetched("committed offsets", partition, error);
         let list = self.assignment.list([partition], None).map_err(failed)?;
         let wait = match self.producer {
             Writer::Plain(_) => SOON,
@@ -366,7 +365,7 @@ impl port::Member for WorkerConnection {
             };
             match element.error() {
                 Err(error) if error.rdkafka_error_code() == Some(UNSTABLE) => {
-                    return Err(self.asked("committed offsets", partition, Unstable));
+                    return Err(self.not_fetched("committed offsets", partition, Unstable));
                 }
                 told => told.map_err(failed)?,
             }
@@ -412,7 +411,7 @@ impl port::Producer for WorkerConnection {
     fn serve(&self, wait: Duration, on: &mut dyn FnMut(Report)) {
         let on = &mut |delivered: Delivered| {
             on(Report {
-                // It was a tag when it was sent.
+                // `send` made it from a tag.
                 tag: delivered.opaque as u32,
                 result: delivered.result,
             });
@@ -467,7 +466,7 @@ impl port::Transactions for WorkerConnection {
         let Some(table) = &self.table else {
             return Ok(0);
         };
-        // Asked by the producer, which sees what is not committed.
+        // The producer asks, because its client sees records of undecided transactions (`read_uncommitted`).
         let ends = |producer: &Producer| watermarks(producer.client(), table.physical(), partition);
         self.producer.with(ends).map(|(_, end)| end)
     }
@@ -478,7 +477,11 @@ impl port::Transactions for WorkerConnection {
         };
         match self.assignment.list([partition], None) {
             Ok(offsets) => transactions.fence(&self.group, offsets),
-            Err(error) => tracing::warn!(target: "goka::kafka", "cannot fence: {error}"),
+            Err(error) => tracing::warn!(
+                target: "goka::kafka",
+                group = self.group, partition, %error,
+                "cannot abort the open transaction of the partition's previous owner"
+            ),
         }
     }
 }
@@ -488,10 +491,10 @@ impl Kafka for WorkerConnection {
         self.table.as_ref().map(|table| table as &dyn Reader)
     }
 
-    /// Lets all partitions go. The group is left when `self` is dropped, which must be soon.
+    /// Gives up all partitions. The member leaves the group when `self` is dropped, which must be soon.
     ///
-    /// Nothing is left for the consumer's own drop to answer: from then on librdkafka takes any
-    /// call for the answer to all that it waits for, and may never reply to a second one.
+    /// All open rebalances are answered here, and none is left for the consumer's own drop: while it closes, librdkafka
+    /// takes any call for the answer to everything that it waits for, and may never reply to a second call.
     fn close(&self) {
         if let Some(transactions) = self.producer.transactions() {
             transactions.close();
@@ -506,14 +509,14 @@ impl Kafka for WorkerConnection {
             }
         }
         for error in answers.into_iter().filter_map(Result::err) {
-            tracing::debug!(target: "goka::kafka", "while leaving: {error}");
+            tracing::debug!(target: "goka::kafka", group = self.group, %error, "cannot give up partitions while leaving");
         }
     }
 }
 
 impl Drop for WorkerConnection {
-    /// librdkafka waits for an open answer before it lets a consumer go, also on a thread that
-    /// panics.
+    /// Closes, because librdkafka does not destroy a consumer before an open rebalance is answered, even on a thread
+    /// that panics.
     fn drop(&mut self) {
         self.close();
     }

@@ -1,5 +1,5 @@
-//! What a member writes with: a producer, or one after another, in transactions. Must not know what is
-//! written.
+//! What a worker writes with: a plain producer, or a transactional one that is replaced when it fails. Must not know
+//! what is written.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ impl Writer {
         .map(|transactions| Writer::Transactions(Box::new(transactions)))
     }
 
-    /// With the producer that writes now.
+    /// Calls `use_it` with the current producer.
     pub(crate) fn with<R>(&self, use_it: impl FnOnce(&Producer) -> R) -> R {
         match self {
             Writer::Plain(producer) => use_it(producer),

@@ -1,4 +1,4 @@
-//! The queue of events of a client.
+//! The event queue of a client. Must not know groups or names.
 
 use std::{
     marker::PhantomData,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{base::error::Error, kafka::client::log::ClientLog};
 
-/// A client and its queue of events. Log lines go to its context and are never seen.
+/// A client and its event queue. Log lines go to the client's [`ClientLog`] and are not returned as events.
 pub(crate) struct Polled<T> {
     pub(super) queue: NonNull<rd_kafka_queue_t>,
     context: Arc<ClientLog>,
@@ -35,7 +35,7 @@ unsafe impl<T: Sync> Sync for Polled<T> {}
 
 impl Polled<BaseConsumer<ClientLog>> {
     pub(crate) fn consumer(client: BaseConsumer<ClientLog>) -> Result<Self, Error> {
-        // SAFETY: the client is alive, and outlives its queue (see `drop`).
+        // SAFETY: the client is alive and outlives its queue (see `drop`).
         let queue = unsafe { rd_kafka_queue_get_consumer(client.client().native_ptr()) };
         Self::new(client.context().clone(), client, queue)
     }
@@ -64,7 +64,7 @@ impl<T> Polled<T> {
         queue: *mut rd_kafka_queue_t,
     ) -> Result<Self, Error> {
         let queue = NonNull::new(queue)
-            .ok_or_else(|| Error::kafka("open a client", "librdkafka gave it no queue"))?;
+            .ok_or_else(|| Error::kafka("open a client", "librdkafka has no event queue for it"))?;
         Ok(Polled {
             queue,
             context,
@@ -76,7 +76,7 @@ impl<T> Polled<T> {
         &self.client
     }
 
-    /// The next event. Waits for one at most `wait`, rounded up to whole milliseconds.
+    /// Waits up to `wait`, rounded up to whole milliseconds, for the next event.
     pub(crate) fn poll(&self, wait: Duration) -> Option<Event<'_>> {
         let mut wait = milliseconds(wait);
         loop {
@@ -97,45 +97,45 @@ impl<T> Polled<T> {
 
 impl<T> Drop for Polled<T> {
     fn drop(&mut self) {
-        // SAFETY: not used after this; runs before the client, a field, is dropped.
+        // SAFETY: the queue is not used after this, and the client, a field, is dropped later.
         unsafe { rd_kafka_queue_destroy(self.queue.as_ptr()) }
     }
 }
 
-/// Something that happened to a client. What it lends lives as long as it does.
+/// An event of a client. What the event lends lives as long as the event.
 pub(crate) struct Event<'c> {
     pub(super) event: NonNull<rd_kafka_event_t>,
     pub(super) client: PhantomData<&'c ()>,
 }
 
-/// An event, by its kind.
+/// An event by its kind.
 pub(crate) enum Kind<'e> {
     Record(Message<'e>),
-    /// What became of records that were sent: their opaque numbers are in the messages.
+    /// Delivery reports; each message has the opaque number of its record.
     Delivered(Deliveries<'e>),
-    /// The group gives partitions (or takes them).
+    /// The group gives or revokes partitions.
     Assigned(Vec<i32>),
     Revoked(Vec<i32>),
     Failed(Failure),
     Other,
 }
 
-/// An error of a client, or of one partition.
+/// An error of a client or of one partition.
 pub(crate) struct Failure {
     pub(crate) code: RDKafkaErrorCode,
     pub(crate) reason: String,
     pub(crate) fatal: bool,
     /// Physical topic and partition.
     pub(crate) partition: Option<(String, i32)>,
-    /// Where it happened in the partition; negative if that is not known.
+    /// Offset in the partition; negative if unknown.
     pub(crate) offset: i64,
 }
 
 impl Event<'_> {
     pub(crate) fn kind(&self) -> Kind<'_> {
         let event = self.event.as_ptr();
-        // SAFETY: the event is alive as long as `self`, and so is what it lends; each getter is
-        // called on the kinds of events that it is for.
+        // SAFETY: the event, and what it lends, is alive as long as `self`. Each getter is called on events of its
+        // kind.
         unsafe {
             match rd_kafka_event_type(event) {
                 RD_KAFKA_EVENT_DR => Kind::Delivered(Deliveries(self)),
@@ -167,7 +167,7 @@ impl Event<'_> {
     fn log_line(&self) -> Option<(i32, &str, &str)> {
         let event = self.event.as_ptr();
         let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
-        // SAFETY: the event is alive; the texts are its own.
+        // SAFETY: the event is alive and owns the texts.
         unsafe {
             if rd_kafka_event_type(event) != RD_KAFKA_EVENT_LOG
                 || rd_kafka_event_log(event, &mut facility, &mut line, &mut level) != 0
@@ -181,7 +181,7 @@ impl Event<'_> {
 
 impl Drop for Event<'_> {
     fn drop(&mut self) {
-        // SAFETY: owned, and nothing lent by it is alive.
+        // SAFETY: owned, and nothing that the event lends is alive.
         unsafe { rd_kafka_event_destroy(self.event.as_ptr()) }
     }
 }
@@ -193,15 +193,15 @@ impl<'e> Iterator for Deliveries<'e> {
     type Item = Message<'e>;
 
     fn next(&mut self) -> Option<Message<'e>> {
-        // SAFETY: the event is of this kind and alive; its messages live as long.
+        // SAFETY: the event is of this kind and alive, and its messages live as long.
         unsafe { rd_kafka_event_message_next(self.0.event.as_ptr()).as_ref() }.map(Message::new)
     }
 }
 
 /// # Safety
-/// `event` is alive and an error.
+/// `event` is alive and an error event.
 unsafe fn topic_partition(event: *mut rd_kafka_event_t) -> Option<((String, i32), i64)> {
-    // SAFETY: by the caller; what it gives is ours, and is destroyed once.
+    // SAFETY: by the caller. The returned partition is ours and is destroyed once.
     unsafe {
         let partition = rd_kafka_event_topic_partition(event);
         let copy = partition

@@ -1,9 +1,9 @@
-//! A consumer whose records are taken many at a time.
+//! A consumer that takes records from librdkafka in batches.
 //!
-//! librdkafka's queue of events gives one record a call, and each call asks for the time twice, locks
-//! four times and keeps a histogram: a third of what it costs to read a record. So records go to a
-//! queue of their own, which gives them in batches; everything else that happens to the consumer stays
-//! an event, and wakes whoever waits for records. Must not know groups, assignments or names.
+//! librdkafka's event queue returns one record per call, and each call reads the clock twice, locks four times and
+//! updates a histogram: a third of the cost of reading a record. So records go to a separate queue, which returns them
+//! in batches. Everything else remains an event, and an event wakes a thread that waits for records. Must not know
+//! groups, assignments or names.
 
 use std::{
     cell::{Cell, RefCell},
@@ -27,17 +27,17 @@ use super::{
 };
 use crate::{base::error::Error, engine::port::Keys, kafka::client::log::ClientLog};
 
-/// Records taken at a time.
+/// Number of records taken at a time.
 const BATCH: usize = 128;
 
-/// A consumer, its events, and the records of the partitions that were [`assign`](Self::assign)ed.
+/// A consumer with its events, and with the records of the partitions that were [`assign`](Self::assign)ed.
 pub(crate) struct FetchingConsumer {
     taken: RefCell<Taken>,
-    /// Whether what was taken was not looked at, see [`FetchingConsumer::ahead`].
+    /// Whether [`FetchingConsumer::ahead`] has not seen the last batch yet.
     is_new: Cell<bool>,
-    /// Whether events are looked for before the next record that was taken.
+    /// Whether to look for events before the next record of the batch.
     look: Cell<bool>,
-    // Both before the client, which is dropped last.
+    // Both are declared before the client, which is dropped last.
     records: NonNull<rd_kafka_queue_t>,
     events: Polled<BaseConsumer<ClientLog>>,
 }
@@ -45,17 +45,17 @@ pub(crate) struct FetchingConsumer {
 // SAFETY: librdkafka's queues and messages may be used and destroyed by any thread.
 unsafe impl Send for FetchingConsumer {}
 
-/// Records that librdkafka has given, in reverse: the next one is the last.
+/// The batch of records taken from librdkafka, in reverse: the next record is the last.
 #[derive(Default)]
 struct Taken(Vec<NonNull<rd_kafka_message_t>>);
 
-/// What happened next to a consumer.
+/// What a poll of a consumer returns.
 pub(crate) enum Happened<'c> {
     Fetched(Fetched<'c>),
     Event(Event<'c>),
 }
 
-/// A record of a partition, its end, or why it cannot be read.
+/// A record of a partition, the end of the partition, or an error in reading it.
 pub(crate) struct Fetched<'c> {
     message: NonNull<rd_kafka_message_t>,
     client: PhantomData<&'c ()>,
@@ -64,11 +64,11 @@ pub(crate) struct Fetched<'c> {
 impl FetchingConsumer {
     pub(crate) fn new(client: BaseConsumer<ClientLog>) -> Result<Self, Error> {
         let events = Polled::consumer(client)?;
-        // SAFETY: the client is alive, and outlives the queue (see `drop`).
+        // SAFETY: the client is alive and outlives the queue (see `drop`).
         let records = unsafe { rd_kafka_queue_new(events.client().client().native_ptr()) };
         let records = NonNull::new(records)
-            .ok_or_else(|| Error::kafka("open a client", "librdkafka gave it no queue"))?;
-        // SAFETY: both queues are alive until `drop`, which takes the callback away first.
+            .ok_or_else(|| Error::kafka("open a client", "librdkafka made no queue for records"))?;
+        // SAFETY: both queues are alive until `drop`, which removes the callback first.
         unsafe {
             let queue = records.as_ptr().cast();
             rd_kafka_queue_cb_event_enable(events.queue.as_ptr(), Some(wake), queue);
@@ -86,14 +86,14 @@ impl FetchingConsumer {
         self.events.client()
     }
 
-    /// Begins to read these partitions, of topics that exist. What was taken of partitions of these
-    /// numbers before is dropped.
+    /// Starts to read these partitions, of topics that exist. Records of these partition numbers that were taken before
+    /// are dropped.
     pub(crate) fn assign(&self, list: &TopicPartitionList) -> Result<(), KafkaError> {
         let partitions: Vec<_> = list.elements().iter().map(|at| at.partition()).collect();
         self.forget(&partitions);
-        // Before, so that no record becomes an event; and after, since the way that was set is cleared
-        // when the end of an earlier reading is worked off, which it is before librdkafka's thread
-        // comes to this call. What came between the two is moved along.
+        // Before the call, so that no record becomes an event. And again after the call, because librdkafka removes the
+        // forwarding when its thread processes the end of an earlier assignment, which it does before this call.
+        // Records that came in between are forwarded then.
         self.route(list)?;
         self.client().incremental_assign(list)?;
         self.route(list)
@@ -103,13 +103,13 @@ impl FetchingConsumer {
         self.client().incremental_unassign(list)
     }
 
-    /// Has records taken from here on.
+    /// Forwards the records of these partitions to the queue of records.
     fn route(&self, list: &TopicPartitionList) -> Result<(), KafkaError> {
         let client = self.client().client().native_ptr();
         for at in list.elements() {
             let name = CString::new(at.topic())?;
-            // SAFETY: the client is alive, the name is copied; the queue is ours to destroy, and the
-            // one it is forwarded to is kept by librdkafka as long as it is.
+            // SAFETY: the client is alive, and the name is copied. The queue is ours to destroy, and librdkafka keeps
+            // the queue that it forwards to.
             unsafe {
                 let queue = rd_kafka_queue_get_partition(client, name.as_ptr(), at.partition());
                 if queue.is_null() {
@@ -128,24 +128,24 @@ impl FetchingConsumer {
 
     fn forget(&self, partitions: &[i32]) {
         self.taken.borrow_mut().drop_if(|message| {
-            // SAFETY: a message that was taken is alive.
+            // SAFETY: a message in the batch is alive.
             partitions.contains(&unsafe { message.as_ref() }.partition)
         });
     }
 
-    /// Drops all that was taken.
+    /// Drops the rest of the batch.
     pub(crate) fn forget_all(&self) {
         self.taken.borrow_mut().drop_if(|_| true);
     }
 
-    /// The next event that is there already; no record.
+    /// The next event that has come already. Returns no records.
     pub(crate) fn event(&self) -> Option<Event<'_>> {
         self.events.poll(Duration::ZERO)
     }
 
-    /// What happened next. Waits for it at most `wait`.
+    /// Waits up to `wait` for the next record or event.
     pub(crate) fn poll(&self, wait: Duration) -> Option<Happened<'_>> {
-        // The clock costs as much as a record: it is not looked at without need.
+        // Reading the clock costs as much as handling a record, so it is read only if there is something to wait for.
         let until = (!wait.is_zero()).then(|| Instant::now() + wait);
         let mut wait = wait;
         loop {
@@ -171,12 +171,12 @@ impl FetchingConsumer {
         }
     }
 
-    /// The keys of the records that were taken together and come next, once, by partition.
+    /// Passes the keys of the batch, by partition, once per batch.
     pub(crate) fn ahead(&self, on: &mut dyn FnMut(i32, &mut Keys<'_>)) {
         if !self.is_new.take() {
             return;
         }
-        // SAFETY: messages that were taken are alive, and stay so while they are borrowed.
+        // SAFETY: messages in the batch are alive as long as the batch is borrowed.
         let message = |taken: &NonNull<rd_kafka_message_t>| unsafe { taken.as_ref() };
         let taken = self.taken.borrow();
         for run in taken
@@ -189,11 +189,12 @@ impl FetchingConsumer {
         }
     }
 
-    /// Waits for records at most `wait`, or until there is an event. Gives how many there are.
+    /// Waits up to `wait` for records, or until there is an event. Returns how many records there are.
     fn take(&self, wait: Duration) -> usize {
         let taken = &mut self.taken.borrow_mut().0;
         let mut messages = [ptr::null_mut(); BATCH];
-        // librdkafka waits until it has as many as it is asked for: so for one, and not for those behind it.
+        // librdkafka waits until it has as many records as were asked for. So wait for one, then take what else is
+        // there.
         let mut count = match wait.is_zero() {
             true => 0,
             false => self.consume(wait, &mut messages[..1]),
@@ -207,27 +208,27 @@ impl FetchingConsumer {
         taken.len()
     }
 
-    /// Gives how many came: they are ours to destroy.
+    /// Takes records into `into` and returns how many. The caller must destroy them.
     fn consume(&self, wait: Duration, into: &mut [*mut rd_kafka_message_t]) -> usize {
         let (queue, wait) = (self.records.as_ptr(), milliseconds(wait));
-        // SAFETY: the queue is alive, and there is room for so many.
+        // SAFETY: the queue is alive, and `into` has room for that many.
         let count =
             unsafe { rd_kafka_consume_batch_queue(queue, wait, into.as_mut_ptr(), into.len()) };
         usize::try_from(count).unwrap_or(0)
     }
 }
 
-/// Called by librdkafka's threads when there is an event where there was none.
+/// Called by a thread of librdkafka when an event comes into an empty event queue: ends a wait for records.
 unsafe extern "C" fn wake(_client: *mut rd_kafka_t, queue: *mut c_void) {
-    // SAFETY: the queue of records, which outlives this callback.
+    // SAFETY: this is the queue of records, which outlives the callback.
     unsafe { rd_kafka_queue_yield(queue.cast()) }
 }
 
 impl Drop for FetchingConsumer {
     fn drop(&mut self) {
         self.forget_all();
-        // SAFETY: the callback is gone when the first call returns; the queue is not used after this,
-        // and is destroyed before the client, a field, is dropped.
+        // SAFETY: no callback runs after the first call returns. The queue is not used after this, and the client, a
+        // field, is dropped later.
         unsafe {
             rd_kafka_queue_cb_event_enable(self.events.queue.as_ptr(), None, ptr::null_mut());
             rd_kafka_queue_destroy(self.records.as_ptr());
@@ -238,7 +239,7 @@ impl Drop for FetchingConsumer {
 impl Taken {
     fn drop_if(&mut self, gone: impl Fn(&NonNull<rd_kafka_message_t>) -> bool) {
         for message in self.0.extract_if(.., |message| gone(message)) {
-            // SAFETY: owned, and nobody else has it.
+            // SAFETY: owned, and removed from the batch.
             unsafe { rd_kafka_message_destroy(message.as_ptr()) }
         }
     }
@@ -260,7 +261,7 @@ impl Fetched<'_> {
         if is_record(message) {
             return Kind::Record(Message::new(message));
         }
-        // SAFETY: as above, and so are the texts, which are copied; a topic that is null has no name.
+        // SAFETY: the message is alive, and so are its texts, which are copied. A null topic has no name.
         let (reason, topic) = unsafe {
             let topic = match message.rkt.is_null() {
                 true => None,
@@ -278,14 +279,14 @@ impl Fetched<'_> {
     }
 }
 
-/// Else it is an error, or the end of a partition.
+/// Whether a message is a record, and not an error or the end of a partition.
 fn is_record(message: &rd_kafka_message_t) -> bool {
     message.err == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
 impl Drop for Fetched<'_> {
     fn drop(&mut self) {
-        // SAFETY: owned, and nothing lent by it is alive.
+        // SAFETY: owned, and nothing that the message lends is alive.
         unsafe { rd_kafka_message_destroy(self.message.as_ptr()) }
     }
 }

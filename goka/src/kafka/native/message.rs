@@ -1,4 +1,4 @@
-//! Records in librdkafka's memory: read without a copy, and produced by the handle of their topic.
+//! Records in librdkafka's memory, read without a copy. Must not know what is in a record.
 
 use std::{
     ffi::CString,
@@ -10,7 +10,7 @@ use rdkafka::{bindings::*, error::RDKafkaErrorCode};
 use super::raw::{bytes, text};
 use crate::base::{error::Error, record::HeaderSource};
 
-/// A record that came or was sent, in librdkafka's memory.
+/// A record that was fetched, or whose delivery is reported, in librdkafka's memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Message<'e>(&'e rd_kafka_message_t);
 
@@ -19,7 +19,7 @@ impl<'e> Message<'e> {
         Message(message)
     }
 
-    /// Which topic it is of, to be compared.
+    /// Whether the record is of this topic.
     pub(crate) fn is_of(&self, topic: &TopicHandle) -> bool {
         ptr::eq(self.0.rkt, topic.0.as_ptr())
     }
@@ -33,7 +33,7 @@ impl<'e> Message<'e> {
     }
 
     pub(crate) fn key(&self) -> Option<&'e [u8]> {
-        // SAFETY: librdkafka's memory of that length, alive as long as the event.
+        // SAFETY: librdkafka's memory of that length, which lives as long as the event.
         unsafe { bytes(self.0.key, self.0.key_len) }
     }
 
@@ -42,18 +42,18 @@ impl<'e> Message<'e> {
         unsafe { bytes(self.0.payload, self.0.len) }
     }
 
-    /// Milliseconds since 1970; -1 if it has none.
+    /// Milliseconds since 1970; -1 without a timestamp.
     pub(crate) fn timestamp(&self) -> i64 {
-        // SAFETY: the message is alive; the kind of timestamp is not asked for.
+        // SAFETY: the message is alive; null means that the kind of timestamp is not wanted.
         unsafe { rd_kafka_message_timestamp(self.0, ptr::null_mut()) }
     }
 
-    /// Of a delivery report: what was given when it was sent.
+    /// Of a delivery report: the number that the record was sent with.
     pub(crate) fn opaque(&self) -> usize {
         self.0._private as usize
     }
 
-    /// Of a delivery report: why it was not delivered.
+    /// Of a delivery report: why the record was not delivered.
     pub(crate) fn error(&self) -> Option<RDKafkaErrorCode> {
         let error = self.0.err;
         (error != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| error.into())
@@ -61,7 +61,7 @@ impl<'e> Message<'e> {
 
     fn headers(&self) -> *mut rd_kafka_headers_t {
         let mut headers = ptr::null_mut();
-        // SAFETY: the message is alive and keeps its headers, which it reads at the first call.
+        // SAFETY: the message is alive, and owns the headers that it parses at the first call.
         match unsafe { rd_kafka_message_headers(self.0, &mut headers) } {
             rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => headers,
             _ => ptr::null_mut(),
@@ -79,7 +79,7 @@ impl HeaderSource for Message<'_> {
         unsafe { rd_kafka_header_cnt(headers) }
     }
 
-    /// A name that is not UTF-8, which Kafka's protocol does not allow, is given as an empty one.
+    /// A header whose name is not UTF-8, which Kafka's protocol forbids, has an empty name.
     fn get(&self, index: usize) -> (&str, Option<&[u8]>) {
         let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
         let headers = self.headers();
@@ -96,7 +96,7 @@ impl HeaderSource for Message<'_> {
     }
 }
 
-/// A topic as a client knows it. Must be dropped before the client.
+/// A client's handle of a topic. Must be dropped before the client.
 pub(crate) struct TopicHandle(pub(super) NonNull<rd_kafka_topic_t>);
 
 // SAFETY: librdkafka's topics may be used by any thread.
@@ -106,15 +106,15 @@ unsafe impl Sync for TopicHandle {}
 
 impl TopicHandle {
     /// # Safety
-    /// `client` is alive, and is destroyed after the topic is dropped.
+    /// `client` is alive, and is destroyed after the handle is dropped.
     pub(crate) unsafe fn new(client: *mut rd_kafka_t, name: &str) -> Result<Self, Error> {
-        let text = CString::new(name).map_err(|nul| Error::kafka("name a topic", nul))?;
-        // SAFETY: by the caller; the name is copied, a null configuration is the default one.
+        let text = CString::new(name).map_err(|nul| Error::kafka("open a topic", nul))?;
+        // SAFETY: by the caller. librdkafka copies the name; null means the default configuration.
         let topic = unsafe { rd_kafka_topic_new(client, text.as_ptr(), ptr::null_mut()) };
         NonNull::new(topic).map(TopicHandle).ok_or_else(|| {
             Error::kafka(
                 format!("open topic `{name}`"),
-                "librdkafka refuses its name",
+                "librdkafka rejects the topic's name",
             )
         })
     }
@@ -122,7 +122,7 @@ impl TopicHandle {
 
 impl Drop for TopicHandle {
     fn drop(&mut self) {
-        // SAFETY: owned, and its client is alive.
+        // SAFETY: owned, and the client is alive.
         unsafe { rd_kafka_topic_destroy(self.0.as_ptr()) }
     }
 }

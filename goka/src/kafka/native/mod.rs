@@ -1,9 +1,8 @@
-//! What rdkafka keeps to itself of librdkafka: its queues of events.
+//! What goka needs of librdkafka and rdkafka does not offer: event queues, batches of records, requests, transactions.
 //!
-//! rdkafka's own loops are not used because they lose the partition of a consumer's error (which
-//! partition is out of range?), allocate for every record and for every name of a topic, and wait
-//! until their deadline even when everything has come. All `unsafe` of clients is in here and in the
-//! files below. They must not know groups, assignments or names.
+//! goka does not use rdkafka's loops because they lose the partition of a consumer's error (such as "out of range"),
+//! allocate for every record and every topic name, and wait until their deadline even if everything has come. All
+//! `unsafe` code of clients is in this folder. These files must not know groups, assignments or names.
 
 pub(crate) mod event;
 pub(crate) mod fetch;

@@ -1,4 +1,4 @@
-//! Producing by the handle of a topic.
+//! Producing a record with librdkafka's topic handle, without rdkafka's allocations. Must not know who sends.
 
 use std::{
     ffi::{c_int, c_void},
@@ -14,7 +14,7 @@ use rdkafka::{
 use super::{event::Polled, message::TopicHandle};
 use crate::{base::record::OwnedHeaders, kafka::client::log::ClientLog};
 
-/// A record to be produced.
+/// A record to produce.
 pub(crate) struct Produced<'a> {
     pub(crate) topic: &'a TopicHandle,
     pub(crate) partition: i32,
@@ -22,7 +22,7 @@ pub(crate) struct Produced<'a> {
     pub(crate) value: Option<&'a [u8]>,
     pub(crate) timestamp: i64,
     pub(crate) headers: &'a OwnedHeaders,
-    /// Comes back in its delivery report.
+    /// The delivery report repeats this number.
     pub(crate) opaque: usize,
 }
 
@@ -32,8 +32,8 @@ impl Polled<BaseProducer<ClientLog>> {
         let (key, key_len) = raw(record.key);
         let (value, value_len) = raw(record.value);
         let headers = headers(record.headers);
-        // SAFETY: every tag is followed by the arguments that librdkafka's header names for it, of
-        // these very types; key and value are copied (F_COPY); the headers are taken if it succeeds.
+        // SAFETY: every tag is followed by the arguments that librdkafka's header file names for it, with their types.
+        // librdkafka copies key and value (F_COPY), and takes the headers if the call succeeds.
         let error = unsafe {
             rd_kafka_producev(
                 self.client().client().native_ptr(),
@@ -62,19 +62,19 @@ impl Polled<BaseProducer<ClientLog>> {
             return Ok(());
         }
         if !headers.is_null() {
-            // SAFETY: not taken, so still ours.
+            // SAFETY: the call failed, so the headers are still ours.
             unsafe { rd_kafka_headers_destroy(headers) }
         }
         Err(error.into())
     }
 }
 
-/// Headers in librdkafka's memory, owned by the caller; null if there are none.
+/// Headers in librdkafka's memory, owned by the caller. Null if there are none.
 fn headers(from: &OwnedHeaders) -> *mut rd_kafka_headers_t {
     if from.is_empty() {
         return ptr::null_mut();
     }
-    // SAFETY: names and values are copied, with their lengths.
+    // SAFETY: librdkafka copies names and values by their lengths.
     unsafe {
         let headers = rd_kafka_headers_new(from.len());
         for (name, value) in from {
@@ -86,7 +86,7 @@ fn headers(from: &OwnedHeaders) -> *mut rd_kafka_headers_t {
     }
 }
 
-/// Null is null; empty is a pointer to nothing.
+/// Bytes as librdkafka takes them. A null pointer is null; an empty slice is a pointer with length 0.
 fn raw(bytes: Option<&[u8]>) -> (*mut c_void, usize) {
     bytes.map_or((ptr::null_mut(), 0), |bytes| {
         (bytes.as_ptr() as *mut c_void, bytes.len())

@@ -1,5 +1,5 @@
-//! Requests that rdkafka does not have: the id of a topic, and a commit whose answer is taken when it
-//! comes.
+//! Requests that rdkafka does not offer: topic ids, the end offset of the last response, and commits that do not wait.
+//! Must not know why somebody asks.
 
 use std::{ffi::CString, marker::PhantomData, ptr, ptr::NonNull, time::Duration};
 
@@ -18,26 +18,26 @@ use crate::kafka::client::log::ClientLog;
 
 const NO_ERROR: rd_kafka_resp_err_t = rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
 
-/// Offsets that were sent to the group's coordinator, and are not answered yet. Dropped: the answer is
-/// not taken, and the offsets may be.
+/// A commit in flight to the group's coordinator. Dropping it discards the answer; the coordinator may or may not take
+/// the offsets.
 pub(crate) struct Commit(Asked);
 
 impl Commit {
-    /// Sends offsets; does not wait.
+    /// Sends offsets and does not wait.
     ///
-    /// rdkafka's commit waits for as long as no coordinator is there, and does not tell if only some
-    /// of the offsets were taken.
+    /// rdkafka's commit waits as long as there is no coordinator, and does not report that only some of the offsets
+    /// were taken.
     ///
     /// # Safety
     ///
-    /// The client outlives it.
+    /// The client outlives the commit.
     pub(crate) unsafe fn begin(
         client: &Client<ClientLog>,
         offsets: &TopicPartitionList,
     ) -> Result<Self, RDKafkaErrorCode> {
-        // SAFETY: the caller promises it.
+        // SAFETY: by the caller.
         let asked = unsafe { Asked::new(client) };
-        // SAFETY: client, list and queue are alive; the list is copied; there is no callback.
+        // SAFETY: client, list and queue are alive. librdkafka copies the list. There is no callback.
         let error = unsafe {
             rd_kafka_commit_queue(
                 client.native_ptr(),
@@ -50,10 +50,10 @@ impl Commit {
         check(error).map(|()| Commit(asked))
     }
 
-    /// The broker's answer, waited for at most `wait`. It comes once.
+    /// Waits up to `wait` for the broker's answer, which comes once.
     pub(crate) fn answer(&self, wait: Duration) -> Option<Result<(), RDKafkaErrorCode>> {
         let answer = self.0.answer(wait)?;
-        // SAFETY: the answer is alive, and so is the list that it lends.
+        // SAFETY: the answer is alive, and lends the list.
         unsafe {
             if let Err(error) = check(rd_kafka_event_error(answer.event.as_ptr())) {
                 return Some(Err(error));
@@ -65,21 +65,21 @@ impl Commit {
     }
 }
 
-/// The broker's id of a topic, which rdkafka's metadata leaves out.
+/// The topic id of a topic, which rdkafka's metadata lacks.
 pub(crate) fn topic_id(
     client: &Client<ClientLog>,
     topic: &str,
     wait: Duration,
 ) -> Result<String, RDKafkaErrorCode> {
     let name = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
-    // SAFETY: the client is borrowed for longer.
+    // SAFETY: the client is borrowed and outlives this function.
     let asked = unsafe { Asked::new(client) };
     {
         let client = client.native_ptr();
         let mut names = [name.as_ptr()];
         let mut problem = [0; 256];
-        // SAFETY: client, name and queue are alive; what is made here is destroyed here, after the
-        // request has copied it.
+        // SAFETY: client, name and queue are alive. What this block creates, it destroys after the request has copied
+        // it.
         unsafe {
             let options = rd_kafka_AdminOptions_new(
                 client,
@@ -99,8 +99,7 @@ pub(crate) fn topic_id(
     }
     let answer = asked.answer(wait);
     let answer = answer.ok_or(RDKafkaErrorCode::OperationTimedOut)?;
-    // SAFETY: the answer is alive, and of this kind if it is no error; what the getters lend lives
-    // as long.
+    // SAFETY: the answer is alive, and of this kind unless it is an error. What the getters lend lives as long.
     unsafe {
         check(rd_kafka_event_error(answer.event.as_ptr()))?;
         let result = rd_kafka_event_DescribeTopics_result(answer.event.as_ptr());
@@ -117,7 +116,7 @@ pub(crate) fn topic_id(
     }
 }
 
-/// The end of a partition that is fetched, as of the last answer of its broker.
+/// End offset of a partition that is being fetched, as of the broker's last response.
 pub(crate) fn last_heard_end<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
@@ -125,7 +124,7 @@ pub(crate) fn last_heard_end<C: ClientContext>(
 ) -> Option<i64> {
     let topic = CString::new(topic).ok()?;
     let (mut first, mut end) = (-1, -1);
-    // SAFETY: the client is alive; the name is copied, and the two numbers are ours.
+    // SAFETY: the client is alive, the name is copied, and the two numbers are local variables.
     let answer = unsafe {
         rd_kafka_get_watermark_offsets(
             client.native_ptr(),
@@ -138,7 +137,7 @@ pub(crate) fn last_heard_end<C: ClientContext>(
     (answer == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0).then_some(end)
 }
 
-/// A queue of its own for the answer to one request.
+/// A request and the queue for its answer.
 struct Asked {
     queue: *mut rd_kafka_queue_t,
 }
@@ -149,7 +148,7 @@ unsafe impl Send for Asked {}
 impl Asked {
     /// # Safety
     ///
-    /// The client outlives it.
+    /// The client outlives the queue.
     unsafe fn new(client: &Client<ClientLog>) -> Self {
         // SAFETY: the client is alive.
         let queue = unsafe { rd_kafka_queue_new(client.native_ptr()) };
@@ -157,7 +156,7 @@ impl Asked {
     }
 
     fn answer(&self, wait: Duration) -> Option<Event<'_>> {
-        // SAFETY: the queue is alive; the event is owned by its wrapper.
+        // SAFETY: the queue is alive, and the wrapper owns the event.
         let event = unsafe { rd_kafka_queue_poll(self.queue, milliseconds(wait)) };
         Some(Event {
             event: NonNull::new(event)?,
@@ -168,8 +167,8 @@ impl Asked {
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        // SAFETY: the client is alive, and the queue not used after this; an answer that comes later
-        // is dropped.
+        // SAFETY: the client is alive, and the queue is not used after this. librdkafka drops an answer that comes
+        // later.
         unsafe { rd_kafka_queue_destroy(self.queue) }
     }
 }

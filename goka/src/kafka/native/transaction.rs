@@ -1,5 +1,5 @@
-//! Transactions, as librdkafka has them. rdkafka's own calls flush before, for up to 100 ms each
-//! time, and do not show as whom the group knows a member.
+//! librdkafka's calls for transactions. rdkafka's calls flush first, for up to 100 ms each, and do not expose the
+//! identity of a group member. Must not know what is in a transaction.
 
 use std::{ffi::CStr, ptr::NonNull, time::Duration};
 
@@ -8,19 +8,19 @@ use rdkafka::{TopicPartitionList, bindings::*, client::Client, error::RDKafkaErr
 use super::raw::{milliseconds, text};
 use crate::kafka::client::log::ClientLog;
 
-/// Why a step of a transaction was not taken, or is not known to be.
+/// Why a step of a transaction failed, or why its outcome is unknown.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) code: RDKafkaErrorCode,
     pub(crate) reason: String,
-    /// The same call may be made again.
+    /// The call may be repeated.
     pub(crate) is_retriable: bool,
     /// The transaction has failed, and can be aborted.
     pub(crate) is_abortable: bool,
 }
 
-/// Gives the producer its place among those of its transactional id: whoever had it before can
-/// commit nothing any more, and what it had begun is aborted.
+/// Initializes the producer's transactional id. This fences the previous producer of that id and aborts its open
+/// transaction.
 pub(crate) fn init_transactions(client: &Client<ClientLog>, wait: Duration) -> Result<(), Problem> {
     // SAFETY: the client is alive; the error is ours.
     check(unsafe { rd_kafka_init_transactions(client.native_ptr(), milliseconds(wait)) })
@@ -31,14 +31,14 @@ pub(crate) fn begin_transaction(client: &Client<ClientLog>) -> Result<(), Proble
     check(unsafe { rd_kafka_begin_transaction(client.native_ptr()) })
 }
 
-/// Adds offsets to the transaction, in the name of a member.
+/// Adds offsets to the transaction, on behalf of a group member.
 pub(crate) fn send_offsets(
     client: &Client<ClientLog>,
     offsets: &TopicPartitionList,
     membership: &Membership,
     wait: Duration,
 ) -> Result<(), Problem> {
-    // SAFETY: as above; list and membership are alive, and are copied.
+    // SAFETY: as above. List and membership are alive, and are copied.
     check(unsafe {
         rd_kafka_send_offsets_to_transaction(
             client.native_ptr(),
@@ -57,29 +57,29 @@ pub(crate) fn commit_transaction(
     check(unsafe { rd_kafka_commit_transaction(client.native_ptr(), milliseconds(wait)) })
 }
 
-/// Somebody has to take delivery reports meanwhile.
+/// Aborts the transaction. Another thread has to take delivery reports meanwhile.
 pub(crate) fn abort_transaction(client: &Client<ClientLog>, wait: Duration) -> Result<(), Problem> {
     // SAFETY: as above.
     check(unsafe { rd_kafka_abort_transaction(client.native_ptr(), milliseconds(wait)) })
 }
 
-/// As whom the group knows a consumer, at one moment.
+/// The identity of a group member (member id and generation) at one moment.
 pub(crate) struct Membership(NonNull<rd_kafka_consumer_group_metadata_t>);
 
-// SAFETY: it is plain data, and nobody else has it.
+// SAFETY: it is plain data, and this value owns it.
 unsafe impl Send for Membership {}
 
 impl Membership {
-    /// `None`: the client is in no group.
+    /// The identity of a consumer; `None` if it has no group.
     pub(crate) fn of(client: &Client<ClientLog>) -> Option<Self> {
-        // SAFETY: the client is alive; what it gives is ours.
+        // SAFETY: the client is alive, and the result is ours.
         let metadata = unsafe { rd_kafka_consumer_group_metadata(client.native_ptr()) };
         NonNull::new(metadata).map(Membership)
     }
 
-    /// Whether it names a member. If not, a broker would take offsets from anybody in its name.
+    /// Whether this identifies a member. If not, a broker would accept offsets with it from anybody.
     pub(crate) fn is_member(&self) -> bool {
-        // SAFETY: it is alive, and so is the text that it lends.
+        // SAFETY: the metadata is alive, and lends the text.
         unsafe {
             let metadata = self.0.as_ptr();
             let id = rd_kafka_consumer_group_metadata_member_id(metadata);
@@ -100,7 +100,7 @@ fn check(error: *mut rd_kafka_error_t) -> Result<(), Problem> {
     if error.is_null() {
         return Ok(());
     }
-    // SAFETY: it is alive until it is destroyed here, and so is its text.
+    // SAFETY: the error, and its text, is alive until it is destroyed here.
     unsafe {
         let problem = Problem {
             code: rd_kafka_error_code(error).into(),

@@ -1,83 +1,84 @@
-//! Records on their way to librdkafka, one lane per topic and partition.
+//! Queues of records in front of librdkafka, one lane per topic and partition.
 //!
-//! An idempotent producer has one request in the air per partition. What librdkafka is given
-//! meanwhile makes its thread spin as soon as `linger.ms` is over, until the request is answered:
-//! half of all CPU time, measured. So records wait here while their partition's last ones are not
-//! acknowledged, and then go together: small batches when there is little to do, large ones when
-//! there is much. Must not know who sends.
+//! An idempotent producer has one request in flight per partition. If librdkafka gets more records of the partition
+//! meanwhile, its thread spins from the end of `linger.ms` until the request is answered: half of all CPU time,
+//! measured. So records wait here while earlier records of their partition are not acknowledged, and then go together.
+//! Batches are small under low load and large under high load. Must not know who sends.
 
 use std::time::Duration;
 
 use crate::base::record::{OwnedHeaders, headers_size};
 
-/// For so long records of a lane are handed over at a time: less than `linger.ms`, so that they
-/// become one request. What came later would have to wait for its answer.
+/// How long records of a lane are handed over in one burst. Less than `linger.ms`, so that they become one request;
+/// later records would wait for the answer to that request.
 const BURST_TIME: Duration = Duration::from_micros(600);
 const BURST_BYTES: usize = 900_000;
-/// How often the clock is looked at meanwhile.
+/// How many records are handed over between two readings of the clock.
 const RECORDS_PER_LOOK: usize = 128;
-/// Records of one lane that wait to be gathered: more is back-pressure.
+/// How many records may wait in one lane; beyond that, the sender gets back-pressure.
 const LANE_RECORDS: usize = 4_000;
-/// Records behind a line, of all lanes together: as many as come while a transaction is committed.
+/// How many records may wait for the next transaction, in all lanes together: as many as are handled while a
+/// transaction is committed.
 const HELD_RECORDS: usize = 60_000;
-/// Bytes that wait in all lanes together.
+/// How many bytes may wait in all lanes together.
 const ALL_BYTES: usize = 16 << 20;
 
-/// Lanes by topic and partition.
+/// The lanes of a producer.
 pub(crate) struct Lanes {
+    /// By target and partition.
     lanes: Vec<Vec<Lane>>,
-    /// How many may wait in one lane, and how many bytes in all.
+    /// How many records may wait in one lane, and how many bytes in all lanes.
     records_max: usize,
     bytes_max: usize,
     bytes: usize,
-    /// Lanes whose turn it is.
+    /// Lanes that may hand over records.
     ready: Vec<(usize, i32)>,
-    /// A line was drawn: what comes now waits until it is lifted, and what came before goes on.
+    /// A line was drawn: new records wait until the line is lifted, while earlier records go on.
     is_held: bool,
-    /// How many wait behind it.
+    /// How many records wait behind the line.
     held_records: usize,
-    /// Whatever waits may go at this time, see [`Lanes::proven`].
+    /// No record that waits counts as older than this time, see [`Lanes::proven`].
     proven_at: Duration,
 }
 
 /// The records of one partition.
 #[derive(Default)]
 struct Lane {
-    /// With librdkafka, not reported yet.
+    /// Records that librdkafka has and has not reported yet.
     in_flight: usize,
-    /// What is gathered.
+    /// Records that are being gathered.
     filling: Batch,
-    /// What was gathered before, and goes burst by burst.
+    /// Records that were gathered before, and are handed over burst by burst.
     leaving: Batch,
-    /// What came behind the line.
+    /// Records behind the line.
     held: Batch,
 }
 
 #[derive(Default)]
 struct Batch {
     records: Vec<Waiting>,
-    /// The first of `records` that has not left.
+    /// Index of the first record that was not handed over.
     head: usize,
     bytes: Vec<u8>,
-    /// That its headers take.
+    /// Bytes of all headers.
     header_bytes: usize,
-    /// When the first of them came.
+    /// When the first record came.
     since: Duration,
 }
 
-/// A record that waits: its key, and its value behind it, stand in the bytes of its batch.
+/// A record that waits. Its key and then its value are in the bytes of its batch.
 struct Waiting {
     start: usize,
-    /// [`NULL`], or how long it is.
+    /// Length of the key, or [`NULL`].
     key: u32,
     value: u32,
     timestamp: i64,
-    /// Most have none, and then none are kept.
+    /// `None` if the record has no headers, as most records.
     headers: Option<Box<OwnedHeaders>>,
     opaque: usize,
 }
 
-/// The length of what is null. A record is shorter: `message.max.bytes` is at most 1 GB.
+/// The length that stands for a null key or value. No record is that long: `message.max.bytes` is at most 1 GB.
 const NULL: u32 = u32::MAX;
 
 /// A record without its topic and partition.
@@ -89,29 +90,29 @@ pub(crate) struct Lone<'a> {
     pub(crate) opaque: usize,
 }
 
-/// What becomes of a record that is sent.
+/// What to do with a record that is sent.
 pub(crate) enum Way {
-    /// It may go at once.
+    /// Hand it to librdkafka now.
     Free,
-    /// It waits for its turn.
+    /// The lane has taken the record.
     Waits,
-    /// There is no room for it to wait.
+    /// The lane is full.
     Full,
 }
 
-/// Whose turn it is, and how it ended.
+/// What happened to a record that was handed over.
 pub(crate) enum Left {
-    /// It is on its way.
+    /// librdkafka has taken the record.
     Sent,
-    /// There was no room for it: later.
+    /// librdkafka's queue is full: try again later.
     Full,
-    /// It never will be; this was reported.
+    /// The record failed, and was reported as failed.
     Failed,
 }
 
 impl Lanes {
-    /// As many lanes as each topic has partitions. The bounds are those of librdkafka's own queue,
-    /// if they are smaller than ours.
+    /// Makes one lane per partition of each topic. The bounds of librdkafka's queue apply where they are smaller than
+    /// those of this file.
     pub(crate) fn new(
         partitions: impl Iterator<Item = i32>,
         records_max: usize,
@@ -130,23 +131,23 @@ impl Lanes {
         }
     }
 
-    /// Who sends was its partitions' owner at this time: what waits is not older than that. Else it would be
-    /// too old behind a handler that keeps the thread.
+    /// The sender owned its partitions at this time, so no record that waits counts as older. Otherwise records would
+    /// time out behind a handler that blocks the thread.
     pub(crate) fn proven(&mut self, at: Duration) {
         self.proven_at = at;
     }
 
-    /// What comes from now on waits until [`Lanes::release`].
+    /// Draws the line: records that come from now on wait until [`Lanes::release`].
     pub(crate) fn hold(&mut self) {
         self.is_held = true;
     }
 
-    /// Whether no more should be sent before the line is lifted.
+    /// Whether the sender should send no more before the line is lifted.
     pub(crate) fn is_full_behind_line(&self) -> bool {
         self.is_held && (self.held_records >= HELD_RECORDS || self.bytes >= self.bytes_max)
     }
 
-    /// Nothing that came before the line is left: it is the turn of what came behind it.
+    /// Lifts the line. No record from before the line is left.
     pub(crate) fn release(&mut self) {
         self.is_held = false;
         self.held_records = 0;
@@ -155,7 +156,10 @@ impl Lanes {
                 if lane.held.records.is_empty() {
                     continue;
                 }
-                debug_assert!(lane.is_empty(), "a line is lifted when all before it went");
+                debug_assert!(
+                    lane.is_empty(),
+                    "the line is lifted once all records before it are reported"
+                );
                 std::mem::swap(&mut lane.filling, &mut lane.held);
                 self.ready.push((target, partition));
             }
@@ -167,8 +171,8 @@ impl Lanes {
         self.lanes.get_mut(target)?.get_mut(partition)
     }
 
-    /// Takes a record, unless nothing of its lane waits or is in the air. One without a lane may go: it
-    /// will be refused.
+    /// Queues a record, unless no record of its lane waits or is in flight. A record without a lane may go: librdkafka
+    /// refuses it.
     pub(crate) fn send(
         &mut self,
         target: usize,
@@ -182,7 +186,7 @@ impl Lanes {
             return Way::Free;
         };
         if is_held {
-            // There is room behind the line, for who has to come first to lift it is the sender.
+            // Never full behind the line: only the sender can make progress so that the line is lifted.
             self.bytes += lane.held.push(record, clock);
             self.held_records += 1;
             return Way::Waits;
@@ -197,14 +201,14 @@ impl Lanes {
         Way::Waits
     }
 
-    /// One went at once.
+    /// A record that was `Free` was handed to librdkafka.
     pub(crate) fn sent(&mut self, target: usize, partition: i32) {
         if let Some(lane) = self.lane(target, partition) {
             lane.in_flight += 1;
         }
     }
 
-    /// So many were reported. After the last one in the air, it is the turn of those that wait.
+    /// This many records were reported. When none of a lane is in flight any more, the waiting ones may go.
     pub(crate) fn reported(&mut self, target: usize, partition: i32, records: usize) {
         if let Some(lane) = self.lane(target, partition) {
             lane.in_flight = lane.in_flight.saturating_sub(records);
@@ -214,8 +218,8 @@ impl Lanes {
         }
     }
 
-    /// Lets those go whose turn it is. `go` gets topic, partition, record, and whether it has waited
-    /// longer than `age_max`: then it must fail.
+    /// Hands over the records of lanes that are ready. `go` gets target, partition, record, and whether the record has
+    /// waited longer than `age_max` and must fail.
     pub(crate) fn let_go(
         &mut self,
         clock: fn() -> Duration,
@@ -239,7 +243,7 @@ impl Lanes {
         }
     }
 
-    /// Every record that waits is given up. A line stays.
+    /// Gives up all records that wait. A line remains.
     pub(crate) fn clear(&mut self, mut gone: impl FnMut(usize)) {
         for lane in self.lanes.iter_mut().flatten() {
             for batch in [&mut lane.leaving, &mut lane.filling, &mut lane.held] {
@@ -301,7 +305,7 @@ impl Lane {
 }
 
 impl Batch {
-    /// Gives how many bytes it took.
+    /// Adds a record and returns how many bytes it takes.
     fn push(&mut self, record: &Lone<'_>, clock: fn() -> Duration) -> usize {
         if self.records.is_empty() {
             self.since = clock();

@@ -1,4 +1,4 @@
-//! Producers: those of workers, and those that emitters share.
+//! Producers of workers, and those behind emitters.
 
 mod lanes;
 pub(crate) mod outbox;

@@ -1,8 +1,8 @@
-//! A producer that many threads share, with what is known of each record on its way: the inside of
-//! an emitter. Must not know types or partitioners.
+//! The inside of an emitter: a producer that many threads share, and the outcome of each record. Must not know types or
+//! partitioners.
 //!
-//! One thread per outbox waits for delivery reports. What is on its way is bounded, in records and
-//! in bytes, by the settings of librdkafka's queue.
+//! One thread per outbox waits for delivery reports. The settings of librdkafka's queue bound the records in flight, in
+//! number and in bytes.
 
 mod state;
 
@@ -24,16 +24,17 @@ use crate::{
     },
 };
 
-/// How long the thread sleeps when there is nothing to do; whatever comes wakes it.
+/// How long the thread waits for reports at a time. A report ends the wait.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// What a record takes in memory beside its key and value, about.
+/// Memory that a record takes in addition to its key and value, roughly.
 const RECORD_BYTES: usize = 200;
 
-/// How long a drop waits for what is on its way: the process may end right behind it.
+/// How long a drop waits for records in flight: the process may end right after the drop.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
-/// Dropped, it delivers what it took, and then ends: what takes longer than [`LAST_WAIT`] in the background.
+/// A producer of one topic that many threads share. A drop waits up to [`LAST_WAIT`] for records in flight, and
+/// delivers the rest in the background.
 pub(crate) struct Outbox {
     shared: Arc<Shared>,
 }
@@ -42,22 +43,22 @@ struct Shared {
     carrier: Carrier,
     state: Mutex<State>,
     room: Condvar,
-    /// The one that takes the reports.
+    /// The thread that takes the reports.
     thread: OnceLock<ThreadId>,
     records_max: usize,
     bytes_max: usize,
 }
 
-/// Who takes records.
+/// What takes records.
 #[allow(clippy::large_enum_variant, reason = "there is one for each emitter")]
 enum Carrier {
     Kafka(Producer),
-    /// A tester collects the records, which are there at once.
+    /// A tester collects the records, which are delivered at once.
     #[cfg(any(test, feature = "tester"))]
     Memory(Arc<dyn Collect>),
 }
 
-/// Takes the records of an emitter where there is no broker.
+/// Takes the records of an emitter in memory, without a broker.
 #[cfg(any(test, feature = "tester"))]
 pub(crate) trait Collect: Send + Sync {
     /// The topic of the emitter.
@@ -80,8 +81,8 @@ pub(crate) struct Letter<'a> {
     pub(crate) headers: &'a OwnedHeaders,
 }
 
-/// The outcome of one record, to be asked for once. Dropped before: a failure is logged, and told
-/// by the next flush.
+/// The future outcome of one record, to be polled until it is ready. If it is dropped before, a failure is logged, and
+/// the next flush returns it.
 pub(crate) struct Receipt {
     shared: Arc<Shared>,
     slot: Option<usize>,
@@ -116,12 +117,12 @@ impl Outbox {
                 Carrier::Memory(_) => {}
             })
             .map_err(|error| Error::system("start the thread of an emitter", error))?;
-        // Set once, before anybody can ask.
+        // Set once, before anybody can read it.
         let _ = shared.thread.set(thread.thread().id());
         Ok(Outbox { shared })
     }
 
-    /// One whose records a tester collects.
+    /// Makes an outbox whose records a tester collects.
     #[cfg(any(test, feature = "tester"))]
     pub(crate) fn in_memory(mailbox: Arc<dyn Collect>) -> Self {
         let shared = Shared {
@@ -149,7 +150,7 @@ impl Outbox {
         self.shared.topic()
     }
 
-    /// Takes a record; while there is no room, waits on this thread.
+    /// Takes a record. Blocks this thread while there is no room.
     pub(crate) fn send(&self, letter: &Letter<'_>) -> Result<Receipt, Error> {
         let shared = &self.shared;
         let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
@@ -188,7 +189,7 @@ impl Outbox {
         })
     }
 
-    /// Whether there is room for a record; if not, `waker` is called when to ask again.
+    /// Ready when there is room for a record; until then, `waker` is called when it is worth polling again.
     pub(crate) fn poll_ready(&self, waker: &Waker) -> Poll<Result<(), Error>> {
         let mut state = self.shared.lock();
         if state.closed {
@@ -208,12 +209,13 @@ impl Outbox {
         self.shared.wake(state);
     }
 
-    /// A mark after all records that were sent before, for [`Outbox::poll_flushed`].
+    /// Marks the end of the records that were sent so far, for [`Outbox::poll_flushed`].
     pub(crate) fn mark(&self) -> u64 {
         self.shared.lock().flushes.end_epoch()
     }
 
-    /// Whether all records before `mark` are delivered, or known not to be.
+    /// Ready when all records before `mark` are delivered or have failed. Fails if any record has failed of which
+    /// nobody took the outcome.
     pub(crate) fn poll_flushed(&self, mark: u64, waker: &Waker) -> Poll<Result<(), Error>> {
         let mut state = self.shared.lock();
         if !state.flushes.is_over(mark) {
@@ -248,7 +250,7 @@ impl Drop for Outbox {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.left = true;
-        // Who is called by the thread that takes the reports must not wait for them.
+        // The thread that takes the reports must not wait for them.
         if state.records == 0 || self.shared.thread.get() == Some(&thread::current().id()) {
             return;
         }
@@ -262,9 +264,9 @@ impl Drop for Outbox {
             tracing::warn!(
                 target: "goka::kafka",
                 records = state.records,
-                "an emitter of topic `{}` was dropped, and not all that it took is delivered; what is not when the process \
-                 ends is lost: await `Emitter::close` before",
-                self.shared.topic()
+                topic = self.shared.topic(),
+                "an emitter was dropped with records in flight, which are lost if the process ends now; await \
+                 `Emitter::close` first"
             );
         }
     }
@@ -272,7 +274,7 @@ impl Drop for Outbox {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code of others runs under the lock, so it is whole even after a panic.
+        // No caller's code runs under the lock, so the state is consistent even after a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -281,13 +283,13 @@ impl Shared {
         state.records == 0 || (state.records < self.records_max && state.bytes < self.bytes_max)
     }
 
-    /// Until the next report, or the end.
+    /// Waits until the next report, or until the outbox is closed.
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let waited = self.room.wait(state);
         waited.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes all who wait for room, a flush or the end.
+    /// Wakes everyone who waits for room, for a flush or for the end.
     fn wake(&self, mut state: MutexGuard<'_, State>) {
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
@@ -323,14 +325,14 @@ impl Shared {
         }
     }
 
-    /// The outbox's thread.
+    /// Takes reports until the outbox is dropped and all records are reported. Runs on the outbox's thread.
     fn serve(&self, producer: &Producer) {
         let mut reports = Vec::new();
         let (mut wakers, mut failures) = (Vec::new(), Vec::new());
         loop {
             producer.serve(IDLE, &mut |report| reports.push(report));
             if let Some(error) = producer.fatal() {
-                tracing::error!(target: "goka::kafka", "topic `{}`: {error}", self.topic());
+                tracing::error!(target: "goka::kafka", topic = self.topic(), %error, "an emitter failed");
             }
             let mut state = self.lock();
             if reports.is_empty() {
@@ -345,10 +347,10 @@ impl Shared {
                 wakers.extend(waker);
                 failures.extend(unasked);
             }
-            // Others are called without the lock: they may well emit.
+            // Wakers are called without the lock, because they may emit.
             self.wake(state);
             wakers.drain(..).for_each(Waker::wake);
-            // One line for all: in an outage there are thousands.
+            // One line for all of them: in an outage there are thousands.
             if let Some(error) = failures.first() {
                 log(error, failures.len());
                 failures.clear();
@@ -378,16 +380,16 @@ impl Shared {
     }
 }
 
-/// The first of so many records that failed and that nobody asks about.
+/// Logs the first error of records that failed and whose outcome nobody takes.
 fn log(unasked: &Error, records: usize) {
-    tracing::error!(target: "goka::kafka", records, "{unasked}");
+    tracing::error!(target: "goka::kafka", records, error = %unasked, "an emitter did not deliver records");
 }
 
 impl Receipt {
     /// Partition and offset of the record, or why it was not delivered.
     ///
     /// # Panics
-    /// If it was ready before.
+    /// If it has returned the outcome before.
     pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Outcome> {
         let slot = self.slot.expect("a delivery is awaited once");
         match self.shared.lock().ask(slot, waker) {

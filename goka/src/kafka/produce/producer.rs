@@ -1,4 +1,4 @@
-//! A producer to a fixed list of topics: of a member, or of an emitter. Must not know who sends.
+//! A producer to a fixed list of topics, for a worker or an emitter. Must not know who sends.
 
 use std::{
     sync::{
@@ -38,20 +38,20 @@ use crate::{
 };
 
 pub(crate) struct Producer {
-    // Before the client, which must be dropped last.
+    // Declared before the client, which must be dropped last.
     targets: Vec<Target>,
-    /// Taken and not reported yet, those in `lanes` included.
+    /// Records that were taken and are not reported yet, those in `lanes` included.
     in_flight: AtomicUsize,
     lanes: Mutex<Lanes>,
-    /// Given up while they waited in `lanes`, to be reported.
+    /// Tags of records that were given up while they waited in `lanes`, still to be reported.
     given_up: Mutex<Vec<usize>>,
-    /// How long a record may wait in `lanes`; librdkafka counts only what comes after.
+    /// How long a record may wait in `lanes`, in addition to librdkafka's own timeout.
     wait_max: Duration,
     /// `message.max.bytes`.
     bytes_max: usize,
     is_transactional: bool,
     fatal: Mutex<Option<String>>,
-    /// Whether there is something in it, which is asked for at every event.
+    /// Whether `fatal` is set; read at every event.
     is_fatal: AtomicBool,
     client: Polled<BaseProducer<ClientLog>>,
 }
@@ -71,11 +71,11 @@ pub(crate) struct ToSend<'a> {
     /// Milliseconds since 1970.
     pub(crate) timestamp: i64,
     pub(crate) headers: &'a OwnedHeaders,
-    /// Comes back in its report.
+    /// Chosen by the sender; the record's report repeats it.
     pub(crate) opaque: usize,
 }
 
-/// What became of a record: its offset, or why it was not delivered.
+/// A delivery report: the offset of the record, or why it was not delivered.
 pub(crate) struct Delivered {
     pub(crate) opaque: usize,
     pub(crate) partition: i32,
@@ -83,8 +83,8 @@ pub(crate) struct Delivered {
 }
 
 impl Producer {
-    /// Opens a producer to these topics (logical names), which must exist. With a transactional id,
-    /// it writes nothing before its first transaction is begun.
+    /// Opens a producer to these topics (logical names), which must exist. With a transactional id, the producer takes
+    /// records once its first transaction has begun.
     pub(crate) fn open(
         connection: &Connection,
         role: Role,
@@ -102,9 +102,9 @@ impl Producer {
         for logical in targets {
             let physical = connection.names.topic(logical)?;
             let native = client.client().client();
-            // Asked for now: the first record would wait for it.
+            // Now, because otherwise the first record would wait for this metadata.
             let partitions = partitions(native, &physical)?;
-            // SAFETY: the client is alive, and a field that is dropped after its topics.
+            // SAFETY: the client is alive, and is a field that is dropped after its topics.
             let topic = unsafe { TopicHandle::new(native.native_ptr(), &physical)? };
             topics.push(Target {
                 topic,
@@ -136,7 +136,7 @@ impl Producer {
         self.targets[target].partitions
     }
 
-    /// The largest record that it takes, bytes.
+    /// Size of the largest record that `send` takes, in bytes.
     pub(crate) fn record_max(&self) -> usize {
         self.bytes_max
     }
@@ -145,14 +145,14 @@ impl Producer {
         &self.targets[target].physical
     }
 
-    /// Takes a record: to librdkafka, or behind those of its partition that are in the air.
+    /// Takes a record: hands it to librdkafka, or queues it while records of its partition are in flight.
     pub(crate) fn send(&self, record: &ToSend<'_>) -> Result<(), SendError> {
         let (target, partition) = (record.target, record.partition);
         if wire_size(record.key, record.value, record.headers) > self.bytes_max {
             let code = RDKafkaErrorCode::MessageSizeTooLarge;
             return Err(SendError::Refused(self.refused(record, code)));
         }
-        // For librdkafka, a negative one would be its own choice.
+        // librdkafka would choose a partition itself if the number were negative.
         if !(0..self.targets[target].partitions).contains(&partition) {
             let code = RDKafkaErrorCode::UnknownPartition;
             return Err(SendError::Refused(self.refused(record, code)));
@@ -173,14 +173,15 @@ impl Producer {
                 return Ok(());
             }
         }
-        // Before it is sent: its report may come on another thread at once.
+        // Before the record is sent: another thread may get its report at once.
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let Err(code) = self.produce(target, partition, &lone) else {
             lanes.sent(target, partition);
             return Ok(());
         };
         if self.is_transactional && is_of_transaction(code) {
-            // It is not this record that is refused. It fails, as do the others of its transaction.
+            // The transaction has failed, not this record: report the record as failed, like the others of its
+            // transaction.
             lock(&self.given_up).push(record.opaque);
             return Ok(());
         }
@@ -218,8 +219,8 @@ impl Producer {
             RDKafkaErrorCode::MessageSizeTooLarge => {
                 let size = wire_size(record.key, record.value, record.headers);
                 format!(
-                    "the record has {size} bytes, more than `message.max.bytes` allows: raise it \
-                     (`Config::set_producer`), and `max.message.bytes` of the topic with it"
+                    "the record has {size} bytes, more than `message.max.bytes` allows: raise `message.max.bytes` \
+                     (`Config::set_producer`), and `max.message.bytes` of the topic"
                 )
             }
             RDKafkaErrorCode::Fatal => match self.client.client().client().fatal_error() {
@@ -227,14 +228,14 @@ impl Producer {
                 None => code.to_string(),
             },
             RDKafkaErrorCode::UnknownPartition => {
-                format!("the topic has {} partitions only", target.partitions)
+                format!("the topic has only {} partitions", target.partitions)
             }
             _ => code.to_string(),
         };
         Error::kafka(doing, why)
     }
 
-    /// Lets records go that waited for those of their partition in the air.
+    /// Hands records to librdkafka that waited for records of their partition in flight.
     fn let_go(&self, on: &mut dyn FnMut(Delivered)) {
         let mut failed = std::mem::take(&mut *lock(&self.given_up));
         let mut reports = Vec::new();
@@ -250,7 +251,7 @@ impl Producer {
                     Ok(()) => Left::Sent,
                     Err(RDKafkaErrorCode::QueueFull) => Left::Full,
                     Err(code) => {
-                        // Another record failed, and this one was only given up with it.
+                        // Another record failed, and this one is given up with its transaction.
                         let code = match self.is_transactional && is_of_transaction(code) {
                             true => RDKafkaErrorCode::PurgeQueue,
                             false => code,
@@ -277,9 +278,9 @@ impl Producer {
         }
     }
 
-    /// Waits at most `wait` for delivery reports, and gives all there are to `on`.
+    /// Waits up to `wait` for delivery reports, and passes all that have come to `on`.
     pub(crate) fn serve(&self, wait: Duration, on: &mut dyn FnMut(Delivered)) {
-        // The clock costs as much as a record: it is not looked at without need.
+        // Reading the clock costs as much as handling a record, so it is read only if there is something to wait for.
         let until = (!wait.is_zero()).then(|| Instant::now() + wait);
         let mut wait = wait;
         while let Some(event) = self.client.poll(wait) {
@@ -321,7 +322,8 @@ impl Producer {
         }
     }
 
-    /// Most reports of an event are of one partition: its lane is told of them at once.
+    /// Passes the reports of one event to `on`. Most of them are of one partition, so a lane is updated once per run of
+    /// reports.
     fn reported(&self, messages: Deliveries<'_>, on: &mut dyn FnMut(Delivered)) {
         let tell = |lane: Option<(usize, i32)>, records: usize| {
             self.in_flight.fetch_sub(records, Ordering::Relaxed);
@@ -359,44 +361,47 @@ impl Producer {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Why this producer can write nothing any more. Told once.
+    /// Why this producer cannot write any more. Returned once.
     pub(crate) fn fatal(&self) -> Option<Error> {
         if !self.is_fatal.load(Ordering::Acquire) {
             return None;
         }
         let why = lock(&self.fatal).take()?;
-        Some(Error::kafka("write any record with this producer", why))
+        Some(Error::kafka(
+            "write any more records with this producer",
+            why,
+        ))
     }
 
-    /// Gives up what waits and what is in the air; it is reported as failed.
+    /// Gives up all records, queued or in flight; they are reported as failed.
     pub(crate) fn purge(&self) {
         self.give_up_waiting();
         let client = self.client.client();
         client.purge(PurgeConfig::default().queue().inflight());
     }
 
-    /// Gives up what was not handed to librdkafka yet; it is reported as failed.
+    /// Gives up records that were not handed to librdkafka yet; they are reported as failed.
     pub(crate) fn give_up_waiting(&self) {
         let mut given_up = lock(&self.given_up);
         lock(&self.lanes).clear(|opaque| given_up.push(opaque));
     }
 
-    /// Who sends was its partitions' owner at this time.
+    /// The sender owned its partitions at this time, see [`Lanes::proven`].
     pub(crate) fn proven(&self, at: Duration) {
         lock(&self.lanes).proven(at);
     }
 
-    /// What is sent from now on waits until [`Producer::release`].
+    /// Records that are sent from now on wait until [`Producer::release`].
     pub(crate) fn hold(&self) {
         lock(&self.lanes).hold();
     }
 
-    /// Whether no more should be sent before [`Producer::release`].
+    /// Whether the sender should send no more before [`Producer::release`].
     pub(crate) fn is_full(&self) -> bool {
         lock(&self.lanes).is_full_behind_line()
     }
 
-    /// Everything that was sent before [`Producer::hold`] is reported: the rest may go.
+    /// Everything that was sent before [`Producer::hold`] is reported: records that were sent after it may go.
     pub(crate) fn release(&self) {
         lock(&self.lanes).release();
     }
@@ -406,7 +411,7 @@ impl Producer {
     }
 }
 
-/// Whether a record was not taken because its transaction, or its producer, has failed before.
+/// Whether a record was rejected because its transaction, or its producer, had failed before.
 fn is_of_transaction(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::*;
     matches!(
@@ -421,18 +426,19 @@ impl Drop for Producer {
         if left > 0 {
             tracing::warn!(
                 target: "goka::kafka",
-                "a producer was closed before {left} records were acknowledged"
+                records = left,
+                "a producer was closed before all its records were acknowledged"
             );
         }
     }
 }
 
-/// Nothing is left half done under these locks.
+/// Ignores poisoning: the values under these locks are consistent at every moment.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a record that was not delivered for this may be delivered later, if nothing but time passes.
+/// Whether a record that failed with this code may be delivered later without any change.
 fn may_pass(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::*;
     matches!(
@@ -453,18 +459,22 @@ fn may_pass(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// Of a record that was not delivered.
+/// What to do about a record that was not delivered.
 fn cure(code: RDKafkaErrorCode) -> &'static str {
     match code {
         RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge => {
             ": raise `max.message.bytes` of the topic"
         }
-        RDKafkaErrorCode::MessageTimedOut => ": the broker did not take it in `message.timeout.ms`",
-        RDKafkaErrorCode::TopicAuthorizationFailed => ": grant the right Write on the topic",
-        RDKafkaErrorCode::InvalidRecord => {
-            ": the topic refuses it; one that is compacted takes no record without a key"
+        RDKafkaErrorCode::MessageTimedOut => {
+            ": the broker did not acknowledge the record within `message.timeout.ms`"
         }
-        RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => ": it was given up",
+        RDKafkaErrorCode::TopicAuthorizationFailed => ": grant the ACL `Write` on the topic",
+        RDKafkaErrorCode::InvalidRecord => {
+            ": the topic rejects the record; a compacted topic takes no record without a key"
+        }
+        RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => {
+            ": the record was given up"
+        }
         _ => "",
     }
 }

@@ -20,7 +20,7 @@ fn two_members_share_partitions_and_pass_them_on() {
     });
     assert!(first.held.is_disjoint(&second.held));
     assert_eq!(first.revoked, 2, "only what must move moved");
-    // Both inputs of the partitions held are read, and no others.
+    // Each member reads both inputs of its partitions, and no others.
     let headers = OwnedHeaders::new();
     for partition in 0..4 {
         for target in [1, 2] {
@@ -77,7 +77,7 @@ fn a_revoke_waits_for_its_answer() {
     let taken = taken.unwrap();
     assert_eq!(taken.len(), 1);
     let kept = 1 - taken[0];
-    // Neither of these is the answer. The kept one is held back and taken up again meanwhile.
+    // None of these calls answers the revoke. The kept partition is unassigned and assigned again meanwhile.
     first.member.unassign(taken[0]).unwrap();
     first.member.unassign(kept).unwrap();
     first.member.assign(kept, &[0, 0]).unwrap();

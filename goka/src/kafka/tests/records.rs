@@ -1,4 +1,4 @@
-//! Records: sent, reported, read, refused.
+//! Records: sending, delivery reports, reading, rejection.
 
 use super::*;
 
@@ -88,7 +88,7 @@ fn a_topic_is_read_to_its_end_and_again() {
     assert_eq!(rows[0], (0, key.clone(), Some(b"value".to_vec()), headers));
     assert_eq!(rows[1], (1, key, None, vec![]));
     assert_eq!(rows[2], (2, None, Some(vec![]), vec![]));
-    // Stopped and started elsewhere: nothing of before comes.
+    // After a stop and a start at another offset, no earlier record comes.
     assert_eq!(read(2).len(), 1);
     assert_eq!(read(3).len(), 0);
     assert_eq!(read(1).len(), 2);
@@ -115,7 +115,7 @@ fn a_full_queue_pushes_back_and_keeps_order() {
     let headers = OwnedHeaders::new();
     let (mut sent, mut offsets) = (0_u32, Vec::new());
     for _ in 0..2 {
-        // Nobody serves: it must be full at some time.
+        // Nobody takes reports, so the queue must become full.
         let full = loop {
             match member.send(&outgoing(1, 0, &sent.to_be_bytes(), &headers)) {
                 Ok(()) => sent += 1,
@@ -199,7 +199,7 @@ fn a_partition_held_back_goes_on_where_it_is_told() {
         member.serve(STEP, &mut |_| {});
         member.in_flight() == 0
     });
-    // Partition 0 is held back every 100 records, and begins again 10 before; 1 just goes on.
+    // Partition 0 is unassigned every 100 records and assigned again 10 records earlier. Partition 1 is left alone.
     let (mut next, mut other, mut held_back) = (0, 0, 0);
     until("both are read", || {
         let mut hold = false;
@@ -218,7 +218,7 @@ fn a_partition_held_back_goes_on_where_it_is_told() {
         if hold {
             held_back += 1;
             member.unassign(0).unwrap();
-            // What was on its way may still come, but only until it is assigned again.
+            // Records that were fetched before may still come, until the partition is assigned again.
             member.poll(Duration::ZERO, &mut |event| {
                 if let Event::Record(record) = event
                     && record.partition == 1
@@ -246,7 +246,7 @@ fn keys_that_come_are_told_before_once_and_in_order() {
     for n in 0..1_000 {
         let key = format!("key {n}");
         let record = Outgoing {
-            // Some have none, and are passed over.
+            // Every tenth record has no key.
             key: (n % 10 != 0).then_some(key.as_bytes()),
             ..outgoing(1, n % 2, b"x", &headers)
         };

@@ -1,4 +1,4 @@
-//! Topics and groups: what is told of them, and what is created.
+//! Topics and groups: describing and creating them.
 
 use super::*;
 
@@ -51,7 +51,7 @@ fn members_of_a_group_are_told() {
 
 #[test]
 fn a_broker_that_does_not_answer_is_named() {
-    // A port that was free a moment ago, and that nobody listens on.
+    // A port that was free a moment ago, so nobody listens there.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap().to_string();
     drop(free);

@@ -1,12 +1,12 @@
-//! What exactly-once relies on. A real Kafka only: the embedded broker knows neither aborted records
-//! nor positions in transactions.
+//! What exactly-once relies on. Needs a real Kafka: the embedded broker does not hide aborted records, and forgets
+//! offsets of transactions.
 
 use super::*;
 use crate::base::config::Guarantee;
 
 const TABLE: usize = 0;
 
-/// A member that holds the one partition of everything, and a reader of its table.
+/// A member that holds the only partition.
 fn member() -> (Bench, Cluster, Holder) {
     Bench::needs_kafka();
     let mut bench = Bench::new();
@@ -48,7 +48,7 @@ fn commit(member: &dyn Kafka, offset: i64) -> Result<(), Error> {
     outcome(member)
 }
 
-/// What a reader of the table finds.
+/// The values that a reader of the changelog gets.
 fn values(member: &dyn Kafka) -> Vec<String> {
     let table = member.table().unwrap();
     table.start(0, 0).unwrap();
@@ -126,7 +126,7 @@ fn whoever_is_fenced_goes_on_with_another_producer() {
     let member = &*holder.member;
     send(member, "a");
     assert!(delivered(member).iter().all(Result::is_ok));
-    // Takes the transactional id over.
+    // This member takes over the transactional id.
     let other = cluster.member(&MemberSpec {
         guarantee: Guarantee::ExactlyOnce,
         ..spec(0)

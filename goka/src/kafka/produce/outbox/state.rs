@@ -1,4 +1,5 @@
-//! What an outbox knows of the records on their way, under its lock. Must not wait or call others.
+//! The records in flight of an outbox, and the outcomes that nobody has taken yet, under the outbox's lock. Must not
+//! wait or call wakers.
 
 use std::{collections::VecDeque, task::Waker};
 
@@ -11,13 +12,13 @@ pub(super) type Outcome = Result<(i32, i64), Error>;
 pub(super) struct State {
     slots: Vec<Slot>,
     free: Vec<usize>,
-    /// On their way.
+    /// Number and size of the records in flight.
     pub(super) records: usize,
     pub(super) bytes: usize,
     pub(super) flushes: Flushes,
-    /// Those who wait for room or for a flush.
+    /// Tasks that wait for room or for a flush.
     pub(super) wakers: Vec<Waker>,
-    /// Records that failed and that nobody asked about, since the last flush.
+    /// Number of records since the last flush that failed and whose outcome nobody took.
     pub(super) failed: usize,
     pub(super) first_failure: Option<String>,
     pub(super) closed: bool,
@@ -30,23 +31,23 @@ enum Slot {
     Sent {
         bytes: usize,
         epoch: u64,
-        /// Whether a receipt will ask for the outcome.
+        /// Whether a receipt will take the outcome.
         asked: bool,
         waker: Option<Waker>,
     },
-    Settled(Outcome),
+    Reported(Outcome),
 }
 
-/// Counts what each flush waits for. A flush ends an epoch, and waits until nothing of it, or of one
-/// before it, is on its way.
+/// Counts the records that each flush waits for. A flush ends an epoch, and waits until no record of that epoch or an
+/// earlier one is in flight.
 pub(super) struct Flushes {
-    /// Records on their way, by epoch; the last one is open.
+    /// Number of records in flight, by epoch; the last epoch is open.
     epochs: VecDeque<usize>,
     first: u64,
 }
 
 impl State {
-    /// A record that is sent, and that will be reported with its slot.
+    /// Enters a record that is being sent and returns its slot, which its report will name.
     pub(super) fn sent(&mut self, bytes: usize) -> usize {
         self.records += 1;
         self.bytes += bytes;
@@ -68,41 +69,41 @@ impl State {
         }
     }
 
-    /// It was not sent after all.
+    /// Removes a record that was not sent after all.
     pub(super) fn not_sent(&mut self, slot: usize) {
-        self.settle(slot);
+        self.land(slot);
         self.release(slot);
     }
 
-    /// What became of a record: kept for who asks, who is to be woken. A failure that nobody asks
-    /// about is given back, to be logged.
+    /// Enters the outcome of a record. Returns the waker of the receipt that will take the outcome, and a failure that
+    /// nobody will take, to be logged.
     pub(super) fn reported(
         &mut self,
         slot: usize,
         outcome: Outcome,
     ) -> (Option<Waker>, Option<Error>) {
-        let (asked, waker) = self.settle(slot);
+        let (asked, waker) = self.land(slot);
         if asked {
-            self.slots[slot] = Slot::Settled(outcome);
+            self.slots[slot] = Slot::Reported(outcome);
             return (waker, None);
         }
         self.release(slot);
         (waker, self.unasked(outcome))
     }
 
-    /// The outcome of a record, once; until there is one, `waker` is kept.
+    /// Takes the outcome of a record. Until there is one, keeps `waker`.
     pub(super) fn ask(&mut self, slot: usize, waker: &Waker) -> Option<Outcome> {
         if let Slot::Sent { waker: asking, .. } = &mut self.slots[slot] {
             *asking = Some(waker.clone());
             return None;
         }
         match self.release(slot) {
-            Slot::Settled(outcome) => Some(outcome),
+            Slot::Reported(outcome) => Some(outcome),
             Slot::Sent { .. } | Slot::Free => Some(Err(Error::Closed("the emitter"))),
         }
     }
 
-    /// Nobody will ask about a record. If it failed, its failure is given back, to be logged.
+    /// Nobody will take the outcome of a record. Returns its failure, if it has failed already, to be logged.
     pub(super) fn forget(&mut self, slot: usize) -> Option<Error> {
         if let Slot::Sent { asked, waker, .. } = &mut self.slots[slot] {
             *asked = false;
@@ -110,7 +111,7 @@ impl State {
             return None;
         }
         match self.release(slot) {
-            Slot::Settled(outcome) => self.unasked(outcome),
+            Slot::Reported(outcome) => self.unasked(outcome),
             Slot::Sent { .. } | Slot::Free => None,
         }
     }
@@ -122,8 +123,8 @@ impl State {
         }
     }
 
-    /// It is no longer on its way: whether its outcome is asked for, and by whom.
-    fn settle(&mut self, slot: usize) -> (bool, Option<Waker>) {
+    /// Ends the flight of a record. Returns whether a receipt will take the outcome, and its waker.
+    fn land(&mut self, slot: usize) -> (bool, Option<Waker>) {
         let sent = std::mem::replace(&mut self.slots[slot], Slot::Free);
         let Slot::Sent {
             bytes,
@@ -168,7 +169,7 @@ impl Flushes {
     }
 
     fn count(&mut self, epoch: u64) -> &mut usize {
-        // Not gone yet, because something of it is on its way or it is the open one.
+        // The epoch still exists, because it is open or has a record in flight.
         let index = (epoch - self.first) as usize;
         &mut self.epochs[index]
     }
