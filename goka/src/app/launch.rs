@@ -1,5 +1,5 @@
-//! Starts an app: checks settings and topics, opens the state directory, and starts a thread per worker. Must not know how
-//! a worker processes records.
+//! Starts an app: checks settings and topics, opens the state directory, and starts a thread per worker. Must not know
+//! how a worker processes records.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -38,13 +38,13 @@ use crate::{
         kind::Kind,
     },
     engine::{
-        partition::rows::STORED_AT_ONCE,
         port::{crash, fault::Planted},
         program::{EdgeInfo, Program},
         replica::tables::Tables,
         spec::mark,
         spec::{Settings, Spec},
         status::Status,
+        table::rows::STORED_AT_ONCE,
         worker::Worker,
     },
     kafka::{Cluster, MemberSpec, check_settings, message_timeout, transaction_timeout},
@@ -59,8 +59,8 @@ const UNCOMMITTED_BYTES: usize = 16 << 20;
 /// A fenced worker joins its group again at most once in this time.
 const REJOIN_INTERVAL: Duration = Duration::from_secs(60);
 /// Maximum membership lease: if the last proof of membership is older, a worker proves its membership again before it
-/// processes a record. It is shorter than the session timeout (6 s by default), after which other members may have taken
-/// over the partitions.
+/// processes a record. It is shorter than the session timeout (6 s by default), after which other members may have
+/// taken over the partitions.
 const LEASE_MAX: Duration = Duration::from_secs(4);
 
 pub(super) fn launch(
@@ -315,8 +315,8 @@ fn member(config: &Config, program: &dyn Program, instance: &str, worker: usize)
         group: program.group().to_owned(),
         instance: instance.to_owned(),
         worker,
-        // The changelog stays the same when a deployment changes the inputs. With an input as the leader, the group could
-        // split into two halves that both own a partition.
+        // The changelog stays the same when a deployment changes the inputs. With an input as the leader, the group
+        // could split into two halves that both own a partition.
         leader: table.clone().unwrap_or_else(|| sources[0].clone()),
         sources,
         targets: edges.iter().map(|edge| edge.topic.to_owned()).collect(),
@@ -325,8 +325,8 @@ fn member(config: &Config, program: &dyn Program, instance: &str, worker: usize)
     }
 }
 
-/// The groups to check for orphaned partitions: those with static members, which leave such partitions behind if they are
-/// killed during a rebalance.
+/// The groups to check for orphaned partitions: those with static members, which leave such partitions behind if they
+/// are killed during a rebalance.
 fn orphans<'a>(
     config: &Config,
     cluster: &Cluster,
@@ -409,9 +409,9 @@ fn tables(cluster: &Cluster, home: &Home, program: &dyn Program) -> Result<Table
     Ok(Tables::new(tables?))
 }
 
-/// Refuses to start if running members of the group subscribe to another topic. A group without a table subscribes to its
-/// first input, so two programs that order their inputs differently would be two halves of one group, and both would own
-/// the same partitions.
+/// Refuses to start if running members of the group subscribe to another topic. A group without a table subscribes to
+/// its first input, so two programs that order their inputs differently would be two halves of one group, and both
+/// would own the same partitions.
 fn refuse_two_leaders(cluster: &Cluster, program: &dyn Program, topology: &Topology) -> Result {
     if topology.table().is_some() {
         return Ok(());

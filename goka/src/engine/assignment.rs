@@ -96,8 +96,8 @@ impl Core {
         result
     }
 
-    /// Waits for what is in flight of these partitions, and commits it. What cannot be finished in time is not committed:
-    /// its records run again at the next owner. The first error is kept, and the others are still finished.
+    /// Waits for what is in flight of these partitions, and commits it. What cannot be finished in time is not
+    /// committed: its records run again at the next owner. The first error is kept, and the others are still finished.
     fn finish(&mut self, kafka: &dyn Kafka, numbers: &[i32]) -> Result<(), Error> {
         let give_up = kafka.now() + FINISH_TIMEOUT;
         let mut result = Ok(());

@@ -168,8 +168,8 @@ impl Core {
         self.make_room(kafka, origin.partition)
     }
 
-    /// Before a record of a partition is handled, or takes effect: membership was proven lately, reports and due commits
-    /// were looked at, and the open interval has room. An error reaches this partition: its record is void.
+    /// Before a record of a partition is handled, or takes effect: membership was proven lately, reports and due
+    /// commits were looked at, and the open interval has room. An error reaches this partition: its record is void.
     fn make_room(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
         loop {
             let Rooms {
@@ -201,8 +201,8 @@ impl Core {
         }
     }
 
-    /// Commits what is due. A setback of other partitions is applied at once, so that the record at hand of partition `of`
-    /// is not lost with their records.
+    /// Commits what is due. A setback of other partitions is applied at once, so that the record at hand of partition
+    /// `of` is not lost with their records.
     pub(super) fn commit_due(&mut self, kafka: &dyn Kafka, of: Option<i32>) -> Result<(), Halt> {
         loop {
             let Rooms {
@@ -322,8 +322,8 @@ impl Core {
         }
     }
 
-    /// Before a partition is given back: what is done takes effect. The rest, and handlers that wait, are dropped, and run
-    /// again at the next owner.
+    /// Before a partition is given back: what is done takes effect. The rest, and handlers that wait, are dropped, and
+    /// run again at the next owner.
     pub(super) fn end_waiting(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
         let released = self.release_deferred(kafka, number);
         if let Some(partition) = self.partitions.get_mut(number) {

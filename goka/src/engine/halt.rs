@@ -34,6 +34,13 @@ pub(crate) enum Scope {
     Worker,
 }
 
+/// Whose work a setback made void.
+pub(crate) struct Voided {
+    pub(crate) partitions: Vec<i32>,
+    /// A commit was under way, and may take place.
+    pub(crate) is_in_doubt: bool,
+}
+
 /// The cause of a setback, and what follows from it beside recovery.
 #[derive(Debug)]
 pub(crate) enum Why {

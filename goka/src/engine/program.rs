@@ -12,7 +12,7 @@ use crate::{
         policy::OnError,
         record::{OwnedHeaders, Record, headers_size},
     },
-    engine::{effects::Effects, partition::rows::Rows, replica::tables::Tables},
+    engine::{effects::Effects, replica::tables::Tables, table::rows::Rows},
 };
 
 /// A processor as the engine sees it: a group, edges, and a way to handle a record's bytes.

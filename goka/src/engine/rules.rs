@@ -1,5 +1,5 @@
-//! What a guarantee means for the rooms that do not commit. Made once, with the protocol, so that only `commit/` asks for
-//! the guarantee.
+//! What a guarantee means for the rooms that do not commit. Made once, with the protocol, so that only `commit/` asks
+//! for the guarantee.
 
 use std::time::Duration;
 

@@ -82,7 +82,8 @@ pub(crate) struct Settings {
     pub(crate) fault: Planted,
 }
 
-/// The mark that is stored beside an offset: who of a group committed it, an instance, or under exactly-once a producer.
+/// The mark that is stored beside an offset: who of a group committed it, an instance, or under exactly-once a
+/// producer.
 pub(crate) fn mark(who: &str) -> String {
     format!("{OURS}{who}")
 }

@@ -14,12 +14,12 @@ use tokio::sync::watch;
 
 use super::{
     effects::{Effects, Row},
-    partition::rows::STORED_AT_ONCE,
     port::fault::Planted,
     program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Waiting},
     spec::mark,
     spec::{Settings, Spec, TableSpec},
     status::Status,
+    table::rows::STORED_AT_ONCE,
     worker::Worker,
 };
 use crate::{

@@ -39,8 +39,8 @@ impl Worker {
         Worker { core, kafka }
     }
 
-    /// One bounded step: takes events, lets handlers that wait go on, recovers, commits. Waits at most `idle` if there is
-    /// nothing to do. An error ends the worker: [`close`](Self::close) it.
+    /// One bounded step: takes events, lets handlers that wait go on, recovers, commits. Waits at most `idle` if there
+    /// is nothing to do. An error ends the worker: [`close`](Self::close) it.
     pub(crate) fn turn(&mut self, idle: Duration) -> Result<(), Error> {
         let (core, kafka) = (&mut self.core, &*self.kafka);
         core.rooms(kafka).env.tick();
@@ -192,8 +192,8 @@ impl Core {
             let moved = self.move_on(kafka, number);
             self.unless_set_back(kafka, moved)?;
             if kafka.now().saturating_sub(began) > QUESTIONS_MAX {
-                // Brokers that are away take long to give no answer, and whoever waits for the end of this turn would wait
-                // for all of them.
+                // Brokers that are away take long to give no answer, and whoever waits for the end of this turn would
+                // wait for all of them.
                 self.rooms(kafka).recovery.resume_at(number + 1);
                 break;
             }

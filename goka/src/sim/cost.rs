@@ -16,10 +16,11 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::engine::{
-    partition::{ledger::Sent, rows::STORED_AT_ONCE},
+    partition::ledger::Sent,
     port::fault::Planted,
     spec::{Settings, Spec, TableSpec},
     status::Status,
+    table::rows::STORED_AT_ONCE,
     worker::Worker,
 };
 use crate::{

@@ -1,5 +1,5 @@
-//! One instance of a processor: a worker of the engine, and the replicas of the tables that it reads, driven turn by turn.
-//! Must not know types or other instances.
+//! One instance of a processor: a worker of the engine, and the replicas of the tables that it reads, driven turn by
+//! turn. Must not know types or other instances.
 
 use std::{
     cell::{Cell, RefCell},
@@ -17,13 +17,13 @@ use crate::{
         kind::Kind,
     },
     engine::{
-        partition::rows::STORED_AT_ONCE,
         port::{Step, fault::Planted},
         program::{EdgeInfo, Program},
         replica::{Keeper, Replica, Spec as ReplicaSpec, tables::Tables},
         spec::mark,
         spec::{Settings, Spec, TableSpec},
         status::Status,
+        table::rows::STORED_AT_ONCE,
         visits::Visits,
         worker::Worker,
     },

@@ -180,8 +180,8 @@
 /// [`Processor`](crate::Processor) shows that.
 pub use goka_macros::processor;
 
-/// Makes a topic of events of a type: its name, key, value and codec in one place, for all programs
-/// that read or write it.
+/// Makes a topic of events of a type: its name, key, value and codec in one place, for all programs that read or write
+/// it.
 ///
 /// ```
 /// /// Its own value: a message of this kind.
@@ -207,8 +207,7 @@ pub use goka_macros::processor;
 /// | `partitioner = murmur2` | as the JVM clients and Kafka Streams, and the default; `fnv1a` is that of Go Goka |
 /// | `crate = path` | where `goka` is, if it was renamed |
 ///
-/// serde's derives are added where the codec needs them, except those that are written *below* the
-/// attribute.
+/// serde's derives are added where the codec needs them, except those that are written *below* the attribute.
 pub use goka_macros::stream;
 
 /// Makes the state of a group of a type: one row per key, in a compacted topic and in a local copy.

@@ -104,8 +104,8 @@ pub trait Codec<T> {
 
     /// Prepares the codec for a topic, before the program reads or writes the topic. Does nothing by default.
     ///
-    /// A processor calls it once for each edge when its [`App`](crate::App) starts, an [`Emitter`](crate::Emitter) and a
-    /// [`View`](crate::View) once when they are made. It may block, for example to ask a schema registry.
+    /// A processor calls it once for each edge when its [`App`](crate::App) starts, an [`Emitter`](crate::Emitter) and
+    /// a [`View`](crate::View) once when they are made. It may block, for example to ask a schema registry.
     ///
     /// # Errors
     /// Why the topic cannot be used. The program does not start, with an error that names the topic.

@@ -12,9 +12,9 @@ use crate::{
     },
     engine::{
         effects::{Effects, Row},
-        partition::rows::Rows,
         program::Reads,
         replica::tables::Tables,
+        table::rows::Rows,
     },
     typed::{
         codec::Codec,

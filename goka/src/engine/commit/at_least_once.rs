@@ -1,26 +1,26 @@
 //! The commit protocol, at-least-once.
 //!
-//! Per partition and interval, in this order: handlers run and their effects go to the producer; every delivery report is
-//! in; the group gets the positions. Whatever fails before makes the interval void, and the partition goes back through
-//! recovery before its records run again.
+//! Per partition and interval, in this order: handlers run and their effects go to the producer; every delivery report
+//! is in; the group gets the positions. Whatever fails before makes the interval void, and the partition goes back
+//! through recovery before its records run again.
 //!
-//! Acknowledged rows go to the local copy with the positions that they stand for, in one transaction: at once where they are
-//! few, else those of several intervals together. The local copy is never ahead of Kafka. It may be behind by a second, and
-//! what it lacks is in the changelog: a restart reads it from there.
+//! Acknowledged rows go to the local copy with the positions that they stand for, in one transaction: at once where
+//! they are few, else those of several intervals together. The local copy is never ahead of Kafka. It may be behind by
+//! a second, and what it lacks is in the changelog: a restart reads it from there.
 //!
-//! Nothing fences a zombie, a member that was paused past its session, so that its rows can land behind newer ones. Three
-//! rules close that hole: the producer gives up on a record well within the session (`message.timeout.ms`); before a record
-//! is handled, membership must have been proven within the lease; and foreign rows between ours are found as gaps in the
-//! offsets and overwritten (`gaps.rs`).
+//! Nothing fences a zombie, a member that was paused past its session, so that its rows can land behind newer ones.
+//! Three rules close that hole: the producer gives up on a record well within the session (`message.timeout.ms`);
+//! before a record is handled, membership must have been proven within the lease; and foreign rows between ours are
+//! found as gaps in the offsets and overwritten (`gaps.rs`).
 
 use std::time::Duration;
 
 use tracing::warn;
 
-use super::{Voided, offsets::Answer, work::Work};
+use super::{offsets::Answer, work::Work};
 use crate::engine::{
     env::Env,
-    halt::{Halt, Scope, Setback, Why},
+    halt::{Halt, Scope, Setback, Voided, Why},
     partition::{Partition, Partitions},
     port::{Step, fault::Fault},
 };
@@ -160,8 +160,8 @@ fn look_behind(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
 /// Waits for what is in flight of these partitions, and commits it.
 pub(crate) fn finish(work: &mut Work<'_>, numbers: &[i32], give_up: Duration) -> Result<(), Halt> {
     drain(work, numbers, give_up)?;
-    // The last chance to write our rows over foreign ones: the next owner would take those for ours. Not while brokers are
-    // away, which takes long to find out.
+    // The last chance to write our rows over foreign ones: the next owner would take those for ours. Not while brokers
+    // are away, which takes long to find out.
     if work.offsets.is_proven(work.env.kafka.now()) {
         for &number in numbers {
             if work.partitions.running(number).is_some() {
@@ -224,8 +224,8 @@ fn drain_one(work: &mut Work<'_>, number: i32) -> Result<bool, Halt> {
     Ok(partition.is_some_and(|partition| !partition.intervals().is_empty()))
 }
 
-/// Says which partitions have to recover after a setback. Of a worker that may not be a member any more, what the producer
-/// still holds is not sent.
+/// Says which partitions have to recover after a setback. Of a worker that may not be a member any more, what the
+/// producer still holds is not sent.
 pub(crate) fn void(env: &Env<'_>, partitions: &Partitions, scope: Scope) -> Voided {
     let partitions = match scope {
         Scope::Partition(number) => vec![number],

@@ -1,23 +1,23 @@
 //! The commit protocol, exactly-once.
 //!
 //! All partitions of a worker are committed together, in a transaction of Kafka: what their handlers wrote, and the
-//! positions behind what they handled. In this order: the transaction ends, and with it the interval of every partition,
-//! while handlers go on into the next one; every delivery report is in; the positions are added, and Kafka commits; each
-//! partition's rows and positions go to its local copy, now or with those of later intervals. So a local copy is never ahead
-//! of Kafka, and what Kafka has and the copy lacks is read again from the changelog.
+//! positions behind what they handled. In this order: the transaction ends, and with it the interval of every
+//! partition, while handlers go on into the next one; every delivery report is in; the positions are added, and Kafka
+//! commits; each partition's rows and positions go to its local copy, now or with those of later intervals. So a local
+//! copy is never ahead of Kafka, and what Kafka has and the copy lacks is read again from the changelog.
 //!
-//! Whatever fails before Kafka has committed, and whatever is not known, makes the intervals of all partitions void, and
-//! each recovers: what the group has committed then says what happened. A zombie, a member that was paused past its session,
-//! needs no rule of its own, for the group refuses its positions.
+//! Whatever fails before Kafka has committed, and whatever is not known, makes the intervals of all partitions void,
+//! and each recovers: what the group has committed then says what happened. A zombie, a member that was paused past
+//! its session, needs no rule of its own, for the group refuses its positions.
 
 use std::time::Duration;
 
 use tracing::warn;
 
-use super::{Voided, offsets::positions_of, work::Work};
+use super::{offsets::positions_of, work::Work};
 use crate::engine::{
     env::Env,
-    halt::{Halt, Scope, Setback, Why},
+    halt::{Halt, Scope, Setback, Voided, Why},
     partition::{Partition, Partitions},
     port::{Step, fault::Fault},
 };

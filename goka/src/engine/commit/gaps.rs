@@ -1,8 +1,8 @@
 //! Foreign rows: a previous owner that was paused past its session (a zombie) can write behind newer rows of ours.
 //!
-//! Our rows are contiguous in the changelog, so a gap between them is a foreign row. Once the group has confirmed that the
-//! partition is ours, our values are sent again for the keys of foreign rows that differ. Must not know why a partition is
-//! looked at.
+//! Our rows are contiguous in the changelog, so a gap between them is a foreign row. Once the group has confirmed that
+//! the partition is ours, our values are sent again for the keys of foreign rows that differ. Must not know why a
+//! partition is looked at.
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
@@ -21,8 +21,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 type Foreign = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 impl Work<'_> {
-    /// Sends our values again where foreign rows in these gaps differ. `true`: nothing had to be sent, so that the closing
-    /// interval is acknowledged. `false`: its reports have to be waited for again, or the group has to confirm first.
+    /// Sends our values again where foreign rows in these gaps differ. `true`: nothing had to be sent, so that the
+    /// closing interval is acknowledged. `false`: its reports have to be waited for again, or the group has to confirm
+    /// first.
     pub(crate) fn repair(&mut self, number: i32, gaps: Vec<Range<i64>>) -> Result<bool, Halt> {
         let foreign = match self.commit_one(number)? {
             Answer::Taken => self.read_gaps(number, &gaps)?,

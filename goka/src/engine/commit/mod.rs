@@ -1,10 +1,11 @@
 //! Intervals to Kafka and to disk. The one place that decides what is committed when.
 //!
-//! [`Commit`] is what the worker calls. Behind it are the two protocols, `at_least_once.rs` and `exactly_once.rs`, and what
-//! both work with: intervals and local copies (`work.rs`), offsets and the membership lease (`offsets.rs`), foreign rows
-//! (`gaps.rs`). Must not know handlers, nor how a partition recovers.
+//! [`Commit`] is what the worker calls. Behind it are the two protocols, `at_least_once.rs` and `exactly_once.rs`, and
+//! what both work with: intervals and local copies (`work.rs`), offsets and the membership lease (`offsets.rs`,
+//! `committing.rs`), foreign rows (`gaps.rs`). Must not know handlers, nor how a partition recovers.
 
 mod at_least_once;
+mod committing;
 mod exactly_once;
 mod gaps;
 mod offsets;
@@ -16,7 +17,7 @@ use crate::{
     base::{config::Guarantee, error::Error},
     engine::{
         env::Env,
-        halt::{Halt, Scope},
+        halt::{Halt, Scope, Voided},
         partition::Partitions,
         rules::Rules,
         spec::Settings,
@@ -29,8 +30,8 @@ use work::Work;
 
 /// After so long without a look at reports and commits, a record waits for one: in that time a broker answers.
 const LOOK_AFTER: Duration = Duration::from_millis(5);
-/// The share of the lease for which a handler may keep the thread before membership is proven again, so that what waits in
-/// the producer does not expire.
+/// The share of the lease for which a handler may keep the thread before membership is proven again, so that what
+/// waits in the producer does not expire.
 const SHARE_OF_LEASE: u32 = 4;
 
 /// The commits of a worker.
@@ -48,13 +49,6 @@ pub(crate) struct Commit {
 enum Protocol {
     AtLeastOnce(AtLeastOnce),
     ExactlyOnce(ExactlyOnce),
-}
-
-/// Whose work a setback made void.
-pub(crate) struct Voided {
-    pub(crate) partitions: Vec<i32>,
-    /// A commit was under way, and may take place.
-    pub(crate) is_in_doubt: bool,
 }
 
 impl Commit {
@@ -129,8 +123,8 @@ impl Commit {
         std::mem::take(&mut self.interrupted)
     }
 
-    /// Makes sure that membership was proven within the lease, before a record is handled. `false`: it had to be proven,
-    /// which took a while.
+    /// Makes sure that membership was proven within the lease, before a record is handled. `false`: it had to be
+    /// proven, which took a while.
     pub(crate) fn prove(
         &mut self,
         env: &Env<'_>,
@@ -167,8 +161,8 @@ impl Commit {
         self.served_at = env.kafka.now();
     }
 
-    /// Whether the open interval of a running partition takes one more record. `false`: it did not, and was moved on; ask
-    /// again.
+    /// Whether the open interval of a running partition takes one more record. `false`: it did not, and was moved on;
+    /// ask again.
     pub(crate) fn has_room(
         &mut self,
         env: &Env<'_>,
@@ -245,8 +239,8 @@ impl Commit {
         }
     }
 
-    /// Tells the group where a partition goes on, which proves that the partition is ours. The inner error: the group did
-    /// not take it now.
+    /// Tells the group where a partition goes on, which proves that the partition is ours. The inner error: the group
+    /// did not take it now.
     pub(crate) fn claim(
         &mut self,
         env: &Env<'_>,

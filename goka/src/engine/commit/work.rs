@@ -1,7 +1,7 @@
 //! What both protocols do with an interval and a local copy: close it, acknowledge it, store it.
 //!
-//! Rows of a table with `coalesce = true` are sent when their interval closes, at most one per key. Handlers see what they
-//! wrote at once, and the changelog gets the last value of each key. Must not know when an interval is committed.
+//! Rows of a table with `coalesce = true` are sent when their interval closes, at most one per key. Handlers see what
+//! they wrote at once, and the changelog gets the last value of each key. Must not know when an interval is committed.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,15 +10,16 @@ use crate::{
     engine::{
         env::Env,
         halt::{Halt, Setback, stored},
-        partition::{Partitions, ledger::Sent, rows::KEPT_BYTES},
+        partition::{Partitions, ledger::Sent},
         port::Step,
+        table::rows::KEPT_BYTES,
     },
     store::Position,
 };
 
-/// Where an interval has more rows than are stored at once (`stored_at_once`), the rows of so long are stored together: a
-/// row that is written again and again is stored once then, and a page of LMDB takes many rows for the price of one. It is
-/// also what a kill leaves to be read from the changelog.
+/// Where an interval has more rows than are stored at once (`stored_at_once`), the rows of so long are stored
+/// together: a row that is written again and again is stored once then, and a page of LMDB takes many rows for the
+/// price of one. It is also what a kill leaves to be read from the changelog.
 const STORE_INTERVAL: Duration = Duration::from_secs(1);
 /// How old the time in a local copy may get while its partition is idle, milliseconds.
 const REFRESH_MS: i64 = 3_600_000;
@@ -33,8 +34,8 @@ pub(crate) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// The open interval of a partition becomes the closing one, and a new one is opened. Not now, if rows would have to
-    /// be sent and the group does not confirm that the partition is ours.
+    /// The open interval of a partition becomes the closing one, and a new one is opened. Not now, if rows would have
+    /// to be sent and the group does not confirm that the partition is ours.
     pub(crate) fn close_interval(&mut self, number: i32) -> Result<(), Halt> {
         let coalesces = self.env.edges.coalesce();
         if coalesces && !self.prove()? {
@@ -85,7 +86,8 @@ impl Work<'_> {
         Ok(self.offsets.is_proven(self.env.kafka.now()) || self.commit(|_| true)? == Answer::Taken)
     }
 
-    /// Every effect of the closing interval is acknowledged: the group may have its positions, and the local copy its rows.
+    /// Every effect of the closing interval is acknowledged: the group may have its positions, and the local copy its
+    /// rows.
     pub(crate) fn acknowledge(&mut self, number: i32) -> Result<(), Halt> {
         let Some(partition) = self.partitions.get(number) else {
             return Ok(());
@@ -138,8 +140,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Writes the acknowledged rows of a partition to its local copy, and the positions behind them, at once. Not while an
-    /// interval is closing: its rows cannot be told apart.
+    /// Writes the acknowledged rows of a partition to its local copy, and the positions behind them, at once. Not
+    /// while an interval is closing: its rows cannot be told apart.
     pub(crate) fn store(&mut self, number: i32) -> Result<(), Halt> {
         let (env, kept) = (self.env, self.kept_bytes());
         let Some(partition) = self.partitions.get_mut(number) else {
@@ -161,8 +163,8 @@ impl Work<'_> {
         Ok(env.kafka.reached(Step::Stored)?)
     }
 
-    /// Renews the time in the local copy of a partition that is at the end of its changelog, so that its next owner does
-    /// not take it for aged.
+    /// Renews the time in the local copy of a partition that is at the end of its changelog, so that its next owner
+    /// does not take it for aged.
     pub(crate) fn refresh(&mut self, number: i32) -> Result<(), Halt> {
         let at_ms = self.env.kafka.wall_ms();
         let Some(partition) = self.partitions.get_mut(number) else {

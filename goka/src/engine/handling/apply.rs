@@ -1,7 +1,7 @@
-//! Effects leave the handler: its row goes to the partition and to the changelog, its messages to the producer. Must not
-//! know why they do.
+//! Effects leave the handler: its row goes to the partition and to the changelog, its messages to the producer. Must
+//! not know why they do.
 
-use super::Handling;
+use super::state::Handling;
 use crate::{
     base::error::Error,
     engine::{
@@ -18,8 +18,8 @@ use crate::{
 };
 
 impl Handling {
-    /// What the handler did goes to the producer and to the open interval: all of it, or the interval is void. A part of it
-    /// that has left may never be committed, not even when the worker ends in good order.
+    /// What the handler did goes to the producer and to the open interval: all of it, or the interval is void. A part
+    /// of it that has left may never be committed, not even when the worker ends in good order.
     pub(super) fn apply(
         &mut self,
         env: &Env<'_>,

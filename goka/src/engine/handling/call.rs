@@ -6,7 +6,7 @@ use std::{
     rc::Rc,
 };
 
-use super::Handling;
+use super::state::Handling;
 use crate::{
     base::{error::BoxError, record::Record},
     engine::{

@@ -1,12 +1,12 @@
 //! The outcome of a handler: its effects are applied, or the policy of its edge says what happens to its record: it is
-//! retried, skipped, or written to a dead-letter topic. What replaces the effects of a handler takes the way of effects, so
-//! that both guarantees hold for it. Must not know types.
+//! retried, skipped, or written to a dead-letter topic. What replaces the effects of a handler takes the way of
+//! effects, so that both guarantees hold for it. Must not know types.
 
 use std::time::Duration;
 
 use tracing::warn;
 
-use super::Handling;
+use super::state::Handling;
 use crate::{
     base::{
         dead_letter::Reason,
@@ -30,8 +30,8 @@ use crate::{
 };
 
 impl Handling {
-    /// What the handler did takes effect, or the policy of its edge says what happens instead. For a handler whose effects
-    /// are in the buffer.
+    /// What the handler did takes effect, or the policy of its edge says what happens instead. For a handler whose
+    /// effects are in the buffer.
     pub(crate) fn conclude(
         &mut self,
         env: &Env<'_>,
@@ -222,8 +222,8 @@ pub(super) fn topic_of<'a>(env: &Env<'a>, origin: Origin) -> &'a str {
     }
 }
 
-/// A handler may name a partition that the topic does not have. That is found before any of its effects has left, so that
-/// it is the handler's error.
+/// A handler may name a partition that the topic does not have. That is found before any of its effects has left, so
+/// that it is the handler's error.
 fn has_partitions(env: &Env<'_>, effects: &Effects) -> Result<(), Failure> {
     for emit in effects.emits() {
         let Some(partition) = emit.partition else {

@@ -1,9 +1,9 @@
-//! Effects are applied, or held back behind a record that a handler deferred (`ctx.defer()`). Must not know who finishes a
-//! guard.
+//! Effects are applied, or held back behind a record that a handler deferred (`ctx.defer()`). Must not know who
+//! finishes a guard.
 
 use tracing::warn;
 
-use super::{Handling, conclude::topic_of};
+use super::{conclude::topic_of, state::Handling};
 use crate::{
     base::{error::BoxError, policy::Last, policy::Verdict, record::Record},
     engine::{
@@ -105,7 +105,8 @@ impl Handling {
         Oldest::Waits
     }
 
-    /// Releases the oldest deferred record: its effects are applied, or the policy of its edge says what happens instead.
+    /// Releases the oldest deferred record: its effects are applied, or the policy of its edge says what happens
+    /// instead.
     pub(crate) fn release(
         &mut self,
         env: &Env<'_>,
@@ -140,8 +141,8 @@ impl Handling {
         }
     }
 
-    /// The oldest deferred record has failed. Neither it nor what is behind it has had an effect, and what is behind may
-    /// have seen what it wrote: all that is dropped, and fetched again.
+    /// The oldest deferred record has failed. Neither it nor what is behind it has had an effect, and what is behind
+    /// may have seen what it wrote: all that is dropped, and fetched again.
     fn deferred_failed(
         &mut self,
         env: &Env<'_>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Handling, conclude::topic_of};
+use super::{conclude::topic_of, state::Handling};
 use crate::{
     base::{error::Error, excerpt},
     engine::{

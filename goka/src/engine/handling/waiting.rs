@@ -4,14 +4,11 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
+    sync::Arc,
+    task::{Context, Poll, Waker},
 };
 
-use super::{Handling, call::panicked};
+use super::{call::panicked, state::Handling};
 use crate::{
     base::{error::Error, record::Record},
     engine::{
@@ -25,22 +22,6 @@ use crate::{
         program::{Failure, OwnedRecord, Visit},
     },
 };
-
-/// Whether a handler that waits can go on: set from any thread, looked at by the worker.
-#[derive(Default)]
-pub(crate) struct Woken(AtomicBool);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Release);
-    }
-}
-
-impl Woken {
-    pub(crate) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
 
 /// What comes next in a partition.
 pub(crate) enum Next {
@@ -69,7 +50,7 @@ pub(crate) struct Returned {
 impl Handling {
     /// The partitions in which something waits. What wakes a handler from now on counts for the next time.
     pub(crate) fn waiting(&self, partitions: &Partitions) -> Vec<i32> {
-        self.woken.0.store(false, Ordering::Release);
+        self.woken.clear();
         partitions.which(|partition| !partition.queue().is_empty())
     }
 

@@ -1,5 +1,5 @@
-//! The partitions of a worker, and what they have in flight. What leaves a partition is sent here, so that every delivery
-//! report finds its account. Must not know why something is sent.
+//! The partitions of a worker, and what they have in flight. What leaves a partition is sent here, so that every
+//! delivery report finds its account. Must not know why something is sent.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -123,8 +123,8 @@ impl Partitions {
         }
     }
 
-    /// Sends a row of a partition to its changelog, in the account of one half of the ledger. A group without a table has
-    /// no changelog.
+    /// Sends a row of a partition to its changelog, in the account of one half of the ledger. A group without a table
+    /// has no changelog.
     ///
     /// # Errors
     /// As [`send`](Self::send).

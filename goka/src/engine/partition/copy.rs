@@ -3,9 +3,9 @@
 
 use std::{rc::Rc, time::Duration};
 
-use super::rows::Rows;
 use crate::{
     base::error::Error,
+    engine::table::rows::Rows,
     store::{Position, Store},
 };
 

@@ -5,10 +5,11 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{origin::Cause, rows::Rows};
+use super::origin::Cause;
 use crate::engine::{
     effects::{Effects, Row},
     program::OwnedRecord,
+    table::rows::Rows,
 };
 
 /// A partition holds back at most so many records before its inputs wait.
@@ -105,8 +106,8 @@ impl Deferrals {
         Some(held)
     }
 
-    /// Forgets the rows of records that are no longer deferred: when none is, and at the latest when their rows take more
-    /// memory than deferred records may.
+    /// Forgets the rows of records that are no longer deferred: when none is, and at the latest when their rows take
+    /// more memory than deferred records may.
     pub(crate) fn forget_released(&self, rows: &Rows) {
         if !self.is_empty() && rows.deferred_size() < 2 * BYTES_MAX {
             return;

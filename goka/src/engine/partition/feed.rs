@@ -1,5 +1,5 @@
-//! Where a partition is in its sources: what was fetched, whether fetching is held, and which source had no such offset.
-//! Must not know how records are fetched.
+//! Where a partition is in its sources: what was fetched, whether fetching is held, and which source had no such
+//! offset. Must not know how records are fetched.
 
 use std::collections::BTreeSet;
 

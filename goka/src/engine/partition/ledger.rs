@@ -1,7 +1,7 @@
 //! What was sent and what was reported, per partition and commit interval.
 //!
-//! Reports come back by tag. A partition has at most two intervals in flight, which use one half of its account each. Must
-//! not know Kafka, but its offsets.
+//! Reports come back by tag. A partition has at most two intervals in flight, which use one half of its account each.
+//! Must not know Kafka, but its offsets.
 
 use std::ops::Range;
 

@@ -1,7 +1,8 @@
-//! One partition of a group at one worker: its intervals, its waiting work, its local copy and its place in the inputs.
+//! One partition of a group at one worker: its intervals, its waiting work, its local copy and its place in the
+//! inputs.
 //!
-//! Each of them is a struct with private fields whose methods keep its invariants; [`Partition`] puts them together. Must
-//! not know what is done with a partition: handling, commits and recovery are rooms of their own.
+//! Each of them is a struct with private fields whose methods keep its invariants; [`Partition`] puts them together.
+//! Must not know what is done with a partition: handling, commits and recovery are rooms of their own.
 
 mod all;
 mod copy;
@@ -11,12 +12,8 @@ mod feed;
 mod intervals;
 pub(crate) mod ledger;
 pub(crate) mod origin;
-mod overlay;
 mod queue;
-pub(crate) mod replay;
-pub(crate) mod rows;
 mod state;
-pub(crate) mod trust;
 mod visited;
 
 pub(crate) use all::Partitions;

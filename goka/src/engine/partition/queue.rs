@@ -3,8 +3,11 @@
 
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 
-use super::{deferrals::Deferrals, origin::Origin, rows::Rows};
-use crate::engine::program::{OwnedRecord, Waiting};
+use super::{deferrals::Deferrals, origin::Origin};
+use crate::engine::{
+    program::{OwnedRecord, Waiting},
+    table::rows::Rows,
+};
 
 /// A partition keeps so many records behind work that waits before its inputs are unassigned.
 const BACKLOG_RECORDS: usize = 512;

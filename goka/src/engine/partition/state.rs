@@ -1,4 +1,5 @@
-//! A partition of a group at one worker, put together of its parts. Its methods keep what is true of several parts at once.
+//! A partition of a group at one worker, put together of its parts. Its methods keep what is true of several parts at
+//! once.
 
 use std::{rc::Rc, time::Duration};
 
@@ -10,8 +11,8 @@ use super::{
     intervals::Intervals,
     origin::Origin,
     queue::Queue,
-    rows::Rows,
 };
+use crate::engine::table::rows::Rows;
 
 /// A partition. It runs, or it is being recovered.
 #[derive(Default)]
@@ -63,8 +64,8 @@ impl Partition {
         self.copy.rows().close_interval();
     }
 
-    /// Every effect of the closing interval is acknowledged; `changelog`: the next offset behind its rows, if it wrote any.
-    /// `false`: none is closing.
+    /// Every effect of the closing interval is acknowledged; `changelog`: the next offset behind its rows, if it wrote
+    /// any. `false`: none is closing.
     pub(crate) fn acknowledge(&mut self, changelog: Option<i64>) -> bool {
         if !self.intervals.acknowledge() {
             return false;

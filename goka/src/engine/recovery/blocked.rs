@@ -1,5 +1,5 @@
-//! Recoveries that wait for an open transaction: said in the log, and under exactly-once ended if a previous owner left it
-//! open. Must not know what is recovered.
+//! Recoveries that wait for an open transaction: said in the log, and under exactly-once ended if a previous owner
+//! left it open. Must not know what is recovered.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -49,8 +49,8 @@ impl Blocked {
         );
     }
 
-    /// The recovery of a partition waits: if that lasts, a transaction of a previous owner is in its way, and is fenced.
-    /// Brokers that have not `told` so may be slow, and the owner may live: then a second question decides.
+    /// The recovery of a partition waits: if that lasts, a transaction of a previous owner is in its way, and is
+    /// fenced. Brokers that have not `told` so may be slow, and the owner may live: then a second question decides.
     pub(super) fn fence(&mut self, env: &Env<'_>, number: i32, asked: Duration, told: bool) {
         let now = env.kafka.now();
         let first = if told { asked } else { now } + PATIENCE;

@@ -1,5 +1,5 @@
-//! How a partition gets its local copy, and what happens to the copy when the partition leaves: opened and closed here, or
-//! borrowed from the standby and given back. Must not know what is read or written.
+//! How a partition gets its local copy, and what happens to the copy when the partition leaves: opened and closed
+//! here, or borrowed from the standby and given back. Must not know what is read or written.
 
 use std::collections::BTreeMap;
 
@@ -35,8 +35,8 @@ impl Copies {
         }
     }
 
-    /// Opens the local copy of a partition, unless it is open. `false`: somebody else in this process has not let go of it
-    /// yet.
+    /// Opens the local copy of a partition, unless it is open. `false`: somebody else in this process has not let go
+    /// of it yet.
     pub(super) fn open(
         &mut self,
         env: &Env<'_>,
@@ -106,9 +106,9 @@ impl Copies {
         Ok(())
     }
 
-    /// A partition leaves: the standby follows its copy from where it is, or the copy is left as it is. To sync a large one
-    /// takes seconds, and the group waits for an answer: that is done where the worker ends, when it has left the group.
-    /// Without it, a copy is as good as any until the machine stops.
+    /// A partition leaves: the standby follows its copy from where it is, or the copy is left as it is. To sync a
+    /// large one takes seconds, and the group waits for an answer: that is done where the worker ends, when it has
+    /// left the group. Without it, a copy is as good as any until the machine stops.
     pub(super) fn leave(&mut self, env: &Env<'_>, number: i32, mut partition: Partition) {
         self.wanted.remove(&number);
         match (partition.copy_mut().take(), self.loans.remove(&number)) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::{partition::replay::Replay, port::Committed};
+use crate::engine::{port::Committed, table::replay::Replay};
 
 /// A phase of recovery.
 pub(super) enum Phase {

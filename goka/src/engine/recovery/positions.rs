@@ -1,9 +1,12 @@
-//! Where a partition resumes in its inputs: at the group's offsets, or at those of the local copy, or where the settings say.
-//! Must not know how the positions are claimed.
+//! Where a partition resumes in its inputs: at the group's offsets, or at those of the local copy, or where the
+//! settings say. Must not know how the positions are claimed.
 
 use tracing::{debug, warn};
 
-use super::{RETRY, Recovery, phase::Phase};
+use super::{
+    phase::Phase,
+    state::{RETRY, Recovery},
+};
 use crate::{
     base::{
         config::{OutOfRange, Start},
@@ -141,9 +144,9 @@ impl Recovery {
     }
 }
 
-/// The position of an input that wins under at-least-once, at the instance with this mark. If this instance committed last,
-/// the later one: its local copy may be an interval ahead of the group, and its rows are in. Otherwise the group's: others
-/// have gone on from there, or an operator has set it on purpose.
+/// The position of an input that wins under at-least-once, at the instance with this mark. If this instance committed
+/// last, the later one: its local copy may be an interval ahead of the group, and its rows are in. Otherwise the
+/// group's: others have gone on from there, or an operator has set it on purpose.
 fn which_wins(committed: Option<&Committed>, local: Option<i64>, instance: &str) -> Option<i64> {
     match (committed, local) {
         (Some(committed), Some(local)) if committed.metadata == instance => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::{Recovery, phase::Phase};
+use super::{phase::Phase, state::Recovery};
 use crate::{
     engine::{
         env::Env,

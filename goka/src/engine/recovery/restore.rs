@@ -2,15 +2,20 @@
 
 use tracing::{debug, warn};
 
-use super::{RETRY, Recovery, copies::Copies, phase::Phase};
+use super::{
+    copies::Copies,
+    phase::Phase,
+    state::{RETRY, Recovery},
+};
 use crate::{
     base::error::Error,
     engine::{
         env::Env,
         halt::{Halt, stored},
-        partition::{Partitions, replay::Replay, trust::distrust},
+        partition::Partitions,
         port::{Committed, Reader, Step, TableEvent, fault::Fault},
         spec::TableSpec,
+        table::{replay::Replay, trust::distrust},
     },
 };
 
@@ -21,8 +26,8 @@ impl Recovery {
         phases.any(|phase| matches!(phase, Phase::Restoring { .. }))
     }
 
-    /// Begins to read all partitions at once: a broker answers the requests of a connection one after another, so that a
-    /// question would wait behind a fetch that waits for rows.
+    /// Begins to read all partitions at once: a broker answers the requests of a connection one after another, so that
+    /// a question would wait behind a fetch that waits for rows.
     pub(crate) fn start_reading(&mut self, reader: &dyn Reader) -> Result<(), Error> {
         for (number, phase) in &mut self.phases {
             if let Phase::Restoring {

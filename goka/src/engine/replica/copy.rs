@@ -7,12 +7,12 @@ use tracing::warn;
 use crate::{
     base::{error::Error, record::Record, state::PartitionState},
     engine::{
-        partition::{replay::Replay, rows::Rows, trust::distrust},
         port::Reader,
         replica::{
             board::{Board, Standing},
             spec::Spec,
         },
+        table::{replay::Replay, rows::Rows, trust::distrust},
     },
     store::{Identity, Snapshots, Store},
 };

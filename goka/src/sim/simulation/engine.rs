@@ -27,12 +27,12 @@ use crate::{
         partitioner::Partitioner,
     },
     engine::{
-        partition::rows::STORED_AT_ONCE,
         port::fault::{Fault, Planted},
         replica::{Keeper, Replica, Spec as ReplicaSpec, standby::Standby},
         spec::mark,
         spec::{Settings, Spec, TableSpec},
         status::Status,
+        table::rows::STORED_AT_ONCE,
         visits::Visits,
         worker::Worker,
     },

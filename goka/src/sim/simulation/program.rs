@@ -27,8 +27,8 @@ use crate::{
     },
     engine::{
         effects::{Effects, Row},
-        partition::rows::Rows,
         program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Stage, Waiting},
+        table::rows::Rows,
     },
 };
 

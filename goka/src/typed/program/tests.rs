@@ -15,7 +15,7 @@ use crate::{
         partitioner::Partitioner,
         record::{Meta, OwnedHeaders},
     },
-    engine::{effects::Row, partition::rows::Rows, replica::tables::Tables},
+    engine::{effects::Row, replica::tables::Tables, table::rows::Rows},
     typed::{
         edge::{Consumes, Loops, Persists},
         graph::Edge,

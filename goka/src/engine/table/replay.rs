@@ -9,7 +9,7 @@ use tracing::{debug, info};
 
 use crate::{
     base::{error::Error, partitioner::Partitioner, record::Record},
-    engine::partition::rows::Rows,
+    engine::table::rows::Rows,
     store::{Position, Store},
 };
 

@@ -12,7 +12,7 @@ use std::cell::RefCell;
 
 use crate::{
     base::error::Error,
-    engine::{partition::overlay::Overlay, port::Keys},
+    engine::{port::Keys, table::overlay::Overlay},
     store::{Position, Snapshot, Store},
 };
 

@@ -2,7 +2,8 @@
 
 use crate::store::Position;
 
-/// Why a local copy cannot be brought up to date from its changelog, whose first and end offset are given; `None`: it can.
+/// Why a local copy cannot be brought up to date from its changelog, whose first and end offset are given; `None`: it
+/// can.
 pub(crate) fn distrust(
     position: &Position,
     reaches: i64,

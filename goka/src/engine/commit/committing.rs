@@ -1,0 +1,145 @@
+//! Offsets go to the group.
+//!
+//! The offsets of every interval are sent without waiting. During a rebalance the coordinator answers when the last
+//! member has joined, and no partition that stays should stop for that. A commit is waited for only where membership
+//! has to be proven before anything goes on. Must not know when offsets are due.
+
+use std::time::Duration;
+
+use tracing::{debug, warn};
+
+use super::{
+    offsets::{Answer, Sent, positions_of},
+    work::Work,
+};
+use crate::{
+    base::error::Error,
+    engine::{
+        halt::{Halt, Scope, Setback, Why},
+        partition::Partition,
+        port::{CommitError, Step},
+    },
+};
+
+/// How long membership may take to be proven when the lease is over.
+const RENEW_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long to wait before asking again.
+const RENEW_AGAIN: Duration = Duration::from_millis(20);
+
+impl Work<'_> {
+    /// Begins to commit the offsets of the running partitions that `which` picks, unless a commit is under way.
+    pub(crate) fn begin_commit(&mut self, which: impl Fn(&Partition) -> bool) {
+        if self.offsets.is_committing() {
+            return;
+        }
+        let now = self.env.kafka.now();
+        let (positions, sent) = Sent::collect(self.partitions, now, |_, p| which(p));
+        self.env
+            .kafka
+            .begin_commit(&positions, &self.env.spec.settings.instance);
+        self.offsets.begin(sent);
+    }
+
+    /// Takes the group's answer to the commit that is under way.
+    pub(crate) fn take_commit(&mut self) -> Result<(), Halt> {
+        if !self.offsets.is_committing() {
+            return Ok(());
+        }
+        // It stays under way until there is an answer.
+        let Some(outcome) = self.env.kafka.commit_outcome() else {
+            return Ok(());
+        };
+        let Some(sent) = self.offsets.end() else {
+            return Ok(());
+        };
+        self.answered(&sent, outcome)?;
+        Ok(())
+    }
+
+    /// Commits the offsets of the running partitions that `which` picks, and waits for the group's answer.
+    pub(crate) fn commit(&mut self, which: impl Fn(&Partition) -> bool) -> Result<Answer, Halt> {
+        self.commit_of(|_, partition| which(partition))
+    }
+
+    /// Commits the offsets of one running partition, and waits for the group's answer.
+    pub(crate) fn commit_one(&mut self, number: i32) -> Result<Answer, Halt> {
+        self.commit_of(|of, _| of == number)
+    }
+
+    pub(crate) fn commit_of(
+        &mut self,
+        which: impl Fn(i32, &Partition) -> bool,
+    ) -> Result<Answer, Halt> {
+        self.offsets.forget(self.partitions);
+        let now = self.env.kafka.now();
+        let (positions, sent) = Sent::collect(self.partitions, now, which);
+        let instance = &self.env.spec.settings.instance;
+        let outcome = self.env.kafka.commit(&positions, instance);
+        self.answered(&sent, outcome)
+    }
+
+    /// Proves membership, whatever the lease says.
+    pub(crate) fn renew(&mut self) -> Result<(), Halt> {
+        let give_up = self.env.kafka.now() + RENEW_TIMEOUT;
+        loop {
+            if self.commit(|_| true)? == Answer::Taken {
+                return Ok(());
+            }
+            // A commit that waited for a rebalance is refused when that is over; the next one is not.
+            if self.env.kafka.now() >= give_up {
+                return Err(not_a_member(
+                    "the group did not confirm this member in time",
+                ));
+            }
+            self.partitions.serve(&self.env, RENEW_AGAIN);
+        }
+    }
+
+    /// Tells the group where a partition that does not run yet goes on. The inner error: the group did not take it now.
+    pub(crate) fn claim(
+        &mut self,
+        number: i32,
+        positions: &[i64],
+    ) -> Result<Result<(), Error>, Halt> {
+        // The connection has one commit under way at most.
+        self.offsets.forget(self.partitions);
+        let began = self.env.kafka.now();
+        let offered: Vec<_> = positions_of(number, positions).collect();
+        let instance = &self.env.spec.settings.instance;
+        match self.env.kafka.commit(&offered, instance) {
+            Ok(()) => {
+                self.offsets.proven(began);
+                Ok(Ok(()))
+            }
+            Err(CommitError::Denied(error)) => Err(error.into()),
+            Err(CommitError::Again(error) | CommitError::NotMember(error)) => Ok(Err(error)),
+        }
+    }
+
+    fn answered(&mut self, sent: &Sent, outcome: Result<(), CommitError>) -> Result<Answer, Halt> {
+        let error = match outcome {
+            Ok(()) => {
+                self.offsets.taken(sent.began());
+                self.env.kafka.reached(Step::Committed)?;
+                return Ok(Answer::Taken);
+            }
+            Err(CommitError::Denied(error)) => return Err(error.into()),
+            Err(CommitError::NotMember(error)) => return Err(not_a_member(error.to_string())),
+            Err(CommitError::Again(error)) => error,
+        };
+        sent.mark_uncommitted(self.partitions);
+        // One refusal is as it should be while the group rebalances.
+        let (group, refusals) = (self.env.group(), self.offsets.refused());
+        match refusals >= 2 && refusals.is_power_of_two() {
+            true => warn!(group, refusals, %error, "offset commits refused repeatedly; retrying"),
+            false => debug!(group, refusals, %error, "offset commit refused; retrying"),
+        }
+        Ok(Answer::Refused)
+    }
+}
+
+/// Nothing that this worker holds may be committed: it may not be a member any more.
+fn not_a_member(reason: impl Into<String>) -> Halt {
+    let (scope, why) = (Scope::Worker, Why::Dropped(reason.into()));
+    Setback { scope, why }.into()
+}

@@ -1,0 +1,221 @@
+//! The partitions of a worker that do not run yet, each in its phase. Must not know how a phase does its work.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tracing::{debug, info};
+
+use super::{blocked::Blocked, copies::Copies, phase::Phase};
+use crate::{
+    base::error::Error,
+    engine::{
+        env::Env,
+        halt::{Halt, stored},
+        partition::{Partition, Partitions},
+        port::{Committed, is_unstable},
+        rules::Rules,
+    },
+};
+
+/// When something is asked again that was not answered.
+pub(super) const RETRY: Duration = Duration::from_millis(100);
+/// When the tables of other groups are looked at again.
+const TABLES_RETRY: Duration = Duration::from_millis(5);
+
+/// The partitions that do not run yet, and what is kept for all partitions that are here.
+pub(crate) struct Recovery {
+    pub(super) rules: Rules,
+    pub(super) phases: BTreeMap<i32, Phase>,
+    /// Where the next turn begins.
+    from: i32,
+    pub(super) blocked: Blocked,
+    copies: Copies,
+}
+
+/// What the worker does next with a partition.
+pub(crate) enum Step {
+    /// Nothing, for now.
+    Wait,
+    /// Its local copy is restored: find out where it resumes, and claim it.
+    Claim,
+}
+
+impl Recovery {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Recovery {
+            rules,
+            phases: BTreeMap::new(),
+            from: 0,
+            blocked: Blocked::default(),
+            copies: Copies::default(),
+        }
+    }
+
+    /// A partition has to recover, from the beginning.
+    pub(crate) fn begin(&mut self, env: &Env<'_>, number: i32) {
+        self.phases.insert(number, Phase::Draining);
+        env.spec.status.recovering(number, 0, 0, 0.0);
+    }
+
+    /// A partition is here no more.
+    pub(crate) fn forget(&mut self, number: i32) {
+        self.phases.remove(&number);
+        self.blocked.cleared(number);
+    }
+
+    /// The partitions that do not run yet, beginning behind those of the last turn that was cut short.
+    pub(crate) fn pending(&mut self) -> Vec<i32> {
+        let from = std::mem::take(&mut self.from);
+        self.phases
+            .range(from..)
+            .map(|(number, _)| *number)
+            .collect()
+    }
+
+    /// The next turn begins here.
+    pub(crate) fn resume_at(&mut self, from: i32) {
+        self.from = from;
+    }
+
+    /// Moves a partition on that does not run yet.
+    pub(crate) fn step(
+        &mut self,
+        env: &Env<'_>,
+        partitions: &mut Partitions,
+        number: i32,
+    ) -> Result<Step, Halt> {
+        let now = env.now();
+        match self.phases.get(&number) {
+            Some(Phase::Draining) => {
+                let is_resting = |p: &Partition| p.copy().is_resting(now);
+                if partitions.ledger().pending(number) > 0
+                    || partitions.get(number).is_none_or(is_resting)
+                {
+                    return Ok(Step::Wait);
+                }
+                partitions.ledger_mut().reset(number);
+                self.copies.want_tables(env, number);
+                let opened = self.copies.open(env, partitions, number);
+                let is_open = opened.as_ref().is_ok_and(|is_open| *is_open);
+                stored(number, opened.map(drop))?;
+                if !is_open {
+                    return Ok(Step::Wait);
+                }
+                self.set(number, Phase::FetchingOffsets { at: now });
+                self.step(env, partitions, number)
+            }
+            Some(Phase::FetchingOffsets { at }) if now >= *at => {
+                self.fetch_offsets(env, partitions, number)?;
+                Ok(Step::Wait)
+            }
+            Some(Phase::Claiming { at, .. }) if now >= *at => Ok(Step::Claim),
+            _ => Ok(Step::Wait),
+        }
+    }
+
+    /// Asks the group for its offsets, and begins to restore.
+    fn fetch_offsets(
+        &mut self,
+        env: &Env<'_>,
+        partitions: &mut Partitions,
+        number: i32,
+    ) -> Result<(), Halt> {
+        let asked = env.kafka.now();
+        match env.kafka.committed(number) {
+            Ok(committed) => self.begin_restore(env, partitions, number, committed),
+            Err(error) => {
+                debug!(partition = number, %error, "committed offsets not available; asking again");
+                self.ask_again(env, number, asked, is_unstable(&error));
+                Ok(())
+            }
+        }
+    }
+
+    /// The committed offsets, or what follows from them, could not be found out since `asked`: because a transaction is
+    /// open, as brokers have `told`, or because they did not answer.
+    pub(super) fn ask_again(&mut self, env: &Env<'_>, number: i32, asked: Duration, told: bool) {
+        let at = env.kafka.now() + RETRY;
+        self.set(number, Phase::FetchingOffsets { at });
+        if told {
+            self.blocked.say(env, number);
+        }
+        if self.rules.fences {
+            self.blocked.fence(env, number, asked, told);
+        }
+    }
+
+    pub(super) fn set(&mut self, number: i32, phase: Phase) {
+        if let Some(entry) = self.phases.get_mut(&number) {
+            *entry = phase;
+        }
+    }
+
+    /// The committed offsets of a partition that is being claimed.
+    pub(super) fn claiming(&self, number: i32) -> Option<(&[Option<Committed>], bool)> {
+        match self.phases.get(&number) {
+            Some(Phase::Claiming {
+                committed,
+                is_reset,
+                ..
+            }) => Some((committed, *is_reset)),
+            _ => None,
+        }
+    }
+
+    /// Whether the tables of other groups that its handlers read are up to date: the first record has to find what is
+    /// in them. If they are not, the claim is put off.
+    ///
+    /// # Errors
+    /// Such a table is no longer kept up to date.
+    pub(crate) fn has_tables(&mut self, env: &Env<'_>, number: i32) -> Result<bool, Error> {
+        let is_up_to_date = env.spec.tables.are_up_to_date(number)?;
+        if !is_up_to_date && let Some(Phase::Claiming { at, .. }) = self.phases.get_mut(&number) {
+            *at = env.kafka.now() + TABLES_RETRY;
+        }
+        Ok(is_up_to_date)
+    }
+
+    /// The group took the claim: the partition runs from these positions.
+    pub(crate) fn run(
+        &mut self,
+        env: &Env<'_>,
+        partitions: &mut Partitions,
+        number: i32,
+        positions: Vec<i64>,
+    ) -> Result<(), Error> {
+        env.kafka.assign(number, &positions)?;
+        if let Some(partition) = partitions.get_mut(number) {
+            partition.run_from(positions);
+        }
+        self.phases.remove(&number);
+        env.spec.status.running(number);
+        info!(group = env.group(), partition = number, "running");
+        Ok(())
+    }
+
+    /// A partition leaves this worker, with its local copy.
+    pub(crate) fn leave(&mut self, env: &Env<'_>, number: i32, partition: Partition) {
+        self.copies.leave(env, number, partition);
+    }
+
+    /// The worker ends: the copies of partitions that leave from now on are closed by [`close_left`](Self::close_left).
+    pub(crate) fn keep_left(&mut self) {
+        self.copies.keep_left();
+    }
+
+    /// Closes the copies that were left, once the worker has left the group.
+    pub(crate) fn close_left(&mut self) {
+        self.copies.close_left();
+    }
+
+    /// The group did not take the claim: where it is, is asked again.
+    pub(crate) fn not_claimed(
+        &mut self,
+        env: &Env<'_>,
+        number: i32,
+        began: Duration,
+        error: &Error,
+    ) {
+        debug!(group = env.group(), partition = number, %error, "claim refused; fetching offsets again");
+        self.set(number, Phase::FetchingOffsets { at: began + RETRY });
+    }
+}
