@@ -47,15 +47,15 @@ use crate::{
 /// ```
 ///
 /// An emitter works in any program, with or without an async runtime. It is an idempotent producer: messages of one
-/// thread with the same key are written once each, in the order in which they were emitted. Clones share one connection,
-/// and can be used by many threads.
+/// thread with the same key are written once each, in the order in which they were emitted. Clones share one
+/// connection, and can be used by many threads.
 ///
 /// Memory is bounded. While `queue.buffering.max.messages` (100,000) messages or `queue.buffering.max.kbytes` (32 MiB)
 /// are in flight, [`emit`](Self::emit) blocks the calling thread. An async program awaits [`ready`](Self::ready) first.
 ///
-/// Await [`close`](Self::close) at the end: its result says whether all messages were delivered. Without it, dropping the
-/// last clone blocks for up to two seconds until the messages in flight are delivered. After that, goka logs a warning
-/// and continues in the background; messages that are still not delivered when the process ends are lost.
+/// Await [`close`](Self::close) at the end: its result says whether all messages were delivered. Without it, dropping
+/// the last clone blocks for up to two seconds until the messages in flight are delivered. After that, goka logs a
+/// warning and continues in the background; messages that are still not delivered when the process ends are lost.
 pub struct Emitter<S> {
     outbox: Arc<Outbox>,
     /// Counts messages without a key, which go to the partitions in turn.
@@ -85,8 +85,8 @@ thread_local! {
 }
 
 impl<S> Emitter<S> {
-    /// Connects to Kafka, and creates the topic if [`Config::create_stream`] asks for it. Blocks the thread until a broker
-    /// answers.
+    /// Connects to Kafka, and creates the topic if [`Config::create_stream`] asks for it. Blocks the thread until a
+    /// broker answers.
     ///
     /// # Errors
     /// [`Error::Config`] if a setting is wrong, [`Error::Kafka`] if no broker answers within 10 seconds,
@@ -115,8 +115,8 @@ impl<S> Emitter<S> {
 }
 
 impl<S: Topic> Emitter<S> {
-    /// Sends a message to the partition of its key, with the current time as its timestamp. Does not wait for the broker,
-    /// but blocks the thread while too many messages are in flight.
+    /// Sends a message to the partition of its key, with the current time as its timestamp. Does not wait for the
+    /// broker, but blocks the thread while too many messages are in flight.
     ///
     /// # Errors
     /// If the codec cannot encode the value, the message is larger than the producer allows, or the emitter was closed.
@@ -154,8 +154,8 @@ impl<S: Topic> Emitter<S> {
         self.emit(key, value)?.wait()
     }
 
-    /// Waits until there is space for a message, so that the next [`emit`](Self::emit) does not block the thread, unless
-    /// another thread uses the space first.
+    /// Waits until there is space for a message, so that the next [`emit`](Self::emit) does not block the thread,
+    /// unless another thread uses the space first.
     ///
     /// # Errors
     /// If the emitter was closed.

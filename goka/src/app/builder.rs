@@ -85,8 +85,8 @@ impl App {
         &self.graph
     }
 
-    /// Starts the app: checks the topics, creates the changelogs, loops and dead-letter topics of its groups, and starts
-    /// the workers. `async fn` handlers run in the tokio runtime that calls this.
+    /// Starts the app: checks the topics, creates the changelogs, loops and dead-letter topics of its groups, and
+    /// starts the workers. `async fn` handlers run in the tokio runtime that calls this.
     ///
     /// Installs no signal handlers; [`run`](Self::run) does.
     ///
@@ -101,8 +101,8 @@ impl App {
         .await
     }
 
-    /// Resets the groups of this app, for example after a bug in a handler was fixed: sets their offsets in the inputs to
-    /// `to`, skips what is left in their loops, and deletes the rows of their tables.
+    /// Resets the groups of this app, for example after a bug in a handler was fixed: sets their offsets in the inputs
+    /// to `to`, skips what is left in their loops, and deletes the rows of their tables.
     ///
     /// Also deletes the local copies in this state directory; other instances rebuild theirs when they start. Records
     /// that were written to outputs stay.

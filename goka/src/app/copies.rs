@@ -19,7 +19,8 @@ use crate::{
     store::Identity,
 };
 
-/// The group table of a processor; `None` if the processor has no table. Starts the standby, if the settings ask for one.
+/// The group table of a processor; `None` if the processor has no table. Starts the standby, if the settings ask for
+/// one.
 pub(super) fn table(
     config: &Config,
     cluster: &Cluster,

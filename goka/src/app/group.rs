@@ -103,8 +103,8 @@ pub struct GroupStats {
     pub partitions_total: i32,
     /// The partitions that are assigned to this process, and their states.
     pub partitions: BTreeMap<i32, PartitionState>,
-    /// The partitions that this process keeps up to date as a standby ([`Config::standby`](crate::Config::standby)), and
-    /// their states. [`PartitionState::Running`]: the local copy has caught up with the changelog.
+    /// The partitions that this process keeps up to date as a standby ([`Config::standby`](crate::Config::standby)),
+    /// and their states. [`PartitionState::Running`]: the local copy has caught up with the changelog.
     pub standby: BTreeMap<i32, PartitionState>,
     /// The partitions of each worker.
     pub workers: Vec<Vec<i32>>,

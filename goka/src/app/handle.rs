@@ -96,8 +96,8 @@ impl<P: Processor> ProcessorHandle<P> {
     ///
     /// # Errors
     /// As [`Running::visit`](crate::Running::visit).
-    // Boxed: rustc checks the bounds of an `async fn` again where it is awaited, so that arguments that no visitor takes
-    // would cause three compile errors.
+    // Boxed: rustc checks the bounds of an `async fn` again where it is awaited, so that arguments that no visitor
+    // takes would cause three compile errors.
     pub fn visit<A: Visits<P>>(
         &self,
         args: A,

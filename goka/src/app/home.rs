@@ -28,8 +28,8 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// Opens the configured directory or the default one; for the embedded broker, whose topics do not outlive the process
-    /// either, a temporary one.
+    /// Opens the configured directory or the default one; for the embedded broker, whose topics do not outlive the
+    /// process either, a temporary one.
     pub(crate) fn open(config: &Config, cluster: &Cluster) -> Result<Self, Error> {
         let is_embedded = config.brokers.trim() == "embedded";
         // The default is never below the directory for temporary files; a configured directory may be.

@@ -1,5 +1,5 @@
-//! Deletes local copies of partitions that moved to other instances, after `cleanup_delay`. Must not know how a local copy
-//! is found to be in use.
+//! Deletes local copies of partitions that moved to other instances, after `cleanup_delay`. Must not know how a local
+//! copy is found to be in use.
 
 use std::{
     path::PathBuf,

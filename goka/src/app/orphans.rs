@@ -1,5 +1,5 @@
-//! Orphaned partitions: no member of the group holds them, and the group does not rebalance by itself. This file finds them
-//! and triggers a rebalance. `kafka/admin/orphans.rs` explains how they come about. Must not know workers.
+//! Orphaned partitions: no member of the group holds them, and the group does not rebalance by itself. This file finds
+//! them and triggers a rebalance. `kafka/admin/orphans.rs` explains how they come about. Must not know workers.
 
 use std::{
     collections::BTreeSet,

@@ -1,5 +1,5 @@
-//! Opens the replicas of this process. Joins, lookups and views that read the same table share one replica. Must not know
-//! which partitions they want.
+//! Opens the replicas of this process. Joins, lookups and views that read the same table share one replica. Must not
+//! know which partitions they want.
 
 use std::{
     collections::BTreeMap,
@@ -45,8 +45,8 @@ impl TableSource<'static> {
     }
 }
 
-/// The replica of a table: the one that this process has already, or a new one. A replica reads nothing until a partition
-/// is wanted.
+/// The replica of a table: the one that this process has already, or a new one. A replica reads nothing until a
+/// partition is wanted.
 ///
 /// # Errors
 /// If the changelog does not exist, if the local copies cannot be stored, or if this process reads the same topic as a

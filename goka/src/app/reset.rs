@@ -81,8 +81,8 @@ fn reset_group(
     Ok(())
 }
 
-/// Waits until the group has no members. Static members and members that were killed stay in the group until their session
-/// expires, and Kafka sends no event for that, so this polls.
+/// Waits until the group has no members. Static members and members that were killed stay in the group until their
+/// session expires, and Kafka sends no event for that, so this polls.
 fn wait_for_none(cluster: &Cluster, group: &str, give_up: Instant) -> Result {
     loop {
         let members = cluster.members(group)?;

@@ -1,5 +1,5 @@
-//! Checks topics against the graph, at the start and while a group runs, and creates the topics that belong to the group.
-//! Must not know how records are processed.
+//! Checks topics against the graph, at the start and while a group runs, and creates the topics that belong to the
+//! group. Must not know how records are processed.
 
 use crate::{
     base::{error::Error, kind::Kind},
@@ -21,7 +21,8 @@ pub(crate) struct Topology {
 }
 
 impl Topology {
-    /// Creates the topics of streams that the settings ask for ([`Config::create_stream`](crate::Config::create_stream)).
+    /// Creates the topics of streams that the settings ask for
+    /// ([`Config::create_stream`](crate::Config::create_stream)).
     pub(crate) fn create_streams(
         cluster: &Cluster,
         streams: &[(String, i32)],
@@ -92,9 +93,9 @@ impl Topology {
             .try_for_each(|edge| check(group, edge.kind, edge.topic, &topic(edge), partitions))
     }
 
-    /// Compares the topics on the broker with those found at the start; `None` if they match. A mismatch is a topic that
-    /// is missing, was created again, or has another number of partitions. Partitions that are added to an input would
-    /// never be read, and keys would move to other partitions; outputs may get more partitions.
+    /// Compares the topics on the broker with those found at the start; `None` if they match. A mismatch is a topic
+    /// that is missing, was created again, or has another number of partitions. Partitions that are added to an input
+    /// would never be read, and keys would move to other partitions; outputs may get more partitions.
     ///
     /// # Errors
     /// If the broker does not answer.

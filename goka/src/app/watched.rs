@@ -1,5 +1,5 @@
-//! The background thread of a running app: checks topics, finds orphaned partitions, and deletes unused local copies. Must
-//! not know how each of them is done.
+//! The background thread of a running app: checks topics, finds orphaned partitions, and deletes unused local copies.
+//! Must not know how each of them is done.
 
 use std::{
     sync::{

@@ -251,8 +251,8 @@ impl Config {
         self
     }
 
-    /// Id of this instance in its group (the base of `group.instance.id`), by default an id that goka keeps in the state
-    /// directory. Must be unique in the group; at most 239 characters: letters, digits, `.`, `_` and `-`.
+    /// Id of this instance in its group (the base of `group.instance.id`), by default an id that goka keeps in the
+    /// state directory. Must be unique in the group; at most 239 characters: letters, digits, `.`, `_` and `-`.
     #[must_use]
     pub fn instance_id(mut self, id: impl Into<String>) -> Self {
         self.instance_id = Some(id.into());
@@ -281,8 +281,8 @@ impl Config {
         self
     }
 
-    /// Hot standbys of the group table, by default [`Standby::None`]. With [`Standby::All`], this process also keeps all
-    /// partitions of joined tables.
+    /// Hot standbys of the group table, by default [`Standby::None`]. With [`Standby::All`], this process also keeps
+    /// all partitions of joined tables.
     #[must_use]
     pub fn standby(mut self, standby: Standby) -> Self {
         self.standby = standby;
@@ -299,10 +299,10 @@ impl Config {
         self
     }
 
-    /// How long this instance keeps the local copy of a partition that moved to another instance, by default 10 minutes.
-    /// If the partition comes back in time, goka restores only what was written in between. Kafka Streams calls this
-    /// setting `state.cleanup.delay.ms`. Time without contact to the group does not count. With [`Standby::All`], no
-    /// local copy is deleted.
+    /// How long this instance keeps the local copy of a partition that moved to another instance, by default 10
+    /// minutes. If the partition comes back in time, goka restores only what was written in between. Kafka Streams
+    /// calls this setting `state.cleanup.delay.ms`. Time without contact to the group does not count. With
+    /// [`Standby::All`], no local copy is deleted.
     #[must_use]
     pub fn cleanup_delay(mut self, delay: Duration) -> Self {
         self.cleanup_delay = delay;
@@ -310,8 +310,8 @@ impl Config {
     }
 
     /// Maximum size of the local copy of one partition, in bytes, by default 64 GiB (LMDB's map size). It reserves
-    /// address space, not memory or disk. Set less where virtual memory is limited, or on a 32-bit machine. A local copy
-    /// that would grow beyond it is an error; restart with a larger size.
+    /// address space, not memory or disk. Set less where virtual memory is limited, or on a 32-bit machine. A local
+    /// copy that would grow beyond it is an error; restart with a larger size.
     #[must_use]
     pub fn map_size(mut self, bytes: usize) -> Self {
         self.map_size = bytes;

@@ -1,4 +1,5 @@
-//! Headers of a dead letter: where the record came from, and why it failed. Must not know when a dead letter is written.
+//! Headers of a dead letter: where the record came from, and why it failed. Must not know when a dead letter is
+//! written.
 
 use std::str;
 

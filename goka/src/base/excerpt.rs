@@ -1,5 +1,5 @@
-//! Excerpts of foreign data for errors and logs: enough to find a record, and no more. A key can have a megabyte, and an
-//! error can repeat a whole value. Must not know where excerpts are shown.
+//! Excerpts of foreign data for errors and logs: enough to find a record, and no more. A key can have a megabyte, and
+//! an error can repeat a whole value. Must not know where excerpts are shown.
 
 use std::{error::Error, fmt::Write as _};
 

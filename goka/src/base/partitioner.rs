@@ -19,8 +19,8 @@ use serde::Serialize;
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Partitioner {
-    /// The partitioner of Kafka's Java clients and Kafka Streams: 32-bit murmur2 of the key, without the sign bit, modulo
-    /// the number of partitions. The default.
+    /// The partitioner of Kafka's Java clients and Kafka Streams: 32-bit murmur2 of the key, without the sign bit,
+    /// modulo the number of partitions. The default.
     #[default]
     Murmur2,
     /// The partitioner of Goka for Go: 32-bit FNV-1a of the key as a signed number, modulo the number of partitions,

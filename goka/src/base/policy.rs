@@ -9,8 +9,9 @@ use std::time::Duration;
 
 /// Error policies of an edge: what happens to records that cannot be processed, by the stage that failed.
 ///
-/// In an attribute, it is written `on_error = skip`, or `on_error(decode = dead_letter, handler = retry(5, then = skip))`.
-/// By hand, it is [`Consumes::ON_ERROR`](crate::graph::Consumes::ON_ERROR). Without it, the processor [fails](Self::FAIL).
+/// In an attribute, it is written `on_error = skip`, or `on_error(decode = dead_letter, handler = retry(5, then =
+/// skip))`. By hand, it is [`Consumes::ON_ERROR`](crate::graph::Consumes::ON_ERROR). Without it, the processor
+/// [fails](Self::FAIL).
 ///
 /// ```
 /// use goka::{OnError, Policy};
@@ -143,8 +144,8 @@ impl Policy {
 
     /// The record is retried, up to `times` times.
     ///
-    /// The partition of the record waits; the other partitions continue, and the worker stays a member of the group. The
-    /// first retry comes after 100 ms, and the wait doubles each time up to 10 s; change this with
+    /// The partition of the record waits; the other partitions continue, and the worker stays a member of the group.
+    /// The first retry comes after 100 ms, and the wait doubles each time up to 10 s; change this with
     /// [`backoff_ms`](Self::backoff_ms). After the last retry, the processor [fails](Self::FAIL), unless
     /// [`then`](Self::then) sets another policy.
     ///
@@ -160,8 +161,8 @@ impl Policy {
         }
     }
 
-    /// Back-off of a retry, in milliseconds: the wait before the first retry, and the longest wait. Each wait is twice as
-    /// long as the one before.
+    /// Back-off of a retry, in milliseconds: the wait before the first retry, and the longest wait. Each wait is twice
+    /// as long as the one before.
     ///
     /// # Panics
     /// If the policy is not a retry, or `first` is longer than `longest`.

@@ -1,5 +1,5 @@
-//! State of a partition, as users see it. Plain data, written by the engine and shown by `app` and `view`. Must not know
-//! either of them.
+//! State of a partition, as users see it. Plain data, written by the engine and shown by `app` and `view`. Must not
+//! know either of them.
 
 /// State of a partition of a group or of a view.
 #[derive(Clone, Copy, Debug, PartialEq)]

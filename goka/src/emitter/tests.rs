@@ -252,7 +252,10 @@ fn what_cannot_be_taken_is_refused_at_once() {
     block_on(emitter.flush()).unwrap();
     let config = bench.config.clone().create_stream(Clicks::NAME, 3);
     let otherwise = Emitter::<Clicks>::new(&config).err().unwrap();
-    assert!(otherwise.to_string().contains("has 2"), "{otherwise}");
+    assert!(
+        otherwise.to_string().contains("exists with 2"),
+        "{otherwise}"
+    );
 }
 
 #[test]

@@ -133,8 +133,8 @@ impl Tester {
         self
     }
 
-    /// Simulates a network with a pseudo-random seed: how long records take, which partition is read first, which answers
-    /// get lost. The same seed gives the same run. Without a seed, everything happens at once and in order.
+    /// Simulates a network with a pseudo-random seed: how long records take, which partition is read first, which
+    /// answers get lost. The same seed gives the same run. Without a seed, everything happens at once and in order.
     ///
     /// # Panics
     /// If a processor or a view was added before.
@@ -162,8 +162,8 @@ impl Tester {
     /// Adds a processor, which runs as one instance, and its topics.
     ///
     /// # Panics
-    /// If the tester has a processor of this group already, if a topic was added with another codec, partitioner or kind,
-    /// or if the numbers of partitions do not match.
+    /// If the tester has a processor of this group already, if a topic was added with another codec, partitioner or
+    /// kind, or if the numbers of partitions do not match.
     #[must_use]
     #[track_caller]
     pub fn processor<P: Processor>(mut self, processor: P) -> Self {

@@ -51,8 +51,8 @@ impl From<CommitStep> for Step {
 
 /// Instances.
 impl Tester {
-    /// Restarts all instances of a processor cleanly, as a deployment does, including those that stopped because a handler
-    /// failed.
+    /// Restarts all instances of a processor cleanly, as a deployment does, including those that stopped because a
+    /// handler failed.
     ///
     /// # Panics
     /// If `P` is not in this tester, or cannot stop.
@@ -80,8 +80,8 @@ impl Tester {
         self.crashes += 1;
     }
 
-    /// Kills the instance of a processor that reaches this step next, and starts it again. Nothing after the step happens
-    /// before the kill. [`crashes`](Self::crashes) says whether an instance was killed.
+    /// Kills the instance of a processor that reaches this step next, and starts it again. Nothing after the step
+    /// happens before the kill. [`crashes`](Self::crashes) says whether an instance was killed.
     ///
     /// ```
     /// # #[goka::table(group = "my-group", value = i64)]
@@ -160,12 +160,12 @@ impl Tester {
         partitions.unwrap_or_default().into_keys().collect()
     }
 
-    /// Visits all rows of the group table, in all instances, like [`Running::visit`](crate::Running::visit). Returns the
-    /// number of visited keys. Runs everything first.
+    /// Visits all rows of the group table, in all instances, like [`Running::visit`](crate::Running::visit). Returns
+    /// the number of visited keys. Runs everything first.
     ///
     /// # Errors
-    /// The error of the visitor, after which the group does not run until it is [restarted](Self::restart); or the error of
-    /// a handler that failed before.
+    /// The error of the visitor, after which the group does not run until it is [restarted](Self::restart); or the
+    /// error of a handler that failed before.
     ///
     /// # Panics
     /// If `P` is not in this tester.

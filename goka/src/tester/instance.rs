@@ -286,8 +286,8 @@ impl Follower {
     pub(super) fn is_behind(&self, world: &World) -> Result<bool> {
         for partition in 0..self.replica.partitions() {
             let end = world.readable_end(&self.topic, partition)?;
-            let standing = self.replica.standing(partition);
-            if standing.is_some_and(|standing| standing.visible < end) {
+            let progress = self.replica.progress(partition);
+            if progress.is_some_and(|progress| progress.visible < end) {
                 return Ok(true);
             }
         }

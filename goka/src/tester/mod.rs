@@ -31,10 +31,10 @@
 //! # counts();
 //! ```
 //!
-//! A [`Tester`] is a Kafka and the programs around it. Each processor that is added runs as a process of its own, with its
-//! own local state. Every query first runs all processors until they have processed and committed everything, and then
-//! answers: a test never has to wait. Virtual time passes only while processors run, and only as much as needed: a test of
-//! a timeout takes milliseconds.
+//! A [`Tester`] is a Kafka and the programs around it. Each processor that is added runs as a process of its own, with
+//! its own local state. Every query first runs all processors until they have processed and committed everything, and
+//! then answers: a test never has to wait. Virtual time passes only while processors run, and only as much as needed: a
+//! test of a timeout takes milliseconds.
 //!
 //! | to | call |
 //! |---|---|
@@ -47,12 +47,12 @@
 //! | run a visitor | [`visit`](Tester::visit) |
 //! | get the error of a handler | [`run`](Tester::run) |
 //! | let time pass | [`advance`](Tester::advance) |
-//! | restart or kill processes | [`restart`](Tester::restart), [`crash`](Tester::crash), [`crash_at`](Tester::crash_at) |
+//! | restart or kill | [`restart`](Tester::restart), [`crash`](Tester::crash), [`crash_at`](Tester::crash_at) |
 //! | move partitions | [`start_instance`](Tester::start_instance), [`stop_instance`](Tester::stop_instance) |
 //! | make the broker fail | [`outage`](Tester::outage), [`fail_deliveries`](Tester::fail_deliveries) |
 //!
-//! A mistake in a test, such as an unknown topic or a value of another type, is a panic that says what to do. An error of
-//! a handler is a panic as well, unless [`run`](Tester::run) returned it before.
+//! A mistake in a test, such as an unknown topic or a value of another type, is a panic that says what to do. An error
+//! of a handler is a panic as well, unless [`run`](Tester::run) returned it before.
 
 mod cluster;
 mod faults;

@@ -46,11 +46,12 @@ impl<K, V> Emitted<K, V> {
 }
 
 impl Tester {
-    /// Writes a message to a stream, as an [`Emitter`] does. Processors run at the next query of the tester, not before.
+    /// Writes a message to a stream, as an [`Emitter`] does. Processors run at the next query of the tester, not
+    /// before.
     ///
     /// # Panics
-    /// If no processor of this tester reads or writes the stream, or if one does with another codec or partitioner; if the
-    /// value cannot be encoded.
+    /// If no processor of this tester reads or writes the stream, or if one does with another codec or partitioner; if
+    /// the value cannot be encoded.
     #[track_caller]
     pub fn emit<S: Stream>(&mut self, key: &KeyOf<S>, value: &ValueOf<S>) {
         self.emit_with::<S>(key, value, Meta::new());
@@ -81,8 +82,8 @@ impl Tester {
         self.append(S::NAME, bytes_of::<S::Key>(key), None, Meta::new());
     }
 
-    /// Writes a message to an input of `P` by the name of its topic. For inputs that a processor names by a literal, which
-    /// have no type that a test could name. The codec is that of the input.
+    /// Writes a message to an input of `P` by the name of its topic. For inputs that a processor names by a literal,
+    /// which have no type that a test could name. The codec is that of the input.
     ///
     /// # Panics
     /// If `P` is not in this tester, has no input of this name, or the input has another value type.
@@ -202,12 +203,12 @@ impl Tester {
         partitions.map(end).collect()
     }
 
-    /// All records that the processors have written to a stream so far, oldest first, without those that the test wrote.
-    /// Runs everything first.
+    /// All records that the processors have written to a stream so far, oldest first, without those that the test
+    /// wrote. Runs everything first.
     ///
     /// # Panics
-    /// If no processor of this tester reads or writes the stream, or if one does with another codec or partitioner; if a
-    /// handler failed, or a record does not decode.
+    /// If no processor of this tester reads or writes the stream, or if one does with another codec or partitioner; if
+    /// a handler failed, or a record does not decode.
     #[track_caller]
     pub fn emitted<S: Stream>(&mut self) -> Vec<Emitted<S::Key, S::Value>> {
         self.topics.stream::<S>(S::NAME);

@@ -17,8 +17,8 @@ use crate::{
 };
 
 impl Tester {
-    /// Reads a row of a table, of a processor of this tester or of another group; `None` if there is no row. Runs everything
-    /// first.
+    /// Reads a row of a table, of a processor of this tester or of another group; `None` if there is no row. Runs
+    /// everything first.
     ///
     /// # Panics
     /// If no processor or view of this tester uses the table, or if one does with another codec or partitioner; if a
@@ -159,7 +159,8 @@ impl Tester {
         rows
     }
 
-    /// Checks that the local copy of the instance that has the partition agrees with the changelog. This tests goka itself.
+    /// Checks that the local copy of the instance that has the partition agrees with the changelog. This tests goka
+    /// itself.
     #[track_caller]
     fn compare_copy(&self, topic: &str, partition: i32, key: &[u8], row: Option<&[u8]>) {
         let writer = self.topics.declared[topic].writer;

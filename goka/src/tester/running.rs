@@ -61,8 +61,8 @@ impl Tester {
         }
     }
 
-    /// Consumer lag of a processor: number of records in its inputs and its loop that it has not processed and committed.
-    /// Runs everything first.
+    /// Consumer lag of a processor: number of records in its inputs and its loop that it has not processed and
+    /// committed. Runs everything first.
     ///
     /// # Panics
     /// If `P` is not in this tester.

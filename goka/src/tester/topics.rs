@@ -1,5 +1,5 @@
-//! The topics of a tester: only those that its processors and views name, so that a misspelt name is found. Must not know
-//! records.
+//! The topics of a tester: only those that its processors and views name, so that a misspelt name is found. Must not
+//! know records.
 
 use std::{any::TypeId, collections::BTreeMap};
 

@@ -1,5 +1,5 @@
-//! Merges the rows of partitions by key, from either end. Each partition is read in chunks, because a read transaction that
-//! is held between reads would keep the local copy from reusing pages. Must not know types: rows are bytes.
+//! Merges the rows of partitions by key, from either end. Each partition is read in chunks, because a read transaction
+//! that is held between reads would keep the local copy from reusing pages. Must not know types: rows are bytes.
 
 use std::{
     collections::VecDeque,

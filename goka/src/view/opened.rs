@@ -32,8 +32,9 @@ use crate::{
 /// Reads never wait for Kafka: they answer from the local copy, also while the broker does not answer. While the view
 /// recovers, they see the rows that have been restored so far; wait for [`recovered`](Self::recovered) first.
 ///
-/// Clones are cheap. The local copy is kept up to date as long as a clone exists, or an iterator, a snapshot, a watch or
-/// an [`Updates`](crate::view::Updates) of one. All views, joins and lookups of a table in a process share one local copy.
+/// Clones are cheap. The local copy is kept up to date as long as a clone exists, or an iterator, a snapshot, a watch
+/// or an [`Updates`](crate::view::Updates) of one. All views, joins and lookups of a table in a process share one local
+/// copy.
 ///
 /// ```no_run
 /// # #[goka::table(group = "my-group", value = i64)]
@@ -85,10 +86,10 @@ impl<T> View<T> {
     /// Opens a view: opens the local copy of the table, and starts to bring it up to date in the background.
     ///
     /// # Errors
-    /// If no broker answers within 10 seconds, the table topic does not exist (the processor of its group creates it), the
-    /// local copy cannot be opened, or the codec refuses the topic ([`Error::Prepare`]).
-    // Boxed: rustc checks the bounds of an `async fn` again where it is awaited, so that a type that is not a table would
-    // cause two compile errors.
+    /// If no broker answers within 10 seconds, the table topic does not exist (the processor of its group creates it),
+    /// the local copy cannot be opened, or the codec refuses the topic ([`Error::Prepare`]).
+    // Boxed: rustc checks the bounds of an `async fn` again where it is awaited, so that a type that is not a table
+    // would cause two compile errors.
     pub fn open(config: &Config) -> Pin<Box<dyn Future<Output = Result<Self>> + Send>>
     where
         T: SharedTable,

@@ -16,13 +16,13 @@ impl<T: Topic> View<T> {
     /// Iterates over all rows, in ascending order of the bytes of their keys, or in descending order with
     /// [`rev`](Iterator::rev).
     ///
-    /// `String` keys are in text order; integer keys are decimal text and are in its order. Partitions are read in chunks:
-    /// a row that is written during the iteration may be seen or not. For consistent reads, take a
+    /// `String` keys are in text order; integer keys are decimal text and are in its order. Partitions are read in
+    /// chunks: a row that is written during the iteration may be seen or not. For consistent reads, take a
     /// [`snapshot`](Self::snapshot).
     ///
     /// # Errors
-    /// An item is an error if its row does not decode; the iteration then continues. If the local copy cannot be read, the
-    /// error is the last item.
+    /// An item is an error if its row does not decode; the iteration then continues. If the local copy cannot be read,
+    /// the error is the last item.
     pub fn iter(&self) -> Rows<T> {
         Rows::new(self.clone(), merge::ALL)
     }

@@ -27,10 +27,10 @@ impl<T: Topic> View<T> {
 /// A snapshot is consistent within each partition. The partitions are taken right after one another: of two rows in
 /// different partitions that a processor wrote together, a snapshot may see only one.
 ///
-/// Drop a snapshot soon. While it is held, the local copy cannot reuse the space of deleted and overwritten rows, and its
-/// file grows with every write. The first write after
-/// [`Config::snapshot_max`](crate::Config::snapshot_max) (one minute by default) therefore releases the snapshot, and its
-/// reads then fail with [`Error::Expired`]. They also do when the local copy was rebuilt.
+/// Drop a snapshot soon. While it is held, the local copy cannot reuse the space of deleted and overwritten rows, and
+/// its file grows with every write. The first write after [`Config::snapshot_max`](crate::Config::snapshot_max) (one
+/// minute by default) therefore releases the snapshot, and its reads then fail with [`Error::Expired`]. They also do
+/// when the local copy was rebuilt.
 ///
 /// ```no_run
 /// # #[goka::table(group = "my-group", value = i64)]
@@ -85,8 +85,8 @@ impl<T: Topic> ViewSnapshot<T> {
     /// Reads the value at `key`; `None` if there is no row.
     ///
     /// # Errors
-    /// [`Error::Decode`] if the value does not decode, [`Error::Expired`] if the snapshot was released; and if the local
-    /// copy cannot be read.
+    /// [`Error::Decode`] if the value does not decode, [`Error::Expired`] if the snapshot was released; and if the
+    /// local copy cannot be read.
     pub fn get(&self, key: &KeyOf<T>) -> Result<Option<T::Value>> {
         let key = self.view.place(key);
         self.moments[key.index()].read(|snapshot| {

@@ -125,7 +125,7 @@ impl<T> View<T> {
         let mut stats = ViewStats::default();
         for number in self.partitions() {
             let replica = self.replica();
-            let (Some(state), Some(standing)) = (replica.state(number), replica.standing(number))
+            let (Some(state), Some(progress)) = (replica.state(number), replica.progress(number))
             else {
                 continue;
             };
@@ -134,10 +134,10 @@ impl<T> View<T> {
                 state,
                 rows: snapshot.len()?,
                 bytes: snapshot.file_bytes()?,
-                offset: standing.visible,
-                end: standing.end,
-                lag: u64::try_from(standing.end - standing.visible).unwrap_or(0),
-                updated: (standing.at_ms > 0).then(|| from_ms(standing.at_ms)),
+                offset: progress.visible,
+                end: progress.end,
+                lag: u64::try_from(progress.end - progress.visible).unwrap_or(0),
+                updated: (progress.at_ms > 0).then(|| from_ms(progress.at_ms)),
             };
             stats.rows += partition.rows;
             stats.bytes += partition.bytes;
@@ -148,8 +148,8 @@ impl<T> View<T> {
         Ok(stats)
     }
 
-    /// Waits until reads see the record at `offset` in a partition of the table topic, or a newer record of its key. For
-    /// an offset that is never written, it waits for ever: use a timeout.
+    /// Waits until reads see the record at `offset` in a partition of the table topic, or a newer record of its key.
+    /// For an offset that is never written, it waits for ever: use a timeout.
     ///
     /// A program that writes a table itself can read its own writes:
     ///
@@ -188,16 +188,16 @@ impl<T> View<T> {
         }
         let replica = self.replica();
         let is_visible = || {
-            let standing = replica.standing(partition);
-            standing.is_some_and(|standing| standing.visible > offset)
+            let progress = replica.progress(partition);
+            progress.is_some_and(|progress| progress.visible > offset)
         };
         self.until(replica.stored(), is_visible).await
     }
 
     /// Waits until reads see everything that was written to the table before this call, by any program.
     ///
-    /// Queries the broker for the end offsets of the table topic, on a new connection: for occasional use, not for every
-    /// read.
+    /// Queries the broker for the end offsets of the table topic, on a new connection: for occasional use, not for
+    /// every read.
     ///
     /// ```no_run
     /// # #[goka::table(group = "my-group", value = i64)]

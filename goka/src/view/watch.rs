@@ -19,8 +19,8 @@ impl<T: Topic> View<T> {
 
 /// Watch of the row at one key of a [`View`]. See [`View::watch`].
 ///
-/// A watch returns the newest value. Of changes in quick succession, it may skip some, but never the last one. It outlives
-/// outages of the broker.
+/// A watch returns the newest value. Of changes in quick succession, it may skip some, but never the last one. It
+/// outlives outages of the broker.
 ///
 /// ```no_run
 /// # #[goka::table(group = "my-group", value = i64)]

@@ -25,9 +25,12 @@ impl Config {
     /// | `GOKA_CLEANUP_DELAY_MS` | [`cleanup_delay`](Self::cleanup_delay) | milliseconds |
     /// | `GOKA_MAP_BYTES` | [`map_size`](Self::map_size) | bytes |
     /// | `GOKA_SNAPSHOT_MAX_MS` | [`snapshot_max`](Self::snapshot_max) | milliseconds |
-    /// | `GOKA_KAFKA__SESSION_TIMEOUT_MS` | `session.timeout.ms`, and so on for any key of librdkafka: [`set`](Self::set) | |
-    /// | `GOKA_KAFKA_CONSUMER__...` | a key for consumers only: [`set_consumer`](Self::set_consumer) | |
-    /// | `GOKA_KAFKA_PRODUCER__...` | a key for producers only: [`set_producer`](Self::set_producer) | |
+    /// | `GOKA_KAFKA__...` | [`set`](Self::set) | the value of a key of librdkafka |
+    /// | `GOKA_KAFKA_CONSUMER__...` | [`set_consumer`](Self::set_consumer) | the same, for consumers only |
+    /// | `GOKA_KAFKA_PRODUCER__...` | [`set_producer`](Self::set_producer) | the same, for producers only |
+    ///
+    /// Keys of librdkafka are written in upper case, with `_` for `.`: `GOKA_KAFKA__SESSION_TIMEOUT_MS` sets
+    /// `session.timeout.ms`.
     ///
     /// # Errors
     /// [`Error::Config`] if a value is malformed, or if a variable begins with `GOKA_` and is not in this table.

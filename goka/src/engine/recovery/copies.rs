@@ -10,7 +10,7 @@ use crate::{
     engine::{
         env::Env,
         partition::{Partition, Partitions},
-        replica::{Lease, Wanted},
+        replica::{Loan, Wanted},
     },
     store::Store,
 };
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Copies {
     /// Loans of a standby's copies.
-    loans: BTreeMap<i32, Lease>,
+    loans: BTreeMap<i32, Loan>,
     /// The joined tables are kept for as long as a partition is here.
     wanted: BTreeMap<i32, Vec<Wanted>>,
     /// Copies to be closed when the worker has left the group, once it ends.

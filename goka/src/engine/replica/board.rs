@@ -1,5 +1,5 @@
-//! What the thread of a replica and its readers share: which partitions are wanted, and what has
-//! become of them. Must not know how they are read.
+//! What the thread of a replica and its readers share: which partitions are wanted, and their states. Must not know how
+//! partitions are read.
 
 use std::sync::{
     Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -14,7 +14,7 @@ use crate::{
     store::{Snapshot, Snapshots},
 };
 
-/// The state of a partition of which nothing was read yet.
+/// The state of a partition before anything was read.
 pub(super) const BEGINNING: PartitionState = PartitionState::Recovering {
     rows: 0,
     bytes: 0,
@@ -23,29 +23,29 @@ pub(super) const BEGINNING: PartitionState = PartitionState::Recovering {
 
 pub(crate) struct Board {
     slots: Vec<RwLock<Slot>>,
-    /// Copies that somebody else writes for a while.
+    /// Local copies that are lent to workers.
     pub(super) loans: Arc<Loans>,
     pub(super) subscribers: Subscribers,
     failure: OnceLock<String>,
     stopped: AtomicBool,
     changes: watch::Sender<u64>,
-    /// Counts up whenever rows become visible.
+    /// Increases when rows become visible.
     stored: watch::Sender<u64>,
 }
 
-/// Where an open partition stands.
+/// Progress of an open partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Standing {
-    /// Reads see all that is before this offset of the table's topic.
+pub(crate) struct Progress {
+    /// Position in the changelog: reads see everything before this offset.
     pub(crate) visible: i64,
-    /// The end of the partition, as last heard.
+    /// The last known end offset of the partition.
     pub(crate) end: i64,
     /// When rows last became visible, milliseconds since 1970; 0: never.
     pub(crate) at_ms: i64,
 }
 
-/// A partition. Whether it is wanted and whether it is open are under one lock: who wants it never
-/// takes one that is being closed for one that is open.
+/// A partition. One lock protects both whether it is wanted and whether it is open, so that a reader never mistakes a
+/// partition that is being closed for an open one.
 #[derive(Default)]
 struct Slot {
     wanted: usize,
@@ -55,10 +55,10 @@ struct Slot {
 struct Open {
     snapshots: Snapshots,
     state: PartitionState,
-    standing: Standing,
+    progress: Progress,
 }
 
-/// Somebody wants a partition. It does not keep the replica itself.
+/// Keeps a partition open until it is dropped. Does not keep the replica alive.
 pub(crate) struct Wanted {
     board: Arc<Board>,
     partition: i32,
@@ -93,23 +93,23 @@ impl Board {
         }
     }
 
-    /// Partitions that are wanted.
+    /// The partitions that are wanted.
     pub(super) fn wanted(&self) -> impl Iterator<Item = i32> {
         let slots = (0..).zip(&self.slots);
         slots.filter_map(|(n, slot)| (read(slot).wanted > 0).then_some(n))
     }
 
-    pub(super) fn opened(&self, partition: i32, snapshots: Snapshots, standing: Standing) {
+    pub(super) fn opened(&self, partition: i32, snapshots: Snapshots, progress: Progress) {
         let open = Open {
             snapshots,
             state: BEGINNING,
-            standing,
+            progress,
         };
         self.with(partition, |slot| slot.open = Some(open));
         self.changed();
     }
 
-    /// Unless somebody wants it, it is open no longer, and `true` is given.
+    /// Closes a partition unless it is wanted; whether it did.
     pub(super) fn close_unwanted(&self, partition: i32) -> bool {
         let closed = self.with(partition, |slot| {
             let unwanted = slot.wanted == 0;
@@ -125,7 +125,7 @@ impl Board {
         closed
     }
 
-    /// It is read from another copy from now on.
+    /// Readers use another local copy from now on.
     pub(super) fn replaced(&self, partition: i32, snapshots: Snapshots) {
         self.with(partition, |slot| {
             if let Some(open) = &mut slot.open {
@@ -134,7 +134,7 @@ impl Board {
         });
     }
 
-    /// Somebody else has it: it is not open here.
+    /// The local copy was lent: the partition is not open here.
     pub(super) fn lent(&self, partition: i32) {
         self.with(partition, |slot| slot.open = None);
         self.changed();
@@ -149,12 +149,12 @@ impl Board {
         self.changed();
     }
 
-    /// Rows became visible, or more is known of the end.
-    pub(super) fn set_standing(&self, partition: i32, standing: Standing) {
+    /// Rows became visible, or the end offset is known better.
+    pub(super) fn set_progress(&self, partition: i32, progress: Progress) {
         let visible = self.with(partition, |slot| {
             let open = slot.open.as_mut()?;
-            let before = std::mem::replace(&mut open.standing, standing);
-            (before.visible != standing.visible).then_some(())
+            let before = std::mem::replace(&mut open.progress, progress);
+            (before.visible != progress.visible).then_some(())
         });
         if visible.flatten().is_some() {
             self.stored.send_modify(|count| *count += 1);
@@ -162,7 +162,7 @@ impl Board {
     }
 
     pub(super) fn fail(&self, reason: String) {
-        // The first one is the cause.
+        // Only the first reason is kept: it is the cause.
         let _ = self.failure.set(reason);
         self.changed();
         self.stored.send_modify(|count| *count += 1);
@@ -190,9 +190,9 @@ impl Board {
         slot.open.as_ref().map(|open| open.state)
     }
 
-    pub(super) fn standing(&self, partition: i32) -> Option<Standing> {
+    pub(super) fn progress(&self, partition: i32) -> Option<Progress> {
         let slot = read(self.slot(partition)?);
-        slot.open.as_ref().map(|open| open.standing)
+        slot.open.as_ref().map(|open| open.progress)
     }
 
     pub(super) fn failure(&self) -> Option<&str> {
@@ -222,7 +222,7 @@ impl Board {
     }
 }
 
-// Nothing is left half done under these locks.
+// A panic under these locks leaves no inconsistent state.
 
 fn read(slot: &RwLock<Slot>) -> RwLockReadGuard<'_, Slot> {
     slot.read().unwrap_or_else(PoisonError::into_inner)

@@ -1,4 +1,4 @@
-//! One partition of a replica, on the thread that writes it. Must not know who reads it.
+//! The local copy of one partition of a replica, as the keeper writes it. Must not know its readers.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
     engine::{
         port::Reader,
         replica::{
-            board::{Board, Standing},
+            board::{Board, Progress},
             spec::Spec,
         },
         table::{replay::Replay, rows::Rows, trust::distrust},
@@ -17,33 +17,34 @@ use crate::{
     store::{Identity, Snapshots, Store},
 };
 
-/// When the ends of a partition are asked for again.
+/// Retry interval for querying the end offsets of a partition.
 const RETRY: Duration = Duration::from_millis(500);
-/// When it is looked again whether there is room on the disk.
+/// Retry interval after the disk was full.
 const ROOM_RETRY: Duration = Duration::from_secs(2);
-/// How old the time of a copy may be that has everything: it tells how old the copy is.
+/// How old the stored time of an up-to-date local copy may get, in milliseconds, before it is refreshed.
 const REFRESH_MS: i64 = 3_600_000;
-/// A shorter `delete.retention.ms` counts as this: the broker looks for deletions to forget every 15 s.
+/// Minimum of the maximum age, in milliseconds: the broker checks only every 15 s for tombstones to delete.
 const AGE_MIN_MS: i64 = 10_000;
 
+/// The local copy of a partition.
 pub(super) struct Copy {
     number: i32,
     rows: Rows,
     store: Store,
-    /// What readers still see while `store` is rebuilt.
+    /// The local copy that readers still see while `store` is rebuilt.
     old: Option<Store>,
-    /// `None`: it has to be asked where to begin.
+    /// `None` until the end offsets are known.
     replay: Option<Replay>,
     retry_at: Duration,
     up_to_date: bool,
-    /// Rows were taken and not stored yet.
+    /// Whether rows were taken and not stored yet.
     dirty: bool,
-    /// Whether what is read next may be rows of the inputs up to the positions that are stored: it
-    /// was opened, and has not been at the end. Later rows are those of another owner.
+    /// Whether the next rows may belong to the input positions that are stored. This is so until a local copy that was
+    /// opened here is read to its end. Later rows come from another owner of the partition.
     keeps_inputs: bool,
-    /// How old its time may get.
+    /// How old the stored time may get, in milliseconds.
     refresh_ms: i64,
-    standing: Standing,
+    progress: Progress,
 }
 
 impl Copy {
@@ -52,7 +53,13 @@ impl Copy {
         let path = spec.dir.join(number.to_string());
         let (store, discarded) = Store::open(&path, &identity, &spec.options)?;
         if let Some(reason) = discarded {
-            rebuilt(&identity.topic, number, &reason);
+            let topic = &identity.topic;
+            warn!(
+                topic,
+                partition = number,
+                reason,
+                "local copy discarded; rebuilding"
+            );
         }
         Ok(Copy {
             keeps_inputs: true,
@@ -60,9 +67,9 @@ impl Copy {
         })
     }
 
-    /// Goes on with one that somebody else has written.
+    /// Continues with a local copy that a borrower has written.
     pub(super) fn given(spec: &Spec, number: i32, store: Store) -> Self {
-        let standing = Standing {
+        let progress = Progress {
             visible: store.position().table,
             end: store.position().table,
             at_ms: store.position().at_ms,
@@ -72,13 +79,13 @@ impl Copy {
             rows: Rows::default(),
             store,
             old: None,
-            standing,
+            progress,
             replay: None,
             retry_at: Duration::ZERO,
             up_to_date: false,
             dirty: false,
             keeps_inputs: false,
-            // Well before it counts as aged.
+            // Well before the local copy counts as too old.
             refresh_ms: spec
                 .age_max_ms
                 .map_or(REFRESH_MS, |max| REFRESH_MS.min(max.max(AGE_MIN_MS) / 4)),
@@ -93,21 +100,22 @@ impl Copy {
         self.store.snapshots()
     }
 
-    pub(super) fn standing(&self) -> Standing {
-        self.standing
+    pub(super) fn progress(&self) -> Progress {
+        self.progress
     }
 
-    /// Whether it is to be asked now where to begin.
-    pub(super) fn is_to_begin(&self, now: Duration) -> bool {
+    /// Whether it is time to query the end offsets and start to read.
+    pub(super) fn is_due(&self, now: Duration) -> bool {
         self.replay.is_none() && now >= self.retry_at
     }
 
-    /// Nobody answered.
-    pub(super) fn try_later(&mut self, now: Duration) {
+    /// Sets the time of the next query.
+    pub(super) fn retry_later(&mut self, now: Duration) {
         self.retry_at = now + RETRY;
     }
 
-    /// Where to read from, given the ends of the partition. What cannot be topped up is emptied.
+    /// Starts to read, given the first and the end offset of the partition; returns the offset to read from. A local
+    /// copy that cannot be continued is rebuilt.
     pub(super) fn begin(
         &mut self,
         spec: &Spec,
@@ -117,36 +125,42 @@ impl Copy {
         at_ms: i64,
     ) -> Result<i64, Error> {
         let (topic, number) = (&spec.identity.topic, self.number);
-        let stands = self.store.position();
-        if spec.forgets_rows && stands.table < first {
+        let position = self.store.position();
+        if spec.forgets_rows && position.table < first {
             return Err(Error::Topic(format!(
-                "`{topic}` partition {number} begins at offset {first}: the embedded broker keeps 5 MB a partition, and \
-                 older rows of the table are gone. Open the view before so much is written, or use a real Kafka"
+                "topic `{topic}`, partition {number} begins at offset {first}, because the embedded broker keeps only 5 MB \
+                 per partition and has deleted older rows of the table. Open the view before so much is written, or use a \
+                 real Kafka"
             )));
         }
         if let Some(reason) = distrust(
-            stands,
+            position,
             self.store.reaches(),
             (first, end),
             spec.age_max_ms,
             at_ms,
         ) {
-            rebuilt(topic, number, &reason);
+            warn!(
+                topic,
+                partition = number,
+                reason,
+                "local copy not trusted; rebuilding"
+            );
             let identity = identity(spec, number);
             if let Some(new) = self.store.rebuild(&identity, &spec.options)? {
                 self.old = Some(std::mem::replace(&mut self.store, new));
             }
         }
         let from = self.store.position().table.max(first);
-        self.standing.visible = from;
-        self.standing.end = end;
-        board.set_standing(number, self.standing);
+        self.progress.visible = from;
+        self.progress.end = end;
+        board.set_progress(number, self.progress);
         let partitioner = (spec.partitioner, spec.identity.partitions);
         self.replay = Some(Replay::new(topic, number, (from, end), partitioner, now));
         Ok(from)
     }
 
-    /// Takes a row. `Some`: so many were stored that there is progress to tell.
+    /// Takes a row. `Some`: a batch was stored, and this is the new state.
     pub(super) fn take(
         &mut self,
         record: &Record<'_>,
@@ -174,7 +188,7 @@ impl Copy {
         Ok((!self.up_to_date).then_some(state))
     }
 
-    /// Everything before `next` was read, which is all there is. `true`: for the first time.
+    /// The partition was read to its end, which is at `next`. `true`: for the first time.
     pub(super) fn end(
         &mut self,
         next: i64,
@@ -191,25 +205,25 @@ impl Copy {
             replay.log_end(now);
             replay.live();
             self.up_to_date = true;
-            // Also one to which nothing was added is of now.
+            // Without new rows, the local copy is as old as now, too.
             self.dirty |= at_ms - self.store.position().at_ms > self.refresh_ms;
         }
         self.store_rows(board, at_ms)?;
         self.keeps_inputs = false;
         self.show_rebuilt(board)?;
-        // Markers of transactions are passed without a row.
-        self.standing.visible = self.standing.visible.max(next);
-        self.hear_of(None, board);
+        // Markers of transactions have an offset and no row.
+        self.progress.visible = self.progress.visible.max(next);
+        self.set_end(None, board);
         Ok(is_first)
     }
 
-    /// Readers see what was rebuilt from now on.
+    /// Lets readers see the local copy that was rebuilt.
     fn show_rebuilt(&mut self, board: &Board) -> Result<(), Error> {
         if self.old.is_none() {
             return Ok(());
         }
         board.replaced(self.number, self.store.snapshots());
-        // Behind the change, so that nobody finds neither.
+        // After the replacement, so that readers always find one of them.
         if let Some(old) = self.old.take() {
             old.expire_moments();
         }
@@ -222,19 +236,19 @@ impl Copy {
             })?;
         }
         drop(subscribers);
-        self.standing.at_ms = self.store.position().at_ms;
+        self.progress.at_ms = self.store.position().at_ms;
         Ok(())
     }
 
-    /// More is known of the end of the partition.
-    pub(super) fn hear_of(&mut self, end: Option<i64>, board: &Board) {
-        let end = end.unwrap_or(self.standing.end);
-        self.standing.end = end.max(self.standing.visible);
-        board.set_standing(self.number, self.standing);
+    /// Updates the end offset, if it is known better, and passes the progress on to readers.
+    pub(super) fn set_end(&mut self, end: Option<i64>, board: &Board) {
+        let end = end.unwrap_or(self.progress.end);
+        self.progress.end = end.max(self.progress.visible);
+        board.set_progress(self.number, self.progress);
     }
 
-    /// Whether it has had everything, but not proved it for so long that deletions may have been
-    /// forgotten since.
+    /// Whether it was up to date, but could not be refreshed for so long that the broker may have deleted tombstones
+    /// since.
     pub(super) fn is_aged(&self, spec: &Spec, at_ms: i64) -> bool {
         let age_ms = at_ms - self.store.position().at_ms;
         self.up_to_date
@@ -243,31 +257,31 @@ impl Copy {
                 .is_some_and(|max| age_ms > max.max(AGE_MIN_MS))
     }
 
-    /// Whether its time is to be proved anew.
+    /// Whether it is time to refresh the stored time.
     pub(super) fn is_to_refresh(&self, now: Duration, at_ms: i64) -> bool {
         let age_ms = at_ms - self.store.position().at_ms;
         self.up_to_date && !self.dirty && age_ms > self.refresh_ms && now >= self.retry_at
     }
 
-    /// The partition ends at `end`: if that is where the copy stands, it is of now.
+    /// Refreshes the stored time, if the local copy has everything up to the end offset.
     pub(super) fn refresh(&mut self, end: i64, board: &Board, at_ms: i64) -> Result<(), Error> {
-        self.dirty |= end <= self.standing.visible;
+        self.dirty |= end <= self.progress.visible;
         self.store_rows(board, at_ms)
     }
 
-    /// Begins anew: what was taken and not stored is dropped.
+    /// Starts over: drops the rows that were taken and not stored.
     pub(super) fn start_over(&mut self) {
         self.rows.forget();
         (self.replay, self.up_to_date, self.dirty) = (None, false, false);
     }
 
-    /// Begins anew later, when there may be room on the disk.
-    pub(super) fn rest(&mut self, now: Duration) {
+    /// Starts over later, when there may be space on the disk.
+    pub(super) fn wait_for_room(&mut self, now: Duration) {
         self.start_over();
         self.retry_at = now + ROOM_RETRY;
     }
 
-    /// Once it is up to date, what is read is stored at once; before, in large batches.
+    /// Stores the rows that were taken, if the local copy is up to date; before, they are stored in large batches.
     pub(super) fn follow(&mut self, board: &Board, at_ms: i64) -> Result<(), Error> {
         if self.up_to_date {
             self.store_rows(board, at_ms)?;
@@ -279,9 +293,9 @@ impl Copy {
         let Some(replay) = self.replay.as_ref().filter(|_| self.dirty) else {
             return Ok(());
         };
-        // Rows that another owner wrote stand for positions that are not known here.
-        let stands_as_before = self.keeps_inputs || self.rows.open_size() == 0;
-        let inputs = match stands_as_before {
+        // The input positions of rows that another owner wrote are not known here.
+        let keeps_inputs = self.keeps_inputs || self.rows.open_size() == 0;
+        let inputs = match keeps_inputs {
             true => self.store.position().inputs.clone(),
             false => Vec::new(),
         };
@@ -290,7 +304,7 @@ impl Copy {
             true => at_ms,
             false => replay.at_ms(&self.store, at_ms),
         };
-        // Taken after the commit, at its first row.
+        // The lock is taken after the commit, at its first row.
         let mut subscribers = None;
         replay.store_and_tell(
             &self.rows,
@@ -305,19 +319,19 @@ impl Copy {
             },
         )?;
         if subscribers.take().is_some() {
-            self.standing.at_ms = at_ms;
+            self.progress.at_ms = at_ms;
         }
         self.dirty = false;
-        // Readers take snapshots of their own; one held here would keep old pages from reuse.
+        // Readers take their own snapshots. A snapshot that is held here would keep pages from being reused.
         self.rows.forget();
         if !is_hidden {
-            self.standing.visible = self.standing.visible.max(replay.next);
+            self.progress.visible = self.progress.visible.max(replay.next);
         }
-        self.hear_of(None, board);
+        self.set_end(None, board);
         Ok(())
     }
 
-    /// Stores what was taken, and leaves it to somebody else, open.
+    /// Stores the rows that were taken, and returns the local copy, open, for a borrower.
     pub(super) fn into_store(
         mut self,
         reader: &dyn Reader,
@@ -329,7 +343,7 @@ impl Copy {
         Ok(self.store)
     }
 
-    /// Stores what was taken, and closes it cleanly.
+    /// Stores the rows that were taken, and closes the local copy cleanly.
     pub(super) fn close(
         mut self,
         reader: &dyn Reader,
@@ -341,7 +355,7 @@ impl Copy {
         self.store.close()
     }
 
-    /// What there is no room for is read again by whoever has it next.
+    /// Stores the rows that were taken. If the disk is full, the next owner reads them again.
     fn store_last(&mut self, board: &Board, at_ms: i64) -> Result<(), Error> {
         match self.store_rows(board, at_ms) {
             Err(Error::NoRoom { .. }) => {
@@ -358,8 +372,4 @@ fn identity(spec: &Spec, partition: i32) -> Identity {
         partition,
         ..spec.identity.clone()
     }
-}
-
-fn rebuilt(topic: &str, partition: i32, reason: &str) {
-    warn!(topic, partition, reason, "the local copy is rebuilt");
 }

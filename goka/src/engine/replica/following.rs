@@ -1,5 +1,4 @@
-//! A replica: a thread that follows the topic of a table, and those who read what it has stored. Knows no types and no
-//! handlers.
+//! A replica, as its readers see it, and its thread. Must not know types or handlers.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,7 +15,7 @@ use crate::{
     engine::{
         port::Reader,
         replica::{
-            board::{Board, Standing, Wanted},
+            board::{Board, Progress, Wanted},
             keeper::Keeper,
             loans::Lent,
             spec::Spec,
@@ -26,11 +25,10 @@ use crate::{
     store::Snapshot,
 };
 
-/// How long one turn may wait when there is nothing to read, and how soon a change of what is
-/// wanted is seen.
+/// How long a turn waits if there is nothing to read, and so how soon the thread notices that a partition is wanted.
 const IDLE: Duration = Duration::from_millis(20);
 
-/// A replica; its thread ends when it is dropped, which waits for that.
+/// A replica of a table. Dropping it stops its thread, and waits until the local copies are closed.
 pub(crate) struct Replica {
     spec: Arc<Spec>,
     board: Arc<Board>,
@@ -38,7 +36,7 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    /// Begins with no partition wanted, and reads on a thread of its own.
+    /// Opens a replica with a thread of its own. It reads nothing until a partition is wanted.
     pub(crate) fn open(spec: Spec, reader: Box<dyn Reader + Send>) -> Result<Self, Error> {
         let mut replica = Self::without_thread(spec);
         let name = format!("goka-replica-{}", replica.spec.identity.topic);
@@ -46,7 +44,9 @@ impl Replica {
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             let keeper = AssertUnwindSafe(|| keep(Keeper::new(spec, board.clone(), reader)));
             if catch_unwind(keeper).is_err() {
-                board.fail("its thread panicked, which is a bug of goka".to_owned());
+                board.fail(
+                    "its thread panicked, which is a bug in goka; please report it".to_owned(),
+                );
             }
         });
         let thread =
@@ -55,7 +55,7 @@ impl Replica {
         Ok(replica)
     }
 
-    /// One whose [`keeper`](Self::keeper) somebody else gives its turns.
+    /// A replica without a thread: the caller gives turns to its [`keeper`](Self::keeper).
     pub(crate) fn without_thread(spec: Spec) -> Self {
         Replica {
             board: Arc::new(Board::new(spec.identity.partitions)),
@@ -64,7 +64,7 @@ impl Replica {
         }
     }
 
-    /// The one that writes it. There must be one only.
+    /// The keeper, which writes the local copies. A replica must have only one.
     #[cfg(any(test, feature = "tester"))]
     pub(crate) fn keeper(&self, reader: Box<dyn Reader>) -> Keeper {
         Keeper::new(self.spec.clone(), self.board.clone(), reader)
@@ -74,13 +74,13 @@ impl Replica {
         &self.spec
     }
 
-    /// How many partitions the table has.
+    /// The number of partitions of the table.
     pub(crate) fn partitions(&self) -> i32 {
         self.spec.identity.partitions
     }
 
-    /// Reads `partition` for as long as one who wants it is left. A partition that the table does
-    /// not have is never open.
+    /// Keeps the local copy of `partition` open and up to date until the returned value is dropped. A partition that
+    /// the table does not have is never open.
     pub(crate) fn want(&self, partition: i32) -> Wanted {
         Wanted::new(&self.board, partition)
     }
@@ -90,42 +90,43 @@ impl Replica {
         (0..self.partitions()).map(|n| self.want(n)).collect()
     }
 
-    /// Asks for the copy of a partition that is wanted, to write it elsewhere: once a turn of the
-    /// keeper has come between, it is given, and open here no longer. Several may ask, one gets it.
+    /// Borrows the local copy of a wanted partition, to write it elsewhere. `None`: the keeper releases it at its next
+    /// turn, so ask again. While it is lent, it is not open here. If several callers ask, one of them gets it.
     pub(crate) fn borrow(&self, partition: i32) -> Option<Lent> {
         self.board.loans.borrow(partition)
     }
 
-    /// Who asked by [`borrow`](Self::borrow), and was not given it, no longer asks.
+    /// Cancels a request by [`borrow`](Self::borrow) that got nothing yet.
     pub(crate) fn cancel(&self, partition: i32) {
         self.board.loans.cancel(partition);
     }
 
-    /// A moment of a partition that is open: from soon after it was wanted, whatever it has been
-    /// read to, and for as long as it is wanted.
+    /// A snapshot of an open partition. A partition is open from soon after it was wanted, whether it is up to date or
+    /// not, until it is no longer wanted.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the partition is not open; and if the local copy cannot be read.
     pub(crate) fn snapshot(&self, partition: i32) -> Result<Snapshot, Error> {
         self.board.snapshot(partition)
     }
 
-    /// Whether a partition was read to its end once since it was wanted.
+    /// Whether a partition has been read to its end since it was wanted.
     pub(crate) fn is_up_to_date(&self, partition: i32) -> bool {
         self.state(partition) == Some(PartitionState::Running)
     }
 
-    /// What is done with a partition; `None` if it is not open.
+    /// The state of a partition; `None` if it is not open.
     pub(crate) fn state(&self, partition: i32) -> Option<PartitionState> {
         self.board.state(partition)
     }
 
-    /// Why it is no longer kept up to date. What is open stays so, and can be read.
+    /// Why the local copies are no longer updated, if so. Open partitions stay open, and can be read.
     pub(crate) fn failure(&self) -> Option<&str> {
         self.board.failure()
     }
 
-    /// The error for who needs it up to date.
-    ///
     /// # Errors
-    /// [`Error::Stale`] if it is no longer kept up to date.
+    /// [`Error::Stale`] if the local copies are no longer updated.
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self.failure() {
             None => Ok(()),
@@ -141,33 +142,33 @@ impl Replica {
         self.board.fail(reason);
     }
 
-    /// Counts up whenever the state of a partition changes, and when the replica fails.
+    /// A counter that increases when the state of a partition changes, and when the replica fails.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.board.changes()
     }
 
-    /// Where a partition stands; `None` if it is not open.
-    pub(crate) fn standing(&self, partition: i32) -> Option<Standing> {
-        self.board.standing(partition)
+    /// The progress of a partition; `None` if it is not open.
+    pub(crate) fn progress(&self, partition: i32) -> Option<Progress> {
+        self.board.progress(partition)
     }
 
-    /// Counts up whenever rows become visible, and when the replica fails.
+    /// A counter that increases when rows become visible, and when the replica fails.
     pub(crate) fn stored(&self) -> watch::Receiver<u64> {
         self.board.stored()
     }
 
-    /// Changes of rows that become visible from now on. Several of one key that become visible at
-    /// once are one. Woken up also when the replica fails.
+    /// A feed of the rows that become visible from now on. Several changes of a key that become visible at once are
+    /// one. The feed is also woken when the replica fails.
     pub(crate) fn feed(&self) -> Arc<Feed> {
         self.board.subscribers.feed()
     }
 
-    /// Changes whenever the row of `key` may have changed, and when the replica fails.
+    /// A channel that changes when the row at `key` may have changed, and when the replica fails.
     pub(crate) fn watch(&self, key: &[u8]) -> watch::Receiver<()> {
         self.board.subscribers.watch(key)
     }
 
-    /// Ends a [`watch`](Self::watch).
+    /// Ends a [`watch`](Self::watch) of a key.
     pub(crate) fn unwatch(&self, key: &[u8], receiver: watch::Receiver<()>) {
         self.board.subscribers.unwatch(key, receiver);
     }
@@ -178,22 +179,23 @@ impl Drop for Replica {
         self.board.stop();
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // It has caught its own failures; a panic of it was printed.
+            // The thread catches its panics itself.
             let _ = thread.join();
         }
     }
 }
 
-/// The thread.
+/// The main function of the thread.
 fn keep(mut keeper: Keeper) {
     let (topic, board) = (keeper.topic().to_owned(), keeper.board().clone());
-    let failed = |error: &Error| error!(topic, %error, "the replica is no longer kept up to date");
+    let failed =
+        |error: &Error| error!(topic, %error, "the local copy of a table is no longer updated");
     let began = Instant::now();
     while !board.is_stopped() {
         if let Err(error) = keeper.turn(IDLE, began.elapsed(), to_ms(SystemTime::now())) {
             failed(&error);
             board.fail(error.to_string());
-            // Readers go on with what is there.
+            // Readers can still read the local copies.
             while !board.is_stopped() {
                 std::thread::park();
             }

@@ -1,5 +1,5 @@
-//! What the thread of a replica does, turn by turn: opens what is wanted, closes what is not, reads,
-//! and stores. It has no clock of its own, so that a simulation can take its turns.
+//! The keeper of a replica, which its thread drives turn by turn: opens local copies of wanted partitions, closes the
+//! others, reads the changelog, and stores rows. Must not know the clock, so that a simulation can drive it.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -22,23 +22,25 @@ use crate::{
     },
 };
 
-/// Events taken in one turn.
+/// Maximum number of events in a turn.
 const EVENTS_MAX: usize = 10_000;
-/// How long it takes until a copy is opened again that there was no room for.
-const OPEN_RETRY: Duration = Duration::from_secs(2);
-/// How often it is looked how far the ends of partitions are.
-const HEAR: Duration = Duration::from_secs(1);
+/// Retry interval for opening a local copy after the disk was full.
+const ROOM_RETRY: Duration = Duration::from_secs(2);
+/// How often the known end offsets are passed on to readers.
+const ENDS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Writes the local copies of a replica.
 pub(crate) struct Keeper {
     spec: Arc<Spec>,
     board: Arc<Board>,
     reader: Box<dyn Reader>,
     copies: BTreeMap<i32, Copy>,
-    hear_at: Duration,
-    /// When a copy is opened again that there was no room for.
+    /// When the end offsets are passed on again.
+    ends_at: Duration,
+    /// When to open local copies again, after the disk was full.
     open_at: Duration,
-    /// When the topic is looked at again.
-    look_at: Option<Duration>,
+    /// When the topic is checked again.
+    check_at: Option<Duration>,
 }
 
 impl Keeper {
@@ -48,9 +50,9 @@ impl Keeper {
             board,
             reader,
             copies: BTreeMap::new(),
-            hear_at: Duration::ZERO,
+            ends_at: Duration::ZERO,
             open_at: Duration::ZERO,
-            look_at: None,
+            check_at: None,
         }
     }
 
@@ -62,34 +64,37 @@ impl Keeper {
         &self.board
     }
 
-    /// Does what is to be done, and waits at most `wait` if that is nothing. `now` is from any
-    /// origin, `at_ms` is milliseconds since 1970.
+    /// Does the work that is due, or waits up to `wait` for events. `now` is the time since any origin, `at_ms` is
+    /// milliseconds since 1970.
+    ///
+    /// # Errors
+    /// If the local copies can no longer be updated.
     pub(crate) fn turn(&mut self, wait: Duration, now: Duration, at_ms: i64) -> Result<(), Error> {
-        self.look_at_topic(now)?;
-        self.heed_demand(now, at_ms)?;
-        self.see_to_age(now, at_ms)?;
+        self.check_topic(now)?;
+        self.open_and_close(now, at_ms)?;
+        self.refresh_or_restart(now, at_ms)?;
         self.begin(now, at_ms)?;
         self.read(wait, now, at_ms)?;
         for copy in self.copies.values_mut() {
             let followed = copy.follow(&self.board, at_ms);
-            found_room(copy, &self.board, &*self.reader, now, followed)?;
+            or_wait_for_room(copy, &self.board, &*self.reader, now, followed)?;
         }
-        if now >= self.hear_at {
-            self.hear_at = now + HEAR;
+        if now >= self.ends_at {
+            self.ends_at = now + ENDS_INTERVAL;
             for copy in self.copies.values_mut() {
                 if let Some((_, end)) = self.reader.progress(copy.number()) {
-                    copy.hear_of(Some(end), &self.board);
+                    copy.set_end(Some(end), &self.board);
                 }
             }
         }
         Ok(())
     }
 
-    /// Stores and closes all.
+    /// Stores the rows that were read, and closes all local copies.
     pub(crate) fn close(self, at_ms: i64) -> Result<(), Error> {
         let mut closed = Ok(());
         for copy in self.copies.into_values() {
-            // One that fails is no reason to leave the others behind.
+            // If one fails, the others are closed nevertheless.
             closed = closed.and(copy.close(&*self.reader, &self.board, at_ms));
         }
         for store in self.board.loans.rest() {
@@ -98,28 +103,29 @@ impl Keeper {
         closed
     }
 
-    /// Rows of a topic that is gone are not rows of the one that has its name, and an offset in the one means
-    /// nothing in the other.
-    fn look_at_topic(&mut self, now: Duration) -> Result<(), Error> {
-        let look_at = *self
-            .look_at
+    /// Checks that the topic was not deleted and created again: its rows and offsets would have nothing to do with
+    /// those of the local copies.
+    fn check_topic(&mut self, now: Duration) -> Result<(), Error> {
+        let check_at = *self
+            .check_at
             .get_or_insert(now + self.spec.metadata_interval);
-        if now < look_at {
+        if now < check_at {
             return Ok(());
         }
-        self.look_at = None;
+        self.check_at = None;
         let known = &self.spec.identity.topic_id;
         match self.reader.topic_id() {
             Some(id) if !known.is_empty() && id != *known => Err(Error::Topic(format!(
-                "topic `{}` was deleted and created again while it was read: drop all that reads it and open that \
-                 again, or start the program again; the local copy is rebuilt then",
+                "topic `{}` was deleted and created again while this process was reading it. Drop everything that reads it \
+                 and open it again, or restart the program; the local copy is then rebuilt",
                 self.topic()
             ))),
             _ => Ok(()),
         }
     }
 
-    fn heed_demand(&mut self, now: Duration, at_ms: i64) -> Result<(), Error> {
+    /// Opens and closes local copies, as partitions become wanted or not, or are lent and given back.
+    fn open_and_close(&mut self, now: Duration, at_ms: i64) -> Result<(), Error> {
         let board = &self.board;
         for number in board.wanted() {
             let given = match board.loans.demand(number) {
@@ -140,14 +146,15 @@ impl Keeper {
                     None if now < self.open_at => continue,
                     None => match Copy::open(&self.spec, number) {
                         Err(error @ Error::NoRoom { .. }) => {
-                            self.open_at = now + OPEN_RETRY;
-                            warn!(partition = number, %error, "waiting for room on the disk");
+                            self.open_at = now + ROOM_RETRY;
+                            let topic = &self.spec.identity.topic;
+                            warn!(topic, partition = number, %error, "disk full; waiting for space");
                             continue;
                         }
                         opened => opened?,
                     },
                 };
-                board.opened(number, copy.snapshots(), copy.standing());
+                board.opened(number, copy.snapshots(), copy.progress());
                 entry.insert(copy);
             }
         }
@@ -160,20 +167,21 @@ impl Keeper {
         Ok(())
     }
 
-    /// A copy that is at the end proves now and then that it still is. One that cannot for too long,
-    /// during an outage, begins anew, as if it was just opened.
-    fn see_to_age(&mut self, now: Duration, at_ms: i64) -> Result<(), Error> {
+    /// Refreshes the time of local copies that are up to date: if the position still equals the end offset, the local
+    /// copy is as old as now. One that could not be refreshed for too long, during an outage, starts over, as if it had
+    /// just been opened.
+    fn refresh_or_restart(&mut self, now: Duration, at_ms: i64) -> Result<(), Error> {
         for (&number, copy) in &mut self.copies {
             if copy.is_aged(&self.spec, at_ms) {
                 self.reader.stop(number)?;
                 copy.start_over();
                 self.board.set_state(number, BEGINNING);
             } else if copy.is_to_refresh(now, at_ms) {
-                copy.try_later(now);
+                copy.retry_later(now);
                 match self.reader.bounds(number) {
                     Ok((_, end)) => {
                         let refreshed = copy.refresh(end, &self.board, at_ms);
-                        found_room(copy, &self.board, &*self.reader, now, refreshed)?;
+                        or_wait_for_room(copy, &self.board, &*self.reader, now, refreshed)?;
                     }
                     Err(_) => break,
                 }
@@ -182,29 +190,29 @@ impl Keeper {
         Ok(())
     }
 
-    /// Begins to read every partition that is not read yet.
+    /// Starts to read the partitions that are open and not read yet.
     fn begin(&mut self, now: Duration, at_ms: i64) -> Result<(), Error> {
         let mut starting = Vec::new();
         for (&number, copy) in &mut self.copies {
-            if !copy.is_to_begin(now) {
+            if !copy.is_due(now) {
                 continue;
             }
-            copy.try_later(now);
+            copy.retry_later(now);
             match self.reader.bounds(number) {
                 Ok(bounds) => {
                     let from = copy.begin(&self.spec, &self.board, bounds, now, at_ms);
-                    let from = found_room(copy, &self.board, &*self.reader, now, from)?;
+                    let from = or_wait_for_room(copy, &self.board, &*self.reader, now, from)?;
                     starting.extend(from.map(|from| (number, from)));
                 }
                 Err(error) => {
-                    debug!(partition = number, %error, "asking for the ends of the table's topic again");
-                    // Each question may take long to fail, and who waits for the end of this turn
-                    // would wait for all of them.
+                    let topic = &self.spec.identity.topic;
+                    debug!(topic, partition = number, %error, "could not query the end offsets; trying again");
+                    // Each query may take long to fail, and a turn should not wait for all of them.
                     break;
                 }
             }
         }
-        // All at once: a broker answers one request of a connection after another.
+        // All together, because a broker answers the requests of a connection one after another.
         starting
             .into_iter()
             .try_for_each(|(number, from)| self.reader.start(number, from))
@@ -233,9 +241,9 @@ impl Keeper {
     }
 }
 
-/// Passes on what a write to a copy came to. `None`: there was no room for it, and the copy rests. It
-/// can be read meanwhile, as it is.
-fn found_room<T>(
+/// Passes on the result of a write to a local copy. `None`: the disk was full, and the local copy waits for space. It
+/// can still be read.
+fn or_wait_for_room<T>(
     copy: &mut Copy,
     board: &Board,
     reader: &dyn Reader,
@@ -245,9 +253,9 @@ fn found_room<T>(
     match written {
         Err(error @ Error::NoRoom { .. }) => {
             let partition = copy.number();
-            warn!(partition, %error, "waiting for room on the disk");
+            warn!(partition, %error, "disk full; waiting for space");
             reader.stop(partition)?;
-            copy.rest(now);
+            copy.wait_for_room(now);
             board.set_state(partition, PartitionState::NoRoom);
             Ok(None)
         }
@@ -268,7 +276,7 @@ fn on(
         TableEvent::Record(record) => {
             if let Some(copy) = copies.get_mut(&record.partition) {
                 let taken = copy.take(&record, board, now, at_ms);
-                if let Some(Some(state)) = found_room(copy, board, reader, now, taken)? {
+                if let Some(Some(state)) = or_wait_for_room(copy, board, reader, now, taken)? {
                     board.set_state(record.partition, state);
                 }
             }
@@ -278,7 +286,7 @@ fn on(
             let next = reader.progress(partition).map_or(0, |(next, _)| next);
             if let Some(copy) = copies.get_mut(&partition) {
                 let ended = copy.end(next, board, now, at_ms);
-                if found_room(copy, board, reader, now, ended)? == Some(true) {
+                if or_wait_for_room(copy, board, reader, now, ended)? == Some(true) {
                     board.set_state(partition, PartitionState::Running);
                 }
             }
@@ -288,7 +296,8 @@ fn on(
             let topic = &spec.identity.topic;
             warn!(
                 topic,
-                partition, "the table's topic was cut off or made anew"
+                partition,
+                "position in the changelog out of range; comparing the local copy with the changelog again"
             );
             if let Some(copy) = copies.get_mut(&partition) {
                 copy.start_over();

@@ -1,81 +1,81 @@
-//! A partition of a replica can be lent: a worker that owns it writes the very copy that was kept up to
-//! date here, and gives it back when it goes elsewhere. The copy stays open and where it is, so that
-//! neither way reads or copies anything. Must not know what is read or written.
+//! Loans of local copies: a worker that is assigned a partition borrows the local copy that the standby kept up to
+//! date, and gives it back when the partition moves to another instance. The local copy stays open and in its place, so
+//! that neither way reads or copies anything. Must not know what is read or written.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::store::Store;
 
-/// Who has each partition's copy: the keeper of the replica, or somebody else.
-pub(super) struct Loans(Mutex<Vec<Loan>>);
+/// Who has the local copy of each partition: the keeper of the replica, or a borrower.
+pub(super) struct Loans(Mutex<Vec<Holder>>);
 
 #[derive(Default)]
-enum Loan {
-    /// The keeper has it, or may open it.
+enum Holder {
+    /// The keeper has the local copy, or may open it.
     #[default]
     Home,
-    /// The keeper has it, and is asked for it.
+    /// The keeper has it, and a borrower asks for it.
     Asked,
-    /// The keeper has let go of it, for who asked; `None`: it was not open.
+    /// The keeper has released it for the borrower; `None`: it was not open.
     Ready(Option<Store>),
-    /// Somebody else has it.
+    /// A borrower has it.
     Out,
-    /// It was given back; `None`: it is not open.
+    /// The borrower has given it back; `None`: it is not open.
     Back(Option<Store>),
 }
 
-/// A copy that was lent; `None`: it is to be opened.
-pub(crate) type Lent = (Lease, Option<Store>);
+/// A loan, with the local copy; `None`: the borrower opens it.
+pub(crate) type Lent = (Loan, Option<Store>);
 
-/// The right to a partition's copy. Dropped, it goes back to the keeper, who opens it again: what was
-/// open of it must be dropped before.
-pub(crate) struct Lease {
+/// A loan of the local copy of a partition. When the loan is dropped, the keeper gets the local copy back and opens it
+/// again. The borrower must have closed it before.
+pub(crate) struct Loan {
     loans: Arc<Loans>,
     partition: i32,
-    /// What goes back.
+    /// The local copy that goes back, open.
     store: Option<Store>,
 }
 
-/// What the keeper is to do about a partition.
+/// What the keeper has to do about a partition.
 pub(super) enum Demand {
-    /// It may have it, as it likes.
+    /// Nothing: it may have the local copy.
     Keep,
-    /// To let go of it.
+    /// Release the local copy for a borrower.
     LetGo,
-    /// To leave it to somebody else.
+    /// Leave the local copy to the borrower.
     Leave,
-    /// To take it back.
+    /// Take the local copy back.
     TakeBack(Option<Store>),
 }
 
 impl Loans {
     pub(super) fn new(partitions: i32) -> Arc<Self> {
-        let loans = (0..partitions).map(|_| Loan::default());
+        let loans = (0..partitions).map(|_| Holder::default());
         Arc::new(Loans(Mutex::new(loans.collect())))
     }
 
-    /// Asks for a partition's copy. `None`: the keeper, or another one who has it, has not let go of it yet: ask again.
+    /// Borrows a local copy. `None`: the keeper or another borrower has not released it yet, so ask again.
     pub(super) fn borrow(self: &Arc<Self>, partition: i32) -> Option<Lent> {
         let taken = self.change(partition, |loan| match std::mem::take(loan) {
-            Loan::Ready(store) | Loan::Back(store) => (Loan::Out, Some(store)),
-            Loan::Home | Loan::Asked => (Loan::Asked, None),
-            Loan::Out => (Loan::Out, None),
+            Holder::Ready(store) | Holder::Back(store) => (Holder::Out, Some(store)),
+            Holder::Home | Holder::Asked => (Holder::Asked, None),
+            Holder::Out => (Holder::Out, None),
         });
         let store = taken.flatten()?;
-        let lease = Lease {
+        let loan = Loan {
             loans: self.clone(),
             partition,
             store: None,
         };
-        Some((lease, store))
+        Some((loan, store))
     }
 
-    /// Who asked for a partition's copy, and was not given it, no longer wants it.
+    /// Cancels a request that got nothing yet.
     pub(super) fn cancel(&self, partition: i32) {
         self.change(partition, |loan| {
             let loan = match std::mem::take(loan) {
-                Loan::Asked => Loan::Home,
-                Loan::Ready(store) => Loan::Back(store),
+                Holder::Asked => Holder::Home,
+                Holder::Ready(store) => Holder::Back(store),
                 other => other,
             };
             (loan, ())
@@ -84,37 +84,41 @@ impl Loans {
 
     pub(super) fn demand(&self, partition: i32) -> Demand {
         let demand = self.change(partition, |loan| match std::mem::take(loan) {
-            Loan::Home => (Loan::Home, Demand::Keep),
-            Loan::Asked => (Loan::Asked, Demand::LetGo),
-            Loan::Back(store) => (Loan::Home, Demand::TakeBack(store)),
+            Holder::Home => (Holder::Home, Demand::Keep),
+            Holder::Asked => (Holder::Asked, Demand::LetGo),
+            Holder::Back(store) => (Holder::Home, Demand::TakeBack(store)),
             other => (other, Demand::Leave),
         });
         demand.unwrap_or(Demand::Keep)
     }
 
-    /// The keeper has let go of a partition's copy.
+    /// The keeper has released a local copy.
     pub(super) fn let_go(&self, partition: i32, store: Option<Store>) {
         self.change(partition, |loan| {
             let loan = match std::mem::take(loan) {
-                Loan::Asked => Loan::Ready(store),
-                // Whoever asked has gone meanwhile.
-                _ => Loan::Back(store),
+                Holder::Asked => Holder::Ready(store),
+                // The borrower has cancelled in the meantime.
+                _ => Holder::Back(store),
             };
             (loan, ())
         });
     }
 
-    /// Copies that nobody has, for the keeper to close them.
+    /// The local copies that nobody has, for the keeper to close.
     pub(super) fn rest(&self) -> Vec<Store> {
         let mut loans = self.lock();
         let rest = loans.iter_mut().filter_map(|loan| match loan {
-            Loan::Ready(store) | Loan::Back(store) => store.take(),
-            Loan::Home | Loan::Asked | Loan::Out => None,
+            Holder::Ready(store) | Holder::Back(store) => store.take(),
+            Holder::Home | Holder::Asked | Holder::Out => None,
         });
         rest.collect()
     }
 
-    fn change<R>(&self, partition: i32, change: impl FnOnce(&mut Loan) -> (Loan, R)) -> Option<R> {
+    fn change<R>(
+        &self,
+        partition: i32,
+        change: impl FnOnce(&mut Holder) -> (Holder, R),
+    ) -> Option<R> {
         let mut loans = self.lock();
         let loan = usize::try_from(partition)
             .ok()
@@ -124,23 +128,23 @@ impl Loans {
         Some(result)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Loan>> {
-        // Nothing is left half done under this lock.
+    fn lock(&self) -> MutexGuard<'_, Vec<Holder>> {
+        // A panic under this lock leaves no inconsistent state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Lease {
-    /// Gives the copy back, open as it is: nothing of it may be written any more.
+impl Loan {
+    /// Gives the local copy back, open. The borrower must not write it any more.
     pub(crate) fn give_back(mut self, store: Store) {
         self.store = Some(store);
     }
 }
 
-impl Drop for Lease {
+impl Drop for Loan {
     fn drop(&mut self) {
         let store = self.store.take();
         self.loans
-            .change(self.partition, |_| (Loan::Back(store), ()));
+            .change(self.partition, |_| (Holder::Back(store), ()));
     }
 }

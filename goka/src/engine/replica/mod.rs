@@ -1,9 +1,9 @@
-//! A local copy of a table, partition by partition, kept up to date by one thread: what views,
-//! joins and lookups read.
+//! Replicas: local copies of tables that this process reads but does not write, for views, joins, lookups and standbys.
+//! Must not know types or handlers.
 //!
-//! A process keeps one replica per table, however many read it (see `app/replicas.rs`), and of it the
-//! partitions that somebody wants. The thread, a [`Keeper`](keeper::Keeper) that takes one turn after another, is
-//! the only one that writes; readers take snapshots. Knows no types and no handlers.
+//! A process has one replica per table, shared by all readers (see `app/replicas.rs`). It has local copies of those
+//! partitions that a reader wants. Only the thread of the replica, a [`Keeper`](keeper::Keeper), writes the local
+//! copies; readers take snapshots.
 
 mod board;
 mod copy;
@@ -20,7 +20,7 @@ pub(crate) use self::keeper::Keeper;
 pub(crate) use self::{
     board::Wanted,
     following::Replica,
-    loans::Lease,
+    loans::Loan,
     spec::Spec,
     subscribers::{Change, Feed, Taken},
 };

@@ -1,4 +1,4 @@
-//! What a replica is made of: whoever opens one says it here.
+//! Settings of a replica. Must not know where they come from.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -7,17 +7,20 @@ use crate::{
     store::{Identity, Options, StateDir},
 };
 
-/// What a replica is made of.
+/// Settings of a replica.
 pub(crate) struct Spec {
-    /// Its lock is held until the replica is gone.
+    /// The state directory, whose lock is held as long as the replica exists.
     pub(crate) _lock: Arc<StateDir>,
+    /// The directory of the local copies, with one subdirectory per partition.
     pub(crate) dir: PathBuf,
-    /// Which partition is filled in.
+    /// Identity of the local copies; the partition is filled in for each.
     pub(crate) identity: Identity,
     pub(crate) options: Options,
     pub(crate) partitioner: Partitioner,
+    /// Maximum age of a local copy in milliseconds, from `delete.retention.ms`: an older one may have missed deletions.
     pub(crate) age_max_ms: Option<i64>,
+    /// Whether the broker may delete rows that are not overwritten (the embedded one does).
     pub(crate) forgets_rows: bool,
-    /// How often it is asked whether the topic is still the same.
+    /// How often to check that the topic was not created again.
     pub(crate) metadata_interval: Duration,
 }

@@ -1,6 +1,6 @@
-//! Hot standby: the copies of a group's own table that no worker of this process has are kept up to
-//! date, so that a worker that is given a partition goes on with one instead of reading it. Must not
-//! know records or commits.
+//! Hot standbys: this process keeps the local copies of its group table up to date for partitions that none of its
+//! workers has. A worker that is assigned such a partition continues with the local copy, instead of restoring it. Must
+//! not know records or commits.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use crate::{
 
 /// The standby of a group in this process, shared by its workers.
 pub(crate) struct Standby {
-    // Before the replica, which waits for its thread.
+    // Before the replica, because dropping the replica waits for its thread.
     _all: Vec<Wanted>,
     replica: Replica,
 }
 
 impl Standby {
-    /// `replica`: of the group's table, in the directory where its workers keep it.
+    /// `replica` is that of the group table, in the directory that the workers use.
     pub(crate) fn new(replica: Replica) -> Self {
         Standby {
             _all: replica.want_all(),
@@ -25,10 +25,10 @@ impl Standby {
         }
     }
 
-    /// Asks for the copy of a partition. `None`: it is on its way from who has it now, so ask again.
+    /// Borrows the local copy of a partition. `None`: it is not released yet, so ask again.
     ///
     /// # Errors
-    /// If copies are no longer kept up to date.
+    /// [`Error::Stale`] if the local copies are no longer updated.
     pub(crate) fn promote(&self, partition: i32) -> Result<Option<Lent>, Error> {
         let lent = self.replica.borrow(partition);
         if lent.is_none() {
@@ -37,18 +37,18 @@ impl Standby {
         Ok(lent)
     }
 
-    /// Who asked, and was given no copy, has lost the partition again.
+    /// Cancels a request by [`promote`](Self::promote) that got nothing yet: the partition moved away again.
     pub(crate) fn cancel(&self, partition: i32) {
         self.replica.cancel(partition);
     }
 
     /// # Errors
-    /// If copies are no longer kept up to date, with the reason.
+    /// [`Error::Stale`] if the local copies are no longer updated.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.replica.check()
     }
 
-    /// Whether every copy that is here has been at the end of its partition.
+    /// Whether all local copies have caught up with the changelog.
     ///
     /// # Errors
     /// As [`check`](Self::check).
@@ -57,7 +57,7 @@ impl Standby {
         Ok((0..self.replica.partitions()).all(|number| self.replica.is_up_to_date(number)))
     }
 
-    /// The partitions that are kept here for another owner, and what is done with them.
+    /// The partitions that are kept up to date here for other instances, and their states.
     pub(crate) fn partitions(&self) -> BTreeMap<i32, PartitionState> {
         let numbers = 0..self.replica.partitions();
         numbers

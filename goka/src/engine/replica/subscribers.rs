@@ -1,8 +1,8 @@
-//! Who wants to hear of rows that change. The thread of the replica tells them after its commit, so
-//! that whoever hears of a row can read it; it never waits for them.
+//! Subscribers to the changed rows of a replica: feeds of all rows, and watches of single keys. Must not know types.
 //!
-//! All is under one lock, which the thread takes after a commit: who subscribed before hears of the
-//! commit, and who subscribes after it reads what it stored. Knows no types.
+//! The thread of the replica notifies them after it has stored the rows, so that they can read what they are notified
+//! of. It never waits for them. One lock protects all subscriptions, and the thread takes it after a commit: a
+//! subscriber from before is notified of the commit, and a later one reads what the commit stored.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,23 +11,23 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-/// What waits for one subscriber, bytes: beyond it the oldest is dropped, and counted.
+/// Maximum size of the changes that wait for one feed, in bytes. Beyond it, the oldest are dropped and counted.
 const WAITING_MAX: usize = 16 << 20;
 
-/// What happened to the rows of a partition.
+/// A change of the rows of a partition.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// `None`: it was deleted.
+    /// A key and its value; `None`: the row was deleted.
     Row(Box<[u8]>, Option<Box<[u8]>>),
-    /// All rows were read anew; those that there are now follow.
+    /// The local copy of this partition was rebuilt; each of its rows follows.
     Rebuilt(i32),
 }
 
-/// What [`Feed::take`] gives.
+/// What [`Feed::take`] returns.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
     Change(Arc<Change>),
-    /// So many were dropped.
+    /// The number of changes that were dropped.
     Missed(u64),
 }
 
@@ -37,15 +37,15 @@ pub(super) struct Subscribers(Mutex<Inner>);
 #[derive(Default)]
 pub(super) struct Inner {
     feeds: Vec<Weak<Feed>>,
-    /// By key.
+    /// Watches, by key.
     watched: HashMap<Box<[u8]>, watch::Sender<()>>,
 }
 
-/// Changes that wait for one who wants all of them.
+/// The changes that wait for one subscriber.
 #[derive(Default)]
 pub(crate) struct Feed {
     queue: Mutex<Queue>,
-    /// Something was added, or there is something else to be seen to.
+    /// Notified when a change was added, and when the replica fails.
     pub(crate) added: Notify,
 }
 
@@ -57,14 +57,14 @@ struct Queue {
 }
 
 impl Subscribers {
-    /// Every change from now on.
+    /// Subscribes to all changes from now on.
     pub(super) fn feed(&self) -> Arc<Feed> {
         let feed = Arc::new(Feed::default());
         self.lock().feeds.push(Arc::downgrade(&feed));
         feed
     }
 
-    /// Every change of one key from now on.
+    /// Subscribes to the changes of one key from now on.
     pub(super) fn watch(&self, key: &[u8]) -> watch::Receiver<()> {
         let mut inner = self.lock();
         match inner.watched.get(key) {
@@ -77,7 +77,7 @@ impl Subscribers {
         }
     }
 
-    /// Ends what [`watch`](Self::watch) began.
+    /// Ends a [`watch`](Self::watch) of a key.
     pub(super) fn unwatch(&self, key: &[u8], receiver: watch::Receiver<()>) {
         let mut inner = self.lock();
         drop(receiver);
@@ -87,9 +87,9 @@ impl Subscribers {
         }
     }
 
-    /// To be taken after a commit, to tell what it changed.
+    /// Locks the subscriptions, to notify them after a commit.
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing is left half done under this lock.
+        // A panic under this lock leaves no inconsistent state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -104,7 +104,7 @@ impl Inner {
         }
     }
 
-    /// `true`: somebody wants to hear of all rows that there are now.
+    /// The local copy of a partition was rebuilt. `true`: pass on all of its rows, because there is a feed.
     pub(super) fn rebuilt(&mut self, partition: i32) -> bool {
         self.tick_all();
         if self.feeds.is_empty() {
@@ -114,7 +114,7 @@ impl Inner {
         true
     }
 
-    /// There is something else to be seen to.
+    /// Wakes all subscribers, because the replica has failed.
     pub(super) fn wake(&self) {
         self.tick_all();
         let feeds = self.feeds.iter().filter_map(Weak::upgrade);
@@ -154,7 +154,7 @@ impl Feed {
         self.added.notify_one();
     }
 
-    /// What was dropped comes first: it is older than all that is there.
+    /// The next change. The number of dropped ones comes first, because they were older.
     pub(crate) fn take(&self) -> Option<Taken> {
         let mut queue = self.lock();
         if queue.missed > 0 {
@@ -166,13 +166,13 @@ impl Feed {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Nothing is left half done under this lock.
+        // A panic under this lock leaves no inconsistent state.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Change {
-    /// Memory, about.
+    /// Approximate size in memory, in bytes.
     fn size(&self) -> usize {
         let bytes = match self {
             Change::Row(key, value) => key.len() + value.as_ref().map_or(0, |value| value.len()),

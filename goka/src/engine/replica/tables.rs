@@ -1,5 +1,5 @@
-//! Tables of other groups, as handlers read them: copies that are kept up to date elsewhere. What a
-//! read gives is what the copy has at that moment; it is not part of what the handler commits.
+//! Tables of other groups, as handlers read them for joins and lookups. A read returns what the replica has at that
+//! moment; it is not part of the transaction of the handler. Must not know types.
 
 use std::sync::Arc;
 
@@ -8,12 +8,13 @@ use crate::{
     engine::replica::{board::Wanted, following::Replica},
 };
 
-/// The joined and looked up tables of a processor.
+/// The tables that a processor joins or looks up.
 #[derive(Default)]
 pub(crate) struct Tables {
-    /// By index of their edge.
+    /// By the index of their edge.
     tables: Vec<Option<Table>>,
-    /// Of those that are looked up: any key may be asked for. With a standby, of all.
+    /// Keeps all partitions of tables that are looked up, because any key may be read; with a standby, of joined tables
+    /// too.
     _all: Vec<Wanted>,
 }
 
@@ -23,7 +24,7 @@ struct Table {
 }
 
 impl Tables {
-    /// By index of their edge, with its kind.
+    /// `tables`: by the index of their edge, with its kind.
     pub(crate) fn new(tables: Vec<Option<(Kind, Arc<Replica>)>>) -> Self {
         let tables: Vec<_> = tables
             .into_iter()
@@ -37,7 +38,7 @@ impl Tables {
         Tables { tables, _all }
     }
 
-    /// Has the joined tables kept in all partitions, whichever are here.
+    /// Keeps all partitions of joined tables, not only those that are assigned to this process.
     pub(crate) fn want_all(&mut self) {
         let joined = self.tables.iter().flatten();
         let joined = joined.filter(|table| table.kind == Kind::Join);
@@ -45,10 +46,10 @@ impl Tables {
             .extend(joined.flat_map(|table| table.replica.want_all()));
     }
 
-    /// Whether all partitions of all tables were read to their ends since they were wanted.
+    /// Whether all partitions of all tables have been read to their ends since they were wanted.
     ///
     /// # Errors
-    /// If a table is no longer kept up to date.
+    /// [`Error::Stale`] if a local copy is no longer updated.
     pub(crate) fn are_all_up_to_date(&self) -> Result<bool, Error> {
         for Table { replica, .. } in self.tables.iter().flatten() {
             replica.check()?;
@@ -59,17 +60,17 @@ impl Tables {
         Ok(true)
     }
 
-    /// Has the joined tables kept in this partition, until what is given is dropped.
+    /// Keeps this partition of the joined tables until the returned values are dropped.
     pub(crate) fn want(&self, partition: i32) -> Vec<Wanted> {
         let joined = self.tables.iter().flatten();
         let joined = joined.filter(|table| table.kind == Kind::Join);
         joined.map(|table| table.replica.want(partition)).collect()
     }
 
-    /// Whether a handler of this partition finds all that was in the tables when it was wanted.
+    /// Whether handlers of this partition see everything that was in the tables when the partition was wanted.
     ///
     /// # Errors
-    /// If a table is no longer kept up to date.
+    /// [`Error::Stale`] if a local copy is no longer updated.
     pub(crate) fn are_up_to_date(&self, partition: i32) -> Result<bool, Error> {
         for Table { kind, replica } in self.tables.iter().flatten() {
             replica.check()?;
@@ -84,12 +85,15 @@ impl Tables {
         Ok(true)
     }
 
-    /// How many partitions the table has.
+    /// The number of partitions of the table at this edge.
     pub(crate) fn partitions(&self, edge: usize) -> i32 {
         self.replica(edge).map_or(1, |replica| replica.partitions())
     }
 
     /// Reads the row at `key`.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] if the local copy is no longer updated; and if it cannot be read.
     pub(crate) fn read<R>(
         &self,
         edge: usize,
@@ -99,7 +103,7 @@ impl Tables {
     ) -> Result<R, Error> {
         let replica = self
             .replica(edge)
-            .ok_or(Error::Closed("the copy of a joined table"))?;
+            .ok_or(Error::Closed("the local copy of a joined table"))?;
         replica.check()?;
         let snapshot = replica.snapshot(partition)?;
         Ok(with(snapshot.get(key)?))

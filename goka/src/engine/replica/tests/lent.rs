@@ -7,7 +7,7 @@ use crate::{
     base::{error::Error, state::PartitionState},
     engine::{
         port::{Reader, TableEvent},
-        replica::{Keeper, Lease, Replica, standby::Standby},
+        replica::{Keeper, Loan, Replica, standby::Standby},
     },
     store::{Position, Store},
 };
@@ -23,7 +23,7 @@ fn promoted(
     standby: &Standby,
     keeper: &mut Keeper,
     partition: i32,
-) -> (Lease, Option<Store>) {
+) -> (Loan, Option<Store>) {
     for _ in 0..3 {
         match standby.promote(partition).unwrap() {
             Some(lent) => return lent,
@@ -58,7 +58,7 @@ fn a_copy_is_given_open_with_all_that_was_read() {
     let (standby, mut keeper) = standby(&stage);
     stage.turns(&mut keeper).unwrap();
     assert!(standby.is_caught_up().unwrap());
-    let (_lease, store) = promoted(&stage, &standby, &mut keeper, 0);
+    let (_loan, store) = promoted(&stage, &standby, &mut keeper, 0);
     let store = store.expect("it was open");
     assert_eq!(row(&store, "a").as_deref(), Some(&b"1"[..]));
     assert_eq!(store.position().table, 1);
@@ -77,11 +77,11 @@ fn a_copy_that_comes_back_is_followed_from_where_it_is() {
     stage.put(0, "a", Some("1"));
     let (standby, mut keeper) = standby(&stage);
     stage.turns(&mut keeper).unwrap();
-    let (lease, store) = promoted(&stage, &standby, &mut keeper, 0);
+    let (loan, store) = promoted(&stage, &standby, &mut keeper, 0);
     let mut store = store.unwrap();
     stage.put(0, "a", Some("2"));
     write(&mut store, "a", "2", 2);
-    lease.give_back(store);
+    loan.give_back(store);
     // What was before is gone from the topic, so that nothing could be read again.
     stage.world.delete_before(TABLE, 0, 2).unwrap();
     stage.put(0, "b", Some("3"));
@@ -98,19 +98,19 @@ fn positions_of_a_former_owner_do_not_outlive_rows_of_the_next() {
     let stage = Stage::new();
     let (standby, mut keeper) = standby(&stage);
     stage.turns(&mut keeper).unwrap();
-    let (lease, store) = promoted(&stage, &standby, &mut keeper, 0);
+    let (loan, store) = promoted(&stage, &standby, &mut keeper, 0);
     let mut store = store.unwrap();
     stage.put(0, "a", Some("1"));
     write(&mut store, "a", "1", 1);
-    lease.give_back(store);
+    loan.give_back(store);
     stage.turns(&mut keeper).unwrap();
-    let (lease, store) = promoted(&stage, &standby, &mut keeper, 0);
+    let (loan, store) = promoted(&stage, &standby, &mut keeper, 0);
     let store = store.unwrap();
     assert_eq!(store.position().inputs, [("clicks".to_owned(), 1)]);
-    lease.give_back(store);
+    loan.give_back(store);
     stage.put(0, "a", Some("2"));
     stage.turns(&mut keeper).unwrap();
-    let (_lease, store) = promoted(&stage, &standby, &mut keeper, 0);
+    let (_loan, store) = promoted(&stage, &standby, &mut keeper, 0);
     let store = store.unwrap();
     assert_eq!(row(&store, "a").as_deref(), Some(&b"2"[..]));
     assert_eq!(store.position().inputs, []);
@@ -121,17 +121,17 @@ fn a_restart_keeps_the_positions_that_the_tail_may_belong_to() {
     let stage = Stage::new();
     let (standby_, mut keeper) = standby(&stage);
     stage.turns(&mut keeper).unwrap();
-    let (lease, store) = promoted(&stage, &standby_, &mut keeper, 0);
+    let (loan, store) = promoted(&stage, &standby_, &mut keeper, 0);
     let mut store = store.unwrap();
     stage.put(0, "a", Some("1"));
     write(&mut store, "a", "1", 1);
     // It is killed before it has stored its last row.
     stage.put(0, "a", Some("2"));
-    drop((store, lease, keeper, standby_));
+    drop((store, loan, keeper, standby_));
 
     let (standby, mut keeper) = standby(&stage);
     stage.turns(&mut keeper).unwrap();
-    let (_lease, store) = promoted(&stage, &standby, &mut keeper, 0);
+    let (_loan, store) = promoted(&stage, &standby, &mut keeper, 0);
     let store = store.unwrap();
     assert_eq!(row(&store, "a").as_deref(), Some(&b"2"[..]));
     assert_eq!(store.position().inputs, [("clicks".to_owned(), 1)]);
@@ -153,14 +153,14 @@ fn one_at_a_time_has_a_copy_and_who_goes_before_it_came_leaves_it() {
     stage.turns(&mut keeper).unwrap();
     assert!(standby.is_caught_up().unwrap());
 
-    let (lease, store) = promoted(&stage, &standby, &mut keeper, 0);
+    let (loan, store) = promoted(&stage, &standby, &mut keeper, 0);
     for _ in 0..3 {
         assert!(standby.promote(0).unwrap().is_none());
         stage.turn(&mut keeper).unwrap();
     }
     // One that is not open any more goes back as well.
-    drop((store, lease));
-    let (_lease, store) = promoted(&stage, &standby, &mut keeper, 0);
+    drop((store, loan));
+    let (_loan, store) = promoted(&stage, &standby, &mut keeper, 0);
     assert!(store.is_none(), "nobody had opened it between");
 }
 
@@ -170,10 +170,10 @@ fn copies_are_closed_cleanly_whoever_had_them() {
     stage.put(0, "a", Some("1"));
     let (standby, mut keeper) = standby(&stage);
     stage.turns(&mut keeper).unwrap();
-    let (lease, store) = promoted(&stage, &standby, &mut keeper, 0);
+    let (loan, store) = promoted(&stage, &standby, &mut keeper, 0);
     let mark = stage.dir.path().join("replica/0/not-closed");
     assert!(mark.exists());
-    lease.give_back(store.unwrap());
+    loan.give_back(store.unwrap());
     keeper.close(0).unwrap();
     assert!(!mark.exists());
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{SECOND, Stage, TABLE, get};
-use crate::engine::replica::{Change, Keeper, Replica, Spec, Taken, board::Standing};
+use crate::engine::replica::{Change, Keeper, Replica, Spec, Taken, board::Progress};
 
 #[test]
 fn changes_are_told_after_they_are_visible() {
@@ -78,7 +78,7 @@ fn where_it_stands_is_told() {
     }
     let (replica, mut keeper) = stage.open();
     let _wanted = replica.want_all();
-    assert_eq!(replica.standing(0), None);
+    assert_eq!(replica.progress(0), None);
     let turn = |keeper: &mut Keeper, at_ms| {
         (0..20).for_each(|_| {
             stage.world.advance(SECOND);
@@ -89,22 +89,22 @@ fn where_it_stands_is_told() {
     };
     turn(&mut keeper, 7);
     let at = |visible, end, at_ms| {
-        Some(Standing {
+        Some(Progress {
             visible,
             end,
             at_ms,
         })
     };
-    assert_eq!(replica.standing(0), at(3, 3, 7));
-    assert_eq!(replica.standing(1), at(0, 0, 0));
+    assert_eq!(replica.progress(0), at(3, 3, 7));
+    assert_eq!(replica.progress(1), at(0, 0, 0));
 
     stage.world.outage(300 * SECOND);
     stage.put(0, "more", Some("1"));
     turn(&mut keeper, 8);
-    assert_eq!(replica.standing(0), at(3, 4, 7));
+    assert_eq!(replica.progress(0), at(3, 4, 7));
     stage.world.heal();
     turn(&mut keeper, 9);
-    assert_eq!(replica.standing(0), at(4, 4, 9));
+    assert_eq!(replica.progress(0), at(4, 4, 9));
 }
 
 /// An hour, in milliseconds.
@@ -134,8 +134,8 @@ fn an_idle_table_does_not_age() {
         }
     }
     assert!(replica.is_up_to_date(0));
-    let standing = replica.standing(0).unwrap();
-    assert_eq!(standing.at_ms, 0, "nothing was written in all the time");
+    let progress = replica.progress(0).unwrap();
+    assert_eq!(progress.at_ms, 0, "nothing was written in all the time");
     keeper.close(100 * HOUR).unwrap();
     drop((wanted, replica));
 
