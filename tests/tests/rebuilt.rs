@@ -85,7 +85,7 @@ fn a_copy_of_a_topic_that_was_deleted_and_created_again() {
     }
     let mut processor = clicks.processor("one");
     let output = wait_until_all_run(&mut processor);
-    assert!(output.contains("was created anew"), "{output}");
+    assert!(output.contains("was deleted and created again"), "{output}");
     // The earlier clicks were counted, but their rows are deleted.
     clicks.produce_more(USERS, USERS);
     clicks.wait_for_rows(usize::try_from(USERS).expect("a small number"));
@@ -129,7 +129,7 @@ fn a_copy_that_was_open_when_the_machine_stopped() {
     let mut processor = clicks.processor("one");
     let output = wait_until_all_run(&mut processor);
     let rebuilt = output.matches("rebuilt").count();
-    let reason = "the machine stopped or restarted before it was closed";
+    let reason = "the machine stopped or restarted before the local copy was closed";
     assert!(rebuilt >= 4, "{output}");
     assert_eq!(output.matches(reason).count(), 4, "{output}");
     no_rebuild_is_left(&clicks);

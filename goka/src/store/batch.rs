@@ -1,8 +1,8 @@
-//! Writing to a copy: everything between two commits is one LMDB transaction.
+//! Writing to a local copy: a batch is one LMDB transaction.
 //!
-//! LMDB copies each page that a transaction changes to memory of its own, and an environment keeps that memory for its
-//! next transaction: what the largest one took is taken for as long as the copy is open. So rows that go to very
-//! many pages are to be written in parts.
+//! LMDB copies each page that a transaction changes, and an environment keeps that memory for the next transaction. The
+//! largest transaction therefore decides how much memory an open copy takes. So rows on very many pages should be
+//! written in parts. Must not know what a row means.
 
 use std::marker::PhantomData;
 
@@ -16,24 +16,24 @@ use super::{
 };
 use crate::base::error::Error;
 
-/// What LMDB takes for a page where the system's pages have as many, bytes.
+/// Size of a page of LMDB in bytes, on most systems.
 const PAGE_BYTES: usize = 4096;
 
-/// For [`Options::part_pages`](super::Options::part_pages): 8 MB.
+/// Default of [`Options::part_pages`](super::Options::part_pages): 8 MB.
 pub(crate) const PART_PAGES: usize = 2048;
 
-/// Rows and a position that will be committed together; dropped, nothing happened.
+/// Rows and a position that are committed together. Dropping a batch discards it.
 ///
-/// Stays on its thread: LMDB's lock of the writer belongs to the thread that took it.
+/// A batch stays on its thread, because LMDB's writer lock belongs to the thread that took it.
 pub(crate) struct Batch<'s> {
     txn: RwTxn<'s>,
     open: &'s Open,
     extent: &'s mut Extent,
-    /// How many pages it has changed at most, but for those of the tree above them.
+    /// Upper bound of the number of changed leaf pages.
     pages: usize,
-    /// Nothing is left of the rows before.
+    /// Whether all earlier rows were deleted.
     cleared: bool,
-    /// A change failed: what is here is not what was asked for, and must not be committed.
+    /// A change failed, so the batch is incomplete and must not be committed.
     failed: bool,
     _stays_on_its_thread: PhantomData<*const ()>,
 }
@@ -53,7 +53,7 @@ impl<'s> Batch<'s> {
         })
     }
 
-    /// Fastest in ascending order of keys.
+    /// Writes a row. Fastest in ascending order of keys.
     pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
         self.pages += 1 + value.len() / PAGE_BYTES;
         let rows = &self.open.environment.rows;
@@ -61,7 +61,7 @@ impl<'s> Batch<'s> {
         self.checked("write a row", put)
     }
 
-    /// A key without a row is left without one.
+    /// Deletes the row of a key, if there is one.
     pub(crate) fn delete(&mut self, key: &[u8]) -> Result<(), Error> {
         self.pages += 1;
         let rows = &self.open.environment.rows;
@@ -69,7 +69,7 @@ impl<'s> Batch<'s> {
         self.checked("delete a row", deleted)
     }
 
-    /// As the batch sees it.
+    /// The value of a key, with the changes of this batch.
     #[cfg(test)]
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<&[u8]>, Error> {
         let rows = &self.open.environment.rows;
@@ -85,14 +85,14 @@ impl<'s> Batch<'s> {
         self.checked("delete all rows", cleared)
     }
 
-    /// Whether it may have changed so many pages that it is time for [`commit_part`](Self::commit_part).
+    /// Whether the batch may have changed so many pages that [`commit_part`](Self::commit_part) should follow.
     pub(crate) fn is_large(&self) -> bool {
         self.pages >= self.open.part_pages
     }
 
-    /// Rows without their position, which has to follow in another batch: only rows that will be read again, all of
-    /// them, from where the copy extent if that one does not come. They are those that the table's topic has at most
-    /// before `reaches`.
+    /// Commits rows without their position; another batch commits the position later. If that batch does not come, the
+    /// changelog is read again from the copy's position, so only rows that are in the changelog below offset `reaches`
+    /// may be committed like this.
     pub(crate) fn commit_part(self, reaches: i64) -> Result<(), Error> {
         let extent = Extent {
             position: self.extent.position.clone(),
@@ -101,8 +101,8 @@ impl<'s> Batch<'s> {
         self.finish(extent)
     }
 
-    /// Rows and position, at once. A full disk or map is an error that says so, and changes nothing.
-    /// So is a batch of which a change has failed.
+    /// Commits rows and position together. If the disk or the map is full, or if a change of this batch has failed,
+    /// this is an error and nothing is stored.
     pub(crate) fn commit(self, position: Position) -> Result<(), Error> {
         let reaches = self.extent.reaches;
         let reaches = reaches.filter(|at| !self.cleared && *at > position.table);
@@ -112,7 +112,8 @@ impl<'s> Batch<'s> {
     fn finish(mut self, extent: Extent) -> Result<(), Error> {
         let path = &self.open.path;
         if self.failed {
-            let problem = "a change of this batch failed, so none of it was stored: make a new one";
+            let problem =
+                "a change of this batch failed, so none of it was stored: write the rows again";
             return Err(Error::state(path, problem));
         }
         let environment = &self.open.environment;
@@ -127,10 +128,10 @@ impl<'s> Batch<'s> {
             .map_err(|error| problem::state(path, "commit", error))?;
         *self.extent = extent;
         if let Err(error) = environment.reach_last_page() {
-            // The commit extent. At worst the copy is taken for damaged when it is opened again.
+            // The commit has succeeded. At worst, the copy looks damaged when it is opened next, and is rebuilt.
             tracing::warn!(
-                "cannot extend the local copy in {}: {error}",
-                path.display()
+                path = %path.display(), %error,
+                "cannot extend the file of a local copy; it may be rebuilt after a restart"
             );
         }
         Ok(())

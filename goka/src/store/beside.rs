@@ -1,5 +1,5 @@
-//! Where a local copy is rebuilt: in a directory beside it, `<partition>.new`, which takes its place later. Must not know
-//! what is in a copy.
+//! Where a local copy is rebuilt: in a directory beside it, `<partition>.new`, which takes its place later. Must not
+//! know what is in a copy.
 
 use std::{
     ffi::OsString,
@@ -12,14 +12,14 @@ use std::{
 use super::{environment, problem, registry::Claim};
 use crate::base::error::Error;
 
-/// Where the copy in `path` is rebuilt.
+/// The directory in which the copy in `path` is rebuilt.
 pub(super) fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().map(OsString::from).unwrap_or_default();
     name.push(".new");
     path.with_file_name(name)
 }
 
-/// If the copy in `path`, which must be claimed, was being rebuilt, the new one takes its place.
+/// If the copy in `path` was being rebuilt, the rebuilt copy takes its place. `path` must be claimed.
 pub(super) fn take_place(path: &Path, wait: Duration) -> Result<(), Error> {
     let new = beside(path);
     if !new.exists() {
@@ -28,19 +28,19 @@ pub(super) fn take_place(path: &Path, wait: Duration) -> Result<(), Error> {
     let _claim = Claim::take(&new, wait)?;
     if !new.join(environment::DATA).exists() {
         return fs::remove_dir_all(&new)
-            .map_err(|error| problem::state(&new, "delete what is left of a copy", error));
+            .map_err(|error| problem::state(&new, "delete the rest of a rebuilt copy", error));
     }
-    let problem = |error| problem::state(path, "replace a copy that was rebuilt", error);
+    let problem = |error| problem::state(path, "replace a local copy with the rebuilt one", error);
     fs::remove_dir_all(path).map_err(problem)?;
     fs::rename(&new, path).map_err(problem)
 }
 
-/// Deletes what was rebuilt of the copy in `path`, which must be claimed.
+/// Deletes the rebuilt copy beside `path`. `path` must be claimed.
 pub(super) fn discard(path: &Path) -> Result<(), Error> {
     remove(&beside(path))
 }
 
-/// Deletes a directory that nobody has open.
+/// Deletes the directory of a copy, unless this process has it open.
 pub(super) fn remove(path: &Path) -> Result<(), Error> {
     let _claim = Claim::take(path, Duration::ZERO)?;
     match fs::remove_dir_all(path) {

@@ -1,13 +1,13 @@
-//! What is stored at a long key: the whole key before the value, because the stored key holds only
-//! a hash of it. Two keys that share the hash share the bucket, one entry after the other, so a
-//! collision costs time and never gives another key's value.
+//! Buckets: the stored value of a long key. A bucket contains whole keys with their values, because the stored key
+//! contains only a hash of a long key. Keys with equal hashes share a bucket, so a collision costs time and never
+//! returns the value of another key.
 //!
-//! An entry is the length of the key and the length of the value (32 bits each, big-endian), then
-//! both. Part of the data format. Knows nothing of LMDB but its errors.
+//! An entry is the length of the key and the length of the value (32 bits each, big-endian), then both. Part of the
+//! data format. Must not know LMDB, except for its errors.
 
 use heed::{Error, MdbError, Result};
 
-/// The entries of a bucket. A bucket that ends in the middle of one is damaged.
+/// The entries of a bucket. A bucket that ends in the middle of an entry is damaged.
 pub(super) struct Entries<'b>(pub(super) &'b [u8]);
 
 impl<'b> Iterator for Entries<'b> {
@@ -52,7 +52,7 @@ pub(super) fn find<'b>(bucket: &'b [u8], key: &[u8]) -> Result<Option<&'b [u8]>>
     Ok(None)
 }
 
-/// The bucket with another value at `key`, or without it.
+/// The bucket with `value` at `key`, or without `key`.
 pub(super) fn rewritten(bucket: &[u8], key: &[u8], value: Option<&[u8]>) -> Result<Vec<u8>> {
     let mut new = Vec::with_capacity(bucket.len() + 8 + key.len() + value.map_or(0, <[u8]>::len));
     for entry in Entries(bucket) {

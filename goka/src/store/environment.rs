@@ -1,5 +1,5 @@
-//! Opens the LMDB environment of a copy, if what is there can be trusted and is a copy of the right
-//! thing. Knows nothing of rows.
+//! Opening the LMDB environment of a local copy, if its file can be trusted and belongs to the right table. Must not
+//! know rows.
 
 use std::{
     fs::{self, File},
@@ -19,13 +19,14 @@ use super::{
 };
 use crate::base::error::Error;
 
-/// How many snapshots of one copy can be held at once.
+/// How many snapshots of one copy can exist at the same time.
 pub(super) const SNAPSHOTS_MAX: u32 = 4096;
 
-/// The file that has the rows, beside that of LMDB's locks.
+/// Name of LMDB's data file.
 pub(super) const DATA: &str = "data.mdb";
 
-/// A multiple of every page size there is, as LMDB wants the size of its map to be.
+/// The map size is a multiple of this. LMDB requires a multiple of the system's page size, and this is one of every
+/// page size.
 const MAP_SIZE_STEP: usize = 1 << 16;
 
 /// An open environment.
@@ -38,14 +39,14 @@ pub(super) struct Environment {
 
 /// Why an environment was not opened.
 pub(super) enum Failure {
-    /// What is there cannot be trusted, or is something else: discard it and begin anew.
+    /// The file cannot be trusted, or belongs to another table: discard it and restore the changelog.
     Untrusted(String),
-    /// Beginning anew would not help.
+    /// Discarding the file would not help.
     Refused(Error),
 }
 
 impl Environment {
-    /// Opens the environment in `path`, and makes one if there is none. `path` must be claimed.
+    /// Opens the environment in `path`, or creates one. `path` must be claimed.
     pub(super) fn open(
         path: &Path,
         identity: &Identity,
@@ -57,7 +58,7 @@ impl Environment {
         let length = data.metadata().map_err(|e| failure(e.into()))?.len();
         if length < length_needed(&env) {
             return Err(Failure::Untrusted(format!(
-                "its file was cut short: it has {length} bytes of {}",
+                "the file of the local copy is truncated: it has {length} bytes of {}",
                 length_needed(&env)
             )));
         }
@@ -101,10 +102,9 @@ impl Environment {
             Verdict::Codec { written } => Err(Failure::Refused(Error::state(
                 path,
                 format!(
-                    "the rows were written with the codec `{written}`, and the table has the codec \
-                     `{}` now, which would misread them: go back to the codec, or give the changed \
-                     table another group; if the records of topic `{}` are in the new codec \
-                     already, delete this directory, and it is rebuilt from them",
+                    "the rows were written with codec `{written}`, but the table has codec `{}` now, which would misread \
+                     them: go back to the old codec, or use another group for the changed table; if all records of topic \
+                     `{}` are in the new codec already, delete this directory, and the local copy is restored from them",
                     identity.codec, identity.topic
                 ),
             ))),
@@ -115,9 +115,8 @@ impl Environment {
         self.data.metadata().map(|data| data.len())
     }
 
-    /// Makes the file reach to the end of its last page. LMDB does not write a page that the
-    /// transaction which added it has given up again, so that after a commit a sound file may be
-    /// shorter, and would be taken for one that was cut short.
+    /// Extends the file to the end of its last page. LMDB does not write a page that the transaction that added it has
+    /// freed again. After such a commit, a sound file is shorter than expected and would look truncated.
     pub(super) fn reach_last_page(&self) -> std::io::Result<()> {
         let needed = length_needed(&self.env);
         if self.data.metadata()?.len() < needed {
@@ -132,7 +131,11 @@ pub(super) fn delete(path: &Path) -> Result<(), Error> {
     for name in [DATA, "lock.mdb"] {
         match fs::remove_file(path.join(name)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(problem::state(path, "delete a copy that is no good", error));
+                return Err(problem::state(
+                    path,
+                    "delete a local copy that is discarded",
+                    error,
+                ));
             }
             _ => {}
         }
@@ -146,23 +149,22 @@ fn map(path: &Path, map_size: usize) -> heed::Result<Env<WithoutTls>> {
         .map_size(map_size.next_multiple_of(MAP_SIZE_STEP))
         .max_readers(SNAPSHOTS_MAX)
         .max_dbs(2);
-    // SAFETY: unsynced commits can only lose pages when the machine stops, and `mark` keeps such a
-    // file from being opened. (Not together with WRITE_MAP, under which a stray write would damage
-    // the file, and a full disk would be a SIGBUS.)
+    // SAFETY: unsynced commits can lose pages only when the machine stops, and `mark` prevents opening such a file.
+    // (Never combine this with WRITE_MAP: a stray write would damage the file, and a full disk would cause a SIGBUS.)
     unsafe { options.flags(EnvFlags::NO_SYNC) };
-    // SAFETY: nobody else changes the file while it is mapped: the claim keeps this process from
-    // opening it twice, the lock of the state directory keeps other processes away, and no page is
-    // read before the file is known to reach to its last one.
+    // SAFETY: nobody else changes the file while it is mapped. The claim prevents this process from opening it twice,
+    // the lock of the state directory keeps other processes away, and no page is read before the file is known to
+    // contain the last page.
     unsafe { options.open(path) }
 }
 
-/// What the file must reach to: beyond its end, the map gives a SIGBUS.
+/// The least length of a sound file. Reading the map beyond the end of the file causes a SIGBUS.
 fn length_needed(env: &Env<WithoutTls>) -> u64 {
     let pages = env.info().last_page_number as u64 + 1;
     pages.saturating_mul(u64::from(env.unnamed_database_stat().page_size))
 }
 
-/// The tables; `None` if nothing has been written yet. Tables that are not ours are damage.
+/// The LMDB tables `rows` and `meta`; `None` if the environment is empty. Other tables count as damage.
 fn tables(env: &Env<WithoutTls>) -> heed::Result<Option<(Table<'static>, Table<'static>)>> {
     let txn = env.read_txn()?;
     let tables = env.open_databases_and_commit(txn, |opener, txn| {
@@ -188,12 +190,14 @@ fn create(
         header::create(&meta, txn, identity)?;
         Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit((rows, meta)))
     })?;
-    Ok(tables.commit().expect("never aborted above"))
+    Ok(tables.commit().expect("the closure above never aborts"))
 }
 
 fn failure(path: &Path, error: heed::Error) -> Failure {
     if problem::is_damage(&error) {
-        Failure::Untrusted(format!("its file is damaged, or not one of ours: {error}"))
+        Failure::Untrusted(format!(
+            "the file of the local copy is damaged, or not from goka: {error}"
+        ))
     } else {
         Failure::Refused(problem::state(path, "open the local copy", error))
     }

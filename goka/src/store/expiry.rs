@@ -1,8 +1,8 @@
 //! Snapshots that readers hold, and how they expire.
 //!
-//! LMDB does not reuse a page that a snapshot can see, so a snapshot that is held for ever would make the file grow with
-//! every change. The writer therefore ends snapshots that are too old. Without changes a snapshot lasts; with changes
-//! the file is bounded. Must not know how a snapshot is read.
+//! LMDB does not reuse a page that a snapshot can see, so a snapshot that is held for ever would make the file grow
+//! with every change. The writer therefore ends snapshots that are too old. Without changes a snapshot lasts; with
+//! changes the file is bounded. Must not know how a snapshot is read.
 
 use std::{
     sync::{

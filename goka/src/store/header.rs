@@ -1,13 +1,14 @@
-//! What a copy says about itself, in LMDB's table `meta`: its format, what it is a copy of, and
-//! where it stands. Part of the data format: `format` is 32 bits, big-endian, and stays so in every
-//! format; `identity` and `position` are MessagePack arrays. `reaches`, 64 bits, big-endian, is there while rows may be
-//! those of any position up to that one: the batch was stored in parts.
+//! The header of a local copy, in the LMDB table `meta`: format, identity and position.
+//!
+//! Part of the data format. `format` is 32 bits, big-endian, in every format. `identity` and `position` are MessagePack
+//! arrays. `reaches`, 64 bits, big-endian, exists while rows may be ahead of the position: a batch was stored in parts,
+//! and all its rows are in the changelog below this offset. Must not know rows.
 
 use heed::{Error, Result, RoTxn, RwTxn};
 
 use super::{identity::Identity, position::Position, rows::Table};
 
-/// Changes with anything in the data format: this header, stored keys, buckets.
+/// The version of the data format: of this header, of stored keys, and of buckets.
 const FORMAT: u32 = 1;
 
 const FORMAT_KEY: &[u8] = b"format";
@@ -15,22 +16,23 @@ const IDENTITY_KEY: &[u8] = b"identity";
 const POSITION_KEY: &[u8] = b"position";
 const REACHES_KEY: &[u8] = b"reaches";
 
-/// What an environment turned out to be.
+/// The result of comparing a header with the wanted identity.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// What was asked for. Its topic's id is not stored yet, but known by now: `learn_id`.
+    /// The wanted copy. `learn_id`: the topic id is known now, and not stored yet.
     Right {
         position: Position,
         reaches: Option<i64>,
         learn_id: bool,
     },
-    /// Something else, to be discarded for this reason.
+    /// Another copy, to be discarded for this reason.
     Other(String),
-    /// Right but for its codec, which a copy made anew would not help against.
+    /// The wanted copy, but written with another codec. Discarding it would not help, because the changelog has the
+    /// other codec, too.
     Codec { written: String },
 }
 
-/// Writes everything, for a copy that is empty.
+/// Writes the header of an empty copy.
 pub(super) fn create(meta: &Table<'_>, txn: &mut RwTxn<'_>, identity: &Identity) -> Result<()> {
     meta.put(txn, FORMAT_KEY, &FORMAT.to_be_bytes())?;
     put_identity(meta, txn, identity)?;
@@ -70,7 +72,7 @@ pub(super) fn put_position(
     meta.put(txn, POSITION_KEY, &bytes)
 }
 
-/// `None`: rows are those of the position.
+/// Stores how far rows reach beyond the position; `None` if they do not.
 pub(super) fn put_reaches(
     meta: &Table<'_>,
     txn: &mut RwTxn<'_>,
@@ -82,17 +84,20 @@ pub(super) fn put_reaches(
     }
 }
 
-/// Compares what is there with what is wanted.
+/// Compares a header with the wanted identity.
 pub(super) fn judge(meta: &Table<'_>, txn: &RoTxn<'_>, wanted: &Identity) -> Result<Verdict> {
     let format = meta.get(txn, FORMAT_KEY)?.and_then(<[u8]>::first_chunk);
     let format = format.copied().map(u32::from_be_bytes);
     if format != Some(FORMAT) {
         let written = format.map_or("an unknown format".to_owned(), |f| format!("format {f}"));
         return Ok(Verdict::Other(format!(
-            "it is in {written}, and this program reads and writes format {FORMAT}"
+            "the local copy has {written}, and this version of goka has format {FORMAT}"
         )));
     }
-    let unreadable = || Ok(Verdict::Other("its header is unreadable".to_owned()));
+    let unreadable = || {
+        let reason = "the header of the local copy is unreadable";
+        Ok(Verdict::Other(reason.to_owned()))
+    };
     let Some(written) = identity(meta.get(txn, IDENTITY_KEY)?.unwrap_or_default()) else {
         return unreadable();
     };
@@ -138,36 +143,36 @@ fn position(bytes: &[u8]) -> Option<Position> {
     })
 }
 
-/// Why rows of the one are not rows of the other.
+/// Why a copy with the identity `written` is not the wanted one.
 fn difference(written: &Identity, wanted: &Identity) -> Option<String> {
     if written.cluster != wanted.cluster {
         return Some(format!(
-            "it was made from the cluster `{}`, and this is the cluster `{}`",
+            "the local copy is from cluster `{}`, and this is cluster `{}`",
             written.cluster, wanted.cluster
         ));
     }
     if written.topic != wanted.topic {
         return Some(format!(
-            "it is a copy of the topic `{}`, not of `{}`",
+            "the local copy is of topic `{}`, not of `{}`",
             written.topic, wanted.topic
         ));
     }
     let ids_known = !written.topic_id.is_empty() && !wanted.topic_id.is_empty();
     if ids_known && written.topic_id != wanted.topic_id {
         return Some(format!(
-            "the topic `{}` was created anew: its id was `{}`, and is `{}`",
+            "topic `{}` was deleted and created again: its id was `{}` and is now `{}`",
             wanted.topic, written.topic_id, wanted.topic_id
         ));
     }
     if written.partitions != wanted.partitions {
         return Some(format!(
-            "the topic `{}` had {} partitions, and has {}",
+            "topic `{}` had {} partitions and now has {}",
             wanted.topic, written.partitions, wanted.partitions
         ));
     }
     if written.partition != wanted.partition {
         return Some(format!(
-            "it is a copy of partition {}, not of {}",
+            "the local copy is of partition {}, not of {}",
             written.partition, wanted.partition
         ));
     }
@@ -179,7 +184,7 @@ mod tests {
     use super::*;
     use crate::sim::fuzz::fuzz;
 
-    /// For a list, serde makes room for as many elements as are promised, up to a megabyte.
+    /// For a list, serde allocates room for as many elements as the header announces, up to a megabyte.
     const LIST: u64 = (1 << 20) + 4096;
 
     #[test]

@@ -1,15 +1,15 @@
-//! How a key is stored: the bytes that LMDB orders and finds rows by.
+//! Stored keys: the bytes by which LMDB orders and finds rows.
 //!
-//! LMDB takes keys of 1 to 511 bytes, Kafka any. So a tag byte comes first, then the key itself up
-//! to [`WHOLE_MAX`] bytes. A longer key keeps its first [`HEAD`] bytes and a hash of all of it; its
-//! row then holds the whole key beside the value (see `bucket.rs`). Part of the data format: a
-//! change of anything here needs another `FORMAT`. Knows nothing of LMDB.
+//! LMDB takes keys of 1 to 511 bytes, Kafka takes keys of any length. A stored key is a tag byte and then the key, up
+//! to [`WHOLE_MAX`] bytes. A longer key is stored as its first [`HEAD`] bytes and a hash of the whole key; its value is
+//! then a bucket that contains the whole key (see `bucket.rs`). Part of the data format: any change here needs another
+//! `FORMAT`. Must not know LMDB.
 
 use siphasher::sip128::SipHasher24;
 
-/// Keys up to this many bytes are stored as they are.
+/// Keys up to this many bytes are stored whole.
 const WHOLE_MAX: usize = 480;
-/// Bytes that a longer key keeps.
+/// Number of bytes of a longer key that its stored key contains.
 const HEAD: usize = WHOLE_MAX - 16;
 
 const WHOLE: u8 = 0;
@@ -20,7 +20,7 @@ pub(super) type Buffer = [u8; 1 + WHOLE_MAX];
 
 pub(super) const EMPTY: Buffer = [0; 1 + WHOLE_MAX];
 
-/// Whether the stored key is not the whole key.
+/// Whether the stored key contains only a part of the key.
 pub(super) fn is_long(key: &[u8]) -> bool {
     key.len() > WHOLE_MAX
 }
@@ -39,31 +39,31 @@ pub(super) fn stored<'b>(key: &[u8], buffer: &'b mut Buffer) -> &'b [u8] {
     }
 }
 
-/// The key whose stored form this is, of a row that is not long.
+/// The key of a stored key that contains the whole key.
 pub(super) fn whole(stored: &[u8]) -> &[u8] {
     &stored[1..]
 }
 
-/// What long keys share that are next to each other, but in order of their hashes.
+/// The head of the stored key of a long key. Long keys with equal heads are adjacent, in the order of their hashes.
 pub(super) fn head(stored: &[u8]) -> &[u8] {
     stored.get(..=HEAD).unwrap_or(stored)
 }
 
-/// Bounds of stored keys, both included.
+/// Bounds of stored keys, both inclusive.
 pub(super) type Stretch = (Vec<u8>, Vec<u8>);
 
-/// A stretch that has all keys from `from` to `to`, `None` for the last, that are stored whole. It
-/// may have others, at its ends.
+/// The stretch of all keys from `from` to `to` that are stored whole; `None` for the last key. It may contain other
+/// keys at its ends.
 pub(super) fn whole_between(from: &[u8], to: Option<&[u8]>) -> Stretch {
     let cut = |key: &[u8]| [&[WHOLE], &key[..key.len().min(WHOLE_MAX)]].concat();
-    // Whatever is stored whole sorts before the tag alone.
+    // Every key that is stored whole sorts before the tag of long keys.
     (cut(from), to.map_or(vec![HASHED], cut))
 }
 
-/// The same for long keys.
+/// The stretch of all long keys from `from` to `to`; `None` for the last key. It may contain other keys at its ends.
 pub(super) fn long_between(from: &[u8], to: Option<&[u8]>) -> Stretch {
     let cut = |key: &[u8]| [&[HASHED], &key[..key.len().min(HEAD)]].concat();
-    // Those that have the same head follow it.
+    // Keys with the same head sort after the head alone.
     let behind = |key: &[u8]| [&cut(key)[..], &[255; 16]].concat();
     (cut(from), to.map_or(vec![HASHED + 1], behind))
 }

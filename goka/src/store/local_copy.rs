@@ -25,8 +25,8 @@ use super::{
 };
 use crate::base::error::Error;
 
-/// An open local copy. A store that is dropped without [`close`](Store::close) looks like a crash to whoever opens the
-/// local copy next.
+/// An open local copy. A store that is dropped without [`close`](Store::close) looks like a crash when the
+/// local copy is opened next.
 pub(crate) struct Store {
     pub(super) open: Arc<Open>,
     extent: Extent,
@@ -42,12 +42,12 @@ impl Store {
     /// Opens the copy in `path`, which is created. Gives the reason if what was there could not be
     /// trusted and was discarded: the copy is then empty, at position 0 with no inputs.
     ///
-    /// Damage is noticed if the file is not one of LMDB or too short, not deeper inside. `path` is to
-    /// be in a locked [`StateDir`], and not on a network file system.
+    /// Damage is detected if the file is not an LMDB file or is too short, not deeper inside. `path` must be in a
+    /// locked [`StateDir`](super::StateDir), and not on a network file system.
     ///
     /// # Errors
-    /// If the directory cannot be written to, if another part of this process has it open for longer
-    /// than [`Options::wait`], and if the rows were written with another codec.
+    /// If the directory is not writable, if another part of this process has it open for longer than [`Options::wait`],
+    /// or if the rows were written with another codec.
     pub(crate) fn open(
         path: &Path,
         identity: &Identity,
@@ -57,7 +57,7 @@ impl Store {
         private::create_dir_all(path).map_err(problem)?;
         let path = path.canonicalize().map_err(problem)?;
         let claim = Claim::take(&path, options.wait)?;
-        // Whoever had the claim before may have deleted it.
+        // The previous holder of the claim may have deleted the directory.
         private::create_dir_all(&path).map_err(problem)?;
         beside::take_place(&path, options.wait)?;
         Self::open_claimed(path, claim, identity, options)
@@ -104,28 +104,29 @@ impl Store {
         Ok((store, discarded))
     }
 
-    /// As of the last commit.
+    /// The position of the last commit.
     pub(crate) fn position(&self) -> &Position {
         &self.extent.position
     }
 
-    /// What no row is behind, in the table's topic: mostly the position.
+    /// Offset in the changelog below which all rows of the copy are. This is the position, unless the last batch was
+    /// stored in parts and is incomplete.
     pub(crate) fn reaches(&self) -> i64 {
         let Extent { position, reaches } = &self.extent;
         position.table.max(reaches.unwrap_or(0))
     }
 
-    /// Must be dropped soon: pages that it can see are not reused.
+    /// Takes a snapshot. Drop it soon, because LMDB does not reuse pages that a snapshot can see.
     pub(crate) fn snapshot(&self) -> Result<Snapshot, Error> {
         Snapshot::take(&self.open)
     }
 
-    /// Takes snapshots from other threads, and does not keep the copy open.
+    /// A handle that takes snapshots from other threads, and does not keep the copy open.
     pub(crate) fn snapshots(&self) -> Snapshots {
         Snapshots(Arc::downgrade(&self.open))
     }
 
-    /// The one write transaction.
+    /// Begins the write transaction. There is at most one at a time.
     pub(crate) fn batch(&mut self) -> Result<Batch<'_>, Error> {
         if !self.marked {
             mark::set(&self.open.path)
@@ -136,18 +137,18 @@ impl Store {
         Batch::begin(&self.open, &mut self.extent)
     }
 
-    /// Whether the next one to open it trusts it if it was not closed, as long as the machine runs.
+    /// Whether the copy would be trusted after a crash of the process, as long as the machine runs.
     pub(crate) fn is_trusted_open(&self) -> bool {
         mark::knows_boot()
     }
 
-    /// Lets go of all moments of it that are held: another copy takes its place.
+    /// Ends all snapshots that are held, because another copy takes this one's place.
     pub(crate) fn expire_moments(&self) {
         self.open.moments.expire(Duration::ZERO);
     }
 
-    /// Syncs to disk, marks the copy as cleanly closed, and closes it: at once, or when the last of
-    /// its snapshots is dropped, for which the next [`open`](Store::open) waits.
+    /// Syncs to disk, marks the copy as closed, and closes it: now, or when the last of its snapshots is dropped. The
+    /// next [`open`](Store::open) waits for that.
     pub(crate) fn close(self) -> Result<(), Error> {
         let Open {
             environment, path, ..

@@ -1,10 +1,9 @@
-//! Whether a copy can have lost pages: a file beside it that exists while it is written to.
+//! The mark of a copy that is being written to: a file beside LMDB's data file. It tells whether pages may be lost.
 //!
-//! Commits are not synced. A killed process loses nothing by that, the kernel has its pages; a
-//! machine that stops may keep newer pages and lose older ones. So the boot in which a copy is
-//! written to is noted before the first write, durably, and the note removed once all is synced. A
-//! note of another boot means that nothing in the copy can be trusted, which is why it is not kept
-//! in the copy itself.
+//! Commits are not synced. A killed process loses nothing, because the kernel has its pages. A machine that stops may
+//! have written newer pages and lost older ones. So before the first write, a file with the id of the current boot is
+//! created durably, and it is removed once everything is synced. A mark of another boot means that nothing in the data
+//! file can be trusted, which is why the mark is a separate file. Must not know LMDB.
 
 use std::{
     fs::{self, File},
@@ -17,7 +16,7 @@ use super::private;
 const NAME: &str = "not-closed";
 const NEW: &str = "not-closed.new";
 
-/// Why the copy in `directory` is not to be read, if so.
+/// The reason why the copy in `directory` cannot be trusted, if there is one.
 pub(super) fn distrust(directory: &Path) -> io::Result<Option<String>> {
     let noted = match fs::read(directory.join(NAME)) {
         Ok(noted) => noted,
@@ -29,18 +28,18 @@ pub(super) fn distrust(directory: &Path) -> io::Result<Option<String>> {
         return Ok(None);
     }
     Ok(Some(
-        "the machine stopped or restarted before it was closed, so pages of it may be lost"
+        "the machine stopped or restarted before the local copy was closed, so parts of its file may be lost"
             .to_owned(),
     ))
 }
 
-/// Notes that the copy in `directory` is about to be written to.
+/// Sets the mark: the copy in `directory` is about to be written to.
 pub(super) fn set(directory: &Path) -> io::Result<()> {
     let (path, boot) = (directory.join(NAME), boot().unwrap_or_default());
     if !boot.is_empty() && fs::read(&path).is_ok_and(|noted| noted == boot.as_bytes()) {
         return Ok(());
     }
-    // Renamed into place, so that a full disk or a kill does not leave half a note, which nobody trusts.
+    // Renamed into place, so that a full disk or a kill does not leave an incomplete mark.
     let new = directory.join(NEW);
     let mut file = private::create(&new)?;
     file.write_all(boot.as_bytes())?;
@@ -49,7 +48,7 @@ pub(super) fn set(directory: &Path) -> io::Result<()> {
     sync(directory)
 }
 
-/// Takes the note back. What was written must have been synced.
+/// Removes the mark. Everything that was written must have been synced.
 pub(super) fn clear(directory: &Path) -> io::Result<()> {
     match fs::remove_file(directory.join(NAME)) {
         Ok(()) => sync(directory),
@@ -58,12 +57,12 @@ pub(super) fn clear(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether a note says which boot it is of.
+/// Whether this system has boot ids, so that a mark of the current boot is recognized.
 pub(super) fn knows_boot() -> bool {
     boot().is_some()
 }
 
-/// Makes creations and removals of files in a directory durable, where that is possible.
+/// Makes changes of a directory's entries durable, where the system can.
 fn sync(directory: &Path) -> io::Result<()> {
     if cfg!(unix) {
         File::open(directory)?.sync_all()?;
@@ -71,8 +70,7 @@ fn sync(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Another text after every start of the machine. Not known outside Linux: a copy that was not
-/// closed is then never trusted.
+/// The id of the current boot. `None` outside Linux, where a copy that was not closed is never trusted.
 fn boot() -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(boot.trim().to_owned()).filter(|boot| !boot.is_empty())

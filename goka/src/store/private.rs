@@ -1,5 +1,6 @@
-//! Directories and files that only the user of the process can read: rows are not for everybody on the
-//! machine. (LMDB's own files are made so by heed.) What exists is left as it is: who made it means it.
+//! Creating directories and files that only the user of this process can read, because rows are not for everybody on
+//! the machine. (heed creates LMDB's files like this.) The modes of existing files are left unchanged: somebody has
+//! chosen them. Must not know what is in a file.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
@@ -7,7 +8,7 @@ use std::{
     path::Path,
 };
 
-/// As `fs::create_dir_all`.
+/// `fs::create_dir_all` for the user of this process only.
 pub(super) fn create_dir_all(path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
@@ -15,7 +16,7 @@ pub(super) fn create_dir_all(path: &Path) -> io::Result<()> {
     builder.recursive(true).create(path)
 }
 
-/// Opens a file to write to; it is made if there is none.
+/// Opens a file for writing, and creates it if it does not exist.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
@@ -23,7 +24,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     options.create(true).truncate(false).write(true).open(path)
 }
 
-/// As `File::create`.
+/// `File::create` for the user of this process only.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     let file = open(path)?;
     file.set_len(0)?;

@@ -1,4 +1,4 @@
-//! What LMDB says, as sentences with the cure.
+//! Errors of LMDB and of the file system, as sentences with the cure. Must not know rows.
 
 use std::{io, path::Path};
 
@@ -6,12 +6,12 @@ use heed::MdbError;
 
 use crate::base::error::Error;
 
-/// `doing` completes "cannot".
+/// The error of an action on the copy in `path`. `doing` completes "cannot".
 pub(super) fn state(path: &Path, doing: &str, error: impl Into<heed::Error>) -> Error {
     sentence(path, doing, error.into(), None)
 }
 
-/// The same, with a cure for what has none of its own.
+/// The error of an action on `path`, with a cure for errors that have no specific cure.
 pub(super) fn state_or(path: &Path, doing: &str, error: io::Error, otherwise: &str) -> Error {
     sentence(path, doing, error.into(), Some(otherwise))
 }
@@ -28,7 +28,7 @@ fn sentence(path: &Path, doing: &str, error: heed::Error, otherwise: Option<&str
     Error::state(path, problem)
 }
 
-/// Whether the same may succeed once there is room on the disk.
+/// Whether the action may succeed once there is room on the disk.
 fn is_full(error: &heed::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     let heed::Error::Io(error) = error else {
@@ -38,8 +38,7 @@ fn is_full(error: &heed::Error) -> bool {
         || error.raw_os_error() == Some(libc::EIO)
 }
 
-/// Whether an error in reading what is there says that the file is no good, rather than that it
-/// cannot be read at the moment.
+/// Whether an error says that the file is damaged, rather than that it cannot be read now.
 pub(super) fn is_damage(error: &heed::Error) -> bool {
     use MdbError::{Corrupted, Incompatible, Invalid, PageNotFound, VersionMismatch};
     matches!(
@@ -55,39 +54,37 @@ fn cure(error: &heed::Error) -> Option<&'static str> {
     };
     match error {
         heed::Error::Mdb(MdbError::MapFull) => Some(
-            "the copy has reached its map size, and nothing of this batch was stored: restart with \
-             a larger one (`Config::map_size`, GOKA_MAP_BYTES)",
+            "the local copy has reached its map size, and nothing of this batch was stored: restart with a larger one \
+             (`Config::map_size`, GOKA_MAP_BYTES)",
         ),
-        heed::Error::Mdb(MdbError::ReadersFull) => {
-            Some("too many snapshots are held at once: drop them, or take one for several reads")
-        }
+        heed::Error::Mdb(MdbError::ReadersFull) => Some(
+            "too many snapshots are held: drop snapshots, or use one snapshot for several reads",
+        ),
         heed::Error::Mdb(MdbError::BadValSize) => {
             Some("LMDB takes values below 4 GiB, and nothing of this batch was stored")
         }
         heed::Error::Mdb(MdbError::Panic) => Some(
-            "an earlier write failed in a way that leaves the copy unusable until it is opened again",
+            "an earlier write has failed, and the local copy is unusable until it is opened again: restart",
         ),
         error if is_damage(error) => Some(
-            "the file is damaged: stop the process and delete this directory, it is then rebuilt \
-             from Kafka",
+            "the file is damaged: stop the process and delete this directory, and the local copy is restored from Kafka",
         ),
         heed::Error::Io(error) => match error.kind() {
             StorageFull | QuotaExceeded | FileTooLarge => Some(
-                "the disk, a quota or a limit of file sizes is exhausted, and nothing of this batch \
-                 was stored: make room, or use a state directory elsewhere",
+                "a disk, a quota or a limit of file sizes is exhausted, and nothing of this batch was stored: make room, \
+                 or use a state directory elsewhere",
             ),
             PermissionDenied | ReadOnlyFilesystem => Some(
-                "give the user that runs this process the right to write there, or use another \
-                 state directory",
+                "make the directory writable for the user of this process, or use another state directory",
             ),
             NotADirectory | AlreadyExists => {
                 Some("a file is in the way: remove it, or use another state directory")
             }
             OutOfMemory => Some(
-                "that much address space is not to be had: lower the map size (`Config::map_size`, \
-                 GOKA_MAP_BYTES), or raise the limit on virtual memory (`ulimit -v`)",
+                "the process cannot reserve that much address space: lower the map size (`Config::map_size`, \
+                 GOKA_MAP_BYTES), or raise the limit of virtual memory (`ulimit -v`)",
             ),
-            // What LMDB says when the system wrote a part of what it was asked to.
+            // LMDB's error when the system wrote only a part.
             _ if error.raw_os_error() == Some(libc::EIO) => Some(
                 "the disk is full or failing, and nothing of this batch was stored: make room, or \
                  use a state directory elsewhere",

@@ -1,9 +1,10 @@
-//! A copy that is not trusted is rebuilt beside itself, in `<partition>.new`, which then takes its place.
+//! Rebuilding a local copy that is not trusted: in a directory beside it, `<partition>.new`, which then takes its
+//! place.
 //!
-//! So a rebuild begins with an empty file, and readers of the old copy are not disturbed before the new one
-//! is whole. A rebuild that was cut off goes on: whatever opens the copy next finds it, puts it in its place,
-//! and tops it up from where it stands. One that is read already, and is to be rebuilt in its turn, has the place
-//! itself beside it. Must not know rows.
+//! A rebuild starts with an empty file, and readers of the old copy are not disturbed before the new copy is complete.
+//! An interrupted rebuild continues: the next open puts the new copy in place, and recovery continues at its position.
+//! If a rebuilt copy that readers already use must be rebuilt again, the new directory is the original place. Must not
+//! know rows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,11 +21,11 @@ use super::{
 use crate::base::error::Error;
 
 impl Store {
-    /// An empty copy beside this one, to be filled anew; [`settle`](Store::settle) puts it in its place. `None`: this
-    /// is such a copy already, and was emptied.
+    /// Creates an empty copy beside this one, which [`settle`](Store::settle) later puts in its place. `None`: this
+    /// copy is such a copy itself, and was emptied instead.
     ///
     /// # Errors
-    /// If there is no room for it.
+    /// If there is no room for the new copy.
     pub(crate) fn rebuild(
         &mut self,
         identity: &Identity,
@@ -32,7 +33,7 @@ impl Store {
     ) -> Result<Option<Store>, Error> {
         let here = self.open.path.clone();
         let there = match &self.replaces {
-            // Also where somebody still reads what it has replaced.
+            // This includes a copy whose place somebody still reads.
             Some(place) if !self.is_shown || remove(place).is_err() => {
                 let mut batch = self.batch()?;
                 batch.clear()?;
@@ -51,22 +52,22 @@ impl Store {
         Ok(Some(store))
     }
 
-    /// Whether it is beside the copy that it is to replace.
+    /// Whether this copy replaces another one and is not in its place yet.
     pub(crate) fn is_rebuilt(&self) -> bool {
         self.replaces.is_some()
     }
 
-    /// Whether it is where it belongs, and what it replaces is beside it.
+    /// Whether this copy is in its place already, and the copy that it replaces is beside it.
     fn is_in_place(&self) -> bool {
         self.replaces.as_deref() == Some(&*beside(&self.open.path))
     }
 
-    /// It is read instead of the copy that it is to replace, which is deleted, if nobody reads it. It takes its place
-    /// when it is opened next.
+    /// From now on, readers use this copy instead of the one that it replaces. The replaced copy is deleted, unless
+    /// somebody reads it. This copy moves to its place when it is opened next.
     pub(crate) fn show(&mut self) {
         let Some(place) = &self.replaces else { return };
         let deleted = if self.is_in_place() {
-            // One that is read stays where it is, without its data: nobody takes it for a copy.
+            // A directory that somebody reads stays, without its data file, so that nobody takes it for a copy.
             remove(place).or_else(|_| environment::delete(place))
         } else if let Ok(_claim) = Claim::take(place, Duration::ZERO) {
             environment::delete(place)
@@ -74,7 +75,7 @@ impl Store {
             Ok(())
         };
         if let Err(error) = deleted {
-            tracing::warn!(%error, "the copy that was replaced is still there");
+            tracing::warn!(%error, "cannot delete a local copy that was replaced; it takes space until a restart");
         }
         self.is_shown = true;
         if self.is_in_place() {
@@ -82,11 +83,11 @@ impl Store {
         }
     }
 
-    /// Puts a copy that was rebuilt in the place of the old one. While somebody still reads either, it stays
-    /// where it is, and whoever opens it next does that.
+    /// Puts a rebuilt copy in the place of the old one. While somebody reads one of them, the copy stays where it is,
+    /// and the next open moves it.
     ///
     /// # Errors
-    /// If it cannot be opened there.
+    /// If the copy cannot be opened in its place.
     pub(crate) fn settle(mut self, identity: &Identity, options: &Options) -> Result<Store, Error> {
         if self.is_in_place() {
             self.show();

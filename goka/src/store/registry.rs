@@ -1,7 +1,7 @@
-//! Which directories this process has open: LMDB forbids to map one twice.
+//! The directories that this process has open, because LMDB must not map a file twice in one process.
 //!
-//! LMDB's own lock is one of the process, and does not stop it. A claim lives as long as anything
-//! that can touch the map, so that a directory is opened again or deleted only after that.
+//! LMDB's own lock is per process and does not prevent that. A claim lives as long as anything that can touch the map,
+//! so a directory is opened again, or deleted, only after that. Must not know what is in a directory.
 
 use std::{
     collections::BTreeSet,
@@ -15,20 +15,20 @@ use crate::base::error::Error;
 static CLAIMED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 static RELEASED: Condvar = Condvar::new();
 
-/// The right to open or delete a directory. Dropped, the next one gets it.
+/// The right to open or delete a directory. Dropping the claim passes the right to the next waiter.
 #[derive(Debug)]
 pub(super) struct Claim(PathBuf);
 
 impl Claim {
-    /// Waits at most `wait` for the holder of `path` to drop it. `path` must be canonical.
+    /// Waits up to `wait` for the holder of `path` to drop its claim. `path` must be canonical.
     pub(super) fn take(path: &Path, wait: Duration) -> Result<Claim, Error> {
         let (mut claimed, waited) = RELEASED
             .wait_timeout_while(lock(), wait, |claimed| claimed.contains(path))
             .unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
             let problem = format!(
-                "this process has had it open all the {wait:?} that were waited: close it, and \
-                 drop all snapshots of it, before it is opened or deleted"
+                "this process has had it open for {wait:?}: close it, and drop all its snapshots, before it is opened \
+                 again or deleted"
             );
             return Err(Error::state(path, problem));
         }
@@ -50,6 +50,6 @@ pub(super) fn is_claimed(path: &Path) -> bool {
 }
 
 fn lock() -> MutexGuard<'static, BTreeSet<PathBuf>> {
-    // A panic leaves the set as it is: every change of it is one call.
+    // Ignores poisoning: every change of the set is one call.
     CLAIMED.lock().unwrap_or_else(PoisonError::into_inner)
 }

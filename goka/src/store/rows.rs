@@ -1,12 +1,10 @@
-//! Rows by their keys: where keys become stored keys.
-//!
-//! Knows nothing of positions, of files, and of who has the copy open.
+//! Rows by key: turns keys into stored keys. Must not know positions or files, nor who has the copy open.
 
 use heed::{Database, Result, RoTxn, RwTxn, types::Bytes};
 
 use super::{bucket, key};
 
-/// A table of LMDB, as bytes.
+/// An LMDB table with keys and values as bytes.
 pub(super) type Table<'t> = Database<'t, Bytes, Bytes>;
 
 /// The rows of a copy.

@@ -1,8 +1,8 @@
-//! Rows in order of their keys, either way, although LMDB holds them in order of stored keys.
+//! Scans of rows in the order of their keys, ascending or descending, although LMDB orders rows by stored keys.
 //!
-//! Keys that are stored whole lie in one stretch, in their order. Long keys lie behind them, and
-//! those that share a head are in order of their hashes: they are read together and sorted. Two
-//! ordered stretches are then merged.
+//! Keys that are stored whole are in one stretch, in key order. Long keys follow; those with equal heads are in the
+//! order of their hashes, so they are read together and sorted. Then the two ordered stretches are merged. Must not
+//! know what is in a row.
 
 use std::{cmp::Ordering, mem, ops::Bound, vec};
 
@@ -10,7 +10,7 @@ use heed::{Result, RoTxn};
 
 use super::{bucket, key, rows::Rows};
 
-/// Which rows, and in which order.
+/// A range of rows, and the order of a scan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span<'k> {
     pub(crate) from: Bound<&'k [u8]>,
@@ -22,7 +22,7 @@ pub(crate) struct Span<'k> {
 /// Key and value.
 type Row<'t> = (&'t [u8], &'t [u8]);
 
-/// Rows as LMDB has them, in either order.
+/// Rows as LMDB stores them, in either order.
 type Stored<'t> = Box<dyn Iterator<Item = Result<Row<'t>>> + 't>;
 
 impl Span<'_> {
@@ -33,8 +33,7 @@ impl Span<'_> {
         reverse: false,
     };
 
-    /// Where `key` lies: before the rows that are meant, among them, or behind them, in the order
-    /// of the scan.
+    /// Whether `key` is before, in or after the span, in the order of the scan.
     fn place(&self, key: &[u8]) -> Ordering {
         let below = match self.from {
             Bound::Included(from) => key < from,
@@ -62,7 +61,7 @@ impl Span<'_> {
     }
 }
 
-/// Rows of a span, until `row` returns `false`.
+/// Passes the rows of a span to `row`, until `row` returns `false`.
 pub(super) fn scan(
     rows: &Rows,
     txn: &RoTxn<'_>,
@@ -100,7 +99,7 @@ pub(super) fn scan(
         let Some((key, value)) = next else {
             return Ok(());
         };
-        // What was sought are stored keys, which may lie beside what was asked for.
+        // The bounds above are of stored keys, so keys outside the span may come.
         match span.place(key) {
             Ordering::Less => {}
             Ordering::Equal if row(key, value) => {}
@@ -126,9 +125,9 @@ fn stored<'t>(
 struct Long<'t, 's> {
     buckets: Stored<'t>,
     span: Span<'s>,
-    /// The first bucket that is not in `rows`.
+    /// The next bucket, whose rows are not in `rows` yet.
     ahead: Option<Row<'t>>,
-    /// What is left of the keys with one head, in order.
+    /// The remaining rows of one head, in order.
     rows: vec::IntoIter<Row<'t>>,
 }
 

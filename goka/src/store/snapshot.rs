@@ -1,4 +1,4 @@
-//! Reading a copy.
+//! Reading a local copy. Must not know how long a reader holds a snapshot.
 
 use std::{
     ops::Bound,
@@ -14,9 +14,9 @@ use super::{
 };
 use crate::base::error::Error;
 
-/// A moment of the copy: one read transaction. It may go to another thread.
+/// A consistent view of a local copy: one read transaction. It may move to another thread.
 pub(crate) struct Snapshot {
-    // Before `open`, which holds what it reads.
+    // Declared before `open`, which keeps the environment open.
     txn: RoTxn<'static, WithoutTls>,
     pub(super) open: Arc<Open>,
 }
@@ -40,21 +40,21 @@ impl Snapshot {
         value.map_err(|error| self.problem("read a row", error))
     }
 
-    /// How many rows there are. Long keys that share a hash, which none do by chance, are one.
+    /// Number of rows. Long keys with equal hashes, which do not happen by chance, count as one.
     pub(crate) fn len(&self) -> Result<u64, Error> {
         let rows = &self.open.environment.rows;
         rows.len(&self.txn)
             .map_err(|error| self.problem("count the rows", error))
     }
 
-    /// Bytes of the file, which holds what is free in it, too.
+    /// Size of the file in bytes, including free pages.
     pub(crate) fn file_bytes(&self) -> Result<u64, Error> {
         let length = self.open.environment.file_bytes();
-        length.map_err(|error| self.problem("ask for the size of the file", error.into()))
+        length.map_err(|error| self.problem("get the size of the file", error.into()))
     }
 
-    /// Rows whose key is at or after `from` (after it, if `exclusive`), in order of key bytes
-    /// until `row` returns `false`.
+    /// Passes rows from key `from` on (after `from`, if `exclusive`) to `row`, in the order of key bytes, until `row`
+    /// returns `false`.
     pub(crate) fn scan(
         &self,
         from: &[u8],
@@ -68,7 +68,7 @@ impl Snapshot {
         self.scan_span(Span { from, ..Span::ALL }, row)
     }
 
-    /// Rows of a span, in its order, until `row` returns `false`.
+    /// Passes the rows of a span to `row`, in the order of the span, until `row` returns `false`.
     pub(crate) fn scan_span(
         &self,
         span: Span<'_>,
@@ -89,7 +89,10 @@ impl Snapshot {
 pub(crate) struct Snapshots(pub(super) Weak<Open>);
 
 impl Snapshots {
-    /// As [`Store::snapshot`](super::Store::snapshot).
+    /// Takes a snapshot, see [`Store::snapshot`](super::Store::snapshot).
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the store is closed.
     pub(crate) fn take(&self) -> Result<Snapshot, Error> {
         let open = self.0.upgrade();
         let open = open.filter(|open| !open.closed.load(Ordering::Relaxed));

@@ -1,11 +1,11 @@
-//! The state directory of a process: who may use it, what it is called in the group, and where each
-//! copy lies in it. Knows nothing of what is in a copy.
+//! The state directory of a process: its lock, the instance id, and the paths of local copies. Must not know what is in
+//! a copy.
 //!
 //! ```text
-//! <state>/lock                                           held while in use; has the holder's pid
-//! <state>/instance                                       the id of whoever uses this directory
-//! <state>/<cluster id>/groups/<group>/<partition>/       a processor's own copies
-//! <state>/<cluster id>/replicas/<topic>/<partition>/     copies that are only read
+//! <state>/lock                                           locked while in use; contains the pid of the holder
+//! <state>/instance                                       the instance id
+//! <state>/<cluster id>/groups/<group>/<partition>/       local copies of a processor's own table
+//! <state>/<cluster id>/replicas/<topic>/<partition>/     local copies for views, joins and lookups
 //! ```
 
 use std::{
@@ -22,43 +22,43 @@ use siphasher::sip128::SipHasher24;
 use super::{beside, private, problem, registry::Claim};
 use crate::base::error::Error;
 
-/// A longer name is cut to this many bytes and a hash; file systems take 255 in all.
+/// A longer name is shortened to this many bytes and a hash; file systems take names of 255 bytes.
 const NAME_MAX: usize = 200;
 
-/// A locked state directory. Dropped, it is free for others.
+/// A locked state directory. Dropping it releases the lock.
 #[derive(Debug)]
 pub(crate) struct StateDir {
     root: PathBuf,
     instance_id: String,
     temporary: bool,
-    /// Keeps others away. The kernel lets go of it with the process, however that ends.
+    /// The lock. The kernel releases it when the process ends, however it ends.
     _lock: File,
 }
 
 impl StateDir {
-    /// Creates the directory, if need be, and locks it.
+    /// Locks the directory, and creates it if it does not exist.
     ///
     /// # Errors
-    /// If it cannot be written to, if somebody else holds it, and, unless `allow_temp`, if it lies
-    /// under the system's temp directory.
+    /// If the directory is not writable or is locked already, or if it is in the system's temporary directory and
+    /// `allow_temp` is false.
     pub(crate) fn open(root: &Path, allow_temp: bool) -> Result<StateDir, Error> {
         if !allow_temp && is_temp(root) {
-            let problem = "what lies in the temp directory of the system is deleted at times, and \
-                           would have to be rebuilt from Kafka: use a state directory elsewhere";
+            let problem = "systems delete files in their temporary directory, and local copies would be restored from \
+                           Kafka each time: use a state directory elsewhere";
             return Err(Error::state(root, problem));
         }
         Self::locked(root, false)
     }
 
-    /// A new directory under the system's temp directory, deleted on drop: for topics that do not
-    /// last either, on the embedded broker.
+    /// Creates a directory in the system's temporary directory, which is deleted on drop: for the embedded broker,
+    /// whose topics do not last either.
     pub(crate) fn temporary() -> Result<StateDir, Error> {
         let id = random_id().map_err(|error| problem::state(&env::temp_dir(), DOING, error))?;
         Self::locked(&env::temp_dir().join(format!("goka-{id}")), true)
     }
 
-    /// A new directory, in memory where the system has one there, deleted on drop: for tests, which
-    /// no power failure has to leave anything of.
+    /// Creates a directory that is deleted on drop, in memory if the system has a file system there: for tests, which
+    /// need no durability.
     #[cfg(any(test, feature = "tester"))]
     pub(crate) fn in_memory() -> Result<StateDir, Error> {
         let memory = Path::new("/dev/shm");
@@ -85,28 +85,28 @@ impl StateDir {
         })
     }
 
-    /// Where it is, without symbolic links.
+    /// The path, without symbolic links.
     #[cfg(test)]
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Whether it is deleted when it is no longer used.
+    /// Whether the directory is deleted on drop.
     pub(crate) fn is_temporary(&self) -> bool {
         self.temporary
     }
 
-    /// A UUID made with the directory: two processes on a machine differ in it, a restart keeps it.
+    /// The instance id: a UUID that is created with the directory. A restart keeps it, and each directory has its own.
     pub(crate) fn instance_id(&self) -> &str {
         &self.instance_id
     }
 
-    /// The directory of a processor's copy of a partition of its table. Not created.
+    /// The path of a processor's local copy of a partition of its own table. Does not create it.
     pub(crate) fn group(&self, cluster: &str, group: &str, partition: i32) -> PathBuf {
         self.copy(cluster, "groups", group, partition)
     }
 
-    /// The directory of a copy for views, joins and lookups. Not created.
+    /// The path of a local copy for views, joins and lookups. Does not create it.
     pub(crate) fn replica(&self, cluster: &str, topic: &str, partition: i32) -> PathBuf {
         self.copy(cluster, "replicas", topic, partition)
     }
@@ -119,10 +119,10 @@ impl StateDir {
         path
     }
 
-    /// Deletes the directory of a copy, and all in it. Not there: nothing happens.
+    /// Deletes the directory of a local copy. Does nothing if there is no such directory.
     ///
     /// # Errors
-    /// If this process has the copy open, or `path` is not inside the state directory.
+    /// If this process has the copy open, or `path` is not in the state directory.
     pub(crate) fn discard(&self, path: &Path) -> Result<(), Error> {
         const DOING: &str = "delete a local copy";
         let path = match path.canonicalize() {
@@ -132,7 +132,7 @@ impl StateDir {
         };
         if path == self.root || !path.starts_with(&self.root) {
             let problem = format!(
-                "it is not a copy in the state directory {}, and is left alone",
+                "it is not a local copy in the state directory {}, and is left alone: check the path",
                 self.root.display()
             );
             return Err(Error::state(path, problem));
@@ -148,23 +148,23 @@ impl Drop for StateDir {
         if self.temporary
             && let Err(error) = fs::remove_dir_all(&self.root)
         {
-            tracing::warn!("cannot delete {}: {error}", self.root.display());
+            tracing::warn!(path = %self.root.display(), %error, "cannot delete a temporary state directory");
         }
     }
 }
 
 const DOING: &str = "use the state directory";
 
-/// Where nothing better is known.
+/// The cure for errors without a specific cure.
 const ELSEWHERE: &str =
-    "choose a place where a directory can be made (`Config::state_dir`, GOKA_STATE_DIR)";
+    "choose a place where a directory can be created (`Config::state_dir`, GOKA_STATE_DIR)";
 
-/// Whether `path`, which need not exist, is under a directory that the system clears.
+/// Whether `path`, which need not exist, is in a directory that the system clears.
 fn is_temp(path: &Path) -> bool {
     let Ok(path) = std::path::absolute(path) else {
         return false;
     };
-    // What does not exist yet will be created below what does.
+    // Directories that do not exist will be created in the first ancestor that exists.
     let real = path.ancestors().find_map(|path| path.canonicalize().ok());
     let temp = [env::temp_dir(), PathBuf::from("/tmp")];
     let mut temp = temp.iter().filter_map(|temp| temp.canonicalize().ok());
@@ -184,18 +184,18 @@ fn lock(root: &Path) -> Result<File, Error> {
                 pid if pid == process::id().to_string() => {
                     return Err(Error::state(
                         root,
-                        "this process holds it already: run all parts in one app, or give each app \
-                         its own state directory",
+                        "this process holds it already: run all parts in one app, or give each app its own state \
+                         directory",
                     ));
                 }
                 pid => format!("another process (pid {pid}) holds it"),
             };
-            let cure = "give each process its own state directory, or stop that one";
+            let cure = "give each process its own state directory, or stop the other process";
             return Err(Error::state(root, format!("{holder}: {cure}")));
         }
         Err(TryLockError::Error(error)) => return Err(problem(error)),
     }
-    // Only for the message above: what keeps others away is the lock.
+    // Only for the error above. The lock keeps others away.
     let noted = file
         .set_len(0)
         .and_then(|()| write!(file, "{}", process::id()));
@@ -205,18 +205,18 @@ fn lock(root: &Path) -> Result<File, Error> {
 
 fn instance_id(root: &Path) -> io::Result<String> {
     let path = root.join("instance");
-    // What is no text is no id either.
+    // A file that is not UTF-8 contains no id.
     match fs::read(&path).map(|bytes| String::from_utf8(bytes).unwrap_or_default()) {
         Ok(id) if is_id(&id) => return Ok(id),
         Ok(_) => tracing::warn!(
-            "{} has no instance id in it, so this instance gets a new one",
-            path.display()
+            path = %path.display(),
+            "the file contains no instance id; this instance gets a new one"
         ),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
     let id = random_id()?;
-    // Renamed into place, so that it is there whole or not at all.
+    // Renamed into place, so that the file is complete or absent.
     let new = root.join("instance.new");
     let mut file = private::create(&new)?;
     file.write_all(id.as_bytes())?;
@@ -247,7 +247,7 @@ fn random_id() -> io::Result<String> {
     Ok(parts.join("-"))
 }
 
-/// `name` as the name of a directory: two names never give one.
+/// The name of a directory for `name`. Different names give different directories.
 fn file_name(name: &str) -> String {
     let mut safe = String::new();
     for (index, byte) in name.bytes().enumerate() {

@@ -1,5 +1,5 @@
-//! Copies that nobody in this process has had open for long: of partitions that went to other instances.
-//! Must not know groups, nor what time it is.
+//! Deleting local copies that this process has not had open for long, of partitions that other instances own now. Must
+//! not know groups, nor what time it is.
 
 use std::{
     collections::BTreeMap,
@@ -13,18 +13,18 @@ use std::{
 use super::{beside, problem, registry, state::StateDir};
 use crate::base::error::Error;
 
-/// Deletes copies that were not in use for a while.
+/// Finds and deletes local copies that were not in use for a while.
 pub(crate) struct Unused {
     state: Arc<StateDir>,
-    /// In each of them, a directory for each partition.
+    /// Each contains one directory per partition.
     directories: Vec<PathBuf>,
     delay: Duration,
-    /// Since when each copy is not in use.
+    /// Since when each unused copy has been unused.
     since: BTreeMap<PathBuf, Duration>,
 }
 
 impl Unused {
-    /// Of copies in these directories, which need not exist.
+    /// Watches the copies in these directories, which need not exist.
     pub(crate) fn new(state: Arc<StateDir>, directories: Vec<PathBuf>, delay: Duration) -> Self {
         Unused {
             state,
@@ -34,11 +34,11 @@ impl Unused {
         }
     }
 
-    /// Deletes the copies that no look has found in use for the delay, and gives where they were.
-    /// `now` is from any origin.
+    /// Deletes the copies that were unused in every check for the length of the delay, and returns their paths. `now`
+    /// has any origin.
     ///
     /// # Errors
-    /// If a directory cannot be read, or a copy not be deleted; the others are looked at all the same.
+    /// If a directory cannot be read, or a copy cannot be deleted. The others are checked nevertheless.
     pub(crate) fn look(&mut self, now: Duration) -> (Vec<PathBuf>, Result<(), Error>) {
         let (mut found, mut result) = (BTreeMap::new(), Ok(()));
         for directory in &self.directories {
@@ -73,7 +73,7 @@ impl Unused {
         (deleted, result)
     }
 
-    /// Nothing counts that was seen before: who has which partition is not known now.
+    /// Forgets earlier checks, because the owners of partitions are unknown now.
     pub(crate) fn forget(&mut self) {
         self.since.clear();
     }
@@ -85,7 +85,7 @@ fn is_used(copy: &Path) -> bool {
 
 /// The copies in a directory, by their canonical paths.
 fn copies(directory: &Path) -> Result<Vec<PathBuf>, Error> {
-    let problem = |error| problem::state(directory, "look for local copies", error);
+    let problem = |error| problem::state(directory, "list local copies", error);
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -95,7 +95,7 @@ fn copies(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     for entry in entries {
         let path = entry.map_err(problem)?.path();
         let name = path.file_name().and_then(|name| name.to_str());
-        // Whatever else lies there is not ours.
+        // Other entries are not from goka.
         if name.is_some_and(|name| name.parse::<i32>().is_ok()) {
             copies.push(path.canonicalize().map_err(problem)?);
         }

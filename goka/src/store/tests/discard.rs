@@ -1,4 +1,4 @@
-//! What is not trusted is discarded, with the reason; nothing that can be read again is lost else.
+//! A local copy that cannot be trusted is discarded, with the reason. Any other copy is kept.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ fn closed() -> (tempfile::TempDir, PathBuf) {
     (dir, path)
 }
 
-/// Opens a copy that must be discarded, and gives the reason. It can be used as if it were new.
+/// Opens a copy that must be discarded, and returns the reason. The copy is then usable and empty.
 fn discarded(path: &Path, identity: &Identity) -> String {
     let (mut store, discarded) = Store::open(path, identity, &options()).unwrap();
     assert_eq!(*store.position(), Position::default());
@@ -54,28 +54,28 @@ fn a_copy_of_something_else() {
                 cluster,
                 ..identity()
             },
-            "it was made from the cluster `cluster-1`, and this is the cluster `cluster-2`",
+            "the local copy is from cluster `cluster-1`, and this is cluster `cluster-2`",
         ),
         (
             Identity {
                 topic,
                 ..identity()
             },
-            "it is a copy of the topic `clicks-state`, not of `other-state`",
+            "the local copy is of topic `clicks-state`, not of `other-state`",
         ),
         (
             Identity {
                 partitions: 16,
                 ..identity()
             },
-            "the topic `clicks-state` had 8 partitions, and has 16",
+            "topic `clicks-state` had 8 partitions and now has 16",
         ),
         (
             Identity {
                 partition: 4,
                 ..identity()
             },
-            "it is a copy of partition 3, not of 4",
+            "the local copy is of partition 3, not of 4",
         ),
     ];
     for (other, reason) in others {
@@ -86,18 +86,18 @@ fn a_copy_of_something_else() {
 }
 
 #[test]
-fn a_topic_that_was_created_anew() {
+fn a_topic_that_was_deleted_and_created_again() {
     let with_id = |id: &str| Identity {
         topic_id: id.to_owned(),
         ..identity()
     };
     let (_dir, path) = closed();
     kept(&path, &with_id("first"));
-    // It has learned the id by now, and does not forget it.
+    // The copy has stored the id by now, and keeps it.
     kept(&path, &with_id(""));
     assert_eq!(
         discarded(&path, &with_id("second")),
-        "the topic `clicks-state` was created anew: its id was `first`, and is `second`"
+        "topic `clicks-state` was deleted and created again: its id was `first` and is now `second`"
     );
 }
 
@@ -129,7 +129,7 @@ fn another_format() {
     store.close().unwrap();
     assert_eq!(
         discarded(&path, &identity()),
-        "it is in format 2, and this program reads and writes format 1"
+        "the local copy has format 2, and this version of goka has format 1"
     );
 }
 
@@ -143,7 +143,10 @@ fn a_header_that_is_no_header() {
         meta.put(&mut txn, key.as_bytes(), b"who knows").unwrap();
         txn.commit().unwrap();
         store.close().unwrap();
-        assert_eq!(discarded(&path, &identity()), "its header is unreadable");
+        assert_eq!(
+            discarded(&path, &identity()),
+            "the header of the local copy is unreadable"
+        );
     }
 }
 
@@ -153,7 +156,7 @@ fn a_machine_that_stopped() {
     fs::write(path.join("not-closed"), "another boot").unwrap();
     assert!(discarded(&path, &identity()).starts_with("the machine stopped or restarted"));
 
-    // So did one that stopped while the note was written.
+    // The machine stopped while the mark was written.
     fs::write(path.join("not-closed"), "").unwrap();
     assert!(discarded(&path, &identity()).starts_with("the machine stopped or restarted"));
 }
@@ -192,7 +195,7 @@ fn a_file_cut_short() {
         fs::write(path.join("data.mdb"), &whole[..length]).unwrap();
         let (store, reason) = Store::open(&path, &identity(), &options()).unwrap();
         assert_eq!(scan(&store, Span::ALL), [], "{length}");
-        // Nothing is what a new file begins with.
+        // An empty file is a new one.
         assert_eq!(reason.is_none(), length == 0, "{length}: {reason:?}");
         store.close().unwrap();
     }
@@ -208,7 +211,7 @@ fn a_file_of_garbage() {
             fs::write(path.join("data.mdb"), vec![byte; length]).unwrap();
             let reason = discarded(&path, &identity());
             assert!(
-                reason.starts_with("its file is damaged, or not one of ours"),
+                reason.starts_with("the file of the local copy is damaged, or not from goka"),
                 "{reason}"
             );
         }
@@ -229,7 +232,7 @@ fn an_environment_of_somebody_else() {
     .unwrap();
     env.prepare_for_closing().wait();
     let reason = discarded(dir.path(), &identity());
-    assert!(reason.starts_with("its file is damaged, or not one of ours"));
+    assert!(reason.starts_with("the file of the local copy is damaged, or not from goka"));
 }
 
 #[test]
@@ -239,7 +242,7 @@ fn a_lock_file_of_garbage_does_no_harm() {
     kept(&path, &identity());
 }
 
-/// LMDB does not write pages that a transaction added and gave up again.
+/// LMDB does not write pages that a transaction added and freed again.
 #[test]
 fn a_file_with_unwritten_pages_at_its_end_is_kept() {
     let (_dir, path) = closed();

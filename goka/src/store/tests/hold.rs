@@ -1,4 +1,4 @@
-//! Who holds what: a directory within a process, the state directory among processes.
+//! Exclusive use: of a copy within a process, and of the state directory among processes.
 
 use std::{
     env, fs,
@@ -105,7 +105,7 @@ fn snapshots_are_taken_and_read_by_other_threads() {
     .unwrap();
 }
 
-/// Compiles only if a batch, whose lock belongs to its thread, is not `Send`: else both impls fit.
+/// Compiles only if a batch, whose lock belongs to its thread, is not `Send`. Otherwise, both impls would match.
 #[allow(dead_code)]
 fn a_batch_stays_on_its_thread() {
     trait NotSend<Which> {
@@ -195,7 +195,7 @@ fn what_is_not_a_directory_one_can_write_to_is_refused_with_the_cure() {
         let error = error.to_string();
         assert!(error.contains("cannot open the local copy"), "{error}");
     }
-    // Not even the superuser writes here.
+    // Not even the superuser can write here.
     #[cfg(target_os = "linux")]
     {
         let error = StateDir::open(Path::new("/proc/goka"), true).unwrap_err();
@@ -206,7 +206,7 @@ fn what_is_not_a_directory_one_can_write_to_is_refused_with_the_cure() {
 /// Set in the other process, to the state directory that it holds.
 const OTHER: &str = "GOKA_TEST_HOLD";
 
-/// A process that holds the state directory and a copy in it, until the end of its input tells it to end.
+/// A process that holds the state directory and a copy in it, until its standard input ends.
 struct Other {
     process: Child,
     output: BufReader<ChildStdout>,

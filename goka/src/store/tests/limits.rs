@@ -1,4 +1,4 @@
-//! Limits are errors that say what to do, and nothing is half done.
+//! A limit is an error that says what to do, and leaves nothing half done.
 
 use std::{env, path::Path, process::Command};
 
@@ -42,7 +42,7 @@ fn a_full_map_stores_nothing_of_the_batch() {
     batch.commit(at(4)).unwrap();
     store.close().unwrap();
 
-    // What is there already is never beyond the map.
+    // A file that exists is never larger than the map.
     let (store, discarded) = Store::open(dir.path(), &identity(), &small()).unwrap();
     assert_eq!(discarded, None);
     assert_eq!(store.snapshot().unwrap().len().unwrap(), 1001);
@@ -65,7 +65,7 @@ fn a_part_is_stored_and_the_copy_stands_where_it_stood() {
     let mut store = open(dir.path());
     assert_eq!((store.position(), store.reaches()), (&at(1), 5));
     assert_eq!(get(&store, b"key").unwrap(), b"after");
-    // The rest of it may come in smaller steps.
+    // Smaller values still fit.
     commit(&mut store, b"other", b"", 4);
     assert_eq!((store.position(), store.reaches()), (&at(4), 5));
     commit(&mut store, b"other", b"", 5);
@@ -84,7 +84,7 @@ fn too_many_snapshots_are_an_error() {
         .collect();
     let error = store.snapshot().err().expect("one too many").to_string();
     assert!(error.contains("too many snapshots are held"), "{error}");
-    // Writing goes on.
+    // Writing continues.
     commit(&mut store, b"key", b"value", 1);
     snapshots.pop();
     assert_eq!(get(&store, b"key").unwrap(), b"value");
@@ -144,7 +144,7 @@ fn a_full_disk_stores_nothing_of_the_batch() {
         return fill_the_disk(Path::new(&path));
     }
     let dir = tempfile::tempdir().unwrap();
-    // Ignored, the signal becomes an error, as of a full disk.
+    // If the signal is ignored, the write fails with an error, like one on a full disk.
     let limited = "trap '' XFSZ; ulimit -f 4096; exec \"$0\" \"$@\"";
     let output = Command::new("sh")
         .args(["-c", limited])

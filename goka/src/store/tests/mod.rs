@@ -1,4 +1,4 @@
-//! What a copy promises, tested on real files. Dropping a store is the crash.
+//! The guarantees of local copies, tested on real files. Dropping a store simulates a crash.
 
 mod discard;
 mod hold;
@@ -35,7 +35,7 @@ fn options() -> Options {
     }
 }
 
-/// Opens a copy in which nothing must be discarded.
+/// Opens a copy that must not be discarded.
 fn open(path: &Path) -> Store {
     let (store, discarded) = Store::open(path, &identity(), &options()).unwrap();
     assert_eq!(discarded, None);

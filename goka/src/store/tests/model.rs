@@ -1,4 +1,4 @@
-//! A copy against a map: any sequence of what can be done gives the same rows.
+//! A local copy against a model, a map: any sequence of operations gives the same rows.
 
 use std::{
     collections::BTreeMap,
@@ -30,8 +30,7 @@ enum End {
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Few and many different ones, around all lengths at which something changes; long ones mostly
-/// differ only behind the head that is stored.
+/// Keys of all lengths at which the stored form changes. Most long keys differ only behind the stored head.
 fn keys() -> impl Strategy<Value = Vec<u8>> {
     let length = prop_oneof![0..4_usize, 462..468_usize, 478..484_usize, 900..902_usize];
     let short = vec(0..3_u8, 0..3);
@@ -138,7 +137,7 @@ fn run(batches: Vec<(Vec<Change>, End)>, probes: Vec<Vec<u8>>) {
             position = at(number as i64 + 1);
             batch.commit(position.clone()).unwrap();
         }
-        // The moment of the snapshot stays as it was.
+        // The snapshot does not see later changes.
         assert_eq!(before.len().unwrap(), length);
         for probe in &probes {
             assert_eq!(before.get(probe).unwrap(), model.get(probe).map(|v| &v[..]));

@@ -1,4 +1,4 @@
-//! Who can read what is in a state directory: the user of the process alone.
+//! Only the user of the process can read a state directory.
 
 use std::{
     fs,

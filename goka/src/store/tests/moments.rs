@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use super::{Options, commit, get, identity, options};
 use crate::{base::error::Error, store::Store};
 
-/// Each age is too old.
+/// With these options, every snapshot is too old at the next write.
 fn open_with_no_patience(path: &Path) -> Store {
     let options = Options {
         snapshot_max: Duration::ZERO,
@@ -14,7 +14,7 @@ fn open_with_no_patience(path: &Path) -> Store {
     Store::open(path, &identity(), &options).unwrap().0
 }
 
-/// All rows, again and again; gives the size of the file.
+/// Writes all rows again and again, and returns the size of the file.
 fn rewrite(store: &mut Store, times: i64) -> u64 {
     for time in 0..times {
         let mut batch = store.batch().unwrap();
@@ -44,7 +44,7 @@ fn a_held_snapshot_is_let_go_of_by_who_writes() {
         "{error}"
     );
 
-    // What a snapshot costs that is not let go of.
+    // The cost of a snapshot that does not expire.
     let kept = store.snapshot().unwrap();
     let grown = rewrite(&mut store, 100);
     assert!(grown > 20 * before, "{before} bytes became {grown} only");

@@ -1,11 +1,11 @@
-//! A copy is rebuilt beside itself, and takes its place, whenever that is cut off.
+//! A local copy is rebuilt beside itself and then takes its place, wherever the rebuild is interrupted.
 
 use std::{fs, path::PathBuf};
 
 use super::{Position, at, commit, get, identity, open, options, scan};
 use crate::store::{Span, Store};
 
-/// A copy that is no good any more, and where its rebuild goes.
+/// A copy that must be rebuilt, and the directory of its rebuild.
 fn stage() -> (tempfile::TempDir, PathBuf, PathBuf, Store) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().canonicalize().unwrap().join("3");
@@ -31,7 +31,7 @@ fn a_rebuild_is_beside_until_it_takes_the_place() {
     assert_eq!(scan(&new, Span::ALL), []);
     assert!(new.is_rebuilt() && beside.exists());
     commit(&mut new, b"key", b"new", 1);
-    // Readers of the old one are not disturbed.
+    // Readers of the old copy are not disturbed.
     assert_eq!(old.snapshot().unwrap().len().unwrap(), 1000);
     drop(old);
     let new = new.settle(&identity(), &options()).unwrap();
@@ -63,7 +63,7 @@ fn one_that_was_killed_while_it_took_the_place_does_so_again() {
     let mut new = rebuild(&mut old);
     commit(&mut new, b"key", b"new", 1);
     drop((old, new));
-    // Between the two steps of that.
+    // A crash between the two steps of the replacement.
     fs::remove_dir_all(&path).unwrap();
     assert_eq!(get(&open(&path), b"key").unwrap(), b"new");
 }
@@ -116,7 +116,7 @@ fn what_is_read_is_not_emptied_by_the_next_rebuild() {
     commit(&mut newer, b"key", b"newer", 2);
     assert_eq!(get(&shown, b"key").unwrap(), b"new", "readers go on");
     drop((shown, newer));
-    // It was cut off: what was whole is there, to be distrusted again.
+    // The rebuild was interrupted: the complete copy is still there, to be distrusted again.
     assert_eq!(get(&open(&path), b"key").unwrap(), b"new");
     assert!(!beside.exists());
 }
@@ -137,7 +137,7 @@ fn a_copy_changes_places_with_every_rebuild() {
     assert_eq!(get(&open(&path), b"key").unwrap(), b"4");
 }
 
-/// A rebuild of before that nobody went on with is not mixed with a new one.
+/// An earlier rebuild that was not continued is not mixed with a new one.
 #[test]
 fn a_rebuild_begins_empty() {
     let (_dir, _, beside, mut old) = stage();

@@ -10,12 +10,12 @@ use hashbrown::HashMap;
 use super::{at, open};
 use crate::store::{Span, Store};
 
-/// Rows a batch, as at 250k records a second and a commit every 100 ms.
+/// Rows per batch: 250,000 records per second with a commit every 100 ms.
 const BATCH: usize = 25_000;
 const BATCHES: usize = 80;
 const READS: usize = 2_000_000;
 
-/// What is left of a count of rows or batches in a build without optimizations.
+/// A count of rows or batches, reduced in a build without optimizations.
 const fn scaled(count: usize) -> usize {
     if cfg!(debug_assertions) {
         count.div_ceil(100)
@@ -44,7 +44,7 @@ fn key(number: usize) -> [u8; 12] {
     key
 }
 
-/// Time of this thread on the processor, seconds.
+/// CPU time of this thread in seconds.
 struct Clock(f64);
 
 impl Clock {
@@ -91,8 +91,8 @@ fn in_transaction(store: &mut Store, rows: usize, batches: usize) {
     }
 }
 
-/// Reads go to a snapshot below a map, writes to the map, which is sorted and written at the end.
-/// With `keep`, rows stay in the map, as a cache of what a snapshot would give.
+/// Reads go to the map and then to a snapshot. Writes go to the map, which is sorted and written at the end. With
+/// `keep`, rows stay in the map, as a cache of the snapshot.
 fn over_snapshot<const KEEP: bool>(store: &mut Store, rows: usize, batches: usize) {
     struct Row {
         count: u64,
@@ -201,7 +201,7 @@ fn reads() {
     }
 }
 
-/// One million rows come in any order, in batches.
+/// One million rows are written in batches, in random order.
 #[test]
 #[ignore = "measures, and decides nothing"]
 fn rebuild() {

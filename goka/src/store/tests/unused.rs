@@ -1,4 +1,4 @@
-//! What is deleted, and what is not, by a clock that is told.
+//! Which unused copies are deleted, with a clock that the test sets.
 
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
@@ -39,7 +39,7 @@ fn a_copy_that_is_not_used_for_the_delay_is_deleted() {
     assert!(!one.exists());
     assert!(looked(&mut unused, 1000).is_empty(), "it is in use");
 
-    // From when it was closed.
+    // The delay starts when the copy is closed.
     used.close().unwrap();
     assert!(looked(&mut unused, 1001).is_empty());
     assert!(looked(&mut unused, 1010).is_empty());
@@ -48,7 +48,7 @@ fn a_copy_that_is_not_used_for_the_delay_is_deleted() {
 }
 
 #[test]
-fn the_delay_begins_anew_with_every_use_and_when_all_is_forgotten() {
+fn the_delay_starts_again_with_every_use_and_when_all_checks_are_forgotten() {
     let (_dir, state, group) = stage(&[0]);
     let mut unused = Unused::new(state, vec![group.clone()], SECOND * 10);
     assert!(looked(&mut unused, 0).is_empty());
@@ -90,7 +90,7 @@ fn what_is_no_copy_is_left_alone() {
     assert!(group.join("mine").exists() && group.join("notes").exists());
 }
 
-/// Who waits for a copy that is being deleted gets a new one.
+/// A thread that waits for a copy that is being deleted gets a new copy.
 #[test]
 fn a_copy_can_be_opened_again_after_it_was_deleted() {
     let (_dir, state, group) = stage(&[0]);
