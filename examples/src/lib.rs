@@ -44,3 +44,14 @@ pub fn exit_code(program: &str, ended: Result<()>) -> ExitCode {
         }
     }
 }
+
+/// Compiles the examples of `docs/`: here, because a package of goka holds no file from outside its own folder.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../docs/errors.md")]
+    mod errors {}
+    #[doc = include_str!("../../docs/operating.md")]
+    mod operating {}
+    #[doc = include_str!("../../docs/from-goka.md")]
+    mod from_goka {}
+}

@@ -157,18 +157,3 @@ pub mod __private {
     /// For the derives that the macros print: a user's crate needs no dependency on serde.
     pub use serde;
 }
-
-/// What "When a record cannot be handled" shows compiles.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/errors.md")]
-mod errors {}
-
-/// What "Operating" shows compiles.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/operating.md")]
-mod operating {}
-
-/// What "From Goka" shows compiles.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/from-goka.md")]
-mod from_goka {}

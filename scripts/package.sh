@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Packages goka-macros and goka as for crates.io, and runs the tests of the packages as they are unpacked: nothing in them may
+# need a file of the repository. Needs no network if the dependencies are there.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+target=${CARGO_TARGET_DIR:-$PWD/target}
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+crates=(goka-macros goka)
+
+# cargo lets goka find goka-macros, which is not published, among the packages of the same command.
+cargo package --locked --no-verify "${@:---offline}" -p goka-macros -p goka
+
+unpacked=$(mktemp -d)
+trap 'rm -rf "$unpacked"' EXIT
+for crate in "${crates[@]}"; do
+  package=$target/package/$crate-$version.crate
+  tar -xzf "$package" -C "$unpacked"
+  for file in README.md LICENSE-APACHE LICENSE-MIT; do
+    [ -s "$unpacked/$crate-$version/$file" ] || { echo "$package has no $file" >&2 && exit 1; }
+  done
+done
+
+# A workspace of the two, with the repository's versions and profiles, so that their dependencies are not compiled again.
+{
+  printf '[workspace]\nresolver = "3"\nmembers = ["goka-macros-%s", "goka-%s"]\n' "$version" "$version"
+  printf '[patch.crates-io]\ngoka-macros = { path = "goka-macros-%s" }\n' "$version"
+  sed -n '/^\[profile/,$p' Cargo.toml
+} >"$unpacked/Cargo.toml"
+cp Cargo.lock rust-toolchain.toml "$unpacked"
+cd "$unpacked"
+CARGO_TARGET_DIR=$target cargo test --offline --features goka/tester
