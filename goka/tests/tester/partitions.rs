@@ -44,7 +44,7 @@ fn a_partition_that_is_not_there_is_its_handlers_error_and_nothing_of_its_record
                 for part in [
                     "handler `sells` of group `sells` cannot write what it wants to",
                     "topic `sales`, partition 1, offset 1, key `alice`",
-                    &format!("partition {bad} of topic `receipts`, which has 4: 0 to 3"),
+                    &format!("topic `receipts` has no partition {bad}: it has 4, 0 to 3"),
                 ] {
                     assert!(error.contains(part), "{part}: {error}");
                 }
@@ -124,7 +124,7 @@ fn a_loopback_goes_to_the_partition_that_it_names() {
         for part in [
             "handler `hop`",
             "key `bob`",
-            "no partition 4 of topic `travels-loop`, which has 4: 0 to 3",
+            "topic `travels-loop` has no partition 4: it has 4, 0 to 3",
         ] {
             assert!(error.contains(part), "{part}: {error}");
         }

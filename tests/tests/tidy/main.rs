@@ -203,6 +203,12 @@ fn the_engine_knows_bytes_and_edges_never_types() {
     report(&broken);
 }
 
+/// Whether the line is a row of a table in a comment.
+fn is_row(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with("/// |") || line.starts_with("//! |")
+}
+
 #[test]
 fn every_file_says_why_it_exists_and_stays_readable() {
     let mut broken = Vec::new();
@@ -333,4 +339,30 @@ fn the_readme_shows_a_program_that_compiles() {
         readme.contains(program),
         "README.md and examples/examples/counter.rs show different programs"
     );
+}
+
+/// `scripts/package.sh` runs the tests of the packages; this sees at once what would fail there.
+#[test]
+fn a_package_needs_no_file_from_outside() {
+    let mut broken = Vec::new();
+    for source in sources(&["rs"]) {
+        if !["goka/", "goka-macros/"]
+            .iter()
+            .any(|package| source.path.starts_with(package))
+        {
+            continue;
+        }
+        let depth = source.path.matches('/').count() - 1;
+        let outside = "../".repeat(depth + 1);
+        for (number, line) in source.code() {
+            let includes = line.contains("include_str!") || line.contains("include_bytes!");
+            if includes && line.contains(&outside) {
+                broken.push(format!(
+                    "{}:{number} includes a file that its package lacks",
+                    source.path
+                ));
+            }
+        }
+    }
+    report(&broken);
 }
