@@ -8,7 +8,7 @@ pub(crate) struct Position {
     pub(crate) offset: i64,
 }
 
-/// An offset that the group has committed, and the metadata that whoever committed it stored beside it.
+/// An offset that the group has committed, and the metadata that the committer stored beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Committed {
     pub(crate) offset: i64,

@@ -121,7 +121,7 @@ fn what_is_sent_after_the_end_belongs_to_the_next() {
 
 #[test]
 #[ignore = "needs a real Kafka"]
-fn whoever_is_fenced_goes_on_with_another_producer() {
+fn a_fenced_worker_continues_with_another_producer() {
     let (_bench, cluster, holder) = member();
     let member = &*holder.member;
     send(member, "a");

@@ -1,14 +1,13 @@
-//! Chance that can be repeated: the same seed gives the same run, on every machine.
+//! Random decisions from a seed: one seed gives one run, on every machine.
 //!
-//! Without a seed nothing is left to chance, and everything arrives at once and in order. Must not
-//! know what is decided by it.
+//! Without a seed there is no chance: everything arrives at once and in order. Must not know what is decided.
 
 /// A sequence of decisions (SplitMix64).
 #[derive(Clone, Debug)]
 pub(crate) struct Chance(Option<u64>);
 
 impl Chance {
-    /// Decides nothing: every question has the answer 0 or `false`.
+    /// No chance: every decision is 0 or `false`.
     pub(crate) fn none() -> Self {
         Chance(None)
     }
@@ -17,7 +16,7 @@ impl Chance {
         Chance(Some(seed))
     }
 
-    /// A number from 0 up to, and not including, `end`; 0 if that is empty.
+    /// A number from 0 up to but not including `end`; 0 if there is none.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         let Some(state) = &mut self.0 else { return 0 };
         *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);

@@ -1,5 +1,5 @@
-//! Offsets on their way to the coordinator, which may take them at once or when the group has finished to
-//! rebalance, and whose answer may be lost. Must not know who waits for it.
+//! Commits in flight to the coordinator. The coordinator may take offsets at once or after a rebalance, and its answer
+//! may be lost. Must not know who waits for the answer.
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
@@ -9,10 +9,10 @@ use crate::{
     engine::port::{CommitError, Position},
 };
 
-/// How long the coordinator keeps a commit at most: as long as a slow member of a rebalance takes.
+/// The longest time for which the coordinator holds back an answer: as long as a slow member of a rebalance takes.
 const KEPT_MAX_MS: u64 = 1500;
 
-/// The commit of a connection that was begun and not answered.
+/// The commit in flight of a connection, if there is one.
 #[derive(Default)]
 pub(super) struct Committing(RefCell<Option<Pending>>);
 
@@ -21,21 +21,21 @@ struct Pending {
     what: What,
 }
 
-/// A commit, and in whose name it is sent.
+/// A commit, and the member that sends it.
 pub(super) struct Sent {
     pub(super) member: Option<MemberId>,
     pub(super) entries: Vec<CommitEntry>,
 }
 
 enum What {
-    /// It has not arrived yet.
+    /// The commit has not arrived yet.
     Sent(Sent),
     Answered(Result<(), CommitError>),
 }
 
 impl Committing {
-    /// A commit that is waited for. What is on its way is forgotten, and arrives all the same: requests
-    /// of one connection are taken in their order.
+    /// Commits and waits. The answer of a commit in flight is discarded; that commit arrives first, because the
+    /// requests of a connection are handled in order.
     pub(super) fn take(
         &self,
         state: &mut State,
@@ -62,7 +62,7 @@ impl Committing {
         self.0.replace(Some(Pending { answered_at, what }));
     }
 
-    /// What is on its way arrives now at the latest.
+    /// A commit in flight arrives now at the latest.
     pub(super) fn arrive(&self, state: &mut State, group: &str) {
         let mut pending = self.0.borrow_mut();
         if let Some(What::Sent(sent)) = pending.as_mut().map(|pending| &mut pending.what) {
@@ -100,7 +100,7 @@ impl State {
         for entry in entries {
             self.commit(group, entry);
         }
-        // Taken, but the answer is lost.
+        // The offsets are taken, but the answer is lost.
         if self.chance.one_in(50) {
             self.mishaps.refused_commits += 1;
             return Err(CommitError::Again(Error::kafka(

@@ -1,8 +1,8 @@
 //! A worker's connection: [`Kafka`] in memory.
 //!
-//! Never holds a borrow of the world while it calls back: what it calls may call it again. Dropped
-//! without a close, it is a process that died: its member stays until the session is over, and what
-//! it had sent may still land. Must not know the engine.
+//! A connection holds no borrow of the world while it calls back, because the callee may call the connection. A
+//! connection that is dropped without a close is a process that died: its member stays in the group until the session
+//! times out, and records in flight may still be written. Must not know the engine.
 
 use std::{
     cell::{Cell, RefCell},
@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-/// How far the clock of a dead process is ahead: what it waits for on its way out is over at once.
+/// How far the clock of a dead process is ahead, so that anything it waits for while it shuts down times out at once.
 const AFTER_DEATH: Duration = Duration::from_secs(86_400);
 
 /// One worker's connection to a world.
@@ -48,9 +48,9 @@ pub(crate) struct Connection {
     membership: RefCell<Membership>,
     committing: Committing,
     fetching: RefCell<Fetching>,
-    /// How many records may still come before what the group has to say.
+    /// How many records may still be returned before the pending event of the group.
     overtaking: Cell<Option<u64>>,
-    /// Closed, or its process ended: how far its clock is ahead.
+    /// Set once the connection is closed or its process has died: how far its clock is ahead.
     dead: Cell<Option<Duration>>,
 }
 
@@ -101,7 +101,7 @@ impl Connection {
         })
     }
 
-    /// The process ends here: nothing that it calls on its way out has an effect.
+    /// The process dies: nothing that it calls while it shuts down has an effect.
     fn die(&self) {
         if self.is_dead() {
             return;
@@ -129,7 +129,7 @@ impl Connection {
         })
     }
 
-    /// What is committed of positions, in the name of this connection.
+    /// The entries that commit these positions for this connection.
     fn entries(&self, positions: &[Position], metadata: &str) -> Result<Vec<CommitEntry>, Error> {
         let entry = |position: &Position| {
             let topic = self.source(position.source)?;
@@ -138,7 +138,7 @@ impl Connection {
         positions.iter().map(entry).collect()
     }
 
-    /// A process may end at every point that it comes by.
+    /// Passes a point, where the simulation may end the process.
     fn pass(&self, point: Point) -> Result<(), Error> {
         if self.is_dead() {
             return Err(Error::Closed("this connection"));
@@ -155,7 +155,7 @@ impl Connection {
         })
     }
 
-    /// Whether requests are answered; `Err` says that they aren't.
+    /// An error if the brokers do not answer requests now.
     fn answer(&self, doing: &str) -> Result<(), Error> {
         self.pass(Point::Asks)?;
         self.state.borrow_mut().answer(doing)
@@ -172,7 +172,7 @@ impl Connection {
         }
     }
 
-    /// librdkafka sends heartbeats whatever its application is doing.
+    /// Sends a heartbeat: librdkafka sends heartbeats whatever its application does.
     fn be_heard(&self, state: &mut State) {
         let (member, now) = (self.membership.borrow().member, state.now);
         let group = state.groups.get_mut(&self.group);
@@ -211,7 +211,7 @@ impl Connection {
         }
         self.overtaking.set(None);
         let told = membership.listen(group, now)?;
-        state.note(|| format!("{} is told: {told:?}", self.name));
+        state.note(|| format!("{} gets {told:?}", self.name));
         Some(Found::Told(told))
     }
 
@@ -377,7 +377,8 @@ impl Producer for Connection {
 
     fn serve(&self, wait: Duration, on: &mut dyn FnMut(Report)) {
         if self.pass(Point::Asks).is_err() {
-            // Everything has failed, so that nobody waits for it; and what is begun now is over in time, too.
+            // The process is dead: all its records have failed, so nobody waits for them, and its clock runs on, so
+            // that later waits end as well.
             self.dead.update(|ahead| ahead.map(|ahead| ahead + wait));
             let reports = self.writer.take_reports(&mut self.state.borrow_mut());
             return reports.into_iter().for_each(on);
@@ -415,7 +416,7 @@ impl Transactions for Connection {
         let Some(transacting) = self.transacting() else {
             return;
         };
-        // The worker may stand still here, and then goes on with what it knew before.
+        // The simulation may pause the worker at the point below; it then continues with this knowledge.
         let member = self.membership.borrow().member;
         let generation = self.state.borrow().generation(&self.group);
         let entries = self.entries(positions, metadata);
@@ -423,7 +424,7 @@ impl Transactions for Connection {
             return;
         }
         let (Some(member), Ok(entries)) = (member, entries) else {
-            let why = "this worker is no member of its group any more";
+            let why = "this worker is no longer a member of the group";
             return transacting.refuse(Error::kafka("commit a transaction", why));
         };
         let positions = Positions {

@@ -1,10 +1,9 @@
-//! The coordinator of transactions: whose a transactional id is, and what becomes of its
-//! transaction.
+//! The transaction coordinator: the owner of each transactional id, and the state of its transaction.
 //!
-//! As brokers do it: records and positions of a transaction are there at once, and undecided; when
-//! it is decided, each partition and the group learn of it by a marker of its own, at a moment of its
-//! own. Whoever initialises an id takes it over, and what it had begun is aborted. Must not know
-//! what is behind a connection.
+//! As on brokers, records and offsets of a transaction are stored at once, undecided. When the transaction is decided,
+//! each partition and the group get a marker of their own, each at its own moment. A producer that initializes a
+//! transactional id takes the id over, and the open transaction of the id is aborted. Must not know what is behind a
+//! connection.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -15,32 +14,32 @@ use std::{
 use super::{positions::Positions, producer::Place};
 use crate::base::error::Error;
 
-/// All transactional ids, and what is asked of them.
+/// All transactional ids, and the requests and answers in flight.
 #[derive(Default)]
 pub(super) struct Coordinator {
     pub(super) ids: BTreeMap<Rc<str>, Id>,
     pub(super) jobs: Vec<Job>,
     pub(super) answers: BTreeMap<u64, VecDeque<(Duration, Answer)>>,
-    /// Connections whose last transaction is in doubt: they need a new producer.
+    /// Connections that do not know the outcome of their last transaction: they need a new producer.
     pub(super) in_doubt: BTreeSet<u64>,
 }
 
 #[derive(Default)]
 pub(super) struct Id {
-    /// Who may write; the others are fenced.
+    /// The producer that may write; all others are fenced.
     pub(super) producer: u64,
-    /// Of that producer, transactions up to this one are over.
+    /// Transactions of that producer up to this number are over.
     pub(super) finished: u64,
     pub(super) open: Option<Transaction>,
 }
 
 pub(super) struct Transaction {
-    /// In all logs.
+    /// Identifies the transaction in all logs.
     pub(super) name: u64,
     pub(super) times_out_at: Duration,
     pub(super) places: BTreeSet<Place>,
     pub(super) positions: Option<Positions>,
-    /// Once it is: whether it is committed, and when which marker is written.
+    /// Set once the transaction is decided: whether it is committed, and when each marker is written.
     pub(super) decided: Option<(bool, Vec<(Duration, Marker)>)>,
 }
 
@@ -49,10 +48,10 @@ pub(super) enum Marker {
     InGroup,
 }
 
-/// A request on its way.
+/// A request in flight.
 pub(super) struct Job {
     pub(super) at: Duration,
-    /// Whose it is.
+    /// The connection that sent the request.
     pub(super) connection: u64,
     pub(super) id: Rc<str>,
     pub(super) producer: u64,
@@ -63,14 +62,14 @@ pub(super) struct Job {
 pub(super) enum Wish {
     Commit(Positions),
     Abort,
-    /// Somebody else's id is initialised.
+    /// Initializes the id of another worker.
     Fence,
 }
 
-/// With a new producer, if one took over.
+/// The answer to a request, with the new producer if one took over.
 pub(super) type Answer = Result<Option<u64>, Error>;
 
-/// What becomes of a record of a transaction.
+/// What happens to a record of a transaction that reaches its partition.
 pub(super) enum Landing {
     At(i64),
     NotBefore(Duration),
@@ -78,7 +77,7 @@ pub(super) enum Landing {
 }
 
 impl Coordinator {
-    /// A connection's requests are worked off one after another.
+    /// Sends a request. Requests of one connection are handled in order.
     pub(super) fn ask(&mut self, mut job: Job) {
         let before = self.jobs.iter().filter(|b| b.connection == job.connection);
         job.at = before.map(|before| before.at).fold(job.at, Duration::max);
@@ -91,14 +90,14 @@ impl Coordinator {
         Some(answer)
     }
 
-    /// Its process is gone: a request may be on its way all the same.
+    /// The process of a connection is gone. Requests that are not lost still arrive.
     pub(super) fn forget(&mut self, connection: u64, is_lost: bool) {
         self.jobs
             .retain(|job| job.connection != connection || !is_lost);
         self.answers.remove(&connection);
     }
 
-    /// When something will happen here next, after `now`.
+    /// When the coordinator will act next, after `now`.
     pub(super) fn next_at(&self, now: Duration, broker_is_back_at: Duration) -> Option<Duration> {
         let jobs = self.jobs.iter().map(|job| job.at);
         let open = self.ids.values().filter_map(|id| id.open.as_ref());
@@ -107,13 +106,13 @@ impl Coordinator {
             Some((_, markers)) => markers.iter().map(|(at, _)| *at).collect(),
         });
         let answers = self.answers.values().flatten().map(|(at, _)| *at);
-        // They wait for who has asked.
+        // Answers that are due wait for the connection to take them.
         let answers = answers.filter(|at| *at > now);
         let first = jobs.chain(steps).min().map(|at| at.max(broker_is_back_at));
         first.into_iter().chain(answers).min()
     }
 
-    /// Whether a transaction holds positions of a partition that is not decided, or not known to be.
+    /// Whether a transaction contains offsets of a partition and is undecided, or its group has no marker yet.
     pub(super) fn is_unstable(&self, group: &str, topic: &str, partition: i32) -> bool {
         let open = self.ids.values().filter_map(|id| id.open.as_ref());
         let positions = open.filter_map(|transaction| transaction.positions.as_ref());

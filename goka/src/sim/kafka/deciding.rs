@@ -1,5 +1,5 @@
-//! What the coordinator of transactions does to a world: transactions begin, are decided, and end with their markers.
-//! Must not know what is behind a connection.
+//! The life of transactions in a world: they begin, are decided, and end with their markers. Must not know what is
+//! behind a connection.
 
 use std::{collections::BTreeSet, rc::Rc, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{
 use crate::base::{error::Error, record::OwnedHeaders};
 
 impl State {
-    /// Makes a producer the one of its id; what the last one had begun is aborted.
+    /// Makes a new producer the owner of a transactional id, and aborts the open transaction of the id.
     pub(super) fn init_transactions(&mut self, id: &Rc<str>) -> u64 {
         let producer = self.new_producer();
         if let Some(made) = self.producers.get_mut(&producer) {
@@ -48,30 +48,30 @@ impl State {
     ) -> Landing {
         let (number, now) = (flight.transaction.unwrap_or(0), self.now);
         let Some(entry) = self.coordinator.ids.get(id) else {
-            return Landing::Never("its transactional id is not known");
+            return Landing::Never("the transactional id is unknown");
         };
         if entry.producer != producer {
-            return Landing::Never("its producer is fenced");
+            return Landing::Never("the producer is fenced");
         }
         if number <= entry.finished {
-            return Landing::Never("its transaction is over");
+            return Landing::Never("the transaction is over");
         }
         if let Some((_, markers)) = entry.open.as_ref().and_then(|open| open.decided.as_ref()) {
             let last = markers.iter().map(|(at, _)| *at).max().unwrap_or(now);
             return Landing::NotBefore(last.max(now) + Duration::from_micros(1));
         }
         let Some(transaction) = self.open_transaction(id) else {
-            return Landing::Never("its transactional id is not known");
+            return Landing::Never("the transactional id is unknown");
         };
         transaction.places.insert(place.clone());
         let name = transaction.name;
         match self.append_to(&place.0, place.1, flight.record.clone(), Some(name)) {
             Ok(offset) => Landing::At(offset),
-            Err(_) => Landing::Never("there is no such partition"),
+            Err(_) => Landing::Never("the partition does not exist"),
         }
     }
 
-    /// Commits or aborts what an id has open, if that is not decided.
+    /// Commits or aborts the open transaction of an id, unless it is decided.
     fn decide(&mut self, id: &Rc<str>, committed: bool) {
         let chance = &mut self.chance;
         let Some(entry) = self.coordinator.ids.get_mut(id) else {
@@ -80,7 +80,7 @@ impl State {
         let Some(open) = entry.open.as_mut().filter(|open| !open.is_decided()) else {
             return;
         };
-        // Now and then a broker is slow to write one: others must wait for it.
+        // Now and then a broker is slow to write a marker, and others must wait for the marker.
         let mut at = || {
             let slowest_us = if chance.one_in(8) { 3_000_000 } else { 60_000 };
             self.now + Duration::from_micros(chance.below(slowest_us))
@@ -94,7 +94,7 @@ impl State {
             markers.push((at(), Marker::InGroup));
         }
         open.decided = Some((committed, markers));
-        self.note(|| format!("`{id}`: committed: {committed}"));
+        self.note(|| format!("transaction of `{id}` is decided, committed: {committed}"));
         self.write_markers(id);
     }
 
@@ -147,7 +147,7 @@ impl State {
         }
     }
 
-    /// What is due now.
+    /// Handles the requests, timeouts and markers that are due.
     pub(super) fn coordinate(&mut self) {
         if self.is_broker_away() {
             return;
@@ -209,7 +209,7 @@ impl State {
         let markers = markers.into_iter().flat_map(|(_, markers)| markers);
         let last_marker = markers.map(|(at, _)| *at).max().unwrap_or(self.now);
         let takes = self.delay();
-        // An id is given to a new producer when nothing of the old one is left.
+        // A new producer gets the id when all markers of the old one are written.
         let at = match answer {
             Ok(Some(_)) => last_marker + takes,
             _ => self.now + takes,
@@ -225,7 +225,7 @@ impl State {
         }
     }
 
-    /// An error tells whether it is in doubt what happened.
+    /// Commits a transaction. An error says whether its outcome is unknown to the worker.
     fn commit_transaction(
         &mut self,
         id: &Rc<str>,
@@ -238,20 +238,23 @@ impl State {
         let member = Some(positions.member);
         let is_old = self.generation(&positions.group) != positions.generation;
         if is_old || self.refuse_commit(&positions.group, member).is_some() {
-            return Err((false, "the group has another generation"));
+            return Err((false, "the group has a newer generation"));
         }
         self.mark_owned(&positions.group, positions.member, &mut positions.entries);
         let Some(open) = self.open_transaction(id) else {
-            return Err((true, "its transactional id is not known"));
+            return Err((true, "the transactional id is unknown"));
         };
         open.positions = Some(positions);
         if self.chance.one_in(60) {
-            return Err((true, "the positions are there, and then nobody answered"));
+            return Err((true, "the offsets were added, but the answer was lost"));
         }
         self.decide(id, true);
         self.finish(id, number);
         if self.chance.one_in(60) {
-            return Err((true, "it is committed, but the answer got lost"));
+            return Err((
+                true,
+                "the transaction is committed, but the answer was lost",
+            ));
         }
         Ok(None)
     }

@@ -1,6 +1,5 @@
-//! What a consumer fetches: the positions of its partitions, and records that are on their way.
-//!
-//! Must not know groups: it fetches what it was told to.
+//! The fetches of a consumer: the positions of its partitions, and fetched records that were not returned yet. Must not
+//! know groups.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -12,7 +11,7 @@ use super::{
     log::{Topics, Written},
 };
 
-/// What a fetch gives.
+/// The result of a fetch.
 pub(super) enum Fetched {
     Record(usize, i32, Rc<Written>),
     OutOfRange(usize, i32),
@@ -20,9 +19,9 @@ pub(super) enum Fetched {
 
 #[derive(Default)]
 pub(super) struct Fetching {
-    /// By partition, the next offset of each source; nothing after it was out of range.
+    /// By partition, the next offset of each source; `None` after an offset that was out of range.
     positions: BTreeMap<i32, Vec<Option<i64>>>,
-    /// Records of partitions that were unassigned while these were on their way.
+    /// Fetched records of partitions that were unassigned before the records were returned.
     late: VecDeque<(usize, i32, Rc<Written>)>,
 }
 
@@ -33,7 +32,7 @@ impl Fetching {
         self.positions.insert(partition, offsets);
     }
 
-    /// Some records may be on their way already.
+    /// Stops fetching a partition. A few records may have been fetched already, and come later.
     pub(super) fn unassign(
         &mut self,
         partition: i32,
@@ -67,7 +66,7 @@ impl Fetching {
             .find_map(|partition| self.fetch_from(partition, sources, topics, chance))
     }
 
-    /// Sources are in no order, their records are.
+    /// Fetches from any source. Records of one source are in order, sources are not.
     fn fetch_from(
         &mut self,
         partition: i32,

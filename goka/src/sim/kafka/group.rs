@@ -1,10 +1,9 @@
-//! A consumer group's coordinator: members, who owns which partition, committed offsets.
+//! A consumer group as its coordinator knows it: members, owners of partitions, committed offsets.
 //!
-//! Partitions move cooperatively, as `cooperative-sticky` moves them: only those that must, in two
-//! steps. The owner is asked to give a partition back, and the next one gets it when that was
-//! answered. A member that isn't heard of for longer than the session is expelled, and its
-//! partitions go to others at once: it may be alive all the same, and learns of it later.
-//! Must not know records or producers, and no time but what it is given.
+//! Partitions move as with `cooperative-sticky`: as few as possible, in two steps. The coordinator asks the owner to
+//! give a partition back, and the next owner gets it after the answer. A member that sends no heartbeat for a session
+//! is expelled, and its partitions go to other members at once. The expelled member may be alive (a zombie), and learns
+//! of it later. Must not know records or producers, and no time but the time it is given.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -13,10 +12,10 @@ use std::{
 
 use crate::engine::port::Committed;
 
-/// Never used twice: a member that comes back has another one.
+/// Id of a member, never used twice: a member that comes back gets another id.
 pub(super) type MemberId = u64;
 
-/// What a member is told.
+/// What the coordinator asks of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     Take(Vec<i32>),
@@ -25,24 +24,25 @@ pub(super) enum Order {
 
 pub(super) struct Group {
     partitions: i32,
-    /// How long it takes until members learn of a change.
+    /// How long it takes until a member learns of a change.
     takes: Duration,
     members: BTreeMap<MemberId, Member>,
-    /// Static members that another one of the same instance replaced.
+    /// Static members that another member with the same instance id has replaced.
     fenced: BTreeSet<MemberId>,
     committed: BTreeMap<(String, i32), Committed>,
-    /// Counts who owns what: a partition gets a new owner in a new generation only.
+    /// Changes whenever a partition gets a new owner.
     generation: u64,
 }
 
 struct Member {
-    /// Static membership: who comes back under this name takes the place over.
+    /// Instance id of a static member: a member that joins with this id takes over its partitions.
     instance: Option<String>,
+    /// Time of the last heartbeat.
     heard: Duration,
     owned: BTreeSet<i32>,
-    /// Those of `owned` that it was asked to give back.
+    /// The partitions of `owned` that the member was asked to give back.
     leaving: BTreeSet<i32>,
-    /// What it will be told, and when at the earliest.
+    /// Orders that the member has not got yet, and when it gets them at the earliest.
     orders: VecDeque<(Duration, Order)>,
 }
 
@@ -90,7 +90,7 @@ impl Group {
         self.rebalance(now);
     }
 
-    /// A member that says so, or is expelled. A static one stays, until its session is over.
+    /// A member leaves. A static member stays until its session times out.
     pub(super) fn leave(&mut self, id: MemberId, now: Duration) {
         let stays = |member: &Member| member.instance.is_some();
         if !self.members.get(&id).is_some_and(stays) && self.members.remove(&id).is_some() {
@@ -98,7 +98,7 @@ impl Group {
         }
     }
 
-    /// Expels who wasn't heard of for a session, and says who that was.
+    /// Expels members without a heartbeat for a session, and returns them.
     pub(super) fn expel(&mut self, session: Duration, now: Duration) -> Vec<MemberId> {
         let silent =
             |(id, member): (&MemberId, &Member)| (member.heard + session <= now).then_some(*id);
@@ -112,18 +112,18 @@ impl Group {
         expelled
     }
 
-    /// The last time that the most silent member was heard.
+    /// The oldest last heartbeat of all members.
     pub(super) fn most_silent(&self) -> Option<Duration> {
         self.members.values().map(|member| member.heard).min()
     }
 
-    /// `false`: it is no member (any more).
+    /// A heartbeat of a member. Returns `false` if it is not a member (any more).
     pub(super) fn hear(&mut self, id: MemberId, now: Duration) -> bool {
         let member = self.members.get_mut(&id);
         member.map(|member| member.heard = now).is_some()
     }
 
-    /// All members were as good as heard: the coordinator itself was away.
+    /// Counts all members as heard until `now`, because the coordinator was away.
     pub(super) fn hear_all(&mut self, now: Duration) {
         for member in self.members.values_mut() {
             member.heard = member.heard.max(now);
@@ -152,7 +152,7 @@ impl Group {
         order.is_some_and(|(at, _)| *at <= now)
     }
 
-    /// When a member will be told something next, after `now`.
+    /// When a member will get its next order, after `now`.
     pub(super) fn next_order_at(&self, now: Duration) -> Option<Duration> {
         let fronts = self
             .members
@@ -177,7 +177,7 @@ impl Group {
         member.is_some_and(|member| member.owned.contains(&partition))
     }
 
-    /// Whether somebody was asked to give partitions back, and hasn't answered.
+    /// Whether a member was asked to give partitions back, and has not answered.
     pub(super) fn is_rebalancing(&self) -> bool {
         self.members
             .values()
@@ -193,7 +193,7 @@ impl Group {
         self.committed.get(&(topic.to_owned(), partition))
     }
 
-    /// Everyone gets as near to an equal share as possible, and keeps what it has otherwise.
+    /// Gives each member an equal share, and moves as few partitions as possible.
     fn rebalance(&mut self, now: Duration) {
         let mut order: Vec<MemberId> = self.members.keys().copied().collect();
         let Some(at_least) = usize::try_from(self.partitions)
@@ -203,7 +203,7 @@ impl Group {
             return;
         };
         let spare = usize::try_from(self.partitions).unwrap_or(0) % order.len();
-        // Who has most keeps most; among equals, the eldest.
+        // The member with most partitions keeps most; among equals, the oldest member.
         order.sort_by_key(|id| (usize::MAX - self.members[id].owned.len(), *id));
 
         let owned = |member: &Member| member.owned.clone();

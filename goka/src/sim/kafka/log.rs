@@ -1,8 +1,7 @@
-//! Topics: partitions of records, in the order in which they were written.
+//! Topics: logs of records.
 //!
-//! The whole history is kept, so that a test can ask for it; what readers see of it is less once a
-//! partition was compacted or its beginning deleted, and while transactions are open. Must not know
-//! groups, producers or time.
+//! The whole history is kept for tests. Readers see less of it once a partition was compacted or its beginning was
+//! deleted, and while transactions are open. Must not know groups, producers or time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,9 +22,9 @@ pub(crate) struct Written {
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) value: Option<Vec<u8>>,
     pub(crate) headers: OwnedHeaders,
-    /// Who wrote it: the name of a connection, or that of the test itself.
+    /// The writer: the name of a connection, or [`TEST`](super::TEST).
     pub(crate) by: Rc<str>,
-    /// When, in the one order of all that happens in this world.
+    /// Position of the write in the total order of all that happens in this world.
     pub(crate) moment: u64,
 }
 
@@ -43,21 +42,21 @@ impl Written {
     }
 }
 
-/// One partition.
+/// The log of one partition.
 #[derive(Default)]
 pub(super) struct Log {
     start: i64,
-    /// The index is the offset.
+    /// All records; the index is the offset.
     history: Vec<Rc<Written>>,
     compacted: BTreeSet<i64>,
-    /// Offsets of each transaction that has no marker here yet.
+    /// Offsets of each transaction whose marker is not written yet.
     open: BTreeMap<u64, Vec<i64>>,
-    /// Records of aborted transactions, and markers: nobody reads them.
+    /// Offsets of records of aborted transactions, and of markers. Readers do not get them.
     hidden: BTreeSet<i64>,
 }
 
 impl Log {
-    /// First offset, and up to where everything is decided: the last stable offset.
+    /// Log start offset and last stable offset.
     pub(super) fn bounds(&self) -> (i64, i64) {
         (self.start, self.stable())
     }
@@ -67,12 +66,12 @@ impl Log {
         first.min().copied().unwrap_or(self.end())
     }
 
-    /// The next offset to be written: the high watermark.
+    /// End offset (the high watermark).
     pub(super) fn end(&self) -> i64 {
         i64::try_from(self.history.len()).unwrap_or(i64::MAX)
     }
 
-    /// The offset behind the last record that a reader gets.
+    /// The offset after the last record that a reader gets.
     pub(super) fn readable_end(&self) -> i64 {
         let stable = self.stable();
         let readable = |offset: &i64| *offset < stable && !self.hidden.contains(offset);
@@ -80,7 +79,7 @@ impl Log {
         last.map_or(self.start, |last| last + 1)
     }
 
-    /// Everything ever written that was not aborted, also what readers no longer see.
+    /// All records ever written that were not aborted, including those that readers no longer see.
     pub(super) fn history(&self) -> Vec<Rc<Written>> {
         let records = self.history.iter();
         let records = records.filter(|record| !self.hidden.contains(&record.offset));
@@ -113,7 +112,7 @@ impl Log {
         offset
     }
 
-    /// The first record that is left at or after an offset.
+    /// The first record that readers see at or after an offset.
     pub(super) fn read(&self, from: i64) -> Option<&Rc<Written>> {
         let from = usize::try_from(from.max(self.start)).ok()?;
         let stable = usize::try_from(self.stable()).ok()?;
@@ -122,7 +121,7 @@ impl Log {
         rest.iter().find(|record| !is_gone(&record.offset))
     }
 
-    /// Keeps the last record of each key. Offsets stay.
+    /// Removes all records but the last of each key. Offsets do not change.
     #[cfg(test)]
     pub(super) fn compact(&mut self) {
         let mut seen = BTreeSet::new();
@@ -136,7 +135,7 @@ impl Log {
         }
     }
 
-    /// Deletes what is before an offset, as retention does.
+    /// Deletes the records before an offset, as retention does.
     #[cfg(test)]
     pub(super) fn delete_before(&mut self, offset: i64) {
         self.start = offset.clamp(self.start, self.end());
@@ -148,7 +147,7 @@ impl Log {
 pub(super) struct Topics(BTreeMap<Rc<str>, Vec<Log>>);
 
 impl Topics {
-    /// An existing topic stays as it is.
+    /// Creates a topic. An existing topic is left unchanged.
     pub(super) fn create(&mut self, topic: &str, partitions: i32) {
         self.0
             .entry(topic.into())

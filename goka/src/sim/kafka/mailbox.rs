@@ -1,5 +1,5 @@
-//! What emitters of any thread have sent to a topic in memory, until the one thread of the world
-//! collects it. Must not know emitters.
+//! Records that emitters on any thread have sent to a topic in memory, until the thread of the world collects them.
+//! Must not know emitters.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -26,7 +26,7 @@ pub(crate) struct Mailbox {
 
 struct Inside {
     sent: Vec<Sent>,
-    /// Where the next record of each partition will be.
+    /// The next offset of each partition.
     ends: Vec<i64>,
 }
 
@@ -42,12 +42,12 @@ impl Mailbox {
         }
     }
 
-    /// All that was sent since.
+    /// Takes all records that were sent since the last call.
     pub(crate) fn collect(&self) -> Vec<Sent> {
         std::mem::take(&mut self.lock().sent)
     }
 
-    /// Where the partitions end now. What was sent meanwhile comes behind.
+    /// Sets the end offsets of the partitions. Records that are not collected yet follow them.
     pub(crate) fn set_ends(&self, mut ends: Vec<i64>) {
         let mut inside = self.lock();
         for sent in &inside.sent {
@@ -62,7 +62,7 @@ impl Mailbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
-        // Nothing is left half done under this lock.
+        // Ignores poisoning: the value is consistent at every moment.
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -83,7 +83,7 @@ impl Collect for Mailbox {
         let Some(end) = index.and_then(|index| inside.ends.get_mut(index)) else {
             let (topic, partition, has) = (&self.topic, letter.partition, self.partitions);
             return Err(SendError::Refused(Error::Topic(format!(
-                "topic `{topic}` has no partition {partition}: it has {has}"
+                "topic `{topic}` has no partition {partition}: it has {has} partitions"
             ))));
         };
         let offset = *end;

@@ -1,12 +1,10 @@
-//! A group member's own view of its membership, which lags behind the coordinator's.
-//!
-//! Must not know what is fetched.
+//! A member's own view of its membership, which lags behind the coordinator's. Must not know what is fetched.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use super::group::{Group, MemberId, Order};
 
-/// What the group tells a worker.
+/// What a worker learns from its group.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Told {
     Assigned(Vec<i32>),
@@ -16,18 +14,18 @@ pub(super) enum Told {
 
 #[derive(Default)]
 pub(super) struct Membership {
-    /// As far as the worker knows.
+    /// The member id, as far as the worker knows.
     pub(super) member: Option<MemberId>,
-    /// Partitions that it was told are its own, and did not give back.
+    /// Partitions that the worker got and has not given back.
     held: BTreeSet<i32>,
-    /// It was expelled, and is not told yet.
+    /// The member was expelled, and the worker does not know it yet.
     expelled: bool,
     fenced: bool,
 }
 
 impl Membership {
-    /// Lets the coordinator hear of the member; who isn't one joins as `new`, as soon as nothing
-    /// is left of an earlier membership. `true` if it just joined.
+    /// Sends a heartbeat. A worker that is not a member joins as `new`, once it has given back all partitions of an
+    /// earlier membership. Returns `true` if it has joined now.
     pub(super) fn heartbeat(
         &mut self,
         group: &mut Group,
@@ -50,12 +48,12 @@ impl Membership {
         joins
     }
 
-    /// Whether [`Membership::listen`] would give something.
+    /// Whether [`Membership::listen`] would return something.
     pub(super) fn has_news(&self, group: &Group, now: Duration) -> bool {
         self.fenced || self.expelled || self.member.is_some_and(|id| group.has_order(id, now))
     }
 
-    /// What the group has to say.
+    /// The next message of the group.
     pub(super) fn listen(&mut self, group: &mut Group, now: Duration) -> Option<Told> {
         if self.fenced {
             return Some(Told::Fenced);

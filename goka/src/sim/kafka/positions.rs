@@ -1,10 +1,10 @@
-//! Positions that members commit. Must not know whether they are taken.
+//! Positions that members commit. Must not know whether the group takes them.
 
 use std::rc::Rc;
 
 use super::group::MemberId;
 
-/// An accepted commit of one position.
+/// A commit of one position.
 #[derive(Clone, Debug)]
 #[cfg_attr(not(test), allow(dead_code, reason = "simulations ask"))]
 pub(crate) struct CommitEntry {
@@ -13,13 +13,13 @@ pub(crate) struct CommitEntry {
     pub(crate) partition: i32,
     pub(crate) offset: i64,
     pub(crate) metadata: String,
-    /// When, in the one order of all that happens.
+    /// Position of the commit in the total order of all that happens in this world.
     pub(crate) moment: u64,
-    /// Whether the partition was its own.
+    /// Whether the member owned the partition.
     pub(crate) owned: bool,
 }
 
-/// Positions in the name of a member.
+/// Positions that a member adds to a transaction.
 pub(super) struct Positions {
     pub(super) group: String,
     pub(super) member: MemberId,

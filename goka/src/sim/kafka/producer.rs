@@ -1,9 +1,9 @@
-//! Records on their way from a producer to their partitions.
+//! Records in flight from a producer to their partitions.
 //!
-//! Per partition they land in the order in which they were sent. When a record lands and when its
-//! report arrives are two moments: in between, a record is in the topic and its sender does not know.
-//! A record that isn't reported within the message timeout is reported as failed, and may have
-//! landed all the same. Must not know groups, and no time but what it is given.
+//! Records of a partition land (are written) in the order in which they were sent. A record lands before its report
+//! arrives: in between, the record is in the topic and its sender does not know it. A record that is not reported
+//! within the message timeout is reported as failed, and may have landed nevertheless. Must not know groups, and no
+//! time but the time it is given.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,28 +14,28 @@ use std::{
 use super::{chance::Chance, log::Written};
 use crate::engine::port::{Report, Undelivered};
 
-/// A topic and a partition of it.
+/// A topic and a partition.
 pub(super) type Place = (Rc<str>, i32);
 
-/// A record under way.
+/// A record in flight.
 pub(super) struct Flight {
     pub(super) record: Written,
     pub(super) tag: u32,
-    /// Which one of its producer's transactions it belongs to.
+    /// Number of the producer's transaction that the record belongs to.
     pub(super) transaction: Option<u64>,
     pub(super) lands_at: Duration,
-    /// How long its report takes after that.
+    /// How long the report takes after the record has landed.
     pub(super) report_takes: Duration,
     pub(super) times_out_at: Duration,
-    /// It never lands.
+    /// Whether the record never lands.
     pub(super) lost: bool,
-    /// Its sender was told that it failed, or is no more.
+    /// Whether the record was reported as failed already, or its sender is gone.
     pub(super) forgotten: bool,
 }
 
-/// What [`Producer::next`] found to be due.
+/// What is due in a producer.
 pub(super) enum Due {
-    /// To be appended to its partition, then given to [`Producer::landed`].
+    /// A record lands: append it to its partition, then call [`Producer::landed`].
     Land(Place, Box<Flight>),
     /// A record timed out.
     TimedOut,
@@ -45,7 +45,7 @@ pub(super) enum Due {
 pub(super) struct Producer {
     pub(super) transactional_id: Option<Rc<str>>,
     lanes: BTreeMap<Place, VecDeque<Flight>>,
-    /// Reports under way, per partition, in order.
+    /// Reports in flight, per partition, in order.
     reports_due: BTreeMap<Place, VecDeque<(Duration, Report)>>,
     reports: VecDeque<Report>,
     in_flight: usize,
@@ -66,7 +66,7 @@ impl Producer {
         self.reports.drain(..).collect()
     }
 
-    /// When something will happen here next.
+    /// When something is due next.
     pub(super) fn next_at(&self, broker_is_back_at: Duration) -> Option<Duration> {
         let lands = |flight: &Flight| flight.lands_at.max(broker_is_back_at);
         let front = |lane: &VecDeque<Flight>| lane.front().map(|f| lands(f).min(f.times_out_at));
@@ -76,7 +76,7 @@ impl Producer {
         flights.chain(reports).min()
     }
 
-    /// Takes one record that is due to land or timed out.
+    /// Takes one record that is due to land or has timed out.
     pub(super) fn next(&mut self, now: Duration, broker_is_back_at: Duration) -> Option<Due> {
         let due = |flight: &Flight| {
             flight.times_out_at <= now || flight.lands_at.max(broker_is_back_at) <= now
@@ -91,7 +91,7 @@ impl Producer {
         }
         if flight.lost || flight.times_out_at <= now {
             if !flight.forgotten {
-                let why = "it was not acknowledged within the message timeout";
+                let why = "the record was not acknowledged within the message timeout";
                 self.reports.push_back(failed(flight.tag, why));
             }
             return Some(Due::TimedOut);
@@ -99,7 +99,7 @@ impl Producer {
         Some(Due::Land(place, Box::new(flight)))
     }
 
-    /// The flight that [`Producer::next`] gave is in its partition, at `offset`.
+    /// A record from [`Producer::next`] was written at `offset`.
     pub(super) fn landed(&mut self, place: Place, flight: &Flight, offset: i64, now: Duration) {
         if flight.forgotten {
             return;
@@ -113,12 +113,15 @@ impl Producer {
                 result: Ok(offset),
             }
         } else {
-            failed(flight.tag, "its acknowledgement came too late")
+            failed(
+                flight.tag,
+                "the acknowledgement came after the message timeout",
+            )
         };
         reports.push_back((arrives_at.min(flight.times_out_at), report));
     }
 
-    /// Moves the reports that are due to where they are served.
+    /// Delivers the reports that are due.
     pub(super) fn deliver_reports(&mut self, now: Duration) {
         for lane in self.reports_due.values_mut() {
             while lane.front().is_some_and(|(at, _)| *at <= now) {
@@ -129,21 +132,20 @@ impl Producer {
         self.reports_due.retain(|_, lane| !lane.is_empty());
     }
 
-    /// It cannot land before that.
+    /// Puts a record back that cannot land yet.
     pub(super) fn put_back(&mut self, place: Place, flight: Flight) {
         self.lanes.entry(place).or_default().push_front(flight);
     }
 
-    /// The brokers do not take it.
+    /// The brokers reject a record.
     pub(super) fn refused(&mut self, flight: &Flight, why: &str) {
         if !flight.forgotten {
             self.reports.push_back(failed(flight.tag, why));
         }
     }
 
-    /// Everything that isn't reported has failed. What the network had already taken still lands:
-    /// of each partition, any number of the first records, until `until` at the latest.
-    /// Gives how many have failed.
+    /// Reports everything that is not reported yet as failed, and returns how many records that were. Records that the
+    /// network has taken still land: of each partition, any number of the first records, by `until` at the latest.
     pub(super) fn purge(&mut self, chance: &mut Chance, until: Duration) -> u32 {
         let before = self.reports.len();
         for lane in self.reports_due.values_mut() {
@@ -166,7 +168,7 @@ impl Producer {
         u32::try_from(self.reports.len() - before).unwrap_or(u32::MAX)
     }
 
-    /// Whether nothing will ever happen here again.
+    /// Whether nothing is in flight.
     pub(super) fn is_idle(&self) -> bool {
         self.lanes.is_empty() && self.reports_due.is_empty()
     }

@@ -1,6 +1,4 @@
-//! The reader of one topic, which joins no group: [`Reader`] in memory.
-//!
-//! Must not know groups or producers.
+//! [`Reader`] in memory: reads one topic outside any group. Must not know groups or producers.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,19 +13,19 @@ use crate::{
     engine::port::{Reader, TableEvent},
 };
 
-/// Reads a topic of a world.
+/// A reader of one topic of a world.
 pub(crate) struct MemoryReader {
     state: Rc<RefCell<State>>,
     topic: Rc<str>,
     reading: RefCell<BTreeMap<i32, Reading>>,
-    /// Its process is gone.
+    /// The process of the reader is gone.
     dead: Cell<bool>,
 }
 
 #[derive(Clone, Copy)]
 struct Reading {
     next: i64,
-    /// The end was reached and told, and nothing was written since.
+    /// The reader has reported the end, and nothing was written since.
     at_end: bool,
 }
 
@@ -47,7 +45,7 @@ impl MemoryReader {
         }
     }
 
-    /// With what is not decided.
+    /// End offset of a partition, including records of undecided transactions.
     pub(super) fn end(&self, partition: i32) -> Result<i64, Error> {
         let state = self.state.borrow();
         Ok(state.topics.log(&self.topic, partition)?.end())

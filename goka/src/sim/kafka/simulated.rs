@@ -1,4 +1,4 @@
-//! What simulations ask of a world, and do to it, beside what everyone does. Must not know the engine.
+//! What only simulations ask of a world and do to it: faults, compaction, retention, traces. Must not know the engine.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{
 use crate::{base::error::Error, engine::port::Committed};
 
 impl World {
-    /// First offset of a partition, and the next one to be written.
+    /// Log start offset and end offset of a partition.
     pub(crate) fn bounds(&self, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
         let state = self.0.borrow();
         let log = state.topics.log(topic, partition)?;
@@ -22,7 +22,7 @@ impl World {
         self.0.borrow().commits.clone()
     }
 
-    /// Sets where a group stands, as an operator does.
+    /// Sets the committed offset of a group, as an operator does.
     pub(crate) fn set_offset(&self, group: &str, topic: &str, partition: i32, offset: i64) {
         let committed = Committed {
             offset,
@@ -34,19 +34,19 @@ impl World {
         }
     }
 
-    /// From now on producers refuse what is sent to this topic, as one does that is of no use any more.
+    /// From now on, producers refuse records for this topic, as a producer with a fatal error does.
     pub(crate) fn refuse(&self, topic: Option<&str>) {
         self.0.borrow_mut().refused = topic.map(str::to_owned);
     }
 
-    /// For some time, what is sent and reported takes up to `delay` longer.
+    /// For some time, records and reports take up to `delay` longer.
     pub(crate) fn slow_down(&self, time: Duration, delay: Duration) {
         let mut state = self.0.borrow_mut();
         let until = state.now + time;
         state.slow = Slow { until, delay };
     }
 
-    /// Ends every trouble that was asked for.
+    /// Ends outages, delays and failures that were asked for.
     pub(crate) fn heal(&self) {
         let mut state = self.0.borrow_mut();
         state.broker_is_back_at = state.broker_is_back_at.min(state.now);
@@ -54,14 +54,14 @@ impl World {
         state.failing.clear();
     }
 
-    /// Keeps the last record per key, as a compacted topic does sooner or later.
+    /// Compacts a partition: keeps the last record of each key.
     pub(crate) fn compact(&self, topic: &str, partition: i32) -> Result<(), Error> {
         let mut state = self.0.borrow_mut();
         state.topics.log_mut(topic, partition)?.compact();
         Ok(())
     }
 
-    /// Deletes what is before an offset, as retention does.
+    /// Deletes the records before an offset, as retention does.
     pub(crate) fn delete_before(
         &self,
         topic: &str,
@@ -76,27 +76,27 @@ impl World {
         Ok(())
     }
 
-    /// What went wrong so far.
+    /// Counts of what has gone wrong so far.
     pub(crate) fn mishaps(&self) -> Mishaps {
         self.0.borrow().mishaps
     }
 
-    /// From now on, what happens is written down as readable lines.
+    /// From now on, keeps a trace: a line for each thing that happens.
     pub(crate) fn keep_trace(&self) {
         self.0.borrow_mut().trace = Some(Vec::new());
     }
 
-    /// Adds a line, if lines are kept.
+    /// Adds a line to the trace, if one is kept.
     pub(crate) fn note(&self, line: impl FnOnce() -> String) {
         self.0.borrow_mut().note(line);
     }
 
-    /// The lines so far.
+    /// The trace so far.
     pub(crate) fn trace(&self) -> Vec<String> {
         self.0.borrow().trace.clone().unwrap_or_default()
     }
 
-    /// Where this world is, in the one order of all that happens in it.
+    /// The current position in the total order of all that happens in this world.
     pub(crate) fn moment(&self) -> u64 {
         self.0.borrow().moment
     }

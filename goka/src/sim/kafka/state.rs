@@ -1,6 +1,5 @@
-//! All there is in a world, and the passing of its time.
-//!
-//! Time jumps from one thing that is due to the next. Must not know what is behind a connection.
+//! The state of a world, and the passing of its time: time jumps from one thing that is due to the next. Must not know
+//! what is behind a connection.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,34 +20,34 @@ use crate::{
     engine::port::{CommitError, Committed, Outgoing, Report, SendError},
 };
 
-/// Wall clock at the beginning: 2026-01-01, milliseconds since 1970.
+/// Wall clock of a new world: 2026-01-01, milliseconds since 1970.
 const BEGINNING_MS: i64 = 1_767_225_600_000;
 
-/// How long after a process died its records still land: what was in its socket.
+/// How long records of a dead process may still land: those in its socket.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// How long a request to brokers that are away takes.
+/// How long a request takes to fail while the brokers are away.
 const NO_ANSWER: Duration = Duration::from_millis(100);
 
-/// How long a call takes that need not wait.
+/// How long a call takes that does not wait.
 const CALL: Duration = Duration::from_micros(1);
 
-/// How this Kafka is set up.
+/// The settings of a world.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// `session.timeout.ms`
     pub(crate) session: Duration,
-    /// How long it takes until members learn that partitions move.
+    /// How long it takes until a member learns that partitions move.
     pub(crate) rebalance: Duration,
     /// `message.timeout.ms`
     pub(crate) message_timeout: Duration,
     /// `transaction.timeout.ms`
     pub(crate) transaction_timeout: Duration,
-    /// Most records that a producer holds, `queue.buffering.max.messages`.
+    /// How many records a producer holds, `queue.buffering.max.messages`.
     pub(crate) queue_max: usize,
-    /// Largest key and value of a record, `message.max.bytes`.
+    /// Size of the largest record, `message.max.bytes`.
     pub(crate) record_bytes_max: usize,
-    /// Delays, overtaking and refusals as they happen on a network; none if not seeded.
+    /// Decides delays, overtaking and rejections; without a seed there are none.
     pub(crate) chance: Chance,
 }
 
@@ -66,7 +65,7 @@ impl Default for Settings {
     }
 }
 
-/// What went wrong in a world. Where nothing did, every record is handled exactly once.
+/// Counts of what has gone wrong in a world. If nothing has, every record is handled exactly once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mishaps {
     pub(crate) expelled: u32,
@@ -74,7 +73,7 @@ pub(crate) struct Mishaps {
     pub(crate) crashed: u32,
     pub(crate) failed_deliveries: u32,
     pub(crate) refused_commits: u32,
-    /// Transactions of which nobody was told what became of them.
+    /// Transactions whose outcome the worker did not learn.
     pub(crate) in_doubt: u32,
     pub(crate) outages: u32,
 }
@@ -92,7 +91,7 @@ pub(super) struct State {
     pub(super) chance: Chance,
     pub(super) topics: Topics,
     pub(super) groups: BTreeMap<String, Group>,
-    /// Nobody may write to this topic.
+    /// Producers refuse records for this topic.
     pub(super) refused: Option<String>,
     pub(super) producers: BTreeMap<u64, Producer>,
     pub(super) coordinator: Coordinator,
@@ -132,7 +131,7 @@ impl State {
         BEGINNING_MS.saturating_add(passed)
     }
 
-    /// A name for a member or a producer.
+    /// A new id for a member or a producer.
     pub(super) fn new_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
@@ -166,7 +165,7 @@ impl State {
         self.append_to(topic, partition, record, None)
     }
 
-    /// Appends a record, of a transaction or of none.
+    /// Appends a record, of a transaction if one is given.
     pub(super) fn append_to(
         &mut self,
         topic: &str,
@@ -200,7 +199,7 @@ impl State {
         self.settings.record_bytes_max
     }
 
-    /// Whether a producer takes a record.
+    /// Checks whether a producer takes a record.
     pub(super) fn accept(
         &self,
         producer: u64,
@@ -208,7 +207,7 @@ impl State {
         record: &Outgoing<'_>,
     ) -> Result<(), SendError> {
         if self.refused.as_deref() == Some(topic) {
-            let why = Error::kafka(format!("produce to `{topic}`"), "it is refused");
+            let why = Error::kafka(format!("write to topic `{topic}`"), "the topic is refused");
             return Err(SendError::Refused(why));
         }
         let log = self.topics.log(topic, record.partition);
@@ -216,7 +215,7 @@ impl State {
         let bytes = wire_size(record.key, record.value, record.headers);
         if bytes > self.settings.record_bytes_max {
             return Err(SendError::Refused(Error::kafka(
-                format!("produce to `{topic}`"),
+                format!("write to topic `{topic}`"),
                 format!("a record of {bytes} bytes is larger than `message.max.bytes`"),
             )));
         }
@@ -226,7 +225,7 @@ impl State {
         }
     }
 
-    /// A record leaves its producer, and how its journey will end is decided.
+    /// A record leaves its producer. This decides when it lands, when its report arrives, and whether it is lost.
     pub(super) fn send(
         &mut self,
         (producer, transaction): (u64, Option<u64>),
@@ -249,7 +248,7 @@ impl State {
             tag,
             transaction,
             lands_at: self.now + delay,
-            // A report that never arrives before the timeout is how a landed record fails.
+            // A record that lands fails if its report does not arrive within the timeout.
             report_takes: if fate == Some(true) {
                 timeout
             } else {
@@ -264,7 +263,7 @@ impl State {
         }
     }
 
-    /// How long something takes on the network.
+    /// How long something takes on the network, by chance.
     pub(super) fn delay(&mut self) -> Duration {
         let slow = if self.now < self.slow.until {
             self.slow.delay
@@ -275,7 +274,7 @@ impl State {
         Duration::from_micros(self.chance.below(10_000) + self.chance.below(slow_us))
     }
 
-    /// The producer drops all it holds. With `dead`, its process is gone, and so is the socket.
+    /// Purges a producer: its records are reported as failed. With `dead`, its process and socket are gone.
     pub(super) fn purge(&mut self, producer: u64, dead: bool) {
         let until = if dead {
             self.now + LAST_WORDS
@@ -298,7 +297,7 @@ impl State {
         producer.map(Producer::take_reports).unwrap_or_default()
     }
 
-    /// Whether requests are answered now. If not, it takes a while to find out.
+    /// An error if the brokers do not answer now. The error takes [`NO_ANSWER`].
     pub(super) fn answer(&mut self, doing: &str) -> Result<(), Error> {
         if !self.is_broker_away() {
             return Ok(());
@@ -307,7 +306,7 @@ impl State {
         Err(Error::kafka(doing, "the brokers do not answer"))
     }
 
-    /// Why a member may not commit now.
+    /// Why a member cannot commit now; `None` if it can.
     pub(super) fn refuse_commit(
         &mut self,
         group: &str,
@@ -331,7 +330,7 @@ impl State {
         self.groups.get(group).map_or(0, Group::generation)
     }
 
-    /// Notes which positions are of partitions that a member owns now.
+    /// Marks the entries whose partitions a member owns now.
     pub(super) fn mark_owned(&self, group: &str, member: MemberId, entries: &mut [CommitEntry]) {
         for entry in entries {
             let group = self.groups.get(group);
@@ -339,7 +338,7 @@ impl State {
         }
     }
 
-    /// Stores a position of a member that may commit.
+    /// Stores a position of a member that can commit.
     pub(super) fn commit(&mut self, group: &str, entry: CommitEntry) {
         let moment = self.next_moment();
         let Some(group) = self.groups.get_mut(group) else {
@@ -357,26 +356,26 @@ impl State {
         self.commits.push(CommitEntry { moment, ..entry });
     }
 
-    /// The deadline of a call that waits. Every such call takes a little time, so that nobody can
-    /// poll for ever at one moment.
+    /// Returns the deadline of a call that waits. Every such call takes a little time, so that a loop of polls makes
+    /// time pass.
     pub(super) fn begin_wait(&mut self, wait: Duration) -> Duration {
         self.advance_to(self.now + CALL);
         self.now + wait
     }
 
-    /// Lets time pass up to the next thing that happens. `false`: the deadline has come.
+    /// Lets time pass until the next thing happens. Returns `false` if the deadline has come.
     pub(super) fn go_on_waiting(&mut self, deadline: Duration) -> bool {
         if self.now >= deadline {
             return false;
         }
-        // No longer than a heartbeat's interval, so that who waits is heard.
+        // Not longer than the interval of heartbeats, so that a connection that waits sends them.
         let next = self.next_at().unwrap_or(deadline);
         let step = next.min(deadline).min(self.now + self.settings.session / 3);
         self.advance_to(step.max(self.now));
         true
     }
 
-    /// Lets time pass up to a moment, and everything happen that is due until then.
+    /// Lets time pass until a moment, and everything happen that is due by then.
     pub(super) fn advance_to(&mut self, until: Duration) {
         while let Some(at) = self.next_at().filter(|at| *at <= until) {
             self.now = self.now.max(at);
@@ -385,14 +384,14 @@ impl State {
         self.now = self.now.max(until);
     }
 
-    /// When something will happen next.
+    /// When something is due next.
     pub(super) fn next_at(&self) -> Option<Duration> {
         let back_at = self.broker_is_back_at;
         let producers = self.producers.values();
         let producers = producers.filter_map(|producer| producer.next_at(back_at));
         let session = self.settings.session;
         let silent = self.groups.values().filter_map(Group::most_silent);
-        // The coordinator begins to count anew when it comes back.
+        // When the coordinator comes back, it restarts the session timeouts.
         let expelled = silent.map(|heard| heard.max(back_at) + session);
         let groups = self.groups.values();
         let told = groups.filter_map(|group| group.next_order_at(self.now));
@@ -400,7 +399,7 @@ impl State {
         producers.chain(expelled).chain(told).chain(decided).min()
     }
 
-    /// What is due now.
+    /// Does everything that is due now.
     fn happen(&mut self) {
         let (now, back_at) = (self.now, self.broker_is_back_at);
         let ids: Vec<u64> = self.producers.keys().copied().collect();
@@ -440,7 +439,7 @@ impl State {
             Some(id) => self.land_in_transaction((producer, id), &place, &flight),
             None => match self.append(&place.0, place.1, flight.record.clone()) {
                 Ok(offset) => Landing::At(offset),
-                // A topic that doesn't exist is refused when it is connected to.
+                // Cannot happen: opening a connection to a topic that does not exist fails.
                 Err(_) => return,
             },
         };

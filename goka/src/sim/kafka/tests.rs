@@ -1,4 +1,4 @@
-//! What the Kafka in memory promises, each as one small story.
+//! The behaviour of the Kafka in memory, one test for each property.
 
 mod transactions;
 
@@ -322,7 +322,7 @@ fn offsets_outside_of_the_log_are_told_once() {
 }
 
 #[test]
-fn a_static_member_takes_its_place_back_and_fences_the_former() {
+fn a_static_member_takes_its_place_back_and_fences_its_predecessor() {
     let world = world(2);
     let instance = || ConnectionSpec {
         instance: Some("host-1".to_owned()),

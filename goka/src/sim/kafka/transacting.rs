@@ -1,6 +1,5 @@
-//! A connection's side of its transactions: what waits for the next one, and what was asked.
-//!
-//! Must not know what is in a transaction.
+//! A connection's side of its transactions: records that wait for the next transaction, and requests in flight. Must
+//! not know what is in a transaction.
 
 use std::{
     cell::{Cell, RefCell},
@@ -23,14 +22,14 @@ use crate::{
 
 pub(super) struct Transacting {
     pub(super) id: Rc<str>,
-    /// For answers.
+    /// Identifies the connection, for answers.
     connection: u64,
     producer: Cell<u64>,
-    /// Former producers.
+    /// Replaced producers.
     retired: RefCell<Vec<u64>>,
-    /// Of the producer, the transaction that takes records.
+    /// Number of the current producer's transaction that takes records.
     number: Cell<u64>,
-    /// The transaction has ended: what is sent waits for the next one.
+    /// The transaction has ended: records that are sent wait for the next one.
     has_ended: Cell<bool>,
     waiting: RefCell<Vec<(Place, Written, u32)>>,
     given_up: RefCell<Vec<Report>>,
@@ -86,7 +85,7 @@ impl Transacting {
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         let given_up = waiting
             .into_iter()
-            .map(|(_, _, tag)| failed(tag, "it was given up"));
+            .map(|(_, _, tag)| failed(tag, "the record was given up"));
         self.given_up.borrow_mut().extend(given_up);
         state.purge(self.producer.get(), false);
         self.ask(state, Wish::Abort);
@@ -105,7 +104,7 @@ impl Transacting {
         });
     }
 
-    /// How the last request came out, once.
+    /// The outcome of the last request, returned once.
     pub(super) fn outcome(&self, state: &mut State) -> Option<Result<(), Error>> {
         if let Some(why) = self.refused.borrow_mut().take() {
             return Some(Err(why));
@@ -151,14 +150,14 @@ impl Transacting {
         sent + self.waiting.borrow().len() + self.given_up.borrow().len()
     }
 
-    /// Its process is gone.
+    /// The process is gone.
     pub(super) fn die(&self, state: &mut State) {
         state.purge(self.producer.get(), true);
         let is_lost = state.chance.one_in(2);
         state.coordinator.forget(self.connection, is_lost);
     }
 
-    /// Begins to end the transactions of others who committed a partition last.
+    /// Starts to abort the open transactions of other workers that committed a partition last.
     pub(super) fn fence(
         &self,
         state: &mut State,

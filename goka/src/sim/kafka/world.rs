@@ -14,10 +14,10 @@ use crate::{
     engine::port::{Committed, Reader},
 };
 
-/// Who wrote what [`World::append`] wrote.
+/// The writer of records from [`World::append`].
 pub(crate) const TEST: &str = "test";
 
-/// A Kafka of its own. Clones are the same one.
+/// A Kafka in memory. Clones share it.
 #[derive(Clone)]
 pub(crate) struct World(pub(super) Rc<RefCell<State>>);
 
@@ -31,7 +31,7 @@ impl World {
         self.0.borrow_mut().topics.create(topic, partitions);
     }
 
-    /// Writes a record as some other program would, and gives its offset.
+    /// Writes a record, as another program would, and returns its offset.
     pub(crate) fn append(
         &self,
         topic: &str,
@@ -42,7 +42,7 @@ impl World {
         self.append_with(topic, partition, (key, value), None, &OwnedHeaders::new())
     }
 
-    /// [`append`](Self::append), with headers and, unless it is now, the time.
+    /// Writes a record with headers and, unless it is now, a timestamp; see [`append`](Self::append).
     pub(crate) fn append_with(
         &self,
         topic: &str,
@@ -64,26 +64,26 @@ impl World {
         state.append(topic, partition, record)
     }
 
-    /// Every record that was ever written to a partition, compacted or not, unless it was aborted.
+    /// Every record that was ever written to a partition, including compacted records, without aborted ones.
     pub(crate) fn history(&self, topic: &str, partition: i32) -> Result<Vec<Rc<Written>>, Error> {
         let state = self.0.borrow();
         let log = state.topics.log(topic, partition)?;
         Ok(log.history())
     }
 
-    /// The offset behind the last record that readers get: markers and what was aborted are none.
+    /// The offset after the last record that readers get. Readers get neither markers nor aborted records.
     pub(crate) fn readable_end(&self, topic: &str, partition: i32) -> Result<i64, Error> {
         let state = self.0.borrow();
         Ok(state.topics.log(topic, partition)?.readable_end())
     }
 
-    /// The next offset to be written, markers included.
+    /// End offset of a partition, markers included.
     pub(crate) fn end(&self, topic: &str, partition: i32) -> Result<i64, Error> {
         let state = self.0.borrow();
         Ok(state.topics.log(topic, partition)?.end())
     }
 
-    /// How many partitions a topic has; 0 if there is none.
+    /// Number of partitions of a topic; 0 if there is no such topic.
     pub(crate) fn partitions(&self, topic: &str) -> i32 {
         self.0.borrow().topics.partitions(topic)
     }
@@ -93,19 +93,19 @@ impl World {
         self.0.borrow().wall_ms()
     }
 
-    /// What a group has committed.
+    /// The committed offset of a group.
     pub(crate) fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<Committed> {
         let state = self.0.borrow();
         let group = state.groups.get(group)?;
         group.committed(topic, partition).cloned()
     }
 
-    /// Connects a worker. It joins its group when it first polls.
+    /// Connects a worker. It joins its group with its first poll.
     pub(crate) fn connect(&self, spec: ConnectionSpec) -> Result<Connection, Error> {
         Connection::new(Rc::clone(&self.0), spec)
     }
 
-    /// Reads a topic in no group.
+    /// Opens a reader of a topic, outside any group.
     pub(crate) fn reader(&self, topic: &str) -> Box<dyn Reader> {
         Box::new(MemoryReader::new(Rc::clone(&self.0), topic.into()))
     }
@@ -115,33 +115,32 @@ impl World {
         self.0.borrow().now
     }
 
-    /// Lets time pass, and all happen that happens in it.
+    /// Lets time pass, and everything happen that is due in that time.
     pub(crate) fn advance(&self, time: Duration) {
         let mut state = self.0.borrow_mut();
         let until = state.now + time;
         state.advance_to(until);
     }
 
-    /// The brokers are away for some time: nothing lands, nothing is answered.
+    /// The brokers are away for some time: they write no records and answer no requests.
     pub(crate) fn outage(&self, time: Duration) {
         let mut state = self.0.borrow_mut();
         state.broker_is_back_at = state.now + time;
         state.mishaps.outages += 1;
     }
 
-    /// The next `count` records of a connection are reported as failed; if `landed`, they are in
-    /// their topic all the same.
+    /// The next `count` records of a connection are reported as failed. If `landed`, they are written nevertheless.
     pub(crate) fn fail_deliveries(&self, name: &str, count: u64, landed: bool) {
         let mut state = self.0.borrow_mut();
         state.failing.insert(name.into(), (count, landed));
     }
 
-    /// Whether no record and no report is under way.
+    /// Whether no record and no report is in flight.
     pub(crate) fn is_idle(&self) -> bool {
         self.0.borrow().is_idle()
     }
 
-    /// Transactions that are not decided, or whose markers are not all written.
+    /// Number of transactions that are undecided or whose markers are not all written.
     pub(crate) fn open_transactions(&self) -> usize {
         self.0.borrow().coordinator.open_transactions()
     }

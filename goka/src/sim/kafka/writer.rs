@@ -1,6 +1,5 @@
-//! What a connection writes with: a producer, or one after another, in transactions.
-//!
-//! Must not know groups or topics.
+//! What a connection writes with: a plain producer, or a transactional one that is replaced when it fails. Must not
+//! know groups or topics.
 
 use super::{log::Written, producer::Place, state::State, transacting::Transacting};
 use crate::engine::port::Report;
@@ -11,7 +10,7 @@ pub(super) enum Writer {
 }
 
 impl Writer {
-    /// The one that writes now.
+    /// The current producer.
     pub(super) fn producer(&self) -> u64 {
         match self {
             Writer::Plain(producer) => *producer,
@@ -47,7 +46,7 @@ impl Writer {
         }
     }
 
-    /// Its process is gone.
+    /// The process is gone.
     pub(super) fn die(&self, state: &mut State) {
         match self {
             Writer::Plain(producer) => state.purge(*producer, true),

@@ -1,4 +1,4 @@
-//! Transactions, as brokers have them.
+//! Transactions behave as on brokers.
 
 use super::*;
 use crate::engine::port::{OURS, Transactions};
@@ -38,7 +38,7 @@ fn values(world: &World) -> Vec<String> {
     values.map(text).collect()
 }
 
-/// Waits until all that was sent is reported, and that all went well.
+/// Waits until all records are reported. Returns whether all were delivered.
 fn delivered(connection: &Connection) -> bool {
     let mut all = true;
     connection.serve(SECOND, &mut |report| all &= report.result.is_ok());
@@ -115,14 +115,14 @@ fn what_is_sent_after_the_end_belongs_to_the_next() {
 }
 
 #[test]
-fn whoever_is_fenced_commits_nothing() {
+fn a_fenced_producer_commits_nothing() {
     let world = world(1);
     let one = exactly_once(&world, "one");
     assert_eq!(event(&one), "take [0]");
     commit(&world, &one).unwrap();
     send(&one, "a");
     assert!(delivered(&one));
-    // Whoever committed last is the one to be fenced.
+    // The worker that committed last is to be fenced.
     exactly_once(&world, "two").fence(0);
     world.advance(SECOND);
     assert_eq!(world.open_transactions(), 0);
