@@ -1,7 +1,6 @@
 //! One worker on a Kafka in memory, step by step: what a simulation would have to be lucky to meet.
 
 use std::{
-    any::Any,
     cell::{Cell, RefCell},
     collections::BTreeMap,
     rc::Rc,
@@ -10,31 +9,22 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tokio::sync::watch;
 
 use super::{
-    effects::{Effects, Row},
-    port::fault::Planted,
-    program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Waiting},
-    spec::mark,
+    effects::Row,
+    port::Step,
+    program::{EdgeInfo, Failure, Program},
     spec::{Settings, Spec, TableSpec},
-    status::Status,
-    table::rows::STORED_AT_ONCE,
     worker::Worker,
 };
 use crate::{
-    base::{
-        config::{Guarantee, OutOfRange},
-        error::Error,
-        kind::Kind,
-        options::TableOptions,
-        partitioner::Partitioner,
-        policy::OnError,
-        record::Record,
+    base::{config::Guarantee, error::Error, kind::Kind, options::TableOptions},
+    sim::{
+        kafka::{Chance, ConnectionSpec, Point, Settings as WorldSettings, World},
+        parts,
+        scripted::Scripted,
     },
-    engine::port::Step,
-    sim::kafka::{Chance, ConnectionSpec, Point, Settings as WorldSettings, World},
-    store::{Identity, Options, PART_PAGES, Store},
+    store::{Identity, Options, Store},
 };
 
 const GROUP: &str = "last";
@@ -51,38 +41,15 @@ thread_local! {
     static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
 }
 
-/// Keeps the last value of each key.
-#[derive(Clone, Copy, Default)]
-struct Last {
-    coalesce: bool,
-}
-
-impl Program for Last {
-    fn group(&self) -> &'static str {
-        GROUP
-    }
-
-    fn edges(&self) -> Vec<EdgeInfo> {
-        let edge = |kind, topic| EdgeInfo {
-            kind,
-            topic,
-            partitioner: Partitioner::Murmur2,
-            codec: "text",
-            options: TableOptions::DEFAULT.coalesce(self.coalesce),
-            waits: false,
-            handler: "last",
-            on_error: OnError::FAIL,
-        };
-        vec![edge(Kind::Input, INPUT), edge(Kind::Table, TABLE)]
-    }
-
-    fn handle(
-        &self,
-        _edge: usize,
-        record: Record<'_>,
-        effects: &mut Effects,
-        _reads: Reads<'_>,
-    ) -> Result<(), Failure> {
+/// A program that keeps the last value of each key.
+fn last(coalesce: bool) -> Arc<dyn Program> {
+    let edge = |kind, topic| EdgeInfo {
+        options: TableOptions::DEFAULT.coalesce(coalesce),
+        handler: "last",
+        ..parts::edge(kind, topic)
+    };
+    let edges = vec![edge(Kind::Input, INPUT), edge(Kind::Table, TABLE)];
+    Arc::new(Scripted::new(GROUP, edges, |_, record, effects, _| {
         let value = record.value.unwrap_or_default();
         if record.key == Some(SLOW.as_bytes()) {
             let millis = std::str::from_utf8(value).unwrap().parse().unwrap();
@@ -95,21 +62,7 @@ impl Program for Last {
         });
         effects.set_row(Row::Put(value?));
         Ok(())
-    }
-
-    fn handle_later(
-        &self,
-        _edge: usize,
-        _record: Rc<OwnedRecord>,
-        _effects: Effects,
-        _reads: SharedReads,
-    ) -> Waiting {
-        unreachable!("its handler does not wait")
-    }
-
-    fn processor(&self) -> Arc<dyn Any + Send + Sync> {
-        Arc::new(())
-    }
+    }))
 }
 
 struct Stage {
@@ -117,7 +70,7 @@ struct Stage {
     dir: TempDir,
     guarantee: Guarantee,
     map_size: usize,
-    program: Last,
+    program: Arc<dyn Program>,
     /// Where processes end, at the how manyth time.
     dies_at: Option<(Point, u32)>,
 }
@@ -138,43 +91,28 @@ impl Stage {
             dir: tempfile::tempdir().unwrap(),
             guarantee,
             map_size: 64 << 20,
-            program: Last::default(),
+            program: last(false),
             dies_at: None,
         }
     }
 
     fn identity() -> Identity {
-        Identity {
-            cluster: "memory".to_owned(),
-            topic: TABLE.to_owned(),
-            topic_id: String::new(),
-            partition: 0,
-            partitions: 1,
-            codec: "text".to_owned(),
-        }
+        parts::identity(TABLE, 1)
     }
 
     fn options(&self) -> Options {
         Options {
             map_size: self.map_size,
             wait: Duration::ZERO,
-            snapshot_max: Duration::from_secs(60),
-            part_pages: PART_PAGES,
+            ..parts::options()
         }
     }
 
     /// A worker with a disk of its own.
     fn worker(&self, name: &str) -> Worker {
-        let (is_exactly_once, dies_at) = (self.guarantee == Guarantee::ExactlyOnce, self.dies_at);
+        let (guarantee, dies_at) = (self.guarantee, self.dies_at);
         let passes = Cell::new(0);
         let kafka = self.world.connect(ConnectionSpec {
-            name: name.to_owned(),
-            group: GROUP.to_owned(),
-            instance: None,
-            sources: vec![INPUT.to_owned()],
-            targets: TOPICS.map(str::to_owned).into(),
-            table: Some(TABLE.to_owned()),
-            transactional_id: is_exactly_once.then(|| format!("{GROUP}-{name}")),
             on_point: Some(Rc::new(move |point| match dies_at {
                 Some((at, nth)) if point == at => {
                     passes.set(passes.get() + 1);
@@ -185,35 +123,18 @@ impl Stage {
                 }
                 _ => Ok(()),
             })),
+            ..parts::connection(&*self.program, guarantee, name)
         });
+        let settings = Settings {
+            handler_max: Duration::from_secs(2),
+            ..parts::settings(guarantee, &format!("{GROUP}-{name}"))
+        };
         let spec = Spec {
-            program: Arc::new(self.program),
-            topics: TOPICS.map(str::to_owned).into(),
-            topic_ids: Vec::new(),
             table: Some(TableSpec {
-                dir: self.dir.path().join(name),
-                identity: Self::identity(),
                 options: self.options(),
-                age_max_ms: None,
-                forgets_rows: false,
-                standby: None,
+                ..parts::table(self.dir.path().join(name), Self::identity())
             }),
-            settings: Settings {
-                guarantee: self.guarantee,
-                commit_interval: Duration::from_millis(100),
-                records_max: 1000,
-                bytes_max: 16 << 20,
-                stored_at_once: STORED_AT_ONCE,
-                lease: Duration::from_secs(4),
-                handler_max: Duration::from_secs(2),
-                instance: mark(&format!("{GROUP}-{name}")),
-                start: None,
-                out_of_range: OutOfRange::Fail,
-                fault: Planted::default(),
-            },
-            tables: Arc::default(),
-            status: Arc::new(Status::new(watch::Sender::new(0))),
-            visits: Arc::default(),
+            ..parts::spec(Arc::clone(&self.program), settings)
         };
         Worker::new(spec, Box::new(kafka.unwrap()))
     }
@@ -398,7 +319,7 @@ fn where_an_operator_set_the_group_back_it_goes_on_at_every_instance() {
 fn a_coalesced_row_that_is_refused_is_not_passed_over() {
     for guarantee in BOTH {
         let stage = Stage {
-            program: Last { coalesce: true },
+            program: last(true),
             ..Stage::new(guarantee)
         };
         let mut worker = stage.worker("one");

@@ -1,31 +1,28 @@
-//! What a record costs: counted, not timed. The engine with a typed handler and a local copy, on a
-//! Kafka that does nothing and costs nothing, so that whatever is counted is the engine's own.
+//! Counts the allocations of a record in the engine: with a typed handler and a local copy, on a Kafka
+//! that does nothing and allocates nothing, so that all counted allocations are the engine's.
 
 use std::{
     cell::{Cell, RefCell},
     env,
     fmt::Write as _,
     fs,
-    path::Path,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
 use tempfile::TempDir;
-use tokio::sync::watch;
 
+use super::parts;
 use crate::engine::{
     partition::ledger::Sent,
-    port::fault::Planted,
-    spec::{Settings, Spec, TableSpec},
+    spec::{Settings, Spec},
     status::Status,
-    table::rows::STORED_AT_ONCE,
     worker::Worker,
 };
 use crate::{
     base::{
-        config::{Guarantee, OutOfRange},
+        config::Guarantee,
         error::Error,
         record::{Headers, Record},
     },
@@ -33,14 +30,13 @@ use crate::{
         Clock, CommitError, Committed, Event, Kafka, Member, Outgoing, Position, Producer, Reader,
         Report, SendError, TableEvent, Transactions,
     },
-    store::{Identity, Options, PART_PAGES},
     typed::{processor::Processor, program::Typed},
 };
 
 const PARTITIONS: i32 = 2;
-/// Records of a partition that come together.
+/// The number of records of one partition in a row.
 const RUN: u64 = 500;
-/// Time that goes by from record to record.
+/// The time between two records.
 const TICK: Duration = Duration::from_micros(3);
 
 #[goka::stream("clicks", value = String)]
@@ -50,14 +46,14 @@ struct Warnings;
 #[goka::table(group = "count", value = i64)]
 struct Counts;
 
-/// Counts.
+/// Counts clicks.
 #[goka::processor(group = "count", input = Clicks, table = Counts)]
 fn count(ctx: &mut count::Context<'_>) -> crate::base::error::Result {
     let clicks = ctx.value()?.unwrap_or(0) + 1;
     ctx.set_value(&clicks)
 }
 
-/// Counts, and sends a message for each record. Asks for no value.
+/// Counts clicks, and sends a message for each record. Does not decode the value.
 #[goka::processor(group = "count", input = Clicks, table = Counts, output = Warnings)]
 fn warn(ctx: &mut warn::Context<'_>) -> crate::base::error::Result {
     let clicks = ctx.value()?.unwrap_or(0) + 1;
@@ -77,7 +73,7 @@ fn coalesced(ctx: &mut coalesced::Context<'_>) -> crate::base::error::Result {
 /// One worker and its local copies, in memory.
 struct Engine {
     worker: Worker,
-    /// Rows that it has written to the table's topic.
+    /// The number of rows written to the changelog.
     written: Rc<Cell<u64>>,
     status: Arc<Status>,
     _disk: TempDir,
@@ -85,56 +81,18 @@ struct Engine {
 
 impl Engine {
     fn start<P: Processor>(processor: P, guarantee: Guarantee, keys: u64) -> Engine {
-        let memory = Path::new("/dev/shm");
-        let disk = match memory.is_dir() {
-            true => TempDir::new_in(memory),
-            false => TempDir::new(),
+        let disk = parts::disk();
+        let program = Arc::new(Typed(Arc::new(processor)));
+        let settings = Settings {
+            records_max: 100_000,
+            ..parts::settings(guarantee, "cost")
         };
-        let disk = disk.expect("a directory for local copies");
-        let status = Arc::new(Status::new(watch::Sender::new(0)));
+        let identity = parts::identity("count-state", PARTITIONS);
         let spec = Spec {
-            program: Arc::new(Typed(Arc::new(processor))),
-            topics: ["clicks", "count-state", "warnings"]
-                .map(str::to_owned)
-                .into(),
-            topic_ids: Vec::new(),
-            table: Some(TableSpec {
-                dir: disk.path().to_owned(),
-                identity: Identity {
-                    cluster: "none".to_owned(),
-                    topic: "count-state".to_owned(),
-                    topic_id: String::new(),
-                    partition: 0,
-                    partitions: PARTITIONS,
-                    codec: "text".to_owned(),
-                },
-                options: Options {
-                    map_size: 64 << 20,
-                    wait: Duration::from_secs(1),
-                    snapshot_max: Duration::from_secs(60),
-                    part_pages: PART_PAGES,
-                },
-                age_max_ms: None,
-                forgets_rows: false,
-                standby: None,
-            }),
-            tables: Arc::default(),
-            settings: Settings {
-                guarantee,
-                commit_interval: Duration::from_millis(100),
-                records_max: 100_000,
-                stored_at_once: STORED_AT_ONCE,
-                bytes_max: 16 << 20,
-                lease: Duration::from_secs(4),
-                handler_max: Duration::from_millis(7_500),
-                instance: "goka cost".to_owned(),
-                start: None,
-                out_of_range: OutOfRange::Fail,
-                fault: Planted::default(),
-            },
-            status: Arc::clone(&status),
-            visits: Arc::default(),
+            table: Some(parts::table(disk.path().to_owned(), identity)),
+            ..parts::spec(program, settings)
         };
+        let status = Arc::clone(&spec.status);
         let kafka = Nowhere::new(keys);
         let written = Rc::clone(&kafka.written);
         let worker = Worker::new(spec, Box::new(kafka));
@@ -146,7 +104,7 @@ impl Engine {
         }
     }
 
-    /// Handles so many more records, and some.
+    /// Processes at least this number of further records.
     fn handle(&mut self, records: u64) {
         let until = self.status.handled_so_far() + records;
         while self.status.handled_so_far() < until {
@@ -155,18 +113,18 @@ impl Engine {
     }
 }
 
-/// No Kafka: an endless topic of clicks, and whatever is sent is delivered.
+/// A stub of Kafka: an endless topic of clicks, and every record that is sent is delivered.
 struct Nowhere {
     keys: u64,
-    /// That of the last record.
+    /// The key of the last record.
     key: RefCell<String>,
     now: Cell<Duration>,
     is_given: Cell<bool>,
     polled: Cell<u64>,
     chance: Cell<u64>,
-    /// Next offset of each source, `None` while it is not assigned.
+    /// The next offset of the input by partition; `None` while the partition is not assigned.
     inputs: RefCell<[Option<i64>; PARTITIONS as usize]>,
-    /// Of each partition of the table.
+    /// The next offset of the changelog by partition.
     rows: RefCell<[i64; PARTITIONS as usize]>,
     written: Rc<Cell<u64>>,
     reports: RefCell<Vec<Report>>,
@@ -192,7 +150,7 @@ impl Nowhere {
         }
     }
 
-    /// One of the keys of a partition.
+    /// Chooses one of the keys of a partition.
     fn next_key(&self, partition: i32) {
         let next = self.chance.get().wrapping_mul(6_364_136_223_846_793_005);
         self.chance
@@ -320,7 +278,7 @@ impl Kafka for Nowhere {
     }
 }
 
-/// The table's topic, which is empty.
+/// The changelog, which is empty.
 impl Reader for Nowhere {
     fn start(&self, partition: i32, _from: i64) -> Result<(), Error> {
         self.ended.borrow_mut().push(partition);
@@ -342,13 +300,13 @@ impl Reader for Nowhere {
 }
 
 const KEYS: u64 = 2_000;
-/// What a commit interval allocates, a thousand times less often than a record is handled: positions
-/// and what LMDB needs for a transaction.
+/// Allocations of a commit interval, which comes a thousand times less often than a record: positions, and
+/// what LMDB needs for a transaction.
 const PER_THOUSAND_RECORDS: u64 = 5;
 
 fn allocations<P: Processor>(processor: P, guarantee: Guarantee) -> u64 {
     let mut engine = Engine::start(processor, guarantee, KEYS);
-    // Buffers grow to their size, and are kept.
+    // Buffers grow to their size first, and are used again.
     engine.handle(200_000);
     let counted = allocation_counter::measure(|| engine.handle(100_000));
     counted.count_total
@@ -381,7 +339,7 @@ fn a_coalesced_row_is_written_once_a_key_and_interval() {
         let mut engine = Engine::start(coalesced::Processor, guarantee, KEYS);
         engine.handle(100_000);
         let (handled, written) = (engine.status.handled_so_far(), engine.written.get());
-        // Of each key, some fifteen records come in an interval.
+        // An interval has some fifteen records of each key.
         assert!(
             written >= KEYS,
             "{guarantee:?}: {written} rows of {KEYS} keys"

@@ -1,8 +1,8 @@
-//! Inputs for what reads bytes of others: random ones, and valid ones that were damaged. Nothing may panic, and
-//! nothing may allocate much more than it was given.
+//! Fuzzing of code that reads foreign bytes, with random inputs and damaged valid inputs. The code may not panic, nor
+//! allocate much more than the size of its input.
 //!
-//! `GOKA_TEST_FUZZ=5000000 cargo test --release -p goka --lib fuzzed` tries so many at each place; by default it
-//! is some ten thousand. `GOKA_TEST_SEED` does a run again that has failed.
+//! `GOKA_TEST_FUZZ=5000000 cargo test --release -p goka --lib fuzzed` tries five million inputs for each reader; the
+//! default is 20,000. `GOKA_TEST_SEED` repeats a failed run.
 
 mod codecs;
 
@@ -12,13 +12,13 @@ use std::{
     str::FromStr,
 };
 
-/// Inputs at each place, unless said.
+/// The default number of inputs for each reader.
 const INPUTS: u64 = 20_000;
 
-/// Allocated for each byte of an input, at most: one byte can be an empty list in a list.
+/// The most bytes that a reader may allocate per input byte: one byte can be an empty list in a list.
 const BYTES_FOR_A_BYTE: u64 = 128;
 
-/// Lengths that promise more than is there, and bytes that begin something in MessagePack or JSON.
+/// Lengths that exceed the input, and first bytes of MessagePack and JSON values.
 const TELLING: &[&[u8]] = &[
     &[0xff; 4],
     &[0x7f, 0xff, 0xff, 0xff],
@@ -46,7 +46,7 @@ const TELLING: &[&[u8]] = &[
     &[0xed, 0xa0, 0x80],
 ];
 
-/// Numbers that a seed tells.
+/// A sequence of numbers from a seed.
 pub(crate) struct Chance(u64);
 
 impl Chance {
@@ -72,7 +72,7 @@ impl Chance {
         (0..length).map(|_| self.byte()).collect()
     }
 
-    /// Random bytes, or one of these after some damage.
+    /// Random bytes, or one of the valid inputs after some damage.
     fn input(&mut self, valid: &[Vec<u8>]) -> Vec<u8> {
         if valid.is_empty() || self.below(4) == 0 {
             let length = if self.below(50) == 0 { 2000 } else { 24 };
@@ -124,8 +124,8 @@ fn number<T: FromStr>(variable: &str) -> Option<T> {
     Some(number.unwrap_or_else(|_| panic!("{variable} is `{set}`, which is no number")))
 }
 
-/// Lets `read` read many inputs, some made from `valid` ones. It may allocate `constant` bytes beside what is in
-/// proportion to the input.
+/// Calls `read` with many inputs, some of them derived from `valid` ones. A call may allocate `constant` bytes plus an
+/// amount in proportion to the input.
 pub(crate) fn fuzz(what: &str, valid: &[Vec<u8>], constant: u64, read: impl Fn(&[u8])) {
     let inputs = number("GOKA_TEST_FUZZ").unwrap_or(INPUTS);
     let seed = number("GOKA_TEST_SEED")

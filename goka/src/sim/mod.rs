@@ -1,10 +1,13 @@
-//! Kafka in memory and what is tested on it: the seeded simulation, what a record costs, fuzzing. None of it is in a
-//! program of users, but the Kafka in memory, with the feature `tester`.
+//! Kafka in memory, and tests on it: the seeded simulation, the allocations of a record, fuzzing. With the feature
+//! `tester`, users' programs contain the Kafka in memory and [`parts`].
 
 #[cfg(test)]
 mod cost;
 #[cfg(test)]
 pub(crate) mod fuzz;
 pub(crate) mod kafka;
+pub(crate) mod parts;
+#[cfg(test)]
+pub(crate) mod scripted;
 #[cfg(test)]
 mod simulation;

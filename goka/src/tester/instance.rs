@@ -8,27 +8,26 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::watch;
-
 use crate::{
     base::{
-        config::{Guarantee, OutOfRange},
+        config::Guarantee,
         error::{Error, Result},
         kind::Kind,
     },
     engine::{
-        port::{Step, fault::Planted},
+        port::Step,
         program::{EdgeInfo, Program},
         replica::{Keeper, Replica, Spec as ReplicaSpec, tables::Tables},
-        spec::mark,
-        spec::{Settings, Spec, TableSpec},
+        spec::{Spec, TableSpec},
         status::Status,
-        table::rows::STORED_AT_ONCE,
         visits::Visits,
         worker::Worker,
     },
-    sim::kafka::{ConnectionSpec, Point, World},
-    store::{Identity, Options, PART_PAGES, StateDir},
+    sim::{
+        kafka::{ConnectionSpec, Point, World},
+        parts,
+    },
+    store::{Identity, Options, StateDir},
 };
 
 /// How long a turn waits if there is nothing to do, in virtual time.
@@ -98,26 +97,15 @@ impl Instance {
     }
 
     pub(super) fn start(&mut self, setup: &Setup<'_>) -> Result {
-        let edges = setup.edges;
-        let of = |kinds: &[Kind]| {
-            let found = edges.iter().filter(|edge| kinds.contains(&edge.kind));
-            found.map(|edge| edge.topic.to_owned()).collect::<Vec<_>>()
-        };
-        let group = setup.program.group();
+        let (edges, group) = (setup.edges, setup.program.group());
         let (died, trap) = (Rc::new(Cell::new(false)), self.trap.clone());
         let dies = died.clone();
+        let is_exactly_once = setup.guarantee == Guarantee::ExactlyOnce;
         let kafka = setup.world.connect(ConnectionSpec {
-            name: self.name.clone(),
-            group: group.to_owned(),
             instance: Some(self.name.clone()),
-            sources: of(&[Kind::Input, Kind::Loop]),
-            targets: edges.iter().map(|edge| edge.topic.to_owned()).collect(),
-            table: of(&[Kind::Table]).pop(),
-            transactional_id: match setup.guarantee {
-                Guarantee::AtLeastOnce => None,
-                Guarantee::ExactlyOnce => Some(self.name.clone()),
-            },
+            transactional_id: is_exactly_once.then(|| self.name.clone()),
             on_point: Some(Rc::new(move |point| pass(&trap, &dies, point))),
+            ..parts::connection(&**setup.program, setup.guarantee, &self.name)
         })?;
         let (mut followers, mut tables) = (Vec::new(), Vec::new());
         for edge in edges {
@@ -133,37 +121,19 @@ impl Instance {
         }
         let table = edges.iter().find(|edge| edge.kind == Kind::Table);
         let table = table.map(|edge| TableSpec {
-            dir: parent(self.disk.group(CLUSTER, group, 0)),
-            identity: identity(setup.world, edge.topic, edge.codec),
             options: options(),
-            age_max_ms: None,
-            forgets_rows: false,
-            standby: None,
+            ..parts::table(
+                parent(self.disk.group(CLUSTER, group, 0)),
+                identity(setup.world, edge.topic, edge.codec),
+            )
         });
-        let status = Arc::new(Status::new(watch::Sender::new(0)));
-        let visits: Arc<Visits> = Arc::default();
+        let settings = parts::settings(setup.guarantee, &self.name);
         let spec = Spec {
-            program: setup.program.clone(),
-            topics: edges.iter().map(|edge| edge.topic.to_owned()).collect(),
-            topic_ids: Vec::new(),
             table,
             tables: Arc::new(Tables::new(tables)),
-            settings: Settings {
-                guarantee: setup.guarantee,
-                commit_interval: Duration::from_millis(100),
-                records_max: 1000,
-                stored_at_once: STORED_AT_ONCE,
-                bytes_max: 16 << 20,
-                lease: Duration::from_secs(4),
-                handler_max: Duration::from_millis(7_500),
-                instance: mark(&self.name),
-                start: None,
-                out_of_range: OutOfRange::Fail,
-                fault: Planted::default(),
-            },
-            status: status.clone(),
-            visits: visits.clone(),
+            ..parts::spec(setup.program.clone(), settings)
         };
+        let (status, visits) = (spec.status.clone(), spec.visits.clone());
         self.process = Some(Process {
             worker: Worker::new(spec, Box::new(kafka)),
             followers,
@@ -298,11 +268,8 @@ impl Follower {
 fn identity(world: &World, topic: &str, codec: &str) -> Identity {
     Identity {
         cluster: CLUSTER.to_owned(),
-        topic: topic.to_owned(),
-        topic_id: String::new(),
-        partition: 0,
-        partitions: world.partitions(topic),
         codec: codec.to_owned(),
+        ..parts::identity(topic, world.partitions(topic))
     }
 }
 
@@ -310,8 +277,7 @@ fn options() -> Options {
     Options {
         map_size: MAP_BYTES,
         wait: CLOSE_TIMEOUT,
-        snapshot_max: Duration::from_secs(60),
-        part_pages: PART_PAGES,
+        ..parts::options()
     }
 }
 

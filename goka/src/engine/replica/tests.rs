@@ -12,8 +12,11 @@ use super::{Keeper, Replica, Spec};
 use crate::{
     base::{error::Error, kind::Kind, partitioner::Partitioner},
     engine::replica::tables::Tables,
-    sim::kafka::{Settings, World},
-    store::{Identity, Options, PART_PAGES, StateDir},
+    sim::{
+        kafka::{Settings, World},
+        parts,
+    },
+    store::{Options, StateDir},
 };
 
 const TABLE: &str = "clicks-state";
@@ -46,19 +49,11 @@ impl Stage {
         Spec {
             _lock: Arc::new(StateDir::open(&self.dir.path().join("state"), true).unwrap()),
             dir: self.dir.path().join("replica"),
-            identity: Identity {
-                cluster: "memory".to_owned(),
-                topic: TABLE.to_owned(),
-                topic_id: String::new(),
-                partition: 0,
-                partitions: self.partitions,
-                codec: "Bytes".to_owned(),
-            },
+            identity: parts::identity(TABLE, self.partitions),
             options: Options {
                 map_size: 1 << 30,
                 wait: Duration::ZERO,
-                snapshot_max: Duration::from_secs(60),
-                part_pages: PART_PAGES,
+                ..parts::options()
             },
             partitioner: Partitioner::Murmur2,
             age_max_ms: None,

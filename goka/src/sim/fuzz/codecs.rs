@@ -1,4 +1,4 @@
-//! Codecs, keys and headers of dead letters, fuzzed: what is decoded is encoded again, and decoded to the same.
+//! Fuzzing of codecs, keys and headers of dead letters: a decoded value that is encoded and decoded once more is equal.
 
 use std::{collections::BTreeMap, fmt::Debug, thread};
 
@@ -16,10 +16,10 @@ use crate::{
     },
 };
 
-/// Texts of errors, and what a few fields need.
+/// Allocations of error texts and of a few fields.
 const SMALL: u64 = 8 << 10;
 
-/// An untagged enum makes the text of an error at each level, and there are 128.
+/// An untagged enum creates an error text at each of up to 128 levels.
 const UNTAGGED: u64 = 1 << 20;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ enum Kind {
     },
 }
 
-/// These two are buffered by serde before it knows what they are.
+/// serde buffers these two before it knows their types.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 enum Tagged {
@@ -70,7 +70,7 @@ struct Linked {
     next: Option<Box<Linked>>,
 }
 
-/// rmp-serde counts no enums.
+/// rmp-serde does not count enums as levels of nesting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Term {
     Number(i64),
@@ -89,7 +89,7 @@ fn encoded<C: Codec<T>, T>(values: &[T]) -> Vec<Vec<u8>> {
 }
 
 fn codec<C: Codec<T>, T: Debug>(what: &str, valid: &[T], constant: u64) {
-    // What a decoded value is encoded to is about as long as it was, and decoded a second time.
+    // The encoded value is about as long as the input, and is decoded a second time.
     fuzz(what, &encoded::<C, T>(valid), 4 * constant, |bytes| {
         let Ok(value) = C::decode(bytes) else { return };
         let again = encoded::<C, T>(&[value]);
@@ -221,7 +221,7 @@ fn headers_of_dead_letters_are_fuzzed() {
         "stage",
         "error",
     ];
-    // One damaged value after the other, the rest as they should be.
+    // One damaged header after the other, with all others valid.
     for (damaged, name) in names.iter().enumerate() {
         let seeds = [valid[damaged].as_bytes().to_vec(), b"-1".to_vec()];
         fuzz(&format!("goka-{name}"), &seeds, SMALL, |bytes| {
@@ -240,7 +240,7 @@ fn headers_of_dead_letters_are_fuzzed() {
     }
 }
 
-/// On a thread like those of workers, in a build that wastes its stack.
+/// Runs on a thread with the stack size of a worker's, in a build that uses more stack than a release build.
 fn on_a_small_stack(read: impl FnOnce() + Send + 'static) {
     let thread = thread::Builder::new().stack_size(2 << 20).spawn(read);
     thread.expect("it starts").join().expect("no panic");
@@ -283,7 +283,7 @@ fn what_cannot_be_read_for_its_depth_is_not_written() {
         let term = (0..depth).fold(Term::Number(1), |term, _| Term::Not(Box::new(term)));
         let mut bytes = Vec::new();
         let written = MsgPack::encode(&term, &mut bytes);
-        // The number is in a map, too.
+        // A number inside a map as well.
         assert_eq!(written.is_ok(), depth < 128, "{depth}");
         let read = <MsgPack as Codec<Term>>::decode(&bytes);
         assert_eq!(read.ok(), written.ok().map(|()| term));

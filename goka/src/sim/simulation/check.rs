@@ -1,17 +1,17 @@
-//! What must be true after a simulation, whatever happened in it: against a plain model.
+//! Checks the result of a simulation against a plain model.
 //!
-//! The model is the inputs: how often a key was fed is how high it must have been counted. Reads
-//! topics and local copies, and must not know how they came about.
+//! The model is the inputs: a key's count must be the number of its records. Reads topics and local
+//! copies, and must not know how they came about.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ECHO, INPUTS, TABLE, VISITS, Visited, schedule::SLOTS, stage::Stage, turned};
 use crate::sim::kafka::{Mishaps, Written};
 
-/// One record of an input: which one, partition and offset.
+/// A record of an input: the index of the input, partition and offset.
 type Input = (usize, i32, i64);
 
-/// A row of the table's topic.
+/// A row of the changelog.
 struct Row {
     moment: u64,
     count: u64,
@@ -20,17 +20,17 @@ struct Row {
 /// A record of an input.
 struct Fed {
     key: Vec<u8>,
-    /// Of a switch.
+    /// For the key of a switch: whether it was turned on.
     is_on: Option<bool>,
 }
 
-/// What the topics of a run say.
+/// The contents of the topics after a run.
 struct Seen {
-    /// In the order of their offsets, per input and partition.
+    /// By input and partition, in the order of offsets.
     inputs: BTreeMap<(usize, i32), Vec<Fed>>,
-    /// Per key, in the order of offsets.
+    /// By key, in the order of offsets.
     rows: BTreeMap<Vec<u8>, Vec<Row>>,
-    /// When each input's echo was written, every time.
+    /// By input record: the times at which its echoes were written.
     echoes: BTreeMap<Input, Vec<u64>>,
 }
 
@@ -102,7 +102,7 @@ impl Seen {
         Ok(())
     }
 
-    /// How often each key came that is counted.
+    /// The number of records of each counted key.
     fn fed(&self) -> BTreeMap<&[u8], u64> {
         let mut times: BTreeMap<&[u8], u64> = BTreeMap::new();
         let counted = self.inputs.values().flatten();
@@ -112,7 +112,7 @@ impl Seen {
         times
     }
 
-    /// The row of each switch, as of every time when it was turned: where it was turned on, else 0.
+    /// The expected rows of each switch, one for every time it was turned: the offset at which it was turned on, or 0.
     fn turns(&self) -> BTreeMap<&[u8], Vec<u64>> {
         let mut turns: BTreeMap<&[u8], Vec<u64>> = BTreeMap::new();
         for inputs in self.inputs.values() {
@@ -128,7 +128,7 @@ impl Seen {
         turns
     }
 
-    /// Each switch is at last as it was turned last; exactly-once, it was turned once each time.
+    /// Each switch ends as it was turned last. With exactly-once, each turn was applied once.
     fn every_switch_was_turned(&self, exactly: bool) -> Result<(), String> {
         for (key, turns) in self.turns() {
             let rows = self.rows.get(key).map(Vec::as_slice).unwrap_or_default();
@@ -155,7 +155,7 @@ impl Seen {
                     "{key} came {fed} times, and its last row is {last}"
                 ));
             }
-            // Over a zombie's row, which may have counted a record twice, a lower one may be right.
+            // A lower count after a zombie's row may be right: the zombie may have counted a record twice.
             if last < highest && mishaps.expelled == 0 {
                 return Err(format!(
                     "the last row of {key} is {last}, and was {highest} before"
@@ -170,8 +170,8 @@ impl Seen {
         Ok(())
     }
 
-    /// Exactly-once: the rows of a key are its counts, one by one; or some of them, in order, and the
-    /// last.
+    /// With exactly-once: the rows of a key are its counts, one by one; with `coalesce` some of the counts, in
+    /// order, and the last.
     fn every_key_was_counted_up(&self, coalesce: bool) -> Result<(), String> {
         for (key, fed) in self.fed() {
             let rows = self.rows.get(key).map(Vec::as_slice).unwrap_or_default();
@@ -191,7 +191,7 @@ impl Seen {
         Ok(())
     }
 
-    /// Below an offset that was committed, everything was handled and delivered before. Only the
+    /// Before an offset is committed, all records before it are processed and their effects delivered. Only the
     /// owner of a partition commits, and never backwards.
     fn nothing_was_committed_too_early(&self, stage: &Stage) -> Result<(), String> {
         let mut committed: BTreeMap<(usize, i32), i64> = BTreeMap::new();
@@ -224,7 +224,7 @@ impl Seen {
                 let rows = rows.iter().take_while(|row| row.moment < commit.moment);
                 let mut counts = rows.map(|row| row.count);
                 let is_there = match is_on {
-                    // Or a row that it was turned again, which says no more than that.
+                    // Or the row of a later turn of the switch.
                     Some(_) if stage.schedule.coalesce => counts.any(|count| {
                         count == 0 || i64::try_from(count).is_ok_and(|count| count > offset)
                     }),
@@ -248,7 +248,7 @@ impl Seen {
     }
 }
 
-/// A visit that was answered came by every row that there was when it was asked for, and `once`.
+/// A completed visit has visited every row that existed when the visit was requested; with `once`, exactly once.
 fn visits_were_whole(stage: &Stage, once: bool) -> Result<(), String> {
     for visit in stage.visits() {
         let mut rows = 0;
@@ -262,11 +262,12 @@ fn visits_were_whole(stage: &Stage, once: bool) -> Result<(), String> {
             let table = history(stage, TABLE, partition)?;
             let before = table.iter().filter(|row| row.moment <= visit.moment);
             let keys: BTreeSet<_> = before.map(|row| bytes(row.key.as_ref())).collect();
-            // An owner deletes rows that only a zombie wrote.
+            // An owner deletes rows that only a zombie has written.
             let deleted = table.iter().filter(|row| row.value.is_none());
             let mut deleted: BTreeSet<_> = deleted.map(|row| bytes(row.key.as_ref())).collect();
             if stage.schedule.coalesce {
-                // One that was turned off and on again within an interval was gone, and its topic does not say so.
+                // A switch that was turned off and on within an interval was deleted meanwhile; the changelog does
+                // not show it.
                 let inputs = history(stage, INPUTS[0], partition)?;
                 let keys = inputs
                     .iter()
@@ -294,9 +295,9 @@ fn visits_were_whole(stage: &Stage, once: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// A local copy is what the table's topic says up to where the copy stands, or, of a batch that was stored in parts,
-/// up to where that reaches; or it is ahead of it, because it has the value of the key's next row already, which
-/// exactly-once excludes.
+/// A local copy has the rows of the changelog up to the copy's position; for a batch that was stored in parts, rows
+/// may be newer, up to the stored offset `reaches`. With `may_be_ahead`, which exactly-once excludes, a row may also
+/// have the value of the key's next row.
 fn copies_are_what_they_say(stage: &Stage, may_be_ahead: bool) -> Result<(), String> {
     for slot in 0..SLOTS {
         for copy in stage.copies(slot)? {
@@ -356,7 +357,7 @@ fn bytes(bytes: Option<&Vec<u8>>) -> Vec<u8> {
     bytes.cloned().unwrap_or_default()
 }
 
-/// A tombstone counts nothing: an owner deletes a zombie's row of a key that it hasn't handled yet.
+/// The count in a row; 0 for a tombstone, because an owner deletes a zombie's row of a key without records so far.
 fn number(value: Option<&Vec<u8>>) -> Result<u64, String> {
     if value.is_none() {
         return Ok(0);
@@ -365,7 +366,7 @@ fn number(value: Option<&Vec<u8>>) -> Result<u64, String> {
     text.parse().map_err(|_| format!("`{text}` is no count"))
 }
 
-/// The input that an echo names: `input/partition/offset`.
+/// The input record that an echo names: `input/partition/offset`.
 fn echoed(value: Option<&Vec<u8>>) -> Result<Input, String> {
     let text = String::from_utf8(bytes(value)).map_err(|error| error.to_string())?;
     let mut parts = text.split('/').map(str::parse::<i64>);

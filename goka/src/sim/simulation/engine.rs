@@ -1,49 +1,44 @@
-//! The real worker in a simulation, with its local copies on a real disk.
+//! The engine's worker in a simulation, with local copies on a disk.
 //!
-//! Must not know what goes wrong around it.
+//! Must not know which faults happen.
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::PathBuf,
     rc::Rc,
     sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
 use tempfile::TempDir;
-use tokio::sync::watch;
 
 use super::{
-    Copy, Driven, GROUP, TABLE, TOPICS, Visited,
+    Copy, Driven, GROUP, TABLE, Visited,
     program::{Clock, Count, Failing, Guards},
     schedule::Schedule,
     visits::{Answered, Visiting},
 };
 use crate::{
-    base::{
-        config::{Guarantee, OutOfRange},
-        defer::Deferred,
-        error::Error,
-        partitioner::Partitioner,
-    },
+    base::{config::Guarantee, defer::Deferred, error::Error, partitioner::Partitioner},
     engine::{
         port::fault::{Fault, Planted},
         replica::{Keeper, Replica, Spec as ReplicaSpec, standby::Standby},
-        spec::mark,
         spec::{Settings, Spec, TableSpec},
-        status::Status,
         table::rows::STORED_AT_ONCE,
         visits::Visits,
         worker::Worker,
     },
-    sim::kafka::{Connection, World},
+    sim::{
+        kafka::{Connection, World},
+        parts,
+    },
     store::{Identity, Options, StateDir, Store},
 };
 
 /// How long a turn waits if there is nothing to do.
 const IDLE: Duration = Duration::from_millis(10);
 
-/// Makes workers of the engine.
+/// Creates workers of the engine.
 pub(super) struct Rig {
     disk: TempDir,
     partitions: i32,
@@ -61,21 +56,14 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) fn new(schedule: &Schedule, fault: Option<Fault>) -> Self {
-        // Syncing to a disk would take most of the time.
-        let memory = Path::new("/dev/shm");
-        let disk = match memory.is_dir() {
-            true => TempDir::new_in(memory),
-            false => TempDir::new(),
-        };
-        let disk = disk.expect("a simulation needs a directory for its local copies");
         Rig {
-            disk,
+            disk: parts::disk(),
             partitions: schedule.partitions,
             handlers_wait: schedule.handlers_wait,
             handlers_are_slow: schedule.handlers_are_slow,
             handlers_defer: schedule.handlers_defer,
             coalesce: schedule.coalesce,
-            // One or the other, without a draw: what is drawn stays what it was.
+            // By the seed, without a draw, so that the draws of a seed do not change.
             stored_at_once: [STORED_AT_ONCE, 0, 3][schedule.seed as usize % 3],
             standby: schedule.standby,
             guarantee: match schedule.exactly_once {
@@ -92,7 +80,7 @@ impl Rig {
         self.disk.path().join(slot.to_string())
     }
 
-    /// The standby of a slot, and who gives it its turns.
+    /// The standby of a slot, and the keeper that updates it.
     fn standby(&self, slot: usize, world: &World) -> Result<(Arc<Standby>, Keeper), Error> {
         let replica = Replica::without_thread(ReplicaSpec {
             _lock: Arc::new(StateDir::in_memory()?),
@@ -110,12 +98,8 @@ impl Rig {
 
     fn identity(&self, partition: i32) -> Identity {
         Identity {
-            cluster: "memory".to_owned(),
-            topic: TABLE.to_owned(),
-            topic_id: String::new(),
             partition,
-            partitions: self.partitions,
-            codec: "text".to_owned(),
+            ..parts::identity(TABLE, self.partitions)
         }
     }
 }
@@ -123,10 +107,9 @@ impl Rig {
 fn options() -> Options {
     Options {
         map_size: 8 << 20,
-        wait: Duration::from_secs(10),
-        snapshot_max: Duration::from_secs(60),
         // Nearly every batch is stored in parts.
         part_pages: 2,
+        ..parts::options()
     }
 }
 
@@ -140,46 +123,33 @@ impl super::Rig for Rig {
         let standby = self.standby.then(|| self.standby(slot, world));
         let (standby, keeper) = standby.transpose()?.unzip();
         let settings = Settings {
-            guarantee: self.guarantee,
-            commit_interval: Duration::from_millis(100),
             records_max: 50,
             bytes_max: 1 << 20,
             stored_at_once: self.stored_at_once,
-            lease: Duration::from_secs(4),
-            handler_max: Duration::from_millis(7_500),
-            // Under exactly-once that is its transactional id.
-            instance: mark(&format!("{GROUP}-worker-{slot}")),
-            start: None,
-            out_of_range: OutOfRange::Fail,
             fault: self.fault,
+            // With exactly-once this is the transactional id.
+            ..parts::settings(self.guarantee, &format!("{GROUP}-worker-{slot}"))
         };
         let table = TableSpec {
-            dir: self.dir(slot),
-            identity: self.identity(0),
             options: options(),
-            age_max_ms: None,
-            forgets_rows: false,
             standby,
+            ..parts::table(self.dir(slot), self.identity(0))
         };
         let visits: Arc<Visits> = Arc::default();
         let guards = self.handlers_defer.then(Guards::default);
         let failing = Failing::default();
         let clock = Clock::default();
+        let program = Count {
+            waits: self.handlers_wait,
+            clock: self.handlers_are_slow.then(|| clock.clone()),
+            coalesce: self.coalesce,
+            guards: guards.clone(),
+            failing: failing.clone(),
+        };
         let spec = Spec {
-            program: Arc::new(Count {
-                waits: self.handlers_wait,
-                clock: self.handlers_are_slow.then(|| clock.clone()),
-                coalesce: self.coalesce,
-                guards: guards.clone(),
-                failing: failing.clone(),
-            }),
-            topics: TOPICS.map(str::to_owned).into(),
-            topic_ids: Vec::new(),
             table: Some(table),
-            settings,
-            tables: Arc::default(),
-            status: Arc::new(Status::new(watch::Sender::new(0))),
             visits: visits.clone(),
+            ..parts::spec(Arc::new(program.into_program()), settings)
         };
         self.started += 1;
         Ok(Box::new(Process {
@@ -233,10 +203,10 @@ impl super::Rig for Rig {
     }
 }
 
-/// A worker, and the work that its handlers have deferred: which ends with it.
+/// A worker, and the records that its handlers have deferred, which are dropped with it.
 struct Process {
     worker: Worker,
-    /// Of the partitions that other workers have.
+    /// Updates the standby copies.
     keeper: Option<Keeper>,
     world: World,
     guards: Guards,
@@ -253,7 +223,7 @@ impl Driven for Process {
         self.clock.store(now_ms, Ordering::Relaxed);
         {
             let mut guards = self.guards.lock().unwrap_or_else(PoisonError::into_inner);
-            // Not in the order in which it began, and some of it long after.
+            // Guards complete in another order than they were created, and some of them much later.
             let done = match self.turns % 5 {
                 0 => guards.pop_back(),
                 1 | 3 => guards.pop_front(),

@@ -1,11 +1,11 @@
-//! Seeded simulations: workers of one group on a Kafka in memory, and everything that can go wrong.
+//! Seeded simulations: the workers of one group on a Kafka in memory, with random faults.
 //!
-//! From a seed comes a schedule of inputs, turns, crashes, pauses and failures; after it everything
-//! is left in peace, and what the topics and the local copies then say is held against a plain
-//! model. A schedule that fails is cut down to what is needed for it.
+//! A seed determines a schedule of inputs, turns, crashes, pauses and failures. After the schedule no
+//! more faults happen until everything is processed. Then the topics and the local copies are compared
+//! with a plain model. A schedule that fails is shortened to the actions that the failure needs.
 //!
-//! `GOKA_SIM_SEEDS=10000` runs so many seeds, `GOKA_SIM_SEEDS=500..900` these, and `GOKA_SIM_SEED=7`
-//! one, with its trace; `-- --nocapture` shows which seeds held.
+//! `GOKA_SIM_SEEDS=10000` runs 10,000 seeds, `GOKA_SIM_SEEDS=500..900` runs the seeds of this range, and
+//! `GOKA_SIM_SEED=7` runs one seed with its trace; `-- --nocapture` shows which seeds passed.
 
 mod check;
 mod engine;
@@ -32,28 +32,28 @@ const INPUTS: [&str; 2] = ["clicks", "more-clicks"];
 const TABLE: &str = "counts-state";
 const ECHO: &str = "echo";
 const VISITS: &str = "visits";
-/// By index of their edge in the graph.
+/// The topics, by index of their edge in the graph.
 const TOPICS: [&str; 5] = [INPUTS[0], INPUTS[1], TABLE, ECHO, VISITS];
 
-/// What keys of switches begin with; all of them are in the first input.
+/// The prefix of the keys of switches, which are all in the first input.
 const SWITCH: &str = "switch-";
 
-/// Seeds of a normal test run.
+/// The number of seeds in a normal test run.
 const SEEDS: u64 = 100;
 
-/// A worker, as far as a simulation is concerned. Dropped without a close, it crashed.
+/// A worker in a simulation. Dropping it without `close` is a crash.
 trait Driven {
     /// One bounded step.
     fn turn(&mut self) -> Result<(), Error>;
     /// Finishes, commits and leaves the group.
     fn close(self: Box<Self>) -> Result<(), Error>;
-    /// Asks for a visit of its rows at this moment, if it can be visited.
+    /// Requests a visit of its rows at this moment, if it supports visits.
     fn visit(&mut self, _moment: u64) {}
-    /// Its next handler fails, if one can, and the turn with it.
+    /// Makes the next handler call fail, and the turn with it, if handlers can fail.
     fn fail_next(&mut self, _panics: bool) {}
 }
 
-/// Where workers come from, with a disk for each slot.
+/// Creates workers, with a disk for each slot.
 trait Rig {
     fn start(
         &mut self,
@@ -61,13 +61,13 @@ trait Rig {
         world: &World,
         kafka: Connection,
     ) -> Result<Box<dyn Driven>, Error>;
-    /// Deletes what a slot has on disk.
+    /// Deletes the disk of a slot.
     fn wipe(&mut self, slot: usize);
-    /// Visits that came to their end.
+    /// The visits that have completed.
     fn visits(&self) -> Vec<Visited> {
         Vec::new()
     }
-    /// What a slot has on disk, while no worker runs there.
+    /// The local copies on the disk of a slot, while no worker runs there.
     fn copies(&self, slot: usize) -> Result<Vec<Copy>, Error>;
 }
 
@@ -75,36 +75,36 @@ trait Rig {
 #[derive(Clone)]
 struct Copy {
     partition: i32,
-    /// Next offset in the table's topic.
+    /// Next offset in the changelog.
     table: i64,
-    /// What no row is behind, of one whose worker ended while a batch was stored in parts.
+    /// All rows come from before this offset, also if the worker ended while it stored a batch in parts.
     reaches: i64,
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-/// A visit that was answered: all rows of these partitions were visited.
+/// A completed visit: all rows of these partitions were visited.
 #[derive(Clone, Debug)]
 struct Visited {
-    /// What its visitor has written for each row.
+    /// The mark that its visitor has written for each row.
     mark: String,
-    /// When it was asked for.
+    /// When the visit was requested.
     moment: u64,
     partitions: Vec<i32>,
-    /// How many rows, as the answer says.
+    /// The number of rows, according to the result of the visit.
     keys: u64,
 }
 
-/// What a record does to a switch: keys of the table that come and go. `None`: its key is no switch,
-/// and counts.
+/// Whether a record turns a switch on or off: switches are keys of the table that are added and deleted. `None`
+/// for a record of any other key, which is counted.
 fn turned(key: &[u8], value: Option<&[u8]>) -> Option<bool> {
     key.starts_with(SWITCH.as_bytes())
         .then(|| value == Some(b"on"))
 }
 
-/// Makes a rig for a run of its own.
+/// Creates a rig for one run.
 type MakeRig<'a> = &'a dyn Fn(&Schedule) -> Box<dyn Rig>;
 
-/// Runs a schedule. `Err` says what went wrong, and what happened if `traced`.
+/// Runs a schedule. The error has what went wrong, and the trace if `traced`.
 fn run(schedule: &Schedule, rig: MakeRig<'_>, traced: bool) -> Result<(), (String, Vec<String>)> {
     let world = World::new(Stage::settings(schedule));
     if traced {
@@ -117,7 +117,7 @@ fn run(schedule: &Schedule, rig: MakeRig<'_>, traced: bool) -> Result<(), (Strin
     outcome.map_err(|why| (why, world.trace()))
 }
 
-/// Runs many seeds, and fails with the shortest schedule that does not hold; says which ones held.
+/// Runs many seeds. Panics with the shortest schedule that fails; prints which seeds passed.
 fn simulate(what: &str, draw: fn(u64) -> Schedule, rig: MakeRig<'_>) {
     let seeds = seeds();
     for seed in seeds.clone() {
@@ -134,7 +134,7 @@ fn simulate(what: &str, draw: fn(u64) -> Schedule, rig: MakeRig<'_>) {
     println!("{what}: seeds {}..{} hold", seeds.start, seeds.end);
 }
 
-/// What the environment asks for.
+/// The seeds to run, from the environment.
 fn seeds() -> Range<u64> {
     let number = |text: &str| text.parse::<u64>().expect("a seed is a number");
     if let Ok(seed) = env::var("GOKA_SIM_SEED") {
@@ -150,12 +150,12 @@ fn seeds() -> Range<u64> {
     }
 }
 
-/// Cuts a schedule that fails down, and tells its story.
+/// Shortens a failing schedule, and returns its trace.
 fn report(schedule: &Schedule, rig: MakeRig<'_>) -> String {
     report_in(schedule, rig, shrink::TRIES_MAX)
 }
 
-/// The same, with at most so many tries to make it shorter.
+/// As [`report`], with at most `tries` attempts to shorten the schedule.
 fn report_in(schedule: &Schedule, rig: MakeRig<'_>, tries: usize) -> String {
     let fails = |shorter: &Schedule| run(shorter, rig, false).is_err();
     let short = shrink::shrink(schedule, tries, &fails);
@@ -191,7 +191,7 @@ fn a_plain_worker_holds() {
     });
 }
 
-/// Every flaw is found, and its schedule is a short one.
+/// Every flaw is found, with a short schedule.
 #[test]
 fn flaws_are_found() {
     for flaw in plain::FLAWS {

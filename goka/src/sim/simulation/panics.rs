@@ -1,7 +1,7 @@
-//! A panic in a simulation is a failure like any other: caught, quiet, with its place.
+//! Turns a panic in a simulation into an error with its message and place, without printing it.
 //!
-//! A schedule that fails is run a thousand times to cut it down, and must not print as often. Panics
-//! elsewhere are printed as ever.
+//! Shortening a failing schedule runs it a thousand times, and must not print a thousand panics. Panics
+//! elsewhere are printed as usual.
 
 use std::{
     cell::RefCell,
@@ -10,11 +10,11 @@ use std::{
 };
 
 thread_local! {
-    /// Set while panics of this thread are kept: the last one.
+    /// Set while panics of this thread are caught: the last panic.
     static KEPT: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs it; a panic becomes an error that says what it said, and where.
+/// Runs `run`, and turns a panic into an error with the panic's message and place.
 pub(super) fn caught<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -1,8 +1,7 @@
-//! A worker that is as plain as can be, to show what the simulation finds.
+//! A minimal worker, which shows that the simulation finds faults.
 //!
-//! It handles one record after another, and commits each before the next: slow, and easy to see
-//! that it holds. With a [`Flaw`] it does not, and the simulation must say so. Must not use anything
-//! of the engine.
+//! It processes one record after another, and commits each before the next: slow, and obviously
+//! right. With a [`Flaw`] it is wrong, and the simulation has to fail. Must not use the engine.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
@@ -16,7 +15,7 @@ use crate::{
     sim::kafka::{Connection, World},
 };
 
-/// What is wrong with a plain worker.
+/// A fault of a plain worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
     None,
@@ -24,13 +23,13 @@ pub(super) enum Flaw {
     CommitsEarly,
     /// The local copy is written before the records are delivered.
     StoresEarly,
-    /// The table's topic is not read before records are handled.
+    /// The changelog is not read before records are processed.
     SkipsReplay,
-    /// A failed delivery is taken for a good one.
+    /// A failed delivery counts as delivered.
     IgnoresFailures,
-    /// Records are handled without asking whether the partition is still its own.
+    /// Records are processed without a check that the worker still owns the partition.
     TrustsItself,
-    /// What was given back is still committed.
+    /// Offsets are committed for partitions that were given up.
     CommitsForeign,
 }
 
@@ -43,14 +42,14 @@ pub(super) const FLAWS: [Flaw; 6] = [
     Flaw::CommitsForeign,
 ];
 
-/// Indexes of what is produced to.
+/// Indexes of the output topics.
 const TABLE_TARGET: usize = 2;
 const ECHO_TARGET: usize = 3;
 
-/// What is on the disk of a slot: a copy per partition, and the next offset of each input.
+/// The disk of a slot: by partition, the local copy and the next offset of each input.
 type Disk = Rc<RefCell<BTreeMap<i32, (Copy, Vec<i64>)>>>;
 
-/// Makes plain workers.
+/// Creates plain workers.
 pub(super) struct Rig {
     flaw: Flaw,
     disks: BTreeMap<usize, Disk>,
@@ -95,11 +94,11 @@ struct Plain {
     kafka: Box<dyn Kafka>,
     flaw: Flaw,
     disk: Disk,
-    /// Partitions that are its own; those that run, with the next offset of each input.
+    /// Its partitions; those that run have the next offset of each input.
     partitions: BTreeMap<i32, Option<Vec<i64>>>,
 }
 
-/// What became of a step that somebody else may have prevented.
+/// Whether a step was done; `false` if the worker has lost the partition.
 type Done = Result<bool, Error>;
 
 impl Driven for Plain {
@@ -192,9 +191,9 @@ impl Plain {
         if offset < positions[source] {
             return Ok(());
         }
-        // Whoever may commit what is committed already is the owner.
+        // A commit of offsets that are committed already succeeds for the owner alone.
         if self.flaw != Flaw::TrustsItself && !self.commit(number, &positions)? {
-            return self.begin_anew(number);
+            return self.begin_again(number);
         }
         positions[source] = offset + 1;
         let Some((mut copy, _)) = self.disk.borrow().get(&number).cloned() else {
@@ -216,13 +215,13 @@ impl Plain {
             self.disk.borrow_mut().insert(number, kept);
         }
         if self.flaw == Flaw::CommitsEarly && !self.commit(number, &positions)? {
-            return self.begin_anew(number);
+            return self.begin_again(number);
         }
         self.kafka.reached(Step::Handled)?;
         let row = self.wait_for_reports();
         let in_place = self.flaw == Flaw::StoresEarly || row == Some(copy.table);
         if !in_place && self.flaw != Flaw::IgnoresFailures {
-            return self.begin_anew(number);
+            return self.begin_again(number);
         }
         self.kafka.reached(Step::Delivered)?;
         copy.table = row.map_or(copy.table, |row| row + 1);
@@ -232,7 +231,7 @@ impl Plain {
         self.partitions.insert(number, Some(positions.clone()));
         self.kafka.reached(Step::Stored)?;
         if !self.commit(number, &positions)? {
-            return self.begin_anew(number);
+            return self.begin_again(number);
         }
         self.kafka.reached(Step::Committed)
     }
@@ -282,8 +281,8 @@ impl Plain {
         }
     }
 
-    /// Reads the table's topic again before anything else is handled.
-    fn begin_anew(&mut self, number: i32) -> Result<(), Error> {
+    /// Reads the changelog again before further records are processed.
+    fn begin_again(&mut self, number: i32) -> Result<(), Error> {
         self.partitions.insert(number, None);
         self.kafka.unassign(number)
     }
@@ -326,7 +325,7 @@ impl Copy {
     }
 }
 
-/// An event that outlives its poll.
+/// A copy of an event, which outlives its poll.
 enum Owned {
     /// Partition, source, offset and key.
     Record(i32, usize, i64, Vec<u8>),

@@ -1,9 +1,8 @@
-//! What simulated workers run: a program that counts, whose handlers may wait, defer and fail.
+//! The program of simulated workers: it counts, and its handlers may wait, defer and fail.
 //!
-//! Must not know what goes wrong around it.
+//! Must not know which faults happen.
 
 use std::{
-    any::Any,
     collections::VecDeque,
     future::poll_fn,
     rc::Rc,
@@ -21,38 +20,37 @@ use crate::{
         error::BoxError,
         kind::Kind,
         options::TableOptions,
-        partitioner::Partitioner,
-        policy::OnError,
         record::{Meta, Record},
     },
     engine::{
         effects::{Effects, Row},
-        program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Stage, Waiting},
+        program::{EdgeInfo, Failure, OwnedRecord, SharedReads, Stage, Waiting},
         table::rows::Rows,
     },
+    sim::{parts, scripted::Scripted},
 };
 
-/// What a handler writes before it fails: it must not be found anywhere.
+/// The value that a handler writes before it fails, which must not be found anywhere.
 const FAILED: &str = "failed";
 
-/// What handlers have deferred, and is not done yet.
+/// The guards of deferred records that are not completed.
 pub(super) type Guards = Arc<Mutex<VecDeque<Deferred>>>;
 
-/// Whether the next handler fails, and then whether by a panic.
+/// Whether the next handler call fails: `Some(true)` by a panic, `Some(false)` by an error.
 pub(super) type Failing = Arc<Mutex<Option<bool>>>;
 
-/// How long handlers that wait take, by the offset of their record: mostly nothing, and at times longer than
-/// a lease, or than a session.
+/// How long handlers that wait take, in ms by the offset of their record: mostly no time, sometimes longer
+/// than a membership lease or a session.
 const SLOW_MS: [u64; 6] = [0, 0, 30, 300, 3000, 7000];
 
-/// Virtual time, milliseconds, as of the turn that handlers run in.
+/// Virtual time of the current turn, in milliseconds.
 pub(super) type Clock = Arc<AtomicU64>;
 
-/// Counts the records of each key, and says which ones it handled. A switch it turns on and off.
+/// A program that counts the records of each key, turns switches on and off, and writes an echo of every record.
 pub(super) struct Count {
     /// Whether the handler of the second input waits.
     pub(super) waits: bool,
-    /// And how time goes by while it does; `None`: it takes none.
+    /// Limits how long that handler waits; `None` if it takes no time.
     pub(super) clock: Option<Clock>,
     pub(super) coalesce: bool,
     /// Whether the handler of the first input defers every other record.
@@ -60,86 +58,86 @@ pub(super) struct Count {
     pub(super) failing: Failing,
 }
 
-impl Program for Count {
-    fn group(&self) -> &'static str {
-        GROUP
-    }
-
-    fn edges(&self) -> Vec<EdgeInfo> {
+impl Count {
+    pub(super) fn into_program(self) -> Scripted {
         let edge = |kind, topic| EdgeInfo {
-            kind,
-            topic,
-            partitioner: Partitioner::Murmur2,
-            codec: "text",
             options: TableOptions::DEFAULT.coalesce(self.coalesce),
             waits: self.waits && topic == INPUTS[1],
             handler: "count",
-            on_error: OnError::FAIL,
+            ..parts::edge(kind, topic)
         };
-        vec![
+        let edges = vec![
             edge(Kind::Input, INPUTS[0]),
             edge(Kind::Input, INPUTS[1]),
             edge(Kind::Table, TABLE),
             edge(Kind::Output, ECHO),
             edge(Kind::Output, VISITS),
-        ]
-    }
-
-    fn handle(
-        &self,
-        edge: usize,
-        record: Record<'_>,
-        effects: &mut Effects,
-        reads: Reads<'_>,
-    ) -> Result<(), Failure> {
-        if let Some(guards) = &self.guards
-            && record.offset % 2 == 0
-        {
-            let mut guards = guards.lock().unwrap_or_else(PoisonError::into_inner);
-            guards.push_back(effects.defer());
-        }
-        run(&self.failing, edge, record, effects, reads.rows)
-    }
-
-    fn handle_later(
-        &self,
-        edge: usize,
-        record: Rc<OwnedRecord>,
-        mut effects: Effects,
-        reads: SharedReads,
-    ) -> Waiting {
-        let (mut polls_left, failing) = (record.offset % 4, self.failing.clone());
-        let nth = usize::try_from(record.offset).unwrap_or(0) % SLOW_MS.len();
-        let until = self.clock.clone().map(|clock| {
-            let until = clock.load(Ordering::Relaxed) + SLOW_MS[nth];
-            (clock, until)
-        });
-        Box::pin(poll_fn(move |waking| {
-            polls_left -= 1;
-            if polls_left >= 0 {
-                waking.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            // As a timer of the application's runtime: it wakes nobody before its time.
-            if let Some((clock, until)) = &until
-                && clock.load(Ordering::Relaxed) < *until
+        ];
+        let Count {
+            clock,
+            guards,
+            failing,
+            ..
+        } = self;
+        let failing_later = Arc::clone(&failing);
+        let program = Scripted::new(GROUP, edges, move |edge, record, effects, reads| {
+            if let Some(guards) = &guards
+                && record.offset % 2 == 0
             {
-                return Poll::Pending;
+                let mut guards = guards.lock().unwrap_or_else(PoisonError::into_inner);
+                guards.push_back(effects.defer());
             }
-            let result = run(
-                &failing,
+            run(&failing, edge, record, effects, reads.rows)
+        });
+        program.later(move |edge, record, effects, reads| {
+            let until = clock.as_ref().map(|clock| {
+                let nth = usize::try_from(record.offset).unwrap_or(0) % SLOW_MS.len();
+                let until = clock.load(Ordering::Relaxed) + SLOW_MS[nth];
+                (Arc::clone(clock), until)
+            });
+            run_later(
+                Arc::clone(&failing_later),
+                until,
                 edge,
-                record.as_record(),
-                &mut effects,
-                &reads.rows,
-            );
-            Poll::Ready((std::mem::take(&mut effects), result))
-        }))
+                record,
+                effects,
+                reads,
+            )
+        })
     }
+}
 
-    fn processor(&self) -> Arc<dyn Any + Send + Sync> {
-        Arc::new(())
-    }
+/// As [`run`], after some polls, and not before the clock shows `until`.
+fn run_later(
+    failing: Failing,
+    until: Option<(Clock, u64)>,
+    edge: usize,
+    record: Rc<OwnedRecord>,
+    mut effects: Effects,
+    reads: SharedReads,
+) -> Waiting {
+    let mut polls_left = record.offset % 4;
+    Box::pin(poll_fn(move |waking| {
+        polls_left -= 1;
+        if polls_left >= 0 {
+            waking.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        // As a timer of the application's runtime, it does not wake the task before its time.
+        if let Some((clock, until)) = &until
+            && clock.load(Ordering::Relaxed) < *until
+        {
+            return Poll::Pending;
+        }
+        let result = run(
+            &failing,
+            edge,
+            record.as_record(),
+            &mut effects,
+            &reads.rows,
+        );
+        Poll::Ready((std::mem::take(&mut effects), result))
+    }))
 }
 
 /// Writes the row of a record, and an output that names the record.
@@ -185,7 +183,7 @@ fn run(
     }
 }
 
-/// One more than before; or of a switch, where it was turned on, and nothing once it is off.
+/// The row after a record: one more than before; for a switch, the offset at which it was turned on, or none.
 fn row(record: &Record<'_>, rows: &Rows) -> Result<Option<String>, Failure> {
     let key = record.key.unwrap_or_default();
     if let Some(is_on) = turned(key, record.value) {

@@ -1,7 +1,7 @@
-//! What happens in a simulation, as a list of actions drawn from a seed.
+//! The schedule of a simulation: a list of actions drawn from a seed.
 //!
-//! Every action can be left out, and the rest still makes sense: so that a list which leads to a
-//! failure can be cut down to what is needed for it. Must not know how actions are carried out.
+//! Every action can be left out, and the rest still makes sense, so that a failing schedule can be
+//! shortened. Must not know how actions are carried out.
 
 use std::fmt;
 
@@ -10,54 +10,54 @@ use crate::{
     sim::kafka::{Chance, Point},
 };
 
-/// Workers that may run at a time.
+/// The number of workers that may run at the same time.
 pub(super) const SLOTS: usize = 3;
 
 #[derive(Clone, Debug)]
 pub(super) enum Action {
-    /// Somebody writes records of a key to an input.
+    /// Records of a key are written to an input.
     Feed {
         input: usize,
         key: u64,
         count: u64,
     },
-    /// A worker goes on, if it runs.
+    /// A worker makes a turn, if it runs.
     Turn {
         slot: usize,
     },
-    /// Time passes, and nobody does anything.
+    /// Time passes, and nothing else happens.
     Wait {
         ms: u64,
     },
     Start {
         slot: usize,
     },
-    /// A clean end.
+    /// A worker shuts down.
     Stop {
         slot: usize,
     },
     Kill {
         slot: usize,
     },
-    /// A worker stands still, while the others go on.
+    /// A worker pauses between two turns, while the others go on.
     Freeze {
         slot: usize,
         ms: u64,
     },
-    /// It dies when it comes by a point for the `nth` time from now.
+    /// A worker is killed when it reaches a point for the `nth` time from now.
     DieAt {
         slot: usize,
         point: Point,
         nth: u64,
     },
-    /// It stands still in the middle of what it does.
+    /// A worker pauses in the middle of a turn.
     FreezeAt {
         slot: usize,
         point: Point,
         nth: u64,
         ms: u64,
     },
-    /// What a stopped worker has on disk is deleted.
+    /// The disk of a stopped worker is deleted.
     Wipe {
         slot: usize,
     },
@@ -66,7 +66,7 @@ pub(super) enum Action {
         ms: u64,
         delay_ms: u64,
     },
-    /// Deliveries of a worker fail, though the records may have landed.
+    /// Deliveries of a worker are reported as failed, although the records may have been written.
     Fail {
         slot: usize,
         count: u64,
@@ -75,45 +75,45 @@ pub(super) enum Action {
     Outage {
         ms: u64,
     },
-    /// The table's topic is compacted.
+    /// The changelog is compacted.
     Compact,
-    /// A visit of the rows that a worker has.
+    /// A visit of a worker's rows is requested.
     Visit {
         slot: usize,
     },
-    /// Somebody turns a switch on or off.
+    /// A switch is turned on or off.
     Switch {
         key: u64,
         on: bool,
     },
-    /// The next handler of a worker fails, and the worker ends.
+    /// The next handler call of a worker fails, and the worker ends.
     FailHandler {
         slot: usize,
         panics: bool,
     },
 }
 
-/// All that is drawn from a seed.
+/// Everything that is drawn from a seed.
 #[derive(Clone, Debug)]
 pub(super) struct Schedule {
     pub(super) seed: u64,
     pub(super) partitions: i32,
-    /// Records that a producer holds.
+    /// The number of records that fit into a producer's queue.
     pub(super) queue_max: usize,
-    /// Workers come back under the name that they had.
+    /// Workers are static members, and come back under their names.
     pub(super) static_members: bool,
-    /// Handlers of one input are asynchronous.
+    /// Handlers of one input are `async`.
     pub(super) handlers_wait: bool,
-    /// Some of them take seconds.
+    /// Some of these handlers take seconds.
     pub(super) handlers_are_slow: bool,
     /// Handlers of the other input defer some of their records.
     pub(super) handlers_defer: bool,
-    /// Rows are written once a key and interval.
+    /// Rows are coalesced: one row per key and interval.
     pub(super) coalesce: bool,
     pub(super) exactly_once: bool,
-    /// Workers keep the partitions up to date that others have.
+    /// Workers keep standby copies of the partitions of other workers.
     pub(super) standby: bool,
-    /// Who is killed at last, and does not come back: others take over.
+    /// The worker that is killed at the end and does not come back: others take over.
     pub(super) missing: Option<usize>,
     pub(super) actions: Vec<Action>,
 }
@@ -125,7 +125,7 @@ impl Schedule {
         let queue_max = if chance.one_in(4) { 4 } else { 1000 };
         let static_members = chance.one_in(3);
         let handlers_wait = chance.one_in(3);
-        // One in so many actions is trouble.
+        // One action in this many is a fault.
         let calm = [0, 40, 15, 6][chance.index(4)];
         let only_zombies = chance.one_in(5);
         let keys = [2, 12, 60][chance.index(3)];
@@ -139,7 +139,7 @@ impl Schedule {
                 (false, false) => actions.push(work_of(&mut chance, keys)),
             }
         }
-        // Drawn last, so that what is drawn before stays what it was.
+        // Drawn last, so that earlier draws of a seed do not change.
         let handlers_defer = chance.one_in(3);
         for _ in 0..chance.below(6) {
             let (at, slot) = (chance.index(actions.len()), chance.index(SLOTS));
@@ -179,7 +179,7 @@ impl Schedule {
         }
     }
 
-    /// The same, for workers that commit in transactions.
+    /// The schedule of a seed, for workers with exactly-once.
     pub(super) fn exactly_once(seed: u64) -> Self {
         Schedule {
             exactly_once: true,
@@ -188,8 +188,8 @@ impl Schedule {
         }
     }
 
-    /// For plain workers, which do not look for rows of zombies, and have neither visitors nor
-    /// switches.
+    /// The schedule of a seed for plain workers, which do not look for rows of zombies, and have neither
+    /// visitors nor switches.
     pub(super) fn without_zombies(seed: u64) -> Self {
         let mut schedule = Schedule::of(seed);
         let is_left_out = |action: &Action| match action {
@@ -289,14 +289,14 @@ fn trouble_of(chance: &mut Chance) -> Action {
             landed: chance.one_in(2),
         },
         10 => Action::Outage { ms },
-        // Time for a frozen worker's session to end, while others may be driven in between.
+        // Time for a paused worker's session to time out, while others make turns in between.
         _ => Action::Wait {
             ms: [1000, 2500, 7000][chance.index(3)],
         },
     }
 }
 
-/// Work during which nobody comes or goes.
+/// An action during which no worker starts or ends.
 fn lively_of(chance: &mut Chance, keys: u64) -> Action {
     match work_of(chance, keys) {
         Action::Start { slot } | Action::Stop { slot } => Action::Turn { slot },
@@ -304,10 +304,10 @@ fn lively_of(chance: &mut Chance, keys: u64) -> Action {
     }
 }
 
-/// A worker stands still between the proof that it is the owner and a record that it sends: nothing
-/// keeps that record from landing, and it is for the next owner to notice. If that one goes before
-/// it did, a count stays too low, for at-least-once has no fence: so only one worker is a zombie,
-/// and the others live on.
+/// A worker pauses between the proof of its membership and a record that it sends. Nothing keeps that record
+/// from being written, so the next owner has to notice it. If the next owner leaves before that, a count
+/// stays too low, because at-least-once has no fencing. So only one worker becomes a zombie, and the others
+/// stay.
 fn zombie_of(chance: &mut Chance) -> Vec<Action> {
     let freeze = Action::FreezeAt {
         slot: 0,

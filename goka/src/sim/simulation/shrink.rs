@@ -1,10 +1,10 @@
-//! Cuts a schedule that fails down to what is needed for it.
+//! Shortens a failing schedule to the actions that the failure needs.
 //!
 //! Must not know why it fails.
 
 use super::schedule::Schedule;
 
-/// How often a shorter schedule is tried, where it has to be short.
+/// The number of attempts to shorten a schedule that has to be short.
 pub(super) const TRIES_MAX: usize = 1500;
 
 /// The shortest schedule found that still fails.
@@ -23,7 +23,7 @@ pub(super) fn shrink(
         };
         (tries <= tries_max && fails(&shorter)).then_some(shorter)
     };
-    // First its end, then pieces of it, smaller and smaller.
+    // First cut its end, then smaller and smaller pieces.
     let mut enough = shortest.actions.len();
     let mut too_few = 0;
     while too_few + 1 < enough {

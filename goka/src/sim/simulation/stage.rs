@@ -1,7 +1,7 @@
 //! Carries out a schedule: workers in slots, on one thread, in one world.
 //!
-//! A worker that stands still in the middle of a turn stays on the stack, and the rest of the
-//! schedule goes on above it. Must not know what a worker is, nor what is expected of it.
+//! A worker that pauses in the middle of a turn stays on the stack, and the rest of the schedule
+//! runs above it. Must not know what a worker is, nor what is expected of it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -18,15 +18,15 @@ use crate::{
     sim::kafka::{Chance, ConnectionSpec, Point, Settings, World},
 };
 
-/// How long a process takes to start. What a dead one had in its socket has landed by then.
+/// How long a process takes to start. By then the records in the socket of a dead process are written.
 const START: Duration = Duration::from_secs(1);
-/// How long everything may take once nothing goes wrong any more.
+/// How long processing everything may take once no more faults happen.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// The same, where each record of a partition may take seconds.
+/// As [`PATIENCE`], if each record of a partition may take seconds.
 const PATIENCE_WITH_SLOW: Duration = Duration::from_secs(3600);
-/// `transaction.timeout.ms`: longer than that, so that nobody is rescued by it.
+/// `transaction.timeout.ms`, longer than [`PATIENCE`], so that the timeout does not hide an open transaction.
 const TRANSACTION: Duration = Duration::from_secs(300);
-/// How long idle workers are watched in the end: they look for rows of others now and then.
+/// How long idle workers run at the end: they check for rows of others from time to time.
 const AFTERWARDS: Duration = Duration::from_secs(40);
 
 pub(super) struct Stage {
@@ -44,7 +44,7 @@ struct Slot {
     worker: RefCell<Worker>,
     trap: RefCell<Option<Trap>>,
     frozen_until: Cell<Duration>,
-    /// A handler of its worker was told to fail.
+    /// Whether a handler of its worker has to fail.
     may_fail: Cell<bool>,
     free_at: Cell<Duration>,
 }
@@ -54,22 +54,22 @@ enum Worker {
     #[default]
     None,
     Waiting(Box<dyn Driven>),
-    /// It is on the stack.
+    /// Its turn is on the stack.
     Driven,
-    /// It is on the stack, and ends when it is reached again.
+    /// Its turn is on the stack, and the worker is killed when the stack returns to it.
     Dying,
 }
 
-/// What happens when a worker comes by a point for the `nth` time.
+/// What happens when a worker reaches a point for the `nth` time.
 struct Trap {
     point: Point,
     nth: u64,
-    /// Stands still so long; or dies.
+    /// How long it pauses; `None` kills it.
     freeze_ms: Option<u64>,
 }
 
 impl Stage {
-    /// Runs a schedule, and then everything that is left to do. `Err` says what went wrong.
+    /// Runs a schedule, and then until everything is processed. The error has what went wrong.
     pub(super) fn run(
         schedule: Schedule,
         rig: Box<dyn Rig>,
@@ -96,7 +96,7 @@ impl Stage {
     pub(super) fn settings(schedule: &Schedule) -> Settings {
         Settings {
             queue_max: schedule.queue_max,
-            // As real ones: longer than a record is under way on a good day.
+            // As on a real Kafka: longer than a record usually takes to be written.
             rebalance: Duration::from_millis(50),
             transaction_timeout: TRANSACTION,
             chance: Chance::seeded(!schedule.seed),
@@ -104,7 +104,7 @@ impl Stage {
         }
     }
 
-    /// What every slot has on disk.
+    /// The local copies on the disk of a slot.
     pub(super) fn copies(&self, slot: usize) -> Result<Vec<super::Copy>, String> {
         let rig = self.rig.borrow();
         let copies = rig.copies(slot);
@@ -270,7 +270,7 @@ impl Stage {
                 *at.worker.borrow_mut() = Worker::Waiting(worker);
                 return;
             }
-            // A handler has failed: its process ends in good order.
+            // A handler has failed: its process shuts down.
             Err(Error::Record { .. }) if !is_dying && at.may_fail.take() => {
                 return self.close(slot, worker);
             }
@@ -317,7 +317,7 @@ impl Stage {
         };
     }
 
-    /// A worker comes by a point: here it may die, or stand still while others go on.
+    /// Called when a worker reaches a point: the worker may be killed here, or pause while others go on.
     fn pass(self: &Rc<Self>, slot: usize, point: Point) -> Result<(), Error> {
         let at = &self.slots[slot];
         let mut trap = at.trap.borrow_mut();
@@ -344,7 +344,7 @@ impl Stage {
         }
     }
 
-    /// Nothing goes wrong any more: all is handled, and then everyone stops.
+    /// Without further faults: waits until everything is processed, and then stops all workers.
     fn settle(self: &Rc<Self>) -> Result<(), String> {
         let world = &self.world;
         world.note(|| "-- from here on nothing goes wrong".to_owned());
@@ -389,12 +389,12 @@ impl Stage {
         Ok(())
     }
 
-    /// What is not handled and committed yet.
+    /// Describes a partition that is not fully processed and committed.
     fn left(&self) -> Result<Option<String>, String> {
         if !self.world.is_idle() {
             return Ok(Some("records are under way".to_owned()));
         }
-        // That of who is missing stays open, unless it stands in somebody's way.
+        // The transaction of the missing worker stays open, unless it blocks another worker.
         if self.schedule.missing.is_none() && self.world.open_transactions() > 0 {
             return Ok(Some("a transaction is open".to_owned()));
         }
@@ -415,7 +415,7 @@ impl Stage {
 }
 
 impl Slot {
-    /// Takes the worker to drive it.
+    /// Takes the worker out of its slot to make a turn.
     fn take(&self) -> Option<Box<dyn Driven>> {
         let mut worker = self.worker.borrow_mut();
         match std::mem::take(&mut *worker) {

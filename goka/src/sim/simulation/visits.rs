@@ -1,5 +1,5 @@
-//! Visits of the real worker in a simulation: asked for at a moment, noted when they are answered.
-//! Must not know what is true of them.
+//! Visits of the engine's worker in a simulation: requests them, and records the completed ones. Must not know what
+//! is expected of them.
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
@@ -19,15 +19,15 @@ use crate::{
     },
 };
 
-/// Index of the edge that visitors write to.
+/// The index of the edge that visitors write to.
 const TARGET: usize = 4;
 
-/// Visits that were answered, of all workers.
+/// The completed visits of all workers.
 pub(super) type Answered = Rc<RefCell<Vec<Visited>>>;
 
 /// The visits of one worker, one after another.
 pub(super) struct Visiting {
-    /// Of this process, for its marks.
+    /// The name of this process, for the marks of its visits.
     pub(super) name: String,
     pub(super) visits: Arc<Visits>,
     pub(super) answered: Answered,
@@ -62,7 +62,7 @@ impl Visiting {
         });
     }
 
-    /// A visit is of the partitions that the worker has when it begins, in its next turn.
+    /// Called before a turn: notes the partitions that the worker has when the visit begins.
     pub(super) fn before(&mut self, worker: &Worker) {
         if let Some(asked) = self.asked.as_mut().filter(|asked| asked.is_new) {
             asked.is_new = false;
@@ -84,7 +84,7 @@ impl Visiting {
     }
 }
 
-/// Writes its mark for every row.
+/// A visitor that writes its mark for every row.
 struct Marks(String);
 
 impl Visit for Marks {
