@@ -96,7 +96,7 @@ pub use view::View;
 pub mod graph {
     //! The graph of a group as data: which topics a processor reads and writes, and what handles their records.
     //!
-    //! [`Graph`] draws the graphs of processors, for people (Mermaid, Graphviz) and for programs (JSON).
+    //! [`Graph`] draws the graphs of processors, for people as Mermaid, and for programs as JSON.
     //!
     //! The other items declare a graph without macros: `#[goka::processor]` prints an `impl` of
     //! [`Processor`](crate::Processor) with a constant list of [`Edge`]s, and one `impl` for each edge:

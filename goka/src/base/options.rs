@@ -3,8 +3,8 @@
 
 use crate::base::config::Guarantee;
 
-/// What a table's type says about how its group keeps the table, beside the key, the value, the codec and the
-/// partitioner that every topic has.
+/// Options of a table: how its group keeps it. The key, the value, the codec and the partitioner are not options: every
+/// [`Topic`](crate::Topic) has them.
 ///
 /// ```
 /// use goka::graph::TableOptions;
@@ -39,8 +39,7 @@ impl Default for TableOptions {
     }
 }
 
-/// What a processor's type says about how the processor runs, where the [`Config`](crate::base::config::Config) of the
-/// app leaves it to the processor.
+/// Options of a processor, which override the [`Config`](crate::Config) of the app.
 ///
 /// ```
 /// use goka::{Guarantee, graph::ProcessorOptions};

@@ -1,8 +1,9 @@
-//! The attributes, documented where their examples compile. Must not hold anything else.
+//! The attribute macros with their documentation, here because its examples need this crate. Must not hold anything
+//! else.
 
-/// Makes a processor of a function, its one handler, or of an `impl` block with several.
+/// Makes a processor: of a function, which is its one handler, or of an `impl` block, whose methods are its handlers.
 ///
-/// `fn count` is run as `count::Processor`:
+/// The function `count` becomes the processor `count::Processor`:
 ///
 /// ```
 /// /// Clicks per user.
@@ -22,24 +23,31 @@
 /// | argument | |
 /// |---|---|
 /// | `group = "..."` | the name of the group |
-/// | `input = ...` | of a function: the stream that is read, a type, or a literal for a topic that has none |
-/// | `table = T` | the group table, which keeps a row per key |
-/// | `output(S, ...)` | streams that handlers emit to, with [`ctx.emit`](crate::Context::emit) |
+/// | `input = ...` | of a function: the stream that it reads, a type, or the name of a topic as a literal |
+/// | `table = T` | the group table, which holds a row per key |
+/// | `output(S, ...)` | streams that handlers write to, with [`ctx.emit`](crate::Context::emit) |
 /// | `join(T, ...)` | tables of other groups, read at the key of the record, with [`ctx.join`](crate::Context::join) |
 /// | `lookup(T, ...)` | tables of other groups, read at any key, with [`ctx.lookup`](crate::Context::lookup) |
-/// | `key = K` | what its inputs and its table are keyed by; `String` unless given |
-/// | `on_error = ...` | what is done about records that cannot be handled: `fail`, unless given |
-/// | `guarantee = exactly_once` | instead of that of the app; or `at_least_once` |
-/// | `crate = path` | where `goka` is, if it was renamed |
+/// | `key = K` | the type of the keys of its inputs and its table; default `String` |
+/// | `on_error = ...` | what happens to records that cannot be processed; default `fail` |
+/// | `guarantee = exactly_once` | overrides the guarantee of the app; or `at_least_once` |
+/// | `crate = path` | the path of `goka`, if the dependency was renamed |
 ///
-/// A handler takes its context, [`&mut count::Context`](crate::Context), and the message as its last
-/// parameter: `T` for records with a value; `Option<T>`, written so, to get tombstones as
-/// `None` too; or none, and nothing is decoded. It returns nothing, [`goka::Result`](crate::Result)
-/// or a `Result<(), E>` whose error converts into [`BoxError`](crate::BoxError), as that of
-/// `anyhow` and all of `std` do.
+/// # Handlers
 ///
-/// An `async fn` may wait. It writes the lifetime of its context, and runs on the thread of its
-/// partition, one record after another:
+/// A handler takes its context, [`&mut count::Context`](crate::Context), and then the message:
+///
+/// | last parameter | the handler gets |
+/// |---|---|
+/// | `message: T` | the value of the record; goka skips tombstones |
+/// | `message: Option<T>` | the value, or `None` for a tombstone |
+/// | none | nothing: the value is not decoded |
+///
+/// A handler returns nothing, [`goka::Result`](crate::Result), or a `Result<(), E>` whose error converts into
+/// [`BoxError`](crate::BoxError): the errors of `std` and of `anyhow` do.
+///
+/// An `async fn` may wait. Its signature names the lifetime of its context. It runs on the thread of its partition, one
+/// record after another:
 ///
 /// ```
 /// # #[goka::table(value = String)]
@@ -52,9 +60,11 @@
 /// }
 /// ```
 ///
-/// On an `impl` block each handler is a method with an input of its own. `&self` is what was
-/// injected, shared by all workers. `#[loopback]` handles what the group sends to itself, at other
-/// keys, through the topic `<group>-loop`:
+/// # Several inputs, and a loopback
+///
+/// In an `impl` block each handler is a method with an input of its own. All workers share `&self`, which holds what
+/// the program injects. The method that is marked `#[loopback]` handles the messages that the group sends to other
+/// keys of its own, through the topic `<group>-loop`:
 ///
 /// ```
 /// use goka::Context;
@@ -81,9 +91,10 @@
 /// }
 /// ```
 ///
-/// A joined table is keyed and partitioned as the group is, so that a process holds only the rows of
-/// its own partitions. A table of another key, or of another partitioner, is looked up, and is held
-/// whole by every process:
+/// # Tables of other groups
+///
+/// A joined table has the key type and the partitioner of the group, so a process keeps only the rows of its own
+/// partitions. A table with another key type or partitioner is looked up, and each process keeps the whole table:
 ///
 /// ```
 /// use goka::Context;
@@ -110,13 +121,21 @@
 /// }
 /// ```
 ///
-/// A record that does not decode, and one whose handler fails or panics, ends the processor with an
-/// error that names it. `on_error` says otherwise: `skip`; `dead_letter`, to the topic
-/// `<group>-dead-letter`, or `dead_letter("topic")`; `retry(5)`, or `retry(5, then = skip)`,
-/// `retry(5, backoff_ms = 100..=10_000, then = dead_letter)`. What can go wrong may be told apart:
-/// `on_error(decode = skip, handler = retry(5), panic = fail)`. On an `impl` block it is for all
-/// handlers of records, and each may have its own. See [`OnError`](crate::OnError) and
-/// [`Policy`](crate::Policy).
+/// # Records that cannot be processed
+///
+/// By default a record that does not decode, or whose handler fails or panics, ends the processor with an error that
+/// names the record. `on_error` chooses another policy:
+///
+/// | policy | what happens to the record |
+/// |---|---|
+/// | `fail` | the processor ends; the next start reads the record again |
+/// | `skip` | goka logs, counts and skips it |
+/// | `dead_letter`, `dead_letter("topic")` | goka writes it to `<group>-dead-letter`, or to the topic, and goes on |
+/// | `retry(5)`, `retry(5, backoff_ms = 100..=10_000, then = skip)` | goka handles it again, up to 5 times; then `fail`, or what `then` says |
+///
+/// Each stage can have a policy of its own: `on_error(decode = skip, handler = retry(5), panic = fail)`. On an `impl`
+/// block `on_error` applies to all handlers of records; a method can have its own. See [`OnError`](crate::OnError)
+/// and [`Policy`](crate::Policy).
 ///
 /// ```
 /// use goka::Context;
@@ -138,8 +157,10 @@
 /// }
 /// ```
 ///
-/// `#[visitor]` methods of an `impl` block are called for every row of the group's table, by
-/// [`Running::visit`](crate::Running::visit), which finds them by their arguments:
+/// # Visitors
+///
+/// [`Running::visit`](crate::Running::visit) calls a method that is marked `#[visitor]` for every row of the group
+/// table. It finds the method by the type of the arguments:
 ///
 /// ```no_run
 /// use goka::Context;
@@ -176,21 +197,23 @@
 /// # }
 /// ```
 ///
-/// What is printed are impls of the traits of this crate, which can be written by hand:
-/// [`Processor`](crate::Processor) shows that.
+/// # What the attribute prints
+///
+/// Implementations of [`Processor`](crate::Processor) and of the traits in [`graph`](crate::graph), which you can
+/// also write by hand.
 pub use goka_macros::processor;
 
-/// Makes a topic of events of a type: its name, key, value and codec in one place, for all programs that read or write
-/// it.
+/// Declares a topic of events as a type: its name, key, value and codec in one place, for all programs that read or
+/// write the topic.
 ///
 /// ```
-/// /// Its own value: a message of this kind.
+/// /// The values are of this type.
 /// #[goka::stream("user-clicks")]
 /// pub struct Click {
 ///     pub page: String,
 /// }
 ///
-/// /// A marker for values of another type.
+/// /// A marker: the values are of another type.
 /// #[goka::stream("user-warnings", value = String)]
 /// pub struct Warnings;
 ///
@@ -200,24 +223,24 @@ pub use goka_macros::processor;
 ///
 /// | argument | |
 /// |---|---|
-/// | the first | the name of the topic |
-/// | `value = T` | on a unit struct: what its records carry |
-/// | `key = K` | `String` unless given; any integer, `Vec<u8>`, `()` for none, or your own [`Key`](crate::Key) |
-/// | `codec = C` | [`ByType`](crate::typed::codec::ByType) unless given; `Json`, `MsgPack`, `Text`, `Raw`, or your own [`Codec`](crate::Codec) |
-/// | `partitioner = murmur2` | as the JVM clients and Kafka Streams, and the default; `fnv1a` is that of Go Goka |
-/// | `crate = path` | where `goka` is, if it was renamed |
+/// | the first | the logical name of the topic |
+/// | `value = T` | on a unit struct: the type of the values |
+/// | `key = K` | the type of the keys; default `String`. An integer, `Vec<u8>`, `()` for the null key, or your own [`Key`](crate::Key) |
+/// | `codec = C` | default [`ByType`](crate::typed::codec::ByType). `Json`, `MsgPack`, `Text`, `Raw`, or your own [`Codec`](crate::Codec) |
+/// | `partitioner = fnv1a` | the partitioner of Goka for Go; default `murmur2`, that of Kafka's Java clients |
+/// | `crate = path` | the path of `goka`, if the dependency was renamed |
 ///
-/// serde's derives are added where the codec needs them, except those that are written *below* the attribute.
+/// The attribute adds serde's derives where the codec needs them, except those that the type has *below* the attribute.
 pub use goka_macros::stream;
 
-/// Makes the state of a group of a type: one row per key, in a compacted topic and in a local copy.
+/// Declares the table of a group as a type: one row per key, in a compacted topic (the changelog) and in a local copy.
 ///
 /// ```
-/// /// Others find it by its group: a `View` of it reads the topic `click-count-state`.
+/// /// Other programs can read it: its changelog is `click-count-state`.
 /// #[goka::table(group = "click-count", value = u64)]
 /// pub struct ClickCount;
 ///
-/// /// Known to its own processor alone, and named after its group.
+/// /// Only its own processor can read it: its changelog is `<group>-state`.
 /// #[goka::table]
 /// struct Seen {
 ///     times: u32,
@@ -228,25 +251,25 @@ pub use goka_macros::stream;
 /// assert_eq!(ClickCount::NAME, "click-count-state");
 /// ```
 ///
-/// The arguments are those of [`stream`](macro@crate::stream), but for the name, and:
+/// The arguments are those of [`stream`](macro@crate::stream) without the name, and:
 ///
 /// | argument | |
 /// |---|---|
-/// | `group = "..."` | the group that writes it |
-/// | `topic = "..."` | with `group`: another topic than `<group>-state` |
-/// | `coalesce = true` | a row is written to the topic at most once a key and commit interval: its last value |
+/// | `group = "..."` | the group that writes the table |
+/// | `topic = "..."` | with `group`: the changelog, instead of `<group>-state` |
+/// | `coalesce = true` | the changelog gets at most one record per key and commit interval: the last value |
 ///
-/// Every update of a row is a record of the topic, unless the table coalesces. Then handlers see what
-/// they wrote as ever, and what a crash repeats is the same, but who reads the table (views, joins,
-/// other programs) sees fewer values of a key, up to a commit interval later: less to write and to
-/// store where the same keys come again and again, and nothing for who needs each value.
+/// Every update of a row is a record of the changelog, unless the table coalesces. Coalescing saves writes and
+/// storage if the same keys are updated again and again. Handlers see their own writes as before, and a crash repeats
+/// no more than before. But readers of the table (views, joins, other programs) see fewer values of a key, up to a
+/// commit interval later: do not coalesce a table whose readers need every value.
 ///
-/// A field that is added later needs `#[serde(default)]` or an `Option`, for the rows that are
-/// there without it.
+/// A field that is added later needs `#[serde(default)]` or an `Option`, because existing rows lack it.
 pub use goka_macros::table;
 
-/// Makes a type one that messages carry, where it is no topic of its own: of an input that is named
-/// by a literal, or of a field of another message. It adds serde's derives.
+/// Makes a type usable in messages by adding serde's derives: the message of an input that is named by a literal, or
+/// a field of another message. A type that is marked [`stream`](macro@crate::stream) or [`table`](macro@crate::table)
+/// needs no more.
 ///
 /// ```
 /// #[goka::message]

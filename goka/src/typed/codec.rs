@@ -35,7 +35,10 @@ pub use self::{
 };
 use crate::base::{error::BoxError, excerpt};
 
-/// Encodes and decodes values of type `T`.
+/// Encodes and decodes values of type `T`. A codec is a type, not a value: topics name it, and goka calls its
+/// functions.
+///
+/// The bytes are part of the data format: programs that share a topic must use the same codec. A codec of your own:
 ///
 /// ```
 /// use goka::{BoxError, Codec};
@@ -64,17 +67,18 @@ pub trait Codec<T> {
     /// Appends the bytes of `value` to `out`.
     ///
     /// # Errors
-    /// A value that has no bytes in this codec.
+    /// The value has no bytes in this codec. The handler or the emitter that writes it gets the error.
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), BoxError>;
 
-    /// The value in `bytes`, all of them.
+    /// Decodes the value in `bytes`, which must be read to their end. The bytes come from other programs: this must not
+    /// panic.
     ///
     /// # Errors
-    /// Bytes that are no value of this type. They come from elsewhere: this must not panic.
+    /// The bytes are no value of this type. The policy of the handler for `decode` applies.
     fn decode(bytes: &[u8]) -> Result<T, BoxError>;
 
-    /// Names the format. A local copy of a table keeps it, and a copy of another format is not
-    /// used: give it another name whenever the bytes change.
+    /// The name of the format, by default the path of the codec's type. A local copy of a table stores the name, and
+    /// goka rebuilds a local copy of another name from the changelog: change the name whenever the bytes change.
     fn name() -> &'static str {
         type_name::<Self>()
     }
@@ -102,7 +106,7 @@ pub trait Codec<T> {
         Shown::bytes_of(bytes)
     }
 
-    /// Prepares the codec for a topic, before the program reads or writes the topic. Does nothing by default.
+    /// Prepares the codec for a topic before the program reads or writes the topic. Does nothing by default.
     ///
     /// A processor calls it once for each edge when its [`App`](crate::App) starts, an [`Emitter`](crate::Emitter) and
     /// a [`View`](crate::View) once when they are made. It may block, for example to ask a schema registry.
@@ -114,9 +118,8 @@ pub trait Codec<T> {
     }
 }
 
-/// The default: [`Text`] for `String`, numbers and `bool`, [`Raw`] for `Vec<u8>`, [`MsgPack`] for
-/// all other types with serde's derives. A type without them gets a default of its own by
-/// `impl Codec<MyType> for ByType`.
+/// The default codec: [`Text`] for `String`, numbers and `bool`, [`Raw`] for `Vec<u8>`, [`MsgPack`] for all other
+/// types with serde's derives. For a type without these derives, `impl Codec<MyType> for ByType` adds it.
 ///
 /// ```
 /// use goka::{Codec, codec::ByType};
@@ -204,7 +207,7 @@ fn show_plain<C: Codec<T>, T: Serialize + 'static>(bytes: &[u8]) -> Shown {
     }
 }
 
-/// UTF-8 text of anything that prints and parses; integers as Go Goka's `codec.Int64`.
+/// UTF-8 text, of types with `Display` and `FromStr`. Integers are the same as those of `codec.Int64` in Goka for Go.
 #[derive(Debug)]
 pub struct Text;
 
@@ -226,7 +229,7 @@ impl<T: Display + FromStr<Err: Into<BoxError>>> Codec<T> for Text {
     }
 }
 
-/// Bytes as they are.
+/// The bytes themselves: values of type `Vec<u8>`.
 #[derive(Debug)]
 pub struct Raw;
 
@@ -243,8 +246,10 @@ impl Codec<Vec<u8>> for Raw {
     }
 }
 
-/// MessagePack with named fields, so that fields may come and go. A field that comes needs
-/// `#[serde(default)]` or an `Option`, for the records that are there without it.
+/// MessagePack, with the names of fields, so fields can be added and removed. A field that is added needs
+/// `#[serde(default)]` or an `Option`, because existing records lack it.
+///
+/// All bytes must be part of the value. Lists and maps can be nested up to 128 levels deep.
 ///
 /// ```
 /// use goka::{Codec, codec::MsgPack};
@@ -287,7 +292,7 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for MsgPack {
     }
 }
 
-/// JSON text. A new field needs `#[serde(default)]` or an `Option`, as with [`MsgPack`].
+/// JSON text. A field that is added needs `#[serde(default)]` or an `Option`, because existing records lack it.
 #[derive(Debug)]
 pub struct Json;
 
@@ -311,15 +316,14 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Json {
     }
 }
 
-/// Whether all bytes were read: there is no further value, not even the first byte of one. (The
-/// deserializer does not tell what is left, and one that does would copy each string.)
+/// Whether the deserializer has read all bytes: reading one more value fails at its first byte. rmp-serde does not say
+/// what is left, and its deserializer that does would copy each string.
 fn is_at_end<'de>(rest: impl Deserializer<'de, Error = rmp_serde::decode::Error>) -> bool {
     use rmp_serde::decode::Error;
     matches!(<()>::deserialize(rest), Err(Error::InvalidMarkerRead(_)))
 }
 
-/// serde's text, with what to do about the one mistake that everybody makes. It may repeat a value, which can be
-/// long.
+/// The error of serde, cut to a bounded length because it may repeat a value. A missing field gets a cure.
 fn with_cure(error: impl std::error::Error) -> String {
     let text = excerpt::text(error.to_string());
     match text.contains("missing field") {

@@ -1,5 +1,5 @@
-//! What a handler may do with the record at hand. What it writes stays in [`Effects`] until it
-//! returns `Ok`. Must not know Kafka or where rows are kept.
+//! The context of a handler: the current record, the table, and what the handler may write. Writes stay in [`Effects`]
+//! until the handler returns `Ok`. Must not know Kafka, nor where rows are kept.
 
 use std::{cell::Cell, time::SystemTime};
 
@@ -31,10 +31,21 @@ pub(crate) type KeyOf<T> = <<T as Topic>::Key as Key>::Ref;
 /// The value of a topic.
 pub(crate) type ValueOf<T> = <T as Topic>::Value;
 
-/// The record at hand, and the edges that its processor declares.
+/// The context of a handler: the current record, the rows that the handler can read, and what it can write.
 ///
-/// What a handler does takes effect when it returns `Ok`, and then as a whole: an error drops it.
-/// Helpers that several processors share name the edges they need:
+/// | to | call | declared by |
+/// |---|---|---|
+/// | see the record | [`key`](Self::key), [`timestamp`](Self::timestamp), [`headers`](Self::headers), [`topic`](Self::topic), [`partition`](Self::partition), [`offset`](Self::offset) | |
+/// | read and write the row of the group table | [`value`](Self::value), [`set_value`](Self::set_value), [`delete`](Self::delete) | `table = T` |
+/// | write to a stream | [`emit`](Self::emit), [`emit_with`](Self::emit_with), [`emit_tombstone`](Self::emit_tombstone) | `output(S)` |
+/// | send to another key of this group | [`loopback`](Self::loopback), [`loopback_with`](Self::loopback_with) | `#[loopback]` |
+/// | read tables of other groups | [`join`](Self::join), [`lookup`](Self::lookup) | `join(T)`, `lookup(T)` |
+/// | finish the record later | [`defer`](Self::defer) | |
+///
+/// A method compiles only if the processor declares its edge. Writes take effect together when the handler returns
+/// `Ok`; if the handler fails, goka drops them all.
+///
+/// A function that several processors share names the edges that it needs:
 ///
 /// ```
 /// use goka::{Context, Processor, graph::{Emits, Persists}};
@@ -61,7 +72,7 @@ pub struct Context<'a, P: Processor> {
     at_hand: &'a dyn UsedOnlyInsideItsHandler,
 }
 
-/// The record that is handled, the rows of its partition, and the tables of other groups.
+/// The current record, the rows of its partition, and the tables of other groups.
 pub(crate) struct AtHand<'a> {
     record: Record<'a>,
     reads: Reads<'a>,
@@ -89,8 +100,8 @@ impl<'a> AtHand<'a> {
     }
 }
 
-/// [`AtHand`], which stays on its thread: this name is what rustc says to who sends a context to
-/// another, in one error. (Without it each part that cannot be sent would be one, by its own name.)
+/// [`AtHand`] behind a name for errors: rustc prints it when a program sends a context to another thread. Without this
+/// trait rustc would report each part that is not `Send`, by its own name.
 trait UsedOnlyInsideItsHandler {
     fn record(&self) -> &Record<'_>;
     fn rows(&self) -> &Rows;
@@ -113,7 +124,7 @@ impl UsedOnlyInsideItsHandler for AtHand<'_> {
     }
 }
 
-/// The record. What is borrowed from it outlives the borrow of the context, so that
+/// The current record. What these methods return borrows from the record and not from the context, so
 /// `ctx.emit::<S>(ctx.key(), ..)` compiles.
 impl<'a, P: Processor> Context<'a, P> {
     pub(crate) fn new(
@@ -133,35 +144,35 @@ impl<'a, P: Processor> Context<'a, P> {
         P::GROUP
     }
 
-    /// The key of the record, or of the row that is visited.
+    /// The key of the record; in a visitor, the key of the row.
     pub fn key(&self) -> &'a <P::Key as Key>::Ref {
         self.key
     }
 
-    /// The logical name of the topic that the record came from; that of the table in a visitor.
+    /// The logical name of the topic that the record is from; in a visitor, that of the changelog.
     pub fn topic(&self) -> &'static str {
         P::GRAPH
             .get(self.at_hand.record().edge)
             .map_or("", |edge| edge.topic.name)
     }
 
-    /// The partition of the record.
+    /// The partition of the record; in a visitor, that of the row.
     pub fn partition(&self) -> i32 {
         self.at_hand.record().partition
     }
 
-    /// The offset of the record in its partition; -1 in a visitor.
+    /// The offset of the record in its partition; in a visitor, -1.
     pub fn offset(&self) -> i64 {
         self.at_hand.record().offset
     }
 
-    /// When the record was made, as its producer or its broker says; 1970 if neither does. In a
-    /// visitor, the time of the visit.
+    /// The timestamp of the record, with milliseconds: set by the producer or the broker, as the topic is configured.
+    /// 1970 if the record has none. In a visitor, the time of the visit.
     pub fn timestamp(&self) -> SystemTime {
         from_ms(self.at_hand.record().timestamp)
     }
 
-    /// The headers of the record.
+    /// The headers of the record; none in a visitor.
     pub fn headers(&self) -> Headers<'a> {
         self.at_hand.record().headers
     }
@@ -172,10 +183,11 @@ impl<'a, P: Processor> Context<'a, P> {
 }
 
 impl<P: Processor> Context<'_, P> {
-    /// The row of the group table at the key of the record, as this handler has left it.
+    /// Reads the row of the group table at the key of the record: what this handler wrote before, otherwise what
+    /// earlier handlers left. `None` if there is no row.
     ///
     /// # Errors
-    /// The row does not decode, or the local copy cannot be read.
+    /// The codec cannot decode the row, or goka cannot read the local copy.
     pub fn value<T: Topic>(&self) -> Result<Option<ValueOf<T>>>
     where
         P: Persists<T>,
@@ -189,7 +201,8 @@ impl<P: Processor> Context<'_, P> {
         decoded.map_err(Error::decode(P::TOPIC.name))
     }
 
-    /// Writes the row of the group table at the key of the record.
+    /// Writes the row of the group table at the key of the record: to the changelog, and to the local copy. A later
+    /// call in the same handler replaces the value.
     ///
     /// # Errors
     /// The codec cannot encode the value.
@@ -203,10 +216,11 @@ impl<P: Processor> Context<'_, P> {
         Ok(())
     }
 
-    /// Deletes the row of the group table at the key of the record; there may be none.
+    /// Deletes the row of the group table at the key of the record, and writes a tombstone to the changelog. The row
+    /// need not exist.
     ///
     /// # Errors
-    /// None so far.
+    /// Currently infallible; returns `Result` for forward compatibility.
     pub fn delete<T: Topic>(&mut self) -> Result
     where
         P: Persists<T>,
@@ -215,12 +229,16 @@ impl<P: Processor> Context<'_, P> {
         Ok(())
     }
 
-    /// The row of `T` at the key of the record, in this process's copy of the table: newer than or
-    /// as new as it was when the processor started, and maybe newer at the next call. It is not part
-    /// of what is committed with the record.
+    /// Reads the row of the joined table `T` at the key of the record, from this process's local copy of `T`. `None`
+    /// if there is no row.
+    ///
+    /// The local copy follows the changelog of `T`. It holds at least the rows that `T` had when the partition
+    /// started, and two calls may return different values. What the handler reads is not part of the transaction of
+    /// the record.
     ///
     /// # Errors
-    /// The row does not decode, or the copy cannot be read or is no longer kept up to date.
+    /// The codec cannot decode the row, goka cannot read the local copy, or goka no longer updates it
+    /// ([`Error::Stale`](crate::Error::Stale)).
     pub fn join<T: Topic>(&self) -> Result<Option<ValueOf<T>>>
     where
         P: Joins<T>,
@@ -232,11 +250,11 @@ impl<P: Processor> Context<'_, P> {
         decoded.map_err(Error::decode(P::TOPIC.name))
     }
 
-    /// The row of `T` at any key, in this process's copy of the whole table: as
-    /// [`join`](Self::join) otherwise.
+    /// Reads the row of the table `T` at any key, from this process's local copy of the whole table. The copy is as
+    /// up to date as that of a [`join`](Self::join).
     ///
     /// # Errors
-    /// As `join`.
+    /// The errors of [`join`](Self::join).
     pub fn lookup<T: Topic>(&self, key: &KeyOf<T>) -> Result<Option<ValueOf<T>>>
     where
         P: Lookups<T>,
@@ -251,21 +269,26 @@ impl<P: Processor> Context<'_, P> {
         decoded.map_err(Error::decode(P::TOPIC.name))
     }
 
-    /// Holds back what this handler does, and everything behind it in its partition, until the
-    /// guard is [`done`](Deferred::done): for work that goes on elsewhere, for example a message
-    /// to another system. Nothing of it has reached Kafka or the local copy before, so a crash or a
-    /// restart handles the record again, and no later one twice. Later records of the partition are
-    /// handled meanwhile, and see what this one wrote; how many is bounded.
+    /// Defers the record: goka commits it only after [`Deferred::done`]. For work that goes on elsewhere, such as a
+    /// request to another system.
     ///
-    /// A guard that is dropped without `done` fails the record, as an error of its handler does. Unless
-    /// that [ends the processor](crate::Policy::FAIL), what is behind the record is handled again.
-    /// At-least-once only: under exactly-once the record fails, since all partitions of a worker are
-    /// committed together there.
+    /// Until then, goka holds back the writes of this handler and of the records behind it in the partition: none of
+    /// them is in Kafka or in the local copy. Handlers of those records run meanwhile, and see what this handler
+    /// wrote; goka bounds how many wait. After a crash or a restart the record is handled again, and so are the
+    /// records behind it, whose writes had no effect.
+    ///
+    /// A guard that is dropped without `done` fails the record like an error of its handler, and the policy of the
+    /// handler applies. Unless the policy [ends the processor](crate::Policy::FAIL), goka handles the records behind
+    /// it again.
+    ///
+    /// Only under at-least-once. Under exactly-once the record fails, because the partitions of a worker commit
+    /// together.
     pub fn defer(&mut self) -> Deferred {
         self.effects.defer()
     }
 
-    /// Sends a message to a declared output, with the timestamp of the record at hand.
+    /// Writes a message to the output `S`, with the timestamp of the current record. Goka sends it after the handler
+    /// returned `Ok`.
     ///
     /// # Errors
     /// The codec cannot encode the value.
@@ -276,10 +299,10 @@ impl<P: Processor> Context<'_, P> {
         self.emit_with::<S>(key, value, Meta::new())
     }
 
-    /// [`emit`](Self::emit), with headers, a timestamp or a partition of its own.
+    /// Writes a message like [`emit`](Self::emit), with headers, a timestamp or a partition that [`Meta`] sets.
     ///
     /// # Errors
-    /// As `emit`.
+    /// The codec cannot encode the value.
     pub fn emit_with<S: Topic>(&mut self, key: &KeyOf<S>, value: &ValueOf<S>, meta: Meta) -> Result
     where
         P: Emits<S>,
@@ -288,11 +311,11 @@ impl<P: Processor> Context<'_, P> {
         self.send::<S>(edge, P::TOPIC.name, key, Some(value), meta)
     }
 
-    /// Says on a declared output that there is no value for the key any more: handlers of it that take
-    /// an `Option` get `None`, and a compacted topic forgets the key.
+    /// Writes a tombstone to the output `S`: a record with a key and no value. Handlers that take an `Option` get
+    /// `None`. A compacted topic forgets the key.
     ///
     /// # Errors
-    /// None so far.
+    /// Currently infallible; returns `Result` for forward compatibility.
     pub fn emit_tombstone<S: Topic>(&mut self, key: &KeyOf<S>) -> Result
     where
         P: Emits<S>,
@@ -301,7 +324,8 @@ impl<P: Processor> Context<'_, P> {
         self.send::<S>(edge, P::TOPIC.name, key, None, Meta::new())
     }
 
-    /// Sends a message to any key of this very group, with the timestamp of the record at hand.
+    /// Sends a message to another key of this group, through the topic `<group>-loop`, with the timestamp of the
+    /// current record. The handler that is marked `#[loopback]` gets it.
     ///
     /// # Errors
     /// The codec cannot encode the value.
@@ -312,10 +336,10 @@ impl<P: Processor> Context<'_, P> {
         self.loopback_with::<S>(key, value, Meta::new())
     }
 
-    /// [`loopback`](Self::loopback), with headers, a timestamp or a partition of its own.
+    /// Sends a message like [`loopback`](Self::loopback), with headers, a timestamp or a partition that [`Meta`] sets.
     ///
     /// # Errors
-    /// As `loopback`.
+    /// The codec cannot encode the value.
     pub fn loopback_with<S: Topic>(
         &mut self,
         key: &KeyOf<S>,
@@ -357,7 +381,7 @@ impl<P: Processor> Context<'_, P> {
         read
     }
 
-    /// Where the row is: the bytes of the key, as they came.
+    /// The key of the row: the bytes of the record's key.
     fn row_key(&self) -> &[u8] {
         self.at_hand.record().key.unwrap_or_default()
     }

@@ -1,5 +1,5 @@
-//! The graph of a whole program as plain data: its processors, and the streams and tables between
-//! them, to be drawn, compared and stored. Must not know how a graph is run.
+//! The graph of a program as plain data: its groups, and the streams and tables between them. Must not know how a
+//! graph is run.
 
 use std::fmt::Write;
 
@@ -14,8 +14,11 @@ use crate::{
     },
 };
 
-/// What processors read and write: those of an [`App`](crate::App), or one. Processors meet in topics
-/// of the same name.
+/// The graph of a program: which groups read and write which topics. It is plain data that can be
+/// drawn as Mermaid and written as JSON.
+///
+/// [`App::graph`](crate::App::graph) returns the graph of all processors of an app, [`Graph::of`] the graph of one.
+/// Groups are connected by topics of the same name.
 ///
 /// ```
 /// # #[goka::table(group = "click-count", value = i64)]
@@ -58,9 +61,9 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Graph {
-    /// The names of the groups, in the order in which they were added.
+    /// The names of the groups, in the order in which the app has them.
     pub groups: Vec<&'static str>,
-    /// The topics that the groups have edges to, by name.
+    /// The topics that the groups have edges to, sorted by name.
     pub topics: Vec<GraphTopic>,
     /// The edges, group by group.
     pub edges: Vec<GraphEdge>,
@@ -70,16 +73,16 @@ pub struct Graph {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct GraphTopic {
-    /// Its logical name: a prefix of [`Config`](crate::Config) may come before it when run.
+    /// The logical name. On the broker, the prefix of the [`Config`](crate::Config) comes before it.
     pub name: &'static str,
-    /// What it holds. A topic that is one group's table and another's input is a table.
+    /// Whether it is a stream or a table. A topic that is the table of one group and an input of another is a table.
     pub kind: TopicKind,
-    /// The group that writes it, of a table.
+    /// The group that writes the table. `None` for a stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<&'static str>,
 }
 
-/// What a topic of a [`Graph`] holds.
+/// Kind of a topic of a [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -100,14 +103,14 @@ pub struct GraphEdge {
     pub kind: Kind,
     /// The logical name of the topic.
     pub topic: &'static str,
-    /// Which partition a key is in.
+    /// The partitioner that assigns keys to partitions.
     pub partitioner: Partitioner,
-    /// What values are encoded as: [`Codec::name`](crate::Codec::name).
+    /// The codec of the values: [`Codec::name`](crate::Codec::name).
     pub codec: &'static str,
-    /// The name of its handler, of an input or loopback.
+    /// The name of the handler: of an input or loopback.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handler: Option<&'static str>,
-    /// Whether its handler is an `async fn`; false for an edge without handler.
+    /// Whether the handler is an `async fn`. False for an edge without a handler.
     pub waits: bool,
 }
 
@@ -174,14 +177,14 @@ impl Graph {
         }
     }
 
-    /// As JSON, indented.
+    /// The graph as indented JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("lists of strings are JSON")
     }
 
-    /// As a flowchart of [Mermaid](https://mermaid.js.org), which GitHub draws in a Markdown file:
-    /// groups are boxes, streams have round ends, tables are cylinders; a lookup is dotted, since
-    /// each process holds the whole table.
+    /// The graph as a flowchart of [Mermaid](https://mermaid.js.org), which GitHub draws in Markdown files. Groups are
+    /// boxes, streams have round ends, tables are cylinders. A lookup is a dotted line, because each process holds the
+    /// whole table.
     pub fn to_mermaid(&self) -> String {
         let mut text = String::from("flowchart LR\n");
         let mut line =
@@ -201,7 +204,7 @@ impl Graph {
                 .topics
                 .iter()
                 .position(|topic| topic.name == edge.topic);
-            // Fields are public: an edge may lack what it is between.
+            // Fields are public, so the group or the topic of an edge may be missing.
             let (Some(g), Some(t)) = (group, topic) else {
                 continue;
             };

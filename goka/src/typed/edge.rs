@@ -1,10 +1,10 @@
-//! One trait per kind of edge. A processor implements the trait of each edge it declares; the
-//! methods of [`Context`](crate::Context) are bounded by them, so that using an edge that was not
-//! declared does not compile. Must not know how an edge is run.
+//! One trait for each kind of edge. A processor implements the trait of each edge that it declares, and the methods
+//! of [`Context`](crate::Context) are bounded by these traits, so using an undeclared edge does not compile. Must not
+//! know how an edge is run.
 //!
-//! Each has a supertrait, `..able`, with one blanket impl: whether a type fits the edge. rustc
-//! implies supertraits where the trait is used, so the question is asked once, in the `impl` that
-//! declares the edge, and a mistake is one error.
+//! Each trait has a supertrait, `..able`, with one blanket impl: whether a type fits the edge. rustc implies
+//! supertraits where a trait is used, so rustc asks whether the type fits once, in the `impl` that declares the edge,
+//! and a mistake is one error.
 
 use crate::{
     base::policy::OnError,
@@ -16,26 +16,25 @@ use crate::{
     },
 };
 
-/// The processor handles the records of `S`: `input = S`.
+/// The processor has the stream `S` as an input, and handles its records. In the attribute: `input = S`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no handler for the stream `{S}`",
     label = "no handler for `{S}`"
 )]
 pub trait Consumes<S>: Processor + Consumable<S> {
-    /// What is called for each record.
+    /// The handler, which is called for each record.
     const HANDLER: Handler<Self>;
-    /// Its name, for errors; that of the processor, if it is empty.
+    /// The name of the handler in errors and graphs. If it is empty, the name of the processor.
     const NAME: &'static str = "";
-    /// Whether it is called for tombstones too, records without a value. They are passed over
-    /// otherwise.
+    /// Whether the handler is called for tombstones, which are records without a value. Otherwise goka skips them.
     const TOMBSTONES: bool = false;
-    /// What is done about a record that it cannot handle.
+    /// What happens to records that cannot be processed.
     const ON_ERROR: OnError = OnError::FAIL;
 }
 
-/// `S` can be an input: it is a stream with the key of the group.
+/// `S` can be an input of the processor: it is a stream with the key type of the group.
 pub trait Consumable<S> {
-    /// The stream, as data.
+    /// The topic of the stream, as data.
     const TOPIC: EdgeTopic;
 }
 impl<P: Processor, S: Stream> Consumable<S> for P
@@ -45,7 +44,8 @@ where
     const TOPIC: EdgeTopic = EdgeTopic::stream::<S>();
 }
 
-/// The processor writes to `S`: `output(S)`.
+/// The processor has the stream `S` as an output: [`Context::emit`](crate::Context::emit) writes to it. In the
+/// attribute: `output(S)`.
 #[diagnostic::on_unimplemented(
     message = "this processor does not declare the output `{S}`",
     label = "undeclared output",
@@ -54,16 +54,17 @@ where
 )]
 pub trait Emits<S>: Processor + Emittable<S> {}
 
-/// `S` can be an output: it is a stream, of any key.
+/// `S` can be an output of the processor: it is a stream, with any key type.
 pub trait Emittable<S> {
-    /// The stream, as data.
+    /// The topic of the stream, as data.
     const TOPIC: EdgeTopic;
 }
 impl<P: Processor, S: Stream> Emittable<S> for P {
     const TOPIC: EdgeTopic = EdgeTopic::stream::<S>();
 }
 
-/// The group keeps its state in `T`: `table = T`.
+/// The processor has the group table `T`: [`Context::value`](crate::Context::value) reads a row, and
+/// [`Context::set_value`](crate::Context::set_value) writes it. In the attribute: `table = T`.
 #[diagnostic::on_unimplemented(
     message = "this processor has no table",
     label = "needs a group table",
@@ -71,9 +72,9 @@ impl<P: Processor, S: Stream> Emittable<S> for P {
 )]
 pub trait Persists<T>: Processor + Persistable<T> {}
 
-/// `T` can be the table of the group: it has the group's key.
+/// `T` can be the group table of the processor: it has the key type of the group.
 pub trait Persistable<T> {
-    /// The table's topic, as data.
+    /// The changelog of the table, as data.
     const TOPIC: EdgeTopic;
 }
 impl<P: Processor, T: Table> Persistable<T> for P
@@ -86,7 +87,8 @@ where
     };
 }
 
-/// The group writes messages to itself, at other keys, through the stream `S`.
+/// The processor has the stream `S` as its loopback: [`Context::loopback`](crate::Context::loopback) sends messages to
+/// other keys of its own group. In the attribute: a method that is marked `#[loopback]`.
 #[diagnostic::on_unimplemented(
     message = "this processor has no loopback",
     label = "needs a loopback",
@@ -94,7 +96,8 @@ where
 )]
 pub trait Loops<S>: Consumes<S> {}
 
-/// The group reads rows of `T` at its own keys: `join(T)`.
+/// The processor joins the table `T` of another group: [`Context::join`](crate::Context::join) reads the row at the key
+/// of the record. In the attribute: `join(T)`.
 #[diagnostic::on_unimplemented(
     message = "this processor does not declare a join with `{T}`",
     label = "undeclared join",
@@ -103,10 +106,10 @@ pub trait Loops<S>: Consumes<S> {}
 )]
 pub trait Joins<T>: Processor + Joinable<T> {}
 
-/// `T` can be joined: it is a table of another group, with the key of this one, so that a key's row
-/// is in the partition that its records are in.
+/// `T` can be joined by the processor: it is a shared table with the key type of the group, so the row of a key is in
+/// the same partition as the records of the key.
 pub trait Joinable<T> {
-    /// The table's topic, as data.
+    /// The changelog of the table, as data.
     const TOPIC: EdgeTopic;
 }
 impl<P: Processor, T: SharedTable> Joinable<T> for P
@@ -116,7 +119,8 @@ where
     const TOPIC: EdgeTopic = EdgeTopic::table::<T>(T::NAME, Some(owner::<T>()));
 }
 
-/// The group reads rows of `T` at any key: `lookup(T)`.
+/// The processor looks up the table `T` of another group: [`Context::lookup`](crate::Context::lookup) reads the row
+/// at any key. In the attribute: `lookup(T)`.
 #[diagnostic::on_unimplemented(
     message = "this processor does not declare a lookup of `{T}`",
     label = "undeclared lookup",
@@ -124,9 +128,9 @@ where
 )]
 pub trait Lookups<T>: Processor + Lookupable<T> {}
 
-/// `T` can be looked up: it is a table of another group, of any key.
+/// `T` can be looked up by the processor: it is a shared table, with any key type.
 pub trait Lookupable<T> {
-    /// The table's topic, as data.
+    /// The changelog of the table, as data.
     const TOPIC: EdgeTopic;
 }
 impl<P: Processor, T: SharedTable> Lookupable<T> for P {
@@ -140,19 +144,21 @@ const fn owner<T: SharedTable>() -> &'static str {
     }
 }
 
-/// `Self` is what a visitor of `P` is called with, see [`Running::visit`](crate::Running::visit).
-/// Each key gets a clone.
-// Implemented for the arguments, so that rustc looks at what `visit` was given first, and names it.
+/// The arguments of a visitor of the processor `P`. [`Running::visit`](crate::Running::visit) calls the visitor for
+/// each row of the group table, each time with a clone of the arguments. In the attribute: a method that is marked
+/// `#[visitor]`.
+// Implemented for the arguments and not for the processor: so rustc looks at the argument of `visit`, and names it.
 #[diagnostic::on_unimplemented(
     message = "`{P}` has no visitor for `{Self}`",
     label = "no visitor takes `{Self}`",
     note = "add a method marked `#[visitor]` with the parameters `(&self, ctx: &mut Context<'_, Self>, args: {Self})`; only a processor on an `impl` block has visitors"
 )]
 pub trait Visits<P: Processor>: Clone + Send + Sync + 'static {
-    /// What is called for each key.
+    /// The visitor, which is called for each row.
     const VISITOR: Visitor<P, Self>;
-    /// Its name, for errors; that of the processor, if it is empty.
+    /// The name of the visitor in errors. If it is empty, the name of the processor.
     const NAME: &'static str = "";
-    /// What is done about a row that it cannot handle: there is no record to write a dead letter of.
+    /// What happens if the visitor fails at a row: fail, skip or retry. A visit has no record, so there is no dead
+    /// letter.
     const ON_ERROR: OnError = OnError::FAIL;
 }

@@ -1,5 +1,4 @@
-//! The group graph: a constant list of edges, typed at the door, plain data inside. Must not know
-//! how it is run.
+//! Edges of a group graph: constants that are made from types and hold plain data. Must not know how an edge is run.
 
 use std::{fmt, pin::Pin};
 
@@ -18,17 +17,19 @@ use crate::{
     },
 };
 
-/// What is left of a handler's result: any error, as it was.
+/// What a handler or visitor returns: nothing, or any error.
 pub type Outcome = Result<(), BoxError>;
 
-/// A handler that waits. It borrows the context, so it stays on the thread of its partition.
+/// The future of a handler that is an `async fn`. It borrows the context, so it stays on the thread of its partition,
+/// and need not be `Send`.
 pub type Later<'c> = Pin<Box<dyn Future<Output = Outcome> + 'c>>;
 
-/// A handler as data: the graph tells which handlers wait. A plain `fn` allocates nothing.
+/// A handler as data: a function that goka calls for each record of an input or loopback. Calling a plain `fn`
+/// allocates nothing; an `async fn` allocates its future.
 pub enum Handler<P: Processor> {
-    /// A `fn`.
+    /// A plain function.
     Now(fn(&P, &mut Context<'_, P>) -> Outcome),
-    /// An `async fn`.
+    /// An asynchronous function, as a function that returns its boxed future.
     Later(for<'c> fn(&'c P, &'c mut Context<'_, P>) -> Later<'c>),
 }
 impl<P: Processor> Clone for Handler<P> {
@@ -39,17 +40,17 @@ impl<P: Processor> Clone for Handler<P> {
 impl<P: Processor> Copy for Handler<P> {}
 
 impl<P: Processor> Handler<P> {
-    /// Whether it is an `async fn`.
+    /// Whether the handler is asynchronous.
     pub const fn waits(&self) -> bool {
         matches!(self, Handler::Later(_))
     }
 }
 
-/// A visitor as data: called for each key of the table, with the arguments of the visit.
+/// A visitor as data: a function that goka calls for each row of the group table, with the arguments of the visit.
 pub enum Visitor<P: Processor, A> {
-    /// A `fn`.
+    /// A plain function.
     Now(fn(&P, &mut Context<'_, P>, A) -> Outcome),
-    /// An `async fn`.
+    /// An asynchronous function, as a function that returns its boxed future.
     Later(for<'c> fn(&'c P, &'c mut Context<'_, P>, A) -> Later<'c>),
 }
 impl<P: Processor, A> Clone for Visitor<P, A> {
@@ -59,23 +60,23 @@ impl<P: Processor, A> Clone for Visitor<P, A> {
 }
 impl<P: Processor, A> Copy for Visitor<P, A> {}
 
-/// The topic of an edge, as data: what is left of its type.
+/// The topic of an edge as data: what goka knows of it without its type.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct EdgeTopic {
-    /// Its logical name.
+    /// The logical name of the topic.
     pub name: &'static str,
-    /// The group that a table belongs to; `None` for a stream and a bare table.
+    /// The group that writes the table. `None` for a stream, and for a table that names no group.
     pub owner: Option<&'static str>,
-    /// Which partition a key is in.
+    /// The partitioner that assigns keys to partitions.
     pub partitioner: Partitioner,
-    /// Of a table, how its group keeps it; the default for a stream.
+    /// How the group keeps the table. The default for a stream.
     pub options: TableOptions,
-    /// Gives [`Codec::name`] of its values.
+    /// [`Codec::name`] of the topic's codec.
     pub codec: fn() -> &'static str,
-    /// [`Codec::show`] of its values.
+    /// [`Codec::show`] of the topic's codec.
     pub show: fn(&[u8]) -> Shown,
-    /// [`Codec::prepare`].
+    /// [`Codec::prepare`] of the topic's codec.
     pub(crate) prepare: fn(&Prepare<'_>) -> Result<(), BoxError>,
     /// What the tester knows of its type.
     #[cfg(any(test, feature = "tester"))]
@@ -111,20 +112,23 @@ impl EdgeTopic {
     }
 }
 
-/// An edge of the graph, made only for a type that the processor declares as such an edge.
+/// An edge of a group graph: a topic, what it is to the group, and the handler of its records.
+///
+/// Edges are made by constructors such as [`Edge::input`], which compile only for types that the processor declares:
+/// by an `impl` of [`Consumes`], [`Emits`], [`Persists`], [`Joins`], [`Lookups`] or [`Loops`].
 #[non_exhaustive]
 pub struct Edge<P: Processor> {
     /// What the topic is to the group.
     pub kind: Kind,
     /// The topic.
     pub topic: EdgeTopic,
-    /// What handles its records; none for a topic without a handler.
+    /// The handler of its records: of an input or loopback.
     pub handler: Option<Handler<P>>,
-    /// The handler's name, see [`Consumes::NAME`].
+    /// The name of the handler: [`Consumes::NAME`].
     pub handler_name: &'static str,
-    /// Whether the handler is called for records without a value.
+    /// Whether the handler is called for tombstones: [`Consumes::TOMBSTONES`].
     pub tombstones: bool,
-    /// What is done about records that it cannot handle.
+    /// What happens to records that cannot be processed: [`Consumes::ON_ERROR`].
     pub on_error: OnError,
 }
 
@@ -154,7 +158,7 @@ impl<P: Processor> Edge<P> {
         }
     }
 
-    /// A stream whose records are handled.
+    /// An input: the handler is called for each record of `S`.
     pub const fn input<S>() -> Self
     where
         P: Consumes<S>,
@@ -162,7 +166,7 @@ impl<P: Processor> Edge<P> {
         Self::handled(Kind::Input)
     }
 
-    /// The stream that the group writes to itself.
+    /// The loopback: the group writes to `S`, and its handler reads it.
     pub const fn loopback<S>() -> Self
     where
         P: Loops<S>,
@@ -170,7 +174,7 @@ impl<P: Processor> Edge<P> {
         Self::handled(Kind::Loop)
     }
 
-    /// A stream that is written to.
+    /// An output: the group writes to `S`.
     pub const fn output<S>() -> Self
     where
         P: Emits<S>,
@@ -178,7 +182,7 @@ impl<P: Processor> Edge<P> {
         Self::plain(Kind::Output, P::TOPIC)
     }
 
-    /// The group's table.
+    /// The group table.
     pub const fn table<T>() -> Self
     where
         P: Persists<T>,
@@ -186,7 +190,7 @@ impl<P: Processor> Edge<P> {
         Self::plain(Kind::Table, P::TOPIC)
     }
 
-    /// A table of another group, read at the group's own keys.
+    /// A join: handlers read the row of `T` at the key of the record.
     pub const fn join<T>() -> Self
     where
         P: Joins<T>,
@@ -194,7 +198,7 @@ impl<P: Processor> Edge<P> {
         Self::plain(Kind::Join, P::TOPIC)
     }
 
-    /// A table of another group, read at any key.
+    /// A lookup: handlers read the row of `T` at any key.
     pub const fn lookup<T>() -> Self
     where
         P: Lookups<T>,
@@ -203,7 +207,7 @@ impl<P: Processor> Edge<P> {
     }
 }
 
-/// For logs, and to compare graphs in tests.
+/// Prints plain data, for logs and for tests that compare graphs.
 impl<P: Processor> fmt::Debug for Edge<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Edge")
@@ -221,8 +225,8 @@ impl<P: Processor> fmt::Debug for Edge<P> {
     }
 }
 
-/// Place of an edge in the graph, found when compiling: at run time an edge is an index, and a
-/// marker trait implemented without its edge in the graph does not compile.
+/// The index of an edge in the graph, found when compiling. At run time an edge is this index. A processor that
+/// implements the trait of an edge that is not in its graph does not compile.
 pub(crate) const fn slot<P: Processor>(kind: Kind, topic: &str) -> usize {
     let graph: &[Edge<P>] = P::GRAPH;
     let mut i = 0;

@@ -1,16 +1,23 @@
-//! Keys of records: the bytes that choose a partition and a row. Must not know of topics.
+//! Keys of records: their bytes choose a partition and a row. Must not know topics.
 
 use std::io::Write;
 
 use crate::base::error::BoxError;
 
-/// A key of a Kafka record. Handlers get and pass on its borrowed form: `str` for `String`.
+/// The key of a Kafka record.
 ///
-/// The bytes are part of the data format, and the same for all programs that share a topic:
-/// `String` is UTF-8, integers are decimal text, `Vec<u8>` is raw, `()` is the null key.
+/// | type | bytes |
+/// |---|---|
+/// | `String` | UTF-8 |
+/// | integers of 8 to 128 bits | decimal text, as Goka for Go writes them |
+/// | `Vec<u8>` | the bytes themselves |
+/// | `()` | Kafka's null key, for groups that keep nothing by key |
 ///
-/// One key has one encoding, or there would be two rows for it: what [`decode`](Key::decode)
-/// takes, [`encode`](Key::encode) writes again byte for byte. `+1` and `007` are no integer keys.
+/// The bytes are part of the data format: all programs that share a topic must write the same bytes for a key. A key
+/// has one encoding only, because each encoding would be a row of its own: [`encode`](Key::encode) writes exactly the
+/// bytes that [`decode`](Key::decode) accepts. So `+1` and `007` are not integer keys.
+///
+/// Handlers get the borrowed form of a key and pass it on: `&str` for `String`. A key of your own:
 ///
 /// ```
 /// use goka::{BoxError, Key};
@@ -45,26 +52,26 @@ use crate::base::error::BoxError;
     note = "a key is a `String`, an integer, a `Vec<u8>`, or `()` for records without a key; for another type: `impl goka::Key for {Self}`"
 )]
 pub trait Key: Clone + Ord + Send + Sync + 'static {
-    /// The borrowed form.
+    /// The borrowed form of the key: `str` for `String`, the type itself for most others.
     type Ref: ?Sized + 'static;
 
-    /// Whether it stands for Kafka's null key: `()` does, and no other type.
+    /// Whether the type is Kafka's null key: true for `()` alone.
     const IS_NULL: bool = false;
 
-    /// The key as it is passed around.
+    /// Borrows the key.
     fn as_ref(&self) -> &Self::Ref;
 
     /// Appends the bytes of the key to `out`.
     fn encode(key: &Self::Ref, out: &mut Vec<u8>);
 
-    /// The key in `bytes`.
+    /// Decodes a key from all of `bytes`. The bytes come from other programs: this must not panic.
     ///
     /// # Errors
-    /// The bytes are not what [`encode`](Key::encode) writes.
+    /// The bytes are not what [`encode`](Key::encode) writes for any key.
     fn decode(bytes: &[u8]) -> Result<Self, BoxError>;
 
-    /// The key in `bytes`, to look at: itself where the bytes are the key, so that nothing is
-    /// copied for a record; otherwise decoded, and kept in `slot`.
+    /// Borrows a key from `bytes`, for a handler to look at. Types whose bytes are the key, such as `String`, return
+    /// the bytes without copying them. Other types decode the key into `slot`, and borrow it there: the default.
     ///
     /// # Errors
     /// As [`decode`](Key::decode).
@@ -73,7 +80,7 @@ pub trait Key: Clone + Ord + Send + Sync + 'static {
     }
 }
 
-/// UTF-8.
+/// The bytes are UTF-8.
 impl Key for String {
     type Ref = str;
     fn as_ref(&self) -> &str {
@@ -90,7 +97,7 @@ impl Key for String {
     }
 }
 
-/// The bytes as they are.
+/// The bytes are the key.
 impl Key for Vec<u8> {
     type Ref = [u8];
     fn as_ref(&self) -> &[u8] {
@@ -107,7 +114,7 @@ impl Key for Vec<u8> {
     }
 }
 
-/// The null key, of records that belong to no key: for a group that keeps nothing by key.
+/// Kafka's null key: for groups that keep nothing by key. Such a group has no table, join or loopback.
 impl Key for () {
     type Ref = ();
     const IS_NULL: bool = true;
@@ -125,7 +132,7 @@ impl Key for () {
 
 macro_rules! decimal {
     ($($integer:ty)*) => { $(
-        /// Decimal text, without `+` and without zeros in front.
+        /// The bytes are decimal text, without `+` and without leading zeros.
         impl Key for $integer {
             type Ref = Self;
             fn as_ref(&self) -> &Self {
@@ -147,7 +154,7 @@ macro_rules! decimal {
 }
 decimal! { u8 u16 u32 u64 u128 i8 i16 i32 i64 i128 }
 
-/// Whether a number's text is what `Display` writes for it.
+/// Whether `Display` writes exactly this text for the number.
 fn is_canonical(number: &[u8]) -> bool {
     match number {
         b"0" => true,
@@ -155,7 +162,7 @@ fn is_canonical(number: &[u8]) -> bool {
     }
 }
 
-/// The key of a record as its topic's type says, or why it is none.
+/// Decodes the key of a record.
 pub(crate) fn of_record<'a, K: Key>(
     bytes: Option<&'a [u8]>,
     slot: &'a mut Option<K>,

@@ -1,5 +1,5 @@
-//! Types become edges: topics, keys, codecs, handlers and the graph that they form. Below this room there are only
-//! bytes. Must not know Kafka.
+//! The typed surface: topics, keys, codecs, handlers and the graph that they form. The engine below sees only bytes and
+//! edges. Must not know Kafka.
 
 pub(crate) mod attribute;
 pub mod check;

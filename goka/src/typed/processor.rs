@@ -1,13 +1,14 @@
-//! A processor is a type: one group, one key, one constant graph.
+//! The trait of processors: one group, one key, one constant graph. Must not know how a processor is run.
 
 use crate::{
     base::options::ProcessorOptions,
     typed::{graph::Edge, key::Key},
 };
 
-/// A processor group: its name, its key and its edges.
+/// A processor: its group, the type of its keys, and its edges to topics.
 ///
-/// `#[goka::processor]` prints this and one impl for each edge. By hand, a counter:
+/// `#[goka::processor]` implements this trait, and one trait of [`graph`](crate::graph) for each edge. A counter that
+/// is written by hand:
 ///
 /// ```
 /// use goka::{Context, Processor, graph::{Consumes, Edge, Handler, Persists}};
@@ -37,20 +38,20 @@ use crate::{
 /// }
 /// ```
 ///
-/// One value is shared by all workers, so what it holds is injected state: clients, settings.
-/// State that belongs to keys is the table's.
+/// All workers of a process share one value of the type. Its fields are what the program injects: clients, settings.
+/// State that belongs to a key goes to the table.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a processor",
     label = "not a processor",
     note = "mark a function with `#[goka::processor(group = \"...\", input = ...)]`: `fn count` is run as `count::Processor`"
 )]
 pub trait Processor: Sized + Send + Sync + 'static {
-    /// The name of the group; its members share the partitions.
+    /// The name of the consumer group. Processes of the same group share the partitions.
     const GROUP: &'static str;
-    /// The edges, inputs first.
+    /// The edges to topics. Inputs come first. Goka checks the graph when compiling.
     const GRAPH: &'static [Edge<Self>];
-    /// The key of its inputs and of its table.
+    /// The type of the keys of its inputs and of its table.
     type Key: Key;
-    /// How it runs, where it differs from the [`Config`](crate::Config) of the app.
+    /// Options that override the [`Config`](crate::Config) of the app.
     const OPTIONS: ProcessorOptions = ProcessorOptions::DEFAULT;
 }

@@ -1,5 +1,5 @@
-//! A processor's types, seen from the engine: the door at which bytes become a key and a context.
-//! Must not know when it is called, nor what becomes of the effects.
+//! Implements the engine's view of a processor: here the bytes of a record become a key, a context and the call of a
+//! handler. Must not know when the engine calls, nor what it does with the effects.
 
 use std::{
     any::{Any, type_name},
@@ -36,7 +36,7 @@ use crate::{
     },
 };
 
-/// Lets the engine run a processor whose types it does not know.
+/// A processor for the engine, which does not know its types.
 pub(crate) struct Typed<P: Processor>(pub(crate) Arc<P>);
 
 impl<P: Processor> Program for Typed<P> {
@@ -122,13 +122,14 @@ impl<P: Processor> Program for Typed<P> {
     }
 }
 
-/// The topics that its dead letters go to.
+/// The dead-letter topics of a processor.
 pub(crate) fn dead_letters<P: Processor>() -> Vec<&'static str> {
     let named = |edge: &Edge<P>| edge.on_error.named(<P as Derived>::DEAD_LETTER);
     policy::dead_letters(P::GRAPH.iter().map(named))
 }
 
-/// The name of a handler: its own, or that of the processor, which for a function is the function's.
+/// The name of a handler or visitor. If it has none, the name of the processor: for a function, the name of the
+/// function.
 pub(crate) fn named<P: Processor>(name: &'static str) -> &'static str {
     if !name.is_empty() {
         return name;
@@ -162,7 +163,7 @@ async fn later<P: Processor>(
     handled.map_err(|source| failure(edge, &at_hand, source))
 }
 
-/// Lets the engine run a visitor of a processor with its arguments, whose types it does not know.
+/// A visitor with its arguments for the engine, which does not know their types.
 pub(crate) struct TypedVisit<P: Processor, A> {
     pub(crate) processor: Arc<P>,
     pub(crate) args: A,
@@ -246,7 +247,7 @@ fn undecodable_key(source: BoxError) -> Failure {
     }
 }
 
-/// A handler decodes its message itself, so that a record it does not look at is not decoded.
+/// Why a handler failed. The handler decodes its message itself, so a message that no handler takes is not decoded.
 #[cold]
 fn failure<P: Processor>(edge: &Edge<P>, at_hand: &AtHand<'_>, source: BoxError) -> Failure {
     match source.downcast::<Undecodable>() {
@@ -262,8 +263,8 @@ fn failure<P: Processor>(edge: &Edge<P>, at_hand: &AtHand<'_>, source: BoxError)
     }
 }
 
-/// Whether no record is to blame is known where it happened, and not from the error, which the handler may have got
-/// from elsewhere.
+/// Why a handler failed that did not fail to decode. Whether goka itself is broken is noted where that happens, and not
+/// taken from the error: a handler may return the same error from an `Emitter` or `View` of its own.
 fn run_failure(at_hand: &AtHand<'_>, source: BoxError) -> Failure {
     Failure {
         stage: match at_hand.is_broken() {

@@ -1,14 +1,15 @@
-//! Topics are types: a name, a key, a value, a codec and a partitioner, fixed when compiling.
-//! Must not know who reads and writes them.
+//! Topics as types: name, key, value, codec and partitioner are known when compiling. Must not know who reads and
+//! writes a topic.
 
 use crate::{
     base::{options::TableOptions, partitioner::Partitioner},
     typed::{codec::Codec, key::Key},
 };
 
-/// What the records of a topic hold. Its name is a matter of [`Stream`] and [`Table`].
+/// A Kafka topic as a type: the types of its keys and values, and how they become bytes.
 ///
-/// Printed by `#[goka::stream]` and `#[goka::table]`; by hand:
+/// A topic is a [`Stream`] or a [`Table`]; these traits add its name. `#[goka::stream]` and `#[goka::table]` implement
+/// them. By hand:
 ///
 /// ```
 /// struct Clicks;
@@ -28,50 +29,53 @@ use crate::{
     note = "declare a topic with `#[goka::stream(\"topic\")]` or `#[goka::table(group = \"...\")]`"
 )]
 pub trait Topic: 'static {
-    /// What its records are keyed by.
+    /// The type of the keys.
     type Key: Key;
-    /// What its records carry.
+    /// The type of the values.
     type Value: 'static;
-    /// How a value becomes bytes.
+    /// The codec that turns values into bytes and bytes into values.
     type Codec: Codec<Self::Value>;
-    /// Which partition the record of a key is in. The topics of one group agree in it.
+    /// The partitioner that assigns keys to partitions. The inputs, the table and the joined tables of a group have the
+    /// same partitioner.
     const PARTITIONER: Partitioner = Partitioner::Murmur2;
 }
 
-/// A topic of events: read with `input`, written with [`Context::emit`](crate::Context::emit).
+/// A topic of events. Processors read it as an `input` and write it with [`Context::emit`](crate::Context::emit); an
+/// [`Emitter`](crate::Emitter) writes it from any program.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a stream",
     label = "expected a type declared with `#[goka::stream(\"topic\")]`",
     note = "a table is written only by its own group, with `ctx.set_value`"
 )]
 pub trait Stream: Topic {
-    /// The name of the topic: logical, a prefix may come before it when run.
+    /// The logical name of the topic. On the broker, the prefix of the [`Config`](crate::Config) comes before it.
     const NAME: &'static str;
 }
 
-/// A compacted topic that holds the state of one group.
+/// A group table: a compacted topic, the changelog, that holds one row per key. Only its own group writes it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a table",
     label = "expected a type declared with `#[goka::table]`",
     note = "a stream holds events, it has no value per key"
 )]
 pub trait Table: Topic {
-    /// `None` for a bare `#[table]`: then its processor alone knows where it is.
+    /// The group that writes the table, and the changelog. `None` for a bare `#[goka::table]`, whose changelog is
+    /// `<group>-state` of the processor that names the table.
     const HOME: Option<Home>;
-    /// How its group keeps it.
+    /// How the group keeps the table.
     const OPTIONS: TableOptions = TableOptions::DEFAULT;
 }
 
-/// The group that writes a table, and the topic it is kept in.
+/// Where a table is: the group that writes it, and its changelog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Home {
     /// The name of the group.
     pub group: &'static str,
-    /// The name of the topic, `<group>-state` unless chosen.
+    /// The logical name of the changelog: `<group>-state`, unless the table's type names another topic.
     pub topic: &'static str,
 }
 
-/// A table with a home, which others find: a `View` reads it.
+/// A table that names its group, so that other programs can read it: by a [`View`](crate::View), a join or a lookup.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a table that others can read",
     label = "expected a type declared with `#[goka::table(group = \"...\")]`",
@@ -79,7 +83,7 @@ pub struct Home {
     note = "a stream has no value per key; read it as an `input`"
 )]
 pub trait SharedTable: Table {
-    /// The name of its topic.
+    /// The logical name of the changelog.
     const NAME: &'static str = match Self::HOME {
         Some(home) => home.topic,
         None => panic!("a shared table has a home: set `Table::HOME`"),

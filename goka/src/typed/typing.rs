@@ -1,5 +1,4 @@
-//! What the tester knows of the type of a topic, which the graph keeps only as data otherwise. Must
-//! not know who uses it.
+//! The type of a topic as functions, for the tester: the graph holds only data. Must not know the tester.
 
 use std::any::{Any, TypeId, type_name};
 
@@ -8,7 +7,7 @@ use crate::{
     typed::{codec::Codec, topic::Topic},
 };
 
-/// `None`: it is a value of another type.
+/// Encodes a value; `None` if the value is of another type.
 type Encode = fn(&dyn Any, &mut Vec<u8>) -> Option<Result<(), BoxError>>;
 
 /// The type of a topic, as functions.

@@ -1,11 +1,11 @@
-//! Bytes that did not decode: by which codec, and what they look like instead. Made where an error is told, and nowhere
-//! on the way of a record that decodes.
+//! The error of a value that did not decode: which codec failed, and what the bytes look like. Must not be made for a
+//! record that decodes.
 
 use std::{error, fmt};
 
 use crate::base::error::BoxError;
 
-/// What a codec says of bytes, with its name.
+/// The error of a codec, with the name of the codec.
 #[derive(Debug)]
 pub(crate) struct Undecoded {
     codec: &'static str,

@@ -1,5 +1,5 @@
-//! The rules of a graph that only constants show: names, owners and partitioners of topics. Each
-//! edge is checked by a constant of its own, so that rustc points at the token that declares it.
+//! Rules of a graph that need the values of constants: names, owners and partitioners of topics. A constant checks each
+//! edge, so that rustc points at the token that declares the edge. Must not know how a graph is run.
 
 use std::str;
 
@@ -13,7 +13,7 @@ use crate::{
     typed::{graph::Edge, key::Key, processor::Processor},
 };
 
-/// Kafka's longest name of a topic.
+/// Maximum length of a topic's name in Kafka, in characters.
 pub(super) const NAME_LENGTH_MAX: usize = 249;
 
 /// Checks the edge at `i` against the rules and against the rest of the graph.
@@ -59,7 +59,7 @@ pub const fn edge<P: Processor>(i: usize) {
     }
 }
 
-/// Checks all edges: for graphs by hand, which no macro has seen.
+/// Checks all edges of a graph. For graphs that are written by hand, for which no macro prints the checks.
 pub(crate) const fn graph<P: Processor>() {
     let graph: &[Edge<P>] = P::GRAPH;
     name(P::GROUP);
@@ -87,7 +87,7 @@ const fn dead_letters<P: Processor>(on_error: OnError) {
     }
 }
 
-/// A topic of dead letters is nothing else to its group.
+/// Checks that a dead-letter topic is no other edge of its group.
 ///
 /// # Panics
 /// When compiling, with a sentence that says what is wrong and what to do.
@@ -132,7 +132,7 @@ pub const fn dead_letter<P: Processor>(policy: Policy) {
     }
 }
 
-/// A visit has no record that could be set aside.
+/// Refuses dead letters of a visitor: a visit has no record.
 pub(crate) const fn no_dead_letter(on_error: OnError) {
     let policies = on_error.policies();
     let mut i = 0;
@@ -145,10 +145,10 @@ pub(crate) const fn no_dead_letter(on_error: OnError) {
     }
 }
 
-/// A visitor is called for each row of a table.
+/// Checks that a group with a visitor has a table.
 ///
 /// # Panics
-/// When compiling, if the group has none.
+/// When compiling, if the group has no table.
 #[track_caller]
 pub const fn has_table<P: Processor>() {
     let mut i = 0;
@@ -165,8 +165,7 @@ pub const fn has_table<P: Processor>() {
     ]);
 }
 
-/// What `edge` may not be, as `other` has the same topic. The later of two inputs or outputs is
-/// the one too many.
+/// Refuses `edge` if `other` has the same topic and they exclude each other. Of two inputs, the second is refused.
 #[track_caller]
 const fn apart<P: Processor>(edge: &Edge<P>, other: &Edge<P>, is_first: bool) {
     let what = match (edge.kind, other.kind) {
@@ -207,7 +206,7 @@ const fn one_of_a_kind<P: Processor>(what: &str, i: usize) {
     }
 }
 
-/// A group may only write its own table.
+/// Refuses the table of another group as the group table.
 #[track_caller]
 const fn owner<P: Processor>(table: &Edge<P>) {
     if let Some(owner) = table.topic.owner
@@ -225,7 +224,7 @@ const fn owner<P: Processor>(table: &Edge<P>) {
     }
 }
 
-/// The group's own table is read with `ctx.value()`.
+/// Refuses the group's own table as a join or lookup.
 #[track_caller]
 const fn foreign<P: Processor>(what: &str, edge: &Edge<P>) {
     if let Some(owner) = edge.topic.owner
@@ -241,7 +240,7 @@ const fn foreign<P: Processor>(what: &str, edge: &Edge<P>) {
     }
 }
 
-/// Nothing is kept by a key that records do not have.
+/// Refuses edges that need a key in a group with the null key.
 #[track_caller]
 const fn keyed<P: Processor>(what: &str) {
     if P::Key::IS_NULL {
@@ -255,7 +254,8 @@ const fn keyed<P: Processor>(what: &str) {
     }
 }
 
-/// The topics of a group put a key into the same partition: the one whose owner has its row.
+/// Refuses a topic whose partitioner is not that of the first input: the row of a key would not be in the partition of
+/// the key's records.
 #[track_caller]
 const fn partitioner<P: Processor>(what: &str, edge: &Edge<P>, cure: &str) {
     let first = &P::GRAPH[0];
@@ -328,7 +328,7 @@ pub(crate) const fn equal(a: &str, b: &str) -> bool {
     true
 }
 
-/// Panics with one sentence: a panic of a constant takes no arguments to format.
+/// Panics with the parts of a sentence, because a panic in a constant cannot format arguments.
 #[track_caller]
 pub(crate) const fn fail(sentence: &[&str]) -> ! {
     let (mut text, mut len, mut i) = ([0; 1024], 0, 0);

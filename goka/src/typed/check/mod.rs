@@ -1,6 +1,5 @@
-//! What stands between a handler and the engine when compiling: is its message the stream's, its
-//! context its own, its graph one that can run? Public because generated code names it; each is an
-//! ordinary trait, function or constant.
+//! Checks when compiling, for the code that the macros print: is the message of a handler the value of its stream, is
+//! the context that of its own processor, can the graph run? Must not know how a processor is run.
 
 mod graph;
 
@@ -17,17 +16,17 @@ pub(crate) use graph::no_dead_letter;
 pub use graph::{dead_letter, edge, has_table};
 pub(crate) use graph::{equal, fail, graph};
 
-/// `Self` is the value type of the stream `S`. Implemented for exactly that type.
+/// `Self` is the value type of the stream `S`. Only that type implements the trait.
 #[diagnostic::on_unimplemented(
     message = "the stream `{S}` does not carry values of type `{Self}`",
     label = "not the value type of `{S}`",
     note = "the last parameter of a handler is the value of its input, or an `Option` of it"
 )]
 pub trait MessageOf<S>: Sized {
-    /// The value in the bytes of a record.
+    /// Decodes the value of a record with the codec of the stream.
     ///
     /// # Errors
-    /// As [`Codec::decode`].
+    /// The error of [`Codec::decode`].
     fn decode(bytes: &[u8]) -> Result<Self, BoxError>;
 }
 #[diagnostic::do_not_recommend]
@@ -37,10 +36,32 @@ impl<S: Topic<Value = V>, V> MessageOf<S> for V {
     }
 }
 
-/// The message at hand: the only place where bytes become one.
+/// Decodes the message of the current record, for a handler of the stream `S` that is written by hand.
+///
+/// ```
+/// use goka::{Context, Processor, graph::{Consumes, Edge, Handler, message}};
+///
+/// #[goka::stream("user-clicks", value = String)]
+/// struct Clicks;
+///
+/// struct Print;
+///
+/// impl Processor for Print {
+///     const GROUP: &'static str = "print";
+///     type Key = String;
+///     const GRAPH: &'static [Edge<Self>] = &[Edge::input::<Clicks>()];
+/// }
+/// impl Consumes<Clicks> for Print {
+///     const HANDLER: Handler<Self> = Handler::Now(|_, ctx| {
+///         println!("{}: {}", ctx.key(), message::<Clicks, String>(ctx)?);
+///         Ok(())
+///     });
+/// }
+/// ```
 ///
 /// # Errors
-/// The value of the record does not decode, or it is a tombstone.
+/// The codec cannot decode the value, or the record is a tombstone. A handler returns this error as it is, so that goka
+/// applies the policy for `decode`.
 pub fn message<S, M: MessageOf<S>>(ctx: &Context<'_, impl Processor>) -> Result<M, Undecodable> {
     match message_or_tombstone(ctx)? {
         Some(message) => Ok(message),
@@ -50,11 +71,11 @@ pub fn message<S, M: MessageOf<S>>(ctx: &Context<'_, impl Processor>) -> Result<
     }
 }
 
-/// The same for a handler with [`Consumes::TOMBSTONES`](crate::graph::Consumes::TOMBSTONES): `None` is a
-/// tombstone, which deletes its key.
+/// Decodes the message of the current record; `None` for a tombstone. For a handler of the stream `S` that is written
+/// by hand, with [`Consumes::TOMBSTONES`](crate::graph::Consumes::TOMBSTONES).
 ///
 /// # Errors
-/// The value of the record does not decode.
+/// The codec cannot decode the value.
 pub fn message_or_tombstone<S, M: MessageOf<S>>(
     ctx: &Context<'_, impl Processor>,
 ) -> Result<Option<M>, Undecodable> {
@@ -62,7 +83,8 @@ pub fn message_or_tombstone<S, M: MessageOf<S>>(
     decoded.map_err(Undecodable)
 }
 
-/// The value of a record that does not decode: the record's fault, and not its handler's.
+/// The error of a value that does not decode. Goka tells it from an error of the handler: the policy for `decode`
+/// applies.
 #[derive(Debug)]
 pub struct Undecodable(pub(crate) BoxError);
 
@@ -77,14 +99,14 @@ impl std::error::Error for Undecodable {
     }
 }
 
-/// `Self` is the processor `P`. Implemented for exactly that type.
+/// `Self` is the processor `P`. Only that type implements the trait.
 #[diagnostic::on_unimplemented(
     message = "a handler of `{P}` cannot take the context of `{Self}`",
     label = "the context of `{Self}`",
     note = "each processor has a context of its own: its edges are what the context can do"
 )]
 pub trait Same<P: Processor>: Processor {
-    /// The same context.
+    /// Returns the context.
     fn same<'c, 'a>(ctx: &'c mut Context<'a, P>) -> &'c mut Context<'a, Self>;
 }
 #[diagnostic::do_not_recommend]
@@ -94,14 +116,14 @@ impl<P: Processor> Same<P> for P {
     }
 }
 
-/// The context, for a handler that must be one of this processor.
+/// Returns the context for a handler, which must be a handler of this processor.
 pub fn context<'c, 'a, P: Processor, Q: Same<P>>(
     ctx: &'c mut Context<'a, P>,
 ) -> &'c mut Context<'a, Q> {
     Q::same(ctx)
 }
 
-/// The inputs of a group have its key type, or one key's records would be in several partitions.
+/// `Self` is the key type of the group, for an input. Otherwise the records of a key could be in several partitions.
 #[diagnostic::on_unimplemented(
     message = "a group keyed by `{K}` cannot read a stream keyed by `{Self}`",
     label = "keyed by `{Self}`, not `{K}`",
@@ -110,7 +132,7 @@ pub fn context<'c, 'a, P: Processor, Q: Same<P>>(
 pub trait InputKey<K> {}
 impl<K> InputKey<K> for K {}
 
-/// The table of a group has its key type.
+/// `Self` is the key type of the group, for the group table.
 #[diagnostic::on_unimplemented(
     message = "a group keyed by `{K}` cannot have a table keyed by `{Self}`",
     label = "keyed by `{Self}`, not `{K}`",
@@ -119,7 +141,7 @@ impl<K> InputKey<K> for K {}
 pub trait TableKey<K> {}
 impl<K> TableKey<K> for K {}
 
-/// Tables joined by a group have its key type, or the rows would be in other partitions.
+/// `Self` is the key type of the group, for a joined table. Otherwise the row of a key could be in another partition.
 #[diagnostic::on_unimplemented(
     message = "a table keyed by `{Self}` cannot be joined by a group keyed by `{K}`",
     label = "keyed by `{Self}`, not `{K}`",
@@ -128,17 +150,17 @@ impl<K> TableKey<K> for K {}
 pub trait JoinKey<K> {}
 impl<K> JoinKey<K> for K {}
 
-/// What a handler may return: nothing, or a result whose error converts into a boxed one.
+/// What a handler may return: nothing, or a `Result` whose error converts into [`BoxError`].
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
     label = "expected nothing or a `Result<(), _>`",
     note = "a handler returns nothing, `goka::Result`, or `Result<(), E>` with an error `E` that converts into `goka::BoxError`"
 )]
 pub trait Return {
-    /// With the error boxed.
+    /// Boxes the error.
     ///
     /// # Errors
-    /// The handler's.
+    /// The error of the handler.
     fn outcome(self) -> Outcome;
 }
 #[diagnostic::do_not_recommend]
@@ -154,31 +176,31 @@ impl<E: Into<BoxError>> Return for Result<(), E> {
     }
 }
 
-/// What a handler returned.
+/// Converts what a handler returned.
 ///
 /// # Errors
-/// The handler's.
+/// The error of the handler.
 pub fn outcome<R: Return>(returned: R) -> Outcome {
     returned.outcome()
 }
 
-/// Names that follow from the name of a group.
+/// Names of topics that follow from the name of a group.
 pub trait Derived {
-    /// The topic of a bare table.
+    /// The changelog of a table that names no group.
     const STATE: &'static str;
-    /// The topic of dead letters; empty if it would be too long for Kafka.
+    /// The dead-letter topic; empty if its name would be too long for Kafka.
     const DEAD_LETTER: &'static str;
 }
 impl<P: Processor> Derived for P {
     const STATE: &'static str = text(const { &suffixed(P::GROUP, "-state") });
     const DEAD_LETTER: &'static str = match P::GROUP.len() + DEAD_LETTER.len() {
-        // Few groups have one: that is no mistake of the others.
+        // A group without dead letters may have a longer name.
         NAME_TOO_LONG.. => "",
         _ => text(const { &suffixed(fitting(P::GROUP), DEAD_LETTER) }),
     };
 }
 
-/// After the name of the group.
+/// Suffix of the dead-letter topic.
 const DEAD_LETTER: &str = "-dead-letter";
 const NAME_TOO_LONG: usize = NAME_LENGTH_MAX + 1;
 
@@ -189,7 +211,8 @@ const fn text((bytes, len): &'static ([u8; NAME_LENGTH_MAX], usize)) -> &'static
     }
 }
 
-/// What is computed although it is not needed must not fail.
+/// The name of the group, or nothing if the suffix does not fit: the constant is computed for groups that have no dead
+/// letters, too, and must not fail for them.
 const fn fitting(group: &'static str) -> &'static str {
     if group.len() + DEAD_LETTER.len() > NAME_LENGTH_MAX {
         return "";
@@ -197,7 +220,7 @@ const fn fitting(group: &'static str) -> &'static str {
     group
 }
 
-/// Two strings, one after the other.
+/// Concatenates two strings.
 const fn suffixed(group: &str, suffix: &str) -> ([u8; NAME_LENGTH_MAX], usize) {
     if group.len() + suffix.len() > NAME_LENGTH_MAX {
         fail(&[

@@ -1,21 +1,21 @@
-//! MessagePack is looked over before it is decoded: how deep its lists and maps lie in each other, and whether they
-//! promise more than is there. Must not know types.
+//! Checks MessagePack before it is decoded: how deeply lists and maps are nested, and whether their lengths fit the
+//! bytes. Must not know types.
 //!
-//! rmp-serde has a limit of depth, but does not count enums, and a recursive type is decoded by recursion: one hostile
-//! record would overflow the stack of a worker, which is the end of the process. And for a list whose length is a lie,
-//! serde makes room for a megabyte, at each level.
+//! rmp-serde limits the depth, but does not count enums, and it decodes a recursive type by recursion: one malicious
+//! record could overflow the stack of a worker and end the process. And for a list with a false length, serde
+//! allocates up to a megabyte at each level.
 
-/// How deep lists and maps may lie in each other. JSON has the same limit.
+/// Maximum depth of nested lists and maps. serde_json has the same limit.
 const DEPTH_MAX: usize = 128;
 
-const TOO_DEEP: &str = "lists and maps lie in each other more than 128 levels deep";
+const TOO_DEEP: &str = "lists and maps are nested more than 128 levels deep";
 
-/// So few values are walked over at once, however long they are.
+/// Bytes of up to this many values are walked at once, whatever their length.
 const FEW: usize = 32;
 
-/// Why these bytes must not be decoded, if so. What else is wrong with them, the decoder says.
+/// Refuses bytes that must not be decoded, with the reason. The decoder reports other mistakes.
 pub(super) fn check(bytes: &[u8]) -> Result<(), &'static str> {
-    // Each level takes a value.
+    // Each level of nesting takes at least one value.
     match walk(bytes, FEW, &mut [0; FEW]) {
         Some(outcome) => outcome,
         None if may_be_harmful(bytes) => walk_all(bytes),
@@ -23,11 +23,11 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-/// Most records of many values are seen to be harmless at a glance: each level takes a byte that begins a list or
-/// map, and a length above 15 one of four bytes.
+/// A cheap test that finds most records of many values harmless: each level of nesting takes a byte that begins a
+/// list or map, and each length above 15 takes one of four byte values.
 fn may_be_harmful(bytes: &[u8]) -> bool {
     let (mut long, mut short) = (0, 0);
-    // Counted in bytes, so that many are looked at together.
+    // In a byte, so that the compiler vectorizes the loop.
     for chunk in bytes.chunks(128) {
         let mut short_here = 0_u8;
         for byte in chunk {
@@ -72,9 +72,11 @@ fn walk(
         };
         rest = behind;
         if let Some(values) = values {
-            // Each of them is a byte at least.
+            // Each value takes at least one byte.
             if promised.saturating_add(values) > rest.len() {
-                return Some(Err("a list or map in it promises more than there is"));
+                return Some(Err(
+                    "the length of a list or map in it is larger than the bytes that follow",
+                ));
             }
             promised += values;
             let Some(level) = levels.get_mut(depth) else {
@@ -87,14 +89,14 @@ fn walk(
     Some(Ok(()))
 }
 
-/// What a value is made of, behind its first byte.
+/// What follows the first byte of a value.
 struct Begun {
     bytes: usize,
-    /// In a list or map, which follow those bytes.
+    /// The number of values in a list or map, which follow these bytes.
     values: Option<usize>,
 }
 
-/// `None` for what ends in the middle, or is no MessagePack.
+/// `None` if the bytes end within the value, or are not MessagePack.
 fn begun(marker: u8, rest: &[u8]) -> Option<Begun> {
     let length = |width: usize| {
         let bytes = rest.get(..width)?;
@@ -108,7 +110,7 @@ fn begun(marker: u8, rest: &[u8]) -> Option<Begun> {
         0x90..=0x9f => Some((0, Some(low))),
         0xa0..=0xbf => plain(usize::from(marker & 0x1f)),
         0xc1 => None,
-        // Bytes and texts with their lengths, and extensions, which have a type beside.
+        // Bytes and texts with a length; extensions, which also have a type.
         0xc4 | 0xd9 => plain(1 + length(1)?),
         0xc5 | 0xda => plain(2 + length(2)?),
         0xc6 | 0xdb => plain(4 + length(4)?),
@@ -177,7 +179,7 @@ mod tests {
             b"\xdc\x00\x04\xdc\x00\x03\x01\x02\x03\x04",
         ] {
             let why = check(bytes).unwrap_err();
-            assert!(why.contains("promises"), "{why}");
+            assert!(why.contains("larger than the bytes"), "{why}");
         }
         for bytes in [&b"\xdc\x00\x02\x01\x02"[..], b"\xde\x00\x01\x01\x02", b""] {
             check(bytes).unwrap();

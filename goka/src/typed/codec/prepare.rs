@@ -1,4 +1,4 @@
-//! What a codec gets to know before it is used. Must not know when that is.
+//! What a codec knows of a topic before a program reads or writes the topic. Must not know when a codec is prepared.
 
 use crate::base::{
     config::Config,
@@ -6,7 +6,7 @@ use crate::base::{
     kind::Kind,
 };
 
-/// The topic that a codec is about to be used for: see [`Codec::prepare`](crate::Codec::prepare).
+/// What [`Codec::prepare`](crate::Codec::prepare) gets: the topic, what the program does with it, and the settings.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Prepare<'a> {

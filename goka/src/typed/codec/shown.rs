@@ -1,4 +1,4 @@
-//! Bytes of values as people and JSON see them. Must not know topics, nor who looks at a value.
+//! Shows the bytes of values to people and as JSON. Must not know topics.
 
 use std::{fmt, io};
 
