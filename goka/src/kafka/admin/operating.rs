@@ -172,8 +172,11 @@ impl Cluster {
                 result?;
                 if !some {
                     return Err(Error::kafka(
-                        format!("read table topic `{topic}`"),
-                        format!("no record came for {} s", PATIENCE.as_secs()),
+                        format!("read changelog `{topic}`"),
+                        format!(
+                            "no record came for {} s: check the brokers, and reset again",
+                            PATIENCE.as_secs()
+                        ),
                     ));
                 }
             }
@@ -185,8 +188,8 @@ impl Cluster {
 }
 
 fn moved(topic: &str) -> Error {
-    let doing = format!("read table topic `{topic}`");
-    Error::kafka(doing, "records were deleted during the reset: try again")
+    let doing = format!("read changelog `{topic}`");
+    Error::kafka(doing, "records were deleted during the reset: reset again")
 }
 
 /// Writes tombstones to one topic.
@@ -238,7 +241,8 @@ impl Grave {
         let failure = self.failure.borrow_mut().take();
         failure.map_or(Ok(()), |why| {
             let topic = self.producer.physical(0);
-            Err(Error::kafka(format!("empty table topic `{topic}`"), why))
+            let doing = format!("write tombstones to changelog `{topic}`");
+            Err(Error::kafka(doing, why))
         })
     }
 
@@ -249,10 +253,10 @@ impl Grave {
             self.serve(Duration::from_millis(100))?;
             if Instant::now() > give_up {
                 let topic = self.producer.physical(0);
-                let doing = format!("empty table topic `{topic}`");
+                let doing = format!("write tombstones to changelog `{topic}`");
                 return Err(Error::kafka(
                     doing,
-                    "the broker does not acknowledge the tombstones",
+                    "the broker does not acknowledge them: check the brokers, and reset again",
                 ));
             }
         }

@@ -73,7 +73,7 @@ impl Fence {
             let doing = format!("fetch the committed offsets of group `{}`", self.group);
             Error::kafka(doing, error)
         };
-        let client = format!("reader of offsets of group `{}`", self.group);
+        let client = format!("client for the offsets of group `{}`", self.group);
         let reader: BaseConsumer<ClientLog> =
             self.connection.open(Role::Reader, client, |settings| {
                 settings.set("group.id", &self.group);

@@ -63,8 +63,12 @@ impl<T> Polled<T> {
         client: T,
         queue: *mut rd_kafka_queue_t,
     ) -> Result<Self, Error> {
-        let queue = NonNull::new(queue)
-            .ok_or_else(|| Error::kafka("open a client", "librdkafka has no event queue for it"))?;
+        let queue = NonNull::new(queue).ok_or_else(|| {
+            Error::kafka(
+                "open a client",
+                "librdkafka has no event queue for the client",
+            )
+        })?;
         Ok(Polled {
             queue,
             context,

@@ -332,7 +332,7 @@ impl Shared {
         loop {
             producer.serve(IDLE, &mut |report| reports.push(report));
             if let Some(error) = producer.fatal() {
-                tracing::error!(target: "goka::kafka", topic = self.topic(), %error, "an emitter failed");
+                tracing::error!(target: "goka::kafka", topic = self.topic(), %error, "the producer of an emitter has a fatal error; open another emitter");
             }
             let mut state = self.lock();
             if reports.is_empty() {
@@ -382,7 +382,7 @@ impl Shared {
 
 /// Logs the first error of records that failed and whose outcome nobody takes.
 fn log(unasked: &Error, records: usize) {
-    tracing::error!(target: "goka::kafka", records, error = %unasked, "an emitter did not deliver records");
+    tracing::error!(target: "goka::kafka", records, first_error = %unasked, "an emitter did not deliver records");
 }
 
 impl Receipt {

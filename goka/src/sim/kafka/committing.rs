@@ -105,7 +105,7 @@ impl State {
             self.mishaps.refused_commits += 1;
             return Err(CommitError::Again(Error::kafka(
                 "commit offsets",
-                "the answer of the brokers did not arrive",
+                "the answer was lost",
             )));
         }
         Ok(())

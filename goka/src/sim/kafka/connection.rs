@@ -238,12 +238,12 @@ impl Connection {
 
     fn target(&self, target: usize) -> Result<&Rc<str>, Error> {
         let topic = self.targets.get(target);
-        topic.ok_or_else(|| Error::Topic(format!("there is no target {target}")))
+        topic.ok_or_else(|| Error::Topic(format!("target {target} does not exist")))
     }
 
     fn source(&self, source: usize) -> Result<&Rc<str>, Error> {
         let topic = self.sources.get(source);
-        topic.ok_or_else(|| Error::Topic(format!("there is no source {source}")))
+        topic.ok_or_else(|| Error::Topic(format!("source {source} does not exist")))
     }
 }
 
@@ -325,13 +325,13 @@ impl Member for Connection {
     }
 
     fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error> {
-        self.answer("ask for committed offsets")?;
+        self.answer("fetch committed offsets")?;
         let mut state = self.state.borrow_mut();
         self.committing.arrive(&mut state, &self.group);
         let is_unstable =
             |topic: &Rc<str>| state.coordinator.is_unstable(&self.group, topic, partition);
         if self.transacting().is_some() && self.sources.iter().any(is_unstable) {
-            return Err(Error::kafka("ask for committed offsets", Unstable));
+            return Err(Error::kafka("fetch committed offsets", Unstable));
         }
         let group = state.groups.get(&self.group);
         let committed = |topic: &Rc<str>| group?.committed(topic, partition).cloned();
@@ -339,7 +339,7 @@ impl Member for Connection {
     }
 
     fn bounds(&self, source: usize, partition: i32) -> Result<(i64, i64), Error> {
-        self.answer("ask for the bounds of a partition")?;
+        self.answer("fetch the offsets of a partition")?;
         let state = self.state.borrow();
         let log = state.topics.log(self.source(source)?, partition)?;
         Ok(log.bounds())
@@ -454,7 +454,7 @@ impl Transactions for Connection {
     }
 
     fn table_end(&self, partition: i32) -> Result<i64, Error> {
-        self.answer("ask for the end of a partition")?;
+        self.answer("fetch the end offset of a partition")?;
         let end = |table: &MemoryReader| table.end(partition);
         self.table.as_ref().map_or(Ok(0), end)
     }

@@ -129,7 +129,7 @@ impl Reader for MemoryReader {
 
     fn bounds(&self, partition: i32) -> Result<(i64, i64), Error> {
         let mut state = self.state.borrow_mut();
-        state.answer("ask for the bounds of a partition")?;
+        state.answer("fetch the offsets of a partition")?;
         Ok(state.topics.log(&self.topic, partition)?.bounds())
     }
 
