@@ -39,8 +39,8 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the copy in `path`, which is created. Gives the reason if what was there could not be
-    /// trusted and was discarded: the copy is then empty, at position 0 with no inputs.
+    /// Opens the local copy in `path`, and creates it if it does not exist. If the copy could not be trusted, it is
+    /// discarded, and the reason is returned: the copy is then empty, at position 0 with no inputs.
     ///
     /// Damage is detected if the file is not an LMDB file or is too short, not deeper inside. `path` must be in a
     /// locked [`StateDir`](super::StateDir), and not on a network file system.

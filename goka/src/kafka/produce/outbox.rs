@@ -167,8 +167,8 @@ impl Outbox {
         loop {
             match shared.carry(letter, slot) {
                 Ok(()) => break,
-                // librdkafka counts otherwise than we do. A report makes room; those that came before
-                // the lock was taken are told after it, so none is missed.
+                // librdkafka counts differently. A report makes room. The thread that takes reports needs the lock to
+                // announce one, so this thread misses none.
                 Err(SendError::Full) => {
                     let state = shared.lock();
                     if shared.in_flight() > 0 {
