@@ -1,9 +1,8 @@
 //! Runs processors: an [`App`] checks their topics, joins their groups and starts their workers.
 //!
-//! [`App::run`] runs until a signal asks the program to end. [`App::start`] returns a [`Running`] that the program
-//! keeps: it shows the state of each partition ([`Stats`]), starts visits, and stops the processors. A
-//! [`ProcessorHandle`] reads the table of one processor. [`App::reset`] sends a group back to the begin or the end of
-//! its inputs ([`ResetTo`]).
+//! [`App::run`] runs until the program gets SIGINT or SIGTERM. [`App::start`] returns a [`Running`], with which the
+//! program reads statistics ([`Stats`]), starts visits, and stops the processors. A [`ProcessorHandle`] reads the table
+//! of one processor. [`App::reset`] resets groups to the start or the end of their inputs ([`ResetTo`]).
 //!
 //! If a worker fails, the other workers commit and stop, and `run` returns the error.
 

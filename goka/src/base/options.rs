@@ -17,13 +17,13 @@ use crate::base::config::Guarantee;
 pub struct TableOptions {
     /// Whether the group writes at most one record per key and commit interval to the changelog: the last value, with
     /// the timestamp of the last record of the interval. Otherwise every update is a record. Readers of the table see
-    /// fewer values of a key, up to a commit interval later. What the table holds in the end, and what a crash
-    /// repeats, is the same.
+    /// fewer values of a key, up to a commit interval later. The final rows of the table are the same, and so are the
+    /// records that are processed again after a crash.
     pub coalesce: bool,
 }
 
 impl TableOptions {
-    /// The options of a table that sets none.
+    /// The default options.
     pub const DEFAULT: Self = TableOptions { coalesce: false };
 
     /// Sets [`coalesce`](Self::coalesce).
@@ -50,12 +50,12 @@ impl Default for TableOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProcessorOptions {
-    /// How often a record counts. `None` is the guarantee of the app.
+    /// The processing guarantee; `None`: that of the app.
     pub guarantee: Option<Guarantee>,
 }
 
 impl ProcessorOptions {
-    /// The options of a processor that sets none.
+    /// The default options.
     pub const DEFAULT: Self = ProcessorOptions { guarantee: None };
 
     /// Sets [`guarantee`](Self::guarantee).

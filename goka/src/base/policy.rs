@@ -9,9 +9,9 @@ use std::time::Duration;
 
 /// Error policies of an edge: what happens to records that cannot be processed, by the stage that failed.
 ///
-/// In an attribute, it is written `on_error = skip`, or `on_error(decode = dead_letter, handler = retry(5, then =
-/// skip))`. By hand, it is [`Consumes::ON_ERROR`](crate::graph::Consumes::ON_ERROR). Without it, the processor
-/// [fails](Self::FAIL).
+/// In an attribute, it is written `on_error = skip`, or
+/// `on_error(decode = dead_letter, handler = retry(5, then = skip))`. By hand, it is
+/// [`Consumes::ON_ERROR`](crate::graph::Consumes::ON_ERROR). Without it, the processor [fails](Self::FAIL).
 ///
 /// ```
 /// use goka::{OnError, Policy};

@@ -1,4 +1,4 @@
-//! What users rely on, on the embedded broker or on the Kafka that GOKA_TEST_BROKERS names.
+//! Tests of emitters, on the embedded broker or on the Kafka that GOKA_TEST_BROKERS names.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -30,7 +30,7 @@ struct Row {
     headers: OwnedHeaders,
 }
 
-/// Everything in the stream, by partition and offset.
+/// All records of the stream, by partition and offset.
 fn read_all(bench: &Bench, partitions: i32) -> Vec<Row> {
     let reader = bench.cluster().reader(Clicks::NAME).unwrap();
     let mut rows = Vec::new();
@@ -80,7 +80,7 @@ fn each_key_keeps_its_order_and_its_partition() {
             scope.spawn(move || {
                 for number in 0..500_u64 {
                     let key = format!("{thread}-{}", number % 5);
-                    // Dropped: the close below would tell of a failure.
+                    // Dropped: `close` below would return a failure.
                     emitter.emit(&key, &number).unwrap();
                 }
             });
@@ -139,7 +139,7 @@ async fn a_delivery_tells_where_it_was_written() {
 }
 
 #[test]
-fn what_is_on_its_way_is_bounded() {
+fn messages_in_flight_are_bounded() {
     let mut bench = bench(1);
     bench.config = bench
         .config
@@ -160,7 +160,7 @@ fn what_is_on_its_way_is_bounded() {
     assert_eq!(numbers, (0..300).collect::<Vec<_>>());
 }
 
-/// Nothing leaves such an emitter, until it is purged.
+/// An emitter whose messages stay in flight until they are purged.
 fn stuck(bench: &mut Bench) -> Emitter<Clicks> {
     let keys = [
         ("linger.ms", "100000"),
@@ -193,7 +193,7 @@ fn ready_waits_for_room() {
 }
 
 #[test]
-fn a_failure_that_nobody_asked_about_is_told_by_the_next_flush() {
+fn a_failure_whose_delivery_was_dropped_is_returned_by_the_next_flush() {
     let mut bench = bench(1);
     let emitter = stuck(&mut bench);
     let asked = emitter.emit("key", &1).unwrap();
@@ -205,7 +205,7 @@ fn a_failure_that_nobody_asked_about_is_told_by_the_next_flush() {
     let told = asked.wait().unwrap_err().to_string();
     assert!(told.contains("partition 0"), "{told}");
     block_on(emitter.flush()).unwrap();
-    // Also if it had failed before it was dropped.
+    // Also if the message had failed before its delivery was dropped.
     let late = emitter.emit("key", &3).unwrap();
     emitter.outbox.purge();
     block_on(emitter.flush()).unwrap();
@@ -214,7 +214,7 @@ fn a_failure_that_nobody_asked_about_is_told_by_the_next_flush() {
 }
 
 #[test]
-fn closed_is_closed_for_every_clone() {
+fn closing_an_emitter_closes_all_clones() {
     let bench = bench(1);
     let emitter = Emitter::<Clicks>::new(&bench.config).unwrap();
     let clone = emitter.clone();
@@ -225,7 +225,7 @@ fn closed_is_closed_for_every_clone() {
 }
 
 #[test]
-fn dropped_it_has_delivered() {
+fn dropping_an_emitter_delivers_its_messages() {
     let bench = bench(1);
     let emitter = Emitter::<Clicks>::new(&bench.config).unwrap();
     for number in 0..1000 {
@@ -237,7 +237,7 @@ fn dropped_it_has_delivered() {
 }
 
 #[test]
-fn what_cannot_be_taken_is_refused_at_once() {
+fn what_cannot_be_written_is_refused_at_once() {
     let bench = Bench::new();
     let missing = Emitter::<Clicks>::new(&bench.config).err().unwrap();
     assert!(missing.to_string().contains("create_stream"), "{missing}");
@@ -259,7 +259,7 @@ fn what_cannot_be_taken_is_refused_at_once() {
 }
 
 #[test]
-fn it_goes_anywhere() {
+fn emitters_and_deliveries_can_be_sent_to_any_thread() {
     fn anywhere<T: Send + Sync + 'static>() {}
     anywhere::<Emitter<Clicks>>();
     anywhere::<Delivery>();

@@ -40,7 +40,7 @@ async fn views_of_a_table_share_one_copy() {
 async fn a_view_without_a_table_says_what_to_do() {
     let refused = View::<Viewed>::open(&Place::new("views").config()).await;
     let refused = refused.expect_err("there is no topic").to_string();
-    assert!(refused.contains("start that first"), "{refused}");
+    assert!(refused.contains("start that processor first"), "{refused}");
 }
 
 #[tokio::test]

@@ -1,8 +1,7 @@
-//! A replica and what it promises to those who want partitions of it, turn by turn, on a Kafka in
-//! memory.
+//! Tests of replicas, turn by turn, on a Kafka in memory.
 
+mod changes;
 mod lent;
-mod told;
 
 use std::{sync::Arc, time::Duration};
 
@@ -81,7 +80,7 @@ impl Stage {
         keeper.turn(Duration::ZERO, self.world.now(), 0)
     }
 
-    /// Some turns, more than anything here takes.
+    /// More turns than any of these tests needs.
     fn turns(&self, keeper: &mut Keeper) -> Result<(), Error> {
         (0..20).try_for_each(|_| self.turn(keeper))
     }
@@ -101,7 +100,7 @@ fn only_what_is_wanted_is_read() {
     let (replica, mut keeper) = stage.open();
     stage.turns(&mut keeper).unwrap();
     assert_eq!(replica.state(0), None);
-    assert!(replica.snapshot(0).is_err(), "nobody wants it");
+    assert!(replica.snapshot(0).is_err(), "it is not wanted");
 
     let wanted = replica.want(1);
     assert!(!replica.is_up_to_date(1), "no turn was taken");
@@ -111,7 +110,7 @@ fn only_what_is_wanted_is_read() {
     assert_eq!(get(&replica, 1, "b").as_deref(), Some("2"));
     assert!(!stage.dir.path().join("replica/0").exists());
 
-    // It is followed.
+    // New records are applied.
     stage.put(1, "b", None);
     stage.put(1, "c", Some("3"));
     stage.turns(&mut keeper).unwrap();
@@ -136,7 +135,7 @@ fn a_table_of_another_partitioner_is_refused_with_the_one_that_fits() {
 }
 
 #[test]
-fn a_partition_stays_until_the_last_who_wants_it_is_gone() {
+fn a_partition_stays_open_until_nobody_wants_it() {
     let stage = Stage::new();
     stage.put(0, "a", Some("1"));
     let (replica, mut keeper) = stage.open();
@@ -151,14 +150,14 @@ fn a_partition_stays_until_the_last_who_wants_it_is_gone() {
     assert_eq!((replica.state(0), replica.state(1)), (None, None));
     assert!(replica.snapshot(0).is_err(), "it is closed");
 
-    // Meanwhile nothing is read; then the local copy is topped up, not read again.
+    // While it is closed, nothing is read. Afterwards only the new records are read.
     stage.put(0, "b", Some("2"));
     stage.world.compact(TABLE, 0).unwrap();
     stage.turns(&mut keeper).unwrap();
     let _wanted = replica.want(0);
     assert!(
         !replica.is_up_to_date(0),
-        "what it was before counts no more"
+        "its earlier state no longer counts"
     );
     stage.turns(&mut keeper).unwrap();
     assert!(replica.is_up_to_date(0));
@@ -167,7 +166,7 @@ fn a_partition_stays_until_the_last_who_wants_it_is_gone() {
 }
 
 #[test]
-fn wanted_again_in_time_it_is_never_closed() {
+fn a_partition_that_is_wanted_again_in_time_is_never_closed() {
     let stage = Stage::new();
     let (replica, mut keeper) = stage.open();
     let wanted = replica.want(0);
@@ -179,7 +178,7 @@ fn wanted_again_in_time_it_is_never_closed() {
 }
 
 #[test]
-fn a_copy_is_topped_up_after_it_was_closed() {
+fn a_copy_that_was_closed_reads_only_new_records() {
     let stage = Stage::new();
     for n in 0..100 {
         stage.put(n % 2, &format!("key-{n}"), Some("1"));
@@ -201,7 +200,7 @@ fn a_copy_is_topped_up_after_it_was_closed() {
 }
 
 #[test]
-fn what_was_cut_off_is_read_anew() {
+fn a_copy_whose_records_were_deleted_is_rebuilt() {
     let stage = Stage::new();
     stage.put(0, "old", Some("1"));
     let (replica, mut keeper) = stage.open();
@@ -210,7 +209,7 @@ fn what_was_cut_off_is_read_anew() {
     drop(wanted);
     stage.turns(&mut keeper).unwrap();
 
-    // Rows that were never read here are cut off, so that a deletion of `old` may be among them.
+    // Records that were never read here are deleted; a tombstone of `old` may be among them.
     for _ in 0..5 {
         stage.put(0, "gone", Some("2"));
     }
@@ -231,7 +230,7 @@ fn an_outage_is_waited_out() {
     let (replica, mut keeper) = stage.open();
     let _wanted = replica.want(0);
     stage.turns(&mut keeper).unwrap();
-    assert!(replica.state(0).is_some(), "what is there can be read");
+    assert!(replica.state(0).is_some(), "the local copy can be read");
     assert!(!replica.is_up_to_date(0));
     stage.world.advance(60 * SECOND);
     stage.turns(&mut keeper).unwrap();
@@ -240,7 +239,7 @@ fn an_outage_is_waited_out() {
 }
 
 #[test]
-fn a_failure_leaves_what_is_there_to_readers() {
+fn after_a_failure_local_copies_can_still_be_read() {
     let stage = Stage::new();
     stage.put(0, "a", Some("1"));
     let (replica, mut keeper) = stage.open();
@@ -249,7 +248,7 @@ fn a_failure_leaves_what_is_there_to_readers() {
     keeper.close(0).unwrap();
     drop((wanted, replica));
 
-    // The embedded broker forgets rows that are in no local copy: no state to rebuild.
+    // The embedded broker deletes rows that are in no local copy, which then cannot be rebuilt.
     stage.put(0, "gone", Some("2"));
     stage.put(0, "b", Some("3"));
     stage.world.delete_before(TABLE, 0, 2).unwrap();
@@ -263,7 +262,7 @@ fn a_failure_leaves_what_is_there_to_readers() {
     assert!(failed.contains("begins at offset 2"), "{failed}");
     assert_eq!(get(&replica, 0, "a").as_deref(), Some("1"));
 
-    // To a handler it is an error.
+    // For a handler, the failure is an error.
     replica.fail(failed);
     let tables = Tables::new(vec![Some((Kind::Join, Arc::new(replica)))]);
     let error = tables.read(0, 0, b"a", |_| ()).unwrap_err();
@@ -272,7 +271,7 @@ fn a_failure_leaves_what_is_there_to_readers() {
 }
 
 #[test]
-fn what_is_wanted_and_up_to_date_can_be_read_whoever_else_comes_and_goes() {
+fn a_partition_that_is_wanted_and_up_to_date_can_be_read_while_other_readers_come_and_go() {
     let stage = Stage::new();
     stage.put(0, "a", Some("0"));
     stage.put(1, "a", Some("1"));

@@ -1,4 +1,4 @@
-//! What a standby lends and takes back.
+//! Tests of standbys: loans of local copies.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn standby(stage: &Stage) -> (Standby, Keeper) {
     (Standby::new(replica), keeper)
 }
 
-/// Asks until the partition's copy is given, with turns of the keeper between.
+/// Asks for the local copy of a partition until it is lent, with turns of the keeper in between.
 fn promoted(
     stage: &Stage,
     standby: &Standby,
@@ -38,7 +38,7 @@ fn row(store: &Store, key: &str) -> Option<Vec<u8>> {
     snapshot.get(key.as_bytes()).unwrap().map(<[u8]>::to_vec)
 }
 
-/// As an owner does: a row, behind what is stored.
+/// Writes a row, as the owner of a partition does.
 fn write(store: &mut Store, key: &str, value: &str, table: i64) {
     let mut batch = store.batch().unwrap();
     batch.put(key.as_bytes(), value.as_bytes()).unwrap();
@@ -52,7 +52,7 @@ fn write(store: &mut Store, key: &str, value: &str, table: i64) {
 }
 
 #[test]
-fn a_copy_is_given_open_with_all_that_was_read() {
+fn a_copy_is_lent_open_with_all_rows_that_were_read() {
     let stage = Stage::new();
     stage.put(0, "a", Some("1"));
     let (standby, mut keeper) = standby(&stage);
@@ -62,7 +62,7 @@ fn a_copy_is_given_open_with_all_that_was_read() {
     let store = store.expect("it was open");
     assert_eq!(row(&store, "a").as_deref(), Some(&b"1"[..]));
     assert_eq!(store.position().table, 1);
-    // The other one is kept, and this one is not read any more.
+    // The other partition is kept up to date; the lent one is not.
     let kept: Vec<_> = standby.partitions().into_iter().collect();
     assert_eq!(kept, [(1, PartitionState::Running)]);
     stage.put(0, "b", Some("2"));
@@ -72,7 +72,7 @@ fn a_copy_is_given_open_with_all_that_was_read() {
 }
 
 #[test]
-fn a_copy_that_comes_back_is_followed_from_where_it_is() {
+fn a_copy_that_comes_back_continues_at_its_position() {
     let stage = Stage::new();
     stage.put(0, "a", Some("1"));
     let (standby, mut keeper) = standby(&stage);
@@ -82,7 +82,7 @@ fn a_copy_that_comes_back_is_followed_from_where_it_is() {
     stage.put(0, "a", Some("2"));
     write(&mut store, "a", "2", 2);
     loan.give_back(store);
-    // What was before is gone from the topic, so that nothing could be read again.
+    // Earlier records are deleted, so that nothing can be read again.
     stage.world.delete_before(TABLE, 0, 2).unwrap();
     stage.put(0, "b", Some("3"));
     stage.turns(&mut keeper).unwrap();
@@ -91,10 +91,10 @@ fn a_copy_that_comes_back_is_followed_from_where_it_is() {
     assert_eq!(get(standby.replica(), 0, "b").as_deref(), Some("3"));
 }
 
-/// The positions in the inputs are those that the rows stand for, or none: a group that has forgotten
-/// its own would handle records again that are in the table.
+/// A stored input position belongs to the rows that are stored, or there is none: a group without committed offsets
+/// would otherwise process records again that the table has.
 #[test]
-fn positions_of_a_former_owner_do_not_outlive_rows_of_the_next() {
+fn input_positions_of_a_previous_owner_do_not_outlive_rows_of_the_next() {
     let stage = Stage::new();
     let (standby, mut keeper) = standby(&stage);
     stage.turns(&mut keeper).unwrap();
@@ -125,7 +125,7 @@ fn a_restart_keeps_the_positions_that_the_tail_may_belong_to() {
     let mut store = store.unwrap();
     stage.put(0, "a", Some("1"));
     write(&mut store, "a", "1", 1);
-    // It is killed before it has stored its last row.
+    // The owner is killed before it has stored its last row.
     stage.put(0, "a", Some("2"));
     drop((store, loan, keeper, standby_));
 
@@ -138,15 +138,15 @@ fn a_restart_keeps_the_positions_that_the_tail_may_belong_to() {
 }
 
 #[test]
-fn one_at_a_time_has_a_copy_and_who_goes_before_it_came_leaves_it() {
+fn a_copy_has_one_borrower_and_a_cancelled_request_releases_it() {
     let stage = Stage::new();
     let (standby, mut keeper) = standby(&stage);
-    // It is asked for before it was opened, and the one who asked goes.
+    // Requested before it was opened, and cancelled.
     assert!(standby.promote(0).unwrap().is_none());
     standby.cancel(0);
     stage.turns(&mut keeper).unwrap();
     assert!(standby.is_caught_up().unwrap());
-    // It was given, but not taken.
+    // Released for a borrower, who cancels.
     assert!(standby.promote(0).unwrap().is_none());
     stage.turn(&mut keeper).unwrap();
     standby.cancel(0);
@@ -158,14 +158,14 @@ fn one_at_a_time_has_a_copy_and_who_goes_before_it_came_leaves_it() {
         assert!(standby.promote(0).unwrap().is_none());
         stage.turn(&mut keeper).unwrap();
     }
-    // One that is not open any more goes back as well.
+    // A local copy that is closed goes back as well.
     drop((store, loan));
     let (_loan, store) = promoted(&stage, &standby, &mut keeper, 0);
-    assert!(store.is_none(), "nobody had opened it between");
+    assert!(store.is_none(), "it was not opened in between");
 }
 
 #[test]
-fn copies_are_closed_cleanly_whoever_had_them() {
+fn copies_are_closed_cleanly_whether_lent_or_not() {
     let stage = Stage::new();
     stage.put(0, "a", Some("1"));
     let (standby, mut keeper) = standby(&stage);
@@ -179,7 +179,7 @@ fn copies_are_closed_cleanly_whoever_had_them() {
 }
 
 #[test]
-fn a_standby_that_fails_says_so_to_whoever_asks() {
+fn a_standby_that_failed_refuses_requests_with_the_reason() {
     let stage = Stage::new();
     let replica = Replica::open(stage.spec(), Box::new(Broken));
     let standby = Standby::new(replica.unwrap());
@@ -195,7 +195,7 @@ fn a_standby_that_fails_says_so_to_whoever_asks() {
     assert!(standby.is_caught_up().is_err());
 }
 
-/// A connection beyond repair.
+/// A connection that always fails.
 struct Broken;
 
 impl Reader for Broken {

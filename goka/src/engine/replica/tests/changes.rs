@@ -1,4 +1,4 @@
-//! What a replica tells of itself: changes of rows, where it stands, and whether it is of now.
+//! Tests of what a replica reports: changed rows, progress, and age.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use super::{SECOND, Stage, TABLE, get};
 use crate::engine::replica::{Change, Keeper, Replica, Spec, Taken, board::Progress};
 
 #[test]
-fn changes_are_told_after_they_are_visible() {
+fn changes_are_reported_after_they_are_visible() {
     let stage = Stage::new();
     stage.put(0, "before", Some("0"));
     let (replica, mut keeper) = stage.open();
@@ -30,7 +30,7 @@ fn changes_are_told_after_they_are_visible() {
     assert_eq!(get(&replica, 0, "a").as_deref(), Some("3"));
     assert!(!other.has_changed().unwrap());
 
-    // The last one of each key, whatever became visible at once.
+    // The last change of each key, whichever of them became visible together.
     let mut told = BTreeMap::new();
     while let Some(taken) = feed.take() {
         let Taken::Change(change) = taken else {
@@ -46,7 +46,7 @@ fn changes_are_told_after_they_are_visible() {
 }
 
 #[test]
-fn a_rebuild_is_told() {
+fn a_rebuild_is_reported() {
     let stage = Stage::new();
     stage.put(0, "old", Some("1"));
     let (replica, mut keeper) = stage.open();
@@ -71,7 +71,7 @@ fn a_rebuild_is_told() {
 }
 
 #[test]
-fn where_it_stands_is_told() {
+fn progress_is_reported() {
     let stage = Stage::new();
     for n in 0..3 {
         stage.put(0, &n.to_string(), Some("1"));
@@ -110,7 +110,7 @@ fn where_it_stands_is_told() {
 /// An hour, in milliseconds.
 const HOUR: i64 = 3_600_000;
 
-/// A copy of a table whose deletions are kept for a day.
+/// A replica of a table whose tombstones are kept for a day.
 fn aging(stage: &Stage) -> (Replica, Keeper) {
     let replica = Replica::without_thread(Spec {
         age_max_ms: Some(24 * HOUR),
@@ -135,11 +135,11 @@ fn an_idle_table_does_not_age() {
     }
     assert!(replica.is_up_to_date(0));
     let progress = replica.progress(0).unwrap();
-    assert_eq!(progress.at_ms, 0, "nothing was written in all the time");
+    assert_eq!(progress.at_ms, 0, "nothing was written in the meantime");
     keeper.close(100 * HOUR).unwrap();
     drop((wanted, replica));
 
-    // Closed for less than a day, it is topped up: what it read is gone from the topic.
+    // It was closed for less than a day, so only new records are read; the old ones are deleted.
     stage.world.delete_before(TABLE, 0, 1).unwrap();
     stage.put(0, "b", Some("2"));
     let (replica, mut keeper) = aging(&stage);
@@ -154,7 +154,7 @@ fn an_idle_table_does_not_age() {
 }
 
 #[test]
-fn deletions_that_were_forgotten_in_a_long_outage_do_not_come_back() {
+fn rows_whose_tombstones_were_deleted_during_a_long_outage_do_not_come_back() {
     let stage = Stage::new();
     stage.put(0, "a", Some("1"));
     let (replica, mut keeper) = aging(&stage);
@@ -170,8 +170,8 @@ fn deletions_that_were_forgotten_in_a_long_outage_do_not_come_back() {
     stage.world.outage(1000 * SECOND);
     (0..30).for_each(|hour| turn(&mut keeper, hour * HOUR));
     assert_eq!(get(&replica, 0, "a").as_deref(), Some("1"));
-    assert!(!replica.is_up_to_date(0), "nobody knows");
-    // `a` was deleted, and compaction has taken its row and, after a day, the deletion.
+    assert!(!replica.is_up_to_date(0), "it cannot be known");
+    // `a` was deleted; compaction has removed its row and, after a day, its tombstone.
     stage.put(0, "b", Some("2"));
     stage.world.delete_before(TABLE, 0, 1).unwrap();
     stage.world.heal();
