@@ -225,7 +225,10 @@ fn a_service_says_that_its_table_is_missing_or_its_address_is_taken() {
         let mut service = apps.start("user_status", &["service"], "service");
         assert!(!service.wait().success());
         let output = service.output();
-        for part in [&apps.physical("user-status-state"), "start that first"] {
+        for part in [
+            &apps.physical("user-status-state"),
+            "start that processor first",
+        ] {
             assert!(output.contains(part), "`{part}` is not said: {output}");
         }
     }

@@ -259,7 +259,7 @@ async fn a_joined_table_that_is_missing_or_has_other_partitions_is_refused_with_
         "till",
         "joins",
         "does not exist",
-        "start that first",
+        "start that processor first",
     ] {
         assert!(said.contains(part), "`{part}` is not said: {said}");
     }
