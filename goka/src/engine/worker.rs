@@ -10,7 +10,6 @@ use crate::{
     engine::{
         core::{Core, Rooms},
         halt::{Halt, Setback, Why},
-        partition::Partitions,
         port::{Event, Kafka, Reader, Step, fault::Fault},
         recovery::{self, Recovery, Resume},
         spec::Spec,
@@ -75,7 +74,7 @@ impl Worker {
 
     /// The partitions that are here.
     #[cfg(any(test, feature = "tester"))]
-    pub(crate) fn partitions(&self) -> &Partitions {
+    pub(crate) fn partitions(&self) -> &crate::engine::partition::Partitions {
         self.core.partitions()
     }
 
