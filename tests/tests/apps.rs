@@ -229,7 +229,7 @@ fn a_service_says_that_its_table_is_missing_or_its_address_is_taken() {
             &apps.physical("user-status-state"),
             "start that processor first",
         ] {
-            assert!(output.contains(part), "`{part}` is not said: {output}");
+            assert!(output.contains(part), "`{part}` is missing in: {output}");
         }
     }
     let (_first, address) = apps.service("embed", &[], "first");

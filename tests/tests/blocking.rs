@@ -107,7 +107,7 @@ async fn a_second_signal_ends_an_app_whose_handler_does_not_return() {
     let mut app = Program::run(command);
     app.wait_for("record", |line| line.contains("it begins").then_some(()));
     app.interrupt();
-    app.wait_for("word of it", |line| {
+    app.wait_for("word that a second signal ends the app", |line| {
         line.contains("a second signal stops the app").then_some(())
     });
     app.terminate();

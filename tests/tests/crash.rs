@@ -199,7 +199,7 @@ fn a_state_directory_serves_one_process_at_a_time() {
     let directory = clicks.state("one");
     let directory = directory.to_str().expect("a path of text");
     for part in [directory, "process"] {
-        assert!(output.contains(part), "`{part}` is not said: {output}");
+        assert!(output.contains(part), "`{part}` is missing in: {output}");
     }
     first.interrupt();
     first.succeed();
@@ -222,7 +222,7 @@ fn full_disk(guarantee: &str) {
     // No file may grow beyond 128 KiB: for its file system, the disk is full.
     let mut processor = clicks.processor_with("one", &["sh", "-c", FULL_DISK, "sh"]);
     for _ in 0..3 {
-        processor.wait_for("what is wrong, and the cure", |line| {
+        processor.wait_for("an error with its remedy", |line| {
             let cure = "a limit of file sizes is exhausted";
             (line.contains(cure) && line.contains("make room")).then_some(())
         });

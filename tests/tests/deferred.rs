@@ -210,7 +210,7 @@ async fn a_guard_that_is_dropped_or_fails_ends_the_processor_and_names_the_recor
         ] {
             assert!(
                 failure.to_string().contains(part),
-                "`{part}` is not said: {failure}"
+                "`{part}` is missing in: {failure}"
             );
         }
     }
@@ -228,7 +228,7 @@ async fn under_exactly_once_it_is_refused_with_the_cure() {
     let ended = timeout(DEADLINE, running.wait()).await.expect("it ends");
     let failure = ended.expect_err("the record failed").to_string();
     for part in ["`invoiced`", "`slow`", "at-least-once", "async fn"] {
-        assert!(failure.contains(part), "`{part}` is not said: {failure}");
+        assert!(failure.contains(part), "`{part}` is missing in: {failure}");
     }
 }
 

@@ -261,7 +261,7 @@ async fn a_joined_table_that_is_missing_or_has_other_partitions_is_refused_with_
         "does not exist",
         "start that processor first",
     ] {
-        assert!(said.contains(part), "`{part}` is not said: {said}");
+        assert!(said.contains(part), "`{part}` is missing in: {said}");
     }
     let compacted = [("cleanup.policy", "compact")];
     broker().create_topic_with(&place.physical("customers-state"), 3, &compacted);
@@ -273,6 +273,6 @@ async fn a_joined_table_that_is_missing_or_has_other_partitions_is_refused_with_
         "has 4",
         "lookup(...)",
     ] {
-        assert!(said.contains(part), "`{part}` is not said: {said}");
+        assert!(said.contains(part), "`{part}` is missing in: {said}");
     }
 }

@@ -50,7 +50,7 @@ async fn failure(running: &mut Running) -> Error {
 
 fn contains(text: &str, parts: &[&str]) {
     for part in parts {
-        assert!(text.contains(part), "`{part}` is not said: {text}");
+        assert!(text.contains(part), "`{part}` is missing in: {text}");
     }
 }
 
@@ -59,7 +59,7 @@ async fn a_broker_that_does_not_answer() {
     let config = place().config().brokers("127.0.0.1:9");
     let started = App::new(config).processor(sum::Processor).start().await;
     contains(
-        &started.expect_err("nobody is there").to_string(),
+        &started.expect_err("no broker answers").to_string(),
         &["127.0.0.1:9"],
     );
 }

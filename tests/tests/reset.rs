@@ -101,7 +101,7 @@ async fn a_reset_group_starts_empty_on_every_instance() {
 
     reset(here(), ResetTo::Earliest)
         .await
-        .expect("nobody is there");
+        .expect("no member is in the group");
     assert_eq!(table(&place), BTreeMap::new(), "all rows are gone");
     let gone = read_topic(broker().address(), &place.physical("walkers-state")).len();
     let running = start(elsewhere()).await;
@@ -115,7 +115,7 @@ async fn a_reset_group_starts_empty_on_every_instance() {
 
     reset(elsewhere(), ResetTo::Latest)
         .await
-        .expect("nobody is there");
+        .expect("no member is in the group");
     let gone = read_topic(broker().address(), &place.physical("walkers-state")).len();
     let before = SystemTime::now();
     produce(
@@ -135,7 +135,7 @@ async fn a_reset_group_starts_empty_on_every_instance() {
     );
     reset(here(), ResetTo::Time(before))
         .await
-        .expect("nobody is there");
+        .expect("no member is in the group");
     let gone = read_topic(broker().address(), &place.physical("walkers-state")).len();
     let running = start(elsewhere()).await;
     written(&place, gone + 600).await;

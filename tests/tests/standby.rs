@@ -142,7 +142,7 @@ fn nothing_is_taken_before_it_is_caught_up(guarantee: &str) {
     let first = |what: &str| lines.iter().position(|line| line.contains(what));
     let (ahead, assigned) = (first("all local copies have caught up"), first("assigned"));
     let (Some(ahead), Some(assigned)) = (ahead, assigned) else {
-        panic!("it did not say what it did:\n{output}");
+        panic!("a log line is missing:\n{output}");
     };
     assert!(
         ahead < assigned,

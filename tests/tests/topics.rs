@@ -45,7 +45,7 @@ async fn refusal<P: Processor>(place: &Place, processor: P) -> String {
 
 fn contains(text: &str, parts: &[&str]) {
     for part in parts {
-        assert!(text.contains(part), "`{part}` is not said: {text}");
+        assert!(text.contains(part), "`{part}` is missing in: {text}");
     }
 }
 

@@ -189,10 +189,7 @@ async fn a_visit_of_no_rows_ends_and_one_that_fails_says_where() {
     let ended = timeout(DEADLINE, running.wait()).await.expect("it ends");
     let failure = ended.expect_err("its visitor failed").to_string();
     let late = timeout(DEADLINE, running.visit(Audit)).await;
-    assert!(matches!(
-        late.expect("nobody is there"),
-        Err(Error::Closed(_))
-    ));
+    assert!(matches!(late.expect("it ends"), Err(Error::Closed(_))));
     for part in [
         "bank",
         "`audit`",
@@ -201,7 +198,7 @@ async fn a_visit_of_no_rows_ends_and_one_that_fails_says_where() {
         "account-7",
         "the sums do not match",
     ] {
-        assert!(failure.contains(part), "`{part}` is not said: {failure}");
+        assert!(failure.contains(part), "`{part}` is missing in: {failure}");
     }
 }
 

@@ -179,7 +179,7 @@ async fn without_a_table_a_member_with_another_first_input_is_refused() {
     let refusal = refusal.to_string();
     for topic in ["numbers", "more"] {
         let part = place.physical(topic);
-        assert!(refusal.contains(&part), "`{part}` is not said: {refusal}");
+        assert!(refusal.contains(&part), "`{part}` is missing in: {refusal}");
     }
     end(old).await;
 }

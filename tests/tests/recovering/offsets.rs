@@ -112,7 +112,7 @@ async fn with_neither_offsets_nor_a_local_copy_it_asks_what_to_do() {
             "`latest`",
             "`reset`",
         ] {
-            assert!(refusal.contains(part), "`{part}` is not said: {refusal}");
+            assert!(refusal.contains(part), "`{part}` is missing in: {refusal}");
         }
         drop(running);
         // It has written and committed nothing, and refuses to start until the question is answered.

@@ -11,15 +11,24 @@ pub(crate) struct Room {
     /// Files, and folders with `/` at the end. A file belongs to the room with the longest match.
     pub(crate) at: &'static [&'static str],
     /// Other rooms that files of this room may import; `engine/` stands for `engine` and all rooms inside `engine`.
-    pub(crate) may: &'static [&'static str],
+    pub(crate) may: &'static [&'static [&'static str]],
 }
 
 impl Room {
+    /// Whether a file is below one of the room's places; a room inside of this room may have it.
+    pub(crate) fn has(&self, file: &str) -> bool {
+        self.at.iter().any(|place| is_at(place, file))
+    }
+
     fn may_import(&self, other: &Room) -> bool {
-        self.may.iter().any(|may| match may.strip_suffix('/') {
-            Some(whole) => other.name == whole || other.name.starts_with(may),
-            None => other.name == *may,
-        })
+        self.may
+            .iter()
+            .copied()
+            .flatten()
+            .any(|may| match may.strip_suffix('/') {
+                Some(whole) => other.name == whole || other.name.starts_with(may),
+                None => other.name == *may,
+            })
     }
 }
 
@@ -89,14 +98,16 @@ pub(crate) fn wrong_arrows(rooms: &[Room], imports: &[Import]) -> Vec<Wrong> {
     wrong.into_iter().collect()
 }
 
+/// Whether a file is `place`, or in the folder `place`.
+fn is_at(place: &str, file: &str) -> bool {
+    place == file || place.ends_with('/') && file.starts_with(place)
+}
+
 fn room_of<'a>(rooms: &'a [Room], file: &str) -> Option<&'a Room> {
-    let matches = |place: &str| {
-        place == file || place.is_empty() || place.ends_with('/') && file.starts_with(place)
-    };
     let places = rooms
         .iter()
         .flat_map(|room| room.at.iter().map(move |place| (*place, room)));
-    let places = places.filter(|(place, _)| matches(place));
+    let places = places.filter(|(place, _)| is_at(place, file));
     places
         .max_by_key(|(place, _)| place.len())
         .map(|(_, room)| room)
@@ -156,37 +167,4 @@ fn reachable<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>, start: &str) -> B
         }
     }
     found
-}
-
-/// Sentences for arrows and circles that are wrong. An import that is `known` to be wrong, by its two files, is passed
-/// over, and draws no circle; one that is known and no longer wrong is reported, so that the list only shrinks.
-pub(crate) fn beyond_known(
-    known: &[(&str, &str)],
-    rooms: &[Room],
-    imports: &[Import],
-    is_allowed: impl Fn(&[&str]) -> bool,
-) -> Vec<String> {
-    let is_known = |from: &str, to: &str| known.contains(&(from, to));
-    let unknown = imports
-        .iter()
-        .filter(|each| !is_known(&each.from, &each.to));
-    let unknown: Vec<Import> = unknown.cloned().collect();
-    let mut sentences: Vec<String> = wrong_arrows(rooms, &unknown)
-        .into_iter()
-        .chain(circles(&unknown, &is_allowed))
-        .map(|wrong| wrong.why)
-        .collect();
-    let mut wrong = wrong_arrows(rooms, imports);
-    wrong.extend(circles(imports, is_allowed));
-    for (from, to) in known {
-        if !wrong
-            .iter()
-            .any(|each| each.from == *from && each.to == *to)
-        {
-            sentences.push(format!(
-                "{from} -> {to} is no longer wrong: take it off the list"
-            ));
-        }
-    }
-    sentences
 }
