@@ -74,7 +74,8 @@ fn adopt(cluster: &Cluster, group: &Group, before: &mut BTreeSet<i32>) -> Result
     warn!(
         group = group.name,
         ?orphans,
-        "no member holds these partitions, because a member was killed during a rebalance; triggering another rebalance"
+        "orphaned partitions: no member holds them, probably because one was killed during a rebalance; triggering \
+         another rebalance"
     );
     before.clear();
     cluster.visit_group(group.name, &group.leader)

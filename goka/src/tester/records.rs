@@ -144,14 +144,17 @@ impl Tester {
                 self.turn % partitions
             }
         };
+        assert!(
+            (0..partitions).contains(&partition),
+            "topic `{topic}` has no partition {partition}: it has {partitions}, 0 to {}",
+            partitions - 1
+        );
         let (key, value) = (key.as_deref(), value.as_deref());
         let (timestamp, headers) = (meta.timestamp, &meta.headers);
         let written = self
             .world
             .append_with(topic, partition, (key, value), timestamp, headers);
-        if let Err(error) = written {
-            panic!("{error}: it has {partitions}");
-        }
+        self.expect(written);
     }
 
     /// An emitter of a stream, for services under test. It can be used on any thread. Deliveries are ready at once; the

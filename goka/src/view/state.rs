@@ -183,7 +183,8 @@ impl<T> View<T> {
         if !self.partitions().contains(&partition) {
             let (topic, count) = (self.topic(), self.replica().partitions());
             return Err(Error::Topic(format!(
-                "cannot wait for partition {partition}: table topic `{topic}` has {count} partitions, counted from 0"
+                "cannot wait for partition {partition}: table topic `{topic}` has {count}, 0 to {}",
+                count - 1
             )));
         }
         let replica = self.replica();
