@@ -7,7 +7,8 @@
 //!
 //! | folder | contents | imports |
 //! |---|---|---|
-//! | `client/` | settings, names, log and connections of all clients | |
+//! | `embedded.rs` | the embedded broker | |
+//! | `client/` | settings, names, log and connections of all clients | `embedded.rs` |
 //! | `native/` | librdkafka's queues, records and requests, where rdkafka does not offer them | `client/` |
 //! | `produce/` | producers of workers, and of emitters | `client/`, `native/` |
 //! | `reader.rs` | reading one topic outside any group | `client/`, `native/` |
