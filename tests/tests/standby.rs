@@ -45,7 +45,7 @@ fn wait_until_ahead(processor: &mut Program) {
 fn rows_read<'a>(lines: impl IntoIterator<Item = &'a str>) -> u64 {
     let told = lines
         .into_iter()
-        .filter(|line| line.contains("recovered a partition of the table"));
+        .filter(|line| line.contains("local copy restored from changelog"));
     let rows = told.filter_map(|line| {
         let (_, rest) = line.split_once(" rows=")?;
         rest.split_whitespace().next()?.parse::<u64>().ok()

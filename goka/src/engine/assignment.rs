@@ -1,4 +1,5 @@
-//! Partitions come and go: what the group gives to this member and takes from it.
+//! Partitions that the group assigns to this member, and partitions that it revokes. Must not know how partitions
+//! recover or commit.
 
 use std::time::Duration;
 
@@ -13,11 +14,11 @@ use crate::{
     },
 };
 
-/// How long partitions that are given back may take to finish what is in flight.
+/// How long a worker waits for records in flight before it gives partitions back.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Core {
-    /// These partitions are ours from now on. Nothing is fetched before they are recovered.
+    /// The group assigned these partitions. Nothing is fetched before they have recovered.
     pub(super) fn assigned(&mut self, kafka: &dyn Kafka, numbers: &[i32]) {
         let Rooms {
             env,
@@ -42,7 +43,7 @@ impl Core {
         }
     }
 
-    /// Finishes and commits these partitions, unless they are `lost` already, and closes them.
+    /// Gives partitions back: finishes and commits them, unless they are `lost`, and closes their local copies.
     pub(super) fn give_back(
         &mut self,
         kafka: &dyn Kafka,
@@ -96,8 +97,9 @@ impl Core {
         result
     }
 
-    /// Waits for what is in flight of these partitions, and commits it. What cannot be finished in time is not
-    /// committed: its records run again at the next owner. The first error is kept, and the others are still finished.
+    /// Waits for the records of these partitions that are in flight, and commits them. Records that are not delivered
+    /// in time run again at the next owner. After an error, the other partitions are still finished, and the first
+    /// error is returned.
     fn finish(&mut self, kafka: &dyn Kafka, numbers: &[i32]) -> Result<(), Error> {
         let give_up = kafka.now() + FINISH_TIMEOUT;
         let mut result = Ok(());
@@ -114,9 +116,9 @@ impl Core {
             } = self.rooms(kafka);
             match commit.finish(&env, partitions, numbers, give_up) {
                 Ok(()) => return result,
-                // Which makes the work of one partition void at least, so that this comes to an end.
+                // Each setback voids the work of at least one partition, so that the loop ends.
                 Err(Halt::Setback(setback)) => {
-                    result = result.and(self.set_back(kafka, setback));
+                    result = result.and(self.set_back(kafka, *setback));
                 }
                 Err(Halt::Fatal(error)) => return result.and(Err(error)),
             }

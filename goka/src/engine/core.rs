@@ -1,6 +1,7 @@
-//! What a worker holds, and the way of one record through its rooms: room in the interval, the handler, its effects.
+//! The state of a worker, and the way of one record through the rooms: space in the interval, the handler, its effects.
 //!
-//! Handling, commits and recovery do not know each other. What one needs of another is a value that is carried here.
+//! Handling, commit and recovery do not know each other: this file passes values from one to another. Must not know how
+//! the rooms do their work.
 
 use std::{cell::Cell, time::Duration};
 
@@ -22,22 +23,22 @@ use crate::{
     },
 };
 
-/// Keys of a partition visited in one turn, so that records get their turn too.
+/// Most keys of a partition that are visited in one turn, so that records are not starved.
 const KEYS_PER_TURN: usize = 64;
 
-/// Everything of a worker but the connection, which events are borrowed from.
+/// Everything that a worker holds except the connection, from which events are borrowed.
 pub(super) struct Core {
     pub(super) spec: Spec,
     edges: Edges,
     time: Cell<Duration>,
-    // Before `recovery`, which has the loans of their local copies.
+    // Dropped before `recovery`, which holds the loans of their local copies.
     partitions: Partitions,
     handling: Handling,
     commit: Commit,
     recovery: Recovery,
 }
 
-/// The rooms of a worker, each for itself.
+/// The parts of a worker, borrowed one by one.
 pub(super) struct Rooms<'a> {
     pub(super) env: Env<'a>,
     pub(super) partitions: &'a mut Partitions,
@@ -76,25 +77,25 @@ impl Core {
         &mut self.recovery
     }
 
-    /// The partitions that are here.
+    /// The partitions that this worker has.
     pub(super) fn partitions(&self) -> &Partitions {
         &self.partitions
     }
 
-    /// Whether the group was sent offsets and has not answered.
+    /// Whether an offset commit is in flight.
     #[cfg(any(test, feature = "tester"))]
     pub(super) fn is_committing(&self) -> bool {
         self.commit.is_committing()
     }
 
-    /// Records of these keys are coming.
+    /// Prefetches the rows of keys whose records come next.
     pub(super) fn look_ahead(&self, number: i32, keys: &mut Keys<'_>) {
         if let Some(partition) = self.partitions.get(number) {
             partition.rows().look_ahead(keys);
         }
     }
 
-    /// Handles a record that was fetched, or keeps it behind what waits.
+    /// Handles a fetched record, or queues it behind waiting work of its partition.
     pub(super) fn take(&mut self, kafka: &dyn Kafka, record: &Record<'_>) -> Result<(), Halt> {
         let Rooms {
             env,
@@ -121,7 +122,7 @@ impl Core {
         Ok(())
     }
 
-    /// Calls a handler or a visitor. One that waits is only begun.
+    /// Calls a handler or a visitor, and applies its effects. An async one is only started.
     fn call(&mut self, kafka: &dyn Kafka, call: Call<'_>) -> Result<(), Halt> {
         let number = call.origin.partition;
         self.make_room(kafka, number)?;
@@ -138,7 +139,7 @@ impl Core {
         let Some(outcome) = handling.run(&env, partition, &call) else {
             return Ok(());
         };
-        // The clock ticks every few milliseconds.
+        // `now` is the time of the last tick, so that most records find it unchanged.
         if kafka.now() != began {
             self.still_ours(kafka, call.origin, began)?;
         }
@@ -151,8 +152,8 @@ impl Core {
         handling.conclude(&env, partitions, (call.origin, &call.record), outcome)
     }
 
-    /// Before what a handler has done takes effect: it may have kept the thread for longer than its partition is surely
-    /// ours, or than a transaction may be open.
+    /// Checks, before the effects of a handler are applied, that it did not keep the thread for too long: membership
+    /// has to be proven again after the lease, and a transaction has a time limit.
     fn still_ours(
         &mut self,
         kafka: &dyn Kafka,
@@ -168,8 +169,9 @@ impl Core {
         self.make_room(kafka, origin.partition)
     }
 
-    /// Before a record of a partition is handled, or takes effect: membership was proven lately, reports and due
-    /// commits were looked at, and the open interval has room. An error reaches this partition: its record is void.
+    /// Returns when a record of a partition may be handled or take effect: membership is proven, delivery reports are
+    /// taken, due commits are made, and the open interval has room. An error voids the work of this partition, the
+    /// record included.
     fn make_room(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
         loop {
             let Rooms {
@@ -178,7 +180,7 @@ impl Core {
                 commit,
                 ..
             } = self.rooms(kafka);
-            // Also after whatever was waited for: a process that was stopped may go on anywhere.
+            // Read the clock again after each wait: the process may have been stopped anywhere.
             env.tick();
             if !commit.prove(&env, partitions)? {
                 continue;
@@ -201,8 +203,8 @@ impl Core {
         }
     }
 
-    /// Commits what is due. A setback of other partitions is applied at once, so that the record at hand of partition
-    /// `of` is not lost with their records.
+    /// Makes due commits. A setback that does not affect partition `of` is applied at once, so that the record of `of`
+    /// that is being handled is not dropped with it.
     pub(super) fn commit_due(&mut self, kafka: &dyn Kafka, of: Option<i32>) -> Result<(), Halt> {
         loop {
             let Rooms {
@@ -216,14 +218,14 @@ impl Core {
                 Err(Halt::Setback(setback))
                     if !of.is_some_and(|of| commit.reaches(partitions, setback.scope, of)) =>
                 {
-                    self.set_back(kafka, setback)?;
+                    self.set_back(kafka, *setback)?;
                 }
                 Err(halt) => return Err(halt),
             }
         }
     }
 
-    /// Lets every handler that waits go on, and what was deferred; whether some still waits.
+    /// Moves on all waiting work: async handlers, retries, deferred records. Returns whether some still waits.
     pub(super) fn advance_waiting(&mut self, kafka: &dyn Kafka) -> Result<bool, Halt> {
         let mut waits = false;
         for number in self.handling.waiting(&self.partitions) {
@@ -238,7 +240,7 @@ impl Core {
         Ok(self.advance(kafka, number)? || is_deferred)
     }
 
-    /// Lets the handler of a partition go on, then those of the records behind it; whether one waits.
+    /// Polls the async handler of a partition, then handles the records behind it. Returns whether a handler waits.
     fn advance(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Halt> {
         loop {
             let Rooms {
@@ -275,7 +277,7 @@ impl Core {
                 }
                 Next::Returned(returned) => {
                     let by = returned.origin.by;
-                    // It may have waited for longer than the partition is surely ours.
+                    // The handler may have waited for longer than the lease.
                     self.make_room(kafka, number)?;
                     let Rooms {
                         env,
@@ -285,7 +287,7 @@ impl Core {
                     } = self.rooms(kafka);
                     handling.conclude_returned(&env, partitions, returned)?;
                     if matches!(by, By::Source(_)) {
-                        // In turn with the records, which may never end.
+                        // Visits alternate with records, whose backlog may never be empty.
                         self.visit_some(kafka, number, 1)?;
                     }
                 }
@@ -293,7 +295,7 @@ impl Core {
         }
     }
 
-    /// Releases the deferred records of a partition that no guard holds back any more; whether some are left.
+    /// Releases the deferred records of a partition whose guards are done. Returns whether some are left.
     fn release_deferred(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Halt> {
         loop {
             let Rooms {
@@ -310,7 +312,7 @@ impl Core {
                 Oldest::Waits => return Ok(true),
                 Oldest::Ready => {}
             }
-            // It may have waited for longer than the partition is surely ours.
+            // The record may have been deferred for longer than the lease.
             self.make_room(kafka, number)?;
             let Rooms {
                 env,
@@ -322,8 +324,8 @@ impl Core {
         }
     }
 
-    /// Before a partition is given back: what is done takes effect. The rest, and handlers that wait, are dropped, and
-    /// run again at the next owner.
+    /// Before a partition is given back: releases deferred records whose guards are done, and drops the other waiting
+    /// work, which runs again at the next owner.
     pub(super) fn end_waiting(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
         let released = self.release_deferred(kafka, number);
         if let Some(partition) = self.partitions.get_mut(number) {
@@ -332,7 +334,7 @@ impl Core {
         released.map(drop)
     }
 
-    /// Goes on with the visit that was asked for; whether there is more to do at once.
+    /// Moves the visit on. Returns whether there is more to do at once.
     pub(super) fn visit(&mut self, kafka: &dyn Kafka) -> Result<bool, Halt> {
         let Rooms {
             env,
@@ -351,7 +353,7 @@ impl Core {
         Ok(more)
     }
 
-    /// Visits at most `max` rows of a partition; whether there is more to do at once.
+    /// Visits at most `max` rows of a partition. Returns whether there is more to do at once.
     fn visit_some(&mut self, kafka: &dyn Kafka, number: i32, max: usize) -> Result<bool, Halt> {
         for _ in 0..max {
             let Rooms {

@@ -1,5 +1,5 @@
-//! The graph of a processor as a worker uses it: its edges, and which of them are sources and the table. Plain data,
-//! made once.
+//! The graph of a processor as a worker uses it: its edges, and which of them are sources and the table. Plain data.
+//! Must not know partitions.
 
 use crate::{
     base::kind::Kind,
@@ -76,8 +76,8 @@ impl Edges {
     }
 }
 
-/// The name under which a local copy stores its position in the topic of an edge. It contains the topic's id, so that a
-/// topic that was deleted and created again has no position yet. No topic has a `#` in its name.
+/// The name under which a local copy stores its position in the topic of an edge. The name contains the topic id, so
+/// that a topic that was deleted and created again has no position yet. No topic has a `#` in its name.
 fn position_name(spec: &Spec, edges: &[EdgeInfo], edge: usize) -> String {
     let topic = edges[edge].topic;
     match spec.topic_ids.get(edge).filter(|id| !id.is_empty()) {

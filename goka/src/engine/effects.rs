@@ -1,7 +1,8 @@
-//! What a handler did with one record, held back until it returns `Ok`.
+//! The effects of a handler on one record: its row, its output records and its deferrals, held back until it returns
+//! `Ok`.
 //!
-//! An error, a panic or a cancellation drops it whole, so that a record is handled entirely or not
-//! at all. The buffers are reused: a worker allocates nothing per record.
+//! If the handler fails, panics or is cancelled, all of its effects are dropped, so that a record is handled entirely
+//! or not at all. The buffers are reused: a worker allocates nothing per record. Must not know how effects are applied.
 
 use std::ops::Range;
 
@@ -10,7 +11,7 @@ use crate::base::{
     record::{Meta, OwnedHeaders, wire_size},
 };
 
-/// The effects of one record, as encoded bytes.
+/// The effects of a handler on one record, as encoded bytes.
 #[derive(Default)]
 pub(crate) struct Effects {
     bytes: Vec<u8>,
@@ -20,7 +21,7 @@ pub(crate) struct Effects {
     header_bytes: usize,
 }
 
-/// What becomes of the row at the record's key.
+/// The effect on the row at the record's key.
 #[derive(Clone, Default, Debug, PartialEq, Eq)]
 pub(crate) enum Row {
     #[default]
@@ -29,9 +30,8 @@ pub(crate) enum Row {
     Delete,
 }
 
-/// A record to be produced.
+/// A record to produce.
 pub(crate) struct Emit {
-    /// Index of its edge in the graph.
     pub(crate) edge: usize,
     /// `None` is a null key.
     pub(crate) key: Option<Range<usize>>,
@@ -43,7 +43,7 @@ pub(crate) struct Emit {
 }
 
 impl Effects {
-    /// Forgets what was done; keeps the memory.
+    /// Forgets all effects. Keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.row = Row::Untouched;
@@ -52,24 +52,27 @@ impl Effects {
         self.header_bytes = 0;
     }
 
-    /// Memory that it takes, bytes.
+    /// Memory that the effects take, bytes.
     pub(crate) fn size(&self) -> usize {
         self.bytes_written() + self.emits.len() * size_of::<Emit>() + size_of::<Self>()
     }
 
-    /// From now on it waits for the guard.
+    /// Defers the record until the guard that is returned is done.
     pub(crate) fn defer(&mut self) -> Deferred {
         let (guard, pending) = Deferred::new();
         self.deferred.push(pending);
         guard
     }
 
-    /// The guards that it waits for.
+    /// The guards that the record is deferred for.
     pub(crate) fn deferred(&self) -> &[Pending] {
         &self.deferred
     }
 
-    /// Where what `write` appends to the buffer stands. If it fails, nothing was appended.
+    /// Lets `write` append bytes to the buffer, and returns their range.
+    ///
+    /// # Errors
+    /// That of `write`. Nothing is appended then.
     pub(crate) fn encode<E>(
         &mut self,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
@@ -113,7 +116,7 @@ impl Effects {
         });
     }
 
-    /// Bytes of all that is written, but for the key of the row.
+    /// Bytes of everything that the handler wrote, except the key of the row.
     pub(crate) fn bytes_written(&self) -> usize {
         self.bytes.len() + self.header_bytes
     }

@@ -1,10 +1,11 @@
-//! What every room of the engine is lent: the connection, the graph, the settings and the time.
+//! What every room of the engine may use: the connection, the graph, the settings and the time. Must not hold the state
+//! of a partition.
 
 use std::{cell::Cell, time::Duration};
 
 use crate::engine::{edges::Edges, port::Kafka, spec::Spec};
 
-/// The surroundings of a worker. Copied freely; none of it is a partition's state.
+/// The surroundings of a worker, copied from call to call.
 #[derive(Clone, Copy)]
 pub(crate) struct Env<'a> {
     pub(crate) kafka: &'a dyn Kafka,

@@ -1,21 +1,22 @@
-//! Why work stops before it is done: a setback makes uncommitted work void, a fatal error ends the worker.
+//! Why a call stops before it is done: a setback voids uncommitted work, a fatal error ends the worker.
 //!
-//! Whoever finds out returns the value; `worker.rs` alone acts on it. Must not know what has to be undone.
+//! The code that finds the cause returns it as a value, and only `worker.rs` applies a setback. Must not know what has
+//! to be undone.
 
 use std::fmt;
 
 use crate::{base::error::Error, engine::port::Undelivered};
 
-/// Why a call was not finished.
+/// Why a call stopped before it was done.
 #[derive(Debug)]
 pub(crate) enum Halt {
-    /// Uncommitted work is void, and its partitions go back to recovery. The worker goes on.
-    Setback(Setback),
-    /// The worker ends, and commits what was handled before.
+    /// Uncommitted work is void, and its partitions recover. The worker goes on.
+    Setback(Box<Setback>),
+    /// The worker ends. The records that were handled before are still committed.
     Fatal(Error),
 }
 
-/// What makes uncommitted work void.
+/// An event that voids uncommitted work and sends its partitions back to recovery.
 #[derive(Debug)]
 pub(crate) struct Setback {
     pub(crate) scope: Scope,
@@ -34,21 +35,24 @@ pub(crate) enum Scope {
     Worker,
 }
 
-/// Whose work a setback made void.
+/// The work that a setback voids.
 pub(crate) struct Voided {
+    /// The partitions that have to recover.
     pub(crate) partitions: Vec<i32>,
-    /// A commit was under way, and may take place.
+    /// A transaction was being committed, and may be committed or not.
     pub(crate) is_in_doubt: bool,
 }
 
-/// The cause of a setback, and what follows from it beside recovery.
+/// The cause of a setback, and what it leads to beside recovery.
 #[derive(Debug)]
 pub(crate) enum Why {
-    /// Nothing more follows.
+    /// Recovery, and nothing more.
     Dropped(String),
-    /// A record was not delivered. If it never will be, the setback is counted, and too many end the worker.
+    /// A record was not delivered. If retrying cannot help, the setback is counted, and too many in a row end the
+    /// worker.
     Undelivered(Undelivered),
-    /// A handler took longer than a transaction may be open. Counted likewise.
+    /// A handler took longer than a transaction may be open. The setback is counted, and too many in a row end the
+    /// worker.
     Slow(String),
     /// The disk has no room for the local copy: the partition rests before it recovers.
     NoRoom(Error),
@@ -57,7 +61,7 @@ pub(crate) enum Why {
 }
 
 impl Scope {
-    /// The partition that it names.
+    /// The partition that the scope names.
     pub(crate) fn partition(self) -> Option<i32> {
         match self {
             Scope::Partition(number) => Some(number),
@@ -103,12 +107,12 @@ impl From<Error> for Halt {
 
 impl From<Setback> for Halt {
     fn from(setback: Setback) -> Self {
-        Halt::Setback(setback)
+        Halt::Setback(Box::new(setback))
     }
 }
 
-/// Turns the result of a write to a partition's local copy into what follows from it. What the partition sent is in its
-/// changelog, and is read again from there.
+/// Turns an error of a write to a partition's local copy into a setback. The rows are in the changelog, and recovery
+/// reads them from there.
 pub(crate) fn stored(partition: i32, written: Result<(), Error>) -> Result<(), Halt> {
     written.map_err(|error| {
         let why = match error {

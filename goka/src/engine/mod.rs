@@ -1,10 +1,11 @@
-//! The engine: what happens to a record. It knows bytes and edges, never types: what is typed reaches it as a
-//! [`program::Program`], Kafka through [`port`].
+//! The engine: what happens to a record. It handles bytes and edges, never types: it calls the typed processor as a
+//! [`program::Program`], and Kafka through [`port`].
 //!
-//! [`worker`] is the loop of a thread, [`core`] the way of one record through the rooms. The rooms are [`handling`]
-//! (one record), [`commit`] (intervals to Kafka and to disk), [`recovery`] (from assigned to running) and [`replica`]
-//! (tables that are followed). The first three work on [`partition`], which holds the state, and do not know each
-//! other. [`table`] is the rows of one partition, for a worker and for a replica.
+//! [`worker`] is the loop of a worker's thread, [`core`] the way of one record through the rooms. The rooms are
+//! [`handling`] (one record), [`commit`] (intervals to Kafka and to disk), [`recovery`] (a partition from assigned to
+//! running) and [`replica`] (views and standbys, which follow tables). Handling, commit and recovery work on the state
+//! in [`partition`], and do not import each other. [`table`] holds the rows of one partition, for workers and replicas.
+//! Must not know types, rdkafka or heed.
 
 mod assignment;
 mod commit;

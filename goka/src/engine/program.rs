@@ -1,4 +1,4 @@
-//! A processor without its types: the door between handlers and engine.
+//! A processor without its types: the interface between typed handlers and the engine. Must not know codecs.
 
 use std::{any::Any, pin::Pin, rc::Rc, sync::Arc};
 
@@ -19,11 +19,11 @@ use crate::{
 pub(crate) trait Program: Send + Sync {
     fn group(&self) -> &'static str;
 
-    /// The graph, as plain data; other modules name an edge by its index here.
+    /// The edges of the graph. The engine names an edge by its index in this list.
     fn edges(&self) -> Vec<EdgeInfo>;
 
-    /// Handles a record of the edge at `edge` and leaves what the handler did in `effects`, which is
-    /// empty when called. On an error, `effects` is to be dropped.
+    /// Calls the handler of an edge. Its effects are added to `effects`, which the caller passes empty, and clears
+    /// after an error.
     fn handle(
         &self,
         edge: usize,
@@ -32,8 +32,8 @@ pub(crate) trait Program: Send + Sync {
         reads: Reads<'_>,
     ) -> Result<(), Failure>;
 
-    /// The same for a handler that waits ([`EdgeInfo::waits`]). It owns what it needs, stays on the
-    /// thread, and gives the effects back.
+    /// Calls the async handler of an edge ([`EdgeInfo::waits`]). The future owns what it needs, stays on the worker's
+    /// thread, and returns the effects.
     fn handle_later(
         &self,
         edge: usize,
@@ -42,7 +42,7 @@ pub(crate) trait Program: Send + Sync {
         reads: SharedReads,
     ) -> Waiting;
 
-    /// How it runs, where it differs from the settings of the app.
+    /// Options of the processor that differ from the settings of the app.
     fn options(&self) -> ProcessorOptions {
         ProcessorOptions::DEFAULT
     }
@@ -52,22 +52,22 @@ pub(crate) trait Program: Send + Sync {
         Ok(())
     }
 
-    /// The processor itself, for who knows its type.
+    /// The processor itself, for callers that know its type.
     fn processor(&self) -> Arc<dyn Any + Send + Sync>;
 }
 
-/// A visitor with its arguments, to be called for each row of the group table. The record has the
-/// key and no value; its edge is the table's.
+/// A visitor with its arguments, which is called for each row of the group table. The record that it gets has the key
+/// of the row, no value, and the edge of the table.
 pub(crate) trait Visit: Send + Sync {
     fn name(&self) -> &'static str;
 
-    /// Whether it is an `async fn`.
+    /// Whether the visitor is an `async fn`.
     fn waits(&self) -> bool;
 
-    /// What is done about a row that it cannot handle.
+    /// The policy for rows that the visitor cannot handle.
     fn on_error(&self) -> OnError;
 
-    /// As [`Program::handle`].
+    /// Calls the visitor, see [`Program::handle`].
     fn visit(
         &self,
         record: Record<'_>,
@@ -75,21 +75,21 @@ pub(crate) trait Visit: Send + Sync {
         reads: Reads<'_>,
     ) -> Result<(), Failure>;
 
-    /// As [`Program::handle_later`].
+    /// Calls the async visitor, see [`Program::handle_later`].
     fn visit_later(&self, record: Rc<OwnedRecord>, effects: Effects, reads: SharedReads)
     -> Waiting;
 }
 
-/// What a handler can read beside its record.
+/// The tables that a handler can read.
 #[derive(Clone, Copy)]
 pub(crate) struct Reads<'a> {
-    /// Of its partition.
+    /// The rows of its partition of the group table.
     pub(crate) rows: &'a Rows,
-    /// Of other groups.
+    /// Tables of other groups.
     pub(crate) tables: &'a Tables,
 }
 
-/// The same for a handler that waits.
+/// The tables that an async handler can read.
 pub(crate) struct SharedReads {
     pub(crate) rows: Rc<Rows>,
     pub(crate) tables: Arc<Tables>,
@@ -104,7 +104,7 @@ impl SharedReads {
     }
 }
 
-/// A handler that waits.
+/// The future of an async handler or visitor.
 pub(crate) type Waiting = Pin<Box<dyn Future<Output = (Effects, Result<(), Failure>)>>>;
 
 /// An edge of the graph, as data.
@@ -114,37 +114,37 @@ pub(crate) struct EdgeInfo {
     /// Logical name.
     pub(crate) topic: &'static str,
     pub(crate) partitioner: Partitioner,
-    /// Name of the codec of its values: part of the format of a table.
+    /// Name of the codec of the values. It is part of the format of a table.
     pub(crate) codec: &'static str,
-    /// Of a table: how its group keeps it.
+    /// Options of a table.
     pub(crate) options: TableOptions,
-    /// Whether its handler is an `async fn`.
+    /// Whether the handler is an `async fn`.
     pub(crate) waits: bool,
-    /// The name of its handler.
+    /// Name of the handler.
     pub(crate) handler: &'static str,
-    /// What is done about records that it cannot handle; each dead-letter topic is named.
+    /// The policy for records that the handler cannot handle. Each dead-letter topic has its name filled in.
     pub(crate) on_error: OnError,
 }
 
-/// Why a record could not be handled. A panic of the handler is caught by the engine.
+/// Why a record could not be handled. The engine turns a panic of the handler into a failure.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) stage: Stage,
-    /// For [`crate::Error::Record`]: "decode its key", "decode its value", "run".
+    /// What was attempted, for [`crate::Error::Record`]: "decode its key", "decode its value", "run".
     pub(crate) doing: &'static str,
     pub(crate) source: BoxError,
 }
 
-/// What failed.
+/// The stage at which a record failed, by which the policy is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// The bytes of the record.
+    /// The bytes of the record could not be decoded.
     Decode,
-    /// Its handler.
+    /// The handler returned an error.
     Handler,
-    /// The same, by a panic.
+    /// The handler panicked.
     Panic,
-    /// Not the record: another one would fail as well, so that no policy applies.
+    /// The cause is not the record: another record would fail as well, so that no policy applies.
     Broken,
 }
 
@@ -175,7 +175,7 @@ impl OwnedRecord {
         }
     }
 
-    /// Memory it takes, bytes.
+    /// Memory that the record takes, bytes.
     pub(crate) fn size(&self) -> usize {
         let part = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         size_of::<Self>() + part(&self.key) + part(&self.value) + headers_size(&self.headers)

@@ -1,5 +1,5 @@
-//! What a guarantee means for the rooms that do not commit. Made once, with the protocol, so that only `commit/` asks
-//! for the guarantee.
+//! What a guarantee means for the rooms that do not commit. Made once, with the protocol: no other code of the engine
+//! matches on the guarantee.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use std::time::Duration;
 pub(crate) struct Rules {
     /// Handlers may hold their records back (`ctx.defer()`).
     pub(crate) may_defer: bool,
-    /// A handler may keep the thread for so long; `None`: for as long as it likes.
+    /// The longest time for which a handler may keep the thread. `None`: no limit.
     pub(crate) handler_max: Option<Duration>,
-    /// A transaction of a previous owner can hold up recovery, and is fenced then.
+    /// An open transaction of a previous owner can block recovery, and recovery aborts it by fencing the owner.
     pub(crate) fences: bool,
-    /// Our rows are contiguous in a changelog, so that a gap between them is a foreign row. With transactions there are
-    /// markers between them, and nobody else's rows.
+    /// Our rows are contiguous in the changelog, so that a gap between them is a foreign row. With transactions, gaps
+    /// are transaction markers, and there are no foreign rows.
     pub(crate) finds_gaps: bool,
-    /// The local copy may be ahead of the group, at the instance that committed last.
+    /// The positions in the local copy may be ahead of the group's, at the instance that committed last.
     pub(crate) copy_may_lead: bool,
 }
 
@@ -28,7 +28,7 @@ impl Rules {
         copy_may_lead: true,
     };
 
-    /// `handler_max`: half of the time for which a transaction may be open.
+    /// `handler_max`: half of `transaction.timeout.ms`.
     pub(crate) fn exactly_once(handler_max: Duration) -> Self {
         Rules {
             may_defer: false,

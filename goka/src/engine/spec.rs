@@ -1,4 +1,5 @@
-//! What a worker is made of, and its settings: whoever starts one says it here.
+//! What a worker is started with: its program, its topics, its table and its settings. Plain data. Must not know how a
+//! worker runs.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -14,41 +15,42 @@ use crate::{
     store,
 };
 
-/// What a worker is made of.
+/// What a worker is started with.
 #[derive(Clone)]
 pub(crate) struct Spec {
     pub(crate) program: Arc<dyn Program>,
-    /// Physical topics by index of their edge, for errors.
+    /// Physical topics, by edge, for errors.
     pub(crate) topics: Vec<String>,
-    /// The broker's ids of the topics, by index of their edge; none where it tells none.
+    /// Topic ids, by edge. Empty if the broker gives no topic ids.
     pub(crate) topic_ids: Vec<String>,
-    /// The table's copy: directory of the group, and what it is a copy of (of which partition is
-    /// filled in). `None` for a group without a table.
+    /// The group table. `None` for a group without a table.
     pub(crate) table: Option<TableSpec>,
     /// Tables of other groups.
     pub(crate) tables: Arc<Tables>,
     pub(crate) settings: Settings,
     pub(crate) status: Arc<Status>,
-    /// Visits that were asked for.
+    /// The queue of requested visits.
     pub(crate) visits: Arc<Visits>,
 }
 
-/// The group table, as far as one worker is concerned.
+/// The group table, as a worker needs it.
 #[derive(Clone)]
 pub(crate) struct TableSpec {
+    /// Directory of the group's local copies.
     pub(crate) dir: PathBuf,
+    /// What a local copy is a copy of; the partition is filled in by [`identity_of`](Self::identity_of).
     pub(crate) identity: store::Identity,
     pub(crate) options: store::Options,
-    /// A copy older than this may have missed deletions: `delete.retention.ms`.
+    /// `delete.retention.ms`: a local copy that is older may have missed tombstones.
     pub(crate) age_max_ms: Option<i64>,
-    /// Whether the broker may drop rows that are not overwritten (the embedded one).
+    /// Whether the broker may drop rows that are not overwritten, as the embedded broker does.
     pub(crate) forgets_rows: bool,
-    /// Keeps the partitions up to date that no worker of this process has.
+    /// Follows the partitions that no worker of this process has.
     pub(crate) standby: Option<Arc<Standby>>,
 }
 
 impl TableSpec {
-    /// What the copy of a partition is a copy of.
+    /// The identity of the local copy of a partition.
     pub(crate) fn identity_of(&self, partition: i32) -> store::Identity {
         store::Identity {
             partition,
@@ -62,28 +64,29 @@ impl TableSpec {
 pub(crate) struct Settings {
     pub(crate) guarantee: Guarantee,
     pub(crate) commit_interval: Duration,
-    /// A commit interval ends early at so many records: what a kill repeats at most.
+    /// A commit interval ends early at so many records, which bounds how many records run again after a kill.
     pub(crate) records_max: u64,
-    /// And at so much memory for uncommitted rows of a partition, bytes.
+    /// A commit interval ends early when its rows take so much memory in a partition, bytes.
     pub(crate) bytes_max: usize,
-    /// So many rows go to the local copy at the end of their interval, and of more, those of several
-    /// intervals together.
+    /// Up to so many rows are stored as soon as their interval is acknowledged. If there are more, the rows of several
+    /// intervals are stored together.
     pub(crate) stored_at_once: usize,
-    /// Membership is proven anew before a record is handled, if the last proof is older.
+    /// The membership lease: if the last proof of membership is older, the worker proves it again before it handles a
+    /// record.
     pub(crate) lease: Duration,
-    /// Exactly-once: a handler may keep the thread for so long, half of what a transaction may be open.
+    /// Exactly-once: the longest time for which a handler may keep the thread, half of `transaction.timeout.ms`.
     pub(crate) handler_max: Duration,
-    /// Stored beside every committed offset: who wrote it.
+    /// Metadata stored beside every committed offset, which says who committed it. See [`mark`].
     pub(crate) instance: String,
-    /// Where a group begins that has a table but no offsets.
+    /// Where a group resumes that has a table but no committed offsets.
     pub(crate) start: Option<Start>,
-    /// What is done where the next record of a source is no longer there.
+    /// Where a source resumes whose next offset is out of range.
     pub(crate) out_of_range: OutOfRange,
     pub(crate) fault: Planted,
 }
 
-/// The mark that is stored beside an offset: who of a group committed it, an instance, or under exactly-once a
-/// producer.
+/// The metadata stored beside a committed offset, which says who committed it: an instance or, under exactly-once, a
+/// transactional id.
 pub(crate) fn mark(who: &str) -> String {
     format!("{OURS}{who}")
 }

@@ -1,5 +1,5 @@
-//! What a worker tells about itself: which partitions it has and what they do, how much it did.
-//! Written by the worker's thread, read by any other.
+//! The status of a worker as other threads see it: its partitions and their states, its local copies, its counters. The
+//! worker's thread writes it, any thread reads it. Must not know who reads.
 
 use std::{
     collections::BTreeMap,
@@ -16,22 +16,22 @@ use crate::{
     store::{Snapshot, Snapshots},
 };
 
-/// Status of one worker.
+/// The status of one worker.
 pub(crate) struct Status {
     handled: AtomicU64,
     skipped: AtomicU64,
     dead_letters: AtomicU64,
     retries: AtomicU64,
-    /// Whether the group knows this worker: what it has not is at another one.
+    /// Whether this worker is a member of the group, so that partitions that it lacks are at other workers.
     is_member: AtomicBool,
     partitions: Mutex<BTreeMap<i32, PartitionState>>,
-    /// Local copies of the partitions that are here.
+    /// Local copies of the partitions that this worker has.
     copies: Mutex<BTreeMap<i32, Snapshots>>,
     changes: watch::Sender<u64>,
 }
 
 impl Status {
-    /// `changes` counts up whenever a state changes.
+    /// A worker without partitions. `changes` counts up whenever a state changes.
     pub(crate) fn new(changes: watch::Sender<u64>) -> Self {
         Status {
             handled: AtomicU64::new(0),
@@ -45,55 +45,56 @@ impl Status {
         }
     }
 
-    /// A record was handled.
+    /// Counts a handled record.
     pub(crate) fn handled(&self) {
         // Only this worker writes it, so that no locked instruction is needed.
         let before = self.handled.load(Ordering::Relaxed);
         self.handled.store(before + 1, Ordering::Relaxed);
     }
 
-    /// How many records were handled.
+    /// Number of handled records.
     pub(crate) fn handled_so_far(&self) -> u64 {
         self.handled.load(Ordering::Relaxed)
     }
 
-    /// A record was passed over.
+    /// Counts a skipped record.
     pub(crate) fn skipped(&self) {
         self.skipped.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A dead letter was written.
+    /// Counts a dead letter.
     pub(crate) fn set_aside(&self) {
         self.dead_letters.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A record is to be handled again.
+    /// Counts a retry.
     pub(crate) fn retried(&self) {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many records were skipped, how many dead letters written, how many attempts begun anew.
+    /// Numbers of skipped records, dead letters and retries.
     pub(crate) fn failed_so_far(&self) -> [u64; 3] {
         let counters = [&self.skipped, &self.dead_letters, &self.retries];
         counters.map(|counter| counter.load(Ordering::Relaxed))
     }
 
-    /// The group has given this worker its partitions, maybe none.
+    /// The group has assigned partitions to this worker, possibly none.
     pub(crate) fn joined(&self) {
         self.is_member.store(true, Ordering::Relaxed);
         self.changed();
     }
 
-    /// The group takes this worker for gone, or its partitions for another's: it will join anew.
+    /// This worker is not a member of the group any more. It will join again.
     pub(crate) fn left(&self) {
         self.is_member.store(false, Ordering::Relaxed);
     }
 
-    /// Whether the group has given this worker what it has, and not taken it for gone since.
+    /// Whether this worker is a member of the group.
     pub(crate) fn is_member(&self) -> bool {
         self.is_member.load(Ordering::Relaxed)
     }
 
+    /// A partition is being recovered.
     pub(crate) fn recovering(&self, partition: i32, rows: u64, bytes: u64, progress: f64) {
         self.set(
             partition,
@@ -105,21 +106,22 @@ impl Status {
         );
     }
 
+    /// A partition handles records.
     pub(crate) fn running(&self, partition: i32) {
         self.set(partition, PartitionState::Running);
     }
 
-    /// There is no room for its local copy.
+    /// The disk has no room for the local copy of a partition.
     pub(crate) fn no_room(&self, partition: i32) {
         self.set(partition, PartitionState::NoRoom);
     }
 
-    /// Its local copy is open.
+    /// The local copy of a partition is open.
     pub(crate) fn opened(&self, partition: i32, copy: Snapshots) {
         lock(&self.copies).insert(partition, copy);
     }
 
-    /// What is committed of a partition that runs here; `None` if it does not.
+    /// The committed rows of a partition. `None` if the partition does not run at this worker.
     pub(crate) fn snapshot(&self, partition: i32) -> Result<Option<Snapshot>, Error> {
         if self.lock().get(&partition) != Some(&PartitionState::Running) {
             return Ok(None);
@@ -128,14 +130,14 @@ impl Status {
         copies.get(&partition).map(Snapshots::take).transpose()
     }
 
-    /// It is no longer here.
+    /// This worker does not have a partition any more.
     pub(crate) fn gone(&self, partition: i32) {
         self.lock().remove(&partition);
         lock(&self.copies).remove(&partition);
         self.changed();
     }
 
-    /// All partitions that are here.
+    /// The states of all partitions that this worker has.
     pub(crate) fn partitions(&self) -> BTreeMap<i32, PartitionState> {
         self.lock().clone()
     }
@@ -145,7 +147,7 @@ impl Status {
         self.changed();
     }
 
-    /// Wakes whoever waits for a change.
+    /// Notifies all threads that wait for a change.
     pub(crate) fn changed(&self) {
         self.changes.send_modify(|count| *count += 1);
     }
@@ -155,7 +157,7 @@ impl Status {
     }
 }
 
-/// Nothing is left half done under these locks.
+/// Locks a mutex that a panic may have poisoned: no change under these locks can be left half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

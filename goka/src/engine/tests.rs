@@ -1,4 +1,4 @@
-//! One worker on a Kafka in memory, step by step: what a simulation would have to be lucky to meet.
+//! One worker on the in-memory Kafka, turn by turn: cases that a simulation meets only by luck.
 
 use std::{
     cell::{Cell, RefCell},
@@ -31,13 +31,13 @@ const GROUP: &str = "last";
 const INPUT: &str = "values";
 const TABLE: &str = "last-state";
 const TOPICS: [&str; 2] = [INPUT, TABLE];
-/// Turns until something is taken to never happen.
+/// A test fails after so many turns.
 const TURNS_MAX: usize = 10_000;
 /// The handler of a record with this key takes as many milliseconds as its value says.
 const SLOW: &str = "slow";
 
 thread_local! {
-    /// Where handlers of this thread let time pass.
+    /// The in-memory Kafka whose clock slow handlers of this thread advance.
     static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
 }
 
@@ -71,14 +71,14 @@ struct Stage {
     guarantee: Guarantee,
     map_size: usize,
     program: Arc<dyn Program>,
-    /// Where processes end, at the how manyth time.
+    /// The point at which a worker dies, and at which pass of it.
     dies_at: Option<(Point, u32)>,
 }
 
 impl Stage {
     fn new(guarantee: Guarantee) -> Self {
         let world = World::new(WorldSettings {
-            // Without it nothing is ever under way.
+            // With chance, answers take time, so that commits are in flight.
             chance: Chance::seeded(1),
             ..WorldSettings::default()
         });
@@ -108,7 +108,7 @@ impl Stage {
         }
     }
 
-    /// A worker with a disk of its own.
+    /// A worker with its own disk.
     fn worker(&self, name: &str) -> Worker {
         let (guarantee, dies_at) = (self.guarantee, self.dies_at);
         let passes = Cell::new(0);
@@ -144,14 +144,14 @@ impl Stage {
         self.world.append(INPUT, 0, key, value).unwrap();
     }
 
-    /// The local copy of a worker that has ended.
+    /// Opens the local copy of a worker that has ended.
     fn store(&self, name: &str) -> Store {
         let path = self.dir.path().join(name).join("0");
         let (store, _) = Store::open(&path, &Self::identity(), &self.options()).unwrap();
         store
     }
 
-    /// What it says: up to where, and the rows.
+    /// The local copy of a worker that has ended: its changelog offset and its rows.
     fn copy(&self, name: &str) -> (i64, BTreeMap<Vec<u8>, Vec<u8>>) {
         let store = self.store(name);
         let mut rows = BTreeMap::new();
@@ -161,10 +161,10 @@ impl Stage {
             true
         });
         scanned.unwrap();
-        (store.position().table, rows)
+        (store.position().changelog, rows)
     }
 
-    /// What the table's topic says up to there.
+    /// The rows of the changelog before offset `until`.
     fn rows(&self, until: i64) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let history = self.world.history(TABLE, 0).unwrap();
         let before = history.iter().filter(|row| row.offset < until);
@@ -176,7 +176,7 @@ impl Stage {
     }
 }
 
-/// Turns until `done`. An error of a turn is given.
+/// Turns a worker until `done`, or until a turn fails.
 fn turns(worker: &mut Worker, mut done: impl FnMut(&Worker) -> bool) -> Result<(), Error> {
     for _ in 0..TURNS_MAX {
         if done(worker) {
@@ -184,7 +184,7 @@ fn turns(worker: &mut Worker, mut done: impl FnMut(&Worker) -> bool) -> Result<(
         }
         worker.turn(Duration::from_millis(10))?;
     }
-    panic!("it never happened");
+    panic!("not done after {TURNS_MAX} turns");
 }
 
 fn runs(worker: &Worker) -> bool {
@@ -198,7 +198,7 @@ fn handled(worker: &Worker) -> u64 {
 const BOTH: [Guarantee; 2] = [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce];
 
 #[test]
-fn an_interval_that_cannot_be_stored_is_not_passed_over_by_the_next() {
+fn the_next_interval_does_not_advance_past_an_interval_that_cannot_be_stored() {
     const BIG: usize = 200;
     for guarantee in BOTH {
         let stage = Stage {
@@ -226,7 +226,7 @@ fn an_interval_that_cannot_be_stored_is_not_passed_over_by_the_next() {
             BIG as u64 + 1,
             "the next interval was begun"
         );
-        // What it says to that is of no interest here.
+        // Whether it closes cleanly is not tested here.
         let _ = worker.close();
         let (until, rows) = stage.copy("one");
         assert!(
@@ -237,17 +237,17 @@ fn an_interval_that_cannot_be_stored_is_not_passed_over_by_the_next() {
 }
 
 #[test]
-fn what_a_handler_did_past_its_session_takes_no_effect() {
+fn the_effects_of_a_handler_that_outlasts_its_session_are_dropped() {
     let stage = Stage::new(Guarantee::AtLeastOnce);
     let mut worker = stage.worker("one");
     turns(&mut worker, runs).unwrap();
     stage.put(SLOW, "20000");
     turns(&mut worker, |worker| !runs(worker)).unwrap();
-    assert_eq!(handled(&worker), 0, "nothing of it was sent");
+    assert_eq!(handled(&worker), 0, "no effect was sent");
 }
 
 #[test]
-fn a_handler_that_takes_too_long_for_its_transaction_is_named() {
+fn an_error_names_the_handler_that_takes_too_long_for_its_transaction() {
     let stage = Stage::new(Guarantee::ExactlyOnce);
     let mut worker = stage.worker("one");
     turns(&mut worker, runs).unwrap();
@@ -265,20 +265,20 @@ fn a_handler_that_takes_too_long_for_its_transaction_is_named() {
     let slow: &[u8] = SLOW.as_bytes();
     assert!(
         !stage.rows(i64::MAX).contains_key(slow),
-        "nothing of it took effect"
+        "no effect was applied"
     );
 }
 
-/// At-least-once: exactly-once, the group's position wins always.
+/// At-least-once only: under exactly-once the group's position always counts.
 #[test]
-fn where_an_operator_set_the_group_back_it_goes_on_at_every_instance() {
+fn every_instance_resumes_where_an_operator_has_reset_the_group() {
     let ends = [Step::Handled, Step::Delivered, Step::Storing, Step::Stored];
     let ends = ends.map(|step| (Point::Reached(step), 1));
     let asks = (1..=20).map(|nth| (Point::Asks, nth));
     for dies_at in ends.into_iter().chain(asks) {
         for next in ["one", "two"] {
             let mut stage = Stage::new(Guarantee::AtLeastOnce);
-            // Both have handled records, so that both have a copy that stands behind them.
+            // Both handle records, so that the local copies of both are behind the records.
             for name in ["one", "two"] {
                 let mut worker = stage.worker(name);
                 (0..10).for_each(|number| stage.put(&format!("{name}-{number}"), "1"));
@@ -286,10 +286,10 @@ fn where_an_operator_set_the_group_back_it_goes_on_at_every_instance() {
                 worker.close().unwrap();
             }
             stage.world.set_offset(GROUP, INPUT, 0, 5);
-            // It is killed while it tells the group that it goes on there, or soon after.
+            // The worker dies while it claims its partition there, or soon after.
             stage.dies_at = Some(dies_at);
             let mut worker = stage.worker("one");
-            // One whose connection is dead may ask in vain.
+            // A worker whose connection is dead may never get on.
             let turn = |_| worker.turn(Duration::from_millis(10)).is_err() || handled(&worker) > 0;
             let _ = (0..1000).any(turn);
             let was_handled = handled(&worker) > 0;
@@ -303,7 +303,7 @@ fn where_an_operator_set_the_group_back_it_goes_on_at_every_instance() {
                 partition.is_some_and(|partition| partition.feed().fetched() == [20])
             })
             .unwrap();
-            // Some of them may have been committed.
+            // Some of the records may have been committed.
             let least = if was_handled { 1 } else { 15 };
             let left = least..=15;
             assert!(
@@ -316,7 +316,7 @@ fn where_an_operator_set_the_group_back_it_goes_on_at_every_instance() {
 }
 
 #[test]
-fn a_coalesced_row_that_is_refused_is_not_passed_over() {
+fn no_offset_is_committed_past_a_coalesced_row_that_the_broker_refuses() {
     for guarantee in BOTH {
         let stage = Stage {
             program: last(true),
@@ -327,7 +327,7 @@ fn a_coalesced_row_that_is_refused_is_not_passed_over() {
         stage.world.refuse(Some(TABLE));
         stage.put("key", "1");
         turns(&mut worker, |_| false).unwrap_err();
-        // What it says to that is of no interest here.
+        // Whether it closes cleanly is not tested here.
         let _ = worker.close();
         let committed = stage.world.committed(GROUP, INPUT, 0);
         assert_eq!(committed.map_or(0, |committed| committed.offset), 0);
@@ -336,7 +336,7 @@ fn a_coalesced_row_that_is_refused_is_not_passed_over() {
 }
 
 #[test]
-fn a_copy_that_was_topped_up_in_part_is_as_old_as_it_was() {
+fn a_partly_restored_copy_keeps_its_time() {
     for guarantee in BOTH {
         let mut stage = Stage::new(guarantee);
         let mut worker = stage.worker("one");
@@ -344,7 +344,7 @@ fn a_copy_that_was_topped_up_in_part_is_as_old_as_it_was() {
         turns(&mut worker, |worker| handled(worker) == 1).unwrap();
         worker.close().unwrap();
         let before = stage.store("one").position().clone();
-        // More than a batch.
+        // More rows than a batch.
         for number in 0..200 {
             let (key, value) = (format!("big-{number}"), "x".repeat(60_000));
             let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
@@ -354,7 +354,7 @@ fn a_copy_that_was_topped_up_in_part_is_as_old_as_it_was() {
         stage.dies_at = Some((Point::Reached(Step::Replaying), 1));
         turns(&mut stage.worker("one"), |_| false).unwrap_err();
         let after = stage.store("one").position().clone();
-        assert!(after.table > before.table, "some of it was stored");
+        assert!(after.changelog > before.changelog, "some of it was stored");
         assert_eq!(after.at_ms, before.at_ms, "{guarantee:?}");
         stage.dies_at = None;
         let mut worker = stage.worker("one");

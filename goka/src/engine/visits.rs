@@ -1,4 +1,4 @@
-//! Visits that a worker is asked for, from any thread. Must not know how rows are visited.
+//! The queue of visits that other threads request of a worker. Must not know how rows are visited.
 
 use std::{
     collections::VecDeque,
@@ -14,7 +14,7 @@ use crate::engine::program::Visit;
 
 /// The queue of visits for one worker.
 pub(crate) struct Visits {
-    /// Whether the queue has some: looked at in every turn.
+    /// Whether the queue is not empty. The worker reads it in every turn.
     some: AtomicBool,
     /// `None`: the worker has ended.
     queue: Mutex<Option<VecDeque<Asked>>>,
@@ -29,23 +29,24 @@ impl Default for Visits {
     }
 }
 
-/// A visit, and who waits for its end.
+/// A requested visit, and where its result goes.
 pub(crate) struct Asked {
     pub(crate) visit: Arc<dyn Visit>,
     pub(crate) reply: oneshot::Sender<Result<u64, Cancelled>>,
 }
 
-/// A partition went to another worker before its rows were visited, or it is not known which of them were.
+/// Why a visit did not finish: a partition went to another worker before all of its rows were visited, or it is not
+/// known which rows were visited.
 #[derive(Debug)]
 pub(crate) struct Cancelled {
     pub(crate) partition: i32,
-    /// How many keys were visited, and committed.
+    /// How many visited keys were committed.
     pub(crate) keys: u64,
 }
 
 impl Visits {
-    /// Asks for a visit. The answer is the number of keys that were visited; dropped without an answer: the worker has
-    /// ended.
+    /// Requests a visit. The result is the number of visited keys. If the worker ends first, the sender is dropped
+    /// without a result.
     pub(crate) fn ask(&self, visit: Arc<dyn Visit>) -> oneshot::Receiver<Result<u64, Cancelled>> {
         let (reply, answer) = oneshot::channel();
         if let Some(queue) = &mut *self.lock() {
@@ -55,12 +56,12 @@ impl Visits {
         answer
     }
 
-    /// The worker has ended, and answers nothing any more.
+    /// The worker has ended: drops the requested visits, and takes no more.
     pub(crate) fn close(&self) {
         *self.lock() = None;
     }
 
-    /// The next visit that was asked for.
+    /// The next requested visit.
     pub(crate) fn next(&self) -> Option<Asked> {
         if !self.some.load(Ordering::Acquire) {
             return None;
@@ -73,7 +74,7 @@ impl Visits {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Asked>>> {
-        // Nothing is left half done under this lock.
+        // No change under this lock can be left half done.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,7 @@
-//! One worker: a thread's loop over its connection and its partitions, and the one place where a setback is applied. It
-//! shares nothing with other workers; scaling within a process and across processes is the same thing.
+//! One worker: the loop of a thread over its connection and its partitions, and the only place that applies a setback.
+//!
+//! Workers share nothing, so that more workers in a process scale as more processes do. Must not know how the rooms do
+//! their work.
 
 use std::time::Duration;
 
@@ -16,17 +18,19 @@ use crate::{
     },
 };
 
-/// Events taken in one turn, so that commits and recovery get their turn too.
+/// Most events taken in one turn, so that recovery and waiting work are not starved.
 const EVENTS_MAX: usize = 4096;
-/// How often a full turn looks at delivery reports and for commits that are due.
+/// A turn takes delivery reports and makes due commits after so many events.
 const EVENTS_PER_LOOK: usize = 64;
-/// How long brokers may be asked in one turn before the next question is left to the next turn.
+/// How long one turn may wait for brokers' answers in recovery before it leaves the remaining partitions to the next
+/// turn.
 const QUESTIONS_MAX: Duration = Duration::from_secs(1);
-/// Time for reading changelogs in one turn, beside running partitions and without.
-const BUDGET_BESIDE: Duration = Duration::from_millis(5);
-const BUDGET_ALONE: Duration = Duration::from_millis(50);
+/// How long one turn reads changelogs: while other partitions run, and while none runs.
+const RESTORE_BESIDE_RUNNING: Duration = Duration::from_millis(5);
+const RESTORE_ALONE: Duration = Duration::from_millis(50);
 
-/// A worker. Drive it with [`turn`](Worker::turn); drop it without [`close`](Worker::close), and that is a crash.
+/// A worker. Call [`turn`](Worker::turn) in a loop, then [`close`](Worker::close). Dropping a worker without closing it
+/// acts like a crash.
 pub(crate) struct Worker {
     core: Core,
     kafka: Box<dyn Kafka>,
@@ -38,8 +42,11 @@ impl Worker {
         Worker { core, kafka }
     }
 
-    /// One bounded step: takes events, lets handlers that wait go on, recovers, commits. Waits at most `idle` if there
-    /// is nothing to do. An error ends the worker: [`close`](Self::close) it.
+    /// One bounded step: recovers partitions, polls async handlers, takes events, commits. Waits at most `idle` if
+    /// there is nothing to do.
+    ///
+    /// # Errors
+    /// The worker has to end: [`close`](Self::close) it.
     pub(crate) fn turn(&mut self, idle: Duration) -> Result<(), Error> {
         let (core, kafka) = (&mut self.core, &*self.kafka);
         core.rooms(kafka).env.tick();
@@ -72,25 +79,25 @@ impl Worker {
         core.serve_and_commit(kafka)
     }
 
-    /// The partitions that are here.
+    /// The partitions that this worker has.
     #[cfg(any(test, feature = "tester"))]
     pub(crate) fn partitions(&self) -> &crate::engine::partition::Partitions {
         self.core.partitions()
     }
 
-    /// Whether the group was sent offsets and has not answered.
+    /// Whether an offset commit is in flight.
     #[cfg(any(test, feature = "tester"))]
     pub(crate) fn is_committing(&self) -> bool {
         self.core.is_committing()
     }
 
-    /// What this worker tells about itself.
+    /// The status of this worker.
     #[cfg(test)]
     pub(crate) fn status(&self) -> &crate::engine::status::Status {
         &self.core.spec.status
     }
 
-    /// Leaves the group without a word: it takes this worker for another one already.
+    /// Ends without committing or leaving the group: another member has taken this worker's place.
     pub(crate) fn abandon(mut self) -> Result<(), Error> {
         let (core, kafka) = (&mut self.core, &*self.kafka);
         let numbers = core.partitions().numbers();
@@ -99,7 +106,7 @@ impl Worker {
         result
     }
 
-    /// Finishes and commits what was handled, and leaves the group.
+    /// Finishes and commits the records that were handled, and leaves the group.
     pub(crate) fn close(self) -> Result<(), Error> {
         let Worker { mut core, kafka } = self;
         let numbers = core.partitions().numbers();
@@ -107,14 +114,14 @@ impl Worker {
         let result = core.give_back(&*kafka, &numbers, false);
         match kafka.in_flight() {
             0 => {}
-            // Those of partitions that were lost or failed; the others were waited for.
+            // Records of partitions that were lost or failed. Those of other partitions are delivered.
             in_flight => debug!(
                 group = core.spec.program.group(),
                 in_flight, "leaving the group with records in flight"
             ),
         }
         kafka.close();
-        // Which leaves the group.
+        // Dropping the connection leaves the group.
         drop(kafka);
         core.close_left();
         result
@@ -140,8 +147,8 @@ impl Core {
         }
     }
 
-    /// The broker says that the next offset of a source is not in its log. Whether that is so, and where the partition
-    /// resumes, is found when it recovers, so that the group hears it before a record is handled.
+    /// The next offset of a source is out of range. The partition recovers: recovery looks at the log again, chooses
+    /// where to resume, and tells the group before the partition handles a record.
     fn out_of_range(&mut self, kafka: &dyn Kafka, source: usize, number: i32) -> Result<(), Halt> {
         let Rooms { partitions, .. } = self.rooms(kafka);
         let Some(partition) = partitions.running_mut(number) else {
@@ -154,7 +161,7 @@ impl Core {
         Err(Setback::dropped(number, "offset of an input out of range").into())
     }
 
-    /// Takes delivery reports, and commits what is due.
+    /// Takes delivery reports, and makes due commits.
     fn serve_and_commit(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
         let Rooms {
             env, partitions, ..
@@ -162,13 +169,13 @@ impl Core {
         env.tick();
         partitions.serve(&env, Duration::ZERO);
         match self.commit_due(kafka, None) {
-            Err(Halt::Setback(setback)) => self.set_back(kafka, setback),
+            Err(Halt::Setback(setback)) => self.set_back(kafka, *setback),
             Err(Halt::Fatal(error)) => Err(error),
             Ok(()) => Ok(()),
         }
     }
 
-    /// Moves every partition on that does not run yet; whether one is being restored.
+    /// Moves every partition on that does not run yet. Returns whether some partition is being restored.
     fn recover(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
         let Rooms {
             env,
@@ -191,8 +198,7 @@ impl Core {
             let moved = self.move_on(kafka, number);
             self.unless_set_back(kafka, moved)?;
             if kafka.now().saturating_sub(began) > QUESTIONS_MAX {
-                // Brokers that are away take long to give no answer, and whoever waits for the end of this turn would
-                // wait for all of them.
+                // Each request to a broker that is away takes until its timeout, and running partitions wait meanwhile.
                 self.rooms(kafka).recovery.resume_at(number + 1);
                 break;
             }
@@ -210,8 +216,8 @@ impl Core {
 
     fn read_changelog(&mut self, kafka: &dyn Kafka, reader: &dyn Reader) -> Result<(), Error> {
         let budget = match self.partitions().any_running() {
-            true => BUDGET_BESIDE,
-            false => BUDGET_ALONE,
+            true => RESTORE_BESIDE_RUNNING,
+            false => RESTORE_ALONE,
         };
         let until = kafka.now() + budget;
         let mut wait = Duration::from_millis(2);
@@ -238,7 +244,7 @@ impl Core {
         Ok(())
     }
 
-    /// Moves a partition on that does not run yet.
+    /// Moves a partition on in its recovery.
     fn move_on(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
         let Rooms {
             env,
@@ -252,7 +258,8 @@ impl Core {
         }
     }
 
-    /// Tells the group where a partition resumes, which proves that the partition is ours, and runs it.
+    /// Claims a partition: commits the positions where it resumes, which proves that the partition is ours. Then runs
+    /// it.
     fn claim(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
         let Rooms {
             env,
@@ -283,7 +290,7 @@ impl Core {
         }
     }
 
-    /// Deletes every row of a partition, in Kafka and here.
+    /// Deletes every row of a partition, in the changelog and in the local copy (`start = reset`).
     fn reset(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
         let Rooms {
             env,
@@ -301,12 +308,15 @@ impl Core {
         Ok(())
     }
 
-    /// Closes the local copies that were left, once the group is left.
+    /// Closes the local copies of partitions that left, after the worker has left the group.
     fn close_left(&mut self) {
         self.recovery_mut().close_left();
     }
 
-    /// Applies a setback. `None`: there was one, and the worker goes on.
+    /// Applies a setback, if the result is one, and returns `None` then.
+    ///
+    /// # Errors
+    /// The worker ends.
     pub(super) fn unless_set_back<T>(
         &mut self,
         kafka: &dyn Kafka,
@@ -314,15 +324,15 @@ impl Core {
     ) -> Result<Option<T>, Error> {
         match result {
             Ok(value) => Ok(Some(value)),
-            Err(Halt::Setback(setback)) => self.set_back(kafka, setback).map(|()| None),
+            Err(Halt::Setback(setback)) => self.set_back(kafka, *setback).map(|()| None),
             Err(Halt::Fatal(error)) => Err(error),
         }
     }
 
-    /// Makes uncommitted work void, and sends its partitions back to recovery.
+    /// Applies a setback: voids uncommitted work, and sends its partitions back to recovery.
     ///
     /// # Errors
-    /// The worker ends: because of the setback itself, or because one of its kind came too often.
+    /// The worker ends, because of the cause of the setback or because of too many setbacks in a row.
     pub(super) fn set_back(&mut self, kafka: &dyn Kafka, setback: Setback) -> Result<(), Error> {
         let Setback { scope, why } = setback;
         let reason = why.to_string();
@@ -350,7 +360,7 @@ impl Core {
             );
             partition.drop_uncommitted();
             recovery.begin(&env, number);
-            // Also the others, where the connection is of no use any more.
+            // An unusable connection fails here. The remaining partitions are still set back.
             let stop = || {
                 kafka.unassign(number)?;
                 kafka.table().map_or(Ok(()), |reader| reader.stop(number))
@@ -379,7 +389,7 @@ impl Core {
     }
 }
 
-/// What ends a worker after so many recoveries in a row.
+/// The error that ends a worker after too many failed deliveries in a row.
 fn too_many(group: &str, of: Option<i32>, counted: Option<(u32, String)>) -> Result<(), Error> {
     let Some((recoveries, reason)) = counted else {
         return Ok(());

@@ -105,7 +105,7 @@ impl<'s> Batch<'s> {
     /// this is an error and nothing is stored.
     pub(crate) fn commit(self, position: Position) -> Result<(), Error> {
         let reaches = self.extent.reaches;
-        let reaches = reaches.filter(|at| !self.cleared && *at > position.table);
+        let reaches = reaches.filter(|at| !self.cleared && *at > position.changelog);
         self.finish(Extent { position, reaches })
     }
 

@@ -63,11 +63,11 @@ pub(super) fn put_position(
     position: &Position,
 ) -> Result<()> {
     let Position {
-        table,
+        changelog,
         inputs,
         at_ms,
     } = position;
-    let array = (table, inputs, at_ms);
+    let array = (changelog, inputs, at_ms);
     let bytes = rmp_serde::to_vec(&array).map_err(|error| Error::Encoding(error.into()))?;
     meta.put(txn, POSITION_KEY, &bytes)
 }
@@ -135,9 +135,9 @@ fn identity(bytes: &[u8]) -> Option<Identity> {
 }
 
 fn position(bytes: &[u8]) -> Option<Position> {
-    let (table, inputs, at_ms) = rmp_serde::from_slice(bytes).ok()?;
+    let (changelog, inputs, at_ms) = rmp_serde::from_slice(bytes).ok()?;
     Some(Position {
-        table,
+        changelog,
         inputs,
         at_ms,
     })

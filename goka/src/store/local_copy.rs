@@ -113,7 +113,7 @@ impl Store {
     /// stored in parts and is incomplete.
     pub(crate) fn reaches(&self) -> i64 {
         let Extent { position, reaches } = &self.extent;
-        position.table.max(reaches.unwrap_or(0))
+        position.changelog.max(reaches.unwrap_or(0))
     }
 
     /// Takes a snapshot. Drop it soon, because LMDB does not reuse pages that a snapshot can see.

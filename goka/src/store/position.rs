@@ -1,10 +1,10 @@
-//! Up to where a local copy has its table. Must not know rows.
+//! The position of a local copy in its changelog and in the inputs. Must not know rows.
 
 /// The position of a local copy. Offsets are the next ones to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Position {
     /// Next offset in the changelog.
-    pub(crate) table: i64,
+    pub(crate) changelog: i64,
     /// Next offsets in the inputs, by logical name of the topic, with its id if the id is known. Empty for a view.
     pub(crate) inputs: Vec<(String, i64)>,
     /// Wall clock of the commit, milliseconds since 1970.

@@ -21,7 +21,7 @@ use super::{
 use crate::base::error::Error;
 
 impl Store {
-    /// Creates an empty copy beside this one, which [`settle`](Store::settle) later puts in its place. `None`: this
+    /// Creates an empty copy beside this one, which [`swap_in`](Store::swap_in) later puts in its place. `None`: this
     /// copy is such a copy itself, and was emptied instead.
     ///
     /// # Errors
@@ -88,7 +88,11 @@ impl Store {
     ///
     /// # Errors
     /// If the copy cannot be opened in its place.
-    pub(crate) fn settle(mut self, identity: &Identity, options: &Options) -> Result<Store, Error> {
+    pub(crate) fn swap_in(
+        mut self,
+        identity: &Identity,
+        options: &Options,
+    ) -> Result<Store, Error> {
         if self.is_in_place() {
             self.show();
             return Ok(self);

@@ -1,17 +1,15 @@
-//! The commit protocol, at-least-once.
+//! The commit protocol, at-least-once. For each partition and interval, in this order: handlers run and their effects
+//! go to the producer; all delivery reports come in; the positions are committed to the group. A failure before that
+//! voids the interval, and the partition recovers before its records run again.
 //!
-//! Per partition and interval, in this order: handlers run and their effects go to the producer; every delivery report
-//! is in; the group gets the positions. Whatever fails before makes the interval void, and the partition goes back
-//! through recovery before its records run again.
+//! Acknowledged rows are written to the local copy together with the positions behind them, in one LMDB transaction: at
+//! once if they are few, otherwise those of several intervals together. The local copy is never ahead of Kafka. It may
+//! be behind by a second: a restart reads the missing rows from the changelog.
 //!
-//! Acknowledged rows go to the local copy with the positions that they stand for, in one transaction: at once where
-//! they are few, else those of several intervals together. The local copy is never ahead of Kafka. It may be behind by
-//! a second, and what it lacks is in the changelog: a restart reads it from there.
-//!
-//! Nothing fences a zombie, a member that was paused past its session, so that its rows can land behind newer ones.
-//! Three rules close that hole: the producer gives up on a record well within the session (`message.timeout.ms`);
-//! before a record is handled, membership must have been proven within the lease; and foreign rows between ours are
-//! found as gaps in the offsets and overwritten (`gaps.rs`).
+//! Nothing fences a zombie (a member that was paused past its session), so that its rows can follow newer ones in the
+//! changelog. Three rules prevent damage: the producer gives up on a record well within the session
+//! (`message.timeout.ms`); membership must have been proven within the lease before a record is handled; and foreign
+//! rows are found as gaps between our offsets, and overwritten (`gaps.rs`).
 
 use std::time::Duration;
 
@@ -25,13 +23,14 @@ use crate::engine::{
     port::{Step, fault::Fault},
 };
 
-/// How often the end of an idle partition's changelog is looked at for foreign rows.
+/// How often an idle partition checks the end of its changelog for foreign rows.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
-/// How often the positions of a partition that is given back are offered to the group.
+/// How many times a worker tries to commit the positions of partitions that it gives back.
 const COMMIT_TRIES: usize = 3;
 
 /// The protocol of one worker.
 pub(crate) struct AtLeastOnce {
+    /// When the changelogs of idle partitions were last checked for foreign rows.
     looked_at: Duration,
 }
 
@@ -40,6 +39,7 @@ impl AtLeastOnce {
         AtLeastOnce { looked_at: now }
     }
 
+    /// Whether the open interval takes one more record. `false`: it was full, and the commit was moved on.
     pub(crate) fn has_room(&mut self, work: &mut Work<'_>, number: i32) -> Result<bool, Halt> {
         let settings = &work.env.spec.settings;
         let Some(partition) = work.partitions.running(number) else {
@@ -59,7 +59,7 @@ impl AtLeastOnce {
         Ok(false)
     }
 
-    /// Commits what is due.
+    /// Makes due commits.
     pub(crate) fn due(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
         work.take_commit()?;
         work.store_due()?;
@@ -90,8 +90,7 @@ impl AtLeastOnce {
         self.keep_idle(work)
     }
 
-    /// What has to be done now and then while nothing comes: the lease is renewed before a record needs it, and foreign
-    /// rows are looked for.
+    /// Keeps an idle worker ready: renews the membership lease before a record needs it, and checks for foreign rows.
     fn keep_idle(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
         let now = work.env.now();
         let idle = now.saturating_sub(work.offsets.silent_since());
@@ -138,7 +137,7 @@ fn advance(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     work.acknowledge(number)
 }
 
-/// Looks for foreign rows behind our last one in the changelog of an idle partition.
+/// Checks for foreign rows behind our last row in the changelog of an idle partition, and repairs them.
 fn look_behind(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     let next = work.partitions.ledger().next_row(number);
     let (Some(reader), Some(next)) = (work.env.kafka.table(), next) else {
@@ -147,7 +146,7 @@ fn look_behind(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     match reader.bounds(number) {
         Ok((_, end)) if end > next => {
             work.partitions.ledger_mut().expect_row(number, end);
-            // An interval without records carries the repairs.
+            // Repairs are sent in an interval without records.
             work.close_interval(number)?;
             let gaps = std::iter::once(next..end).collect();
             work.partitions.ledger_mut().return_gaps(number, gaps);
@@ -157,11 +156,11 @@ fn look_behind(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     }
 }
 
-/// Waits for what is in flight of these partitions, and commits it.
+/// Waits for the records of these partitions that are in flight, and commits them.
 pub(crate) fn finish(work: &mut Work<'_>, numbers: &[i32], give_up: Duration) -> Result<(), Halt> {
     drain(work, numbers, give_up)?;
-    // The last chance to write our rows over foreign ones: the next owner would take those for ours. Not while brokers
-    // are away, which takes long to find out.
+    // The last chance to repair foreign rows: the next owner would take them for ours. Not if the lease is over:
+    // brokers may be away, and each request would wait for its timeout.
     if work.offsets.is_proven(work.env.kafka.now()) {
         for &number in numbers {
             if work.partitions.running(number).is_some() {
@@ -182,18 +181,18 @@ pub(crate) fn finish(work: &mut Work<'_>, numbers: &[i32], give_up: Duration) ->
     Ok(())
 }
 
-/// Waits for what is in flight of these partitions, and acknowledges their intervals.
+/// Waits for the delivery reports of these partitions, and acknowledges their intervals.
 fn drain(work: &mut Work<'_>, numbers: &[i32], give_up: Duration) -> Result<(), Halt> {
     loop {
         let mut is_busy = false;
         for &number in numbers {
             is_busy |= match drain_one(work, number) {
-                // The others are still finished.
+                // A setback of one partition: the others are still finished.
                 Err(Halt::Fatal(error)) => Err(Setback::fatal(number, error).into()),
                 drained => drained,
             }?;
         }
-        // The rest of a failed interval is void, but could land behind rows of the next owner.
+        // Records of a failed interval that are still in flight must not be written behind rows of the next owner.
         let ledger = work.partitions.ledger();
         is_busy |= numbers.iter().any(|&number| ledger.pending(number) > 0);
         if !is_busy {
@@ -210,7 +209,7 @@ fn drain(work: &mut Work<'_>, numbers: &[i32], give_up: Duration) -> Result<(), 
     }
 }
 
-/// Moves the intervals of a partition on; whether some of it is not acknowledged yet.
+/// Moves the intervals of a partition on. Returns whether some records are not acknowledged yet.
 fn drain_one(work: &mut Work<'_>, number: i32) -> Result<bool, Halt> {
     let Some(partition) = work.partitions.running(number) else {
         return Ok(false);
@@ -224,8 +223,8 @@ fn drain_one(work: &mut Work<'_>, number: i32) -> Result<bool, Halt> {
     Ok(partition.is_some_and(|partition| !partition.intervals().is_empty()))
 }
 
-/// Says which partitions have to recover after a setback. Of a worker that may not be a member any more, what the
-/// producer still holds is not sent.
+/// Returns the partitions that have to recover after a setback. If the worker may not be a member any more, records
+/// that the producer has queued are not sent.
 pub(crate) fn void(env: &Env<'_>, partitions: &Partitions, scope: Scope) -> Voided {
     let partitions = match scope {
         Scope::Partition(number) => vec![number],

@@ -1,8 +1,8 @@
-//! Offsets go to the group.
+//! Offset commits to the group.
 //!
-//! The offsets of every interval are sent without waiting. During a rebalance the coordinator answers when the last
-//! member has joined, and no partition that stays should stop for that. A commit is waited for only where membership
-//! has to be proven before anything goes on. Must not know when offsets are due.
+//! The worker does not wait for the commit of an interval: during a rebalance the coordinator answers only when the
+//! last member has joined, and partitions that stay should go on meanwhile. The worker waits for a commit only where it
+//! has to prove membership before it goes on. Must not know when offsets are due.
 
 use std::time::Duration;
 
@@ -21,13 +21,14 @@ use crate::{
     },
 };
 
-/// How long membership may take to be proven when the lease is over.
+/// How long to try to prove membership when the lease is over.
 const RENEW_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long to wait before asking again.
+/// How long to wait before the next try.
 const RENEW_AGAIN: Duration = Duration::from_millis(20);
 
 impl Work<'_> {
-    /// Begins to commit the offsets of the running partitions that `which` picks, unless a commit is under way.
+    /// Sends the offsets of the running partitions that `which` picks, and does not wait. Does nothing while a commit
+    /// is in flight.
     pub(crate) fn begin_commit(&mut self, which: impl Fn(&Partition) -> bool) {
         if self.offsets.is_committing() {
             return;
@@ -40,12 +41,11 @@ impl Work<'_> {
         self.offsets.begin(sent);
     }
 
-    /// Takes the group's answer to the commit that is under way.
+    /// Takes the group's answer to the commit in flight.
     pub(crate) fn take_commit(&mut self) -> Result<(), Halt> {
         if !self.offsets.is_committing() {
             return Ok(());
         }
-        // It stays under way until there is an answer.
         let Some(outcome) = self.env.kafka.commit_outcome() else {
             return Ok(());
         };
@@ -66,6 +66,7 @@ impl Work<'_> {
         self.commit_of(|of, _| of == number)
     }
 
+    /// Commits the offsets of the running partitions that `which` picks, and waits for the group's answer.
     pub(crate) fn commit_of(
         &mut self,
         which: impl Fn(i32, &Partition) -> bool,
@@ -78,14 +79,14 @@ impl Work<'_> {
         self.answered(&sent, outcome)
     }
 
-    /// Proves membership, whatever the lease says.
+    /// Proves membership by a commit.
     pub(crate) fn renew(&mut self) -> Result<(), Halt> {
         let give_up = self.env.kafka.now() + RENEW_TIMEOUT;
         loop {
             if self.commit(|_| true)? == Answer::Taken {
                 return Ok(());
             }
-            // A commit that waited for a rebalance is refused when that is over; the next one is not.
+            // A commit that waited for a rebalance is refused when the rebalance is over. The next commit is taken.
             if self.env.kafka.now() >= give_up {
                 return Err(not_a_member(
                     "the group did not confirm this member in time",
@@ -95,13 +96,14 @@ impl Work<'_> {
         }
     }
 
-    /// Tells the group where a partition that does not run yet goes on. The inner error: the group did not take it now.
+    /// Commits the positions where a partition resumes that does not run yet. The inner error: the group did not take
+    /// them now.
     pub(crate) fn claim(
         &mut self,
         number: i32,
         positions: &[i64],
     ) -> Result<Result<(), Error>, Halt> {
-        // The connection has one commit under way at most.
+        // The connection has at most one commit in flight.
         self.offsets.forget(self.partitions);
         let began = self.env.kafka.now();
         let offered: Vec<_> = positions_of(number, positions).collect();
@@ -116,6 +118,8 @@ impl Work<'_> {
         }
     }
 
+    /// Takes the group's answer to a commit of these partitions that was sent at `began`.
+    /// Takes the group's answer to a commit.
     fn answered(&mut self, sent: &Sent, outcome: Result<(), CommitError>) -> Result<Answer, Halt> {
         let error = match outcome {
             Ok(()) => {
@@ -128,7 +132,7 @@ impl Work<'_> {
             Err(CommitError::Again(error)) => error,
         };
         sent.mark_uncommitted(self.partitions);
-        // One refusal is as it should be while the group rebalances.
+        // One refusal is normal while the group rebalances.
         let (group, refusals) = (self.env.group(), self.offsets.refused());
         match refusals >= 2 && refusals.is_power_of_two() {
             true => warn!(group, refusals, %error, "offset commits refused repeatedly; retrying"),
@@ -138,7 +142,7 @@ impl Work<'_> {
     }
 }
 
-/// Nothing that this worker holds may be committed: it may not be a member any more.
+/// The setback of a worker that may not be a member of the group any more.
 fn not_a_member(reason: impl Into<String>) -> Halt {
     let (scope, why) = (Scope::Worker, Why::Dropped(reason.into()));
     Setback { scope, why }.into()

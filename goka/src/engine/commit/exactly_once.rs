@@ -1,14 +1,13 @@
-//! The commit protocol, exactly-once.
+//! The commit protocol, exactly-once. A Kafka transaction commits all partitions of a worker together: the effects of
+//! their handlers and the positions behind the handled records. In this order: the transaction ends, and the interval
+//! of every partition closes, while handlers go on in the next one; all delivery reports come in; the positions are
+//! added, and Kafka commits; each partition's rows and positions are written to its local copy, at once or with those
+//! of later intervals. A local copy is therefore never ahead of Kafka, and recovery reads rows that it lacks from the
+//! changelog.
 //!
-//! All partitions of a worker are committed together, in a transaction of Kafka: what their handlers wrote, and the
-//! positions behind what they handled. In this order: the transaction ends, and with it the interval of every
-//! partition, while handlers go on into the next one; every delivery report is in; the positions are added, and Kafka
-//! commits; each partition's rows and positions go to its local copy, now or with those of later intervals. So a local
-//! copy is never ahead of Kafka, and what Kafka has and the copy lacks is read again from the changelog.
-//!
-//! Whatever fails before Kafka has committed, and whatever is not known, makes the intervals of all partitions void,
-//! and each recovers: what the group has committed then says what happened. A zombie, a member that was paused past
-//! its session, needs no rule of its own, for the group refuses its positions.
+//! A failure before Kafka has committed, or an unknown outcome, voids the intervals of all partitions. Each partition
+//! recovers, and the committed offsets show whether the transaction was committed. A zombie (a member that was paused
+//! past its session) needs no further rule: the group refuses its positions.
 
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ use crate::engine::{
 /// How often an idle group commits its positions again: Kafka forgets those of topics that nobody subscribes to after a
 /// week.
 const REFRESH: Duration = Duration::from_secs(3600);
-/// How long rows that were sent beside all intervals may take to be committed.
+/// How long a transaction may take to be committed that a partition waits for before it runs.
 const ALONE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The protocol of one worker: the state of its transaction.
@@ -36,14 +35,14 @@ pub(crate) struct ExactlyOnce {
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Stage {
-    /// It takes records.
+    /// The transaction takes records.
     #[default]
     Open,
-    /// It has ended, and waits for delivery reports.
+    /// The transaction has ended, and waits for delivery reports.
     Ended,
-    /// Kafka was asked to commit it.
+    /// The commit is in flight.
     Committing,
-    /// Kafka was asked to abort it.
+    /// The abort is in flight.
     Aborting,
 }
 
@@ -56,6 +55,7 @@ impl ExactlyOnce {
         self.stage == Stage::Aborting
     }
 
+    /// Whether the open interval takes one more record. `false`: it was full, and the commit was moved on.
     pub(crate) fn has_room(&mut self, work: &mut Work<'_>, number: i32) -> Result<bool, Halt> {
         let settings = &work.env.spec.settings;
         let Some(partition) = work.partitions.running(number) else {
@@ -72,7 +72,7 @@ impl ExactlyOnce {
         Ok(false)
     }
 
-    /// Ends the transaction if that is due, or `now`, and moves it on as far as Kafka allows.
+    /// Ends the transaction if that is due or `now` is set, and moves it on as far as Kafka allows.
     pub(crate) fn transact(&mut self, work: &mut Work<'_>, now: bool) -> Result<(), Halt> {
         work.store_due()?;
         if self.is_open() {
@@ -90,7 +90,7 @@ impl ExactlyOnce {
         self.advance(work)
     }
 
-    /// What is handled from now on belongs to the next transaction.
+    /// Ends the transaction: records that are handled from now on belong to the next one.
     fn end(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
         let is_left = |partition: &Partition| {
             partition.is_running() && partition.intervals().open_records() > 0
@@ -153,7 +153,7 @@ impl ExactlyOnce {
         Ok(())
     }
 
-    /// Kafka has it all: the local copies follow.
+    /// Kafka has committed the transaction: the local copies follow.
     fn committed(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
         self.stage = Stage::Open;
         work.offsets.set_committed_at(work.env.kafka.now());
@@ -161,7 +161,7 @@ impl ExactlyOnce {
         acknowledge(work)
     }
 
-    /// The group took partitions of this worker away: the transaction is void, unless it is empty.
+    /// Partitions of this worker were lost: the transaction is void, unless it is empty.
     pub(crate) fn lose(&mut self, partitions: &Partitions) -> Result<(), Halt> {
         let has_records = |partition: &Partition| partition.intervals().open_records() > 0;
         if self.is_open() && partitions.next(0, has_records).is_none() {
@@ -170,7 +170,7 @@ impl ExactlyOnce {
         Err(aborted(None, "the group took partitions"))
     }
 
-    /// Aborts the transaction if the work in this scope is part of it. All running partitions have to recover then.
+    /// Aborts the transaction if it contains work of this scope. All running partitions have to recover then.
     pub(crate) fn void(
         &mut self,
         env: &Env<'_>,
@@ -206,15 +206,15 @@ impl ExactlyOnce {
         }
     }
 
-    /// Commits what all partitions have handled.
+    /// Commits the handled records of all partitions.
     pub(crate) fn commit_all(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
         let numbers = work.partitions.numbers();
         let give_up = work.env.kafka.now() + ALONE_TIMEOUT;
         self.commit_now(work, &numbers, give_up)
     }
 
-    /// Commits what these partitions have handled, with what the others have. What cannot be committed by `give_up` is
-    /// void.
+    /// Commits the handled records of these partitions, together with those of the others. If that is not done by
+    /// `give_up`, the transaction is aborted.
     pub(crate) fn commit_now(
         &mut self,
         work: &mut Work<'_>,
@@ -235,7 +235,7 @@ impl ExactlyOnce {
     }
 }
 
-/// The intervals that Kafka has committed are acknowledged, and the group has their positions.
+/// Kafka has committed the closing intervals: acknowledges them. The group has their positions.
 fn acknowledge(work: &mut Work<'_>) -> Result<(), Halt> {
     for number in closing(work.partitions) {
         work.acknowledge(number)?;
@@ -255,7 +255,8 @@ fn aborted(with: Option<i32>, reason: impl Into<String>) -> Halt {
     Setback { scope, why }.into()
 }
 
-/// Commits what was sent beside all intervals, for a partition that does not run yet. All of it is reported.
+/// Commits rows that were sent outside of all intervals, for a partition that does not run yet. All of them are
+/// delivered.
 pub(crate) fn commit_alone(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     let env = work.env;
     let give_up = env.kafka.now() + ALONE_TIMEOUT;
@@ -274,7 +275,7 @@ pub(crate) fn commit_alone(work: &mut Work<'_>, number: i32) -> Result<(), Halt>
     }
 }
 
-/// Keeps the positions of an idle group from expiring, and its local copies from looking aged.
+/// Keeps the positions of an idle group from expiring, and its local copies from being taken for outdated.
 fn keep_idle(work: &mut Work<'_>) -> Result<(), Halt> {
     let now = work.env.now();
     if now.saturating_sub(work.offsets.committed_at()) < REFRESH {

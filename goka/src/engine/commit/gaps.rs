@@ -1,8 +1,9 @@
-//! Foreign rows: a previous owner that was paused past its session (a zombie) can write behind newer rows of ours.
+//! Foreign rows: a zombie, a previous owner that was paused past its session, can write to the changelog behind our
+//! rows.
 //!
-//! Our rows are contiguous in the changelog, so a gap between them is a foreign row. Once the group has confirmed that
-//! the partition is ours, our values are sent again for the keys of foreign rows that differ. Must not know why a
-//! partition is looked at.
+//! Our rows are contiguous in the changelog, so that a gap between them is a foreign row. Once the group has confirmed
+//! that the partition is ours, the worker sends our values again for the keys of foreign rows with other values. Must
+//! not know when gaps are looked for.
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
@@ -14,16 +15,16 @@ use crate::{
     engine::{halt::Halt, partition::ledger::Sent, port::TableEvent},
 };
 
-/// How long foreign rows may take to read.
+/// How long to read foreign rows before the repair is put off.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Foreign rows, newest per key.
+/// The newest foreign row of each key.
 type Foreign = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 impl Work<'_> {
-    /// Sends our values again where foreign rows in these gaps differ. `true`: nothing had to be sent, so that the
-    /// closing interval is acknowledged. `false`: its reports have to be waited for again, or the group has to confirm
-    /// first.
+    /// Repairs foreign rows in these gaps: sends our values again where they differ. `true`: no row had to be sent, and
+    /// the closing interval is acknowledged. `false`: delivery reports have to be waited for again, or the group did
+    /// not confirm that the partition is ours.
     pub(crate) fn repair(&mut self, number: i32, gaps: Vec<Range<i64>>) -> Result<bool, Halt> {
         let foreign = match self.commit_one(number)? {
             Answer::Taken => self.read_gaps(number, &gaps)?,
@@ -65,7 +66,7 @@ impl Work<'_> {
         Ok(repairs == 0)
     }
 
-    /// The newest foreign row per key; `None` if they could not be read in time.
+    /// Reads the foreign rows in these gaps. `None`: they could not be read in time.
     fn read_gaps(&mut self, number: i32, gaps: &[Range<i64>]) -> Result<Option<Foreign>, Error> {
         let kafka = self.env.kafka;
         let (Some(reader), Some(first), Some(last)) = (kafka.table(), gaps.first(), gaps.last())
@@ -99,7 +100,8 @@ impl Work<'_> {
             });
             result?;
             if let Some(other) = other {
-                // A partition that is restored, which reads again from where it was.
+                // The reader also restores another partition: stop that one, so that recovery starts it again from its
+                // next offset.
                 reader.stop(other)?;
                 self.interrupted.insert(other);
             }

@@ -1,8 +1,9 @@
-//! Intervals to Kafka and to disk. The one place that decides what is committed when.
+//! The commit protocols: commit intervals to Kafka and to disk. Nothing outside this room decides when something is
+//! committed.
 //!
-//! [`Commit`] is what the worker calls. Behind it are the two protocols, `at_least_once.rs` and `exactly_once.rs`, and
-//! what both work with: intervals and local copies (`work.rs`), offsets and the membership lease (`offsets.rs`,
-//! `committing.rs`), foreign rows (`gaps.rs`). Must not know handlers, nor how a partition recovers.
+//! The worker calls [`Commit`]. The protocols are `at_least_once.rs` and `exactly_once.rs`; both use `work.rs`
+//! (intervals and local copies), `committing.rs` (offset commits), `offsets.rs` (the membership lease) and `gaps.rs`
+//! (foreign rows). Must not know handlers, nor how a partition recovers.
 
 mod at_least_once;
 mod committing;
@@ -28,21 +29,22 @@ use exactly_once::ExactlyOnce;
 use offsets::Offsets;
 use work::Work;
 
-/// After so long without a look at reports and commits, a record waits for one: in that time a broker answers.
+/// A worker that handles slow records takes delivery reports and makes due commits at least so often. A broker answers
+/// in about this time.
 const LOOK_AFTER: Duration = Duration::from_millis(5);
-/// The share of the lease for which a handler may keep the thread before membership is proven again, so that what
-/// waits in the producer does not expire.
+/// If a handler keeps the thread for longer than this share of the membership lease, membership is proven again, so
+/// that records that wait in the producer do not expire.
 const SHARE_OF_LEASE: u32 = 4;
 
 /// The commits of a worker.
 pub(crate) struct Commit {
     protocol: Protocol,
     offsets: Offsets,
-    /// When a record last found that reports were taken and due commits made.
+    /// When delivery reports were last taken and due commits made between records.
     served_at: Duration,
-    /// A visit is under way, which reads local copies.
+    /// Whether a visit is under way, which reads local copies.
     is_visiting: bool,
-    /// Partitions whose restoring was interrupted, because the changelog was read for another one.
+    /// Partitions whose restoring was interrupted, because the reader was used for another partition.
     interrupted: BTreeSet<i32>,
 }
 
@@ -52,7 +54,7 @@ enum Protocol {
 }
 
 impl Commit {
-    /// Begins the protocol of a guarantee. The rules are what it means for the other rooms.
+    /// The protocol of a guarantee, and the rules that the guarantee sets for the other rooms.
     pub(crate) fn new(settings: &Settings, now: Duration) -> (Self, Rules) {
         let (protocol, lease, rules) = match settings.guarantee {
             Guarantee::AtLeastOnce => (
@@ -91,7 +93,7 @@ impl Commit {
         (&mut self.protocol, work)
     }
 
-    /// Whether the transaction of the worker takes records. At-least-once has none, and always does.
+    /// Whether the worker's transaction takes records. Always `true` without transactions.
     pub(crate) fn is_open(&self) -> bool {
         match &self.protocol {
             Protocol::AtLeastOnce(_) => true,
@@ -99,7 +101,8 @@ impl Commit {
         }
     }
 
-    /// Whether a transaction of this worker may still be committed or aborted: committed offsets are not known before.
+    /// Whether it is undecided if a transaction of this worker is committed or aborted. The committed offsets are not
+    /// known until then.
     pub(crate) fn is_undecided(&self) -> bool {
         match &self.protocol {
             Protocol::AtLeastOnce(_) => false,
@@ -107,24 +110,24 @@ impl Commit {
         }
     }
 
-    /// Whether the group was sent offsets and has not answered.
+    /// Whether an offset commit is in flight.
     #[cfg(any(test, feature = "tester"))]
     pub(crate) fn is_committing(&self) -> bool {
         self.offsets.is_committing()
     }
 
-    /// Whether a visit reads local copies: what is acknowledged is then stored at once.
+    /// Says whether a visit is under way. Acknowledged rows are then stored at once, because visits read local copies.
     pub(crate) fn set_visiting(&mut self, is_visiting: bool) {
         self.is_visiting = is_visiting;
     }
 
-    /// Partitions whose restoring was interrupted since this was asked last.
+    /// Takes the partitions whose restoring was interrupted.
     pub(crate) fn take_interrupted(&mut self) -> BTreeSet<i32> {
         std::mem::take(&mut self.interrupted)
     }
 
-    /// Makes sure that membership was proven within the lease, before a record is handled. `false`: it had to be
-    /// proven, which took a while.
+    /// Makes sure, before a record is handled, that membership was proven within the lease. `false`: it was proven just
+    /// now, and time has passed.
     pub(crate) fn prove(
         &mut self,
         env: &Env<'_>,
@@ -138,31 +141,31 @@ impl Commit {
         Ok(false)
     }
 
-    /// Whether reports and due commits have to be looked at before the next record: often enough that records behind a
-    /// slow handler do not expire, and no transaction gets too old.
+    /// Whether delivery reports have to be taken and due commits made before the next record, so that records in flight
+    /// do not expire behind slow handlers, and no transaction gets too old.
     pub(crate) fn is_look_due(&self, env: &Env<'_>) -> bool {
         env.now().saturating_sub(self.served_at) >= LOOK_AFTER
     }
 
-    /// Takes delivery reports, before due commits are made.
+    /// Takes delivery reports between records.
     pub(crate) fn look(&mut self, env: &Env<'_>, partitions: &mut Partitions) -> Result<(), Halt> {
         let away = env.now().saturating_sub(self.served_at);
         let (_, mut work) = self.parts(env, partitions);
         if work.offsets.is_lease_spent(away, SHARE_OF_LEASE) {
-            // A refusal decides nothing yet: the lease does.
+            // If the group refuses, the lease still counts.
             work.commit(|_| true)?;
         }
         work.partitions.serve(env, Duration::ZERO);
         Ok(())
     }
 
-    /// Reports were taken and due commits made.
+    /// Delivery reports were taken and due commits made.
     pub(crate) fn looked(&mut self, env: &Env<'_>) {
         self.served_at = env.kafka.now();
     }
 
-    /// Whether the open interval of a running partition takes one more record. `false`: it did not, and was moved on;
-    /// ask again.
+    /// Whether the open interval of a running partition takes one more record. `false`: it is full, and this call has
+    /// moved the commit on; call again.
     pub(crate) fn has_room(
         &mut self,
         env: &Env<'_>,
@@ -176,7 +179,7 @@ impl Commit {
         }
     }
 
-    /// Commits what is due.
+    /// Makes due commits.
     pub(crate) fn due(&mut self, env: &Env<'_>, partitions: &mut Partitions) -> Result<(), Halt> {
         let (protocol, mut work) = self.parts(env, partitions);
         match protocol {
@@ -185,8 +188,8 @@ impl Commit {
         }
     }
 
-    /// Commits what these partitions have handled, before they are given back. What cannot be committed by `give_up` is
-    /// left to the next owner. After a setback of one partition, called again for the rest.
+    /// Commits the handled records of partitions that are given back. Records that cannot be committed by `give_up` run
+    /// again at the next owner. After a setback of one partition, the worker calls this again for the others.
     pub(crate) fn finish(
         &mut self,
         env: &Env<'_>,
@@ -201,7 +204,7 @@ impl Commit {
         }
     }
 
-    /// The group took partitions of this worker away: what is not committed of them is void.
+    /// Partitions of this worker were lost: their uncommitted work is void.
     pub(crate) fn lose(&mut self, env: &Env<'_>, partitions: &Partitions) -> Result<(), Halt> {
         match &mut self.protocol {
             Protocol::AtLeastOnce(_) => {
@@ -212,7 +215,7 @@ impl Commit {
         }
     }
 
-    /// Before rows are sent beside all intervals: commits what the worker's transaction holds.
+    /// Commits the worker's transaction, so that rows can be sent in a transaction of their own.
     pub(crate) fn clear_transaction(
         &mut self,
         env: &Env<'_>,
@@ -225,7 +228,7 @@ impl Commit {
         }
     }
 
-    /// Commits rows of a partition that were sent beside all intervals, all of which are reported.
+    /// Commits rows of a partition that were sent outside of all intervals. All of them are delivered.
     pub(crate) fn commit_alone(
         &mut self,
         env: &Env<'_>,
@@ -239,8 +242,8 @@ impl Commit {
         }
     }
 
-    /// Tells the group where a partition goes on, which proves that the partition is ours. The inner error: the group
-    /// did not take it now.
+    /// Commits the positions where a partition resumes, which proves that the partition is ours. The inner error: the
+    /// group did not take them now.
     pub(crate) fn claim(
         &mut self,
         env: &Env<'_>,
@@ -263,12 +266,12 @@ impl Commit {
         work.store(number)
     }
 
-    /// Offsets that the group was sent and has not answered count as not committed from here on.
+    /// Treats an offset commit in flight as not made: its offsets are committed again.
     pub(crate) fn forget(&mut self, partitions: &mut Partitions) {
         self.offsets.forget(partitions);
     }
 
-    /// Whether a setback of this scope takes the work of a partition with it.
+    /// Whether a setback of this scope voids the work of a partition.
     pub(crate) fn reaches(&self, partitions: &Partitions, scope: Scope, number: i32) -> bool {
         match (&self.protocol, scope) {
             (_, Scope::Worker) => true,
@@ -280,7 +283,8 @@ impl Commit {
         }
     }
 
-    /// Gives up what Kafka holds of the work in this scope, and says which partitions have to recover.
+    /// Voids the work in this scope: aborts the transaction or purges the producer. Returns the partitions that have to
+    /// recover.
     pub(crate) fn void(
         &mut self,
         env: &Env<'_>,

@@ -1,5 +1,5 @@
-//! Offsets to the group, and the membership lease that a commit of them proves: whoever the group takes a commit from
-//! was its member when the commit was sent. Must not know how offsets are sent.
+//! The offset commit in flight, and the membership lease: a commit that the group takes proves that this worker was a
+//! member when it sent the commit. Must not know how offsets are sent.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use crate::engine::{
     port::Position,
 };
 
-/// The offsets that a worker commits.
+/// The state of a worker's offset commits.
 pub(crate) struct Offsets {
-    /// For how long a proof of membership counts. `None`: Kafka asks for the proof itself, with each transaction.
+    /// The membership lease. `None`: no lease is needed, because Kafka checks membership with each transaction.
     lease: Option<Duration>,
     /// When membership was last proven, by a commit that the group took.
     proven_at: Duration,
     /// When offsets were last sent.
     committed_at: Duration,
-    /// What the group was sent and has not answered.
+    /// The commit in flight.
     committing: Option<Sent>,
-    /// How often it refused since it took some.
+    /// How many commits the group has refused since it took one.
     refusals: u32,
 }
 
-/// Offsets that were sent.
+/// The partitions whose offsets a commit contains.
 pub(crate) struct Sent {
     began: Duration,
     partitions: Vec<i32>,
@@ -31,6 +31,7 @@ pub(crate) struct Sent {
 /// The group's answer to a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
+    /// The group has the offsets.
     Taken,
     /// Not now, for example because the group rebalances. The offsets are sent again with the next interval.
     Refused,
@@ -47,8 +48,8 @@ impl Offsets {
         }
     }
 
-    /// Whether membership was proven within the lease: a worker that was stopped for longer may not own its partitions
-    /// any more.
+    /// Whether membership was proven within the lease. A worker that was stopped for longer may have lost its
+    /// partitions.
     pub(crate) fn is_proven(&self, now: Duration) -> bool {
         self.lease
             .is_none_or(|lease| now.saturating_sub(self.proven_at) <= lease)
@@ -68,45 +69,45 @@ impl Offsets {
         self.committed_at = now;
     }
 
-    /// Since when the group heard nothing of this worker.
+    /// When this worker last proved membership or sent offsets.
     pub(crate) fn silent_since(&self) -> Duration {
         self.proven_at.max(self.committed_at)
     }
 
-    /// What is under way counts as not committed from here on.
+    /// Treats the commit in flight as not made: its offsets are committed again.
     pub(crate) fn forget(&mut self, partitions: &mut Partitions) {
         if let Some(sent) = self.end() {
             sent.mark_uncommitted(partitions);
         }
     }
 
-    /// Whether a commit is under way.
+    /// Whether a commit is in flight.
     pub(crate) fn is_committing(&self) -> bool {
         self.committing.is_some()
     }
 
-    /// A commit of these offsets is under way.
+    /// A commit was sent, and is in flight.
     pub(crate) fn begin(&mut self, sent: Sent) {
         self.committing = Some(sent);
     }
 
-    /// The commit that was under way is answered.
+    /// Takes the commit that was in flight.
     pub(crate) fn end(&mut self) -> Option<Sent> {
         self.committing.take()
     }
 
-    /// Membership was proven by what was sent then.
+    /// A commit that was sent at `began` proves membership.
     pub(crate) fn proven(&mut self, began: Duration) {
         self.proven_at = self.proven_at.max(began);
     }
 
-    /// The group took a commit that was sent then.
+    /// The group took a commit that was sent at `began`.
     pub(crate) fn taken(&mut self, began: Duration) {
         self.proven(began);
         self.refusals = 0;
     }
 
-    /// The group refused a commit. The answer is how often it has, since it took one.
+    /// The group refused a commit. Returns how many it has refused since it took one.
     pub(crate) fn refused(&mut self) -> u32 {
         self.refusals += 1;
         self.refusals
@@ -114,7 +115,8 @@ impl Offsets {
 }
 
 impl Sent {
-    /// Collects the acknowledged positions of the running partitions that `which` picks, to be sent now.
+    /// Collects the acknowledged positions of the running partitions that `which` picks, for a commit that is sent now.
+    /// They count as committed.
     pub(crate) fn collect(
         partitions: &mut Partitions,
         now: Duration,
@@ -136,12 +138,12 @@ impl Sent {
         (positions, sent)
     }
 
-    /// When they were sent.
+    /// When the commit was sent.
     pub(crate) fn began(&self) -> Duration {
         self.began
     }
 
-    /// They count as not committed.
+    /// The offsets count as not committed again.
     pub(crate) fn mark_uncommitted(&self, partitions: &mut Partitions) {
         for &number in &self.partitions {
             if let Some(partition) = partitions.running_mut(number) {
@@ -151,7 +153,7 @@ impl Sent {
     }
 }
 
-/// Positions as the group takes them, one per source.
+/// The positions of a partition to commit, one per source.
 pub(crate) fn positions_of(partition: i32, offsets: &[i64]) -> impl Iterator<Item = Position> {
     let offsets = offsets.iter().enumerate();
     offsets.map(move |(source, &offset)| Position {

@@ -1,7 +1,7 @@
-//! What both protocols do with an interval and a local copy: close it, acknowledge it, store it.
+//! The steps that both protocols share: close an interval, acknowledge it, store its rows in the local copy.
 //!
-//! Rows of a table with `coalesce = true` are sent when their interval closes, at most one per key. Handlers see what
-//! they wrote at once, and the changelog gets the last value of each key. Must not know when an interval is committed.
+//! Rows of a table with `coalesce = true` are sent when their interval closes: the changelog gets the last value of
+//! each key, while handlers read every value at once. Must not know when an interval is committed.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -17,14 +17,14 @@ use crate::{
     store::Position,
 };
 
-/// Where an interval has more rows than are stored at once (`stored_at_once`), the rows of so long are stored
-/// together: a row that is written again and again is stored once then, and a page of LMDB takes many rows for the
-/// price of one. It is also what a kill leaves to be read from the changelog.
+/// If more rows are acknowledged than are stored at once (`stored_at_once`), the rows of so long are stored together: a
+/// row that several intervals wrote is stored once, and one write of an LMDB page stores many rows. After a kill,
+/// recovery reads up to so much from the changelog.
 const STORE_INTERVAL: Duration = Duration::from_secs(1);
-/// How old the time in a local copy may get while its partition is idle, milliseconds.
+/// The time in the local copy of an idle partition is renewed when it is so old, milliseconds.
 const REFRESH_MS: i64 = 3_600_000;
 
-/// What a protocol works with, for one call.
+/// Everything that a protocol works with, for one call.
 pub(crate) struct Work<'a> {
     pub(crate) env: Env<'a>,
     pub(crate) partitions: &'a mut Partitions,
@@ -34,8 +34,8 @@ pub(crate) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// The open interval of a partition becomes the closing one, and a new one is opened. Not now, if rows would have
-    /// to be sent and the group does not confirm that the partition is ours.
+    /// Closes the open interval of a partition. If the table coalesces, sends its rows, and does nothing if the group
+    /// does not confirm that the partition is ours.
     pub(crate) fn close_interval(&mut self, number: i32) -> Result<(), Halt> {
         let coalesces = self.env.edges.coalesce();
         if coalesces && !self.prove()? {
@@ -51,7 +51,7 @@ impl Work<'_> {
         }
     }
 
-    /// Sends the rows of the closing interval of a partition.
+    /// Sends the rows of the closing interval of a partition. The membership lease holds for each row.
     fn send_rows(&mut self, number: i32) -> Result<(), Halt> {
         let mut next = 0;
         loop {
@@ -81,13 +81,13 @@ impl Work<'_> {
         }
     }
 
-    /// Whether membership is proven within the lease, or is now.
+    /// Whether membership was proven within the lease. If not, tries to prove it.
     fn prove(&mut self) -> Result<bool, Halt> {
         Ok(self.offsets.is_proven(self.env.kafka.now()) || self.commit(|_| true)? == Answer::Taken)
     }
 
-    /// Every effect of the closing interval is acknowledged: the group may have its positions, and the local copy its
-    /// rows.
+    /// The closing interval is acknowledged: its positions may be committed, and its rows stored, which is done now if
+    /// due.
     pub(crate) fn acknowledge(&mut self, number: i32) -> Result<(), Halt> {
         let Some(partition) = self.partitions.get(number) else {
             return Ok(());
@@ -103,12 +103,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Memory that stored rows of one partition may take, bytes.
+    /// Memory for stored rows of one partition, bytes.
     fn kept_bytes(&self) -> usize {
         KEPT_BYTES / self.partitions.len().max(1)
     }
 
-    /// Whether what is acknowledged should be stored now.
+    /// Whether acknowledged rows are to be stored now.
     fn is_store_due(&self, number: i32) -> bool {
         let Some(partition) = self.partitions.get(number).filter(|p| !p.is_stored()) else {
             return false;
@@ -125,7 +125,7 @@ impl Work<'_> {
                 || self.is_visiting)
     }
 
-    /// Stores what was put off long enough.
+    /// Stores acknowledged rows whose time has come.
     pub(crate) fn store_due(&mut self) -> Result<(), Halt> {
         let mut from = 0;
         while let Some(number) = self
@@ -140,8 +140,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Writes the acknowledged rows of a partition to its local copy, and the positions behind them, at once. Not
-    /// while an interval is closing: its rows cannot be told apart.
+    /// Writes the acknowledged rows of a partition to its local copy, with the positions behind them. Does nothing
+    /// while an interval is closing, whose rows cannot be distinguished from the acknowledged ones.
     pub(crate) fn store(&mut self, number: i32) -> Result<(), Halt> {
         let (env, kept) = (self.env, self.kept_bytes());
         let Some(partition) = self.partitions.get_mut(number) else {
@@ -163,8 +163,8 @@ impl Work<'_> {
         Ok(env.kafka.reached(Step::Stored)?)
     }
 
-    /// Renews the time in the local copy of a partition that is at the end of its changelog, so that its next owner
-    /// does not take it for aged.
+    /// Renews the time in the local copy of an idle partition, which is at the end of its changelog, so that the copy
+    /// is not taken for outdated later.
     pub(crate) fn refresh(&mut self, number: i32) -> Result<(), Halt> {
         let at_ms = self.env.kafka.wall_ms();
         let Some(partition) = self.partitions.get_mut(number) else {
@@ -184,7 +184,7 @@ impl Work<'_> {
         stored(number, written)
     }
 
-    /// Whether all reports of the closing interval of a partition are in; also if none is closing.
+    /// Whether all delivery reports of the closing interval are in. `true` if no interval is closing.
     pub(crate) fn is_delivered(&self, number: i32) -> bool {
         let ledger = self.partitions.ledger();
         let partition = self.partitions.get(number);

@@ -1,5 +1,5 @@
-//! Effects leave the handler: its row goes to the partition and to the changelog, its messages to the producer. Must
-//! not know why they do.
+//! Applies effects: the row goes to the partition's rows and to the changelog, output records go to the producer. Must
+//! not know when effects are applied.
 
 use super::state::Handling;
 use crate::{
@@ -18,8 +18,11 @@ use crate::{
 };
 
 impl Handling {
-    /// What the handler did goes to the producer and to the open interval: all of it, or the interval is void. A part
-    /// of it that has left may never be committed, not even when the worker ends in good order.
+    /// Applies the effects of a record: sends them, and adds them to the open interval.
+    ///
+    /// # Errors
+    /// The producer refused some effect. The interval is void then: it contains a part of the effects, which must not
+    /// be committed, not even by a worker that closes.
     pub(super) fn apply(
         &mut self,
         env: &Env<'_>,
@@ -59,9 +62,9 @@ impl Handling {
         if let (Some(value), Some(key)) = (row, key) {
             partition.rows().write(key, value);
             // Coalesced rows are sent when the interval closes.
-            let stays = env.edges.coalesce()
+            let is_sent_later = env.edges.coalesce()
                 || value.is_none() && env.spec.settings.fault.is(Fault::DropTombstone);
-            if !stays {
+            if !is_sent_later {
                 let account = (number, half, Sent::Row);
                 partitions.send_row(env, account, (key, value), timestamp)?;
             }

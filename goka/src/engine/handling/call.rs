@@ -1,4 +1,4 @@
-//! The call of a handler, or of a visitor. Must not know what follows from its outcome.
+//! Calls a handler or a visitor. Must not know what follows from its outcome.
 
 use std::{
     any::Any,
@@ -20,18 +20,18 @@ use crate::{
     },
 };
 
-/// A record to be handled, or a row to be visited.
+/// A record to handle, or a row to visit.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
     pub(crate) origin: Origin,
-    /// Its edge is an index into the graph.
+    /// The record; its edge is an index into the graph.
     pub(crate) record: Record<'a>,
-    /// `None`: the handler of the record's edge.
+    /// The visitor to call. `None`: call the handler of the record's edge.
     pub(crate) visit: Option<&'a dyn Visit>,
 }
 
 impl<'a> Call<'a> {
-    /// A record as it was fetched, whose edge is the index of its source.
+    /// The call for a record as it was fetched, whose edge is the index of its source.
     pub(crate) fn of(env: &Env<'_>, record: &Record<'a>) -> Self {
         let origin = Origin {
             partition: record.partition,
@@ -50,7 +50,8 @@ impl<'a> Call<'a> {
 }
 
 impl Handling {
-    /// Calls the handler, whose effects are in the buffer afterwards. `None`: it waits, and so does its partition.
+    /// Calls the handler, and leaves its effects in the buffer. `None`: the handler is async, and waits in the
+    /// partition's queue.
     pub(crate) fn run(
         &mut self,
         env: &Env<'_>,

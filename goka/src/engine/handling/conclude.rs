@@ -1,6 +1,6 @@
-//! The outcome of a handler: its effects are applied, or the policy of its edge says what happens to its record: it is
-//! retried, skipped, or written to a dead-letter topic. What replaces the effects of a handler takes the way of
-//! effects, so that both guarantees hold for it. Must not know types.
+//! The outcome of a handler: applies its effects, or does what the error policy of its edge says: fails, retries the
+//! record, skips it, or writes a dead letter. A dead letter is applied as an effect of the record, so that both
+//! guarantees hold for it. Must not know types.
 
 use std::time::Duration;
 
@@ -30,8 +30,7 @@ use crate::{
 };
 
 impl Handling {
-    /// What the handler did takes effect, or the policy of its edge says what happens instead. For a handler whose
-    /// effects are in the buffer.
+    /// Concludes a call that left its effects in the buffer: applies them, or does what the error policy says.
     pub(crate) fn conclude(
         &mut self,
         env: &Env<'_>,
@@ -44,7 +43,7 @@ impl Handling {
         Ok(())
     }
 
-    /// Concludes a call whose effects are given. The buffer comes back.
+    /// Concludes a call with these effects. Returns the buffer.
     pub(super) fn conclude_with(
         &mut self,
         env: &Env<'_>,
@@ -62,7 +61,7 @@ impl Handling {
         }
     }
 
-    /// The policy of an edge or of a visitor for a failure of this stage.
+    /// The policy of an edge or a visitor for a failure at this stage.
     pub(super) fn policy(&self, env: &Env<'_>, origin: Origin, stage: Stage) -> Policy {
         let on_error = match (origin.by, &self.visiting) {
             (By::Source(source), _) => env.edges.get(env.edges.of_source(source)).on_error,
@@ -77,7 +76,7 @@ impl Handling {
         }
     }
 
-    /// Does what the policy says about a record that could not be handled. The buffer comes back.
+    /// Does what the error policy says about a failed record. Returns the buffer.
     pub(super) fn judge(
         &mut self,
         env: &Env<'_>,
@@ -175,7 +174,7 @@ impl Handling {
             copied.transpose()
         };
         let (key, value) = (copy(record.key)?, copy(record.value)?);
-        // It has the time of its failure: an old record could be beyond the topic's retention.
+        // The time of the failure: a dead letter with the time of an old record could be past the topic's retention.
         let meta = Meta {
             headers,
             partition: Some(record.partition % env.kafka.partitions(edge).max(1)),
@@ -185,7 +184,7 @@ impl Handling {
         Ok(())
     }
 
-    /// A record that is larger than the producer takes is the handler's error, like a partition that does not exist.
+    /// Checks that the producer takes every record of the effects. A record that is too large is the handler's error.
     fn fits(&self, env: &Env<'_>, key: Option<&[u8]>, effects: &Effects) -> Result<(), Failure> {
         let all = effects.bytes_written() + key.map_or(0, <[u8]>::len);
         if all + RECORD_OVERHEAD <= self.record_max {
@@ -214,7 +213,7 @@ impl Handling {
     }
 }
 
-/// The physical topic of a record, or the changelog for a visit.
+/// The physical topic of a record; for a visited row, the changelog.
 pub(super) fn topic_of<'a>(env: &Env<'a>, origin: Origin) -> &'a str {
     match origin.by {
         By::Source(source) => env.topic_of(source),
@@ -222,8 +221,8 @@ pub(super) fn topic_of<'a>(env: &Env<'a>, origin: Origin) -> &'a str {
     }
 }
 
-/// A handler may name a partition that the topic does not have. That is found before any of its effects has left, so
-/// that it is the handler's error.
+/// Checks that the partitions exist that a handler has named, before any of its effects is applied. A partition that
+/// does not exist is the handler's error.
 fn has_partitions(env: &Env<'_>, effects: &Effects) -> Result<(), Failure> {
     for emit in effects.emits() {
         let Some(partition) = emit.partition else {
@@ -261,7 +260,7 @@ fn retry_later(
 }
 
 impl Stage {
-    /// Its name in the log and in the headers of a dead letter.
+    /// The name of the stage in the log and in the headers of a dead letter.
     fn name(self) -> &'static str {
         match self {
             Stage::Decode => "decode",
@@ -271,7 +270,7 @@ impl Stage {
     }
 }
 
-/// The failure with all its causes, as one text.
+/// The failure with all its causes, as one line.
 fn cause(failure: &Failure) -> String {
     let mut text = format!("cannot {}: {}", failure.doing, failure.source);
     let mut next = failure.source.source();

@@ -1,5 +1,5 @@
-//! Effects are applied, or held back behind a record that a handler deferred (`ctx.defer()`). Must not know who
-//! finishes a guard.
+//! Deferred records (`ctx.defer()`): holds effects back until guards are done, and then releases them. Must not know
+//! who finishes a guard.
 
 use tracing::warn;
 
@@ -24,14 +24,15 @@ use crate::{
 pub(crate) enum Oldest {
     /// Nothing is deferred.
     None,
-    /// It waits for a guard.
+    /// One of its guards is not done.
     Waits,
-    /// Its guards are done, or one of them failed: it can be released.
+    /// Its guards are done, or one of them failed: the record can be released.
     Ready,
 }
 
 impl Handling {
-    /// What a handler did is applied, or held back behind what waits for a guard. The buffer comes back.
+    /// Applies effects, or holds them back: because the handler deferred its record, or because a record before it in
+    /// the partition is held back. Returns a buffer.
     pub(super) fn take_effect(
         &mut self,
         env: &Env<'_>,
@@ -105,8 +106,7 @@ impl Handling {
         Oldest::Waits
     }
 
-    /// Releases the oldest deferred record: its effects are applied, or the policy of its edge says what happens
-    /// instead.
+    /// Releases the oldest deferred record: applies its effects or, if a guard failed, does what the error policy says.
     pub(crate) fn release(
         &mut self,
         env: &Env<'_>,
@@ -141,8 +141,8 @@ impl Handling {
         }
     }
 
-    /// The oldest deferred record has failed. Neither it nor what is behind it has had an effect, and what is behind
-    /// may have seen what it wrote: all that is dropped, and fetched again.
+    /// A guard of the oldest deferred record failed. The records behind it may have read the row that it wrote, and
+    /// have had no effect either: the worker drops them and fetches them again.
     fn deferred_failed(
         &mut self,
         env: &Env<'_>,

@@ -1,4 +1,4 @@
-//! Errors that name a handler and its record.
+//! Errors that name a handler and its record. Must not know which policy applies.
 
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ impl Handling {
         }
     }
 
+    /// The name of the handler or visitor.
     pub(super) fn handler_of(&self, env: &Env<'_>, origin: Origin) -> &'static str {
         match (origin.by, &self.visiting) {
             (By::Source(source), _) => env.edges.get(env.edges.of_source(source)).handler,
@@ -41,7 +42,7 @@ impl Handling {
         }
     }
 
-    /// A handler kept the thread for longer than it may; `None`: it did not.
+    /// Why a handler that kept the thread for `took` kept it for too long. `None`: it did not.
     pub(crate) fn too_long(&self, env: &Env<'_>, origin: Origin, took: Duration) -> Option<String> {
         if self.rules.handler_max.is_none_or(|max| took <= max) {
             return None;

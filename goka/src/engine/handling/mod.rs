@@ -1,5 +1,5 @@
-//! One record: its handler is called, and what the handler did takes effect, is held back, or is replaced by what a
-//! policy says. Must not know when anything is committed, nor how a partition recovers.
+//! One record: calls its handler, and then applies the effects, holds them back, or does what the error policy says.
+//! Must not know when anything is committed, nor how a partition recovers.
 
 mod apply;
 mod call;

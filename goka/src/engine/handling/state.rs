@@ -1,4 +1,4 @@
-//! What a worker keeps to handle records. Must not know how it is used.
+//! The state of a worker for handling records. Must not know when records come.
 
 use std::sync::Arc;
 
@@ -10,14 +10,15 @@ pub(crate) struct Handling {
     pub(super) rules: Rules,
     /// The largest record that the producer takes, bytes.
     pub(super) record_max: usize,
-    /// A buffer for what a handler does.
+    /// A buffer for the effects of a handler.
     pub(super) effects: Effects,
-    /// Set when a handler that waits can go on.
+    /// Set by a waker: an async handler can go on.
     pub(super) woken: Arc<Woken>,
-    /// For records without a key: round robin.
+    /// The partition that the last record without a key went to: they go round robin.
     pub(super) spread: i32,
     /// The visit that is under way.
     pub(super) visiting: Option<Visiting>,
+    /// The number of the last visit.
     pub(super) visits_begun: u64,
 }
 
@@ -34,7 +35,7 @@ impl Handling {
         }
     }
 
-    /// Whether a handler that waits can go on.
+    /// Whether an async handler can go on.
     pub(crate) fn is_woken(&self) -> bool {
         self.woken.is_set()
     }
@@ -44,6 +45,7 @@ impl Handling {
         self.visiting.is_some()
     }
 
+    /// The partition of a topic that a record without an explicit partition goes to.
     pub(super) fn partition_of(&mut self, env: &Env<'_>, edge: usize, key: Option<&[u8]>) -> i32 {
         let count = env.kafka.partitions(edge).max(1);
         match key {

@@ -1,5 +1,5 @@
-//! A visit under way: which rows of which partition come next. Rows are read in chunks, so that memory is bounded.
-//! Must not know what a visitor does.
+//! The progress of a visit: which rows of which partition come next. Keys are read in chunks, so that memory is
+//! bounded. Must not know what a visitor does.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,10 +13,10 @@ use crate::{
     engine::{partition::Partition, program::Visit, visits::Cancelled},
 };
 
-/// Keys read from the local copy at a time.
+/// Number of keys read from the local copy at a time.
 const KEYS_PER_CHUNK: usize = 256;
 
-/// The visit that a worker is at, and who waits for its end.
+/// The visit that is under way, and where its result goes.
 pub(crate) struct Visiting {
     pub(super) id: u64,
     pub(super) visit: Arc<dyn Visit>,
@@ -27,27 +27,29 @@ pub(crate) struct Visiting {
 /// The visit of one partition.
 pub(super) struct Walk {
     stage: Stage,
-    /// The partition's count of drops when the keys ahead were read.
+    /// The partition's number of drops when the keys ahead were read.
     drops: u64,
+    /// Keys that were read and are not visited yet.
     ahead: VecDeque<Vec<u8>>,
     /// The last key that was read.
     at: Option<Vec<u8>>,
-    /// How many keys are visited and acknowledged.
+    /// Number of visited keys that are acknowledged.
     keys: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Waits for rows that are not stored yet: they would not be found.
+    /// Waits until all rows are stored: keys are read from the local copy.
     Starting,
+    /// Visits rows.
     Walking,
-    /// All rows are visited, and not all acknowledged.
+    /// All rows are visited, but not all are acknowledged.
     Ending,
     Done,
 }
 
 impl Visiting {
-    /// Whether it is the visit of this number.
+    /// Whether this is the visit of this number.
     pub(super) fn is(&self, id: u64) -> bool {
         self.id == id
     }
@@ -88,12 +90,12 @@ impl Walk {
         self.stage == Stage::Walking
     }
 
-    /// How many keys are visited and acknowledged.
+    /// Number of visited keys that are acknowledged.
     pub(super) fn keys(&self) -> u64 {
         self.keys
     }
 
-    /// The next key, if one can be visited now.
+    /// The next key to visit, if one can be visited now.
     pub(super) fn next(
         &mut self,
         partition: &mut Partition,
@@ -117,7 +119,7 @@ impl Walk {
         }
         self.keys = intervals.visited_acknowledged().keys();
         if self.drops != partition.drops() {
-            // What was dropped is visited again.
+            // Go back to the rows that were dropped.
             (self.stage, self.drops) = (Stage::Walking, partition.drops());
             self.ahead.clear();
             self.at = intervals.visited().last().cloned();

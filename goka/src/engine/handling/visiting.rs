@@ -1,8 +1,8 @@
-//! Visits: a visitor is called for every row of the partitions that are here, between records, within the commit
-//! protocol.
+//! Visits: calls a visitor for every row of this worker's partitions, between records. Its effects are committed as
+//! those of handlers.
 //!
-//! How far a visit has come in a partition belongs to the partition's commit intervals: a dropped interval is visited
-//! again, an acknowledged one is not. Must not know what a visitor does.
+//! The progress of a visit in a partition is part of the partition's commit intervals: the rows of a dropped interval
+//! are visited again, those of an acknowledged one are not. Must not know what a visitor does.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// A row that is to be visited.
+/// A row to visit.
 pub(crate) struct RowVisit {
     pub(crate) visit: Arc<dyn Visit>,
     pub(crate) origin: Origin,
@@ -31,7 +31,7 @@ pub(crate) struct RowVisit {
 }
 
 impl Handling {
-    /// The partitions of the visit that is under way, after beginning the next one that was asked for.
+    /// Begins the next requested visit, if none is under way. Returns the partitions of the visit.
     pub(crate) fn begin_visit(&mut self, env: &Env<'_>, partitions: &Partitions) -> Vec<i32> {
         if self.visiting.is_none()
             && let Some(Asked { visit, reply }) = env.spec.visits.next()
@@ -52,7 +52,7 @@ impl Handling {
         walks.copied().collect()
     }
 
-    /// The next row of a partition, if one can be visited now.
+    /// The next row of a partition to visit, if one can be visited now.
     pub(crate) fn next_row(
         &mut self,
         env: &Env<'_>,
@@ -88,21 +88,21 @@ impl Handling {
         Ok(Some(RowVisit { visit, origin, key }))
     }
 
-    /// Ends the visit if it is through, or if nobody waits for it any more.
+    /// Ends the visit if all rows are visited and acknowledged, or if its caller does not wait any more.
     pub(crate) fn end_visit_if_done(&mut self) {
         let Some(visiting) = &self.visiting else {
             return;
         };
         if visiting.reply.is_closed() {
-            // The caller has given up.
             self.visiting = None;
         } else if visiting.walks.values().all(Walk::is_done) {
             self.end_visit(None);
         }
     }
 
-    /// A commit failed that may have taken place. The group can tell what it holds of the inputs, but nothing tells
-    /// how far a visit came, and rows must not be visited twice: a visit with rows in it ends.
+    /// It is unknown whether a transaction was committed. For the inputs, the committed offsets will show it, but
+    /// nothing shows the progress of a visit, and rows must not be visited twice: a visit with rows in the transaction
+    /// ends.
     pub(crate) fn doubt_visit(&mut self, partitions: &Partitions) {
         let Some(Visiting { id, .. }) = self.visiting else {
             return;
@@ -119,7 +119,7 @@ impl Handling {
                 None => Ok(keys),
                 Some(partition) => Err(Cancelled { partition, keys }),
             };
-            // The caller may have given up.
+            // The caller may have stopped waiting.
             let _ = reply.send(answer);
         }
     }

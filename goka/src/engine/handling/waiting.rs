@@ -1,5 +1,5 @@
-//! Work that waits in a partition: async handlers, records to be retried, and the records behind them. One record of a
-//! partition is handled after another, while other partitions go on. Must not know what else the worker does.
+//! Waiting work of a partition: async handlers, records to retry, and the backlog behind them. A partition handles one
+//! record after another, while other partitions go on. Must not know what else the worker does.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -23,23 +23,23 @@ use crate::{
     },
 };
 
-/// What comes next in a partition.
+/// What a partition does next.
 pub(crate) enum Next {
-    /// A handler waits, or too much is deferred.
+    /// A handler waits, or too many records are deferred.
     Waits,
-    /// A record is to be retried, but not yet.
+    /// A record is retried later.
     Later,
-    /// A handler that waited has returned.
+    /// An async handler has returned.
     Returned(Returned),
-    /// A record is retried, or the visit of a row.
+    /// A record, or the visit of a row, is retried now.
     Again(Trouble, Option<Arc<dyn Visit>>),
-    /// A record that was kept behind others.
+    /// The next record of the backlog is handled.
     Record(OwnedRecord),
-    /// Nothing waits any more.
+    /// The backlog is empty, and no handler waits.
     Through,
 }
 
-/// A handler that waited, and its outcome.
+/// An async handler that has returned, and its outcome.
 pub(crate) struct Returned {
     pub(crate) origin: Origin,
     record: Rc<OwnedRecord>,
@@ -48,14 +48,13 @@ pub(crate) struct Returned {
 }
 
 impl Handling {
-    /// The partitions in which something waits. What wakes a handler from now on counts for the next time.
+    /// The partitions that have waiting work. Resets the waker first, so that no wake-up is lost.
     pub(crate) fn waiting(&self, partitions: &Partitions) -> Vec<i32> {
         self.woken.clear();
         partitions.which(|partition| !partition.queue().is_empty())
     }
 
-    /// Keeps a record behind what waits in its partition. Enough of them, and the inputs are unassigned, while other
-    /// partitions go on.
+    /// Adds a record to the backlog of its partition. When the backlog is full, the partition's inputs are unassigned.
     pub(crate) fn keep(
         &self,
         env: &Env<'_>,
@@ -72,7 +71,7 @@ impl Handling {
         Ok(())
     }
 
-    /// Lets what waits in a partition go on, as far as possible.
+    /// Polls the async handler of a partition, and decides what the partition does next.
     pub(crate) fn next(&self, env: &Env<'_>, partition: &mut Partition) -> Next {
         let queue = partition.queue_mut();
         if let Some(waiter) = queue.waiter() {
@@ -104,7 +103,7 @@ impl Handling {
                 (By::Visit(id), Some(visiting)) if visiting.is(id) => {
                     return Next::Again(trouble, Some(visiting.visit()));
                 }
-                // The visit was given up, and its rows with it.
+                // The visit was given up.
                 (By::Visit(_), _) => {}
             }
         }
@@ -117,7 +116,7 @@ impl Handling {
         }
     }
 
-    /// Concludes a handler that waited.
+    /// Concludes an async handler that has returned.
     pub(crate) fn conclude_returned(
         &mut self,
         env: &Env<'_>,
@@ -135,7 +134,7 @@ impl Handling {
         Ok(())
     }
 
-    /// Fetches again where the backlog of a partition was full.
+    /// Assigns the inputs of a partition again whose backlog was full.
     pub(crate) fn release_if_held(
         &self,
         env: &Env<'_>,

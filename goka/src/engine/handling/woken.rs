@@ -8,7 +8,7 @@ use std::{
     task::Wake,
 };
 
-/// Whether a handler that waits can go on: set from any thread, looked at by the worker.
+/// The waker of async handlers: any thread sets it, and the worker reads it.
 #[derive(Default)]
 pub(crate) struct Woken(AtomicBool);
 

@@ -1,5 +1,5 @@
-//! The partitions of a worker, and what they have in flight. What leaves a partition is sent here, so that every
-//! delivery report finds its account. Must not know why something is sent.
+//! The partitions of a worker, and the ledger of their records in flight. All records are sent here, so that the ledger
+//! counts each of them. Must not know why a record is sent.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -40,12 +40,12 @@ impl Partitions {
         self.all.get_mut(&number)
     }
 
-    /// A partition, if it runs.
+    /// A partition, if it is here and runs.
     pub(crate) fn running(&self, number: i32) -> Option<&Partition> {
         self.get(number).filter(|partition| partition.is_running())
     }
 
-    /// A partition, if it runs.
+    /// A partition, if it is here and runs.
     pub(crate) fn running_mut(&mut self, number: i32) -> Option<&mut Partition> {
         let partition = self.get_mut(number);
         partition.filter(|partition| partition.is_running())
@@ -80,7 +80,7 @@ impl Partitions {
         picked.map(|(number, _)| number).collect()
     }
 
-    /// The first partition from `from` on that `which` picks. To walk over all of them while they change.
+    /// The first partition from number `from` on that `which` picks, for loops that change partitions as they go.
     pub(crate) fn next(&self, from: i32, which: impl Fn(&Partition) -> bool) -> Option<i32> {
         let mut rest = self.all.range(from..);
         let found = rest.find(|(_, partition)| which(partition));
@@ -100,16 +100,16 @@ impl Partitions {
         &mut self.ledger
     }
 
-    /// Takes delivery reports, and waits at most `wait` for the first.
+    /// Takes delivery reports. Waits at most `wait` for the first.
     pub(crate) fn serve(&mut self, env: &Env<'_>, wait: Duration) {
         let ledger = &mut self.ledger;
         env.kafka.serve(wait, &mut |report| ledger.report(report));
     }
 
-    /// Hands a record to the producer, and waits while its queue is full: back-pressure.
+    /// Sends a record. Waits while the producer's queue is full (back-pressure).
     ///
     /// # Errors
-    /// The producer refuses the record for good.
+    /// The producer will never take the record.
     pub(crate) fn send(&mut self, env: &Env<'_>, record: &Outgoing<'_>) -> Result<(), Error> {
         loop {
             match env.kafka.send(record) {
@@ -123,11 +123,11 @@ impl Partitions {
         }
     }
 
-    /// Sends a row of a partition to its changelog, in the account of one half of the ledger. A group without a table
-    /// has no changelog.
+    /// Sends a row of a partition to the changelog, and counts it in one half of the partition's account. Does nothing
+    /// for a group without a table.
     ///
     /// # Errors
-    /// As [`send`](Self::send).
+    /// The producer will never take the record.
     pub(crate) fn send_row(
         &mut self,
         env: &Env<'_>,

@@ -1,5 +1,5 @@
-//! The local copy of a partition: rows in memory over an LMDB environment, and the changelog offset that they are at.
-//! Must not know when it is written.
+//! The local copy of a partition: rows in memory over an LMDB environment, and the changelog offset behind them. Must
+//! not know when the copy is written.
 
 use std::{rc::Rc, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::{
     store::{Position, Store},
 };
 
-/// How long a partition without room on the disk rests before it tries again: at first, and at most.
+/// How long a partition rests after the disk had no room: at first, and at most.
 const REST_MIN: Duration = Duration::from_millis(500);
 const REST_MAX: Duration = Duration::from_secs(15);
 
@@ -17,14 +17,14 @@ const REST_MAX: Duration = Duration::from_secs(15);
 #[derive(Default)]
 pub(crate) struct Copy {
     rows: Rc<Rows>,
-    /// `None` for a group without a table, and while it is not open.
+    /// `None` for a group without a table, and while the copy is not open.
     store: Option<Store>,
-    /// Next offset of the changelog, behind the rows that belong to the acknowledged positions.
+    /// Next changelog offset behind the acknowledged rows.
     changelog: i64,
-    /// Whether it lacks acknowledged rows or positions.
+    /// Whether the environment lacks acknowledged rows or positions.
     is_behind: bool,
     stored_at: Duration,
-    /// How often it found no room on the disk since it was stored last.
+    /// How often the disk had no room since the copy was written last.
     rests: u32,
     rests_until: Duration,
 }
@@ -42,12 +42,12 @@ impl Copy {
         self.store.as_ref()
     }
 
-    /// The rows in memory, and what is under them, for who reads the changelog into it.
+    /// The rows in memory and the environment under them, for restoring. `None`: the copy is not open.
     pub(crate) fn layers(&mut self) -> Option<(&Rows, &mut Store)> {
         Some((&self.rows, self.store.as_mut()?))
     }
 
-    /// Puts an environment under the rows, of which nothing is in memory.
+    /// Opens the copy with this environment.
     ///
     /// # Errors
     /// The environment cannot be read.
@@ -56,7 +56,7 @@ impl Copy {
         self.reload()
     }
 
-    /// Forgets what is not stored, and sees the environment as it is.
+    /// Forgets the rows in memory, and reads the environment as it is now.
     ///
     /// # Errors
     /// The environment cannot be read.
@@ -64,13 +64,13 @@ impl Copy {
         self.rows.reload(self.store.as_ref())
     }
 
-    /// Forgets the rows in memory and gives the environment away.
+    /// Closes the copy: forgets the rows in memory, and returns the environment.
     pub(crate) fn take(&mut self) -> Option<Store> {
         self.rows.forget();
         self.store.take()
     }
 
-    /// Next offset of the changelog, behind acknowledged rows.
+    /// Next changelog offset behind the acknowledged rows.
     pub(crate) fn changelog(&self) -> i64 {
         self.changelog
     }
@@ -79,28 +79,30 @@ impl Copy {
         self.changelog = next;
     }
 
-    /// Rows up to this changelog offset were acknowledged; `None`: none was written.
+    /// The rows of the closing interval are acknowledged, up to this changelog offset. `None`: the interval wrote no
+    /// rows.
     pub(crate) fn acknowledge(&mut self, changelog: Option<i64>) {
         match self.store {
-            Some(_) => self.rows.settle(),
+            Some(_) => self.rows.acknowledge(),
             None => self.rows.forget(),
         }
         self.changelog = changelog.unwrap_or(self.changelog);
         self.is_behind = true;
     }
 
-    /// Whether it lacks something that was acknowledged.
+    /// Whether the environment lacks acknowledged rows or positions.
     pub(crate) fn is_behind(&self) -> bool {
         self.is_behind
     }
 
-    /// When it was written last.
+    /// When the environment was written last.
     pub(crate) fn stored_at(&self) -> Duration {
         self.stored_at
     }
 
     /// Writes the acknowledged rows, the changelog offset behind them and the positions in the sources, in one
-    /// transaction, or in parts of which the last one has the offset and the positions; `part` is called between parts.
+    /// transaction. Very many rows are written in parts: the last part has the offset and the positions, and `part` is
+    /// called between parts.
     ///
     /// # Errors
     /// The disk has no room, or the environment fails.
@@ -114,7 +116,7 @@ impl Copy {
         self.stored_at = now;
         if let Some(store) = &mut self.store {
             let position = Position {
-                table: self.changelog,
+                changelog: self.changelog,
                 inputs,
                 at_ms,
             };
@@ -124,7 +126,7 @@ impl Copy {
         Ok(())
     }
 
-    /// Writes another position, without rows.
+    /// Writes a position, without rows.
     ///
     /// # Errors
     /// The disk has no room, or the environment fails.
@@ -135,18 +137,18 @@ impl Copy {
         store.batch().and_then(|batch| batch.commit(position))
     }
 
-    /// Forgets rows that are not stored. What is stored stays, and is behind nothing.
+    /// Forgets the rows in memory. Recovery reads acknowledged rows that were not stored from the changelog.
     pub(crate) fn drop_uncommitted(&mut self) {
         self.rows.forget();
         self.is_behind = false;
     }
 
-    /// The partition begins to run: the claim gave the group everything that the copy stands for.
+    /// The partition begins to run. Its rows are those of the environment, and the claim committed its positions.
     pub(crate) fn drop_behind(&mut self) {
         self.is_behind = false;
     }
 
-    /// There is no room on the disk: rests, for longer each time.
+    /// The disk has no room: the partition rests, for longer each time.
     pub(crate) fn rest(&mut self, now: Duration) {
         let rest = REST_MIN.saturating_mul(1 << self.rests.min(10));
         self.rests += 1;

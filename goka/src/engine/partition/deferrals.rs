@@ -1,7 +1,8 @@
-//! What handlers deferred (`ctx.defer()`), and what is behind it in its partition: handled, but without effect yet.
+//! Deferred records (`ctx.defer()`) and the records behind them in their partition: handled, with effects that are held
+//! back.
 //!
-//! Nothing of it is in Kafka or in the local copy. Whatever ends a worker lets it run again, whole, and no later record
-//! twice. Must not know how effects are applied.
+//! None of their effects is in Kafka or in the local copy. If the worker ends, all of these records run again. Must not
+//! know how effects are applied.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -12,25 +13,26 @@ use crate::engine::{
     table::rows::Rows,
 };
 
-/// A partition holds back at most so many records before its inputs wait.
+/// A partition holds back at most so many records. Beyond that, its inputs wait.
 const RECORDS_MAX: usize = 4096;
-/// The same limit in bytes.
+/// A partition holds back records of at most so much memory, bytes.
 const BYTES_MAX: usize = 8 << 20;
-/// A guard that is out for so long is named in the log, and again after each such time.
+/// A record that is held back for so long is logged, and again after each such time.
 const LONG: Duration = Duration::from_secs(30);
 
-/// Records that wait for a guard, in order.
+/// The records that a partition holds back, in order.
 #[derive(Default)]
 pub(crate) struct Deferrals {
     records: VecDeque<Held>,
     bytes: usize,
-    named_at: Option<Duration>,
+    /// When the oldest record was logged last.
+    logged_at: Option<Duration>,
 }
 
 /// A handled record whose effects are held back.
 pub(crate) struct Held {
     pub(crate) cause: Cause,
-    /// The record itself, if a policy may need it again.
+    /// The record, if a policy may need it after a failure.
     pub(crate) record: Option<OwnedRecord>,
     pub(crate) effects: Effects,
     pub(crate) since: Duration,
@@ -40,11 +42,11 @@ pub(crate) struct Held {
 pub(crate) enum Front<'a> {
     /// There is none.
     None,
-    /// A guard of it is out.
+    /// One of its guards is not done.
     Waits(&'a Held),
-    /// All its guards are done.
+    /// All of its guards are done.
     Done,
-    /// A guard of it reported a failure.
+    /// One of its guards reported a failure.
     Failed(String),
 }
 
@@ -61,13 +63,13 @@ impl Deferrals {
         self.records.len() >= RECORDS_MAX || self.bytes >= BYTES_MAX
     }
 
-    /// Drops all of them, and what handlers read of them.
+    /// Drops all records, and their rows.
     pub(crate) fn clear(&mut self, rows: &Rows) {
         *self = Self::default();
         rows.forget_deferred();
     }
 
-    /// Holds a record back. Handlers see what it did to its row.
+    /// Holds a record back. Handlers read the row that it wrote.
     pub(crate) fn push(&mut self, held: Held, rows: &Rows) {
         held.defer_row(rows);
         self.bytes += held.size();
@@ -85,29 +87,29 @@ impl Deferrals {
         }
     }
 
-    /// Whether the oldest is to be named in the log now.
+    /// Whether the oldest record is to be logged now.
     pub(crate) fn is_long_due(&mut self, now: Duration) -> bool {
         let Some(front) = self.records.front() else {
             return false;
         };
-        let named_at = self.named_at.unwrap_or(front.since);
-        let is_due = now.saturating_sub(named_at) > LONG;
+        let logged_at = self.logged_at.unwrap_or(front.since);
+        let is_due = now.saturating_sub(logged_at) > LONG;
         if is_due {
-            self.named_at = Some(now);
+            self.logged_at = Some(now);
         }
         is_due
     }
 
-    /// Takes the oldest. What handlers read of it stays until [`forget_released`](Self::forget_released).
+    /// Takes the oldest record. Handlers read its row until [`forget_released`](Self::forget_released).
     pub(crate) fn pop(&mut self) -> Option<Held> {
         let held = self.records.pop_front()?;
         self.bytes -= held.size();
-        self.named_at = None;
+        self.logged_at = None;
         Some(held)
     }
 
-    /// Forgets the rows of records that are no longer deferred: when none is, and at the latest when their rows take
-    /// more memory than deferred records may.
+    /// Forgets the rows of records that are not held back any more: once no record is, and at the latest when all rows
+    /// take more memory than held-back records may.
     pub(crate) fn forget_released(&self, rows: &Rows) {
         if !self.is_empty() && rows.deferred_size() < 2 * BYTES_MAX {
             return;
@@ -135,7 +137,7 @@ impl Held {
         }
     }
 
-    /// The outcome of its guards; `None` while one is out.
+    /// The outcome of its guards. `None` while one is not done.
     fn outcome(&self) -> Option<Result<(), String>> {
         let mut guards = self.effects.deferred().iter();
         guards.try_fold(Ok(()), |all: Result<(), String>, guard| {
@@ -152,7 +154,7 @@ mod tests {
         engine::partition::origin::{By, Origin},
     };
 
-    /// One guard is always out, so that there is never a moment at which nothing is deferred.
+    /// At every moment one record is held back, so that the rows are never all forgotten at once.
     #[test]
     fn rows_of_released_records_are_forgotten() {
         const VALUE: &[u8] = &[7; 64 << 10];

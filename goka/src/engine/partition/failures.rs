@@ -1,18 +1,18 @@
-//! How often in a row a partition went back to recovery for something that will not pass by itself.
+//! Counts the setbacks of a partition in a row whose cause does not pass by itself. Must not know what the causes are.
 
-/// So many are enough.
+/// The worker ends after so many failures in a row.
 const FAILURES_MAX: u32 = 8;
 
-/// Failed deliveries since the last interval that was acknowledged.
+/// The failures since the last acknowledged interval.
 #[derive(Default)]
 pub(crate) struct Failures {
     count: u32,
-    /// The reason of the first one: later ones may be of records that were only given up with others.
+    /// The reason of the first failure. Later reasons may be consequences of it.
     first: Option<Box<str>>,
 }
 
 impl Failures {
-    /// Counts a failure. The answer, once there are too many: how many recoveries there were, and the reason.
+    /// Counts a failure. Once there are too many, returns the number of recoveries and the reason.
     pub(crate) fn count(&mut self, reason: &str) -> Option<(u32, String)> {
         self.count += 1;
         let first = self.first.get_or_insert_with(|| reason.into());
@@ -26,7 +26,7 @@ impl Failures {
         Some((FAILURES_MAX, reason))
     }
 
-    /// An interval was acknowledged.
+    /// An interval was acknowledged: counting begins again.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -1,28 +1,28 @@
-//! Where a partition is in its sources: what was fetched, whether fetching is held, and which source had no such
-//! offset. Must not know how records are fetched.
+//! The fetch positions of a partition in its sources, whether fetching is paused, and which sources were out of range.
+//! Must not know how records are fetched.
 
 use std::collections::BTreeSet;
 
-/// A partition's place in its sources.
+/// The fetch state of a partition.
 #[derive(Default)]
 pub(crate) struct Feed {
     /// Next offset to take from each source.
     fetched: Vec<i64>,
-    /// The inputs are unassigned until the backlog is worked off.
+    /// The inputs are unassigned until the backlog is handled.
     is_held: bool,
-    /// Sources whose next offset was out of range: recovery decides where they resume.
+    /// Sources whose next offset was out of range. Recovery decides where they resume.
     out_of_range: BTreeSet<usize>,
 }
 
 impl Feed {
-    /// Begins to fetch at these positions.
+    /// Fetching begins at these positions.
     pub(crate) fn begin(&mut self, positions: &[i64]) {
         self.fetched.clear();
         self.fetched.extend_from_slice(positions);
         self.is_held = false;
     }
 
-    /// Takes the offset of a record. `false`: the record is left over from before the inputs were unassigned.
+    /// Takes the offset of a fetched record. `false`: the record was fetched before the inputs were unassigned.
     pub(crate) fn take(&mut self, source: usize, offset: i64) -> bool {
         if self.is_held || offset < self.fetched[source] {
             return false;
@@ -31,7 +31,7 @@ impl Feed {
         true
     }
 
-    /// Goes on behind one record of a source.
+    /// Moves the position of a source.
     pub(crate) fn skip_to(&mut self, source: usize, next: i64) {
         self.fetched[source] = next;
     }
@@ -45,15 +45,17 @@ impl Feed {
         self.is_held
     }
 
+    /// The inputs were unassigned.
     pub(crate) fn hold(&mut self) {
         self.is_held = true;
     }
 
+    /// The inputs are assigned again.
     pub(crate) fn release(&mut self) {
         self.is_held = false;
     }
 
-    /// The next offset of a source is not in its log.
+    /// The next offset of a source is out of range.
     pub(crate) fn set_out_of_range(&mut self, source: usize) {
         self.out_of_range.insert(source);
     }
@@ -62,7 +64,7 @@ impl Feed {
         self.out_of_range.contains(&source)
     }
 
-    /// All sources resume at offsets that are in their logs.
+    /// All sources resume at offsets that exist.
     pub(crate) fn clear_out_of_range(&mut self) {
         self.out_of_range.clear();
     }

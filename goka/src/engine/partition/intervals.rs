@@ -1,5 +1,5 @@
 //! The commit intervals of a partition: the open one takes records, the closing one waits for its delivery reports.
-//! Must not know how they are committed.
+//! Must not know how intervals are committed.
 
 use std::{mem, time::Duration};
 
@@ -8,7 +8,7 @@ use super::{
     visited::Visited,
 };
 
-/// A commit interval: records from one commit to the next.
+/// A commit interval: the records of a partition from one commit to the next.
 #[derive(Default)]
 struct Interval {
     records: u64,
@@ -16,9 +16,9 @@ struct Interval {
     began: Duration,
     /// Timestamp of its last record, milliseconds since 1970.
     timestamp: i64,
-    /// Next offset of each source, behind what was handled.
+    /// Next offset of each source behind the handled records.
     positions: Vec<i64>,
-    /// Progress of the visit of the partition's rows when it was closed.
+    /// Progress of the visit when the interval was closed.
     visited: Visited,
 }
 
@@ -27,19 +27,20 @@ struct Interval {
 pub(crate) struct Intervals {
     open: Interval,
     closing: Option<Interval>,
-    /// Which half of the ledger the open interval uses.
+    /// Which half of the partition's account the open interval uses.
     parity: usize,
-    /// Positions before which every record's effects are acknowledged. The local copy may be behind.
+    /// Next offset of each source behind the acknowledged records. The local copy may be behind these positions.
     acknowledged: Vec<i64>,
-    /// Whether the group lacks them.
+    /// Whether the acknowledged positions are still to be committed to the group.
     is_uncommitted: bool,
-    /// Progress of the visit, with what is not acknowledged.
+    /// Progress of the visit, rows that are not acknowledged included.
     visited: Visited,
+    /// Progress of the visit as far as it is acknowledged.
     visited_acknowledged: Visited,
 }
 
 impl Intervals {
-    /// Begins to take records at these positions, which the group has.
+    /// The partition begins to run at these positions, which the group has committed.
     pub(crate) fn begin(&mut self, positions: Vec<i64>) {
         self.acknowledged.clone_from(&positions);
         self.open = Interval {
@@ -58,7 +59,7 @@ impl Intervals {
         self.is_uncommitted = false;
     }
 
-    /// Takes a record that was handled, or a row that was visited.
+    /// Adds a handled record or a visited row to the open interval.
     pub(crate) fn take(
         &mut self,
         now: Duration,
@@ -90,7 +91,7 @@ impl Intervals {
         self.parity ^= 1;
     }
 
-    /// Every effect of the closing interval is acknowledged. `false`: none is closing.
+    /// The closing interval is acknowledged. `false`: no interval is closing.
     pub(crate) fn acknowledge(&mut self) -> bool {
         let Some(closing) = self.closing.take() else {
             return false;
@@ -101,17 +102,17 @@ impl Intervals {
         true
     }
 
-    /// Records in the open interval.
+    /// Number of records in the open interval.
     pub(crate) fn open_records(&self) -> u64 {
         self.open.records
     }
 
-    /// Since when the open interval has records.
+    /// When the first record of the open interval was handled.
     pub(crate) fn open_since(&self) -> Duration {
         self.open.began
     }
 
-    /// Next offset of each source, behind what was handled.
+    /// Next offset of each source behind the handled records.
     pub(crate) fn handled(&self) -> &[i64] {
         &self.open.positions
     }
@@ -120,7 +121,7 @@ impl Intervals {
         self.closing.is_some()
     }
 
-    /// Whether there is neither a record in the open interval nor a closing one.
+    /// Whether the open interval has no record and no interval is closing.
     pub(crate) fn is_empty(&self) -> bool {
         self.open.records == 0 && self.closing.is_none()
     }
@@ -135,32 +136,32 @@ impl Intervals {
         self.closing.as_ref().map(|closing| closing.timestamp)
     }
 
-    /// The half of the ledger that the open interval uses.
+    /// The half of the partition's account that counts records of the open interval.
     pub(crate) fn open_half(&self) -> usize {
         self.parity
     }
 
-    /// The half of the ledger that the closing interval uses.
+    /// The half of the partition's account that counts records of the closing interval.
     pub(crate) fn closing_half(&self) -> usize {
         self.parity ^ 1
     }
 
-    /// Positions before which everything is acknowledged.
+    /// Next offset of each source behind the acknowledged records.
     pub(crate) fn acknowledged(&self) -> &[i64] {
         &self.acknowledged
     }
 
-    /// Whether the group lacks the acknowledged positions.
+    /// Whether the acknowledged positions are still to be committed to the group.
     pub(crate) fn is_uncommitted(&self) -> bool {
         self.is_uncommitted
     }
 
-    /// Whether the group has, or is being told, the acknowledged positions.
+    /// Marks the acknowledged positions as still to be committed, or as committed or in flight.
     pub(crate) fn set_uncommitted(&mut self, is_uncommitted: bool) {
         self.is_uncommitted = is_uncommitted;
     }
 
-    /// Progress of the visit, with what is not acknowledged.
+    /// Progress of the visit, rows that are not acknowledged included.
     pub(crate) fn visited(&self) -> &Visited {
         &self.visited
     }
@@ -170,7 +171,8 @@ impl Intervals {
         &self.visited_acknowledged
     }
 
-    /// Begins a visit, unless it has begun; where nothing is uncommitted, its beginning is acknowledged.
+    /// Begins a visit, unless it has begun. Its beginning is acknowledged once all intervals are acknowledged and
+    /// stored.
     pub(crate) fn begin_visit(&mut self, visit: u64, is_stored: bool) {
         if !self.visited.is_of(visit) {
             self.visited = Visited::begin(visit);

@@ -1,7 +1,7 @@
-//! What was sent and what was reported, per partition and commit interval.
+//! The ledger of records in flight: how many were sent and reported, per partition and commit interval.
 //!
-//! Reports come back by tag. A partition has at most two intervals in flight, which use one half of its account each.
-//! Must not know Kafka, but its offsets.
+//! A delivery report finds its partition and interval by its tag. A partition has at most two intervals in flight, and
+//! each uses one half of the partition's account. Must not know who sends.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ pub(crate) enum Sent {
     Output = 0,
     /// A row of the group table.
     Row = 1,
-    /// A row sent again because a foreign row landed behind it.
+    /// A row that is sent again because a foreign row follows it in the changelog.
     Repair = 2,
 }
 
@@ -26,9 +26,9 @@ pub(crate) struct Ledger(Vec<Account>);
 #[derive(Default)]
 struct Account {
     halves: [Half; 2],
-    /// The changelog offset of our next row if nobody else writes; `None` while it is not known.
+    /// The changelog offset of our next row if no one else writes. `None` while it is not known.
     next_row: Option<i64>,
-    /// Changelog offsets between our rows: foreign rows.
+    /// Gaps between our rows in the changelog: offsets of foreign rows.
     gaps: Vec<Range<i64>>,
 }
 
@@ -38,11 +38,11 @@ struct Half {
     sent: u64,
     reported: u64,
     failed: Option<Undelivered>,
-    /// Next changelog offset behind the last row that was delivered.
+    /// Next changelog offset behind the last delivered row.
     changelog: Option<i64>,
 }
 
-/// The outcome of an interval whose reports are all in.
+/// The outcome of an interval all of whose delivery reports are in.
 pub(crate) struct Outcome {
     pub(crate) failed: Option<Undelivered>,
     /// Next changelog offset behind the rows of the interval, if it wrote any.
@@ -58,17 +58,17 @@ impl Ledger {
         &mut self.0[index]
     }
 
-    /// The tag of a record of an interval, see [`Ledger::report`].
+    /// The tag of a record, by which [`Ledger::report`] finds its interval.
     pub(crate) fn tag(partition: i32, half: usize, sent: Sent) -> u32 {
         (partition as u32) << 3 | (sent as u32) << 1 | half as u32
     }
 
-    /// A record with this tag went to the producer.
+    /// The producer took a record with this tag.
     pub(crate) fn sent(&mut self, tag: u32) {
         self.account((tag >> 3) as i32).halves[(tag & 1) as usize].sent += 1;
     }
 
-    /// The delivery report of a record came.
+    /// A delivery report came.
     pub(crate) fn report(&mut self, report: Report) {
         let tag = report.tag;
         let account = self.account((tag >> 3) as i32);
@@ -77,7 +77,7 @@ impl Ledger {
         let offset = match report.result {
             Ok(offset) => offset,
             Err(failure) => {
-                // A failure that is final is the reason for the records that were given up with it.
+                // A final failure is also the cause of failures that may pass: those records were given up with it.
                 let is_worse = |before: &Undelivered| before.may_pass && !failure.may_pass;
                 if half.failed.as_ref().is_none_or(is_worse) {
                     half.failed = Some(failure);
@@ -90,7 +90,7 @@ impl Ledger {
             return;
         }
         if kind == Sent::Row as u32 {
-            // A repair stands behind rows of the next interval, which are not in this commit.
+            // A repair follows rows of the next interval, which this commit does not contain.
             half.changelog = Some(offset + 1);
         }
         if let Some(expected) = account.next_row
@@ -101,14 +101,14 @@ impl Ledger {
         account.next_row = account.next_row.map(|_| offset + 1);
     }
 
-    /// Records of the partition that are in flight.
+    /// Number of records of a partition that are in flight.
     pub(crate) fn pending(&self, partition: i32) -> u64 {
         let account = self.0.get(partition as usize);
         let halves = account.into_iter().flat_map(|account| &account.halves);
         halves.map(|half| half.sent - half.reported).sum()
     }
 
-    /// Whether all reports of an interval are in.
+    /// Whether all delivery reports of an interval are in.
     pub(crate) fn is_complete(&self, partition: i32, half: usize) -> bool {
         let half = self
             .0
@@ -117,7 +117,7 @@ impl Ledger {
         half.is_none_or(|half| half.sent == half.reported)
     }
 
-    /// Takes a failed delivery of the partition: one that is final, if there is one.
+    /// Takes a failed delivery of a partition. A final failure comes first.
     pub(crate) fn failure(&mut self, partition: i32) -> Option<Undelivered> {
         let [one, other] = &mut self.account(partition).halves;
         match (one.failed.take(), other.failed.take()) {
@@ -126,10 +126,10 @@ impl Ledger {
         }
     }
 
-    /// Takes the outcome of a complete interval, whose half is empty afterwards.
+    /// Takes the outcome of a complete interval. Its half of the account is empty afterwards.
     pub(crate) fn take(&mut self, partition: i32, half: usize) -> Outcome {
         let half = &mut self.account(partition).halves[half];
-        // Nothing is left, but in an engine with the fault that it does not wait (`Fault::CommitBeforeAck`).
+        // Zero, except with the planted fault `CommitBeforeAck`, which does not wait for the reports.
         let sent = half.sent - half.reported;
         let left = Half {
             sent,
@@ -142,27 +142,27 @@ impl Ledger {
         }
     }
 
-    /// Takes the changelog offsets of foreign rows between ours.
+    /// Takes the gaps between our rows in the changelog.
     pub(crate) fn take_gaps(&mut self, partition: i32) -> Vec<Range<i64>> {
         std::mem::take(&mut self.account(partition).gaps)
     }
 
-    /// Puts gaps back that could not be read yet.
+    /// Puts back gaps that could not be read yet.
     pub(crate) fn return_gaps(&mut self, partition: i32, gaps: Vec<Range<i64>>) {
         self.account(partition).gaps.splice(0..0, gaps);
     }
 
-    /// The changelog offset of our next row if nobody else writes.
+    /// The changelog offset of our next row if no one else writes.
     pub(crate) fn next_row(&self, partition: i32) -> Option<i64> {
         self.0.get(partition as usize)?.next_row
     }
 
-    /// All rows before `next` are known: from now on a gap is a foreign row.
+    /// The local copy has all rows before changelog offset `next`: a gap behind it is a foreign row.
     pub(crate) fn expect_row(&mut self, partition: i32, next: i64) {
         self.account(partition).next_row = Some(next);
     }
 
-    /// Opens a new account, once nothing of the old one is in flight.
+    /// Opens a new account for a partition. No record of the old account may be in flight.
     pub(crate) fn reset(&mut self, partition: i32) {
         debug_assert_eq!(
             self.pending(partition),

@@ -1,8 +1,8 @@
-//! One partition of a group at one worker: its intervals, its waiting work, its local copy and its place in the
-//! inputs.
+//! The state of one partition at one worker: its intervals, its waiting work, its local copy and its positions in the
+//! sources.
 //!
-//! Each of them is a struct with private fields whose methods keep its invariants; [`Partition`] puts them together.
-//! Must not know what is done with a partition: handling, commits and recovery are rooms of their own.
+//! Each part is a struct with private fields, whose methods keep its invariants. [`Partition`] puts the parts together.
+//! Must not know who uses the state: handling, commit and recovery are rooms of their own.
 
 mod all;
 mod copy;

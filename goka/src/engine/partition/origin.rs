@@ -1,6 +1,6 @@
-//! What caused effects: a record of a source, or the visit of a row. Plain data.
+//! The origin of effects: a record of a source, or the visit of a row. Plain data. Must not know what the effects are.
 
-/// The cause of effects.
+/// The record or visited row that effects originate from.
 #[derive(Clone, Copy)]
 pub(crate) struct Origin {
     pub(crate) partition: i32,
@@ -9,7 +9,7 @@ pub(crate) struct Origin {
     pub(crate) offset: i64,
     /// Milliseconds since 1970; negative: unknown.
     pub(crate) timestamp: i64,
-    /// How often it has failed before.
+    /// How often the record has failed before.
     pub(crate) attempts: u32,
 }
 
@@ -20,7 +20,7 @@ pub(crate) enum By {
     Visit(u64),
 }
 
-/// What is needed of a record after its handler has returned.
+/// What is kept of a deferred record: its origin and its key.
 pub(crate) struct Cause {
     pub(crate) origin: Origin,
     pub(crate) key: Option<Vec<u8>>,

@@ -1,5 +1,5 @@
-//! Work of a partition that waits: a handler that awaits something, a record to be retried, records behind them, and
-//! deferred records. Must not know when it goes on.
+//! The waiting work of a partition: an async handler, a record to retry, the backlog of records behind them, and
+//! deferred records. Must not know when the work goes on.
 
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 
@@ -9,23 +9,24 @@ use crate::engine::{
     table::rows::Rows,
 };
 
-/// A partition keeps so many records behind work that waits before its inputs are unassigned.
+/// A partition's inputs are unassigned when so many records are in its backlog.
 const BACKLOG_RECORDS: usize = 512;
-/// The same limit in bytes.
+/// A partition's inputs are unassigned when its backlog takes so much memory, bytes.
 const BACKLOG_BYTES: usize = 4 << 20;
 
-/// A handler that waits, with the record that it handles.
+/// An async handler or visitor that has begun, with its record.
 pub(crate) struct Waiter {
     pub(crate) future: Waiting,
     pub(crate) origin: Origin,
     pub(crate) record: Rc<OwnedRecord>,
 }
 
-/// A record that is to be handled again. What is behind it in its partition waits.
+/// A failed record that is to be retried. The records behind it in its partition wait.
 pub(crate) struct Trouble {
     pub(crate) origin: Origin,
     /// Its edge is an index into the graph.
     pub(crate) record: OwnedRecord,
+    /// When the record is retried.
     pub(crate) at: Duration,
 }
 
@@ -44,19 +45,19 @@ impl Queue {
         !self.must_wait() && self.deferrals.is_empty()
     }
 
-    /// Whether a record that has begun holds back those behind it: its handler waits, it is to be retried, or it is
+    /// Whether some record has begun and is not done: its handler waits, the record is to be retried, or it is
     /// deferred.
     #[cfg(any(test, feature = "tester"))]
     pub(crate) fn holds_back(&self) -> bool {
         self.waiter.is_some() || self.trouble.is_some() || !self.deferrals.is_empty()
     }
 
-    /// Whether the next record has to wait for what is before it.
+    /// Whether a fetched record has to wait in the backlog.
     pub(crate) fn must_wait(&self) -> bool {
         self.is_stuck() || !self.backlog.is_empty()
     }
 
-    /// Whether no record may begin before one that has begun ends.
+    /// Whether no record may begin: a handler waits, a record is to be retried, or too many are deferred.
     pub(crate) fn is_stuck(&self) -> bool {
         self.waiter.is_some() || self.trouble.is_some() || self.deferrals.is_full()
     }
@@ -85,18 +86,18 @@ impl Queue {
         self.trouble = Some(trouble);
     }
 
-    /// Takes the record that is to be handled again, if it is time.
+    /// Takes the record to retry, if it is time.
     pub(crate) fn take_trouble(&mut self, now: Duration) -> Option<Trouble> {
         self.trouble.take_if(|trouble| trouble.at <= now)
     }
 
-    /// Keeps a record behind what waits.
+    /// Adds a record to the backlog.
     pub(crate) fn keep(&mut self, record: OwnedRecord) {
         self.backlog_bytes += record.size();
         self.backlog.push_back(record);
     }
 
-    /// The next record that was kept.
+    /// Takes the next record of the backlog.
     pub(crate) fn next_kept(&mut self) -> Option<OwnedRecord> {
         let record = self.backlog.pop_front()?;
         self.backlog_bytes -= record.size();
@@ -115,13 +116,13 @@ impl Queue {
         &mut self.deferrals
     }
 
-    /// Drops what was begun and is not done, but not the records behind it.
+    /// Drops the work that has begun and is not done. Keeps the backlog.
     pub(crate) fn drop_begun(&mut self, rows: &Rows) {
         (self.waiter, self.trouble) = (None, None);
         self.deferrals.clear(rows);
     }
 
-    /// Drops everything.
+    /// Drops all waiting work, the backlog included.
     pub(crate) fn clear(&mut self, rows: &Rows) {
         self.drop_begun(rows);
         self.backlog.clear();

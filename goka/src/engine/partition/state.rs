@@ -1,5 +1,5 @@
-//! A partition of a group at one worker, put together of its parts. Its methods keep what is true of several parts at
-//! once.
+//! A partition of a group at one worker. Its methods keep the invariants that hold across its parts. Must not know when
+//! they are called.
 
 use std::{rc::Rc, time::Duration};
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::engine::table::rows::Rows;
 
-/// A partition. It runs, or it is being recovered.
+/// A partition of a group at one worker. It either runs or recovers.
 #[derive(Default)]
 pub(crate) struct Partition {
     is_running: bool,
@@ -23,17 +23,17 @@ pub(crate) struct Partition {
     copy: Copy,
     feed: Feed,
     failures: Failures,
-    /// How often uncommitted work was dropped.
+    /// How often work was dropped. A visit notices by this number that it has to go back.
     drops: u64,
 }
 
 impl Partition {
-    /// Whether it handles records.
+    /// Whether the partition handles records.
     pub(crate) fn is_running(&self) -> bool {
         self.is_running
     }
 
-    /// Begins to run at these positions, which the group has.
+    /// The partition begins to run at these positions, which the group has committed.
     pub(crate) fn run_from(&mut self, positions: Vec<i64>) {
         self.feed.begin(&positions);
         self.feed.clear_out_of_range();
@@ -42,12 +42,13 @@ impl Partition {
         self.is_running = true;
     }
 
-    /// Takes a record that was fetched. `false`: it is not the next one of its source.
+    /// Takes a fetched record. `false`: the record is to be ignored, because the partition does not run or has passed
+    /// its offset.
     pub(crate) fn fetched(&mut self, source: usize, offset: i64) -> bool {
         self.is_running && self.feed.take(source, offset)
     }
 
-    /// Takes the effects of a record that was handled, or of a row that was visited. Its row is written already.
+    /// A record was handled, or a row visited: the open interval contains its effects. Its row is written already.
     pub(crate) fn handled(
         &mut self,
         now: Duration,
@@ -64,8 +65,8 @@ impl Partition {
         self.copy.rows().close_interval();
     }
 
-    /// Every effect of the closing interval is acknowledged; `changelog`: the next offset behind its rows, if it wrote
-    /// any. `false`: none is closing.
+    /// The closing interval is acknowledged. `changelog` is the next changelog offset behind its rows, if it wrote any.
+    /// `false`: no interval is closing.
     pub(crate) fn acknowledge(&mut self, changelog: Option<i64>) -> bool {
         if !self.intervals.acknowledge() {
             return false;
@@ -75,34 +76,33 @@ impl Partition {
         true
     }
 
-    /// Holds a record back until its guards are done.
+    /// Holds a deferred record back until its guards are done.
     pub(crate) fn defer(&mut self, held: Held) {
         self.queue.deferrals_mut().push(held, self.copy.rows());
     }
 
-    /// Takes the oldest deferred record, whose effects follow.
+    /// Takes the oldest deferred record, whose effects are about to be applied.
     pub(crate) fn take_deferred(&mut self) -> Option<Held> {
         let held = self.queue.deferrals_mut().pop()?;
         self.queue.deferrals().forget_released(self.copy.rows());
         Some(held)
     }
 
-    /// Drops what was begun and is not done: handlers that wait, records to be retried, deferred records.
+    /// Drops the work that has begun and is not done: the async handler, the record to retry, deferred records.
     pub(crate) fn drop_begun(&mut self) {
         self.queue.drop_begun(self.copy.rows());
     }
 
-    /// Drops all work without effect, and goes on behind what has had its effect and behind one record more. Its inputs
-    /// have to be assigned again.
+    /// Drops all waiting work, and resumes behind the handled records and behind one record more of a source, at
+    /// `offset`. The caller assigns the partition's inputs again.
     pub(crate) fn go_back(&mut self, source: usize, offset: i64) {
         self.queue.clear(self.copy.rows());
-        // A visit goes on behind the row that it visited last.
         self.drops += 1;
         self.feed.begin(self.intervals.handled());
         self.feed.skip_to(source, offset + 1);
     }
 
-    /// Drops whatever is not committed, a waiting handler included. It has to recover.
+    /// Drops everything that is not committed. The partition has to recover.
     pub(crate) fn drop_uncommitted(&mut self) {
         self.queue.clear(self.copy.rows());
         self.feed.release();
@@ -112,12 +112,12 @@ impl Partition {
         self.is_running = false;
     }
 
-    /// Whether the acknowledged rows are in the local copy.
+    /// Whether the local copy has all acknowledged rows and positions.
     pub(crate) fn is_stored(&self) -> bool {
         !self.copy.is_behind()
     }
 
-    /// How often uncommitted work was dropped.
+    /// How often work was dropped.
     pub(crate) fn drops(&self) -> u64 {
         self.drops
     }

@@ -1,6 +1,7 @@
-//! How far a visit has come in a partition. Must not know who visits.
+//! The progress of a visit in a partition. Must not know who visits.
 
-/// The progress of a visit. It belongs to commit intervals: a dropped interval takes it back.
+/// The progress of a visit in a partition. Each commit interval has one, so that a dropped interval takes the progress
+/// back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Visited {
     visit: u64,
@@ -32,7 +33,7 @@ impl Visited {
         self.keys
     }
 
-    /// Counts one more key, unless it is of a visit that was given up.
+    /// Counts a visited key, unless its visit was given up.
     pub(crate) fn advance(&mut self, visit: u64, key: &[u8]) {
         if self.visit != visit {
             return;

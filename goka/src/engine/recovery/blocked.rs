@@ -1,5 +1,5 @@
-//! Recoveries that wait for an open transaction: said in the log, and under exactly-once ended if a previous owner
-//! left it open. Must not know what is recovered.
+//! Recoveries that wait for an open transaction. Logs them and, under exactly-once, aborts a transaction that a
+//! previous owner left open, by fencing the owner. Must not know what is recovered.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,38 +7,39 @@ use tracing::warn;
 
 use crate::engine::{env::Env, port::fault::Fault};
 
-/// How long somebody else's transaction may hold up a recovery before it is fenced.
+/// If brokers do not answer for so long, a transaction of the previous owner may be the cause, and the owner is fenced.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// How long to wait before it is fenced again.
+/// How long to wait before the owner is fenced again.
 const FENCE_AGAIN: Duration = Duration::from_secs(5);
-/// When the log says that a recovery waits, at first and then.
-const SAY: Duration = Duration::from_secs(5);
-const SAY_AGAIN: Duration = Duration::from_secs(30);
+/// After how long a waiting recovery is logged.
+const LOG: Duration = Duration::from_secs(5);
+/// After how long it is logged again.
+const LOG_AGAIN: Duration = Duration::from_secs(30);
 
-/// The partitions whose recovery waits.
+/// The partitions whose recovery an open transaction may block.
 #[derive(Default)]
 pub(super) struct Blocked {
-    /// When to fence the previous owner.
+    /// When to fence the owner of the transaction next.
     fence_at: BTreeMap<i32, Duration>,
-    /// Since when it waits, and when the log says so.
-    open: BTreeMap<i32, (Duration, Duration)>,
+    /// Since when each recovery waits, and when it is logged next.
+    waits: BTreeMap<i32, (Duration, Duration)>,
 }
 
 impl Blocked {
-    /// Nothing holds the partition up any more.
+    /// Nothing blocks the recovery of a partition any more.
     pub(super) fn cleared(&mut self, number: i32) {
         self.fence_at.remove(&number);
-        self.open.remove(&number);
+        self.waits.remove(&number);
     }
 
-    /// The recovery of a partition waits for a transaction: if that lasts, the log says so.
-    pub(super) fn say(&mut self, env: &Env<'_>, number: i32) {
+    /// The recovery of a partition waits for an open transaction: logs that if it lasts.
+    pub(super) fn log(&mut self, env: &Env<'_>, number: i32) {
         let now = env.kafka.now();
-        let (since, at) = self.open.entry(number).or_insert((now, now + SAY));
+        let (since, at) = self.waits.entry(number).or_insert((now, now + LOG));
         if now < *at {
             return;
         }
-        *at = now + SAY_AGAIN;
+        *at = now + LOG_AGAIN;
         warn!(
             group = env.group(),
             topic = env.changelog(),
@@ -49,11 +50,12 @@ impl Blocked {
         );
     }
 
-    /// The recovery of a partition waits: if that lasts, a transaction of a previous owner is in its way, and is
-    /// fenced. Brokers that have not `told` so may be slow, and the owner may live: then a second question decides.
-    pub(super) fn fence(&mut self, env: &Env<'_>, number: i32, asked: Duration, told: bool) {
+    /// The recovery of a partition waits, and brokers were asked at `asked`. If that lasts, fences the previous owner,
+    /// whose transaction blocks the recovery. Unless brokers answered that a transaction `is_open`, they may only be
+    /// slow and the owner alive: then the previous owner is fenced only if the next try fails too.
+    pub(super) fn fence(&mut self, env: &Env<'_>, number: i32, asked: Duration, is_open: bool) {
         let now = env.kafka.now();
-        let first = if told { asked } else { now } + PATIENCE;
+        let first = if is_open { asked } else { now } + PATIENCE;
         let at = self.fence_at.entry(number).or_insert(first);
         if now >= *at {
             *at = now + FENCE_AGAIN;

@@ -1,5 +1,5 @@
-//! How a partition gets its local copy, and what happens to the copy when the partition leaves: opened and closed
-//! here, or borrowed from the standby and given back. Must not know what is read or written.
+//! The local copies of a worker's partitions: opened and closed, or borrowed from the standby and given back. Must not
+//! know what is read or written.
 
 use std::collections::BTreeMap;
 
@@ -15,19 +15,19 @@ use crate::{
     store::Store,
 };
 
-/// What is kept for the local copies of the partitions that are here.
+/// Loans, joined tables and copies to close, by partition.
 #[derive(Default)]
 pub(super) struct Copies {
-    /// Loans of a standby's copies.
+    /// Loans of the standby's copies.
     loans: BTreeMap<i32, Loan>,
-    /// The joined tables are kept for as long as a partition is here.
+    /// Requests to keep joined tables up to date, held while the worker has the partition.
     wanted: BTreeMap<i32, Vec<Wanted>>,
-    /// Copies to be closed when the worker has left the group, once it ends.
+    /// Once the worker ends: copies to close after it has left the group.
     left: Option<Vec<Store>>,
 }
 
 impl Copies {
-    /// Has the joined tables kept for a partition.
+    /// Requests the joined tables of a partition.
     pub(super) fn want_tables(&mut self, env: &Env<'_>, number: i32) {
         let wanted = self.wanted.entry(number).or_default();
         if wanted.is_empty() {
@@ -35,8 +35,7 @@ impl Copies {
         }
     }
 
-    /// Opens the local copy of a partition, unless it is open. `false`: somebody else in this process has not let go
-    /// of it yet.
+    /// Opens the local copy of a partition, unless it is open. `false`: the standby still uses the copy.
     pub(super) fn open(
         &mut self,
         env: &Env<'_>,
@@ -84,7 +83,7 @@ impl Copies {
         Ok(true)
     }
 
-    /// The local copy of a partition is complete: one that was rebuilt takes the place of the old one.
+    /// The local copy of a partition is restored. A copy that was rebuilt beside the old one takes its place.
     pub(super) fn complete(
         env: &Env<'_>,
         partitions: &mut Partitions,
@@ -97,18 +96,18 @@ impl Copies {
         if !copy.store().is_some_and(Store::is_rebuilt) {
             return Ok(());
         }
-        // Nothing is in memory that is not stored.
+        // All rows in memory are stored.
         if let Some(store) = copy.take() {
-            let store = store.settle(&table.identity_of(number), &table.options)?;
+            let store = store.swap_in(&table.identity_of(number), &table.options)?;
             env.spec.status.opened(number, store.snapshots());
             copy.open(store)?;
         }
         Ok(())
     }
 
-    /// A partition leaves: the standby follows its copy from where it is, or the copy is left as it is. To sync a
-    /// large one takes seconds, and the group waits for an answer: that is done where the worker ends, when it has
-    /// left the group. Without it, a copy is as good as any until the machine stops.
+    /// A partition leaves: its copy goes back to the standby, or is closed. A copy is synced to disk when it is closed,
+    /// which can take seconds while the group waits for an answer. Therefore a copy stays unsynced if it is trusted
+    /// without that until the machine stops, and a worker that ends syncs its copies after it has left the group.
     pub(super) fn leave(&mut self, env: &Env<'_>, number: i32, mut partition: Partition) {
         self.wanted.remove(&number);
         match (partition.copy_mut().take(), self.loans.remove(&number)) {
@@ -128,12 +127,13 @@ impl Copies {
         }
     }
 
-    /// The worker ends: the copies of partitions that leave from now on are kept for [`close_left`](Self::close_left).
+    /// The worker ends: the copies of partitions that leave from now on are kept open until
+    /// [`close_left`](Self::close_left).
     pub(super) fn keep_left(&mut self) {
         self.left = Some(Vec::new());
     }
 
-    /// Closes the copies that were left, so that they are trusted also after the machine was stopped.
+    /// Closes the copies of partitions that left, so that they are trusted even after the machine stops.
     pub(super) fn close_left(&mut self) {
         self.left.take().into_iter().flatten().for_each(close);
     }

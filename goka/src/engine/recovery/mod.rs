@@ -1,9 +1,8 @@
-//! From assigned to running, and how partitions leave: the committed offsets, the changelog into the local copy, the
-//! claim.
+//! Recovery: a partition from assigned to running. Also closes the local copies of partitions that leave.
 //!
-//! A partition is draining → fetching offsets → restoring → claiming → running. Inputs are assigned only when it runs,
-//! so that nothing is fetched before. Whatever makes work void sends it back to draining. Must not know how records
-//! are handled, nor how they are committed.
+//! The phases are draining → fetching offsets → restoring → claiming → running. A partition's inputs are assigned when
+//! it runs and not before, so that nothing is fetched until then. A setback sends a partition back to draining. Must
+//! not know how records are handled, nor how they are committed.
 
 mod blocked;
 mod copies;

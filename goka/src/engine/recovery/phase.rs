@@ -1,4 +1,4 @@
-//! What a partition that does not run yet is doing. Plain data.
+//! The phases of a partition that does not run yet. Plain data. Must not know how a partition moves on.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use crate::engine::{port::Committed, table::replay::Replay};
 
 /// A phase of recovery.
 pub(super) enum Phase {
-    /// Waits for the delivery reports of what was sent before.
+    /// Waits for the delivery reports of records that it sent before.
     Draining,
-    /// Asks the group for its offsets, at this time.
+    /// Fetches the committed offsets, at the time `at`.
     FetchingOffsets { at: Duration },
-    /// Reads the changelog into the local copy, or is about to.
+    /// Reads the changelog into the local copy.
     Restoring {
         committed: Vec<Option<Committed>>,
         replay: Replay,
-        /// Whether the reader was told to begin.
+        /// Whether the reader was started for the partition.
         is_started: bool,
     },
-    /// Tells the group that the partition is ours, at this time.
+    /// Claims the partition by a commit of its positions, at the time `at`.
     Claiming {
         committed: Vec<Option<Committed>>,
         at: Duration,
-        /// Its rows were deleted, as `start = reset` says.
+        /// Its rows were deleted (`start = reset`).
         is_reset: bool,
     },
 }

@@ -1,5 +1,5 @@
-//! Where a partition resumes in its inputs: at the group's offsets, or at those of the local copy, or where the
-//! settings say. Must not know how the positions are claimed.
+//! Where a partition resumes in its sources: at the committed offsets, at the positions in the local copy, or where
+//! `start` or `out_of_range` say. Must not know how the positions are claimed.
 
 use tracing::{debug, warn};
 
@@ -25,14 +25,14 @@ use crate::{
 pub(crate) enum Resume {
     /// At these positions, one per source.
     At(Vec<i64>),
-    /// It could not be found out now, and is asked again.
+    /// Brokers did not answer: the committed offsets are fetched again.
     Unknown,
-    /// At the beginning, once its rows are deleted (`start = reset`).
+    /// At the earliest records, after all rows are deleted (`start = reset`).
     Reset,
 }
 
 impl Recovery {
-    /// Finds out where a partition resumes that is restored.
+    /// Finds out where a partition resumes whose local copy is restored.
     pub(crate) fn resume(
         &mut self,
         env: &Env<'_>,
@@ -48,7 +48,7 @@ impl Recovery {
         let is_new = known.iter().all(Option::is_none);
         let start = env.spec.settings.start;
         if is_new && partition.copy().changelog() > 0 && !is_reset {
-            // Rows may be those of an owner that took over after we had asked for its offsets.
+            // The rows may be those of an owner that took over after the committed offsets were fetched.
             let still = env.kafka.committed(number);
             if !still.is_ok_and(|committed| committed.iter().all(Option::is_none)) {
                 self.fetch_again(env, number);
@@ -85,7 +85,7 @@ impl Recovery {
         Ok(Resume::At(positions))
     }
 
-    /// The position of each source, as far as the group or the local copy knows it.
+    /// The position in each source. `None`: neither the group nor the local copy has one.
     fn known(
         &self,
         env: &Env<'_>,
@@ -108,9 +108,9 @@ impl Recovery {
         self.set(number, Phase::FetchingOffsets { at });
     }
 
-    /// A local copy that is further in an input than these positions, where the group resumes, is set back with it: an
-    /// operator reset the group. Before the group hears from this instance that it resumes there, for then the later
-    /// position would win.
+    /// Sets the positions in the local copy back to those where the partition resumes, if one is further: an operator
+    /// has reset the group's offsets. This has to be stored before the claim: once this instance has committed last,
+    /// the later position would win.
     pub(crate) fn lower_copy(
         &self,
         env: &Env<'_>,
@@ -144,9 +144,9 @@ impl Recovery {
     }
 }
 
-/// The position of an input that wins under at-least-once, at the instance with this mark. If this instance committed
-/// last, the later one: its local copy may be an interval ahead of the group, and its rows are in. Otherwise the
-/// group's: others have gone on from there, or an operator has set it on purpose.
+/// The position in a source that counts under at-least-once, at the instance with this mark. If this instance committed
+/// last, the later one counts: its local copy may be an interval ahead of the group, and has the rows. Otherwise the
+/// group's counts: another instance has gone on from there, or an operator has set it.
 fn which_wins(committed: Option<&Committed>, local: Option<i64>, instance: &str) -> Option<i64> {
     match (committed, local) {
         (Some(committed), Some(local)) if committed.metadata == instance => {
@@ -157,13 +157,13 @@ fn which_wins(committed: Option<&Committed>, local: Option<i64>, instance: &str)
     }
 }
 
-/// The position that wins under exactly-once: the group's, for it was committed together with the rows. The local copy
-/// is asked where the group has forgotten its own.
+/// The position in a source that counts under exactly-once: the group's, which was committed together with the rows. If
+/// the group has none any more, that of the local copy.
 fn group_wins(committed: Option<&Committed>, local: Option<i64>) -> Option<i64> {
     committed.map(|committed| committed.offset).or(local)
 }
 
-/// Where a source resumes whose next offset was out of range.
+/// Where a source resumes whose next offset was out of range, if it still is.
 fn in_range(
     env: &Env<'_>,
     source: usize,
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_later_position_wins_where_it_was_committed_and_else_the_groups() {
+    fn the_later_position_wins_at_the_instance_that_committed_last_and_elsewhere_the_groups() {
         let me = mark("a");
         let wins = |committed: Option<(i64, &str)>, local| {
             let committed = committed.map(|(offset, by)| self::committed(offset, by));

@@ -1,5 +1,5 @@
-//! `start = reset`: a group that begins again deletes the rows of its table, in Kafka and here. Must not know how the
-//! tombstones are committed.
+//! `start = reset`: deletes the rows of a partition that begins again, in the changelog and in the local copy. Must not
+//! know how the tombstones are committed.
 
 use std::time::Duration;
 
@@ -15,21 +15,21 @@ use crate::{
     store::Position,
 };
 
-/// Rows that a reset deletes at a time.
+/// Number of rows that a reset deletes at a time.
 const ROWS: usize = 10_000;
-/// The half of the ledger that tombstones are in: no interval uses it yet.
+/// The half of the partition's account that counts tombstones. No interval uses it yet.
 const HALF: usize = 0;
 
-/// Rows whose tombstones are in the changelog, or in the transaction.
+/// Rows whose tombstones are delivered.
 pub(crate) struct Deleted {
     keys: Vec<Vec<u8>>,
-    /// Next offset behind the tombstones.
+    /// Next changelog offset behind the tombstones.
     changelog: Option<i64>,
     at_ms: i64,
 }
 
 impl Recovery {
-    /// Sends tombstones for some rows of a partition and waits for their reports. `None`: all rows are deleted.
+    /// Sends tombstones for some rows of a partition, and waits for their delivery. `None`: all rows are deleted.
     pub(crate) fn delete_rows(
         &mut self,
         env: &Env<'_>,
@@ -69,7 +69,7 @@ impl Recovery {
         }))
     }
 
-    /// The tombstones are committed: the rows leave the local copy.
+    /// The tombstones are committed: deletes the rows from the local copy.
     pub(crate) fn deleted(
         &mut self,
         partitions: &mut Partitions,
@@ -87,9 +87,9 @@ impl Recovery {
         };
         deleted.keys.iter().for_each(|key| rows.write(key, None));
         rows.close_interval();
-        rows.settle();
+        rows.acknowledge();
         let position = Position {
-            table: changelog,
+            changelog,
             inputs: Vec::new(),
             at_ms: deleted.at_ms,
         };
@@ -97,7 +97,7 @@ impl Recovery {
         stored(number, written)
     }
 
-    /// The log says that a partition's rows are deleted.
+    /// Logs that the rows of a partition are deleted.
     pub(crate) fn log_reset(env: &Env<'_>, number: i32) {
         warn!(
             group = env.group(),

@@ -1,4 +1,4 @@
-//! The changelog into the local copies of partitions that recover. Must not know where they resume in their inputs.
+//! Restores local copies from the changelog. Must not know where partitions resume in their sources.
 
 use tracing::{debug, warn};
 
@@ -26,8 +26,8 @@ impl Recovery {
         phases.any(|phase| matches!(phase, Phase::Restoring { .. }))
     }
 
-    /// Begins to read all partitions at once: a broker answers the requests of a connection one after another, so that
-    /// a question would wait behind a fetch that waits for rows.
+    /// Starts the reader for all partitions that begin to restore, together: a broker answers the requests of a
+    /// connection one after another, so that another partition's request would wait behind a fetch that waits for rows.
     pub(crate) fn start_reading(&mut self, reader: &dyn Reader) -> Result<(), Error> {
         for (number, phase) in &mut self.phases {
             if let Phase::Restoring {
@@ -36,20 +36,20 @@ impl Recovery {
                 && !*is_started
             {
                 *is_started = true;
-                reader.start(*number, replay.next)?;
+                reader.start(*number, replay.next())?;
             }
         }
         Ok(())
     }
 
-    /// The reader was stopped for a partition, which has to be read on from where it was.
+    /// The reader was stopped for a partition: recovery starts it again from the next offset.
     pub(crate) fn interrupted(&mut self, number: i32) {
         if let Some(Phase::Restoring { is_started, .. }) = self.phases.get_mut(&number) {
             *is_started = false;
         }
     }
 
-    /// Begins to restore a partition from where its local copy is in the changelog.
+    /// Begins to restore a partition, from the changelog offset of its local copy.
     pub(super) fn begin_restore(
         &mut self,
         env: &Env<'_>,
@@ -63,7 +63,7 @@ impl Recovery {
             self.set(number, claiming(committed, env.now()));
             return Ok(());
         };
-        // In this order: what is in the changelog now is decided when its stable end has got there.
+        // Ask for the end of the log first: all of its records are decided once the last stable offset is as high.
         let written = env.kafka.table_end(number);
         let bounds = written.and_then(|written| Ok((written, reader.bounds(number)?)));
         let (first, end) = match bounds {
@@ -94,7 +94,7 @@ impl Recovery {
             return Ok(());
         };
         let topic = &spec.identity.topic;
-        if spec.forgets_rows && store.position().table < first {
+        if spec.forgets_rows && store.position().changelog < first {
             return Err(rows_are_gone(topic, number, first).into());
         }
         let distrusted = distrust(
@@ -118,7 +118,7 @@ impl Recovery {
                 Err(error) => return stored(number, Err(error)),
             }
         }
-        let from = match store.position().table {
+        let from = match store.position().changelog {
             1.. if env.spec.settings.fault.is(Fault::SkipTail) => end,
             next => next.max(first),
         };
@@ -135,7 +135,7 @@ impl Recovery {
         Ok(())
     }
 
-    /// Takes an event of the changelog's reader. The answer is a partition that is restored.
+    /// Takes an event of the changelog's reader. Returns a partition that is restored.
     pub(crate) fn on_changelog(
         &mut self,
         env: &Env<'_>,
@@ -146,7 +146,7 @@ impl Recovery {
             TableEvent::Record(record) => record,
             TableEvent::End { partition } => return self.end_restore(env, partitions, partition),
             TableEvent::OutOfRange { partition } => {
-                // The changelog was truncated meanwhile: its ends decide what follows.
+                // The changelog was truncated: fetch its ends again.
                 stop(env, partition)?;
                 let at = env.now() + RETRY;
                 self.set(partition, Phase::FetchingOffsets { at });
@@ -181,7 +181,7 @@ impl Recovery {
         Ok(None)
     }
 
-    /// The end of the changelog: the local copy is complete.
+    /// The reader has reached the end of the changelog: the local copy is restored.
     fn end_restore(
         &mut self,
         env: &Env<'_>,
@@ -198,15 +198,15 @@ impl Recovery {
         else {
             return Ok(None);
         };
-        let next = replay.next;
+        let next = replay.next();
         if let Some((rows, store)) = partition.copy_mut().layers()
-            && next != store.position().table
+            && next != store.position().changelog
         {
             let no_offsets = committed.iter().all(Option::is_none);
             let written = replay.store(rows, store, no_offsets, env.kafka.wall_ms());
             stored(number, written)?;
         }
-        replay.log_end(at);
+        replay.log_restored(at);
         partition.copy_mut().set_changelog(next);
         let committed = std::mem::take(committed);
         stored(number, Copies::complete(env, partitions, number))?;

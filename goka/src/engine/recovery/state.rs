@@ -16,16 +16,16 @@ use crate::{
     },
 };
 
-/// When something is asked again that was not answered.
+/// How long to wait before a broker is asked again.
 pub(super) const RETRY: Duration = Duration::from_millis(100);
-/// When the tables of other groups are looked at again.
+/// How long to wait before tables of other groups are checked again.
 const TABLES_RETRY: Duration = Duration::from_millis(5);
 
-/// The partitions that do not run yet, and what is kept for all partitions that are here.
+/// The partitions that do not run yet, and resources of all partitions of the worker.
 pub(crate) struct Recovery {
     pub(super) rules: Rules,
     pub(super) phases: BTreeMap<i32, Phase>,
-    /// Where the next turn begins.
+    /// The partition at which the next turn begins.
     from: i32,
     pub(super) blocked: Blocked,
     copies: Copies,
@@ -33,9 +33,9 @@ pub(crate) struct Recovery {
 
 /// What the worker does next with a partition.
 pub(crate) enum Step {
-    /// Nothing, for now.
+    /// Nothing now.
     Wait,
-    /// Its local copy is restored: find out where it resumes, and claim it.
+    /// The local copy is restored: find out where the partition resumes, and claim it.
     Claim,
 }
 
@@ -50,19 +50,19 @@ impl Recovery {
         }
     }
 
-    /// A partition has to recover, from the beginning.
+    /// A partition has to recover, from the first phase.
     pub(crate) fn begin(&mut self, env: &Env<'_>, number: i32) {
         self.phases.insert(number, Phase::Draining);
         env.spec.status.recovering(number, 0, 0, 0.0);
     }
 
-    /// A partition is here no more.
+    /// The worker does not have a partition any more.
     pub(crate) fn forget(&mut self, number: i32) {
         self.phases.remove(&number);
         self.blocked.cleared(number);
     }
 
-    /// The partitions that do not run yet, beginning behind those of the last turn that was cut short.
+    /// The partitions that do not run yet. After a turn that was cut short, begins where that turn ended.
     pub(crate) fn pending(&mut self) -> Vec<i32> {
         let from = std::mem::take(&mut self.from);
         self.phases
@@ -71,12 +71,12 @@ impl Recovery {
             .collect()
     }
 
-    /// The next turn begins here.
+    /// The next turn begins at this partition.
     pub(crate) fn resume_at(&mut self, from: i32) {
         self.from = from;
     }
 
-    /// Moves a partition on that does not run yet.
+    /// Moves a partition on to its next phase, if it can.
     pub(crate) fn step(
         &mut self,
         env: &Env<'_>,
@@ -112,7 +112,7 @@ impl Recovery {
         }
     }
 
-    /// Asks the group for its offsets, and begins to restore.
+    /// Fetches the committed offsets of a partition, and begins to restore it.
     fn fetch_offsets(
         &mut self,
         env: &Env<'_>,
@@ -130,16 +130,16 @@ impl Recovery {
         }
     }
 
-    /// The committed offsets, or what follows from them, could not be found out since `asked`: because a transaction is
-    /// open, as brokers have `told`, or because they did not answer.
-    pub(super) fn ask_again(&mut self, env: &Env<'_>, number: i32, asked: Duration, told: bool) {
+    /// Recovery has to fetch the committed offsets again. `asked`: when the brokers were asked. `is_open`: they
+    /// answered that a transaction is open; otherwise they did not answer.
+    pub(super) fn ask_again(&mut self, env: &Env<'_>, number: i32, asked: Duration, is_open: bool) {
         let at = env.kafka.now() + RETRY;
         self.set(number, Phase::FetchingOffsets { at });
-        if told {
-            self.blocked.say(env, number);
+        if is_open {
+            self.blocked.log(env, number);
         }
         if self.rules.fences {
-            self.blocked.fence(env, number, asked, told);
+            self.blocked.fence(env, number, asked, is_open);
         }
     }
 
@@ -161,8 +161,8 @@ impl Recovery {
         }
     }
 
-    /// Whether the tables of other groups that its handlers read are up to date: the first record has to find what is
-    /// in them. If they are not, the claim is put off.
+    /// Whether the tables of other groups that handlers of a partition read are up to date, which they have to be for
+    /// the first record. If they are not, the claim is put off.
     ///
     /// # Errors
     /// Such a table is no longer kept up to date.
@@ -174,7 +174,7 @@ impl Recovery {
         Ok(is_up_to_date)
     }
 
-    /// The group took the claim: the partition runs from these positions.
+    /// The group took the claim: the partition runs, from these positions.
     pub(crate) fn run(
         &mut self,
         env: &Env<'_>,
@@ -192,22 +192,23 @@ impl Recovery {
         Ok(())
     }
 
-    /// A partition leaves this worker, with its local copy.
+    /// A partition leaves this worker: its local copy is closed or given back.
     pub(crate) fn leave(&mut self, env: &Env<'_>, number: i32, partition: Partition) {
         self.copies.leave(env, number, partition);
     }
 
-    /// The worker ends: the copies of partitions that leave from now on are closed by [`close_left`](Self::close_left).
+    /// The worker ends: the local copies of partitions that leave from now on are kept open until
+    /// [`close_left`](Self::close_left).
     pub(crate) fn keep_left(&mut self) {
         self.copies.keep_left();
     }
 
-    /// Closes the copies that were left, once the worker has left the group.
+    /// Closes the local copies of partitions that left, after the worker has left the group.
     pub(crate) fn close_left(&mut self) {
         self.copies.close_left();
     }
 
-    /// The group did not take the claim: where it is, is asked again.
+    /// The group did not take the claim: recovery fetches the committed offsets again.
     pub(crate) fn not_claimed(
         &mut self,
         env: &Env<'_>,

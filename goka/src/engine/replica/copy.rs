@@ -70,8 +70,8 @@ impl Copy {
     /// Continues with a local copy that a borrower has written.
     pub(super) fn given(spec: &Spec, number: i32, store: Store) -> Self {
         let progress = Progress {
-            visible: store.position().table,
-            end: store.position().table,
+            visible: store.position().changelog,
+            end: store.position().changelog,
             at_ms: store.position().at_ms,
         };
         Copy {
@@ -126,7 +126,7 @@ impl Copy {
     ) -> Result<i64, Error> {
         let (topic, number) = (&spec.identity.topic, self.number);
         let position = self.store.position();
-        if spec.forgets_rows && position.table < first {
+        if spec.forgets_rows && position.changelog < first {
             return Err(Error::Topic(format!(
                 "topic `{topic}`, partition {number} begins at offset {first}, because the embedded broker keeps only 5 MB \
                  per partition and has deleted older rows of the table. Open the view before so much is written, or use a \
@@ -151,7 +151,7 @@ impl Copy {
                 self.old = Some(std::mem::replace(&mut self.store, new));
             }
         }
-        let from = self.store.position().table.max(first);
+        let from = self.store.position().changelog.max(first);
         self.progress.visible = from;
         self.progress.end = end;
         board.set_progress(number, self.progress);
@@ -199,10 +199,10 @@ impl Copy {
         let Some(replay) = &mut self.replay else {
             return Ok(false);
         };
-        replay.next = replay.next.max(next);
+        replay.pass(next);
         let is_first = !self.up_to_date;
         if is_first {
-            replay.log_end(now);
+            replay.log_restored(now);
             replay.live();
             self.up_to_date = true;
             // Without new rows, the local copy is as old as now, too.
@@ -306,7 +306,7 @@ impl Copy {
         };
         // The lock is taken after the commit, at its first row.
         let mut subscribers = None;
-        replay.store_and_tell(
+        replay.store_and_notify(
             &self.rows,
             &mut self.store,
             inputs,
@@ -325,7 +325,7 @@ impl Copy {
         // Readers take their own snapshots. A snapshot that is held here would keep pages from being reused.
         self.rows.forget();
         if !is_hidden {
-            self.progress.visible = self.progress.visible.max(replay.next);
+            self.progress.visible = self.progress.visible.max(replay.next());
         }
         self.set_end(None, board);
         Ok(())

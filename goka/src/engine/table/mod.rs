@@ -1,5 +1,5 @@
-//! Rows of one partition of a table: in memory over LMDB, and how the changelog gets there. Must not know whether the
-//! partition is a worker's own or one that is followed.
+//! Rows of one partition of a table, in memory over LMDB, and the code that restores them from the changelog. Workers
+//! and replicas use it. Must not know which of the two.
 
 mod overlay;
 pub(crate) mod replay;

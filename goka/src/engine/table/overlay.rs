@@ -1,16 +1,16 @@
-//! Rows of one partition in memory: those that are written but not stored yet, and, within bounds,
-//! those that were stored before, which are likely to be asked for again.
+//! Rows of one partition in memory, over its local copy: rows that are not stored yet and, within bounds, stored rows
+//! that are likely to be read again.
 //!
-//! Two commit intervals can be uncommitted at once: the *open* one takes what is written now, the
-//! *closing* one waits to be *settled*. What is settled is *unstored* until it is stored, which may be
-//! several intervals later: a row that was written in each of them is then stored once. A row has a
-//! place for its value in the open interval and one for that before it, so that reading it is one
-//! search, whichever interval wrote it.
+//! Two commit intervals can be unacknowledged at once: the *open* one takes what handlers write now, and the *closing*
+//! one waits for its delivery reports. Once a closing interval is acknowledged, its rows are *unstored* until they are
+//! written to the local copy, which may be several intervals later: a row that each of these intervals wrote is then
+//! stored once. A row has room for two values, that of the open interval and the one before, so that a single search
+//! finds the newest value, whichever interval wrote it.
 //!
-//! Searches wait for memory, not for the processor: with 100,000 rows, each line of the cache that is
-//! touched costs as much as decoding a record. So a row is one line ([`Entry`]), and rows that are about
-//! to be read are fetched side by side. All memory is used again: a row costs no allocation once there
-//! were as many. It knows neither Kafka nor LMDB.
+//! A search waits for memory, not for the processor: with 100,000 rows, each cache line that a search touches costs as
+//! much as decoding a record. Therefore a row is one cache line ([`Entry`]), and rows that will soon be read are
+//! prefetched together. Memory is reused: rows cost no allocation until there are more of them than ever before. Must
+//! not know Kafka or LMDB.
 
 mod entry;
 #[cfg(test)]
@@ -21,10 +21,10 @@ use std::{cell::Cell, hash::BuildHasher};
 use entry::Entry;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-/// Memory beyond this is given back when it is cleared.
+/// An overlay that takes more memory than this, bytes, gives it back when it is cleared.
 const KEPT_BYTES: usize = 16 << 20;
 
-/// How many rows are looked for at a time, see [`Overlay::look_ahead`].
+/// How many rows are prefetched together, see [`Overlay::look_ahead`].
 const AHEAD: usize = 32;
 
 /// The rows of a partition that are in memory.
@@ -37,26 +37,28 @@ pub(crate) struct Overlay {
     arena: Vec<u8>,
     /// Which interval is the open one.
     now: u32,
-    /// What was written in the open interval: places in `entries`.
+    /// The rows of the open interval: indices of `entries`.
     open: Vec<u32>,
-    /// Bytes of it.
+    /// Memory that the open interval takes, bytes.
     open_bytes: usize,
-    /// What was written in the closing interval.
+    /// The rows of the closing interval.
     closing: Vec<u32>,
-    /// What was written in any of them and is not stored, in the order in which it was first written:
-    /// first what settled intervals wrote, then what only the closing one did, and the open one.
+    /// All rows that are not stored, in the order in which they were first written: those of acknowledged intervals,
+    /// then those that only the closing interval wrote, then those that only the open interval wrote.
     unstored: Vec<u32>,
-    /// How many of those are of settled intervals, and of those or the closing one.
-    settled: usize,
+    /// How many of `unstored` acknowledged intervals wrote.
+    acknowledged: usize,
+    /// How many of `unstored` acknowledged intervals or the closing interval wrote.
     closed: usize,
+    /// A buffer for sorting.
     order: Vec<(u64, u32)>,
-    /// What was found last: a row that was read is often written next.
+    /// The row that was found last: a row that a handler read is often the one that it writes next.
     found: Cell<u32>,
     hasher: DefaultHashBuilder,
 }
 
 impl Overlay {
-    /// The newest value. `None`: nothing is known of this key. `Some(None)`: it was deleted.
+    /// The newest value of a key. `None`: the overlay does not have the key. `Some(None)`: the row was deleted.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
         if self.entries.is_empty() {
             return None;
@@ -66,8 +68,8 @@ impl Overlay {
         Some(self.entries[found as usize].newest(&self.arena))
     }
 
-    /// Brings rows to the cache that will soon be read. A processor waits for a dozen lines at a time if nothing is
-    /// between one and the next: so first all hashes, then all places, and then all rows.
+    /// Prefetches the rows of these keys into the processor's cache. A processor waits for a dozen cache lines at once
+    /// if no other work separates the loads: therefore first all hashes, then all indices, then all rows.
     pub(crate) fn look_ahead(&self, keys: &mut dyn Iterator<Item = &[u8]>) {
         if self.entries.is_empty() {
             return;
@@ -80,7 +82,7 @@ impl Overlay {
                 count += 1;
             }
             for (place, hash) in places.iter_mut().zip(&hashes[..count]) {
-                // The first one whose hash begins as this one does: most often it is the right one.
+                // The first index whose hash has the same leading bits: in most cases the right one.
                 *place = self.index.find(*hash, |_| true).copied().unwrap_or(0);
             }
             let entries = places[..count].iter().map(|i| &self.entries[*i as usize]);
@@ -103,7 +105,7 @@ impl Overlay {
         let entry = &mut self.entries[i as usize];
         if entry.written != self.now {
             entry.written = self.now;
-            // What is not stored stays as it is, beside what is written over it.
+            // A value that is not stored is kept beside the new one.
             match std::mem::replace(&mut entry.is_unstored, true) {
                 true => entry.keep(),
                 false => self.unstored.push(i),
@@ -146,7 +148,7 @@ impl Overlay {
         self.entries[i as usize].key(&self.arena)
     }
 
-    /// The open interval becomes the closing one, which was settled before.
+    /// The open interval becomes the closing one. The closing one before it is acknowledged.
     pub(crate) fn close_interval(&mut self) {
         debug_assert!(self.closing.is_empty(), "one interval is closed at a time");
         std::mem::swap(&mut self.open, &mut self.closing);
@@ -155,7 +157,7 @@ impl Overlay {
         self.now = self.now.wrapping_add(1);
     }
 
-    /// What was written there last before the open interval, of what is not stored.
+    /// The value that the last interval before the open one wrote to a row.
     fn value_before(&self, i: u32) -> Option<&[u8]> {
         let entry = &self.entries[i as usize];
         match entry.written == self.now {
@@ -164,19 +166,19 @@ impl Overlay {
         }
     }
 
-    /// Nothing of the closing interval can fail any more: it may be stored.
-    pub(crate) fn settle(&mut self) {
+    /// The closing interval is acknowledged: its rows may be stored.
+    pub(crate) fn acknowledge(&mut self) {
         self.closing.clear();
-        self.settled = self.closed;
+        self.acknowledged = self.closed;
     }
 
-    /// How many rows are settled and not stored.
+    /// Number of rows that are acknowledged and not stored.
     pub(crate) fn unstored(&self) -> usize {
-        self.settled
+        self.acknowledged
     }
 
-    /// The rows that are settled and not stored, in ascending order of keys: what LMDB writes fastest. No
-    /// interval is closing: its values would be among them.
+    /// The rows that are acknowledged and not stored, in ascending order of keys, which LMDB writes fastest. No
+    /// interval may be closing: its values would be among them.
     pub(crate) fn sorted(&mut self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         let mut order = std::mem::take(&mut self.order);
         self.sort(&mut order);
@@ -185,12 +187,15 @@ impl Overlay {
         sorted.map(|&(_, i)| (self.key(i), self.value_before(i)))
     }
 
-    /// By the eight bytes behind what all keys begin with, which are seldom the same: keys are not
-    /// next to each other in memory, numbers are.
+    /// Sorts by the eight bytes that follow the prefix that all keys share. These bytes differ for most pairs of keys,
+    /// and they are next to each other in memory, which the keys are not.
     fn sort(&self, order: &mut Vec<(u64, u32)>) {
-        debug_assert!(self.closing.is_empty(), "what is not settled is not stored");
+        debug_assert!(
+            self.closing.is_empty(),
+            "unacknowledged rows are not stored"
+        );
         order.clear();
-        let unstored = &self.unstored[..self.settled];
+        let unstored = &self.unstored[..self.acknowledged];
         let Some(first) = unstored.first().map(|&i| self.key(i)) else {
             return;
         };
@@ -216,24 +221,26 @@ impl Overlay {
         closing.map(|&i| (self.key(i), self.value_before(i)))
     }
 
-    /// The rows that are settled and not stored, in the order in which they were first written.
-    pub(crate) fn settled(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        let settled = self.unstored[..self.settled].iter();
-        settled.map(|&i| (self.key(i), self.value_before(i)))
+    /// The rows that are acknowledged and not stored, in the order in which they were first written.
+    pub(crate) fn acknowledged(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        let acknowledged = self.unstored[..self.acknowledged].iter();
+        acknowledged.map(|&i| (self.key(i), self.value_before(i)))
     }
 
-    /// What was settled is stored. Its rows are kept, as long as all take no more than `kept` bytes; if
-    /// they do, only those of the open interval are.
+    /// The acknowledged rows are stored. They are kept in memory while all rows take at most `kept` bytes; beyond that,
+    /// only the rows of the open interval are kept.
     pub(crate) fn stored(&mut self, kept: usize) {
-        debug_assert!(self.closing.is_empty(), "what is not settled is not stored");
+        debug_assert!(
+            self.closing.is_empty(),
+            "unacknowledged rows are not stored"
+        );
         let (entries, now) = (&mut self.entries, self.now);
         self.unstored.retain(|&i| {
             let entry = &mut entries[i as usize];
-            // What the open interval wrote.
             entry.is_unstored = entry.written == now;
             entry.is_unstored
         });
-        (self.settled, self.closed) = (0, 0);
+        (self.acknowledged, self.closed) = (0, 0);
         if self.size() <= kept {
             return;
         }
@@ -249,17 +256,17 @@ impl Overlay {
         }
     }
 
-    /// Memory that the open interval takes, about, bytes.
+    /// Approximate memory that the open interval takes, bytes.
     pub(crate) fn open_size(&self) -> usize {
         self.open_bytes
     }
 
-    /// Memory that all rows take, about, bytes.
+    /// Approximate memory that all rows take, bytes.
     pub(crate) fn size(&self) -> usize {
         self.arena.len() + self.entries.len() * (size_of::<Entry>() + 2 * size_of::<u32>())
     }
 
-    /// Forgets all rows; keeps the memory, within reason.
+    /// Forgets all rows. Keeps the memory, up to [`KEPT_BYTES`].
     pub(crate) fn clear(&mut self) {
         if self.arena.capacity() + self.entries.capacity() * size_of::<Entry>() > KEPT_BYTES {
             *self = Self {
@@ -275,6 +282,6 @@ impl Overlay {
         self.open_bytes = 0;
         self.closing.clear();
         self.unstored.clear();
-        (self.settled, self.closed) = (0, 0);
+        (self.acknowledged, self.closed) = (0, 0);
     }
 }

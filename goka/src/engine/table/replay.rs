@@ -1,7 +1,7 @@
-//! Table topic → local copy: the one mechanism behind recovery and views.
+//! Changelog → local copy: the code that restores partitions, views and standbys.
 //!
-//! Rows are gathered into large sorted batches, each committed together with the position behind
-//! it, so that a replay can be cut off at any record and goes on where it was.
+//! A replay gathers rows into large sorted batches and commits each batch together with the changelog offset behind it.
+//! It can therefore be cut off at any record, and goes on from the last batch. Must not know who reads the changelog.
 
 use std::time::Duration;
 
@@ -13,48 +13,49 @@ use crate::{
     store::{Position, Store},
 };
 
-/// A batch is committed when it takes this much memory. A large one is written in parts.
+/// A batch is committed when it takes so much memory, bytes. The store writes a batch of this size in parts.
 const BATCH_BYTES: usize = 8 << 20;
-/// The same where readers expect every batch at once: at most a thousand rows, which are written in one part.
+/// The same limit once readers follow the copy: at most a thousand rows, which are stored in one part.
 const LIVE_BATCH_BYTES: usize = 64 << 10;
-/// Keys that are held against the partitioner: the first ones, then one of so many.
+/// Keys that are checked against the partitioner: the first so many, then one of so many.
 const SAMPLED_FIRST: u64 = 64;
 const SAMPLED_ONE_OF: u64 = 256;
-/// So many keys tell which partitioner a table was written with.
+/// So many keys show which partitioner wrote the table.
 const SAMPLES_MIN: u64 = 8;
+/// How often progress is logged.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often it is told how far a replay has come.
-const TELL_INTERVAL: Duration = Duration::from_secs(1);
-
-/// A replay of one partition.
+/// The restoring of one partition from its changelog.
 pub(crate) struct Replay {
     topic: String,
     partition: i32,
-    /// Next offset to read.
-    pub(crate) next: i64,
-    /// End of the partition when the replay began.
-    pub(crate) end: i64,
-    began: Duration,
-    /// When it was told last how far it has come.
-    told: Duration,
+    /// Offset at which the replay began.
     from: i64,
+    /// Next offset to read.
+    next: i64,
+    /// End offset of the partition when the replay began.
+    end: i64,
+    began: Duration,
+    /// When progress was logged last.
+    logged_at: Duration,
     rows: u64,
     bytes: u64,
     sample: Sample,
     batch_bytes: usize,
 }
 
-/// Keys held against the partitioners.
+/// Keys that were checked against the partitioners.
 struct Sample {
     declared: Partitioner,
     partitions: i32,
     taken: u64,
-    /// How many each of [`Partitioner::ALL`] would have put here.
+    /// How many of the keys each partitioner of [`Partitioner::ALL`] assigns to this partition.
     fits: [u64; Partitioner::ALL.len()],
 }
 
 impl Replay {
-    /// `end`: of the partition, now. `partitioner`: what the table's type declares.
+    /// Begins a replay from offset `from`. `end` is the current end offset of the partition; `declared` is the
+    /// partitioner that the table's type declares.
     pub(crate) fn new(
         topic: &str,
         partition: i32,
@@ -64,7 +65,7 @@ impl Replay {
     ) -> Self {
         info!(
             topic,
-            partition, from, end, "recovering a partition of the table"
+            partition, from, end, "restoring local copy from changelog"
         );
         let sample = Sample {
             declared,
@@ -72,15 +73,14 @@ impl Replay {
             taken: 0,
             fits: [0; Partitioner::ALL.len()],
         };
-        let (next, began) = (from, now);
         Replay {
             topic: topic.to_owned(),
             partition,
-            next,
-            end,
-            began,
-            told: now,
             from,
+            next: from,
+            end,
+            began: now,
+            logged_at: now,
             rows: 0,
             bytes: 0,
             sample,
@@ -88,11 +88,22 @@ impl Replay {
         }
     }
 
-    /// Takes a record. `Ok(true)`: the batch is large enough to be stored.
+    /// Next offset to read.
+    pub(crate) fn next(&self) -> i64 {
+        self.next
+    }
+
+    /// Every offset before `next` was read or has no row, for example a transaction marker.
+    pub(crate) fn pass(&mut self, next: i64) {
+        self.next = self.next.max(next);
+    }
+
+    /// Takes a row. `Ok(true)`: the batch is large enough to be stored.
     pub(crate) fn take(&mut self, rows: &Rows, record: &Record<'_>) -> Result<bool, Error> {
         self.next = record.offset + 1;
         let Some(key) = record.key else {
-            // A compacted topic refuses them; one that was made compacted later may hold some.
+            // Brokers refuse records without a key in a compacted topic. A topic that was made compacted later may have
+            // some.
             debug!(
                 topic = self.topic,
                 offset = record.offset,
@@ -110,22 +121,23 @@ impl Replay {
         Ok(rows.open_size() >= self.batch_bytes)
     }
 
-    /// From now on what is read is what changes: who reads the copy sees a batch whole or not at all.
+    /// The copy is up to date, and readers follow it: from now on batches are small, and readers see each batch whole
+    /// or not at all.
     pub(crate) fn live(&mut self) {
         self.batch_bytes = LIVE_BATCH_BYTES;
     }
 
-    /// The time of a batch before the end, milliseconds since 1970: the copy is as old as it was. Deletions behind it
-    /// may be forgotten before it is topped up.
+    /// The time to store with a batch before the end, milliseconds since 1970: that of the copy's last position. The
+    /// copy stays as old as it was, because the changelog may drop tombstones before the copy has read them.
     pub(crate) fn at_ms(&self, store: &Store, now_ms: i64) -> i64 {
         match store.position() {
-            Position { table: 0, .. } => now_ms,
+            Position { changelog: 0, .. } => now_ms,
             Position { at_ms, .. } => *at_ms,
         }
     }
 
-    /// Commits what was gathered. The positions in the inputs stay as they are, but not where the group has
-    /// `no_offsets`: rows that came since may be those of later owners, who were further.
+    /// Commits the batch to the local copy. The copy's positions in the inputs stay as they are. If the group has
+    /// `no_offsets`, they are dropped: new rows may be those of a later owner, who was further in the inputs.
     pub(crate) fn store(
         &self,
         rows: &Rows,
@@ -137,40 +149,41 @@ impl Replay {
             true => Vec::new(),
             false => store.position().inputs.clone(),
         };
-        self.store_and_tell(rows, store, inputs, at_ms, |_, _| {})
+        self.store_and_notify(rows, store, inputs, at_ms, |_, _| {})
     }
 
-    /// The same with these positions in the inputs, and then tells every row that was stored.
-    pub(crate) fn store_and_tell(
+    /// Commits the batch to the local copy, with these positions in the inputs, and then passes every stored row to
+    /// `notify`.
+    pub(crate) fn store_and_notify(
         &self,
         rows: &Rows,
         store: &mut Store,
         inputs: Vec<(String, i64)>,
         at_ms: i64,
-        tell: impl FnMut(&[u8], Option<&[u8]>),
+        notify: impl FnMut(&[u8], Option<&[u8]>),
     ) -> Result<(), Error> {
         let position = Position {
-            table: self.next,
+            changelog: self.next,
             inputs,
             at_ms,
         };
         rows.close_interval();
-        rows.store_and_tell(store, position, tell)
+        rows.store_and_notify(store, position, notify)
     }
 
-    /// Rows read, bytes read, and how much of the way is behind, between 0 and 1.
+    /// Rows read, bytes read, and the share of the offsets that is read, from 0 to 1.
     pub(crate) fn progress(&self) -> (u64, u64, f64) {
         let whole = (self.end - self.from).max(1) as f64;
         let done = ((self.next - self.from) as f64 / whole).clamp(0.0, 1.0);
         (self.rows, self.bytes, done)
     }
 
-    /// Tells how far it has come, unless that was told just now.
+    /// Logs progress, at most once per [`LOG_INTERVAL`].
     pub(crate) fn log_progress(&mut self, now: Duration) {
-        if now.saturating_sub(self.told) < TELL_INTERVAL {
+        if now.saturating_sub(self.logged_at) < LOG_INTERVAL {
             return;
         }
-        self.told = now;
+        self.logged_at = now;
         let millis = (now.saturating_sub(self.began)).as_millis() as u64;
         let (rows, bytes, done) = self.progress();
         let percent = (done * 100.0) as u64;
@@ -182,16 +195,17 @@ impl Replay {
             percent,
             left = (self.end - self.next).max(0),
             millis,
-            "recovering a partition of the table"
+            "restoring local copy from changelog"
         );
     }
 
-    pub(crate) fn log_end(&self, now: Duration) {
+    /// Logs that the copy is up to date.
+    pub(crate) fn log_restored(&self, now: Duration) {
         let millis = (now.saturating_sub(self.began)).as_millis() as u64;
         let (topic, partition, rows, bytes) = (&self.topic, self.partition, self.rows, self.bytes);
         info!(
             topic,
-            partition, rows, bytes, millis, "recovered a partition of the table"
+            partition, rows, bytes, millis, "local copy restored from changelog"
         );
     }
 }
@@ -204,7 +218,10 @@ impl Sample {
         }
     }
 
-    /// Rows that only another partitioner can have put here mean that the type declares a wrong one.
+    /// Rows that only another partitioner can have assigned to this partition show that the type declares a wrong one.
+    ///
+    /// # Errors
+    /// The declared partitioner is wrong.
     fn check(&self, topic: &str) -> Result<(), Error> {
         if self.taken < SAMPLES_MIN {
             return Ok(());

@@ -1,12 +1,10 @@
-//! Rows of one partition of the group table, as a handler sees them: what was written since the
-//! last commit, over the local copy.
+//! Rows of one partition of the group table, as a handler sees them: rows in memory over the local copy.
 //!
-//! Writes of two commit intervals can be in memory at once. The *open* one takes what handlers
-//! write now; the *closing* one waits for its delivery reports, and handlers go on meanwhile. What is
-//! *settled* goes to the local copy, at once or a few intervals later: a write transaction is open only
-//! while it is being committed. What was stored is kept in memory, within bounds: a row that is
-//! written is soon read again, and a search in the local copy costs as much as all else that a
-//! record needs.
+//! Rows of two commit intervals can be unacknowledged at once. The open interval takes what handlers write now; the
+//! closing one waits for its delivery reports while handlers go on. Rows of acknowledged intervals go to the local
+//! copy, at once or a few intervals later, so that an LMDB write transaction is open only while it is committed. Stored
+//! rows are kept in memory, within bounds: a handler often reads a row again soon after writing it, and a search in
+//! LMDB costs as much as everything else that a record needs. Must not know when an interval is committed.
 
 use std::cell::RefCell;
 
@@ -16,25 +14,28 @@ use crate::{
     store::{Position, Snapshot, Store},
 };
 
-/// The rows of a partition. Shared with handlers that wait, on one thread.
+/// The rows of a partition. Shared with async handlers, on one thread.
 #[derive(Default)]
 pub(crate) struct Rows(RefCell<Layers>);
 
 #[derive(Default)]
 struct Layers {
-    /// What waits for the guards of deferred records, in no interval yet.
+    /// Rows of deferred records, which are in no interval yet.
     deferred: Overlay,
+    /// Rows of the intervals, and stored rows that are kept.
     written: Overlay,
+    /// The local copy as of its last commit.
     stored: Option<Snapshot>,
 }
 
-/// So many rows are written to the local copy at the end of their interval: that costs little.
+/// Up to so many rows are stored as soon as their interval is acknowledged: to write them costs little.
 pub(crate) const STORED_AT_ONCE: usize = 1_000;
 
-/// So much memory the rows that are stored may take, bytes, of all partitions of a worker: some 600,000 small ones.
+/// Memory for stored rows of all partitions of a worker, bytes: some 600,000 small rows.
 pub(crate) const KEPT_BYTES: usize = 48 << 20;
 
 impl Layers {
+    /// The newest value without deferred rows.
     fn sent(&self, key: &[u8]) -> Result<Option<&[u8]>, Error> {
         match (self.written.get(key), &self.stored) {
             (Some(value), _) => Ok(value),
@@ -45,7 +46,7 @@ impl Layers {
 }
 
 impl Rows {
-    /// Reads the newest value at `key`.
+    /// Passes the newest value of `key` to `with`.
     pub(crate) fn read<R>(
         &self,
         key: &[u8],
@@ -59,12 +60,13 @@ impl Rows {
         Ok(with(value))
     }
 
-    /// Rows that will soon be read, see [`Overlay::look_ahead`].
+    /// Prefetches rows that will soon be read, see [`Overlay::look_ahead`].
     pub(crate) fn look_ahead(&self, keys: &mut Keys<'_>) {
         self.0.borrow().written.look_ahead(keys);
     }
 
-    /// The same without what is deferred: the value that the table's topic has, or is sent.
+    /// Passes the value that the changelog has, or will have once rows in flight are delivered. Deferred rows do not
+    /// count.
     pub(crate) fn read_sent<R>(
         &self,
         key: &[u8],
@@ -73,27 +75,27 @@ impl Rows {
         Ok(with(self.0.borrow().sent(key)?))
     }
 
-    /// Writes into the open interval; `None` deletes.
+    /// Writes a row in the open interval. `None` deletes the row.
     pub(crate) fn write(&self, key: &[u8], value: Option<&[u8]>) {
         self.0.borrow_mut().written.put(key, value);
     }
 
-    /// Writes over all intervals, until [`forget_deferred`](Self::forget_deferred).
+    /// Writes a row of a deferred record, which handlers read until [`forget_deferred`](Self::forget_deferred).
     pub(crate) fn defer(&self, key: &[u8], value: Option<&[u8]>) {
         self.0.borrow_mut().deferred.put(key, value);
     }
 
-    /// Memory that rows which were deferred take, bytes.
+    /// Memory that deferred rows take, bytes.
     pub(crate) fn deferred_size(&self) -> usize {
         self.0.borrow().deferred.size()
     }
 
-    /// What was deferred is in an interval now, or dropped.
+    /// Forgets deferred rows: they are in an interval now, or dropped.
     pub(crate) fn forget_deferred(&self) {
         self.0.borrow_mut().deferred.clear();
     }
 
-    /// The keys of the local copy behind `from`, in order, while `take` returns `true`.
+    /// Passes the keys of the local copy after `from` to `take`, in order, while `take` returns `true`.
     pub(crate) fn stored_keys(
         &self,
         from: Option<&[u8]>,
@@ -112,13 +114,13 @@ impl Rows {
         self.0.borrow().written.open_size()
     }
 
-    /// The open interval becomes the closing one, which is empty before.
+    /// The open interval becomes the closing one. No interval is closing before.
     pub(crate) fn close_interval(&self) {
         self.0.borrow_mut().written.close_interval();
     }
 
-    /// Gives the rows of the closing interval, from the `from`th on, until `take` returns `false`: then
-    /// the next one is returned.
+    /// Passes the rows of the closing interval to `take`, beginning at index `from`, while `take` returns `true`.
+    /// Returns the index of the row to go on with, or `None` at the end.
     pub(crate) fn each_closing(
         &self,
         from: usize,
@@ -133,20 +135,20 @@ impl Rows {
         Ok(None)
     }
 
-    /// Nothing of the closing interval can fail any more: it may be stored.
-    pub(crate) fn settle(&self) {
-        self.0.borrow_mut().written.settle();
+    /// The closing interval is acknowledged: its rows may be stored.
+    pub(crate) fn acknowledge(&self) {
+        self.0.borrow_mut().written.acknowledge();
     }
 
-    /// How many rows are settled and not stored, and the memory that all rows take, bytes.
+    /// Number of rows that are acknowledged and not stored, and the memory that all rows take, bytes.
     pub(crate) fn unstored(&self) -> (usize, usize) {
         let written = &self.0.borrow().written;
         (written.unstored(), written.size())
     }
 
-    /// Commits what is settled to the local copy, together with the position it stands for. What is stored
-    /// is kept in memory, up to `kept` bytes. No interval is closing. Very many rows are written in parts, of
-    /// which the last one has the position; between them, `part` is called.
+    /// Commits the acknowledged rows to the local copy, in one transaction with the position behind them. Stored rows
+    /// are kept in memory, up to `kept` bytes. No interval may be closing. Very many rows are committed in parts: the
+    /// last part has the position, and `part` is called between parts.
     pub(crate) fn store(
         &self,
         store: &mut Store,
@@ -160,31 +162,31 @@ impl Rows {
         Ok(())
     }
 
-    /// The same for rows of a closing interval that are read once, and then tells each that was stored.
-    pub(crate) fn store_and_tell(
+    /// Commits the rows of the closing interval, without keeping them in memory, and then passes each row to `notify`.
+    pub(crate) fn store_and_notify(
         &self,
         store: &mut Store,
         position: Position,
-        mut tell: impl FnMut(&[u8], Option<&[u8]>),
+        mut notify: impl FnMut(&[u8], Option<&[u8]>),
     ) -> Result<(), Error> {
         let layers = &mut *self.0.borrow_mut();
-        layers.written.settle();
+        layers.written.acknowledge();
         layers.store(store, position, &mut || Ok(()))?;
-        for (key, value) in layers.written.settled() {
-            tell(key, value);
+        for (key, value) in layers.written.acknowledged() {
+            notify(key, value);
         }
         layers.written.stored(0);
         Ok(())
     }
 
-    /// Forgets what is not committed, and sees the local copy as it is.
+    /// Forgets the rows in memory, and reads the local copy as it is now.
     pub(crate) fn reload(&self, store: Option<&Store>) -> Result<(), Error> {
         self.forget();
         self.0.borrow_mut().stored = store.map(Store::snapshot).transpose()?;
         Ok(())
     }
 
-    /// Forgets what is not committed, and lets go of the local copy.
+    /// Forgets the rows in memory, and releases the local copy.
     pub(crate) fn forget(&self) {
         let layers = &mut *self.0.borrow_mut();
         layers.deferred.clear();
@@ -200,7 +202,7 @@ impl Layers {
         position: Position,
         part: &mut dyn FnMut() -> Result<(), Error>,
     ) -> Result<(), Error> {
-        // Pages that the old snapshot sees could not be reused.
+        // LMDB reuses no page that an open snapshot can see.
         self.stored = None;
         let mut batch = store.batch()?;
         let mut rows = self.written.sorted().peekable();
@@ -210,9 +212,9 @@ impl Layers {
                 None => batch.delete(key)?,
             }
             if batch.is_large() && rows.peek().is_some() {
-                // All of it is in the table's topic behind where the copy stands, and is read again from there if
-                // this is the end.
-                batch.commit_part(position.table)?;
+                // The changelog has all of these rows, behind the copy's position. If the process ends here, recovery
+                // reads them again.
+                batch.commit_part(position.changelog)?;
                 part()?;
                 batch = store.batch()?;
             }
@@ -228,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_deferred_is_read_and_not_sent() -> Result<(), Error> {
+    fn a_deferred_row_is_read_and_not_sent() -> Result<(), Error> {
         let rows = Rows::default();
         rows.write(b"alice", Some(b"1"));
         rows.defer(b"alice", Some(b"2"));

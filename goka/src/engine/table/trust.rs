@@ -1,9 +1,9 @@
-//! When a local copy is not believed. Must not know who asks.
+//! Whether a local copy can be brought up to date from its changelog. Must not know who asks.
 
 use crate::store::Position;
 
-/// Why a local copy cannot be brought up to date from its changelog, whose first and end offset are given; `None`: it
-/// can.
+/// Why a local copy cannot be brought up to date from its changelog. `None`: it can. `reaches` is the offset before
+/// which all rows of the copy are; `first` and `end` are the log start and end offsets of the changelog.
 pub(crate) fn distrust(
     position: &Position,
     reaches: i64,
@@ -11,7 +11,7 @@ pub(crate) fn distrust(
     age_max_ms: Option<i64>,
     now_ms: i64,
 ) -> Option<String> {
-    let at = position.table;
+    let at = position.changelog;
     if reaches > end {
         return Some(format!(
             "the local copy is at offset {reaches}, beyond the changelog's end {end}: the topic was recreated or truncated"
@@ -39,8 +39,8 @@ mod tests {
 
     #[test]
     fn a_copy_is_distrusted_beyond_the_ends_and_beyond_the_age() {
-        let at = |table, at_ms| Position {
-            table,
+        let at = |changelog, at_ms| Position {
+            changelog,
             inputs: Vec::new(),
             at_ms,
         };
@@ -50,7 +50,7 @@ mod tests {
             "nothing to read: nothing missed"
         );
         assert!(distrust(&at(6, 0), 6, (0, 5), None, 0).is_some());
-        // Some of a batch was stored, that reached beyond what is there now.
+        // A part of a batch was stored whose rows are beyond the changelog's end.
         assert!(distrust(&at(5, 0), 6, (0, 5), None, 0).is_some());
         assert!(distrust(&at(2, 0), 2, (3, 5), None, 0).is_some());
         assert!(distrust(&at(4, 0), 4, (0, 5), Some(10), 100).is_some());
@@ -59,7 +59,7 @@ mod tests {
             None,
             "an empty copy has nothing to distrust"
         );
-        // One that was cut off in its first batch has rows.
+        // A copy that was cut off in its first batch has rows, but position 0.
         assert!(distrust(&at(0, 0), 2, (0, 5), Some(10), 100).is_some());
         assert!(distrust(&at(0, 0), 2, (3, 5), None, 0).is_some());
     }

@@ -194,7 +194,7 @@ impl super::Rig for Rig {
             })?;
             copies.push(Copy {
                 partition,
-                table: store.position().table,
+                table: store.position().changelog,
                 reaches: store.reaches(),
                 rows,
             });

@@ -42,19 +42,19 @@ fn open(path: &Path) -> Store {
     store
 }
 
-fn at(table: i64) -> Position {
+fn at(changelog: i64) -> Position {
     Position {
-        table,
-        inputs: vec![("user-clicks".to_owned(), table * 2)],
-        at_ms: 1_700_000_000_000 + table,
+        changelog,
+        inputs: vec![("user-clicks".to_owned(), changelog * 2)],
+        at_ms: 1_700_000_000_000 + changelog,
     }
 }
 
-/// Commits one row and the position `table`.
-fn commit(store: &mut Store, key: &[u8], value: &[u8], table: i64) {
+/// Commits one row and the position `changelog`.
+fn commit(store: &mut Store, key: &[u8], value: &[u8], changelog: i64) {
     let mut batch = store.batch().unwrap();
     batch.put(key, value).unwrap();
-    batch.commit(at(table)).unwrap();
+    batch.commit(at(changelog)).unwrap();
 }
 
 fn get(store: &Store, key: &[u8]) -> Option<Vec<u8>> {

@@ -34,7 +34,7 @@ fn a_rebuild_is_beside_until_it_takes_the_place() {
     // Readers of the old copy are not disturbed.
     assert_eq!(old.snapshot().unwrap().len().unwrap(), 1000);
     drop(old);
-    let new = new.settle(&identity(), &options()).unwrap();
+    let new = new.swap_in(&identity(), &options()).unwrap();
     assert!(!new.is_rebuilt() && !beside.exists());
     assert_eq!(*new.position(), at(1));
     assert_eq!(get(&new, b"key").unwrap(), b"new");
@@ -75,12 +75,12 @@ fn a_rebuild_waits_for_readers_of_either() {
     commit(&mut new, b"key", b"new", 1);
     let reader = old.snapshot().unwrap();
     drop(old);
-    let new = new.settle(&identity(), &options()).unwrap();
+    let new = new.swap_in(&identity(), &options()).unwrap();
     assert!(new.is_rebuilt(), "the old one is still read");
     assert_eq!(reader.len().unwrap(), 1000);
     drop(reader);
     let reader = new.snapshot().unwrap();
-    let mut new = new.settle(&identity(), &options()).unwrap();
+    let mut new = new.swap_in(&identity(), &options()).unwrap();
     assert!(new.is_rebuilt(), "the new one is read");
     new.show();
     assert!(!path.join("data.mdb").exists());
@@ -99,7 +99,7 @@ fn what_is_rebuilt_twice_is_emptied() {
     assert!(new.rebuild(&identity(), &options()).unwrap().is_none());
     assert_eq!(*new.position(), Position::default());
     commit(&mut new, b"other", b"newer", 2);
-    let new = new.settle(&identity(), &options()).unwrap();
+    let new = new.swap_in(&identity(), &options()).unwrap();
     assert_eq!(get(&new, b"key"), None);
     new.close().unwrap();
     assert_eq!(get(&open(&path), b"other").unwrap(), b"newer");

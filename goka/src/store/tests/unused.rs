@@ -98,5 +98,5 @@ fn a_copy_can_be_opened_again_after_it_was_deleted() {
     looked(&mut unused, 0);
     assert_eq!(looked(&mut unused, 1).len(), 1);
     let store = open(&group.join("0"));
-    assert_eq!(store.position().table, 0);
+    assert_eq!(store.position().changelog, 0);
 }

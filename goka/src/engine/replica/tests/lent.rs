@@ -39,12 +39,12 @@ fn row(store: &Store, key: &str) -> Option<Vec<u8>> {
 }
 
 /// Writes a row, as the owner of a partition does.
-fn write(store: &mut Store, key: &str, value: &str, table: i64) {
+fn write(store: &mut Store, key: &str, value: &str, changelog: i64) {
     let mut batch = store.batch().unwrap();
     batch.put(key.as_bytes(), value.as_bytes()).unwrap();
-    let inputs = vec![("clicks".to_owned(), table)];
+    let inputs = vec![("clicks".to_owned(), changelog)];
     let position = Position {
-        table,
+        changelog,
         inputs,
         at_ms: 0,
     };
@@ -61,7 +61,7 @@ fn a_copy_is_lent_open_with_all_rows_that_were_read() {
     let (_loan, store) = promoted(&stage, &standby, &mut keeper, 0);
     let store = store.expect("it was open");
     assert_eq!(row(&store, "a").as_deref(), Some(&b"1"[..]));
-    assert_eq!(store.position().table, 1);
+    assert_eq!(store.position().changelog, 1);
     // The other partition is kept up to date; the lent one is not.
     let kept: Vec<_> = standby.partitions().into_iter().collect();
     assert_eq!(kept, [(1, PartitionState::Running)]);

@@ -1,38 +1,40 @@
-//! A row in one line of the cache: its key, its newest value and, where that is needed, the one before. Those
-//! that are too long for it stand together in an arena.
+//! A row in one cache line: its key, its newest value and, where needed, the value before. Keys and values that are too
+//! long for the line are in an arena. Must not know intervals.
 
 /// A row.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct Entry {
-    /// Where key and values stand in the arena; or [`HERE`].
+    /// Offset of key and values in the arena, or [`HERE`].
     start: u32,
+    /// Length of the key.
     key: u32,
-    /// How long a value may be.
+    /// Room for one value, bytes.
     room: u32,
-    /// How long the values are, or [`TOMBSTONE`].
+    /// Lengths of the two values, or [`TOMBSTONE`].
     values: [u32; 2],
-    /// The interval that wrote it last; or [`NEVER`].
+    /// Number of the interval that wrote the row last, or [`NEVER`].
     pub(super) written: u32,
-    /// How many values there is room for, 1 or 2: behind the key, one behind the other.
+    /// For how many values there is room behind the key: 1 or 2.
     rooms: u8,
-    /// Which of the values is the newest one.
+    /// Which of the values is the newest.
     newest: u8,
-    /// Whether it was written in any interval, and is not stored.
+    /// Whether some interval wrote the row and it is not stored.
     pub(super) is_unstored: bool,
     here: [u8; HERE_BYTES],
 }
 
 const _: () = assert!(size_of::<Entry>() == 64);
 
-/// What is left of the 64 bytes of a line.
+/// What the fields leave of the 64 bytes of a cache line.
 const HERE_BYTES: usize = 37;
+/// Key and values are in the entry, not in the arena.
 const HERE: u32 = u32::MAX;
 const TOMBSTONE: u32 = u32::MAX;
 const NEVER: u32 = u32::MAX;
 
 impl Entry {
-    /// A row that was not written yet, and will have a value that is so long.
+    /// A row without a value yet, with room for a value of `len` bytes.
     pub(super) fn new(key: &[u8], len: usize, arena: &mut Vec<u8>) -> Entry {
         let mut entry = Entry {
             start: HERE,
@@ -61,12 +63,12 @@ impl Entry {
         &self.bytes(arena)[..self.key as usize]
     }
 
-    /// The newest value; `None` is a tombstone.
+    /// The newest value. `None`: a tombstone.
     pub(super) fn newest<'a>(&'a self, arena: &'a [u8]) -> Option<&'a [u8]> {
         self.value(self.newest, arena)
     }
 
-    /// The one that was the newest when it was [kept](Self::keep).
+    /// The value that was the newest one at the last [`keep`](Self::keep).
     pub(super) fn before<'a>(&'a self, arena: &'a [u8]) -> Option<&'a [u8]> {
         self.value(self.newest ^ 1, arena)
     }
@@ -84,12 +86,12 @@ impl Entry {
         }
     }
 
-    /// Reads a byte of where its key stands, and has it brought to the cache by that.
+    /// Reads one byte of the key, which brings its cache line into the cache.
     pub(super) fn touch(&self, arena: &[u8]) -> u8 {
         self.bytes(arena).first().copied().unwrap_or_default()
     }
 
-    /// The newest value stays as it is: the next one stands beside it, in the place of the one before.
+    /// Keeps the newest value: the next value is written beside it, over the one before.
     pub(super) fn keep(&mut self) {
         self.newest ^= 1;
     }
@@ -112,12 +114,12 @@ impl Entry {
         bytes[..len].copy_from_slice(value.unwrap_or_default());
     }
 
-    /// Where a value is, behind the start of the key.
+    /// Offset of a value from the start of the key.
     fn place(&self, which: u8) -> usize {
         self.key as usize + usize::from(which) * self.room as usize
     }
 
-    /// Moves to the end of the arena, with room for as many values as it has, and for one that is so long.
+    /// Moves key and values to the end of the arena, with room for `len` bytes a value.
     fn grow(&mut self, len: usize, arena: &mut Vec<u8>) {
         let old = *self;
         self.rooms = old.rooms.max(old.newest + 1);
@@ -148,7 +150,7 @@ impl Entry {
     }
 }
 
-/// Values that grow do not need another place each time.
+/// Room for a value of `len` bytes, and some more: a value that grows does not move each time.
 fn room_for(len: usize) -> u32 {
     let room = (len + len / 8).next_multiple_of(8);
     u32::try_from(room).expect("a record is shorter than 4 GiB")

@@ -1,4 +1,4 @@
-//! Intervals against plain maps.
+//! The overlay against a model of plain maps.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ type Model = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 enum Act {
     Put(Vec<u8>, Option<Vec<u8>>),
     Close,
-    Settle,
+    Acknowledge,
     Store { kept: usize },
     Clear,
 }
@@ -20,7 +20,7 @@ enum Act {
 fn act() -> impl Strategy<Value = Act> {
     let key = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..3),
-        // Those that differ late, and those that begin with others.
+        // Keys with a long common prefix, and keys that are prefixes of others.
         "user-[0-9]{1,2}".prop_map(String::into_bytes),
         "user-00000000[0-9]{0,2}".prop_map(String::into_bytes),
     ];
@@ -28,7 +28,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         20 => (key, value).prop_map(|(key, value)| Act::Put(key, value)),
         2 => Just(Act::Close),
-        2 => Just(Act::Settle),
+        2 => Just(Act::Acknowledge),
         2 => prop_oneof![Just(0), Just(400), Just(usize::MAX)].prop_map(|kept| Act::Store { kept }),
         1 => Just(Act::Clear),
     ]
@@ -46,7 +46,7 @@ proptest! {
         let mut overlay = Overlay::default();
         let (mut open, mut closing) = (Model::new(), Model::new());
         let mut unstored = Model::new();
-        // What was ever stored: what is kept of it is as it was stored last.
+        // All rows that were ever stored: a row that is kept in memory has the value that was stored last.
         let mut stored = Model::new();
         for act in acts {
             match act {
@@ -59,13 +59,13 @@ proptest! {
                     closing = std::mem::take(&mut open);
                 }
                 Act::Close => {}
-                Act::Settle => {
-                    let mut told = Model::new();
+                Act::Acknowledge => {
+                    let mut given = Model::new();
                     for (key, value) in overlay.closing() {
-                        told.insert(key.to_vec(), value.map(<[u8]>::to_vec));
+                        given.insert(key.to_vec(), value.map(<[u8]>::to_vec));
                     }
-                    prop_assert_eq!(&told, &closing);
-                    overlay.settle();
+                    prop_assert_eq!(&given, &closing);
+                    overlay.acknowledge();
                     unstored.append(&mut closing);
                     prop_assert_eq!(overlay.unstored(), unstored.len());
                 }
@@ -103,18 +103,18 @@ proptest! {
 }
 
 #[test]
-fn a_value_that_grows_is_written_beside_what_waits() {
+fn a_value_that_grows_keeps_the_value_of_the_closing_interval() {
     let mut overlay = Overlay::default();
     overlay.put(b"a", Some(b"1"));
     overlay.close_interval();
     overlay.put(b"a", Some(b"a longer one"));
     assert_eq!(overlay.get(b"a"), Some(Some(b"a longer one".as_slice())));
-    overlay.settle();
+    overlay.acknowledge();
     assert_eq!(sorted(&mut overlay), [(b"a".to_vec(), Some(b"1".to_vec()))]);
     overlay.stored(usize::MAX);
     overlay.close_interval();
     overlay.put(b"a", None);
-    overlay.settle();
+    overlay.acknowledge();
     let row = (b"a".to_vec(), Some(b"a longer one".to_vec()));
     assert_eq!(sorted(&mut overlay), [row]);
     assert_eq!(overlay.get(b"a"), Some(None));
