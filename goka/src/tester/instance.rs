@@ -103,6 +103,8 @@ impl Instance {
         let is_exactly_once = setup.guarantee == Guarantee::ExactlyOnce;
         let kafka = setup.world.connect(ConnectionSpec {
             instance: Some(self.name.clone()),
+            // Not those of the program: `refused.rs` leaves some out.
+            targets: edges.iter().map(|edge| edge.topic.to_owned()).collect(),
             transactional_id: is_exactly_once.then(|| self.name.clone()),
             on_point: Some(Rc::new(move |point| pass(&trap, &dies, point))),
             ..parts::connection(&**setup.program, setup.guarantee, &self.name)
