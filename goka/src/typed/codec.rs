@@ -19,11 +19,12 @@
 mod nesting;
 mod prepare;
 mod shown;
+mod strict;
 
 use std::{
     any::{Any, TypeId, type_name},
     fmt::Display,
-    io::Write,
+    io::{self, Write},
     str::FromStr,
 };
 
@@ -64,10 +65,11 @@ use crate::base::{error::BoxError, excerpt};
     note = "`Text` takes what has `Display` and `FromStr`, `Raw` takes `Vec<u8>`; for a codec of your own: `impl goka::Codec<{T}> for MyCodec`, and `codec = MyCodec` on the topic"
 )]
 pub trait Codec<T> {
-    /// Appends the bytes of `value` to `out`.
+    /// Appends the bytes of `value` to `out`. [`decode`](Self::decode) must give the value back.
     ///
     /// # Errors
-    /// The value has no bytes in this codec. The handler or the emitter that writes it gets the error.
+    /// The value has no bytes in this codec, or could not be decoded again. The handler or the emitter that writes it gets
+    /// the error.
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), BoxError>;
 
     /// Decodes the value in `bytes`, which must be read to their end. The bytes come from other programs: this must not
@@ -251,6 +253,8 @@ impl Codec<Vec<u8>> for Raw {
 ///
 /// All bytes must be part of the value. Lists and maps can be nested up to 128 levels deep.
 ///
+/// `Some(None)` is an error of the encoder, because it would be decoded as `None`.
+///
 /// ```
 /// use goka::{Codec, codec::MsgPack};
 ///
@@ -264,7 +268,8 @@ pub struct MsgPack;
 impl<T: Serialize + DeserializeOwned> Codec<T> for MsgPack {
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), BoxError> {
         let before = out.len();
-        rmp_serde::encode::write_named(out, value).map_err(with_cure)?;
+        let mut named = rmp_serde::Serializer::new(&mut *out).with_struct_map();
+        strict::serialize::<_, false>(value, &mut named).map_err(with_cure)?;
         // What is written can be read.
         Ok(nesting::check(&out[before..])?)
     }
@@ -293,13 +298,24 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for MsgPack {
 }
 
 /// JSON text. A field that is added needs `#[serde(default)]` or an `Option`, because existing records lack it.
+///
+/// Values that JSON does not have, or that could not be decoded again, are an error of the encoder: NaN, infinities,
+/// `Some(None)`, maps whose keys are lists or maps, and lists and objects nested more than 127 levels deep. [`MsgPack`]
+/// has NaN and infinities.
+///
+/// ```
+/// use goka::{Codec, codec::Json};
+///
+/// assert!(Json::encode(&f64::NAN, &mut Vec::new()).is_err());
+/// ```
 #[derive(Debug)]
 pub struct Json;
 
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned> Codec<T> for Json {
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), BoxError> {
-        Ok(serde_json::to_writer(out, value)?)
+        let mut json = serde_json::Serializer::with_formatter(out, NestedJson { depth: 0 });
+        Ok(strict::serialize::<_, true>(value, &mut json)?)
     }
     fn decode(bytes: &[u8]) -> Result<T, BoxError> {
         Ok(serde_json::from_slice(bytes).map_err(with_cure)?)
@@ -313,6 +329,40 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Json {
             Ok(shown) if json.end().is_ok() => shown,
             Ok(_) | Err(_) => Shown::bytes_of(bytes),
         }
+    }
+}
+
+/// Compact JSON that is nested no deeper than serde_json reads.
+struct NestedJson {
+    depth: usize,
+}
+
+impl NestedJson {
+    fn begin(&mut self, out: &mut (impl Write + ?Sized), byte: &[u8]) -> io::Result<()> {
+        self.depth += 1;
+        match self.depth > nesting::JSON_DEPTH_MAX {
+            true => Err(io::Error::other(nesting::JSON_TOO_DEEP)),
+            false => out.write_all(byte),
+        }
+    }
+    fn end(&mut self, out: &mut (impl Write + ?Sized), byte: &[u8]) -> io::Result<()> {
+        self.depth -= 1;
+        out.write_all(byte)
+    }
+}
+
+impl serde_json::ser::Formatter for NestedJson {
+    fn begin_array<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        self.begin(out, b"[")
+    }
+    fn end_array<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        self.end(out, b"]")
+    }
+    fn begin_object<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        self.begin(out, b"{")
+    }
+    fn end_object<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        self.end(out, b"}")
     }
 }
 

@@ -555,3 +555,34 @@ fn mended_and_written_again_dead_letters_make_the_table_right() {
 fn headers_without_a_dead_letters_are_none() {
     assert!(DeadLetter::of(Headers::default()).is_none());
 }
+
+#[goka::stream("ratios", value = f64, codec = Json)]
+struct Ratios;
+#[goka::table(value = f64, codec = Json)]
+struct Ratio;
+
+/// Divides by what it reads.
+#[goka::processor(group = "divides", input = Jobs, table = Ratio, output(Ratios), on_error = skip)]
+fn divides(ctx: &mut divides::Context<'_>, by: i64) -> goka::Result {
+    let ratio = 0.0 / by as f64;
+    match by {
+        0 => ctx.emit::<Ratios>(ctx.key(), &ratio),
+        _ => ctx.set_value(&(ratio / (by - 1) as f64)),
+    }
+}
+
+#[test]
+fn a_value_that_json_cannot_give_back_is_its_handlers_error() {
+    for guarantee in BOTH {
+        let mut tester = Tester::new()
+            .guarantee(guarantee)
+            .processor(divides::Processor);
+        for by in [2, 0, 1] {
+            tester.emit::<Jobs>("alice", &by);
+        }
+        tester.run().expect("both are skipped");
+        assert_eq!(tester.lag::<divides::Processor>(), 0);
+        assert_eq!(tester.get::<Ratio>("alice"), Some(0.0), "{guarantee:?}");
+        assert_eq!(tester.emitted::<Ratios>().len(), 0);
+    }
+}

@@ -5,10 +5,13 @@
 //! record could overflow the stack of a worker and end the process. And for a list with a false length, serde
 //! allocates up to a megabyte at each level.
 
-/// Maximum depth of nested lists and maps. serde_json has the same limit.
+/// Maximum depth of nested lists and maps.
 const DEPTH_MAX: usize = 128;
+/// Maximum depth that serde_json decodes.
+pub(super) const JSON_DEPTH_MAX: usize = 127;
 
 const TOO_DEEP: &str = "lists and maps are nested more than 128 levels deep";
+pub(super) const JSON_TOO_DEEP: &str = "lists and objects are nested more than 127 levels deep";
 
 /// Bytes of up to this many values are walked at once, whatever their length.
 const FEW: usize = 32;
