@@ -100,7 +100,7 @@ impl<S> Emitter<S> {
         let own = config.streams.iter().filter(|(name, _)| name == S::NAME);
         Topology::create_streams(&cluster, &own.cloned().collect::<Vec<_>>())?;
         let outbox = Outbox::open(&cluster, S::NAME)?;
-        let prepare = Prepare::new(outbox.physical(), Role::Emitter, config);
+        let prepare = Prepare::new(outbox.physical(), Role::Emitting, config);
         prepare.by(<S::Codec as Codec<S::Value>>::prepare)?;
         Ok(Self::of(outbox))
     }

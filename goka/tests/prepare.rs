@@ -95,7 +95,7 @@ fn config() -> Config {
 }
 
 fn edge(topic: &str, kind: Kind) -> (String, Role) {
-    (topic.to_owned(), Role::Edge(kind))
+    (topic.to_owned(), Role::Processing(kind))
 }
 
 #[tokio::test]
@@ -121,11 +121,11 @@ async fn a_codec_is_prepared_once_for_each_edge() -> goka::Result {
         ]
     );
     let lines = Emitter::<Lines>::new(&config())?;
-    assert_eq!(prepared(), [("test-lines".to_owned(), Role::Emitter)]);
+    assert_eq!(prepared(), [("test-lines".to_owned(), Role::Emitting)]);
     let view = View::<LastLine>::open(&config()).await?;
     assert_eq!(
         prepared(),
-        [("test-last-line-state".to_owned(), Role::View)]
+        [("test-last-line-state".to_owned(), Role::Viewing)]
     );
     lines.emit("alice", &"hello".to_owned())?.await?;
     view.close().await?;

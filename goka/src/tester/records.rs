@@ -178,7 +178,7 @@ impl Tester {
             }
         };
         let config = Config::new();
-        let prepare = Prepare::new(S::NAME, Role::Emitter, &config);
+        let prepare = Prepare::new(S::NAME, Role::Emitting, &config);
         self.expect(prepare.by(<S::Codec as Codec<S::Value>>::prepare));
         Emitter::of(Outbox::in_memory(mailbox))
     }

@@ -115,7 +115,7 @@ impl Tester {
             }
         };
         let config = Config::new();
-        let prepare = Prepare::new(topic, Role::View, &config);
+        let prepare = Prepare::new(topic, Role::Viewing, &config);
         self.expect(prepare.by(<T::Codec as Codec<T::Value>>::prepare));
         let view = View::of(replica, None);
         self.run_well();

@@ -78,7 +78,7 @@ impl<P: Processor> Program for Typed<P> {
     fn prepare(&self, topics: &[String], config: &Config) -> Result<(), Error> {
         let mut edges = P::GRAPH.iter().zip(topics);
         edges.try_for_each(|(edge, topic)| {
-            let prepare = Prepare::new(topic, Role::Edge(edge.kind), config);
+            let prepare = Prepare::new(topic, Role::Processing(edge.kind), config);
             prepare.by(edge.topic.prepare)
         })
     }

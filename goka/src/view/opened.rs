@@ -110,7 +110,7 @@ impl<T> View<T> {
         let home = Home::open(config, &cluster)?;
         let replica = replicas::open(&cluster, &home, &TableSource::of::<T>())?;
         let topic = cluster.names().topic(<T as SharedTable>::NAME)?;
-        let prepare = Prepare::new(&topic, Role::View, config);
+        let prepare = Prepare::new(&topic, Role::Viewing, config);
         prepare.by(<T::Codec as Codec<T::Value>>::prepare)?;
         Ok(Self::of(replica, Some(config.clone())))
     }

@@ -19,7 +19,8 @@ pub struct Prepare<'a> {
 }
 
 impl<'a> Prepare<'a> {
-    pub(crate) fn new(topic: &'a str, role: Role, config: &'a Config) -> Self {
+    /// Makes one, for tests of a codec: goka makes them otherwise.
+    pub fn new(topic: &'a str, role: Role, config: &'a Config) -> Self {
         Prepare {
             topic,
             role,
@@ -37,38 +38,40 @@ impl<'a> Prepare<'a> {
 }
 
 /// What a program does with a topic.
+//
+// No variant has the name of a type: rustc would then print the whole path of that type in its errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
     /// A processor has this edge to the topic.
-    Edge(Kind),
+    Processing(Kind),
     /// An [`Emitter`](crate::Emitter) writes to the topic.
-    Emitter,
+    Emitting,
     /// A [`View`](crate::View) reads the table.
-    View,
+    Viewing,
 }
 
 impl Role {
     /// Whether the program encodes values of the topic.
     pub const fn encodes(self) -> bool {
         match self {
-            Role::Edge(kind) => matches!(kind, Kind::Loop | Kind::Output | Kind::Table),
-            Role::Emitter => true,
-            Role::View => false,
+            Role::Processing(kind) => matches!(kind, Kind::Loop | Kind::Output | Kind::Table),
+            Role::Emitting => true,
+            Role::Viewing => false,
         }
     }
 
     /// Whether the program decodes values of the topic.
     pub const fn decodes(self) -> bool {
         match self {
-            Role::Edge(kind) => {
+            Role::Processing(kind) => {
                 matches!(
                     kind,
                     Kind::Input | Kind::Loop | Kind::Table | Kind::Join | Kind::Lookup
                 )
             }
-            Role::Emitter => false,
-            Role::View => true,
+            Role::Emitting => false,
+            Role::Viewing => true,
         }
     }
 }

@@ -17,10 +17,10 @@ use crate::base::error::BoxError;
 /// use goka::{Codec, codec::{Form, Json, Shown}};
 ///
 /// let shown = <Json as Codec<Vec<u8>>>::show(br#"{ "page": "home" }"#);
-/// assert_eq!((shown.form(), shown.text()), (Form::Json, r#"{"page":"home"}"#));
+/// assert_eq!((shown.form(), shown.text()), (Form::JsonText, r#"{"page":"home"}"#));
 ///
 /// let shown = Shown::bytes_of(&[0xff, 0x00]);
-/// assert_eq!((shown.form(), shown.text()), (Form::Hex, "ff00"));
+/// assert_eq!((shown.form(), shown.text()), (Form::HexDigits, "ff00"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
@@ -30,16 +30,18 @@ pub struct Shown {
 }
 
 /// What the text of a [`Shown`] is.
+//
+// No variant has the name of a type: rustc would then print the whole path of that type in its errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Form {
     /// Text that the value is, or that says it.
-    Text,
+    PlainText,
     /// A JSON document, which can be part of another JSON document as it is. Integers that a double cannot hold
     /// (beyond 2^53) are JSON strings, because most readers of JSON would change them.
-    Json,
+    JsonText,
     /// The bytes of the value in hexadecimal, two digits a byte.
-    Hex,
+    HexDigits,
 }
 
 impl Shown {
@@ -53,7 +55,7 @@ impl Shown {
         let left_out = text.len() - kept;
         text.truncate(kept);
         Shown {
-            form: Form::Text,
+            form: Form::PlainText,
             text,
             left_out,
         }
@@ -75,7 +77,7 @@ impl Shown {
         let mut text = String::with_capacity(kept.len() * 2);
         push_hex(&mut text, kept);
         Shown {
-            form: Form::Hex,
+            form: Form::HexDigits,
             text,
             left_out: bytes.len() - kept.len(),
         }
@@ -192,7 +194,7 @@ impl Json {
     fn shown(self) -> Result<Shown, &'static str> {
         let text = String::from_utf8(self.0).map_err(|_| "its JSON is no UTF-8")?;
         Ok(Shown {
-            form: Form::Json,
+            form: Form::JsonText,
             text,
             left_out: 0,
         })

@@ -42,11 +42,11 @@ fn of<C: Codec<T>, T>(value: &T) -> (Form, String) {
 }
 
 fn json(text: &str) -> (Form, String) {
-    (Form::Json, text.to_owned())
+    (Form::JsonText, text.to_owned())
 }
 
 fn text(text: &str) -> (Form, String) {
-    (Form::Text, text.to_owned())
+    (Form::PlainText, text.to_owned())
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn structures_are_shown_as_json() {
     assert_eq!(of::<ByType, _>(&order()), json(ORDER));
     assert_eq!(of::<Json, _>(&order()), json(ORDER));
     let shown = Shown::json_of(&order()).expect("an order has JSON");
-    assert_eq!((shown.form(), shown.text()), (Form::Json, ORDER));
+    assert_eq!((shown.form(), shown.text()), (Form::JsonText, ORDER));
     serde_json::from_str::<serde_json::Value>(ORDER).expect("it is JSON");
 }
 
@@ -79,27 +79,27 @@ fn bytes_are_shown_as_text_where_they_are_text() {
     let raw = |bytes: &[u8]| of::<Raw, _>(&bytes.to_vec());
     assert_eq!(raw(b"two\nlines"), text("two\nlines"));
     assert_eq!(raw(b""), text(""));
-    assert_eq!(raw(&[0, 0, 0, 5]), (Form::Hex, "00000005".to_owned()));
-    assert_eq!(raw(&[0xff, b'a']), (Form::Hex, "ff61".to_owned()));
+    assert_eq!(raw(&[0, 0, 0, 5]), (Form::HexDigits, "00000005".to_owned()));
+    assert_eq!(raw(&[0xff, b'a']), (Form::HexDigits, "ff61".to_owned()));
     assert_eq!(
         of::<ByType, _>(&vec![0xff_u8]),
-        (Form::Hex, "ff".to_owned())
+        (Form::HexDigits, "ff".to_owned())
     );
 }
 
 #[test]
 fn what_is_no_value_is_shown_as_bytes() {
     let shown = <Json as Codec<Order>>::show(b"{\"id\":");
-    assert_eq!((shown.form(), shown.text()), (Form::Text, "{\"id\":"));
+    assert_eq!((shown.form(), shown.text()), (Form::PlainText, "{\"id\":"));
     let shown = <Json as Codec<Order>>::show(b"1 2");
-    assert_eq!(shown.form(), Form::Text);
+    assert_eq!(shown.form(), Form::PlainText);
     let shown = <MsgPack as Codec<Order>>::show(&[0x81, 0xa1]);
-    assert_eq!((shown.form(), shown.text()), (Form::Hex, "81a1"));
+    assert_eq!((shown.form(), shown.text()), (Form::HexDigits, "81a1"));
     let shown = <ByType as Codec<u8>>::show(b"300");
-    assert_eq!((shown.form(), shown.text()), (Form::Text, "300"));
+    assert_eq!((shown.form(), shown.text()), (Form::PlainText, "300"));
     // Nested too deep to be decoded.
     let shown = <MsgPack as Codec<Order>>::show(&[0x91; 1_000]);
-    assert_eq!(shown.form(), Form::Hex);
+    assert_eq!(shown.form(), Form::HexDigits);
 }
 
 /// Values that only other programs write: JSON has no such keys, bytes and numbers.
@@ -128,14 +128,14 @@ fn what_is_shown_is_bounded() {
         (Shown::BYTES_MAX, Shown::BYTES_MAX / 2)
     );
     let shown = <Json as Codec<String>>::show(format!("\"{long}\"").as_bytes());
-    assert_eq!(shown.form(), Form::Text);
+    assert_eq!(shown.form(), Form::PlainText);
     assert!(shown.text().len() <= Shown::BYTES_MAX);
     // A list of nothing is five times as long in JSON.
     let mut nothing = vec![0xdd, 0, 0x10, 0, 0];
     nothing.resize(nothing.len() + (1 << 20), 0xc0);
     assert_eq!(
         <MsgPack as Codec<Vec<()>>>::show(&nothing).form(),
-        Form::Hex
+        Form::HexDigits
     );
     assert!(Shown::json_of(&long).is_err());
 }
@@ -152,7 +152,7 @@ proptest! {
             <Raw as Codec<Vec<u8>>>::show(&bytes),
         ];
         for shown in shown {
-            if shown.form() == Form::Json {
+            if shown.form() == Form::JsonText {
                 prop_assert!(serde_json::from_str::<serde::de::IgnoredAny>(shown.text()).is_ok(), "{shown}");
             }
         }
