@@ -9,7 +9,8 @@ use crate::base::error::Error;
 /// draws the line, and [`Transactions::commit_transaction`] commits what was sent before the line, once all of it is
 /// acknowledged. Records sent behind the line wait in memory for the next transaction.
 ///
-/// Every method has a default: a connection for at-least-once has no transactions.
+/// A connection for at-least-once has no transactions. So every method has a default, and the engine calls only
+/// [`Transactions::table_end`] of them.
 pub(crate) trait Transactions {
     /// Ends the transaction: records that are sent from now on belong to the next one, and are held back until this one
     /// is committed.
@@ -39,7 +40,9 @@ pub(crate) trait Transactions {
     }
 
     /// The end offset of a partition of the changelog, records of undecided transactions included.
-    /// [`Reader::bounds`](super::Reader::bounds) stops before them (the last stable offset).
+    /// [`Reader::bounds`](super::Reader::bounds) stops before them (the last stable offset). Asked for at-least-once as
+    /// well, because another member may still write in transactions while the guarantee of a group is changed. Default:
+    /// a changelog without transactions.
     fn table_end(&self, _partition: i32) -> Result<i64, Error> {
         Ok(0)
     }
