@@ -57,14 +57,14 @@ async fn every_row_once_and_in_order(place: &Place, config: Config, letters: &[u
 }
 
 #[tokio::test]
-async fn what_slow_handlers_write_is_delivered_while_more_waits() {
+async fn effects_of_slow_handlers_are_delivered_while_more_records_wait() {
     let place = Place::new("slow");
     // Sixty letters take longer than the delivery timeout of a record.
     every_row_once_and_in_order(&place, place.config(), &[50; 130]).await;
 }
 
 #[tokio::test]
-async fn what_waits_behind_one_that_takes_seconds_is_delivered() {
+async fn records_behind_a_handler_that_takes_seconds_are_delivered() {
     let place = Place::new("slowest");
     let (fast, slow) = ([0; 20], [3_000; 2]);
     let letters = [&fast[..], &slow, &fast, &slow, &fast].concat();

@@ -98,7 +98,7 @@ fn the_program_of_the_readme_ends_when_terminated_and_goes_on_where_it_was() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_with_the_cure() {
+fn invalid_arguments_are_refused_with_what_to_do() {
     let refused = |arguments: &[&str], cure: &str| {
         let mut clicks = together(arguments);
         assert!(!clicks.wait().success(), "{arguments:?} is accepted");
@@ -116,7 +116,7 @@ fn what_makes_no_sense_is_refused_with_the_cure() {
 }
 
 #[test]
-fn a_broker_that_is_not_there_is_said() {
+fn a_broker_that_does_not_answer_is_named() {
     for role in ["emitter", "processor", "view"] {
         // Nothing listens on port 9 (discard).
         let mut clicks = together(&[role, "--brokers", "127.0.0.1:9"]);

@@ -169,7 +169,7 @@ fn a_second_processor_joins_and_leaves_and_no_click_is_lost() {
 
 #[test]
 #[ignore = "needs a real Kafka"]
-fn an_outage_is_waited_out_and_can_be_ended_in() {
+fn a_processor_waits_out_an_outage_and_can_be_shut_down_during_one() {
     let kafka = Kafka::start();
     let broker = kafka.broker();
     let clicks = Clicks::on(&broker);

@@ -110,7 +110,7 @@ fn text(sums: &[(&str, i64)]) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn what_is_deferred_holds_back_its_partition_in_order_until_it_is_done() {
+async fn a_deferred_record_holds_back_its_partition_until_it_is_done() {
     let place = place(invoices(&["a", "slow", "a", "slow", "b", "a"]));
     let elsewhere = Elsewhere::default();
     let running = start(&place, &elsewhere).await;
@@ -218,7 +218,7 @@ async fn a_guard_that_is_dropped_or_fails_ends_the_processor_and_names_the_recor
 
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
-async fn under_exactly_once_it_is_refused_with_the_cure() {
+async fn with_exactly_once_deferring_is_refused_with_what_to_do() {
     // The embedded broker has no exactly-once.
     needs_kafka();
     let place = place(invoices(&["a", "slow", "a"]));
@@ -233,7 +233,7 @@ async fn under_exactly_once_it_is_refused_with_the_cure() {
 }
 
 #[tokio::test]
-async fn a_record_that_is_never_done_holds_back_a_bounded_number() {
+async fn a_deferred_record_that_is_never_done_holds_back_a_bounded_number_of_records() {
     const BEHIND: usize = 20_000;
     let mut messages = invoices(&["slow"]);
     messages.extend((0..BEHIND).map(|n| Message {

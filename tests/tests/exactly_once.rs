@@ -131,7 +131,7 @@ fn a_second_processor_joins_and_leaves_and_every_click_is_counted_once() {
 
 #[test]
 #[ignore = "needs a real Kafka"]
-fn one_that_was_paused_past_its_session_does_no_harm() {
+fn a_processor_that_was_paused_past_its_session_does_no_harm() {
     needs_kafka();
     let clicks = exactly_once(broker());
     let mut emitter = clicks.emitting(&["--rate", "3000", "--users", "500"]);

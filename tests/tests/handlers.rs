@@ -282,7 +282,7 @@ impl Office {
 }
 
 #[tokio::test]
-async fn what_is_emitted_carries_what_it_is_told_to_or_the_time_of_its_cause() {
+async fn an_emitted_message_has_the_given_metadata_or_the_timestamp_of_its_record() {
     let place = Place::new("office");
     for topic in ["letters", "copies"] {
         broker().create_topic(&place.physical(topic), 4);

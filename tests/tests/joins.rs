@@ -248,7 +248,7 @@ async fn refusal(config: Config) -> String {
 
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
-async fn a_joined_table_that_is_missing_or_has_other_partitions_is_refused_with_the_cure() {
+async fn a_joined_table_that_is_missing_or_has_other_partitions_is_refused_with_what_to_do() {
     // The embedded broker creates what it is asked for, with its own number of partitions.
     needs_kafka();
     let place = Place::new("refused-joins");

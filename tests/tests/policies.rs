@@ -426,7 +426,7 @@ fn blob(ctx: &mut blob::Context<'_>, size: i64) -> goka::Result {
 }
 
 #[tokio::test]
-async fn what_is_too_large_to_be_written_is_the_handlers_error() {
+async fn a_record_that_is_too_large_is_the_handlers_error() {
     for guarantee in guarantees() {
         let place =
             place(["10", "2000000", "999950", "30"].map(|size| Message::new("alice", size)));

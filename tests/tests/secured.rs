@@ -191,7 +191,7 @@ async fn refusals(config: Config) -> Vec<String> {
 
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
-async fn what_is_wrong_is_said_soon_and_without_secrets() {
+async fn errors_of_wrong_settings_come_soon_and_contain_no_secrets() {
     let kafka = kafka();
     let (address, ca) = (kafka.secured(), kafka.ca());
     let state = TempDir::new().expect("a temporary directory");

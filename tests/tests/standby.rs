@@ -128,7 +128,7 @@ fn a_standby_takes_over_without_reading_exactly_once() {
 }
 
 /// An instance with an empty disk joins when its copies are complete, and reads no row again then.
-fn nothing_is_taken_before_it_is_caught_up(guarantee: &str) {
+fn no_partition_before_it_has_caught_up(guarantee: &str) {
     let mut clicks = clicks(&[("GOKA_STANDBY", "all"), ("GOKA_GUARANTEE", guarantee)]);
     clicks.produce(ROWS, ROWS);
     let mut one = clicks.processor("one");
@@ -162,15 +162,15 @@ fn nothing_is_taken_before_it_is_caught_up(guarantee: &str) {
 }
 
 #[test]
-fn who_recovers_ahead_is_given_nothing_before_it_is_caught_up() {
-    nothing_is_taken_before_it_is_caught_up("at_least_once");
+fn an_instance_that_recovers_ahead_gets_no_partition_before_it_has_caught_up() {
+    no_partition_before_it_has_caught_up("at_least_once");
 }
 
 #[test]
 #[ignore = "needs a real Kafka"]
-fn who_recovers_ahead_is_given_nothing_before_it_is_caught_up_exactly_once() {
+fn an_instance_that_recovers_ahead_gets_no_partition_before_it_has_caught_up_exactly_once() {
     needs_kafka();
-    nothing_is_taken_before_it_is_caught_up("exactly_once");
+    no_partition_before_it_has_caught_up("exactly_once");
 }
 
 #[test]

@@ -49,7 +49,8 @@ async fn start(place: &Place, guarantee: Guarantee) -> Running {
 
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
-async fn what_the_topic_does_not_take_ends_the_processor_and_is_written_when_it_does() {
+async fn a_record_that_the_topic_refuses_ends_the_processor_and_is_written_once_the_topic_accepts_it()
+ {
     // The embedded broker accepts records of any size.
     needs_kafka();
     for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {

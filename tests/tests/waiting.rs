@@ -46,7 +46,7 @@ impl Workshop {
 }
 
 #[tokio::test]
-async fn one_that_waits_holds_up_its_partition_and_no_other_of_its_worker() {
+async fn a_handler_that_waits_blocks_its_partition_and_no_other_of_its_worker() {
     const BEHIND: usize = 3_000;
     let place = Place::new("waiting");
     broker().create_topic(&place.physical("jobs"), 4);

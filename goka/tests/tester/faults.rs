@@ -128,7 +128,7 @@ fn a_delivery_that_fails_is_handled_again() {
 }
 
 #[test]
-fn a_panic_of_a_handler_is_told_with_all_that_helps_to_find_it() {
+fn a_panic_of_a_handler_is_reported_with_its_record_and_place() {
     #[goka::processor(group = "fragile", input = UserClicks)]
     fn touch(ctx: &mut touch::Context<'_>, clicks: i64) -> goka::Result {
         assert!(clicks < 7, "{clicks} is too much for {}", ctx.key());

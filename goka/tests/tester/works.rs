@@ -232,7 +232,7 @@ fn emitters_write_from_any_thread() {
 }
 
 #[test]
-fn a_handler_emits_tombstones_and_who_reads_them_gets_none() {
+fn a_handler_emits_tombstones_and_their_readers_get_no_value() {
     #[goka::stream("subscriptions", value = bool)]
     struct Subscriptions;
     #[goka::stream("addresses", value = i64)]

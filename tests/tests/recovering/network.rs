@@ -59,7 +59,7 @@ fn a_member_that_was_cut_off_does_no_harm() {
 
 #[test]
 #[ignore = "needs a real Kafka"]
-fn who_is_asked_to_end_does_not_wait_for_brokers_that_are_away() {
+fn a_shutdown_does_not_wait_for_brokers_that_are_down() {
     let proxy = Proxy::start();
     let kafka = Kafka::start_behind(&proxy);
     let broker = kafka.broker();

@@ -122,7 +122,7 @@ async fn with_neither_offsets_nor_a_local_copy_it_asks_what_to_do() {
 
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
-async fn it_does_what_it_was_told_to_do() {
+async fn the_setting_start_chooses_where_the_group_begins() {
     for guarantee in BOTH {
         let choices = [
             (Start::Earliest, 11 + 10, 55 + 55 + 100),
@@ -151,7 +151,7 @@ async fn it_does_what_it_was_told_to_do() {
 
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
-async fn a_local_copy_of_a_former_owner_does_not_say_where_to_go_on() {
+async fn the_local_copy_of_a_previous_owner_does_not_set_the_position() {
     for guarantee in BOTH {
         let group = Group::new(guarantee);
         group_that_ended(&group).await;

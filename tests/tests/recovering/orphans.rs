@@ -10,7 +10,7 @@ fn wait_for_partitions(processor: &mut Program, partitions: usize) {
 
 #[test]
 #[ignore = "needs a real Kafka"]
-fn what_was_given_back_before_a_kill_finds_an_owner() {
+fn partitions_that_were_given_up_before_a_kill_get_an_owner() {
     needs_kafka();
     let mut clicks = Clicks::on(broker());
     clicks.set("GOKA_WORKERS", "1");

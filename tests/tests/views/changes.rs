@@ -136,7 +136,7 @@ async fn a_watch_sees_the_last_value_and_updates_make_the_table() {
 }
 
 #[tokio::test]
-async fn its_state_is_told_whenever_it_changes() {
+async fn a_view_reports_every_change_of_its_state() {
     let place = place(2);
     write(&place, (0..100).map(|n| row(&n.to_string(), n)));
     let view = View::<Viewed>::open(&place.config())

@@ -145,7 +145,7 @@ fn only_the_partitions_move_that_must() {
 }
 
 #[test]
-fn who_is_silent_too_long_is_expelled_and_learns_of_it_later() {
+fn a_member_that_is_silent_too_long_is_expelled_and_learns_of_it_later() {
     let world = world(2);
     let (zombie, other) = (connect(&world, "zombie"), connect(&world, "other"));
     assert_eq!(event(&zombie), "take [0, 1]");
@@ -310,7 +310,7 @@ fn a_reader_reads_to_the_end_and_notices_gaps() {
 }
 
 #[test]
-fn offsets_outside_of_the_log_are_told_once() {
+fn offsets_outside_of_the_log_are_reported_once() {
     let world = world(1);
     let connection = connect(&world, "a");
     assert_eq!(event(&connection), "take [0]");
