@@ -311,7 +311,7 @@ impl Config {
 
     /// Maximum size of the local copy of one partition, in bytes, by default 64 GiB (LMDB's map size). It reserves
     /// address space, not memory or disk. Set less where virtual memory is limited, or on a 32-bit machine. A local
-    /// copy that would grow beyond it is an error; restart with a larger size.
+    /// copy that would grow beyond it is an error; restart with a larger size. At least 1 MiB, at most 64 TiB.
     #[must_use]
     pub fn map_size(mut self, bytes: usize) -> Self {
         self.map_size = bytes;

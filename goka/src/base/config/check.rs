@@ -1,12 +1,24 @@
 //! Checks settings, as far as that needs neither a broker nor librdkafka. Must not know where the settings came from.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use super::{Config, Standby};
 use crate::base::error::Error;
 
-/// Minimum of `map_size`: an empty local copy already has a few pages.
+/// Limits of `map_size`. The maximum is half of the address space of a process on Linux: 64 TiB with 64 bits.
 const MAP_SIZE_MIN: usize = 1 << 20;
+const MAP_SIZE_MAX: usize = 1 << if usize::BITS == 64 { 46 } else { 30 };
+
+/// Far more threads than any machine has cores.
+const WORKERS_MAX: usize = 10_000;
+
+const COMMIT_INTERVAL_MAX: Duration = Duration::from_secs(2);
+
+/// Maximum of all other durations: a year. Longer ones overflow when they are added to a time.
+const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
+
+/// Kafka creates at most this many partitions at once.
+const PARTITIONS_MAX: i32 = 10_000;
 
 /// Kafka allows 249 bytes, and each worker appends its number.
 const INSTANCE_ID_MAX: usize = 239;
@@ -26,36 +38,7 @@ impl Config {
         if self.brokers.trim().is_empty() {
             return refuse("`brokers` is empty: set the address of a broker, or `embedded`");
         }
-        if self.workers == Some(0) {
-            return refuse("`workers` is 0: a processor needs at least one worker");
-        }
-        if self.records_per_commit == 0 {
-            return refuse("`records_per_commit` is 0: set at least 1");
-        }
-        if self.commit_interval.is_zero() || self.commit_interval > Duration::from_secs(2) {
-            return refuse(
-                "`commit_interval` must be above 0 and at most 2 s: a member has to commit well within its session, or \
-                 other members may have taken over its partitions",
-            );
-        }
-        if self.metadata_interval.is_zero() {
-            return refuse(
-                "`metadata_interval` is 0: set the time between two checks of the topics, for example 60 s",
-            );
-        }
-        if self.cleanup_delay.is_zero() {
-            return refuse(
-                "`cleanup_delay` is 0: local copies would be deleted while partitions move",
-            );
-        }
-        if self.snapshot_max.is_zero() {
-            return refuse("`snapshot_max` is 0: every snapshot would expire at once");
-        }
-        if self.map_size < MAP_SIZE_MIN {
-            return refuse(
-                "`map_size` is below 1 MiB (1048576 bytes), which is too small for any local copy",
-            );
-        }
+        self.check_numbers()?;
         if self.recover_ahead && self.standby == Standby::None {
             return refuse(
                 "`recover_ahead` needs `standby = all`: an instance does not know which partitions it will be assigned \
@@ -75,10 +58,72 @@ impl Config {
             check_instance_id(id)?;
         }
         self.check_security()?;
-        if let Some((name, partitions)) = self.streams.iter().find(|(_, count)| *count < 1) {
-            return Err(Error::Config(format!(
-                "`create_stream` of `{name}` asks for {partitions} partitions, but a topic has at least 1"
-            )));
+        Ok(())
+    }
+
+    /// Checks the range of each number: values outside have no meaning, or overflow where they are used.
+    fn check_numbers(&self) -> Result<(), Error> {
+        let refuse = |what: &str, value: &dyn Display, allowed: &str| {
+            Err(Error::Config(format!(
+                "{what} is {value}, but must be {allowed}"
+            )))
+        };
+        if let Some(workers) = self.workers
+            && !(1..=WORKERS_MAX).contains(&workers)
+        {
+            let allowed = format!("1 to {WORKERS_MAX}");
+            return refuse("`workers` (GOKA_WORKERS)", &workers, &allowed);
+        }
+        if self.records_per_commit == 0 {
+            return refuse("`records_per_commit`", &0, "at least 1");
+        }
+        if self.map_size < MAP_SIZE_MIN || self.map_size > MAP_SIZE_MAX {
+            let allowed = format!(
+                "{MAP_SIZE_MIN} to {MAP_SIZE_MAX} bytes: an empty local copy already has a few pages, and a process has \
+                 only so much address space"
+            );
+            return refuse("`map_size` (GOKA_MAP_BYTES)", &self.map_size, &allowed);
+        }
+        let durations = [
+            (
+                "`commit_interval` (GOKA_COMMIT_INTERVAL_MS)",
+                self.commit_interval,
+                COMMIT_INTERVAL_MAX,
+                "a member has to commit well within its session, or other members may have taken over its partitions",
+            ),
+            (
+                "`metadata_interval`",
+                self.metadata_interval,
+                DURATION_MAX,
+                "it is the time between two checks of the topics, for example 60 s",
+            ),
+            (
+                "`cleanup_delay` (GOKA_CLEANUP_DELAY_MS)",
+                self.cleanup_delay,
+                DURATION_MAX,
+                "with 0, local copies would be deleted while partitions move; a year keeps them",
+            ),
+            (
+                "`snapshot_max` (GOKA_SNAPSHOT_MAX_MS)",
+                self.snapshot_max,
+                DURATION_MAX,
+                "with 0, every snapshot would expire at once",
+            ),
+        ];
+        for (what, value, longest, why) in durations {
+            if value.is_zero() || value > longest {
+                let longest = longest.as_millis();
+                let allowed = format!("above 0 and at most {longest} ms: {why}");
+                let value = format!("{} ms", value.as_millis());
+                return refuse(what, &value, &allowed);
+            }
+        }
+        for (name, partitions) in &self.streams {
+            if !(1..=PARTITIONS_MAX).contains(partitions) {
+                let allowed = format!("1 to {PARTITIONS_MAX}, the most that Kafka creates at once");
+                let what = format!("the number of partitions of `create_stream` for `{name}`");
+                return refuse(&what, partitions, &allowed);
+            }
         }
         Ok(())
     }
@@ -152,6 +197,112 @@ mod tests {
         Config::new().check().unwrap();
         let named = Config::new().instance_id("pod-7.zone_a").state_dir("state");
         named.check().unwrap();
+    }
+
+    /// All settings that are numbers: what `value` makes of the setting, the name in errors, and the range.
+    #[test]
+    fn numbers_out_of_range_are_refused_with_name_value_and_range() {
+        type Set = fn(u64) -> Config;
+        let year = 365 * 24 * 3_600_000;
+        let ms = Duration::from_millis;
+        let table: [(Set, &str, u64, u64); 8] = [
+            (
+                |n| Config::new().workers(n as usize),
+                "GOKA_WORKERS",
+                1,
+                WORKERS_MAX as u64,
+            ),
+            (
+                |n| Config::new().records_per_commit(n as usize),
+                "records_per_commit",
+                1,
+                u64::MAX,
+            ),
+            (
+                |n| Config::new().map_size(n as usize),
+                "GOKA_MAP_BYTES",
+                MAP_SIZE_MIN as u64,
+                MAP_SIZE_MAX as u64,
+            ),
+            (
+                |n| Config::new().commit_interval(Duration::from_millis(n)),
+                "GOKA_COMMIT_INTERVAL_MS",
+                1,
+                2000,
+            ),
+            (
+                |n| Config::new().metadata_interval(Duration::from_millis(n)),
+                "metadata_interval",
+                1,
+                year,
+            ),
+            (
+                |n| Config::new().cleanup_delay(Duration::from_millis(n)),
+                "GOKA_CLEANUP_DELAY_MS",
+                1,
+                year,
+            ),
+            (
+                |n| Config::new().snapshot_max(Duration::from_millis(n)),
+                "GOKA_SNAPSHOT_MAX_MS",
+                1,
+                year,
+            ),
+            (
+                |n| Config::new().create_stream("clicks", n.min(i32::MAX as u64) as i32),
+                "create_stream` for `clicks`",
+                1,
+                PARTITIONS_MAX as u64,
+            ),
+        ];
+        for (set, name, least, most) in table {
+            let above = most.saturating_add(1);
+            for n in [
+                0,
+                1,
+                least - 1,
+                least,
+                most - 1,
+                most,
+                above,
+                u64::MAX - 1,
+                u64::MAX,
+            ] {
+                let checked = set(n).check().map_err(|error| error.to_string());
+                assert_eq!(checked.is_ok(), (least..=most).contains(&n), "{name} = {n}");
+                let Err(said) = checked else { continue };
+                let value = if name.contains("create_stream") {
+                    n.min(i32::MAX as u64)
+                } else {
+                    n
+                };
+                for part in [
+                    name,
+                    &value.to_string(),
+                    &least.max(1).to_string(),
+                    "must be",
+                ] {
+                    let is_duration = part == "1" && said.contains("above 0");
+                    assert!(
+                        said.contains(part) || is_duration,
+                        "`{part}` is not said: {said}"
+                    );
+                }
+                assert!(
+                    most == u64::MAX || said.contains(&most.to_string()),
+                    "{said}"
+                );
+            }
+        }
+        for config in [
+            Config::new().create_stream("clicks", -1),
+            Config::new().metadata_interval(Duration::MAX),
+            Config::new().commit_interval(Duration::MAX),
+            Config::new().cleanup_delay(Duration::MAX),
+            Config::new().snapshot_max(Duration::MAX - ms(1)),
+        ] {
+            assert!(config.check().is_err(), "{config:?}");
+        }
     }
 
     #[test]

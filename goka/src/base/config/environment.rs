@@ -167,9 +167,12 @@ fn distance(one: &str, other: &str) -> usize {
 }
 
 fn number<T: FromStr>(name: &str, value: &str) -> Result<T, Error> {
-    value
-        .parse()
-        .map_err(|_| choice(name, value, "a whole number"))
+    let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    let wanted = match is_number {
+        true => "a smaller number",
+        false => "a whole number, without a sign",
+    };
+    value.parse().map_err(|_| choice(name, value, wanted))
 }
 
 fn choice(name: &str, value: &str, wanted: &str) -> Error {
@@ -229,6 +232,32 @@ mod tests {
         ] {
             let error = Config::new().variable(name, value).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_variables_are_held_against_their_range() {
+        for (name, least, most) in [
+            ("GOKA_WORKERS", 1, 10_000),
+            ("GOKA_COMMIT_INTERVAL_MS", 1, 2000),
+            ("GOKA_CLEANUP_DELAY_MS", 1, 31_536_000_000),
+            ("GOKA_MAP_BYTES", 1 << 20, 1 << 46),
+            ("GOKA_SNAPSHOT_MAX_MS", 1, 31_536_000_000),
+        ] {
+            for n in [0, 1, least, most, most + 1, u64::MAX - 1, u64::MAX] {
+                let config = Config::new().variable(name, &n.to_string()).unwrap();
+                let checked = config.check().map_err(|error| error.to_string());
+                assert_eq!(checked.is_ok(), (least..=most).contains(&n), "{name}={n}");
+                let said = checked.err().unwrap_or_default();
+                assert!(
+                    said.is_empty() || said.contains(name) && said.contains(&n.to_string()),
+                    "{said}"
+                );
+            }
+            for value in ["-1", "", "1e3", "18446744073709551616"] {
+                let error = Config::new().variable(name, value).unwrap_err().to_string();
+                assert!(error.contains(name) && error.contains(value), "{error}");
+            }
         }
     }
 

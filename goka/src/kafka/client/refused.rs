@@ -17,7 +17,14 @@ pub(crate) fn setting(key: &str, value: &str, error: KafkaError) -> Error {
         true => reason,
         false => "the value is not allowed".to_owned(),
     };
-    Error::Config(format!("librdkafka rejects the setting `{key}`: {reason}"))
+    // librdkafka's reason names the number that it has read, which is another one after an overflow.
+    let shown = match may_be_shown(key) && !value.contains('\0') {
+        true => format!(" of `{value}`"),
+        false => String::new(),
+    };
+    Error::Config(format!(
+        "librdkafka rejects the setting `{key}`{shown}: {reason}"
+    ))
 }
 
 /// The error of a client that cannot be opened.

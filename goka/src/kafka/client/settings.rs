@@ -467,6 +467,45 @@ mod tests {
         assert!(said.contains("2 s longer"), "{said}");
     }
 
+    /// The keys of librdkafka that goka calculates with: no value panics, and what librdkafka refuses is named.
+    #[test]
+    fn numbers_out_of_range_are_refused_with_name_and_value() {
+        for key in [
+            "session.timeout.ms",
+            "heartbeat.interval.ms",
+            "message.timeout.ms",
+            "transaction.timeout.ms",
+            "message.max.bytes",
+            "queue.buffering.max.messages",
+            "queue.buffering.max.kbytes",
+        ] {
+            let (int, long) = (i64::from(i32::MAX), u64::MAX);
+            for value in [0, 1, int - 1, int, int + 1]
+                .map(|n| n.to_string())
+                .into_iter()
+                .chain([(long - 1).to_string(), long.to_string(), "-1".to_owned()])
+            {
+                for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+                    let config = Config::new().guarantee(guarantee).set(key, &value);
+                    match check(&config) {
+                        Err(error) => {
+                            let said = error.to_string();
+                            assert!(said.contains(key) && said.contains(&value), "{said}");
+                        }
+                        Ok(()) => {
+                            for role in [Role::Member, Role::Reader, Role::Worker, Role::Emitter] {
+                                wait_max(&config, role).unwrap();
+                                message_bytes_max(&config, role).unwrap();
+                                queue_max(&config, role).unwrap();
+                            }
+                            session_timeout(&config).unwrap();
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_transaction_outlives_its_records_and_its_interval() {
         let exactly = || Config::new().guarantee(Guarantee::ExactlyOnce);
