@@ -88,6 +88,9 @@ impl App {
     /// Starts the app: checks the topics, creates the changelogs, loops and dead-letter topics of its groups, and
     /// starts the workers. `async fn` handlers run in the tokio runtime that calls this.
     ///
+    /// The app itself needs no tokio runtime: it can be awaited in any runtime. A handler that uses tokio's timers or
+    /// sockets needs a tokio runtime with them (`enable_all`); without one, the handler panics, and its policy applies.
+    ///
     /// Installs no signal handlers; [`run`](Self::run) does.
     ///
     /// # Errors
@@ -144,7 +147,7 @@ impl App {
     /// As [`start`](Self::start), and if a processor fails; [`Error::Closed`] after a second signal;
     /// [`Error::System`] if the signal handlers cannot be installed.
     pub async fn run(self) -> Result {
-        let mut signals = Signals::new()?;
+        let mut signals = Signals::new().await?;
         let start = self.start();
         let mut running = tokio::select! {
             started = start => started?,
