@@ -114,7 +114,8 @@ impl Core {
                 commit,
                 ..
             } = self.rooms(kafka);
-            match commit.finish(&env, partitions, numbers, give_up) {
+            let is_well = result.is_ok();
+            match commit.finish(&env, partitions, numbers, give_up, is_well) {
                 Ok(()) => return result,
                 // Each setback voids the work of at least one partition, so that the loop ends.
                 Err(Halt::Setback(setback)) => {

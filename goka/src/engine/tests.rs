@@ -18,7 +18,12 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    base::{config::Guarantee, error::Error, kind::Kind, options::TableOptions},
+    base::{
+        config::{Guarantee, Start},
+        error::Error,
+        kind::Kind,
+        options::TableOptions,
+    },
     sim::{
         kafka::{Chance, ConnectionSpec, Point, Settings as WorldSettings, World},
         parts,
@@ -73,17 +78,23 @@ struct Stage {
     program: Arc<dyn Program>,
     /// The point at which a worker dies, and at which pass of it.
     dies_at: Option<(Point, u32)>,
+    start: Option<Start>,
+    partitions: i32,
 }
 
 impl Stage {
     fn new(guarantee: Guarantee) -> Self {
+        Self::with_partitions(guarantee, 1)
+    }
+
+    fn with_partitions(guarantee: Guarantee, partitions: i32) -> Self {
         let world = World::new(WorldSettings {
             // With chance, answers take time, so that commits are in flight.
             chance: Chance::seeded(1),
             ..WorldSettings::default()
         });
         for topic in TOPICS {
-            world.create_topic(topic, 1);
+            world.create_topic(topic, partitions);
         }
         WORLD.set(Some(world.clone()));
         Stage {
@@ -93,11 +104,13 @@ impl Stage {
             map_size: 64 << 20,
             program: last(false),
             dies_at: None,
+            start: None,
+            partitions,
         }
     }
 
-    fn identity() -> Identity {
-        parts::identity(TABLE, 1)
+    fn identity(&self) -> Identity {
+        parts::identity(TABLE, self.partitions)
     }
 
     fn options(&self) -> Options {
@@ -127,12 +140,13 @@ impl Stage {
         });
         let settings = Settings {
             handler_max: Duration::from_secs(2),
+            start: self.start,
             ..parts::settings(guarantee, &format!("{GROUP}-{name}"))
         };
         let spec = Spec {
             table: Some(TableSpec {
                 options: self.options(),
-                ..parts::table(self.dir.path().join(name), Self::identity())
+                ..parts::table(self.dir.path().join(name), self.identity())
             }),
             ..parts::spec(Arc::clone(&self.program), settings)
         };
@@ -147,7 +161,7 @@ impl Stage {
     /// Opens the local copy of a worker that has ended.
     fn store(&self, name: &str) -> Store {
         let path = self.dir.path().join(name).join("0");
-        let (store, _) = Store::open(&path, &Self::identity(), &self.options()).unwrap();
+        let (store, _) = Store::open(&path, &self.identity(), &self.options()).unwrap();
         store
     }
 
@@ -361,5 +375,73 @@ fn a_partly_restored_copy_keeps_its_time() {
         turns(&mut worker, runs).unwrap();
         drop(worker);
         assert!(stage.store("one").position().at_ms >= before.at_ms + 60_000);
+    }
+}
+
+/// Brokers expire the offsets of topics that a group does not subscribe to, also while it lives: then a restart would handle
+/// the quiet partition from its beginning.
+#[test]
+fn positions_of_a_quiet_partition_are_committed_again_beside_a_busy_one() {
+    for guarantee in BOTH {
+        let stage = Stage::with_partitions(guarantee, 2);
+        let mut worker = stage.worker("one");
+        let (key, value) = (Some(&b"quiet"[..]), Some(&b"1"[..]));
+        stage.world.append(INPUT, 1, key, value).unwrap();
+        turns(&mut worker, |worker| handled(worker) == 1).unwrap();
+        let until = stage.world.now() + Duration::from_secs(90);
+        let (mut last, mut silent) = (0, Duration::ZERO);
+        let mut heard = stage.world.now();
+        while stage.world.now() < until {
+            stage.put("busy", "1");
+            stage.world.advance(Duration::from_millis(200));
+            worker.turn(Duration::from_millis(10)).unwrap();
+            let commits = stage.world.commits();
+            let quiet = commits.iter().filter(|entry| entry.partition == 1);
+            let count = quiet.count();
+            if count > last {
+                (last, heard) = (count, stage.world.now());
+            }
+            silent = silent.max(stage.world.now() - heard);
+        }
+        assert!(handled(&worker) > 100, "the other partition is busy");
+        assert!(
+            silent < Duration::from_secs(30),
+            "{guarantee:?}: the quiet partition was not committed for {silent:?}"
+        );
+    }
+}
+
+/// The first tombstones are not delivered. The other partition must not send its own into a transaction that is aborted,
+/// where they would wait for ever.
+#[test]
+fn a_reset_that_fails_begins_again_once_the_transaction_is_aborted() {
+    for guarantee in BOTH {
+        let stage = Stage {
+            start: Some(Start::Reset),
+            ..Stage::with_partitions(guarantee, 2)
+        };
+        for (partition, key) in [(0, "zero"), (1, "one")] {
+            let (key, value) = (Some(key.as_bytes()), Some(&b"1"[..]));
+            stage.world.append(TABLE, partition, key, value).unwrap();
+        }
+        stage.world.fail_deliveries("one", 1, false);
+        let mut worker = stage.worker("one");
+        let is_through = |worker: &Worker| {
+            let mut partitions = worker.partitions().iter();
+            partitions.all(|(_, partition)| partition.is_running()) && runs(worker)
+        };
+        turns(&mut worker, is_through).unwrap();
+        worker.close().unwrap();
+        for (partition, key) in [(0, "zero"), (1, "one")] {
+            let history = stage.world.history(TABLE, partition).unwrap();
+            let last = history
+                .iter()
+                .rfind(|row| row.key.as_deref() == Some(key.as_bytes()));
+            assert_eq!(
+                last.unwrap().value,
+                None,
+                "{guarantee:?}: the row `{key}` is deleted"
+            );
+        }
     }
 }

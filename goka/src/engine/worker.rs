@@ -274,6 +274,8 @@ impl Core {
         let positions = match recovery.resume(&env, partitions, number)? {
             Resume::At(positions) => positions,
             Resume::Unknown => return Ok(()),
+            // What is sent while a transaction is aborted waits for its end.
+            Resume::Reset if commit.is_undecided() => return Ok(()),
             Resume::Reset => {
                 self.reset(kafka, number)?;
                 return self.claim(kafka, number);

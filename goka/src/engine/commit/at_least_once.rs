@@ -32,11 +32,16 @@ const COMMIT_TRIES: usize = 3;
 pub(crate) struct AtLeastOnce {
     /// When the changelogs of idle partitions were last checked for foreign rows.
     looked_at: Duration,
+    /// Partitions that are still to be looked at. A setback of one leaves the others here.
+    to_look: Vec<i32>,
 }
 
 impl AtLeastOnce {
     pub(crate) fn new(now: Duration) -> Self {
-        AtLeastOnce { looked_at: now }
+        AtLeastOnce {
+            looked_at: now,
+            to_look: Vec::new(),
+        }
     }
 
     /// Whether the open interval takes one more record. `false`: it was full, and the commit was moved on.
@@ -79,12 +84,16 @@ impl AtLeastOnce {
             }
             advance(work, number)?;
         }
-        let is_uncommitted = |partition: &Partition| partition.intervals().is_uncommitted();
+        // Also of quiet partitions beside busy ones, whose offsets would expire.
+        let is_offered = |partition: &Partition| {
+            let intervals = partition.intervals();
+            partition.is_running() && (intervals.is_uncommitted() || intervals.is_stale(now))
+        };
         if now.saturating_sub(work.offsets.committed_at()) >= interval
-            && work.partitions.next(0, is_uncommitted).is_some()
+            && work.partitions.next(0, is_offered).is_some()
         {
             work.offsets.set_committed_at(now);
-            work.begin_commit(is_uncommitted);
+            work.begin_commit(is_offered);
             return Ok(());
         }
         self.keep_idle(work)
@@ -92,6 +101,9 @@ impl AtLeastOnce {
 
     /// Keeps an idle worker ready: renews the membership lease before a record needs it, and checks for foreign rows.
     fn keep_idle(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
+        while let Some(number) = self.to_look.pop() {
+            look_behind(work, number)?;
+        }
         let now = work.env.now();
         let idle = now.saturating_sub(work.offsets.silent_since());
         if idle < work.env.spec.settings.lease / 2 || !work.partitions.any_running() {
@@ -103,11 +115,7 @@ impl AtLeastOnce {
             return Ok(());
         }
         self.looked_at = now;
-        let is_idle =
-            |partition: &Partition| partition.is_running() && partition.intervals().is_empty();
-        for number in work.partitions.which(is_idle) {
-            look_behind(work, number)?;
-        }
+        self.to_look = work.partitions.which(Partition::is_running);
         Ok(())
     }
 }
@@ -134,11 +142,16 @@ fn advance(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
         }
     }
     work.env.kafka.reached(Step::Delivered)?;
-    work.acknowledge(number)
+    work.acknowledge(number);
+    work.store_if_due(number)
 }
 
 /// Checks for foreign rows behind our last row in the changelog of an idle partition, and repairs them.
 fn look_behind(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
+    let partition = work.partitions.running(number);
+    if !partition.is_some_and(|partition| partition.intervals().is_empty()) {
+        return Ok(());
+    }
     let next = work.partitions.ledger().next_row(number);
     let (Some(reader), Some(next)) = (work.env.kafka.table(), next) else {
         return Ok(());
@@ -156,16 +169,20 @@ fn look_behind(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     }
 }
 
-/// Waits for the records of these partitions that are in flight, and commits them.
-pub(crate) fn finish(work: &mut Work<'_>, numbers: &[i32], give_up: Duration) -> Result<(), Halt> {
+/// Waits for what is in flight of these partitions, and commits it. If all `is_well`, foreign rows are looked for.
+pub(crate) fn finish(
+    work: &mut Work<'_>,
+    numbers: &[i32],
+    give_up: Duration,
+    is_well: bool,
+) -> Result<(), Halt> {
     drain(work, numbers, give_up)?;
-    // The last chance to repair foreign rows: the next owner would take them for ours. Not if the lease is over:
-    // brokers may be away, and each request would wait for its timeout.
-    if work.offsets.is_proven(work.env.kafka.now()) {
+    // The last chance to write our rows over foreign ones: the next owner would take those for ours. Not while brokers
+    // are away, which takes long to find out.
+    let now = work.env.kafka.now();
+    if is_well && now <= give_up && work.offsets.is_proven(now) {
         for &number in numbers {
-            if work.partitions.running(number).is_some() {
-                look_behind(work, number)?;
-            }
+            look_behind(work, number)?;
         }
         drain(work, numbers, give_up)?;
     }

@@ -21,16 +21,15 @@ use crate::engine::{
     port::{Step, fault::Fault},
 };
 
-/// How often an idle group commits its positions again: Kafka forgets those of topics that nobody subscribes to after a
-/// week.
-const REFRESH: Duration = Duration::from_secs(3600);
-/// How long a transaction may take to be committed that a partition waits for before it runs.
+/// How long rows that were sent beside all intervals may take to be committed.
 const ALONE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The protocol of one worker: the state of its transaction.
 #[derive(Default)]
 pub(crate) struct ExactlyOnce {
     stage: Stage,
+    /// Partitions without records in the transaction, whose positions it commits again.
+    refreshed: Vec<i32>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -82,8 +81,15 @@ impl ExactlyOnce {
                 let is_old = || time.saturating_sub(intervals.open_since()) >= interval;
                 intervals.open_records() > 0 && (now || is_old())
             };
-            if work.partitions.next(0, is_due).is_none() {
-                return keep_idle(work);
+            // A transaction without records commits positions that would expire. Nothing but a transaction may: an offset
+            // commit that is answered too late could be applied after a later transaction.
+            let is_stale = |partition: &Partition| {
+                partition.is_running() && partition.intervals().is_stale(time)
+            };
+            if work.partitions.next(0, is_due).is_none()
+                && work.partitions.next(0, is_stale).is_none()
+            {
+                return Ok(());
             }
             self.end(work)?;
         }
@@ -135,6 +141,12 @@ impl ExactlyOnce {
             let behind = partition.and_then(|partition| partition.intervals().closing_positions());
             positions.extend(positions_of(number, behind.unwrap_or_default()));
         }
+        self.refreshed = stale(work);
+        for &number in &self.refreshed {
+            let partition = work.partitions.get(number);
+            let acknowledged = partition.map(|partition| partition.intervals().acknowledged());
+            positions.extend(positions_of(number, acknowledged.unwrap_or_default()));
+        }
         let ledger = work.partitions.ledger_mut();
         let failures = numbers.iter();
         let failures = failures.filter_map(|&number| Some((number, ledger.failure(number)?)));
@@ -156,9 +168,18 @@ impl ExactlyOnce {
     /// Kafka has committed the transaction: the local copies follow.
     fn committed(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
         self.stage = Stage::Open;
-        work.offsets.set_committed_at(work.env.kafka.now());
         work.env.kafka.reached(Step::Committed)?;
-        acknowledge(work)
+        let now = work.env.kafka.now();
+        let refreshed = std::mem::take(&mut self.refreshed);
+        for &number in &refreshed {
+            if let Some(partition) = work.partitions.running_mut(number) {
+                partition.intervals_mut().offered(now);
+            }
+        }
+        acknowledge(work)?;
+        refreshed
+            .into_iter()
+            .try_for_each(|number| work.refresh(number))
     }
 
     /// Partitions of this worker were lost: the transaction is void, unless it is empty.
@@ -235,15 +256,30 @@ impl ExactlyOnce {
     }
 }
 
-/// Kafka has committed the closing intervals: acknowledges them. The group has their positions.
+/// The intervals that Kafka has committed are acknowledged, and the group has their positions. All of them, before the first
+/// is stored: one that finds no room must not take the others back.
 fn acknowledge(work: &mut Work<'_>) -> Result<(), Halt> {
-    for number in closing(work.partitions) {
-        work.acknowledge(number)?;
+    let now = work.env.kafka.now();
+    let numbers = closing(work.partitions);
+    for &number in &numbers {
+        work.acknowledge(number);
         if let Some(partition) = work.partitions.get_mut(number) {
-            partition.intervals_mut().set_uncommitted(false);
+            partition.intervals_mut().offered(now);
         }
     }
-    Ok(())
+    numbers
+        .into_iter()
+        .try_for_each(|number| work.store_if_due(number))
+}
+
+/// Quiet partitions whose positions would expire.
+fn stale(work: &Work<'_>) -> Vec<i32> {
+    let now = work.env.now();
+    let is_stale = |partition: &Partition| {
+        let intervals = partition.intervals();
+        partition.is_running() && !intervals.is_closing() && intervals.is_stale(now)
+    };
+    work.partitions.which(is_stale)
 }
 
 fn closing(partitions: &Partitions) -> Vec<i32> {
@@ -273,20 +309,4 @@ pub(crate) fn commit_alone(work: &mut Work<'_>, number: i32) -> Result<(), Halt>
             None => return Err(aborted(Some(number), "it could not be committed in time")),
         }
     }
-}
-
-/// Keeps the positions of an idle group from expiring, and its local copies from being taken for outdated.
-fn keep_idle(work: &mut Work<'_>) -> Result<(), Halt> {
-    let now = work.env.now();
-    if now.saturating_sub(work.offsets.committed_at()) < REFRESH {
-        return Ok(());
-    }
-    work.offsets.set_committed_at(now);
-    if work.partitions.any_running() {
-        work.commit(|partition| partition.intervals().is_empty())?;
-    }
-    for number in work.partitions.which(Partition::is_running) {
-        work.refresh(number)?;
-    }
-    Ok(())
 }

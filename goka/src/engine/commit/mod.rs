@@ -196,10 +196,11 @@ impl Commit {
         partitions: &mut Partitions,
         numbers: &[i32],
         give_up: Duration,
+        is_well: bool,
     ) -> Result<(), Halt> {
         let (protocol, mut work) = self.parts(env, partitions);
         match protocol {
-            Protocol::AtLeastOnce(_) => at_least_once::finish(&mut work, numbers, give_up),
+            Protocol::AtLeastOnce(_) => at_least_once::finish(&mut work, numbers, give_up, is_well),
             Protocol::ExactlyOnce(protocol) => protocol.commit_now(&mut work, numbers, give_up),
         }
     }

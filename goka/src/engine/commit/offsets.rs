@@ -127,7 +127,7 @@ impl Sent {
             if partition.is_running() && which(number, partition) {
                 let intervals = partition.intervals_mut();
                 positions.extend(positions_of(number, intervals.acknowledged()));
-                intervals.set_uncommitted(false);
+                intervals.offered(now);
                 numbers.push(number);
             }
         }
@@ -147,7 +147,7 @@ impl Sent {
     pub(crate) fn mark_uncommitted(&self, partitions: &mut Partitions) {
         for &number in &self.partitions {
             if let Some(partition) = partitions.running_mut(number) {
-                partition.intervals_mut().set_uncommitted(true);
+                partition.intervals_mut().not_taken();
             }
         }
     }

@@ -45,10 +45,14 @@ impl Work<'_> {
             return Ok(());
         };
         partition.close_interval();
-        match coalesces {
-            true => self.send_rows(number),
-            false => Ok(()),
+        if !coalesces {
+            return Ok(());
         }
+        // Some of the rows may have been sent, so that the interval is void.
+        self.send_rows(number).map_err(|halt| match halt {
+            Halt::Fatal(error) => Setback::fatal(number, error).into(),
+            setback => setback,
+        })
     }
 
     /// Sends the rows of the closing interval of a partition. The membership lease holds for each row.
@@ -68,8 +72,8 @@ impl Work<'_> {
             let left = rows.each_closing(next, |key, value| {
                 partitions.send_row(env, account, (key, value), timestamp)?;
                 Ok(offsets.is_proven(env.kafka.now()))
-            });
-            let Some(left) = left.map_err(|error| Setback::fatal(number, error))? else {
+            })?;
+            let Some(left) = left else {
                 return Ok(());
             };
             if !self.prove()? {
@@ -86,21 +90,25 @@ impl Work<'_> {
         Ok(self.offsets.is_proven(self.env.kafka.now()) || self.commit(|_| true)? == Answer::Taken)
     }
 
-    /// The closing interval is acknowledged: its positions may be committed, and its rows stored, which is done now if
-    /// due.
-    pub(crate) fn acknowledge(&mut self, number: i32) -> Result<(), Halt> {
+    /// Every effect of the closing interval is acknowledged: the group may have its positions, and the local copy its
+    /// rows.
+    pub(crate) fn acknowledge(&mut self, number: i32) {
         let Some(partition) = self.partitions.get(number) else {
-            return Ok(());
+            return;
         };
         let half = partition.intervals().closing_half();
         let outcome = self.partitions.ledger_mut().take(number, half);
-        let Some(partition) = self.partitions.get_mut(number) else {
-            return Ok(());
-        };
-        if partition.acknowledge(outcome.changelog) && self.is_store_due(number) {
-            self.store(number)?;
+        if let Some(partition) = self.partitions.get_mut(number) {
+            partition.acknowledge(outcome.changelog);
         }
-        Ok(())
+    }
+
+    /// Stores what is acknowledged of a partition, if that should be done now.
+    pub(crate) fn store_if_due(&mut self, number: i32) -> Result<(), Halt> {
+        match self.is_store_due(number) {
+            true => self.store(number),
+            false => Ok(()),
+        }
     }
 
     /// Memory for stored rows of one partition, bytes.
@@ -133,9 +141,7 @@ impl Work<'_> {
             .next(from, |partition| !partition.is_stored())
         {
             from = number + 1;
-            if self.is_store_due(number) {
-                self.store(number)?;
-            }
+            self.store_if_due(number)?;
         }
         Ok(())
     }

@@ -8,7 +8,11 @@ use super::{
     visited::Visited,
 };
 
-/// A commit interval: the records of a partition from one commit to the next.
+/// How long a committed position may stay without being committed again. Brokers expire the offsets of topics that a group
+/// does not subscribe to after `offsets.retention.minutes`, one minute at least, also while the group lives.
+const REFRESH: Duration = Duration::from_secs(20);
+
+/// A commit interval: records from one commit to the next.
 #[derive(Default)]
 struct Interval {
     records: u64,
@@ -33,6 +37,8 @@ pub(crate) struct Intervals {
     acknowledged: Vec<i64>,
     /// Whether the acknowledged positions are still to be committed to the group.
     is_uncommitted: bool,
+    /// When the group was last sent them.
+    offered_at: Duration,
     /// Progress of the visit, rows that are not acknowledged included.
     visited: Visited,
     /// Progress of the visit as far as it is acknowledged.
@@ -40,8 +46,9 @@ pub(crate) struct Intervals {
 }
 
 impl Intervals {
-    /// The partition begins to run at these positions, which the group has committed.
-    pub(crate) fn begin(&mut self, positions: Vec<i64>) {
+    /// Begins to take records at these positions, which the group has since `now`.
+    pub(crate) fn begin(&mut self, now: Duration, positions: Vec<i64>) {
+        self.offered_at = now;
         self.acknowledged.clone_from(&positions);
         self.open = Interval {
             positions,
@@ -156,9 +163,21 @@ impl Intervals {
         self.is_uncommitted
     }
 
-    /// Marks the acknowledged positions as still to be committed, or as committed or in flight.
-    pub(crate) fn set_uncommitted(&mut self, is_uncommitted: bool) {
-        self.is_uncommitted = is_uncommitted;
+    /// The group has, or is sent, the acknowledged positions.
+    pub(crate) fn offered(&mut self, now: Duration) {
+        self.is_uncommitted = false;
+        self.offered_at = now;
+    }
+
+    /// The group did not take the acknowledged positions.
+    pub(crate) fn not_taken(&mut self) {
+        self.is_uncommitted = true;
+    }
+
+    /// Whether the acknowledged positions should be committed again, although the group has them, so that they do not
+    /// expire.
+    pub(crate) fn is_stale(&self, now: Duration) -> bool {
+        !self.is_uncommitted && now.saturating_sub(self.offered_at) >= REFRESH
     }
 
     /// Progress of the visit, rows that are not acknowledged included.

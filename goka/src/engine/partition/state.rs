@@ -33,11 +33,11 @@ impl Partition {
         self.is_running
     }
 
-    /// The partition begins to run at these positions, which the group has committed.
-    pub(crate) fn run_from(&mut self, positions: Vec<i64>) {
+    /// Begins to run at these positions, which the group has since `now`.
+    pub(crate) fn run_from(&mut self, now: Duration, positions: Vec<i64>) {
         self.feed.begin(&positions);
         self.feed.clear_out_of_range();
-        self.intervals.begin(positions);
+        self.intervals.begin(now, positions);
         self.copy.drop_behind();
         self.is_running = true;
     }
@@ -65,15 +65,13 @@ impl Partition {
         self.copy.rows().close_interval();
     }
 
-    /// The closing interval is acknowledged. `changelog` is the next changelog offset behind its rows, if it wrote any.
-    /// `false`: no interval is closing.
-    pub(crate) fn acknowledge(&mut self, changelog: Option<i64>) -> bool {
-        if !self.intervals.acknowledge() {
-            return false;
+    /// Every effect of the closing interval is acknowledged; `changelog`: the next offset behind its rows, if it wrote
+    /// any.
+    pub(crate) fn acknowledge(&mut self, changelog: Option<i64>) {
+        if self.intervals.acknowledge() {
+            self.copy.acknowledge(changelog);
+            self.failures.clear();
         }
-        self.copy.acknowledge(changelog);
-        self.failures.clear();
-        true
     }
 
     /// Holds a deferred record back until its guards are done.

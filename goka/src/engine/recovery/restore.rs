@@ -213,7 +213,7 @@ impl Recovery {
         if self.rules.finds_gaps {
             partitions.ledger_mut().expect_row(number, next);
         }
-        self.set(number, claiming(committed, at));
+        self.set(number, claiming(committed, env.now()));
         stop(env, number)?;
         env.kafka.reached(Step::Replaying)?;
         Ok(Some(number))

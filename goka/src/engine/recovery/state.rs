@@ -184,7 +184,7 @@ impl Recovery {
     ) -> Result<(), Error> {
         env.kafka.assign(number, &positions)?;
         if let Some(partition) = partitions.get_mut(number) {
-            partition.run_from(positions);
+            partition.run_from(env.kafka.now(), positions);
         }
         self.phases.remove(&number);
         env.spec.status.running(number);
