@@ -81,8 +81,8 @@ impl ExactlyOnce {
                 let is_old = || time.saturating_sub(intervals.open_since()) >= interval;
                 intervals.open_records() > 0 && (now || is_old())
             };
-            // A transaction without records commits positions that would expire. Nothing but a transaction may: an offset
-            // commit that is answered too late could be applied after a later transaction.
+            // A transaction without records commits positions that would expire. Nothing but a transaction may: an
+            // offset commit that is answered too late could be applied after a later transaction.
             let is_stale = |partition: &Partition| {
                 partition.is_running() && partition.intervals().is_stale(time)
             };
@@ -256,8 +256,8 @@ impl ExactlyOnce {
     }
 }
 
-/// The intervals that Kafka has committed are acknowledged, and the group has their positions. All of them, before the first
-/// is stored: one that finds no room must not take the others back.
+/// The intervals that Kafka has committed are acknowledged, and the group has their positions. All of them, before the
+/// first is stored: one that finds no room must not take the others back.
 fn acknowledge(work: &mut Work<'_>) -> Result<(), Halt> {
     let now = work.env.kafka.now();
     let numbers = closing(work.partitions);

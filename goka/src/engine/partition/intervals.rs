@@ -8,8 +8,8 @@ use super::{
     visited::Visited,
 };
 
-/// How long a committed position may stay without being committed again. Brokers expire the offsets of topics that a group
-/// does not subscribe to after `offsets.retention.minutes`, one minute at least, also while the group lives.
+/// How long a committed position may stay without being committed again. Brokers expire the offsets of topics that a
+/// group does not subscribe to after `offsets.retention.minutes`, one minute at least, also while the group lives.
 const REFRESH: Duration = Duration::from_secs(20);
 
 /// A commit interval: records from one commit to the next.
