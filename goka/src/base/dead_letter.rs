@@ -148,7 +148,6 @@ mod tests {
 
     fn record(headers: &OwnedHeaders) -> Record<'_> {
         Record {
-            edge: 0,
             partition: 3,
             offset: 17,
             timestamp: 1_700_000_000_000,

@@ -6,6 +6,7 @@ pub(crate) mod dead_letter;
 pub(crate) mod defer;
 pub mod error;
 pub(crate) mod excerpt;
+pub(crate) mod index;
 pub(crate) mod kind;
 pub(crate) mod options;
 pub(crate) mod partitioner;

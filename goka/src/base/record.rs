@@ -14,8 +14,6 @@ pub(crate) static NO_HEADERS: OwnedHeaders = Vec::new();
 /// A record between broker and handler: borrowed bytes and metadata.
 #[derive(Clone, Copy)]
 pub(crate) struct Record<'a> {
-    /// The edge that it came from.
-    pub(crate) edge: usize,
     pub(crate) partition: i32,
     pub(crate) offset: i64,
     /// Milliseconds since 1970; -1 if the record has none.

@@ -6,15 +6,18 @@
 use std::{cell::Cell, time::Duration};
 
 use crate::{
-    base::record::{Headers, Record},
+    base::{
+        index::SourceIx,
+        record::{Headers, Record},
+    },
     engine::{
         commit::Commit,
         edges::Edges,
         env::Env,
         halt::{Halt, Scope, Setback, Why},
-        handling::{Call, Handling, Next, Oldest},
+        handling::{Call, Callee, Handling, Next, Oldest},
         partition::{
-            Partition, Partitions,
+            Partition, Partitions, Trouble,
             origin::{By, Origin},
         },
         port::{Kafka, Keys},
@@ -96,7 +99,12 @@ impl Core {
     }
 
     /// Handles a fetched record, or queues it behind waiting work of its partition.
-    pub(super) fn take(&mut self, kafka: &dyn Kafka, record: &Record<'_>) -> Result<(), Halt> {
+    pub(super) fn take(
+        &mut self,
+        kafka: &dyn Kafka,
+        source: SourceIx,
+        record: &Record<'_>,
+    ) -> Result<(), Halt> {
         let Rooms {
             env,
             partitions,
@@ -107,13 +115,13 @@ impl Core {
         let Some(partition) = partitions.get_mut(number) else {
             return Ok(());
         };
-        if !partition.fetched(record.edge, record.offset) {
+        if !partition.fetched(source, record.offset) {
             return Ok(());
         }
         if partition.queue().must_wait() {
-            return Ok(handling.keep(&env, number, partition, record)?);
+            return Ok(handling.keep(&env, number, partition, (source, record))?);
         }
-        let call = Call::of(&env, record);
+        let call = Call::of(&env, source, record);
         self.call(kafka, call)?;
         let is_waiting = |partition: &Partition| partition.queue().is_waiting();
         if self.partitions.get(number).is_some_and(is_waiting) {
@@ -259,21 +267,16 @@ impl Core {
                     handling.release_if_held(&env, number, partition)?;
                     return Ok(false);
                 }
-                Next::Record(record) => {
-                    let call = Call::of(&env, &record.as_record());
+                Next::Record(source, record) => {
+                    let call = Call::of(&env, source, &record.as_record());
                     self.call(kafka, call)?;
                 }
-                Next::Again(trouble, visit) => {
-                    let (origin, record) = (trouble.origin, trouble.record.as_record());
-                    let visit = visit.as_deref();
-                    self.call(
-                        kafka,
-                        Call {
-                            origin,
-                            record,
-                            visit,
-                        },
-                    )?;
+                Next::Again(source, trouble) => {
+                    let callee = Callee::Handler(env.edges.of_source(source));
+                    self.call_again(kafka, &trouble, callee)?;
+                }
+                Next::VisitAgain(visit, trouble) => {
+                    self.call_again(kafka, &trouble, Callee::Visitor(&*visit))?;
                 }
                 Next::Returned(returned) => {
                     let by = returned.origin.by;
@@ -293,6 +296,21 @@ impl Core {
                 }
             }
         }
+    }
+
+    fn call_again(
+        &mut self,
+        kafka: &dyn Kafka,
+        trouble: &Trouble,
+        callee: Callee<'_>,
+    ) -> Result<(), Halt> {
+        let (origin, record) = (trouble.origin, trouble.record.as_record());
+        let call = Call {
+            origin,
+            record,
+            callee,
+        };
+        self.call(kafka, call)
     }
 
     /// Releases the deferred records of a partition whose guards are done. Returns whether some are left.
@@ -362,14 +380,10 @@ impl Core {
                 handling,
                 ..
             } = self.rooms(kafka);
-            let (Some(edge), Some(row)) = (
-                env.edges.table(),
-                handling.next_row(&env, partitions, number)?,
-            ) else {
+            let Some(row) = handling.next_row(&env, partitions, number)? else {
                 return Ok(false);
             };
             let record = Record {
-                edge,
                 partition: number,
                 offset: row.origin.offset,
                 timestamp: row.origin.timestamp,
@@ -377,13 +391,13 @@ impl Core {
                 value: None,
                 headers: Headers::default(),
             };
-            let (origin, visit) = (row.origin, Some(&*row.visit));
+            let (origin, callee) = (row.origin, Callee::Visitor(&*row.visit));
             self.call(
                 kafka,
                 Call {
                     origin,
                     record,
-                    visit,
+                    callee,
                 },
             )?;
         }

@@ -2,7 +2,10 @@
 //! Must not know partitions.
 
 use crate::{
-    base::kind::Kind,
+    base::{
+        index::{EdgeIx, SourceIx},
+        kind::Kind,
+    },
     engine::{program::EdgeInfo, spec::Spec},
 };
 
@@ -10,10 +13,10 @@ use crate::{
 pub(crate) struct Edges {
     all: Vec<EdgeInfo>,
     /// Index of the edge of each source.
-    sources: Vec<usize>,
+    sources: Vec<EdgeIx>,
     /// The name of each source in the header of a local copy.
     positions: Vec<String>,
-    table: Option<usize>,
+    table: Option<EdgeIx>,
 }
 
 impl Edges {
@@ -22,7 +25,9 @@ impl Edges {
         let of = |kinds: &[Kind]| {
             let edges = all.iter().enumerate();
             let found = edges.filter(|(_, edge)| kinds.contains(&edge.kind));
-            found.map(|(index, _)| index).collect::<Vec<_>>()
+            found
+                .map(|(index, _)| EdgeIx::new(index))
+                .collect::<Vec<_>>()
         };
         let (sources, table) = (
             of(&[Kind::Input, Kind::Loop]),
@@ -37,29 +42,30 @@ impl Edges {
         }
     }
 
-    /// The edge at `index` of the graph.
-    pub(crate) fn get(&self, index: usize) -> &EdgeInfo {
-        &self.all[index]
+    /// The edge at an index of the graph.
+    pub(crate) fn get(&self, edge: EdgeIx) -> &EdgeInfo {
+        &self.all[edge.index()]
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &EdgeInfo> {
-        self.all.iter()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (EdgeIx, &EdgeInfo)> {
+        let all = self.all.iter().enumerate();
+        all.map(|(index, edge)| (EdgeIx::new(index), edge))
     }
 
     /// Index of the edge of a source.
-    pub(crate) fn of_source(&self, source: usize) -> usize {
-        self.sources[source]
+    pub(crate) fn of_source(&self, source: SourceIx) -> EdgeIx {
+        self.sources[source.index()]
     }
 
     /// Index of the table's edge.
-    pub(crate) fn table(&self) -> Option<usize> {
+    pub(crate) fn table(&self) -> Option<EdgeIx> {
         self.table
     }
 
     /// Whether a row is written to the changelog once per key and commit interval.
     pub(crate) fn coalesce(&self) -> bool {
         self.table
-            .is_some_and(|table| self.all[table].options.coalesce)
+            .is_some_and(|table| self.get(table).options.coalesce)
     }
 
     /// Positions in the sources as a local copy stores them.
@@ -69,8 +75,8 @@ impl Edges {
     }
 
     /// The position that a local copy stores for a source.
-    pub(crate) fn position_in(&self, stored: &[(String, i64)], source: usize) -> Option<i64> {
-        let wanted = &self.positions[source];
+    pub(crate) fn position_in(&self, stored: &[(String, i64)], source: SourceIx) -> Option<i64> {
+        let wanted = &self.positions[source.index()];
         let found = stored.iter().find(|(name, _)| name == wanted);
         found.map(|(_, offset)| *offset)
     }
@@ -78,9 +84,9 @@ impl Edges {
 
 /// The name under which a local copy stores its position in the topic of an edge. The name contains the topic id, so
 /// that a topic that was deleted and created again has no position yet. No topic has a `#` in its name.
-fn position_name(spec: &Spec, edges: &[EdgeInfo], edge: usize) -> String {
-    let topic = edges[edge].topic;
-    match spec.topic_ids.get(edge).filter(|id| !id.is_empty()) {
+fn position_name(spec: &Spec, edges: &[EdgeInfo], edge: EdgeIx) -> String {
+    let topic = edges[edge.index()].topic;
+    match spec.topic_ids.get(edge.index()).filter(|id| !id.is_empty()) {
         Some(id) => format!("{topic}#{id}"),
         None => topic.to_owned(),
     }

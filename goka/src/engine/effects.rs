@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use crate::base::{
     defer::{Deferred, Pending},
+    index::EdgeIx,
     record::{Meta, OwnedHeaders, wire_size},
 };
 
@@ -32,7 +33,7 @@ pub(crate) enum Row {
 
 /// A record to produce.
 pub(crate) struct Emit {
-    pub(crate) edge: usize,
+    pub(crate) edge: EdgeIx,
     /// `None` is a null key.
     pub(crate) key: Option<Range<usize>>,
     pub(crate) value: Option<Range<usize>>,
@@ -93,7 +94,7 @@ impl Effects {
 
     pub(crate) fn emit(
         &mut self,
-        edge: usize,
+        edge: EdgeIx,
         key: Option<Range<usize>>,
         value: Option<Range<usize>>,
         meta: Meta,

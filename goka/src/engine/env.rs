@@ -3,7 +3,10 @@
 
 use std::{cell::Cell, time::Duration};
 
-use crate::engine::{edges::Edges, port::Kafka, spec::Spec};
+use crate::{
+    base::index::{EdgeIx, SourceIx},
+    engine::{edges::Edges, port::Kafka, spec::Spec},
+};
 
 /// The surroundings of a worker, copied from call to call.
 #[derive(Clone, Copy)]
@@ -46,13 +49,18 @@ impl<'a> Env<'a> {
     }
 
     /// The physical topic of a source.
-    pub(crate) fn topic_of(&self, source: usize) -> &'a str {
-        &self.spec.topics[self.edges.of_source(source)]
+    pub(crate) fn topic_of(&self, source: SourceIx) -> &'a str {
+        self.topic(self.edges.of_source(source))
+    }
+
+    /// The physical topic of an edge.
+    pub(crate) fn topic(&self, edge: EdgeIx) -> &'a str {
+        &self.spec.topics[edge.index()]
     }
 
     /// The physical topic of the changelog; `""` for a group without a table.
     pub(crate) fn changelog(&self) -> &'a str {
         let table = self.edges.table();
-        table.map_or("", |table| &self.spec.topics[table])
+        table.map_or("", |table| self.topic(table))
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     base::{
         config::Config,
         error::{BoxError, Error},
+        index::EdgeIx,
         kind::Kind,
         options::{ProcessorOptions, TableOptions},
         partitioner::Partitioner,
@@ -26,7 +27,7 @@ pub(crate) trait Program: Send + Sync {
     /// after an error.
     fn handle(
         &self,
-        edge: usize,
+        edge: EdgeIx,
         record: Record<'_>,
         effects: &mut Effects,
         reads: Reads<'_>,
@@ -36,7 +37,7 @@ pub(crate) trait Program: Send + Sync {
     /// thread, and returns the effects.
     fn handle_later(
         &self,
-        edge: usize,
+        edge: EdgeIx,
         record: Rc<OwnedRecord>,
         effects: Effects,
         reads: SharedReads,
@@ -150,7 +151,6 @@ pub(crate) enum Stage {
 
 /// A record that outlives the poll that brought it.
 pub(crate) struct OwnedRecord {
-    pub(crate) edge: usize,
     pub(crate) partition: i32,
     pub(crate) offset: i64,
     pub(crate) timestamp: i64,
@@ -163,7 +163,6 @@ impl OwnedRecord {
     pub(crate) fn of(record: &Record<'_>) -> Self {
         let headers = record.headers.iter();
         OwnedRecord {
-            edge: record.edge,
             partition: record.partition,
             offset: record.offset,
             timestamp: record.timestamp,
@@ -183,7 +182,6 @@ impl OwnedRecord {
 
     pub(crate) fn as_record(&self) -> Record<'_> {
         Record {
-            edge: self.edge,
             partition: self.partition,
             offset: self.offset,
             timestamp: self.timestamp,

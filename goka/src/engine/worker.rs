@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::{debug, warn};
 
 use crate::{
-    base::error::Error,
+    base::{error::Error, index::SourceIx},
     engine::{
         core::{Core, Rooms},
         halt::{Halt, Setback, Why},
@@ -131,7 +131,7 @@ impl Worker {
 impl Core {
     fn on(&mut self, kafka: &dyn Kafka, event: Event<'_>) -> Result<(), Halt> {
         match event {
-            Event::Record(record) => self.take(kafka, &record),
+            Event::Record { source, record } => self.take(kafka, source, &record),
             Event::Assigned(numbers) => {
                 self.assigned(kafka, &numbers);
                 Ok(())
@@ -149,7 +149,12 @@ impl Core {
 
     /// The next offset of a source is out of range. The partition recovers: recovery looks at the log again, chooses
     /// where to resume, and tells the group before the partition handles a record.
-    fn out_of_range(&mut self, kafka: &dyn Kafka, source: usize, number: i32) -> Result<(), Halt> {
+    fn out_of_range(
+        &mut self,
+        kafka: &dyn Kafka,
+        source: SourceIx,
+        number: i32,
+    ) -> Result<(), Halt> {
         let Rooms { partitions, .. } = self.rooms(kafka);
         let Some(partition) = partitions.running_mut(number) else {
             return Ok(());

@@ -98,7 +98,6 @@ impl TopicReader {
                 }
                 *next = offset + 1;
                 Some(TableEvent::Record(Record {
-                    edge: 0,
                     partition,
                     offset,
                     timestamp: message.timestamp(),

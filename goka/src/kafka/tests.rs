@@ -18,6 +18,7 @@ use crate::{
     base::{
         config::{Config, Guarantee},
         error::Error,
+        index::{EdgeIx, SourceIx},
         record::OwnedHeaders,
     },
     engine::port::*,
@@ -52,7 +53,7 @@ fn outgoing<'a>(
     headers: &'a OwnedHeaders,
 ) -> Outgoing<'a> {
     Outgoing {
-        target,
+        target: EdgeIx::new(target),
         partition,
         key: Some(b"key"),
         value: Some(value),
@@ -112,7 +113,9 @@ impl Holder {
         let mut taken = None;
         let (records, member) = (&mut self.records, &self.member);
         member.poll(STEP, &mut |event| match event {
-            Event::Record(r) => records.push((r.edge, r.partition, r.offset)),
+            Event::Record { source, record } => {
+                records.push((source.index(), record.partition, record.offset));
+            }
             Event::Assigned(partitions) => {
                 println!("given {partitions:?}");
                 given = partitions;

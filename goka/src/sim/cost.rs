@@ -24,6 +24,7 @@ use crate::{
     base::{
         config::Guarantee,
         error::Error,
+        index::{EdgeIx, SourceIx},
         record::{Headers, Record},
     },
     engine::port::{
@@ -188,7 +189,6 @@ impl Member for Nowhere {
         self.next_key(partition);
         let key = self.key.borrow();
         let record = Record {
-            edge: 0,
             partition,
             offset: *offset,
             timestamp: 1_767_225_600_000,
@@ -197,7 +197,8 @@ impl Member for Nowhere {
             headers: Headers::default(),
         };
         *offset += 1;
-        on(Event::Record(record));
+        let source = SourceIx::new(0);
+        on(Event::Record { source, record });
         true
     }
 
@@ -227,13 +228,13 @@ impl Member for Nowhere {
         Ok(vec![None])
     }
 
-    fn bounds(&self, _source: usize, _partition: i32) -> Result<(i64, i64), Error> {
+    fn bounds(&self, _source: SourceIx, _partition: i32) -> Result<(i64, i64), Error> {
         Ok((0, 0))
     }
 }
 
 impl Producer for Nowhere {
-    fn partitions(&self, _target: usize) -> i32 {
+    fn partitions(&self, _target: EdgeIx) -> i32 {
         PARTITIONS
     }
 

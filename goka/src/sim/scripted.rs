@@ -3,7 +3,7 @@
 use std::{any::Any, rc::Rc, sync::Arc};
 
 use crate::{
-    base::record::Record,
+    base::{index::EdgeIx, record::Record},
     engine::{
         effects::Effects,
         program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Waiting},
@@ -11,8 +11,8 @@ use crate::{
 };
 
 type Handle =
-    dyn Fn(usize, Record<'_>, &mut Effects, Reads<'_>) -> Result<(), Failure> + Send + Sync;
-type HandleLater = dyn Fn(usize, Rc<OwnedRecord>, Effects, SharedReads) -> Waiting + Send + Sync;
+    dyn Fn(EdgeIx, Record<'_>, &mut Effects, Reads<'_>) -> Result<(), Failure> + Send + Sync;
+type HandleLater = dyn Fn(EdgeIx, Rc<OwnedRecord>, Effects, SharedReads) -> Waiting + Send + Sync;
 
 /// A program that calls a closure for every record, see [`Program::handle`].
 pub(crate) struct Scripted {
@@ -27,7 +27,7 @@ impl Scripted {
     pub(crate) fn new(
         group: &'static str,
         edges: Vec<EdgeInfo>,
-        handle: impl Fn(usize, Record<'_>, &mut Effects, Reads<'_>) -> Result<(), Failure>
+        handle: impl Fn(EdgeIx, Record<'_>, &mut Effects, Reads<'_>) -> Result<(), Failure>
         + Send
         + Sync
         + 'static,
@@ -43,7 +43,7 @@ impl Scripted {
     /// Calls another closure for the records of edges whose handler waits, see [`Program::handle_later`].
     pub(crate) fn later(
         self,
-        handle_later: impl Fn(usize, Rc<OwnedRecord>, Effects, SharedReads) -> Waiting
+        handle_later: impl Fn(EdgeIx, Rc<OwnedRecord>, Effects, SharedReads) -> Waiting
         + Send
         + Sync
         + 'static,
@@ -66,7 +66,7 @@ impl Program for Scripted {
 
     fn handle(
         &self,
-        edge: usize,
+        edge: EdgeIx,
         record: Record<'_>,
         effects: &mut Effects,
         reads: Reads<'_>,
@@ -76,7 +76,7 @@ impl Program for Scripted {
 
     fn handle_later(
         &self,
-        edge: usize,
+        edge: EdgeIx,
         record: Rc<OwnedRecord>,
         effects: Effects,
         reads: SharedReads,

@@ -7,6 +7,7 @@ use crate::{
     base::{
         defer::Deferred,
         error::{Error, Result},
+        index::EdgeIx,
         kind::Kind,
         record::{Headers, Meta, Record, from_ms},
     },
@@ -74,14 +75,18 @@ pub struct Context<'a, P: Processor> {
 
 /// The current record, the rows of its partition, and the tables of other groups.
 pub(crate) struct AtHand<'a> {
+    /// The logical name of the topic; `None`: that of the group table.
+    topic: Option<&'static str>,
     record: Record<'a>,
     reads: Reads<'a>,
     is_broken: Cell<bool>,
 }
 
 impl<'a> AtHand<'a> {
-    pub(crate) fn new(record: Record<'a>, reads: Reads<'a>) -> Self {
+    /// The record of a handler, from a topic of this logical name. `None`: the row of a visitor.
+    pub(crate) fn new(topic: Option<&'static str>, record: Record<'a>, reads: Reads<'a>) -> Self {
         AtHand {
+            topic,
             record,
             reads,
             is_broken: Cell::new(false),
@@ -103,6 +108,7 @@ impl<'a> AtHand<'a> {
 /// [`AtHand`] behind a name for errors: rustc prints it when a program sends a context to another thread. Without this
 /// trait rustc would report each part that is not `Send`, by its own name.
 trait UsedOnlyInsideItsHandler {
+    fn topic(&self) -> Option<&'static str>;
     fn record(&self) -> &Record<'_>;
     fn rows(&self) -> &Rows;
     fn tables(&self) -> &Tables;
@@ -110,6 +116,9 @@ trait UsedOnlyInsideItsHandler {
 }
 
 impl UsedOnlyInsideItsHandler for AtHand<'_> {
+    fn topic(&self) -> Option<&'static str> {
+        self.topic
+    }
     fn record(&self) -> &Record<'_> {
         &self.record
     }
@@ -151,9 +160,9 @@ impl<'a, P: Processor> Context<'a, P> {
 
     /// The logical name of the topic that the record is from; in a visitor, that of the changelog.
     pub fn topic(&self) -> &'static str {
-        P::GRAPH
-            .get(self.at_hand.record().edge)
-            .map_or("", |edge| edge.topic.name)
+        let table = || P::GRAPH.iter().find(|edge| edge.kind == Kind::Table);
+        let topic = self.at_hand.topic();
+        topic.unwrap_or_else(|| table().map_or("", |edge| edge.topic.name))
     }
 
     /// The partition of the record; in a visitor, that of the row.
@@ -243,7 +252,7 @@ impl<P: Processor> Context<'_, P> {
     where
         P: Joins<T>,
     {
-        let edge = const { slot::<P>(Kind::Join, P::TOPIC.name) };
+        let edge = const { EdgeIx::new(slot::<P>(Kind::Join, P::TOPIC.name)) };
         let (tables, partition) = (self.at_hand.tables(), self.at_hand.record().partition);
         let decode = |row: Option<&[u8]>| row.map(T::Codec::decode).transpose();
         let decoded = self.noted(tables.read(edge, partition, self.row_key(), decode))?;
@@ -259,7 +268,7 @@ impl<P: Processor> Context<'_, P> {
     where
         P: Lookups<T>,
     {
-        let edge = const { slot::<P>(Kind::Lookup, P::TOPIC.name) };
+        let edge = const { EdgeIx::new(slot::<P>(Kind::Lookup, P::TOPIC.name)) };
         let mut bytes = Vec::new();
         T::Key::encode(key, &mut bytes);
         let tables = self.at_hand.tables();
@@ -307,7 +316,7 @@ impl<P: Processor> Context<'_, P> {
     where
         P: Emits<S>,
     {
-        let edge = const { slot::<P>(Kind::Output, P::TOPIC.name) };
+        let edge = const { EdgeIx::new(slot::<P>(Kind::Output, P::TOPIC.name)) };
         self.send::<S>(edge, P::TOPIC.name, key, Some(value), meta)
     }
 
@@ -320,7 +329,7 @@ impl<P: Processor> Context<'_, P> {
     where
         P: Emits<S>,
     {
-        let edge = const { slot::<P>(Kind::Output, P::TOPIC.name) };
+        let edge = const { EdgeIx::new(slot::<P>(Kind::Output, P::TOPIC.name)) };
         self.send::<S>(edge, P::TOPIC.name, key, None, Meta::new())
     }
 
@@ -349,13 +358,13 @@ impl<P: Processor> Context<'_, P> {
     where
         P: Loops<S>,
     {
-        let edge = const { slot::<P>(Kind::Loop, P::TOPIC.name) };
+        let edge = const { EdgeIx::new(slot::<P>(Kind::Loop, P::TOPIC.name)) };
         self.send::<S>(edge, P::TOPIC.name, key, Some(value), meta)
     }
 
     fn send<S: Topic>(
         &mut self,
-        edge: usize,
+        edge: EdgeIx,
         topic: &str,
         key: &KeyOf<S>,
         value: Option<&ValueOf<S>>,

@@ -11,6 +11,7 @@ use crate::{
     base::{
         config::Config,
         error::{BoxError, Error},
+        index::EdgeIx,
         kind::Kind,
         options::{ProcessorOptions, TableOptions},
         partitioner::Partitioner,
@@ -85,7 +86,7 @@ impl<P: Processor> Program for Typed<P> {
 
     fn handle(
         &self,
-        edge: usize,
+        edge: EdgeIx,
         record: Record<'_>,
         effects: &mut Effects,
         reads: Reads<'_>,
@@ -98,14 +99,14 @@ impl<P: Processor> Program for Typed<P> {
         if record.value.is_none() && !edge.tombstones {
             return Ok(());
         }
-        let at_hand = AtHand::new(record, reads);
+        let at_hand = AtHand::new(Some(edge.topic.name), record, reads);
         let mut ctx = Context::new(&at_hand, key, effects);
         handler(&self.0, &mut ctx).map_err(|source| failure(edge, &at_hand, source))
     }
 
     fn handle_later(
         &self,
-        edge: usize,
+        edge: EdgeIx,
         record: Rc<OwnedRecord>,
         mut effects: Effects,
         reads: SharedReads,
@@ -141,7 +142,7 @@ pub(crate) fn named<P: Processor>(name: &'static str) -> &'static str {
 
 async fn later<P: Processor>(
     processor: &P,
-    edge: usize,
+    edge: EdgeIx,
     record: &OwnedRecord,
     effects: &mut Effects,
     reads: Reads<'_>,
@@ -157,7 +158,7 @@ async fn later<P: Processor>(
     if record.value.is_none() && !edge.tombstones {
         return Ok(());
     }
-    let at_hand = AtHand::new(record, reads);
+    let at_hand = AtHand::new(Some(edge.topic.name), record, reads);
     let mut ctx = Context::new(&at_hand, key, effects);
     let handled = handler(processor, &mut ctx).await;
     handled.map_err(|source| failure(edge, &at_hand, source))
@@ -194,7 +195,7 @@ impl<P: Processor, A: Visits<P>> Visit for TypedVisit<P, A> {
         };
         let mut slot = None;
         let key = key::of_record::<P::Key>(record.key, &mut slot).map_err(undecodable_key)?;
-        let at_hand = AtHand::new(record, reads);
+        let at_hand = AtHand::new(None, record, reads);
         let mut ctx = Context::new(&at_hand, key, effects);
         let visited = visitor(&self.processor, &mut ctx, self.args.clone());
         visited.map_err(|source| run_failure(&at_hand, source))
@@ -228,14 +229,14 @@ async fn visit_later<P: Processor, A: Visits<P>>(
     let record = record.as_record();
     let mut slot = None;
     let key = key::of_record::<P::Key>(record.key, &mut slot).map_err(undecodable_key)?;
-    let at_hand = AtHand::new(record, reads);
+    let at_hand = AtHand::new(None, record, reads);
     let mut ctx = Context::new(&at_hand, key, effects);
     let visited = visitor(processor, &mut ctx, args).await;
     visited.map_err(|source| run_failure(&at_hand, source))
 }
 
-fn handled<P: Processor>(edge: usize) -> Option<(&'static Edge<P>, Handler<P>)> {
-    let edge = P::GRAPH.get(edge)?;
+fn handled<P: Processor>(edge: EdgeIx) -> Option<(&'static Edge<P>, Handler<P>)> {
+    let edge = P::GRAPH.get(edge.index())?;
     Some((edge, edge.handler?))
 }
 

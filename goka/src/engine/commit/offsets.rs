@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
-use crate::engine::{
-    partition::{Partition, Partitions},
-    port::Position,
+use crate::{
+    base::index::SourceIx,
+    engine::{
+        partition::{Partition, Partitions},
+        port::Position,
+    },
 };
 
 /// The state of a worker's offset commits.
@@ -157,7 +160,7 @@ impl Sent {
 pub(crate) fn positions_of(partition: i32, offsets: &[i64]) -> impl Iterator<Item = Position> {
     let offsets = offsets.iter().enumerate();
     offsets.map(move |(source, &offset)| Position {
-        source,
+        source: SourceIx::new(source),
         partition,
         offset,
     })

@@ -8,7 +8,11 @@ use std::{
 
 use super::state::Handling;
 use crate::{
-    base::{error::BoxError, record::Record},
+    base::{
+        error::BoxError,
+        index::{EdgeIx, SourceIx},
+        record::Record,
+    },
     engine::{
         effects::Effects,
         env::Env,
@@ -24,27 +28,32 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
     pub(crate) origin: Origin,
-    /// The record; its edge is an index into the graph.
     pub(crate) record: Record<'a>,
-    /// The visitor to call. `None`: call the handler of the record's edge.
-    pub(crate) visit: Option<&'a dyn Visit>,
+    pub(crate) callee: Callee<'a>,
+}
+
+/// What is called.
+#[derive(Clone, Copy)]
+pub(crate) enum Callee<'a> {
+    /// The handler of an edge.
+    Handler(EdgeIx),
+    Visitor(&'a dyn Visit),
 }
 
 impl<'a> Call<'a> {
-    /// The call for a record as it was fetched, whose edge is the index of its source.
-    pub(crate) fn of(env: &Env<'_>, record: &Record<'a>) -> Self {
+    /// The call of the handler of a source, for a record that was fetched from it.
+    pub(crate) fn of(env: &Env<'_>, source: SourceIx, record: &Record<'a>) -> Self {
         let origin = Origin {
             partition: record.partition,
-            by: By::Source(record.edge),
+            by: By::Source(source),
             offset: record.offset,
             timestamp: record.timestamp,
             attempts: 0,
         };
-        let edge = env.edges.of_source(record.edge);
         Call {
             origin,
-            record: Record { edge, ..*record },
-            visit: None,
+            record: *record,
+            callee: Callee::Handler(env.edges.of_source(source)),
         }
     }
 }
@@ -58,10 +67,10 @@ impl Handling {
         partition: &mut Partition,
         call: &Call<'_>,
     ) -> Option<Result<(), Failure>> {
-        let (program, edge) = (&env.spec.program, call.record.edge);
-        let waits = match call.visit {
-            Some(visit) => visit.waits(),
-            None => env.edges.get(edge).waits,
+        let program = &env.spec.program;
+        let waits = match call.callee {
+            Callee::Handler(edge) => env.edges.get(edge).waits,
+            Callee::Visitor(visit) => visit.waits(),
         };
         if waits {
             let record = Rc::new(OwnedRecord::of(&call.record));
@@ -70,9 +79,9 @@ impl Handling {
                 rows: partition.rows().clone(),
                 tables: env.spec.tables.clone(),
             };
-            let future = match call.visit {
-                Some(visit) => visit.visit_later(record.clone(), effects, reads),
-                None => program.handle_later(edge, record.clone(), effects, reads),
+            let future = match call.callee {
+                Callee::Handler(edge) => program.handle_later(edge, record.clone(), effects, reads),
+                Callee::Visitor(visit) => visit.visit_later(record.clone(), effects, reads),
             };
             let origin = call.origin;
             partition.queue_mut().wait(Waiter {
@@ -88,9 +97,9 @@ impl Handling {
         };
         let effects = &mut self.effects;
         effects.clear();
-        let run = AssertUnwindSafe(|| match call.visit {
-            Some(visit) => visit.visit(call.record, effects, reads),
-            None => program.handle(edge, call.record, effects, reads),
+        let run = AssertUnwindSafe(|| match call.callee {
+            Callee::Handler(edge) => program.handle(edge, call.record, effects, reads),
+            Callee::Visitor(visit) => visit.visit(call.record, effects, reads),
         });
         Some(catch_unwind(run).unwrap_or_else(|panic| Err(panicked(&*panic))))
     }

@@ -148,7 +148,7 @@ impl Handling {
             self.failed(env, origin, record.key, failure)
         };
         let is_it = |edge: &EdgeInfo| edge.kind == Kind::DeadLetter && edge.topic == topic;
-        let Some(edge) = env.edges.iter().position(is_it) else {
+        let Some((edge, _)) = env.edges.iter().find(|(_, edge)| is_it(edge)) else {
             return Err(cannot("the graph lacks its topic".into()));
         };
         let reason = Reason {
@@ -161,7 +161,7 @@ impl Handling {
         let headers = reason.headers(record);
         let size = wire_size(record.key, record.value, &headers);
         if size > self.record_max {
-            let topic = &env.spec.topics[edge];
+            let topic = env.topic(edge);
             return Err(cannot(too_large(size, self.record_max, topic)));
         }
         let mut copy = |bytes: Option<&[u8]>| {
@@ -206,7 +206,7 @@ impl Handling {
         match sizes.find(|(size, _)| *size > self.record_max) {
             None => Ok(()),
             Some((size, edge)) => {
-                let topic = &env.spec.topics[edge];
+                let topic = env.topic(edge);
                 Err(not_written(too_large(size, self.record_max, topic)))
             }
         }
@@ -230,7 +230,7 @@ fn has_partitions(env: &Env<'_>, effects: &Effects) -> Result<(), Failure> {
         };
         let count = env.kafka.partitions(emit.edge);
         if !(0..count).contains(&partition) {
-            let topic = &env.spec.topics[emit.edge];
+            let topic = env.topic(emit.edge);
             return Err(not_written(no_partition(partition, count, topic)));
         }
     }

@@ -12,7 +12,7 @@ mod visiting;
 mod waiting;
 mod woken;
 
-pub(crate) use call::Call;
+pub(crate) use call::{Call, Callee};
 pub(crate) use deferred::Oldest;
 pub(crate) use state::Handling;
 pub(crate) use waiting::Next;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::{visit::Visiting, woken::Woken};
-use crate::engine::{effects::Effects, env::Env, rules::Rules};
+use crate::{
+    base::index::EdgeIx,
+    engine::{effects::Effects, env::Env, rules::Rules},
+};
 
 /// How a worker handles records.
 pub(crate) struct Handling {
@@ -46,7 +49,7 @@ impl Handling {
     }
 
     /// The partition of a topic that a record without an explicit partition goes to.
-    pub(super) fn partition_of(&mut self, env: &Env<'_>, edge: usize, key: Option<&[u8]>) -> i32 {
+    pub(super) fn partition_of(&mut self, env: &Env<'_>, edge: EdgeIx, key: Option<&[u8]>) -> i32 {
         let count = env.kafka.partitions(edge).max(1);
         match key {
             Some(key) => env.edges.get(edge).partitioner.partition(key, count),

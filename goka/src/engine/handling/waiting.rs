@@ -10,7 +10,7 @@ use std::{
 
 use super::{call::panicked, state::Handling};
 use crate::{
-    base::{error::Error, record::Record},
+    base::{error::Error, index::SourceIx, record::Record},
     engine::{
         effects::Effects,
         env::Env,
@@ -31,10 +31,12 @@ pub(crate) enum Next {
     Later,
     /// An async handler has returned.
     Returned(Returned),
-    /// A record, or the visit of a row, is retried now.
-    Again(Trouble, Option<Arc<dyn Visit>>),
+    /// A record of a source is retried now.
+    Again(SourceIx, Trouble),
+    /// The visit of a row is retried now.
+    VisitAgain(Arc<dyn Visit>, Trouble),
     /// The next record of the backlog is handled.
-    Record(OwnedRecord),
+    Record(SourceIx, OwnedRecord),
     /// The backlog is empty, and no handler waits.
     Through,
 }
@@ -60,10 +62,10 @@ impl Handling {
         env: &Env<'_>,
         number: i32,
         partition: &mut Partition,
-        record: &Record<'_>,
+        (source, record): (SourceIx, &Record<'_>),
     ) -> Result<(), Error> {
         let queue = partition.queue_mut();
-        queue.keep(OwnedRecord::of(record));
+        queue.keep(source, OwnedRecord::of(record));
         if queue.is_backlog_full() {
             partition.feed_mut().hold();
             env.kafka.unassign(number)?;
@@ -99,9 +101,9 @@ impl Handling {
                 return Next::Later;
             };
             match (trouble.origin.by, &self.visiting) {
-                (By::Source(_), _) => return Next::Again(trouble, None),
+                (By::Source(source), _) => return Next::Again(source, trouble),
                 (By::Visit(id), Some(visiting)) if visiting.is(id) => {
-                    return Next::Again(trouble, Some(visiting.visit()));
+                    return Next::VisitAgain(visiting.visit(), trouble);
                 }
                 // The visit was given up.
                 (By::Visit(_), _) => {}
@@ -111,7 +113,7 @@ impl Handling {
             return Next::Waits;
         }
         match queue.next_kept() {
-            Some(record) => Next::Record(record),
+            Some((source, record)) => Next::Record(source, record),
             None => Next::Through,
         }
     }

@@ -150,7 +150,7 @@ impl Held {
 mod tests {
     use super::*;
     use crate::{
-        base::error::Error,
+        base::{error::Error, index::SourceIx},
         engine::partition::origin::{By, Origin},
     };
 
@@ -169,7 +169,7 @@ mod tests {
             let key = offset.to_be_bytes().to_vec();
             let origin = Origin {
                 partition: 0,
-                by: By::Source(0),
+                by: By::Source(SourceIx::new(0)),
                 offset,
                 timestamp: 0,
                 attempts: 0,

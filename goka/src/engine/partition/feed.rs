@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::base::index::SourceIx;
+
 /// The fetch state of a partition.
 #[derive(Default)]
 pub(crate) struct Feed {
@@ -11,7 +13,7 @@ pub(crate) struct Feed {
     /// The inputs are unassigned until the backlog is handled.
     is_held: bool,
     /// Sources whose next offset was out of range. Recovery decides where they resume.
-    out_of_range: BTreeSet<usize>,
+    out_of_range: BTreeSet<SourceIx>,
 }
 
 impl Feed {
@@ -23,17 +25,17 @@ impl Feed {
     }
 
     /// Takes the offset of a fetched record. `false`: the record was fetched before the inputs were unassigned.
-    pub(crate) fn take(&mut self, source: usize, offset: i64) -> bool {
-        if self.is_held || offset < self.fetched[source] {
+    pub(crate) fn take(&mut self, source: SourceIx, offset: i64) -> bool {
+        if self.is_held || offset < self.fetched[source.index()] {
             return false;
         }
-        self.fetched[source] = offset + 1;
+        self.fetched[source.index()] = offset + 1;
         true
     }
 
     /// Moves the position of a source.
-    pub(crate) fn skip_to(&mut self, source: usize, next: i64) {
-        self.fetched[source] = next;
+    pub(crate) fn skip_to(&mut self, source: SourceIx, next: i64) {
+        self.fetched[source.index()] = next;
     }
 
     /// Next offset to take from each source.
@@ -56,11 +58,11 @@ impl Feed {
     }
 
     /// The next offset of a source is out of range.
-    pub(crate) fn set_out_of_range(&mut self, source: usize) {
+    pub(crate) fn set_out_of_range(&mut self, source: SourceIx) {
         self.out_of_range.insert(source);
     }
 
-    pub(crate) fn is_out_of_range(&self, source: usize) -> bool {
+    pub(crate) fn is_out_of_range(&self, source: SourceIx) -> bool {
         self.out_of_range.contains(&source)
     }
 

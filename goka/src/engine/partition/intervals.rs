@@ -81,7 +81,7 @@ impl Intervals {
         open.records += 1;
         open.timestamp = timestamp;
         match origin.by {
-            By::Source(source) => open.positions[source] = origin.offset + 1,
+            By::Source(source) => open.positions[source.index()] = origin.offset + 1,
             By::Visit(id) => self.visited.advance(id, key.unwrap_or_default()),
         }
     }

@@ -1,5 +1,7 @@
 //! The origin of effects: a record of a source, or the visit of a row. Plain data. Must not know what the effects are.
 
+use crate::base::index::SourceIx;
+
 /// The record or visited row that effects originate from.
 #[derive(Clone, Copy)]
 pub(crate) struct Origin {
@@ -16,7 +18,7 @@ pub(crate) struct Origin {
 /// A source, by its index, or a visit, by its number.
 #[derive(Clone, Copy)]
 pub(crate) enum By {
-    Source(usize),
+    Source(SourceIx),
     Visit(u64),
 }
 

@@ -4,9 +4,12 @@
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 
 use super::{deferrals::Deferrals, origin::Origin};
-use crate::engine::{
-    program::{OwnedRecord, Waiting},
-    table::rows::Rows,
+use crate::{
+    base::index::SourceIx,
+    engine::{
+        program::{OwnedRecord, Waiting},
+        table::rows::Rows,
+    },
 };
 
 /// A partition's inputs are unassigned when so many records are in its backlog.
@@ -24,7 +27,6 @@ pub(crate) struct Waiter {
 /// A failed record that is to be retried. The records behind it in its partition wait.
 pub(crate) struct Trouble {
     pub(crate) origin: Origin,
-    /// Its edge is an index into the graph.
     pub(crate) record: OwnedRecord,
     /// When the record is retried.
     pub(crate) at: Duration,
@@ -35,7 +37,7 @@ pub(crate) struct Trouble {
 pub(crate) struct Queue {
     waiter: Option<Waiter>,
     trouble: Option<Trouble>,
-    backlog: VecDeque<OwnedRecord>,
+    backlog: VecDeque<(SourceIx, OwnedRecord)>,
     backlog_bytes: usize,
     deferrals: Deferrals,
 }
@@ -92,16 +94,16 @@ impl Queue {
     }
 
     /// Adds a record to the backlog.
-    pub(crate) fn keep(&mut self, record: OwnedRecord) {
+    pub(crate) fn keep(&mut self, source: SourceIx, record: OwnedRecord) {
         self.backlog_bytes += record.size();
-        self.backlog.push_back(record);
+        self.backlog.push_back((source, record));
     }
 
     /// Takes the next record of the backlog.
-    pub(crate) fn next_kept(&mut self) -> Option<OwnedRecord> {
-        let record = self.backlog.pop_front()?;
+    pub(crate) fn next_kept(&mut self) -> Option<(SourceIx, OwnedRecord)> {
+        let (source, record) = self.backlog.pop_front()?;
         self.backlog_bytes -= record.size();
-        Some(record)
+        Some((source, record))
     }
 
     pub(crate) fn is_backlog_full(&self) -> bool {

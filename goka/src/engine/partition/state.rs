@@ -12,7 +12,7 @@ use super::{
     origin::Origin,
     queue::Queue,
 };
-use crate::engine::table::rows::Rows;
+use crate::{base::index::SourceIx, engine::table::rows::Rows};
 
 /// A partition of a group at one worker. It either runs or recovers.
 #[derive(Default)]
@@ -44,7 +44,7 @@ impl Partition {
 
     /// Takes a fetched record. `false`: the record is to be ignored, because the partition does not run or has passed
     /// its offset.
-    pub(crate) fn fetched(&mut self, source: usize, offset: i64) -> bool {
+    pub(crate) fn fetched(&mut self, source: SourceIx, offset: i64) -> bool {
         self.is_running && self.feed.take(source, offset)
     }
 
@@ -93,7 +93,7 @@ impl Partition {
 
     /// Drops all waiting work, and resumes behind the handled records and behind one record more of a source, at
     /// `offset`. The caller assigns the partition's inputs again.
-    pub(crate) fn go_back(&mut self, source: usize, offset: i64) {
+    pub(crate) fn go_back(&mut self, source: SourceIx, offset: i64) {
         self.queue.clear(self.copy.rows());
         self.drops += 1;
         self.feed.begin(self.intervals.handled());

@@ -4,7 +4,7 @@
 use std::{error, fmt, time::Duration};
 
 use super::{Committed, Position};
-use crate::base::{error::Error, record::Record};
+use crate::base::{error::Error, index::SourceIx, record::Record};
 
 /// A member of a consumer group: rebalances, fetched records, committed offsets.
 ///
@@ -48,7 +48,7 @@ pub(crate) trait Member {
     fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error>;
 
     /// Log start offset and end offset (the next one to be written) of `partition` of a source.
-    fn bounds(&self, source: usize, partition: i32) -> Result<(i64, i64), Error>;
+    fn bounds(&self, source: SourceIx, partition: i32) -> Result<(i64, i64), Error>;
 }
 
 /// Keys of records, in the order of the records.
@@ -56,8 +56,11 @@ pub(crate) type Keys<'k> = dyn Iterator<Item = &'k [u8]> + 'k;
 
 /// What [`Member::poll`] returns.
 pub(crate) enum Event<'a> {
-    /// A record of a partition that is assigned. Its `edge` is the index of its source.
-    Record(Record<'a>),
+    /// A record of a partition that is assigned.
+    Record {
+        source: SourceIx,
+        record: Record<'a>,
+    },
     /// The group gives this member these partitions; the list may be empty. Nothing is fetched before
     /// [`Member::assign`].
     Assigned(Vec<i32>),
@@ -70,7 +73,7 @@ pub(crate) enum Event<'a> {
     },
     /// The broker does not have the offset to fetch: retention deleted the record, or the topic was deleted and created
     /// again. [`Member::bounds`] gives the offsets that exist.
-    OutOfRange { source: usize, partition: i32 },
+    OutOfRange { source: SourceIx, partition: i32 },
     /// The connection cannot be used any more: fenced, not authorized, or a fatal error.
     Failed(Error),
 }

@@ -13,9 +13,11 @@
 //! test double implements what it uses; methods with a default are those that a connection without transactions or
 //! without rebalances has no use for.
 //!
-//! Numbers instead of names: a *source* is a topic whose records the group handles (its inputs, then its loop), named
-//! by its index in the list that the connection was opened with. A *target* is a topic that is produced to, named
-//! likewise. Partition `n` of the group is partition `n` of every source and of the changelog.
+//! Indices instead of names: a *source* is a topic whose records the group handles (its inputs, then its loop); a
+//! [`SourceIx`](crate::base::index::SourceIx) is its index in the list that the connection was opened with. A *target*
+//! is a topic that is produced to; its index in the list of targets is that of its edge in the graph, an
+//! [`EdgeIx`](crate::base::index::EdgeIx). Partition `n` of the group is partition `n` of every source and of the
+//! changelog.
 //!
 //! The steps of the commit protocol ([`Step`]), the points where a test kills the process ([`crash`]) and the bugs that
 //! a test plants ([`fault`]) are part of the port, because both implementations offer them. Must not know rdkafka.

@@ -1,9 +1,11 @@
 //! Offsets as a group stores them. Members commit them, and transactions contain them. Must not know how they are sent.
 
+use crate::base::index::SourceIx;
+
 /// A position to commit: the next offset to read from a partition of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
-    pub(crate) source: usize,
+    pub(crate) source: SourceIx,
     pub(crate) partition: i32,
     pub(crate) offset: i64,
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::{error::Error, record::OwnedHeaders};
+use crate::base::{error::Error, index::EdgeIx, record::OwnedHeaders};
 
 /// The idempotent producer of a worker.
 ///
@@ -10,7 +10,7 @@ use crate::base::{error::Error, record::OwnedHeaders};
 /// [`Producer::serve`], as delivered or as failed; until then it is in flight.
 pub(crate) trait Producer {
     /// Number of partitions of a target.
-    fn partitions(&self, target: usize) -> i32;
+    fn partitions(&self, target: EdgeIx) -> i32;
 
     /// Size of the largest record that `send` takes, in bytes, as
     /// [`wire_size`](crate::base::record::wire_size) counts them.
@@ -33,7 +33,7 @@ pub(crate) trait Producer {
 
 /// A record to produce.
 pub(crate) struct Outgoing<'a> {
-    pub(crate) target: usize,
+    pub(crate) target: EdgeIx,
     pub(crate) partition: i32,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: Option<&'a [u8]>,

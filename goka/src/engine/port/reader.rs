@@ -36,7 +36,7 @@ pub(crate) trait Reader {
 
 /// What [`Reader::poll`] returns.
 pub(crate) enum TableEvent<'a> {
-    /// A record. Its `edge` is 0.
+    /// A record.
     Record(Record<'a>),
     /// The reader has reached the end of the partition.
     End { partition: i32 },

@@ -11,6 +11,7 @@ use crate::{
     base::{
         config::{OutOfRange, Start},
         error::Error,
+        index::SourceIx,
     },
     engine::{
         env::Env,
@@ -62,6 +63,7 @@ impl Recovery {
         }
         let mut positions = Vec::new();
         for (source, known) in known.into_iter().enumerate() {
+            let source = SourceIx::new(source);
             if let Some(offset) = known
                 && !partition.feed().is_out_of_range(source)
             {
@@ -94,7 +96,8 @@ impl Recovery {
     ) -> Vec<Option<i64>> {
         let stored = store.map(|store| &*store.position().inputs);
         let of_source = |(source, committed): (usize, &Option<Committed>)| {
-            let local = stored.and_then(|stored| env.edges.position_in(stored, source));
+            let local =
+                stored.and_then(|stored| env.edges.position_in(stored, SourceIx::new(source)));
             match self.rules.copy_may_lead {
                 true => which_wins(committed.as_ref(), local, &env.spec.settings.instance),
                 false => group_wins(committed.as_ref(), local),
@@ -130,7 +133,9 @@ impl Recovery {
         };
         let mut sources = positions.iter().enumerate();
         let is_ahead = sources.any(|(source, offset)| {
-            let local = env.edges.position_in(&stored_at.inputs, source);
+            let local = env
+                .edges
+                .position_in(&stored_at.inputs, SourceIx::new(source));
             local.is_some_and(|local| local > *offset)
         });
         if !is_ahead {
@@ -166,7 +171,7 @@ fn group_wins(committed: Option<&Committed>, local: Option<i64>) -> Option<i64> 
 /// Where a source resumes whose next offset was out of range, if it still is.
 fn in_range(
     env: &Env<'_>,
-    source: usize,
+    source: SourceIx,
     number: i32,
     wanted: i64,
     (first, end): (i64, i64),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
-    base::{error::Error, kind::Kind},
+    base::{error::Error, index::EdgeIx, kind::Kind},
     engine::replica::{board::Wanted, following::Replica},
 };
 
@@ -86,7 +86,7 @@ impl Tables {
     }
 
     /// The number of partitions of the table at this edge.
-    pub(crate) fn partitions(&self, edge: usize) -> i32 {
+    pub(crate) fn partitions(&self, edge: EdgeIx) -> i32 {
         self.replica(edge).map_or(1, |replica| replica.partitions())
     }
 
@@ -96,7 +96,7 @@ impl Tables {
     /// [`Error::Stale`] if the local copy is no longer updated; and if it cannot be read.
     pub(crate) fn read<R>(
         &self,
-        edge: usize,
+        edge: EdgeIx,
         partition: i32,
         key: &[u8],
         with: impl FnOnce(Option<&[u8]>) -> R,
@@ -109,7 +109,7 @@ impl Tables {
         Ok(with(snapshot.get(key)?))
     }
 
-    fn replica(&self, edge: usize) -> Option<&Replica> {
-        Some(&self.tables.get(edge)?.as_ref()?.replica)
+    fn replica(&self, edge: EdgeIx) -> Option<&Replica> {
+        Some(&self.tables.get(edge.index())?.as_ref()?.replica)
     }
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::{Keeper, Replica, Spec};
 use crate::{
-    base::{error::Error, kind::Kind, partitioner::Partitioner},
+    base::{error::Error, index::EdgeIx, kind::Kind, partitioner::Partitioner},
     engine::replica::tables::Tables,
     sim::{
         kafka::{Settings, World},
@@ -265,7 +265,7 @@ fn after_a_failure_local_copies_can_still_be_read() {
     // For a handler, the failure is an error.
     replica.fail(failed);
     let tables = Tables::new(vec![Some((Kind::Join, Arc::new(replica)))]);
-    let error = tables.read(0, 0, b"a", |_| ()).unwrap_err();
+    let error = tables.read(EdgeIx::new(0), 0, b"a", |_| ()).unwrap_err();
     assert!(error.to_string().contains("begins at offset 2"), "{error}");
     assert!(matches!(error, Error::Stale { .. }), "{error}");
 }

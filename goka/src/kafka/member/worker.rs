@@ -22,6 +22,7 @@ use crate::{
     base::{
         config::Membership,
         error::{BoxError, Error},
+        index::{EdgeIx, SourceIx},
         record::{Headers, Record, to_ms},
     },
     engine::port::{
@@ -135,26 +136,28 @@ impl WorkerConnection {
         self.consumer.client()
     }
 
-    fn record<'e>(&self, message: &'e Message<'_>) -> Option<Record<'e>> {
-        let edge = self
+    fn record<'e>(&self, message: &'e Message<'_>) -> Option<Event<'e>> {
+        let source = self
             .sources
             .iter()
             .position(|source| message.is_of(&source.topic))?;
-        Some(Record {
-            edge,
-            partition: message.partition(),
-            offset: message.offset(),
-            timestamp: message.timestamp(),
-            key: message.key(),
-            value: message.value(),
-            headers: Headers(Some(message)),
+        Some(Event::Record {
+            source: SourceIx::new(source),
+            record: Record {
+                partition: message.partition(),
+                offset: message.offset(),
+                timestamp: message.timestamp(),
+                key: message.key(),
+                value: message.value(),
+                headers: Headers(Some(message)),
+            },
         })
     }
 
     /// The event for the engine; `None` if the engine has no use for it.
     fn event<'e>(&self, kind: &'e Kind<'_>) -> Option<Event<'e>> {
         match kind {
-            Kind::Record(message) => self.record(message).map(Event::Record),
+            Kind::Record(message) => self.record(message),
             Kind::Assigned(partitions) => match self.assignment.taken(&self.consumer) {
                 Err(error) => Some(Event::Failed(error)),
                 Ok(()) => Some(Event::Assigned(partitions.clone())),
@@ -172,7 +175,7 @@ impl WorkerConnection {
         use RDKafkaErrorCode::*;
         let place = failure.partition.as_ref().and_then(|(topic, partition)| {
             let source = self.sources.iter().position(|s| s.physical == *topic)?;
-            Some((source, *partition))
+            Some((SourceIx::new(source), *partition))
         });
         let failed = |why: String| {
             let doing = format!("consume as a member of group `{}`", self.group);
@@ -222,7 +225,7 @@ impl WorkerConnection {
     ) -> Result<TopicPartitionList, KafkaError> {
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for position in positions {
-            let topic = &self.sources[position.source].physical;
+            let topic = &self.sources[position.source.index()].physical;
             let offset = Offset::Offset(position.offset);
             list.add_partition_offset(topic, position.partition, offset)?;
             if let Some(mut element) = list.find_partition(topic, position.partition) {
@@ -380,15 +383,16 @@ impl port::Member for WorkerConnection {
         Ok(committed)
     }
 
-    fn bounds(&self, source: usize, partition: i32) -> Result<(i64, i64), Error> {
-        let topic = &self.sources[source].physical;
+    fn bounds(&self, source: SourceIx, partition: i32) -> Result<(i64, i64), Error> {
+        let topic = &self.sources[source.index()].physical;
         watermarks(self.client().client(), topic, partition)
     }
 }
 
 impl port::Producer for WorkerConnection {
-    fn partitions(&self, target: usize) -> i32 {
-        self.producer.with(|producer| producer.partitions(target))
+    fn partitions(&self, target: EdgeIx) -> i32 {
+        self.producer
+            .with(|producer| producer.partitions(target.index()))
     }
 
     fn record_max(&self) -> usize {
@@ -397,7 +401,7 @@ impl port::Producer for WorkerConnection {
 
     fn send(&self, record: &Outgoing<'_>) -> Result<(), SendError> {
         let record = ToSend {
-            target: record.target,
+            target: record.target.index(),
             partition: record.partition,
             key: record.key,
             value: record.value,

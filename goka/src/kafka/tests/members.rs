@@ -160,7 +160,7 @@ fn commits_are_read_back_with_their_metadata() {
     let member = &*holder.member;
     assert_eq!(member.committed(1).unwrap(), [None, None]);
     let position = |source, offset| Position {
-        source,
+        source: SourceIx::new(source),
         partition: 1,
         offset,
     };

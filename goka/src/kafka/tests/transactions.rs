@@ -39,7 +39,7 @@ fn outcome(member: &dyn Kafka) -> Result<(), Error> {
 
 fn commit(member: &dyn Kafka, offset: i64) -> Result<(), Error> {
     let position = Position {
-        source: 0,
+        source: SourceIx::new(0),
         partition: 0,
         offset,
     };

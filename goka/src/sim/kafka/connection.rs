@@ -24,7 +24,10 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    base::error::Error,
+    base::{
+        error::Error,
+        index::{EdgeIx, SourceIx},
+    },
     engine::port::{
         Clock, CommitError, Committed, Event, Kafka, Member, Outgoing, Position, Producer, Reader,
         Report, SendError, Step, Transactions, Unstable,
@@ -217,11 +220,12 @@ impl Connection {
 
     fn give(&self, found: Found, on: &mut dyn FnMut(Event<'_>)) {
         on(match &found {
-            Found::Fetched(Fetched::Record(source, partition, record)) => {
-                Event::Record(record.as_record(*source, *partition))
-            }
+            Found::Fetched(Fetched::Record(source, partition, record)) => Event::Record {
+                source: SourceIx::new(*source),
+                record: record.as_record(*partition),
+            },
             Found::Fetched(Fetched::OutOfRange(source, partition)) => Event::OutOfRange {
-                source: *source,
+                source: SourceIx::new(*source),
                 partition: *partition,
             },
             Found::Told(Told::Assigned(partitions)) => Event::Assigned(partitions.clone()),
@@ -236,12 +240,14 @@ impl Connection {
         });
     }
 
-    fn target(&self, target: usize) -> Result<&Rc<str>, Error> {
+    fn target(&self, target: EdgeIx) -> Result<&Rc<str>, Error> {
+        let target = target.index();
         let topic = self.targets.get(target);
         topic.ok_or_else(|| Error::Topic(format!("target {target} does not exist")))
     }
 
-    fn source(&self, source: usize) -> Result<&Rc<str>, Error> {
+    fn source(&self, source: SourceIx) -> Result<&Rc<str>, Error> {
+        let source = source.index();
         let topic = self.sources.get(source);
         topic.ok_or_else(|| Error::Topic(format!("source {source} does not exist")))
     }
@@ -338,7 +344,7 @@ impl Member for Connection {
         Ok(self.sources.iter().map(committed).collect())
     }
 
-    fn bounds(&self, source: usize, partition: i32) -> Result<(i64, i64), Error> {
+    fn bounds(&self, source: SourceIx, partition: i32) -> Result<(i64, i64), Error> {
         self.answer("fetch the offsets of a partition")?;
         let state = self.state.borrow();
         let log = state.topics.log(self.source(source)?, partition)?;
@@ -347,7 +353,7 @@ impl Member for Connection {
 }
 
 impl Producer for Connection {
-    fn partitions(&self, target: usize) -> i32 {
+    fn partitions(&self, target: EdgeIx) -> i32 {
         self.target(target)
             .map_or(0, |topic| self.state.borrow().topics.partitions(topic))
     }

@@ -29,9 +29,8 @@ pub(crate) struct Written {
 }
 
 impl Written {
-    pub(super) fn as_record(&self, edge: usize, partition: i32) -> Record<'_> {
+    pub(super) fn as_record(&self, partition: i32) -> Record<'_> {
         Record {
-            edge,
             partition,
             offset: self.offset,
             timestamp: self.timestamp,

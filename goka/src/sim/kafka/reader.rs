@@ -110,7 +110,7 @@ impl Reader for MemoryReader {
             let found = self.next(&mut self.state.borrow_mut());
             match found {
                 Some(Found::Record(partition, record)) => {
-                    on(TableEvent::Record(record.as_record(0, partition)));
+                    on(TableEvent::Record(record.as_record(partition)));
                     return true;
                 }
                 Some(Found::End(partition)) => {

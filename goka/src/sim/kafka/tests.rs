@@ -8,6 +8,7 @@ use super::{Chance, Connection, ConnectionSpec, Point, Settings, World};
 use crate::{
     base::{
         error::Error,
+        index::{EdgeIx, SourceIx},
         record::{OwnedHeaders, RECORD_OVERHEAD},
     },
     engine::port::{
@@ -53,11 +54,13 @@ fn event(connection: &Connection) -> String {
     let mut line = "nothing".to_owned();
     connection.poll(Duration::ZERO, &mut |event| {
         line = match event {
-            Event::Record(record) => format!("{}@{}", record.partition, record.offset),
+            Event::Record { record, .. } => format!("{}@{}", record.partition, record.offset),
             Event::Assigned(partitions) => format!("take {partitions:?}"),
             Event::Revoked { partitions, lost } if lost => format!("lost {partitions:?}"),
             Event::Revoked { partitions, .. } => format!("give back {partitions:?}"),
-            Event::OutOfRange { source, partition } => format!("{source}/{partition} is out"),
+            Event::OutOfRange { source, partition } => {
+                format!("{}/{partition} is out", source.index())
+            }
             Event::Failed(error) => error.to_string(),
         };
     });
@@ -79,7 +82,7 @@ fn table_event(reader: &dyn Reader) -> String {
 
 fn send(connection: &Connection, key: &str, value: &str, tag: u32) -> Result<(), SendError> {
     connection.send(&Outgoing {
-        target: 0,
+        target: EdgeIx::new(0),
         partition: 0,
         key: Some(key.as_bytes()),
         value: Some(value.as_bytes()),
@@ -105,7 +108,7 @@ fn values(world: &World) -> Vec<String> {
 
 fn at(offset: i64) -> [Position; 1] {
     [Position {
-        source: 0,
+        source: SourceIx::new(0),
         partition: 0,
         offset,
     }]
@@ -350,7 +353,7 @@ fn a_callback_may_use_the_connection() {
         connection.assign(0, &[0]).unwrap();
     });
     let handled = connection.poll(Duration::ZERO, &mut |event| {
-        let Event::Record(record) = event else {
+        let Event::Record { record, .. } = event else {
             panic!("no record");
         };
         assert_eq!(record.value, Some(&b"v"[..]));

@@ -9,6 +9,7 @@ use super::{Copy, Driven, INPUTS};
 use crate::{
     base::{
         error::Error,
+        index::{EdgeIx, SourceIx},
         record::{OwnedHeaders, Record},
     },
     engine::port::{CommitError, Event, Kafka, Outgoing, Position, SendError, Step, TableEvent},
@@ -238,7 +239,7 @@ impl Plain {
 
     fn send(&self, target: usize, partition: i32, key: &[u8], value: &str) -> Result<(), Error> {
         let record = Outgoing {
-            target,
+            target: EdgeIx::new(target),
             partition,
             key: Some(key),
             value: Some(value.as_bytes()),
@@ -269,7 +270,7 @@ impl Plain {
     fn commit(&self, partition: i32, positions: &[i64]) -> Done {
         let positions = positions.iter().enumerate();
         let positions = positions.map(|(source, &offset)| Position {
-            source,
+            source: SourceIx::new(source),
             partition,
             offset,
         });
@@ -337,9 +338,9 @@ enum Owned {
 impl Owned {
     fn of(event: Event<'_>) -> Self {
         match event {
-            Event::Record(record) => {
+            Event::Record { source, record } => {
                 let key = record.key.unwrap_or_default().to_vec();
-                Owned::Record(record.partition, record.edge, record.offset, key)
+                Owned::Record(record.partition, source.index(), record.offset, key)
             }
             Event::Assigned(numbers) => Owned::Assigned(numbers),
             Event::Revoked { partitions, .. } => Owned::Revoked(partitions),

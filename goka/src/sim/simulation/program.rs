@@ -18,6 +18,7 @@ use crate::{
     base::{
         defer::Deferred,
         error::BoxError,
+        index::EdgeIx,
         kind::Kind,
         options::TableOptions,
         record::{Meta, Record},
@@ -111,7 +112,7 @@ impl Count {
 fn run_later(
     failing: Failing,
     until: Option<(Clock, u64)>,
-    edge: usize,
+    edge: EdgeIx,
     record: Rc<OwnedRecord>,
     mut effects: Effects,
     reads: SharedReads,
@@ -143,7 +144,7 @@ fn run_later(
 /// Writes the row of a record, and an output that names the record.
 fn run(
     failing: &Failing,
-    edge: usize,
+    edge: EdgeIx,
     record: Record<'_>,
     effects: &mut Effects,
     rows: &Rows,
@@ -156,7 +157,7 @@ fn run(
         Some(_) => (Some(FAILED.to_owned()), FAILED.to_owned()),
         None => (
             row(&record, rows)?,
-            format!("{edge}/{}/{}", record.partition, record.offset),
+            format!("{}/{}/{}", edge.index(), record.partition, record.offset),
         ),
     };
     let mut write = |bytes: &[u8]| {
@@ -175,7 +176,7 @@ fn run(
     );
     effects.set_row(row);
     let meta = Meta::new().to_partition(record.partition);
-    effects.emit(3, Some(key), Some(echo), meta);
+    effects.emit(EdgeIx::new(3), Some(key), Some(echo), meta);
     match failing {
         None => Ok(()),
         Some(false) => Err(failure("it was told to fail")),

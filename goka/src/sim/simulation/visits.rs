@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::Visited;
 use crate::{
     base::{
+        index::EdgeIx,
         policy::OnError,
         record::{Meta, Record},
     },
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// The index of the edge that visitors write to.
-const TARGET: usize = 4;
+const TARGET: EdgeIx = EdgeIx::new(4);
 
 /// The completed visits of all workers.
 pub(super) type Answered = Rc<RefCell<Vec<Visited>>>;

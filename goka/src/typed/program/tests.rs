@@ -84,7 +84,6 @@ fn silent(ctx: &mut silent::Context<'_>) -> crate::base::error::Result {
 
 fn record<'a>(key: Option<&'a [u8]>, value: Option<&'a [u8]>) -> Record<'a> {
     Record {
-        edge: 0,
         partition: 2,
         offset: 40,
         timestamp: 1_500,
@@ -97,10 +96,14 @@ fn record<'a>(key: Option<&'a [u8]>, value: Option<&'a [u8]>) -> Record<'a> {
 type Handled = (Effects, Result<(), Failure>);
 
 fn handle<P: Processor>(processor: P, record: Record<'_>, rows: &Rows) -> Handled {
+    handle_at(0, processor, record, rows)
+}
+
+fn handle_at<P: Processor>(edge: usize, processor: P, record: Record<'_>, rows: &Rows) -> Handled {
     let mut effects = Effects::default();
     let tables = &Tables::default();
     let reads = Reads { rows, tables };
-    let result = Typed(Arc::new(processor)).handle(record.edge, record, &mut effects, reads);
+    let result = Typed(Arc::new(processor)).handle(EdgeIx::new(edge), record, &mut effects, reads);
     (effects, result)
 }
 
@@ -155,12 +158,12 @@ fn emits_are_bytes_of_their_edge() {
         panic!("two emits");
     };
     let bytes = |range: &Option<std::ops::Range<usize>>| range.as_ref().map(|r| effects.bytes(r));
-    assert_eq!(warning.edge, 2);
+    assert_eq!(warning.edge.index(), 2);
     assert_eq!(bytes(&warning.key), Some(b"alice".as_slice()));
     assert_eq!(bytes(&warning.value), Some(b"3".as_slice()));
     assert_eq!((warning.partition, warning.timestamp), (Some(7), None));
     assert_eq!(warning.headers, headers);
-    assert_eq!(keyless.edge, 3);
+    assert_eq!(keyless.edge.index(), 3);
     assert_eq!(keyless.key, None, "`()` is the null key");
     assert_eq!(bytes(&keyless.value), Some(b"three".as_slice()));
 }
@@ -202,7 +205,7 @@ fn a_waiting_handler_gives_its_effects_back() {
     let waits = |click: Record<'_>| {
         let (record, effects) = (Rc::new(OwnedRecord::of(&click)), Effects::default());
         let program = Typed(Arc::new(later::Processor));
-        let handled = pin!(program.handle_later(0, record, effects, reads(&rows)));
+        let handled = pin!(program.handle_later(EdgeIx::new(0), record, effects, reads(&rows)));
         let mut noop = std::task::Context::from_waker(Waker::noop());
         match handled.poll(&mut noop) {
             Poll::Ready(handled) => handled,
@@ -223,7 +226,7 @@ fn a_waiting_handler_gives_its_effects_back() {
 fn a_mistake_of_the_engine_is_a_failure() {
     let click = record(Some(b"alice"), Some(b"2"));
     for edge in [1, 2, 4] {
-        let (_, result) = handle(count::Processor, Record { edge, ..click }, &Rows::default());
+        let (_, result) = handle_at(edge, count::Processor, click, &Rows::default());
         assert_eq!(result.expect_err("no handler").doing, "be found");
     }
     let (_, result) = handle(later::Processor, click, &Rows::default());
@@ -356,15 +359,14 @@ impl Consumes<Rounds> for Countdown {
 
 #[test]
 fn a_loopback_is_an_edge() {
-    let mut click = record(Some(b"alice"), Some(b"3"));
+    let click = record(Some(b"alice"), Some(b"3"));
     for (edge, expected) in [(0, b"2"), (1, b"2")] {
-        click.edge = edge;
-        let (effects, result) = handle(Countdown, click, &Rows::default());
+        let (effects, result) = handle_at(edge, Countdown, click, &Rows::default());
         result.expect("a round");
         let [emit] = effects.emits() else {
             panic!("one loopback");
         };
-        assert_eq!(emit.edge, 1);
+        assert_eq!(emit.edge.index(), 1);
         let value = emit.value.as_ref().expect("a value");
         assert_eq!(effects.bytes(value), expected);
     }

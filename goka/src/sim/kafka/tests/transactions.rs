@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::port::{OURS, Transactions};
 
 const FIRST: Position = Position {
-    source: 0,
+    source: SourceIx::new(0),
     partition: 0,
     offset: 5,
 };
@@ -20,7 +20,7 @@ fn exactly_once(world: &World, name: &str) -> Connection {
 
 fn send(connection: &Connection, value: &str) {
     let record = Outgoing {
-        target: 0,
+        target: EdgeIx::new(0),
         partition: 0,
         key: Some(b"key"),
         value: Some(value.as_bytes()),

@@ -53,7 +53,6 @@ fn visit<A: Visits<Rewards>>(args: A) -> TypedVisit<Rewards, A> {
 /// The record that stands for the row of `key`.
 fn row_of(key: &[u8]) -> Record<'_> {
     Record {
-        edge: 1,
         offset: -1,
         ..record(Some(key), None)
     }
