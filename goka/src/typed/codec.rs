@@ -68,8 +68,8 @@ pub trait Codec<T> {
     /// Appends the bytes of `value` to `out`. [`decode`](Self::decode) must give the value back.
     ///
     /// # Errors
-    /// The value has no bytes in this codec, or could not be decoded again. The handler or the emitter that writes it gets
-    /// the error.
+    /// The value has no bytes in this codec, or could not be decoded again. The handler or the emitter that writes it
+    /// gets the error.
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), BoxError>;
 
     /// Decodes the value in `bytes`, which must be read to their end. The bytes come from other programs: this must not

@@ -1,9 +1,9 @@
 //! A serializer around another one that refuses values which the format cannot give back: what is written can be read.
 //! Must not know the format's bytes.
 //!
-//! serde's formats write some values as others: `Some(None)` as `None`, and JSON a float that is not a number as `null`.
-//! Whoever reads such bytes gets another value, or none. All of this is decided by types: the wrapper costs nothing at
-//! run time.
+//! serde's formats write some values as others: `Some(None)` as `None`, and JSON a float that is not a number as
+//! `null`. Whoever reads such bytes gets another value, or none. All of this is decided by types: the wrapper costs
+//! nothing at run time.
 
 use serde::ser::{
     Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
