@@ -22,7 +22,12 @@ pub(crate) struct TopicOptions {
 
 /// The codecs of goka, which need no path.
 const CODECS: [&str; 4] = ["Json", "MsgPack", "Raw", "Text"];
-const PARTITIONERS: [&str; 2] = ["murmur2", "fnv1a"];
+/// The partitioners, and their variants of `goka::Partitioner`. The first is the default.
+const PARTITIONERS: [(&str, &str); 3] = [
+    ("murmur2", "Murmur2"),
+    ("fnv1a", "Fnv1a"),
+    ("crc32", "Crc32"),
+];
 
 impl TopicOptions {
     /// The arguments, for error texts. A stream has the same without `coalesce`.
@@ -41,7 +46,7 @@ impl TopicOptions {
             "codec" => {
                 codec(name, input, &CODECS).map(|codec| once(errors, name, &mut self.codec, codec))
             }
-            "partitioner" => word(name, input, &PARTITIONERS)
+            "partitioner" => word(name, input, &PARTITIONERS.map(|(name, _)| name))
                 .map(|word| once(errors, name, &mut self.partitioner, word)),
             "coalesce" if is_table => {
                 assigned(input).map(|value| once(errors, name, &mut self.coalesce, value))
@@ -81,10 +86,10 @@ impl TopicOptions {
         let Some(name) = &self.partitioner else {
             return;
         };
-        if !PARTITIONERS.iter().any(|known| name == known) {
+        if !PARTITIONERS.iter().any(|(known, _)| name == known) {
             errors.at(
                 name,
-                format!("unknown partitioner `{name}`\nknown are `murmur2` (the default, as the JVM clients and Kafka Streams) and `fnv1a` (as Go Goka)"),
+                format!("unknown partitioner `{name}`\nknown are `murmur2` (the default, as the JVM clients and Kafka Streams), `fnv1a` (as Go Goka) and `crc32` (as librdkafka and its clients by default)"),
             );
         }
     }
@@ -116,9 +121,12 @@ impl TopicOptions {
 
     /// As a constant of the `impl` of `Topic`.
     pub(crate) fn of_topic(&self) -> Option<TokenStream> {
-        let fnv1a = self.partitioner.as_ref().filter(|name| *name == "fnv1a")?;
-        Some(quote_spanned! {fnv1a.span()=>
-            const PARTITIONER: __goka::Partitioner = __goka::Partitioner::Fnv1a;
+        let declared = self.partitioner.as_ref()?;
+        let others = &PARTITIONERS[1..];
+        let (_, variant) = others.iter().find(|(name, _)| declared == name)?;
+        let variant = Ident::new(variant, declared.span());
+        Some(quote_spanned! {declared.span()=>
+            const PARTITIONER: __goka::Partitioner = __goka::Partitioner::#variant;
         })
     }
 

@@ -6,6 +6,8 @@
 //!   `BuiltInPartitioner.partitionForKey(key, n)`, which is `Utils.murmur2`;
 //! - second list: Go 1.26, github.com/lovoo/goka v1.1.16 with github.com/IBM/sarama v1.46.3,
 //!   `sarama.NewCustomHashPartitioner(goka.DefaultHasher())("topic").Partition(message, n)`;
+//! - third list: Python 3, `zlib.crc32(key) % n`, which is librdkafka's `consistent`; a test in `kafka/tests` asks
+//!   librdkafka itself;
 //! - `GO_STRING` and `GO_INT64`: the same Go program, `codec.String` and `codec.Int64`;
 //! - MessagePack and JSON: by hand from their specifications.
 
@@ -20,37 +22,59 @@ use serde::{Serialize, de::DeserializeOwned};
 /// The number of partitions in each list of `PARTITIONS`.
 const COUNTS: [i32; 6] = [1, 3, 4, 12, 100, 1000];
 
-/// A key, and its partitions by `murmur2` and by `fnv1a`.
+/// A key, and its partitions by `murmur2`, by `fnv1a` and by `crc32`.
 #[rustfmt::skip]
-const PARTITIONS: &[(&[u8], [i32; 6], [i32; 6])] = &[
-    (b"", [0, 0, 1, 9, 81, 681], [0, 0, 3, 3, 35, 35]),
-    (b"a", [0, 1, 0, 4, 24, 524], [0, 0, 0, 0, 76, 76]),
-    (b"ab", [0, 2, 2, 2, 34, 434], [0, 0, 2, 6, 46, 946]),
-    (b"abc", [0, 0, 3, 3, 7, 107], [0, 2, 3, 11, 31, 331]),
-    (b"abcd", [0, 2, 0, 8, 0, 100], [0, 0, 3, 3, 63, 763]),
-    (b"alice", [0, 0, 1, 9, 49, 749], [0, 2, 1, 5, 17, 817]),
-    (b"bob", [0, 0, 2, 6, 58, 958], [0, 2, 0, 8, 52, 52]),
-    (b"user-1", [0, 2, 0, 8, 28, 828], [0, 0, 0, 0, 96, 796]),
-    (b"user-12", [0, 0, 2, 6, 30, 230], [0, 2, 2, 2, 26, 826]),
-    (b"user-123", [0, 2, 0, 8, 68, 668], [0, 2, 1, 5, 93, 893]),
-    (b"user-1234", [0, 1, 0, 4, 44, 444], [0, 0, 3, 3, 71, 171]),
-    (b"12345", [0, 2, 0, 8, 44, 44], [0, 0, 0, 0, 24, 824]),
-    (b"-7", [0, 2, 3, 11, 11, 211], [0, 2, 1, 5, 17, 517]),
-    ("grüße".as_bytes(), [0, 2, 0, 8, 48, 148], [0, 0, 0, 0, 44, 344]),
-    ("日本語".as_bytes(), [0, 1, 2, 10, 70, 170], [0, 1, 1, 1, 45, 945]),
-    (b"\0", [0, 2, 0, 8, 88, 588], [0, 0, 3, 3, 51, 351]),
-    (b"\xff\xfe", [0, 0, 3, 3, 51, 651], [0, 1, 0, 4, 0, 400]),
-    (b"the quick brown fox jumps over the lazy dog", [0, 1, 0, 4, 68, 968], [0, 2, 0, 8, 24, 24]),
-    (b"key-00000000000000000000000000000000000000000000", [0, 0, 0, 0, 4, 204], [0, 0, 3, 3, 63, 763]),
+const PARTITIONS: &[(&[u8], [i32; 6], [i32; 6], [i32; 6])] = &[
+    (b"", [0, 0, 1, 9, 81, 681], [0, 0, 3, 3, 35, 35], [0, 0, 0, 0, 0, 0]),
+    (b"a", [0, 1, 0, 4, 24, 524], [0, 0, 0, 0, 76, 76], [0, 0, 3, 3, 7, 907]),
+    (b"ab", [0, 2, 2, 2, 34, 434], [0, 0, 2, 6, 46, 946], [0, 2, 1, 5, 85, 885]),
+    (b"abc", [0, 0, 3, 3, 7, 107], [0, 2, 3, 11, 31, 331], [0, 0, 2, 6, 78, 578]),
+    (b"abcd", [0, 2, 0, 8, 0, 100], [0, 0, 3, 3, 63, 763], [0, 1, 1, 1, 69, 369]),
+    (b"alice", [0, 0, 1, 9, 49, 749], [0, 2, 1, 5, 17, 817], [0, 2, 3, 11, 35, 735]),
+    (b"bob", [0, 0, 2, 6, 58, 958], [0, 2, 0, 8, 52, 52], [0, 2, 0, 8, 4, 104]),
+    (b"user-1", [0, 2, 0, 8, 28, 828], [0, 0, 0, 0, 96, 796], [0, 2, 0, 8, 24, 524]),
+    (b"user-12", [0, 0, 2, 6, 30, 230], [0, 2, 2, 2, 26, 826], [0, 0, 2, 6, 78, 78]),
+    (b"user-123", [0, 2, 0, 8, 68, 668], [0, 2, 1, 5, 93, 893], [0, 0, 2, 6, 50, 950]),
+    (b"user-1234", [0, 1, 0, 4, 44, 444], [0, 0, 3, 3, 71, 171], [0, 0, 1, 9, 33, 333]),
+    (b"12345", [0, 2, 0, 8, 44, 44], [0, 0, 0, 0, 24, 824], [0, 0, 0, 0, 44, 44]),
+    (b"-7", [0, 2, 3, 11, 11, 211], [0, 2, 1, 5, 17, 517], [0, 2, 3, 11, 83, 383]),
+    ("grüße".as_bytes(), [0, 2, 0, 8, 48, 148], [0, 0, 0, 0, 44, 344], [0, 1, 1, 1, 17, 117]),
+    ("日本語".as_bytes(), [0, 1, 2, 10, 70, 170], [0, 1, 1, 1, 45, 945], [0, 1, 1, 1, 5, 405]),
+    (b"\0", [0, 2, 0, 8, 88, 588], [0, 0, 3, 3, 51, 351], [0, 1, 1, 1, 57, 757]),
+    (b"\xff\xfe", [0, 0, 3, 3, 51, 651], [0, 1, 0, 4, 0, 400], [0, 0, 2, 6, 42, 742]),
+    (b"the quick brown fox jumps over the lazy dog", [0, 1, 0, 4, 68, 968], [0, 2, 0, 8, 24, 24], [0, 1, 0, 4, 84, 684]),
+    (b"key-00000000000000000000000000000000000000000000", [0, 0, 0, 0, 4, 204], [0, 0, 3, 3, 63, 763], [0, 1, 2, 10, 2, 802]),
 ];
 
 #[test]
-fn partitions_are_those_of_kafka_and_of_go_goka() {
-    for (key, murmur2, fnv1a) in PARTITIONS {
+fn partitions_are_those_of_kafka_of_go_goka_and_of_librdkafka() {
+    for (key, murmur2, fnv1a, crc32) in PARTITIONS {
         let by = |partitioner: Partitioner| COUNTS.map(|count| partitioner.partition(key, count));
         assert_eq!(by(Partitioner::Murmur2), *murmur2, "murmur2 of {key:?}");
         assert_eq!(by(Partitioner::Fnv1a), *fnv1a, "fnv1a of {key:?}");
+        assert_eq!(by(Partitioner::Crc32), *crc32, "crc32 of {key:?}");
     }
+}
+
+#[test]
+fn the_attributes_know_the_partitioners() {
+    use goka::Processor;
+
+    #[goka::stream("from-python", value = String, partitioner = crc32)]
+    struct FromPython;
+    #[goka::table(value = i64, partitioner = crc32)]
+    struct Counts;
+    #[goka::stream("from-go", value = String, partitioner = fnv1a)]
+    struct FromGo;
+    #[goka::processor(group = "counts", input = FromPython, table = Counts, output = FromGo)]
+    fn count(ctx: &mut count::Context) -> goka::Result {
+        ctx.delete()
+    }
+    let partitioners = count::Processor::GRAPH
+        .iter()
+        .map(|edge| edge.topic.partitioner);
+    let expected = [Partitioner::Crc32, Partitioner::Crc32, Partitioner::Fnv1a];
+    assert_eq!(partitioners.collect::<Vec<_>>(), expected);
 }
 
 const GO_STRING: &[(&str, &[u8])] = &[

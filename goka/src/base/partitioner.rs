@@ -26,11 +26,16 @@ pub enum Partitioner {
     /// The partitioner of Goka for Go: 32-bit FNV-1a of the key as a signed number, modulo the number of partitions,
     /// without the sign of the result.
     Fnv1a,
+    /// The default partitioner of librdkafka (`consistent_random`), and so of confluent-kafka for Python, Go and .NET:
+    /// CRC-32 of the key, modulo the number of partitions. librdkafka places empty keys at random; goka places them in
+    /// partition 0.
+    Crc32,
 }
 
 impl Partitioner {
     /// All partitioners.
-    pub(crate) const ALL: [Partitioner; 2] = [Partitioner::Murmur2, Partitioner::Fnv1a];
+    pub(crate) const ALL: [Partitioner; 3] =
+        [Partitioner::Murmur2, Partitioner::Fnv1a, Partitioner::Crc32];
 
     /// The partition of `key`, from 0 to `partitions` - 1.
     ///
@@ -41,6 +46,7 @@ impl Partitioner {
         match self {
             Partitioner::Murmur2 => (murmur2(key) & 0x7fff_ffff).cast_signed() % partitions,
             Partitioner::Fnv1a => (fnv1a(key).cast_signed() % partitions).abs(),
+            Partitioner::Crc32 => (crc32fast::hash(key) % partitions.unsigned_abs()).cast_signed(),
         }
     }
 }
@@ -51,6 +57,7 @@ impl std::fmt::Display for Partitioner {
         f.write_str(match self {
             Partitioner::Murmur2 => "murmur2",
             Partitioner::Fnv1a => "fnv1a",
+            Partitioner::Crc32 => "crc32",
         })
     }
 }

@@ -227,7 +227,7 @@ pub use goka_macros::processor;
 /// | `value = T` | on a unit struct: the type of the values |
 /// | `key = K` | the type of the keys; default `String`. An integer, `Vec<u8>`, `()` for the null key, or your own [`Key`](crate::Key) |
 /// | `codec = C` | default [`ByType`](crate::typed::codec::ByType). `Json`, `MsgPack`, `Text`, `Raw`, or your own [`Codec`](crate::Codec) |
-/// | `partitioner = fnv1a` | the partitioner of Goka for Go; default `murmur2`, that of Kafka's Java clients |
+/// | `partitioner = fnv1a` | the partitioner of Goka for Go; `crc32`, the default of librdkafka's clients; default `murmur2`, that of Kafka's Java clients |
 /// | `crate = path` | the path of `goka`, if the dependency was renamed |
 ///
 /// The attribute adds serde's derives where the codec needs them, except those that the type has *below* the attribute.

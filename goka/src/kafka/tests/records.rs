@@ -1,6 +1,7 @@
 //! Records: sending, delivery reports, reading, rejection.
 
 use super::*;
+use crate::base::partitioner::Partitioner;
 
 #[test]
 fn an_offset_that_is_not_there_is_told() {
@@ -274,4 +275,26 @@ fn keys_that_come_are_told_before_once_and_in_order() {
     });
     assert_eq!(told, [Vec::<Vec<u8>>::new(), Vec::new()]);
     assert!((1..=900).contains(&foretold), "{foretold}");
+}
+
+/// Golden vectors of the other partitioners are in `goka/tests/golden.rs`.
+#[test]
+fn crc32_is_the_default_partitioner_of_librdkafka() {
+    for length in 1..200_usize {
+        let key: Vec<u8> = (0..length).map(|n| (n * n + length) as u8).collect();
+        for partitions in [1, 3, 4, 12, 100, 1000, i32::MAX] {
+            // SAFETY: the key is alive, and the partitioner does not look at the topic and the opaque pointers.
+            let theirs = unsafe {
+                rdkafka::bindings::rd_kafka_msg_partitioner_consistent(
+                    std::ptr::null(),
+                    key.as_ptr().cast(),
+                    key.len(),
+                    partitions,
+                    std::ptr::null_mut(),
+                    std::ptr::null_mut(),
+                )
+            };
+            assert_eq!(Partitioner::Crc32.partition(&key, partitions), theirs);
+        }
+    }
 }

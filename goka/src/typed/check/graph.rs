@@ -284,6 +284,7 @@ const fn word(partitioner: Partitioner) -> &'static str {
     match partitioner {
         Partitioner::Murmur2 => "murmur2",
         Partitioner::Fnv1a => "fnv1a",
+        Partitioner::Crc32 => "crc32",
     }
 }
 
