@@ -51,13 +51,15 @@ pub(crate) fn compare(
             let (right, stored) = (rows.get(key), copy.rows.get(key));
             if right != stored && later.get(key) != stored {
                 complain(format!(
-                    "local copy {} at position {}: found {} for key `{}`, expected {} from offset {:?} of the changelog",
+                    "local copy {} at position {}: found {} for key `{}`, expected {} ({} in the changelog)",
                     path.display(),
                     copy.position,
                     text(stored),
                     String::from_utf8_lossy(key),
                     text(right),
-                    offsets.get(key),
+                    offsets
+                        .get(key)
+                        .map_or("no row".to_owned(), |offset| format!("offset {offset}")),
                 ));
             }
         }

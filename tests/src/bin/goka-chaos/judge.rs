@@ -152,9 +152,9 @@ fn echoes(cluster: &Cluster, input: &[Record], is_exactly_once: bool, findings: 
             findings.doubled(source, is_exactly_once, what);
         }
         let before = last.insert(source.partition, source.offset);
-        if is_exactly_once && before.is_some_and(|before| before >= source.offset) {
+        if let Some(before) = before.filter(|before| is_exactly_once && *before >= source.offset) {
             findings.mismatch(format!(
-                "{at}: echo `{text}` comes after the echo of offset {before:?}"
+                "{at}: echo `{text}` comes after the echo of offset {before}"
             ));
         }
     }
