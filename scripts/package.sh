@@ -10,11 +10,14 @@ crates=(goka-macros goka)
 # cargo lets goka find goka-macros, which is not published, among the packages of the same command.
 cargo package --locked --no-verify "${@:---offline}" -p goka-macros -p goka
 
-unpacked=$(mktemp -d)
-trap 'rm -rf "$unpacked"' EXIT
+# Always at the same place, where the paths that are compiled into tests stay valid, and with the present time: all files in a
+# package have one fixed time, by which cargo would not see that they changed.
+unpacked=$target/package/unpacked
+rm -rf "$unpacked"
+mkdir -p "$unpacked"
 for crate in "${crates[@]}"; do
   package=$target/package/$crate-$version.crate
-  tar -xzf "$package" -C "$unpacked"
+  tar -xzmf "$package" -C "$unpacked"
   for file in README.md LICENSE-APACHE LICENSE-MIT; do
     [ -s "$unpacked/$crate-$version/$file" ] || { echo "$package has no $file" >&2 && exit 1; }
   done

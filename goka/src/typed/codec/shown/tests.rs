@@ -138,6 +138,14 @@ fn what_is_shown_is_bounded() {
         Form::HexDigits
     );
     assert!(Shown::json_of(&long).is_err());
+    // Keys within keys: each level escapes what is within, which doubles the text.
+    let levels = 60;
+    let mut keys = [vec![0x81; levels], b"\xa1a".to_vec()].concat();
+    keys.resize(keys.len() + levels, 1);
+    assert_eq!(
+        <MsgPack as Codec<Order>>::show(&keys).form(),
+        Form::HexDigits
+    );
 }
 
 proptest! {
