@@ -89,8 +89,8 @@ impl Place {
         if brokers == Some(EMBEDDED) {
             if !alone {
                 bail!(
-                    "the embedded broker lives in one process, so a single role cannot share it with the others; \
-                     start one with `cargo run --example broker`, and pass the address that it prints to --brokers"
+                    "the embedded broker lives in one process, so parts in separate processes cannot share it; start a \
+                     shared broker with `cargo run --example broker`, and pass the address that it prints to `--brokers`"
                 );
             }
             if env::var_os("GOKA_WORKERS").is_none() {

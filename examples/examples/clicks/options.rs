@@ -68,8 +68,8 @@ impl Options {
         }
         if self.role.is_some() && self.brokers.as_deref() == Some(EMBEDDED) {
             bail!(
-                "the embedded broker lives in one process, so a single role cannot share it with the others; \
-                 start one with `cargo run --example broker`, and pass the address that it prints to --brokers"
+                "the embedded broker lives in one process, so parts in separate processes cannot share it; start a \
+                 shared broker with `cargo run --example broker`, and pass the address that it prints to `--brokers`"
             );
         }
         Ok(())

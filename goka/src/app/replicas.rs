@@ -85,8 +85,8 @@ fn spec(cluster: &Cluster, home: &Home, table: &TableSource<'_>) -> Result<Spec,
     let topic = cluster.topics(&[table.topic])?;
     let topic = topic.into_iter().next().flatten().ok_or_else(|| {
         Error::Topic(format!(
-            "{} needs the table topic `{physical}`, which does not exist. The processor of its group creates the topic: \
-             start that processor first, or check the name and the prefix",
+            "{} needs the table topic `{physical}`, which does not exist. The processor that owns the table creates the \
+             topic: start that processor first, or check the name and the prefix",
             table.reader
         ))
     })?;

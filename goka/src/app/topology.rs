@@ -193,8 +193,8 @@ fn missing(group: &str, kind: Kind, name: &str) -> Error {
                 "looks up"
             };
             return Error::Topic(format!(
-                "the table topic `{name}`, which group `{group}` {reads}, does not exist. The processor of its group creates \
-                 the topic: start that processor first, or check the name and the prefix"
+                "the table topic `{name}`, which group `{group}` {reads}, does not exist. The processor that owns the \
+                 table creates the topic: start that processor first, or check the name and the prefix"
             ));
         }
     };

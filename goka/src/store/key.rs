@@ -1,6 +1,6 @@
 //! Stored keys: the bytes by which LMDB orders and finds rows.
 //!
-//! LMDB takes keys of 1 to 511 bytes, Kafka takes keys of any length. A stored key is a tag byte and then the key, up
+//! LMDB allows keys of 1 to 511 bytes, Kafka allows keys of any length. A stored key is a tag byte and then the key, up
 //! to [`WHOLE_MAX`] bytes. A longer key is stored as its first [`HEAD`] bytes and a hash of the whole key; its value is
 //! then a bucket that contains the whole key (see `bucket.rs`). Part of the data format: any change here needs another
 //! `FORMAT`. Must not know LMDB.

@@ -61,7 +61,7 @@ fn cure(error: &heed::Error) -> Option<&'static str> {
             "too many snapshots are held: drop snapshots, or use one snapshot for several reads",
         ),
         heed::Error::Mdb(MdbError::BadValSize) => {
-            Some("LMDB takes values below 4 GiB, and nothing of this batch was stored")
+            Some("LMDB allows only values below 4 GiB, and nothing of this batch was stored")
         }
         heed::Error::Mdb(MdbError::Panic) => Some(
             "an earlier write has failed, and the local copy is unusable until it is opened again: restart",

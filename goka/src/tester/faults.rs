@@ -137,7 +137,7 @@ impl Tester {
         let count = group.instances.len();
         let Some(instance) = group.instances.get_mut(number) else {
             panic!(
-                "group `{}` has {count} instances, counted from 0: there is no instance {number}",
+                "group `{}` has {count} instances, numbered from 0, so there is no instance {number}",
                 P::GROUP
             );
         };

@@ -86,8 +86,8 @@ impl<T> View<T> {
     /// Opens a view: opens the local copy of the table, and starts to bring it up to date in the background.
     ///
     /// # Errors
-    /// If no broker answers within 10 seconds, the table topic does not exist (the processor of its group creates it),
-    /// the local copy cannot be opened, or the codec refuses the topic ([`Error::Prepare`]).
+    /// If no broker answers within 10 seconds, the table topic does not exist (the processor that owns the table
+    /// creates it), the local copy cannot be opened, or the codec refuses the topic ([`Error::Prepare`]).
     // Boxed: rustc checks the bounds of an `async fn` again where it is awaited, so that a type that is not a table
     // would cause two compile errors.
     pub fn open(config: &Config) -> Pin<Box<dyn Future<Output = Result<Self>> + Send>>

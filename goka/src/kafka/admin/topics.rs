@@ -161,8 +161,8 @@ impl Cluster {
         }
         if partitions != embedded::DEFAULT_PARTITIONS {
             return Err(Error::Topic(format!(
-                "cannot create topic `{physical}` with {partitions} partitions: an embedded broker creates topics of \
-                 other processes with {} partitions; create the topic in the broker's process \
+                "cannot create topic `{physical}` with {partitions} partitions: a topic that another process creates on \
+                 an embedded broker always has {} partitions; create the topic in the broker's process \
                  (`EmbeddedBroker::create_topic`), or use a real Kafka",
                 embedded::DEFAULT_PARTITIONS
             )));

@@ -470,7 +470,7 @@ fn cure(code: RDKafkaErrorCode) -> &'static str {
         }
         RDKafkaErrorCode::TopicAuthorizationFailed => ": grant the ACL `Write` on the topic",
         RDKafkaErrorCode::InvalidRecord => {
-            ": the topic rejects the record; a compacted topic takes no record without a key"
+            ": the topic rejected the record as invalid; if the topic is compacted, give the record a key"
         }
         RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => {
             ": the record was given up"

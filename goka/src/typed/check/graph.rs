@@ -102,7 +102,7 @@ pub const fn dead_letter<P: Processor>(policy: Policy) {
         fail(&[
             "the group name `",
             P::GROUP,
-            "` is too long: with `-dead-letter` it names a topic, and Kafka takes 249 characters; name one, `dead_letter(\"...\")`",
+            "` is too long: with `-dead-letter` it names a topic, and Kafka allows at most 249 characters; name one, `dead_letter(\"...\")`",
         ]);
     }
     name(topic);
@@ -112,7 +112,7 @@ pub const fn dead_letter<P: Processor>(policy: Policy) {
         if equal(edge.topic.name, topic) {
             let what = match edge.kind {
                 Kind::Input | Kind::Loop => {
-                    "` is read by this very group, which would handle its own dead letters at once; "
+                    "` is an input of this group, which would handle its own dead letters immediately; "
                 }
                 Kind::Output => {
                     "` is an output of this group, whose readers would take dead letters for its messages; "
@@ -170,13 +170,13 @@ pub const fn has_table<P: Processor>() {
 const fn apart<P: Processor>(edge: &Edge<P>, other: &Edge<P>, is_first: bool) {
     let what = match (edge.kind, other.kind) {
         (Kind::Input | Kind::Output | Kind::Join | Kind::Lookup, Kind::Table) => {
-            "` is the table of this very group; use `ctx.value()` and `ctx.set_value(..)`"
+            "` is this group's own table; use `ctx.value()` and `ctx.set_value(..)`"
         }
         (Kind::Table | Kind::Join | Kind::Lookup, Kind::Loop) => {
-            "` is the loopback of this very group, and no table; choose another `topic = ...`"
+            "` is this group's own loopback and not a table; choose another `topic = ...`"
         }
         (Kind::Input | Kind::Output, Kind::Loop) => {
-            "` is the loopback of this very group; use `ctx.loopback(..)`, and `#[loopback]` to handle it"
+            "` is this group's own loopback; use `ctx.loopback(..)`, and `#[loopback]` to handle it"
         }
         (Kind::Input, Kind::Input) if !is_first => {
             "` has a handler in this group already; a record has one handler"
@@ -233,7 +233,7 @@ const fn foreign<P: Processor>(what: &str, edge: &Edge<P>) {
         fail(&[
             "the table `",
             edge.topic.name,
-            "` is the one of this very group and cannot be ",
+            "` is this group's own table and cannot be ",
             what,
             "; read its row with `ctx.value()`, and name it with `table = ...`",
         ]);

@@ -228,7 +228,7 @@ const fn suffixed(group: &str, suffix: &str) -> ([u8; NAME_LENGTH_MAX], usize) {
             group,
             "` is too long: with `",
             suffix,
-            "` it names a topic, and Kafka takes 249 characters",
+            "` it names a topic, and Kafka allows at most 249 characters",
         ]);
     }
     let (mut name, mut len) = ([0; NAME_LENGTH_MAX], 0);

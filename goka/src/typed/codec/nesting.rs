@@ -78,7 +78,7 @@ fn walk(
             // Each value takes at least one byte.
             if promised.saturating_add(values) > rest.len() {
                 return Some(Err(
-                    "the length of a list or map in it is larger than the bytes that follow",
+                    "a list or map declares more elements than there are bytes left",
                 ));
             }
             promised += values;
@@ -182,7 +182,7 @@ mod tests {
             b"\xdc\x00\x04\xdc\x00\x03\x01\x02\x03\x04",
         ] {
             let why = check(bytes).unwrap_err();
-            assert!(why.contains("larger than the bytes"), "{why}");
+            assert!(why.contains("declares more elements than there are bytes left"), "{why}");
         }
         for bytes in [&b"\xdc\x00\x02\x01\x02"[..], b"\xde\x00\x01\x01\x02", b""] {
             check(bytes).unwrap();
