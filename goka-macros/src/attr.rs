@@ -59,7 +59,10 @@ impl ProcessorArgs {
             "crate" => once(errors, name, &mut self.krate, assigned(input)?),
             "group" => once(errors, name, &mut self.group, assigned_name(input)?),
             "input" if input.peek(Paren) => {
-                errors.at(name, format!("{ONE_INPUT}; for a single input, write `input = ...`"));
+                errors.at(
+                    name,
+                    format!("{ONE_INPUT}; for a single input, write `input = ...`"),
+                );
                 let mut inputs = list(input, TopicRef::parse)?.into_iter();
                 self.input = inputs.next();
                 let more = inputs.filter_map(TopicRef::into_path);

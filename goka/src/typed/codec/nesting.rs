@@ -182,7 +182,10 @@ mod tests {
             b"\xdc\x00\x04\xdc\x00\x03\x01\x02\x03\x04",
         ] {
             let why = check(bytes).unwrap_err();
-            assert!(why.contains("declares more elements than there are bytes left"), "{why}");
+            assert!(
+                why.contains("declares more elements than there are bytes left"),
+                "{why}"
+            );
         }
         for bytes in [&b"\xdc\x00\x02\x01\x02"[..], b"\xde\x00\x01\x01\x02", b""] {
             check(bytes).unwrap();
