@@ -7,11 +7,7 @@ use tracing::info;
 
 use crate::{
     base::error::Error,
-    engine::{
-        core::{Core, Rooms},
-        halt::Halt,
-        port::Kafka,
-    },
+    engine::{core::Core, halt::Halt, port::Kafka},
 };
 
 /// How long a worker waits for records in flight before it gives partitions back.
@@ -20,15 +16,10 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 impl Core {
     /// The group assigned these partitions. Nothing is fetched before they have recovered.
     pub(super) fn assigned(&mut self, kafka: &dyn Kafka, numbers: &[i32]) {
-        let Rooms {
-            env,
-            partitions,
-            recovery,
-            ..
-        } = self.rooms(kafka);
+        let env = self.surroundings.env(kafka);
         let group = env.group();
         match numbers {
-            [] if partitions.is_empty() => {
+            [] if self.partitions.is_empty() => {
                 info!(group, "joined; other workers have all partitions");
             }
             [] => {}
@@ -36,9 +27,9 @@ impl Core {
         }
         env.spec.status.joined();
         for &number in numbers {
-            if partitions.get(number).is_none() {
-                partitions.add(number);
-                recovery.begin(&env, number);
+            if self.partitions.get(number).is_none() {
+                self.partitions.add(number);
+                self.recovery.begin(&env, number);
             }
         }
     }
@@ -50,48 +41,33 @@ impl Core {
         numbers: &[i32],
         lost: bool,
     ) -> Result<(), Error> {
-        let Rooms {
-            env,
-            partitions,
-            commit,
-            ..
-        } = self.rooms(kafka);
+        let env = self.surroundings.env(kafka);
         info!(group = env.group(), partitions = ?numbers, lost, "giving back");
-        commit.forget(partitions);
+        self.commit.forget(&mut self.partitions);
         let mut result = match lost {
             true => {
                 env.spec.status.left();
-                let lost = commit.lose(&env, partitions);
+                let lost = self.commit.lose(&env, &self.partitions);
                 self.unless_set_back(kafka, lost).map(|_| ())
             }
             false => self.finish(kafka, numbers),
         };
         for &number in numbers {
             if !lost {
-                let Rooms {
-                    env,
-                    partitions,
-                    commit,
-                    ..
-                } = self.rooms(kafka);
-                let stored = commit.store(&env, partitions, number);
+                let env = self.surroundings.env(kafka);
+                let stored = self.commit.store(&env, &mut self.partitions, number);
                 result = result.and(self.unless_set_back(kafka, stored).map(|_| ()));
             }
             kafka.unassign(number)?;
             if let Some(reader) = kafka.table() {
                 reader.stop(number)?;
             }
-            let Rooms {
-                env,
-                partitions,
-                recovery,
-                ..
-            } = self.rooms(kafka);
+            let env = self.surroundings.env(kafka);
             env.spec.status.gone(number);
-            recovery.forget(number);
-            if let Some(mut partition) = partitions.remove(number) {
+            self.recovery.forget(number);
+            if let Some(mut partition) = self.partitions.remove(number) {
                 partition.drop_uncommitted();
-                recovery.leave(&env, number, partition);
+                self.recovery.leave(&env, number, partition);
             }
         }
         result
@@ -108,14 +84,12 @@ impl Core {
             result = result.and(self.unless_set_back(kafka, ended).map(|_| ()));
         }
         loop {
-            let Rooms {
-                env,
-                partitions,
-                commit,
-                ..
-            } = self.rooms(kafka);
+            let env = self.surroundings.env(kafka);
             let is_well = result.is_ok();
-            match commit.finish(&env, partitions, numbers, give_up, is_well) {
+            match self
+                .commit
+                .finish(&env, &mut self.partitions, numbers, give_up, is_well)
+            {
                 Ok(()) => return result,
                 // Each setback voids the work of at least one partition, so that the loop ends.
                 Err(Halt::Setback(setback)) => {

@@ -3,7 +3,7 @@
 //! Handling, commit and recovery do not know each other: this file passes values from one to another. Must not know how
 //! the rooms do their work.
 
-use std::{cell::Cell, time::Duration};
+use std::time::Duration;
 
 use crate::{
     base::{
@@ -12,8 +12,7 @@ use crate::{
     },
     engine::{
         commit::Commit,
-        edges::Edges,
-        env::Env,
+        env::Surroundings,
         halt::{Halt, Scope, Setback, Why},
         handling::{Call, Callee, Handling, Next, Oldest},
         partition::{
@@ -31,64 +30,25 @@ const KEYS_PER_TURN: usize = 64;
 
 /// Everything that a worker holds except the connection, from which events are borrowed.
 pub(super) struct Core {
-    pub(super) spec: Spec,
-    edges: Edges,
-    time: Cell<Duration>,
+    pub(super) surroundings: Surroundings,
     // Dropped before `recovery`, which holds the loans of their local copies.
-    partitions: Partitions,
-    handling: Handling,
-    commit: Commit,
-    recovery: Recovery,
-}
-
-/// The parts of a worker, borrowed one by one.
-pub(super) struct Rooms<'a> {
-    pub(super) env: Env<'a>,
-    pub(super) partitions: &'a mut Partitions,
-    pub(super) handling: &'a mut Handling,
-    pub(super) commit: &'a mut Commit,
-    pub(super) recovery: &'a mut Recovery,
+    pub(super) partitions: Partitions,
+    pub(super) handling: Handling,
+    pub(super) commit: Commit,
+    pub(super) recovery: Recovery,
 }
 
 impl Core {
     pub(super) fn new(spec: Spec, kafka: &dyn Kafka) -> Self {
-        let edges = Edges::new(&spec);
         let now = kafka.now();
         let (commit, rules) = Commit::new(&spec.settings, now);
         Core {
-            spec,
-            edges,
-            time: Cell::new(now),
+            surroundings: Surroundings::new(spec, now),
             partitions: Partitions::default(),
             handling: Handling::new(rules, kafka.record_max()),
             commit,
             recovery: Recovery::new(rules),
         }
-    }
-
-    pub(super) fn rooms<'a>(&'a mut self, kafka: &'a dyn Kafka) -> Rooms<'a> {
-        Rooms {
-            env: Env::new(kafka, &self.spec, &self.edges, &self.time),
-            partitions: &mut self.partitions,
-            handling: &mut self.handling,
-            commit: &mut self.commit,
-            recovery: &mut self.recovery,
-        }
-    }
-
-    pub(super) fn recovery_mut(&mut self) -> &mut Recovery {
-        &mut self.recovery
-    }
-
-    /// The partitions that this worker has.
-    pub(super) fn partitions(&self) -> &Partitions {
-        &self.partitions
-    }
-
-    /// Whether an offset commit is in flight.
-    #[cfg(any(test, feature = "tester"))]
-    pub(super) fn is_committing(&self) -> bool {
-        self.commit.is_committing()
     }
 
     /// Prefetches the rows of keys whose records come next.
@@ -105,21 +65,18 @@ impl Core {
         source: SourceIx,
         record: &Record<'_>,
     ) -> Result<(), Halt> {
-        let Rooms {
-            env,
-            partitions,
-            handling,
-            ..
-        } = self.rooms(kafka);
+        let env = self.surroundings.env(kafka);
         let number = record.partition;
-        let Some(partition) = partitions.get_mut(number) else {
+        let Some(partition) = self.partitions.get_mut(number) else {
             return Ok(());
         };
         if !partition.fetched(source, record.offset) {
             return Ok(());
         }
         if partition.queue().must_wait() {
-            return Ok(handling.keep(&env, number, partition, (source, record))?);
+            return Ok(self
+                .handling
+                .keep(&env, number, partition, (source, record))?);
         }
         let call = Call::of(&env, source, record);
         self.call(kafka, call)?;
@@ -134,30 +91,25 @@ impl Core {
     fn call(&mut self, kafka: &dyn Kafka, call: Call<'_>) -> Result<(), Halt> {
         let number = call.origin.partition;
         self.make_room(kafka, number)?;
-        let Rooms {
-            env,
-            partitions,
-            handling,
-            ..
-        } = self.rooms(kafka);
-        let Some(partition) = partitions.get_mut(number) else {
+        let env = self.surroundings.env(kafka);
+        let Some(partition) = self.partitions.get_mut(number) else {
             return Ok(());
         };
         let began = env.now();
-        let Some(outcome) = handling.run(&env, partition, &call) else {
+        let Some(outcome) = self.handling.run(&env, partition, &call) else {
             return Ok(());
         };
         // `now` is the time of the last tick, so that most records find it unchanged.
         if kafka.now() != began {
             self.still_ours(kafka, call.origin, began)?;
         }
-        let Rooms {
-            env,
-            partitions,
-            handling,
-            ..
-        } = self.rooms(kafka);
-        handling.conclude(&env, partitions, (call.origin, &call.record), outcome)
+        let env = self.surroundings.env(kafka);
+        self.handling.conclude(
+            &env,
+            &mut self.partitions,
+            (call.origin, &call.record),
+            outcome,
+        )
     }
 
     /// Checks, before the effects of a handler are applied, that it did not keep the thread for too long: membership
@@ -168,9 +120,9 @@ impl Core {
         origin: Origin,
         began: Duration,
     ) -> Result<(), Halt> {
-        let Rooms { env, handling, .. } = self.rooms(kafka);
+        let env = self.surroundings.env(kafka);
         let took = kafka.now().saturating_sub(began);
-        if let Some(reason) = handling.too_long(&env, origin, took) {
+        if let Some(reason) = self.handling.too_long(&env, origin, took) {
             let (scope, why) = (Scope::Partition(origin.partition), Why::Slow(reason));
             return Err(Setback { scope, why }.into());
         }
@@ -182,30 +134,20 @@ impl Core {
     /// record included.
     fn make_room(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
         loop {
-            let Rooms {
-                env,
-                partitions,
-                commit,
-                ..
-            } = self.rooms(kafka);
+            let env = self.surroundings.env(kafka);
             // Read the clock again after each wait: the process may have been stopped anywhere.
             env.tick();
-            if !commit.prove(&env, partitions)? {
+            if !self.commit.prove(&env, &mut self.partitions)? {
                 continue;
             }
-            if commit.is_look_due(&env) {
-                commit.look(&env, partitions)?;
+            if self.commit.is_look_due(&env) {
+                self.commit.look(&env, &mut self.partitions)?;
                 self.commit_due(kafka, Some(number))?;
-                let Rooms { env, commit, .. } = self.rooms(kafka);
-                commit.looked(&env);
+                let env = self.surroundings.env(kafka);
+                self.commit.looked(&env);
             }
-            let Rooms {
-                env,
-                partitions,
-                commit,
-                ..
-            } = self.rooms(kafka);
-            if commit.has_room(&env, partitions, number)? {
+            let env = self.surroundings.env(kafka);
+            if self.commit.has_room(&env, &mut self.partitions, number)? {
                 return Ok(());
             }
         }
@@ -215,16 +157,13 @@ impl Core {
     /// that is being handled is not dropped with it.
     pub(super) fn commit_due(&mut self, kafka: &dyn Kafka, of: Option<i32>) -> Result<(), Halt> {
         loop {
-            let Rooms {
-                env,
-                partitions,
-                commit,
-                ..
-            } = self.rooms(kafka);
-            match commit.due(&env, partitions) {
+            let env = self.surroundings.env(kafka);
+            match self.commit.due(&env, &mut self.partitions) {
                 Ok(()) => return Ok(()),
                 Err(Halt::Setback(setback))
-                    if !of.is_some_and(|of| commit.reaches(partitions, setback.scope, of)) =>
+                    if !of.is_some_and(|of| {
+                        self.commit.reaches(&self.partitions, setback.scope, of)
+                    }) =>
                 {
                     self.set_back(kafka, *setback)?;
                 }
@@ -251,20 +190,15 @@ impl Core {
     /// Polls the async handler of a partition, then handles the records behind it. Returns whether a handler waits.
     fn advance(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Halt> {
         loop {
-            let Rooms {
-                env,
-                partitions,
-                handling,
-                ..
-            } = self.rooms(kafka);
-            let Some(partition) = partitions.get_mut(number) else {
+            let env = self.surroundings.env(kafka);
+            let Some(partition) = self.partitions.get_mut(number) else {
                 return Ok(false);
             };
-            match handling.next(&env, partition) {
+            match self.handling.next(&env, partition) {
                 Next::Waits => return Ok(true),
                 Next::Later => return Ok(false),
                 Next::Through => {
-                    handling.release_if_held(&env, number, partition)?;
+                    self.handling.release_if_held(&env, number, partition)?;
                     return Ok(false);
                 }
                 Next::Record(source, record) => {
@@ -282,13 +216,9 @@ impl Core {
                     let by = returned.origin.by;
                     // The handler may have waited for longer than the lease.
                     self.make_room(kafka, number)?;
-                    let Rooms {
-                        env,
-                        partitions,
-                        handling,
-                        ..
-                    } = self.rooms(kafka);
-                    handling.conclude_returned(&env, partitions, returned)?;
+                    let env = self.surroundings.env(kafka);
+                    self.handling
+                        .conclude_returned(&env, &mut self.partitions, returned)?;
                     if matches!(by, By::Source(_)) {
                         // Visits alternate with records, whose backlog may never be empty.
                         self.visit_some(kafka, number, 1)?;
@@ -316,29 +246,19 @@ impl Core {
     /// Releases the deferred records of a partition whose guards are done. Returns whether some are left.
     fn release_deferred(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Halt> {
         loop {
-            let Rooms {
-                env,
-                partitions,
-                handling,
-                ..
-            } = self.rooms(kafka);
-            let Some(partition) = partitions.get_mut(number) else {
+            let env = self.surroundings.env(kafka);
+            let Some(partition) = self.partitions.get_mut(number) else {
                 return Ok(false);
             };
-            match handling.oldest(&env, number, partition) {
+            match self.handling.oldest(&env, number, partition) {
                 Oldest::None => return Ok(false),
                 Oldest::Waits => return Ok(true),
                 Oldest::Ready => {}
             }
             // The record may have been deferred for longer than the lease.
             self.make_room(kafka, number)?;
-            let Rooms {
-                env,
-                partitions,
-                handling,
-                ..
-            } = self.rooms(kafka);
-            handling.release(&env, partitions, number)?;
+            let env = self.surroundings.env(kafka);
+            self.handling.release(&env, &mut self.partitions, number)?;
         }
     }
 
@@ -354,13 +274,8 @@ impl Core {
 
     /// Moves the visit on. Returns whether there is more to do at once.
     pub(super) fn visit(&mut self, kafka: &dyn Kafka) -> Result<bool, Halt> {
-        let Rooms {
-            env,
-            partitions,
-            handling,
-            ..
-        } = self.rooms(kafka);
-        let numbers = handling.begin_visit(&env, partitions);
+        let env = self.surroundings.env(kafka);
+        let numbers = self.handling.begin_visit(&env, &self.partitions);
         let mut more = false;
         for number in numbers {
             let visited = self.visit_some(kafka, number, KEYS_PER_TURN);
@@ -374,13 +289,8 @@ impl Core {
     /// Visits at most `max` rows of a partition. Returns whether there is more to do at once.
     fn visit_some(&mut self, kafka: &dyn Kafka, number: i32, max: usize) -> Result<bool, Halt> {
         for _ in 0..max {
-            let Rooms {
-                env,
-                partitions,
-                handling,
-                ..
-            } = self.rooms(kafka);
-            let Some(row) = handling.next_row(&env, partitions, number)? else {
+            let env = self.surroundings.env(kafka);
+            let Some(row) = self.handling.next_row(&env, &mut self.partitions, number)? else {
                 return Ok(false);
             };
             let record = Record {

@@ -8,7 +8,37 @@ use crate::{
     engine::{edges::Edges, port::Kafka, spec::Spec},
 };
 
-/// The surroundings of a worker, copied from call to call.
+/// What a worker keeps for the rooms' [`Env`]. No part of it is the state of a partition.
+pub(crate) struct Surroundings {
+    spec: Spec,
+    edges: Edges,
+    time: Cell<Duration>,
+}
+
+impl Surroundings {
+    pub(crate) fn new(spec: Spec, now: Duration) -> Self {
+        Surroundings {
+            edges: Edges::new(&spec),
+            spec,
+            time: Cell::new(now),
+        }
+    }
+
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    pub(crate) fn env<'a>(&'a self, kafka: &'a dyn Kafka) -> Env<'a> {
+        Env {
+            kafka,
+            spec: &self.spec,
+            edges: &self.edges,
+            time: &self.time,
+        }
+    }
+}
+
+/// The surroundings of a worker and its connection, copied from call to call.
 #[derive(Clone, Copy)]
 pub(crate) struct Env<'a> {
     pub(crate) kafka: &'a dyn Kafka,
@@ -18,20 +48,6 @@ pub(crate) struct Env<'a> {
 }
 
 impl<'a> Env<'a> {
-    pub(crate) fn new(
-        kafka: &'a dyn Kafka,
-        spec: &'a Spec,
-        edges: &'a Edges,
-        time: &'a Cell<Duration>,
-    ) -> Self {
-        Env {
-            kafka,
-            spec,
-            edges,
-            time,
-        }
-    }
-
     /// The time of the last [`tick`](Self::tick).
     pub(crate) fn now(&self) -> Duration {
         self.time.get()

@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 use crate::{
     base::{error::Error, index::SourceIx},
     engine::{
-        core::{Core, Rooms},
+        core::Core,
         halt::{Halt, Setback, Why},
         port::{Event, Kafka, Reader, Step, fault::Fault},
         recovery::{self, Recovery, Resume},
@@ -49,18 +49,15 @@ impl Worker {
     /// The worker has to end: [`close`](Self::close) it.
     pub(crate) fn turn(&mut self, idle: Duration) -> Result<(), Error> {
         let (core, kafka) = (&mut self.core, &*self.kafka);
-        core.rooms(kafka).env.tick();
+        core.surroundings.env(kafka).tick();
         let recovering = core.recover(kafka)?;
         let waits = core.advance_waiting(kafka);
         let waits = core.unless_set_back(kafka, waits)?.unwrap_or(false);
         let visits = core.visit(kafka);
         let visits = core.unless_set_back(kafka, visits)?.unwrap_or(false);
-        let Rooms {
-            handling, commit, ..
-        } = core.rooms(kafka);
-        let mut wait = match (recovering || visits, waits || !commit.is_open()) {
+        let mut wait = match (recovering || visits, waits || !core.commit.is_open()) {
             (true, _) => Duration::ZERO,
-            (false, true) if handling.is_woken() => Duration::ZERO,
+            (false, true) if core.handling.is_woken() => Duration::ZERO,
             (false, true) => idle.min(Duration::from_millis(1)),
             (false, false) => idle,
         };
@@ -82,25 +79,25 @@ impl Worker {
     /// The partitions that this worker has.
     #[cfg(any(test, feature = "tester"))]
     pub(crate) fn partitions(&self) -> &crate::engine::partition::Partitions {
-        self.core.partitions()
+        &self.core.partitions
     }
 
     /// Whether an offset commit is in flight.
     #[cfg(any(test, feature = "tester"))]
     pub(crate) fn is_committing(&self) -> bool {
-        self.core.is_committing()
+        self.core.commit.is_committing()
     }
 
     /// The status of this worker.
     #[cfg(test)]
     pub(crate) fn status(&self) -> &crate::engine::status::Status {
-        &self.core.spec.status
+        &self.core.surroundings.spec().status
     }
 
     /// Ends without committing or leaving the group: another member has taken this worker's place.
     pub(crate) fn abandon(mut self) -> Result<(), Error> {
         let (core, kafka) = (&mut self.core, &*self.kafka);
-        let numbers = core.partitions().numbers();
+        let numbers = core.partitions.numbers();
         let result = core.give_back(kafka, &numbers, true);
         kafka.close();
         result
@@ -109,21 +106,21 @@ impl Worker {
     /// Finishes and commits the records that were handled, and leaves the group.
     pub(crate) fn close(self) -> Result<(), Error> {
         let Worker { mut core, kafka } = self;
-        let numbers = core.partitions().numbers();
-        core.rooms(&*kafka).recovery.keep_left();
+        let numbers = core.partitions.numbers();
+        core.recovery.keep_left();
         let result = core.give_back(&*kafka, &numbers, false);
         match kafka.in_flight() {
             0 => {}
             // Records of partitions that were lost or failed. Those of other partitions are delivered.
             in_flight => debug!(
-                group = core.spec.program.group(),
+                group = core.surroundings.spec().program.group(),
                 in_flight, "leaving the group with records in flight"
             ),
         }
         kafka.close();
         // Dropping the connection leaves the group.
         drop(kafka);
-        core.close_left();
+        core.recovery.close_left();
         result
     }
 }
@@ -142,21 +139,15 @@ impl Core {
                 kafka.released(&partitions)?;
                 Ok(kafka.reached(Step::Released)?)
             }
-            Event::OutOfRange { source, partition } => self.out_of_range(kafka, source, partition),
+            Event::OutOfRange { source, partition } => self.out_of_range(source, partition),
             Event::Failed(error) => Err(error.into()),
         }
     }
 
     /// The next offset of a source is out of range. The partition recovers: recovery looks at the log again, chooses
     /// where to resume, and tells the group before the partition handles a record.
-    fn out_of_range(
-        &mut self,
-        kafka: &dyn Kafka,
-        source: SourceIx,
-        number: i32,
-    ) -> Result<(), Halt> {
-        let Rooms { partitions, .. } = self.rooms(kafka);
-        let Some(partition) = partitions.running_mut(number) else {
+    fn out_of_range(&mut self, source: SourceIx, number: i32) -> Result<(), Halt> {
+        let Some(partition) = self.partitions.running_mut(number) else {
             return Ok(());
         };
         if partition.feed().is_held() {
@@ -168,74 +159,60 @@ impl Core {
 
     /// Takes delivery reports, and makes due commits.
     fn serve_and_commit(&mut self, kafka: &dyn Kafka) -> Result<(), Error> {
-        let Rooms {
-            env, partitions, ..
-        } = self.rooms(kafka);
+        let env = self.surroundings.env(kafka);
         env.tick();
-        partitions.serve(&env, Duration::ZERO);
-        match self.commit_due(kafka, None) {
-            Err(Halt::Setback(setback)) => self.set_back(kafka, *setback),
-            Err(Halt::Fatal(error)) => Err(error),
-            Ok(()) => Ok(()),
-        }
+        self.partitions.serve(&env, Duration::ZERO);
+        let committed = self.commit_due(kafka, None);
+        self.unless_set_back(kafka, committed).map(|_| ())
     }
 
     /// Moves every partition on that does not run yet. Returns whether some partition is being restored.
     fn recover(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
-        let Rooms {
-            env,
-            commit,
-            recovery,
-            ..
-        } = self.rooms(kafka);
+        let env = self.surroundings.env(kafka);
         let table = env.spec.table.as_ref();
         if let Some(standby) = table.and_then(|table| table.standby.as_ref()) {
             standby.check()?;
         }
-        for number in commit.take_interrupted() {
-            recovery.interrupted(number);
+        for number in self.commit.take_interrupted() {
+            self.recovery.interrupted(number);
         }
-        if commit.is_undecided() && !env.spec.settings.fault.is(Fault::NoGate) {
+        if self.commit.is_undecided() && !env.spec.settings.fault.is(Fault::NoGate) {
             return Ok(false);
         }
         let began = kafka.now();
-        for number in recovery.pending() {
+        for number in self.recovery.pending() {
             let moved = self.move_on(kafka, number);
             self.unless_set_back(kafka, moved)?;
             if kafka.now().saturating_sub(began) > QUESTIONS_MAX {
                 // Each request to a broker that is away takes until its timeout, and running partitions wait meanwhile.
-                self.rooms(kafka).recovery.resume_at(number + 1);
+                self.recovery.resume_at(number + 1);
                 break;
             }
         }
-        let Rooms { recovery, .. } = self.rooms(kafka);
-        if !recovery.is_restoring() {
+        if !self.recovery.is_restoring() {
             return Ok(false);
         }
         if let Some(reader) = kafka.table() {
-            recovery.start_reading(reader)?;
+            self.recovery.start_reading(reader)?;
             self.read_changelog(kafka, reader)?;
         }
         Ok(true)
     }
 
     fn read_changelog(&mut self, kafka: &dyn Kafka, reader: &dyn Reader) -> Result<(), Error> {
-        let budget = match self.partitions().any_running() {
+        let budget = match self.partitions.any_running() {
             true => RESTORE_BESIDE_RUNNING,
             false => RESTORE_ALONE,
         };
         let until = kafka.now() + budget;
         let mut wait = Duration::from_millis(2);
         for taken in 1.. {
-            let Rooms {
-                env,
-                partitions,
-                recovery,
-                ..
-            } = self.rooms(kafka);
+            let env = self.surroundings.env(kafka);
             let mut result = Ok(None);
             let some = reader.poll(wait, &mut |event| {
-                result = recovery.on_changelog(&env, partitions, event);
+                result = self
+                    .recovery
+                    .on_changelog(&env, &mut self.partitions, event);
             });
             if let Some(Some(restored)) = self.unless_set_back(kafka, result)? {
                 let moved = self.move_on(kafka, restored);
@@ -251,13 +228,8 @@ impl Core {
 
     /// Moves a partition on in its recovery.
     fn move_on(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
-        let Rooms {
-            env,
-            partitions,
-            recovery,
-            ..
-        } = self.rooms(kafka);
-        match recovery.step(&env, partitions, number)? {
+        let env = self.surroundings.env(kafka);
+        match self.recovery.step(&env, &mut self.partitions, number)? {
             recovery::Step::Wait => Ok(()),
             recovery::Step::Claim => self.claim(kafka, number),
         }
@@ -266,32 +238,32 @@ impl Core {
     /// Claims a partition: commits the positions where it resumes, which proves that the partition is ours. Then runs
     /// it.
     fn claim(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
-        let Rooms {
-            env,
-            partitions,
-            commit,
-            recovery,
-            ..
-        } = self.rooms(kafka);
-        if !recovery.has_tables(&env, number)? {
+        let env = self.surroundings.env(kafka);
+        if !self.recovery.has_tables(&env, number)? {
             return Ok(());
         }
-        let positions = match recovery.resume(&env, partitions, number)? {
+        let positions = match self.recovery.resume(&env, &self.partitions, number)? {
             Resume::At(positions) => positions,
             Resume::Unknown => return Ok(()),
             // What is sent while a transaction is aborted waits for its end.
-            Resume::Reset if commit.is_undecided() => return Ok(()),
+            Resume::Reset if self.commit.is_undecided() => return Ok(()),
             Resume::Reset => {
                 self.reset(kafka, number)?;
                 return self.claim(kafka, number);
             }
         };
-        recovery.lower_copy(&env, partitions, number, &positions)?;
+        self.recovery
+            .lower_copy(&env, &mut self.partitions, number, &positions)?;
         let began = kafka.now();
-        match commit.claim(&env, partitions, number, &positions)? {
-            Ok(()) => Ok(recovery.run(&env, partitions, number, positions)?),
+        match self
+            .commit
+            .claim(&env, &mut self.partitions, number, &positions)?
+        {
+            Ok(()) => Ok(self
+                .recovery
+                .run(&env, &mut self.partitions, number, positions)?),
             Err(error) => {
-                recovery.not_claimed(&env, number, began, &error);
+                self.recovery.not_claimed(&env, number, began, &error);
                 Ok(())
             }
         }
@@ -299,25 +271,19 @@ impl Core {
 
     /// Deletes every row of a partition, in the changelog and in the local copy (`start = reset`).
     fn reset(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
-        let Rooms {
-            env,
-            partitions,
-            commit,
-            recovery,
-            ..
-        } = self.rooms(kafka);
+        let env = self.surroundings.env(kafka);
         Recovery::log_reset(&env, number);
-        commit.clear_transaction(&env, partitions)?;
-        while let Some(deleted) = recovery.delete_rows(&env, partitions, number)? {
-            commit.commit_alone(&env, partitions, number)?;
-            recovery.deleted(partitions, number, deleted)?;
+        self.commit.clear_transaction(&env, &mut self.partitions)?;
+        while let Some(deleted) = self
+            .recovery
+            .delete_rows(&env, &mut self.partitions, number)?
+        {
+            self.commit
+                .commit_alone(&env, &mut self.partitions, number)?;
+            self.recovery
+                .deleted(&mut self.partitions, number, deleted)?;
         }
         Ok(())
-    }
-
-    /// Closes the local copies of partitions that left, after the worker has left the group.
-    fn close_left(&mut self) {
-        self.recovery_mut().close_left();
     }
 
     /// Applies a setback, if the result is one, and returns `None` then.
@@ -343,20 +309,14 @@ impl Core {
     pub(super) fn set_back(&mut self, kafka: &dyn Kafka, setback: Setback) -> Result<(), Error> {
         let Setback { scope, why } = setback;
         let reason = why.to_string();
-        let Rooms {
-            env,
-            partitions,
-            handling,
-            commit,
-            recovery,
-        } = self.rooms(kafka);
-        let voided = commit.void(&env, partitions, scope, &reason);
+        let env = self.surroundings.env(kafka);
+        let voided = self.commit.void(&env, &mut self.partitions, scope, &reason);
         if voided.is_in_doubt {
-            handling.doubt_visit(partitions);
+            self.handling.doubt_visit(&self.partitions);
         }
         let mut stopped = Ok(());
         for &number in &voided.partitions {
-            let Some(partition) = partitions.get_mut(number) else {
+            let Some(partition) = self.partitions.get_mut(number) else {
                 continue;
             };
             warn!(
@@ -366,7 +326,7 @@ impl Core {
                 "uncommitted work dropped; recovering"
             );
             partition.drop_uncommitted();
-            recovery.begin(&env, number);
+            self.recovery.begin(&env, number);
             // An unusable connection fails here. The remaining partitions are still set back.
             let stop = || {
                 kafka.unassign(number)?;
@@ -375,7 +335,7 @@ impl Core {
             stopped = stopped.and(stop());
         }
         let of = scope.partition();
-        let partition = of.and_then(|number| partitions.get_mut(number));
+        let partition = of.and_then(|number| self.partitions.get_mut(number));
         match (why, partition) {
             (Why::Fatal(error), _) => return Err(error),
             (Why::NoRoom(_), Some(partition)) => {
