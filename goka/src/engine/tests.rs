@@ -378,8 +378,8 @@ fn a_partly_restored_copy_keeps_its_time() {
     }
 }
 
-/// Brokers expire the offsets of topics that a group does not subscribe to, also while it lives: then a restart would
-/// handle the quiet partition from its beginning.
+/// Brokers expire the offsets of topics that a group does not subscribe to, even while the group has members. A restart
+/// would then handle an idle partition from its beginning.
 #[test]
 fn positions_of_a_quiet_partition_are_committed_again_beside_a_busy_one() {
     for guarantee in BOTH {
@@ -411,8 +411,8 @@ fn positions_of_a_quiet_partition_are_committed_again_beside_a_busy_one() {
     }
 }
 
-/// The first tombstones are not delivered. The other partition must not send its own into a transaction that is
-/// aborted, where they would wait for ever.
+/// The first tombstones are not delivered. The other partition must not send its tombstones while the transaction is
+/// aborted: they would wait for ever.
 #[test]
 fn a_reset_that_fails_begins_again_once_the_transaction_is_aborted() {
     for guarantee in BOTH {

@@ -245,7 +245,7 @@ impl Core {
         let positions = match self.recovery.resume(&env, &self.partitions, number)? {
             Resume::At(positions) => positions,
             Resume::Unknown => return Ok(()),
-            // What is sent while a transaction is aborted waits for its end.
+            // Records that are sent while a transaction is aborted wait for the next one: claim again after the abort.
             Resume::Reset if self.commit.is_undecided() => return Ok(()),
             Resume::Reset => {
                 self.reset(kafka, number)?;

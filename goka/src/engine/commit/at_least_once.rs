@@ -32,7 +32,7 @@ const COMMIT_TRIES: usize = 3;
 pub(crate) struct AtLeastOnce {
     /// When the changelogs of idle partitions were last checked for foreign rows.
     looked_at: Duration,
-    /// Partitions that are still to be looked at. A setback of one leaves the others here.
+    /// Idle partitions that are still to be checked for foreign rows. A setback of one leaves the others here.
     to_look: Vec<i32>,
 }
 
@@ -84,7 +84,7 @@ impl AtLeastOnce {
             }
             advance(work, number)?;
         }
-        // Also of quiet partitions beside busy ones, whose offsets would expire.
+        // Also commits the offsets of idle partitions beside busy ones again, which would expire.
         let is_offered = |partition: &Partition| {
             let intervals = partition.intervals();
             partition.is_running() && (intervals.is_uncommitted() || intervals.is_stale(now))
@@ -169,7 +169,8 @@ fn look_behind(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     }
 }
 
-/// Waits for what is in flight of these partitions, and commits it. If all `is_well`, foreign rows are looked for.
+/// Waits for the records of these partitions that are in flight, and commits them. Checks for foreign rows first, if no
+/// error has come before (`is_well`).
 pub(crate) fn finish(
     work: &mut Work<'_>,
     numbers: &[i32],
@@ -177,8 +178,8 @@ pub(crate) fn finish(
     is_well: bool,
 ) -> Result<(), Halt> {
     drain(work, numbers, give_up)?;
-    // The last chance to write our rows over foreign ones: the next owner would take those for ours. Not while brokers
-    // are away, which takes long to find out.
+    // The last chance to repair foreign rows: the next owner would take them for ours. Not if the lease is over:
+    // brokers may be away, and each request would wait for its timeout.
     let now = work.env.kafka.now();
     if is_well && now <= give_up && work.offsets.is_proven(now) {
         for &number in numbers {

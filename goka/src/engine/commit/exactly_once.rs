@@ -21,14 +21,14 @@ use crate::engine::{
     port::{Step, fault::Fault},
 };
 
-/// How long rows that were sent beside all intervals may take to be committed.
+/// How long a transaction may take to be committed that a partition waits for before it runs.
 const ALONE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The protocol of one worker: the state of its transaction.
 #[derive(Default)]
 pub(crate) struct ExactlyOnce {
     stage: Stage,
-    /// Partitions without records in the transaction, whose positions it commits again.
+    /// Idle partitions, without records in the transaction, whose positions the transaction commits again.
     refreshed: Vec<i32>,
 }
 
@@ -256,8 +256,8 @@ impl ExactlyOnce {
     }
 }
 
-/// The intervals that Kafka has committed are acknowledged, and the group has their positions. All of them, before the
-/// first is stored: one that finds no room must not take the others back.
+/// Kafka has committed the closing intervals: acknowledges them, and then stores their rows. All are acknowledged
+/// before the first is stored, so that a disk without room sets back one partition only.
 fn acknowledge(work: &mut Work<'_>) -> Result<(), Halt> {
     let now = work.env.kafka.now();
     let numbers = closing(work.partitions);
@@ -272,7 +272,7 @@ fn acknowledge(work: &mut Work<'_>) -> Result<(), Halt> {
         .try_for_each(|number| work.store_if_due(number))
 }
 
-/// Quiet partitions whose positions would expire.
+/// Idle partitions whose committed positions would expire.
 fn stale(work: &Work<'_>) -> Vec<i32> {
     let now = work.env.now();
     let is_stale = |partition: &Partition| {

@@ -48,7 +48,7 @@ impl Work<'_> {
         if !coalesces {
             return Ok(());
         }
-        // Some of the rows may have been sent, so that the interval is void.
+        // A part of the rows may have been sent, so that the interval is void.
         self.send_rows(number).map_err(|halt| match halt {
             Halt::Fatal(error) => Setback::fatal(number, error).into(),
             setback => setback,
@@ -90,8 +90,7 @@ impl Work<'_> {
         Ok(self.offsets.is_proven(self.env.kafka.now()) || self.commit(|_| true)? == Answer::Taken)
     }
 
-    /// Every effect of the closing interval is acknowledged: the group may have its positions, and the local copy its
-    /// rows.
+    /// The closing interval is acknowledged: its positions may be committed, and its rows stored.
     pub(crate) fn acknowledge(&mut self, number: i32) {
         let Some(partition) = self.partitions.get(number) else {
             return;
@@ -103,7 +102,7 @@ impl Work<'_> {
         }
     }
 
-    /// Stores what is acknowledged of a partition, if that should be done now.
+    /// Stores the acknowledged rows of a partition, if they are to be stored now.
     pub(crate) fn store_if_due(&mut self, number: i32) -> Result<(), Halt> {
         match self.is_store_due(number) {
             true => self.store(number),

@@ -1,4 +1,4 @@
-//! The waker of all handlers of a worker that wait. Must not know them.
+//! The waker of all async handlers of a worker. Must not know the handlers.
 
 use std::{
     sync::{

@@ -8,8 +8,8 @@ use super::{
     visited::Visited,
 };
 
-/// How long a committed position may stay without being committed again. Brokers expire the offsets of topics that a
-/// group does not subscribe to after `offsets.retention.minutes`, one minute at least, also while the group lives.
+/// Committed positions are committed again after so long. Brokers expire the offsets of topics that a group does not
+/// subscribe to after `offsets.retention.minutes`, at least one minute, even while the group has members.
 const REFRESH: Duration = Duration::from_secs(20);
 
 /// A commit interval: records from one commit to the next.
@@ -37,7 +37,7 @@ pub(crate) struct Intervals {
     acknowledged: Vec<i64>,
     /// Whether the acknowledged positions are still to be committed to the group.
     is_uncommitted: bool,
-    /// When the group was last sent them.
+    /// When the acknowledged positions were last sent to the group.
     offered_at: Duration,
     /// Progress of the visit, rows that are not acknowledged included.
     visited: Visited,
@@ -46,7 +46,7 @@ pub(crate) struct Intervals {
 }
 
 impl Intervals {
-    /// Begins to take records at these positions, which the group has since `now`.
+    /// The partition begins to run at these positions, which the group has committed at `now`.
     pub(crate) fn begin(&mut self, now: Duration, positions: Vec<i64>) {
         self.offered_at = now;
         self.acknowledged.clone_from(&positions);
@@ -163,7 +163,7 @@ impl Intervals {
         self.is_uncommitted
     }
 
-    /// The group has, or is sent, the acknowledged positions.
+    /// The acknowledged positions are committed, or in flight.
     pub(crate) fn offered(&mut self, now: Duration) {
         self.is_uncommitted = false;
         self.offered_at = now;
@@ -174,8 +174,7 @@ impl Intervals {
         self.is_uncommitted = true;
     }
 
-    /// Whether the acknowledged positions should be committed again, although the group has them, so that they do not
-    /// expire.
+    /// Whether the acknowledged positions are to be committed again, so that they do not expire.
     pub(crate) fn is_stale(&self, now: Duration) -> bool {
         !self.is_uncommitted && now.saturating_sub(self.offered_at) >= REFRESH
     }

@@ -33,7 +33,7 @@ impl Partition {
         self.is_running
     }
 
-    /// Begins to run at these positions, which the group has since `now`.
+    /// The partition begins to run at these positions, which the group has committed at `now`.
     pub(crate) fn run_from(&mut self, now: Duration, positions: Vec<i64>) {
         self.feed.begin(&positions);
         self.feed.clear_out_of_range();
@@ -65,8 +65,7 @@ impl Partition {
         self.copy.rows().close_interval();
     }
 
-    /// Every effect of the closing interval is acknowledged; `changelog`: the next offset behind its rows, if it wrote
-    /// any.
+    /// The closing interval is acknowledged. `changelog` is the next changelog offset behind its rows, if it wrote any.
     pub(crate) fn acknowledge(&mut self, changelog: Option<i64>) {
         if self.intervals.acknowledge() {
             self.copy.acknowledge(changelog);
