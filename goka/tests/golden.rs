@@ -22,9 +22,12 @@ use serde::{Serialize, de::DeserializeOwned};
 /// The number of partitions in each list of `PARTITIONS`.
 const COUNTS: [i32; 6] = [1, 3, 4, 12, 100, 1000];
 
-/// A key, and its partitions by `murmur2`, by `fnv1a` and by `crc32`.
+/// A key, and for each number of partitions in `COUNTS` the partition of the key, by each of three partitioners.
+type Placed = (&'static [u8], [i32; 6], [i32; 6], [i32; 6]);
+
+/// Partitions by `murmur2`, by `fnv1a` and by `crc32`.
 #[rustfmt::skip]
-const PARTITIONS: &[(&[u8], [i32; 6], [i32; 6], [i32; 6])] = &[
+const PARTITIONS: &[Placed] = &[
     (b"", [0, 0, 1, 9, 81, 681], [0, 0, 3, 3, 35, 35], [0, 0, 0, 0, 0, 0]),
     (b"a", [0, 1, 0, 4, 24, 524], [0, 0, 0, 0, 76, 76], [0, 0, 3, 3, 7, 907]),
     (b"ab", [0, 2, 2, 2, 34, 434], [0, 0, 2, 6, 46, 946], [0, 2, 1, 5, 85, 885]),
