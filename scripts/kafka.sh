@@ -9,7 +9,7 @@
 #                   127.0.0.1:PROXY_PORT.
 #       --secured   Adds a listener on PORT+2 that requires TLS (certificate authority in DIR/ca.pem) and SASL (PLAIN or
 #                   SCRAM-SHA-256). User `admin` may do everything; `emitter`, `processor` and `viewer` may do what ACLs
-#                   allow. The password of NAME is `NAME-hush-hush`. For tests only: PORT stays open to everybody on
+#                   allow. The password of NAME is `NAME-hush-hush`. For tests only: PORT stays open to every process on
 #                   this machine.
 #   kafka.sh stop DIR
 #       Stops Kafka and waits until it has ended. The data stays in DIR; `start` uses it again.
@@ -71,7 +71,7 @@ free_port() {
   fail "found no three consecutive free ports between 20000 and 30000"
 }
 
-# The port that DIR was started with before, which is also stored in its data.
+# The port that DIR was last started with, which is also stored in its data.
 used_port() {
   sed -n 's|^listeners=PLAINTEXT://127.0.0.1:\([0-9]*\),.*|\1|p' "$1/server.properties" 2>/dev/null | grep .
 }

@@ -1,4 +1,4 @@
-//! A counter with its tests beside it: `cargo test --example testing` runs them in memory.
+//! A counter together with its tests: `cargo test --example testing` runs them in memory.
 
 #[goka::stream("user-clicks", value = String)]
 struct UserClicks;

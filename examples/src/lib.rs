@@ -1,5 +1,5 @@
-//! Code that all examples share: logging, shutdown, and running the parts of an application. Of each other, the
-//! composed applications know only the types of their [`topics`].
+//! Code that all examples share: logging, shutdown, and running the parts of an application. The applications know only
+//! the types of each other's [`topics`].
 
 pub mod options;
 pub mod processors;

@@ -1,4 +1,4 @@
-//! Command line options that the composed applications share: which part to run, and where.
+//! Command line options that the applications of several programs share: which part to run, and where.
 
 use std::{env, net::SocketAddr, path::PathBuf};
 
@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use goka::Config;
 
-/// Command line options of a composed application.
+/// Command line options of an application of several programs.
 #[derive(Args)]
 pub struct Options {
     /// Which part to run; without it, all parts, on an embedded broker in this process.

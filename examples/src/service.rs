@@ -182,7 +182,7 @@ pub async fn serve(address: SocketAddr, routes: Router, readiness: Readiness) ->
     })?;
     println!("http://{}", listener.local_addr()?);
     let ended = async {
-        // If the process cannot handle signals, a signal ends it at once.
+        // If the process cannot handle signals, a signal ends it immediately.
         if asked_to_end().await.is_err() {
             std::future::pending().await
         }

@@ -72,8 +72,9 @@ where
     }
 }
 
-/// Emits the messages that `message` generates, each for a random user, at the rate of `load`. Returns when the broker
-/// has acknowledged as many messages as `load` says. Calls `acknowledged` with the number of acknowledged messages.
+/// Emits the messages that `message` generates, each for a random user, at the rate of `load`. Returns only after the
+/// broker has acknowledged as many messages as `load` says. Calls `acknowledged` with the number of acknowledged
+/// messages.
 async fn emit<S>(
     load: &Load,
     emitter: &Emitter<S>,

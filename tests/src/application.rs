@@ -1,4 +1,5 @@
-//! Starts the programs of a composed example application, each with topics and state directories of its own.
+//! Starts the programs of an example application of several programs, each with topics and state directories of its
+//! own.
 
 use std::{
     path::{Path, PathBuf},

@@ -107,7 +107,7 @@ impl<'a> Clicks<'a> {
         self.start_by(by, "processor", &[], Some(&self.state(state)))
     }
 
-    /// Starts the example `counter`, which is configured by environment variables alone.
+    /// Starts the example `counter`, which is configured only by environment variables.
     pub fn counter(&self) -> Program {
         let mut command = Command::new(example("counter"));
         command

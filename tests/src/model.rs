@@ -1,4 +1,4 @@
-//! Models of tables: the expected rows, computed from the records of a topic alone.
+//! Models of tables: the expected rows, computed only from the records of a topic.
 
 use std::collections::BTreeMap;
 

@@ -77,7 +77,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// A record with key and value alone.
+    /// A record with only a key and a value.
     pub fn new(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Message {
         Message {
             key: Some(key.into()),
@@ -183,8 +183,8 @@ pub fn read_topic(address: &str, topic: &str) -> Vec<Record> {
     records
 }
 
-/// As [`read_topic`], but passes the records one by one, for topics that are larger than memory. Records of one
-/// partition come in order.
+/// Reads a topic like [`read_topic`], but passes the records one by one, for topics that are larger than memory.
+/// Records of one partition are passed in order.
 pub fn visit_topic(address: &str, topic: &str, mut visit: impl FnMut(Record)) {
     let (consumer, partitions) = reader(address, topic);
     let mut ended = HashSet::new();
@@ -200,7 +200,7 @@ pub fn visit_topic(address: &str, topic: &str, mut visit: impl FnMut(Record)) {
 }
 
 /// Reads a topic from its start, and further as it grows, until `last` returns true for a record. Records of different
-/// partitions come in any order.
+/// partitions are passed in any order.
 pub fn read_until(
     address: &str,
     topic: &str,

@@ -1,5 +1,5 @@
-//! The composed applications as users run them, each part in a process of its own. Checked with a plain Kafka client, a
-//! plain HTTP client, and models of a few lines.
+//! The example applications of several programs, as users run them, each part in a process of its own. Checked with a
+//! plain Kafka client, a plain HTTP client, and models of a few lines.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use goka_tests::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Starts an emitter, and waits until its stream is there.
+/// Starts an emitter, and waits until its stream exists.
 fn emitter(application: &Application, program: &str, arguments: &[&str]) -> Program {
     let arguments = [&["emitter"], arguments].concat();
     let mut emitter = application.start(program, &arguments, "emitter");

@@ -47,7 +47,7 @@ async fn every_row_once_and_in_order(place: &Place, config: Config, letters: &[u
         .map(|millis| Message::new("same", millis.to_string()));
     produce(broker().address(), &place.physical("letters"), records);
     let app = App::new(config.workers(1)).processor(slow::Processor);
-    let running = app.start().await.expect("topics are there");
+    let running = app.start().await.expect("the app starts");
     wait_for_records(place.physical("slow-state"), letters.len()).await;
     end(running).await;
     let rows = read_topic(broker().address(), &place.physical("slow-state"));

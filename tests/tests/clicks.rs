@@ -36,7 +36,7 @@ fn counts_every_click_once_in_one_process() {
 #[test]
 fn shows_counts_growing_and_ends_when_interrupted() {
     let mut clicks = together(&["--rate", "500"]);
-    let total = |line: &str| line.split_once(" clicks of ")?.0.parse::<u64>().ok();
+    let total = |line: &str| line.split_once(" clicks by ")?.0.parse::<u64>().ok();
     let first = clicks.wait_for("a first count", |line| {
         total(line).filter(|total| *total > 0)
     });
@@ -54,7 +54,7 @@ fn shows_counts_growing_and_ends_when_interrupted() {
 #[test]
 fn an_interrupted_run_that_should_have_counted_is_no_success() {
     let mut clicks = together(&["--rate", "10", "--clicks", "1000000"]);
-    clicks.wait_for("a table", |line| line.contains(" clicks of ").then_some(()));
+    clicks.wait_for("a table", |line| line.contains(" clicks by ").then_some(()));
     clicks.interrupt();
     assert_eq!(clicks.wait().code(), Some(1));
     assert!(

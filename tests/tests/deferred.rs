@@ -82,7 +82,7 @@ fn place(invoices: Vec<Message>) -> Place {
 
 async fn start(place: &Place, elsewhere: &Elsewhere) -> Running {
     let app = App::new(place.config().workers(1)).processor(Ledger::new(elsewhere));
-    app.start().await.expect("topics are there")
+    app.start().await.expect("the app starts")
 }
 
 async fn end(running: Running) {
@@ -224,7 +224,7 @@ async fn with_exactly_once_deferring_is_refused_with_what_to_do() {
     let place = place(invoices(&["a", "slow", "a"]));
     let config = place.config().guarantee(Guarantee::ExactlyOnce);
     let app = App::new(config).processor(Ledger::new(&Elsewhere::default()));
-    let mut running = app.start().await.expect("topics are there");
+    let mut running = app.start().await.expect("the app starts");
     let ended = timeout(DEADLINE, running.wait()).await.expect("it ends");
     let failure = ended.expect_err("the record failed").to_string();
     for part in ["`invoiced`", "`slow`", "at-least-once", "async fn"] {
@@ -245,7 +245,7 @@ async fn a_deferred_record_that_is_never_done_holds_back_a_bounded_number_of_rec
     let ledger = Ledger::new(&elsewhere);
     let handled = ledger.handled.clone();
     let app = App::new(place.config().workers(1)).processor(ledger);
-    let running = app.start().await.expect("topics are there");
+    let running = app.start().await.expect("the app starts");
     guards(&elsewhere, 1).await;
     // Another partition of the worker goes on meanwhile.
     let other = (0..5_000).map(|_| Message {
@@ -278,7 +278,7 @@ async fn defer_until_killed() {
         .state_dir(variable("DEFERRED_STATE"));
     let elsewhere = Elsewhere::default();
     let app = App::new(config).processor(Ledger::new(&elsewhere));
-    let mut running = app.start().await.expect("topics are there");
+    let mut running = app.start().await.expect("the app starts");
     guards(&elsewhere, 2).await;
     println!("two are deferred");
     running.wait().await.expect("it runs until it is killed");

@@ -319,6 +319,6 @@ impl Ghost {
 
     fn cannot_commit(&self) {
         let committed = self.0.commit_transaction(Duration::from_secs(20));
-        assert!(committed.is_err(), "somebody has fenced it");
+        assert!(committed.is_err(), "the producer is fenced");
     }
 }

@@ -26,7 +26,7 @@ async fn a_handle_tells_what_is_here_and_what_is_elsewhere() {
     let numbers = (1..=100).map(|n| Message::new(format!("key-{}", n % 10), n.to_string()));
     produce(broker().address(), &place.physical("numbers"), numbers);
     let app = App::new(place.config()).processor(sum::Processor);
-    let running = app.start().await.expect("topics are there");
+    let running = app.start().await.expect("the app starts");
     let handle = running.processor::<sum::Processor>().expect("it runs");
     let recovered = timeout(DEADLINE, running.recovered()).await;
     recovered.expect("it recovers").expect("it runs");

@@ -85,7 +85,7 @@ async fn a_handler_that_fails_twice_counts_once_and_emits_once() {
         App::new(place.config()).processor(Shop { failures_left })
     };
     for _ in 0..2 {
-        let mut running = app().start().await.expect("topics are there");
+        let mut running = app().start().await.expect("the app starts");
         let ended = timeout(DEADLINE, running.wait()).await.expect("it ends");
         let failure = ended.expect_err("its handler failed");
         let Error::Record {
@@ -107,7 +107,7 @@ async fn a_handler_that_fails_twice_counts_once_and_emits_once() {
             "{failure}"
         );
     }
-    let running = app().start().await.expect("topics are there");
+    let running = app().start().await.expect("the app starts");
     let receipts = read_all(&place, "receipts", 6);
     end(running).await;
     let mut amounts: Vec<_> = receipts.iter().map(Record::value_text).collect();
@@ -143,7 +143,7 @@ async fn handlers_that_wait_keep_the_order_of_their_partition() {
     let guests = (1..=2_000_i64).map(|n| Message::new(format!("table-{}", n % 7), n.to_string()));
     produce(broker().address(), &place.physical("tables"), guests);
     let app = App::new(place.config()).processor(wait_on::Processor);
-    let running = app.start().await.expect("topics are there");
+    let running = app.start().await.expect("the app starts");
     let place = Arc::new(place);
     let reading = place.clone();
     // Beside the runtime, which handlers need meanwhile.
@@ -218,7 +218,7 @@ async fn several_inputs_a_loop_and_tombstones() {
         keys.clone().map(|key| Message::new(key, "hello")),
     );
     let app = App::new(place.config()).processor(Echoes);
-    let running = app.start().await.expect("topics are there");
+    let running = app.start().await.expect("the app starts");
     let rows = read_all(&place, "echoes-state", 80);
     let loud = keys.clone().map(|key| (key, "hello!!!".to_owned()));
     assert_eq!(last_values(&rows), loud.clone().collect());
@@ -300,7 +300,7 @@ async fn an_emitted_message_has_the_given_metadata_or_the_timestamp_of_its_recor
         (0..2).map(letter),
     );
     let app = App::new(place.config()).processor(Office);
-    let running = app.start().await.expect("topics are there");
+    let running = app.start().await.expect("the app starts");
     let copies = read_all(&place, "copies", 6);
     end(running).await;
     let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
@@ -326,7 +326,7 @@ async fn an_emitted_message_has_the_given_metadata_or_the_timestamp_of_its_recor
         assert_eq!(
             returned[n].timestamp,
             Some(sent_at + 1_000),
-            "of what came back"
+            "of the returned message"
         );
     }
     assert_eq!(plain[0].partition, plain[1].partition);

@@ -80,7 +80,7 @@ fn feed(place: &Place, topic: &str, messages: impl IntoIterator<Item = Message>)
 }
 
 async fn start(app: App) -> Running {
-    let running = app.start().await.expect("topics are there");
+    let running = app.start().await.expect("the app starts");
     let recovered = timeout(DEADLINE, running.recovered()).await;
     recovered.expect("it recovers").expect("it runs");
     running
@@ -187,10 +187,10 @@ async fn tables_are_whole_before_the_first_record_and_followed_from_there() {
     feed(&place, "price-tags", [Message::new("7", "777")]);
     let view = View::<Customers>::open(&place.config())
         .await
-        .expect("it is there");
+        .expect("the view opens");
     let prices = View::<Prices>::open(&place.config())
         .await
-        .expect("it is there");
+        .expect("the view opens");
     let seen = async {
         let ada = || view.get("customer-1").expect("it reads").as_deref() == Some("Ada");
         let gone = || !view.has("customer-2").expect("it reads");

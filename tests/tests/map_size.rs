@@ -33,7 +33,7 @@ async fn a_full_map_names_its_setting_and_goes_on_with_a_larger_one() {
     produce(broker().address(), &place.physical("texts"), messages);
 
     let app = App::new(place.config().map_size(1 << 20)).processor(keep::Processor);
-    let mut running = app.start().await.expect("topics are there");
+    let mut running = app.start().await.expect("the app starts");
     let ended = timeout(DEADLINE, running.wait()).await;
     let error = ended.expect("it ends").expect_err("the map is full");
     assert!(matches!(error, Error::State { .. }), "{error}");
@@ -42,7 +42,7 @@ async fn a_full_map_names_its_setting_and_goes_on_with_a_larger_one() {
     }
 
     let app = App::new(place.config().map_size(64 << 20)).processor(keep::Processor);
-    let running = app.start().await.expect("topics are there");
+    let running = app.start().await.expect("the app starts");
     // The records of the failed interval are processed again.
     let rows = wait_for_values(place.physical("latest-state"), texts.clone()).await;
     let ended = timeout(DEADLINE, running.shutdown()).await;

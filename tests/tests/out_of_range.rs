@@ -60,7 +60,7 @@ async fn start_where(place: &Place, guarantee: Guarantee, out_of_range: OutOfRan
         .guarantee(guarantee)
         .out_of_range(out_of_range);
     let app = App::new(config).processor(sums::Processor);
-    app.start().await.expect("topics are there")
+    app.start().await.expect("the app starts")
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn an_input_that_fell_off_retention_goes_on_with_what_comes() {
             .await
             .expect("it is written");
     }
-    let rows = rows.await.expect("a row is there");
+    let rows = rows.await.expect("a row is written");
     end(running).await;
     assert_eq!(rows[0].value_text(), "1", "{rows:?}");
 }

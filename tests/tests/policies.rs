@@ -116,7 +116,7 @@ async fn end(running: Running) {
 fn header(record: &Record, name: &str) -> String {
     let found: Vec<_> = record.headers.iter().filter(|(n, _)| n == name).collect();
     let [(_, Some(value))] = &found[..] else {
-        panic!("`{name}` is not there once: {record:?}");
+        panic!("`{name}` does not occur exactly once: {record:?}");
     };
     String::from_utf8(value.clone()).expect("text")
 }
@@ -130,7 +130,7 @@ async fn fail_ends_the_processor_and_nothing_past_the_record_is_committed() {
             for _ in 0..2 {
                 let config = place.config().guarantee(guarantee);
                 let app = App::new(config).processor(fails::Processor);
-                let mut running = app.start().await.expect("topics are there");
+                let mut running = app.start().await.expect("the app starts");
                 let ended = timeout(DEADLINE, running.wait()).await;
                 let failure = ended.expect("it ends by itself").expect_err("it fails");
                 assert!(
@@ -150,7 +150,7 @@ async fn a_retry_that_says_no_more_fails_in_the_end() {
     for guarantee in guarantees() {
         let place = place(["1", "13", "2"].map(|size| Message::new("alice", size)));
         let app = App::new(place.config().guarantee(guarantee)).processor(insists::Processor);
-        let mut running = app.start().await.expect("topics are there");
+        let mut running = app.start().await.expect("the app starts");
         let ended = timeout(DEADLINE, running.wait()).await;
         let failure = ended.expect("it ends by itself").expect_err("it fails");
         assert!(
@@ -174,7 +174,7 @@ async fn skip_dead_letter_and_retry_at_each_stage() {
             .processor(skips::Processor)
             .processor(keeps::Processor)
             .processor(tries::Processor);
-        let running = app.start().await.expect("topics are there");
+        let running = app.start().await.expect("the app starts");
         for group in ["skips", "keeps", "tries"] {
             let rows = wait_for_records(place.physical(&format!("{group}-state")), 80).await;
             assert_eq!(last_values(&rows), everyone("15"), "{group}");
@@ -276,7 +276,7 @@ async fn a_retry_holds_up_its_partition_and_no_other_of_its_worker() {
         let outage = Outage::default();
         let config = place.config().guarantee(guarantee).workers(1);
         let running = App::new(config).processor(outage.clone()).start().await;
-        let running = running.expect("topics are there");
+        let running = running.expect("the app starts");
         let rows = wait_for_records(place.physical("outage-state"), 3 * BEHIND).await;
         assert!(rows.iter().all(|row| row.partition != 0));
         outage.has_failed(5).await;
@@ -316,7 +316,7 @@ async fn retry_until_killed() {
         .guarantee(guarantee);
     let outage = Outage::default();
     let app = App::new(config).processor(outage.clone());
-    let mut running = app.start().await.expect("topics are there");
+    let mut running = app.start().await.expect("the app starts");
     outage.has_failed(3).await;
     println!("it has failed three times");
     running.wait().await.expect("it runs until it is killed");
@@ -352,7 +352,7 @@ async fn killed_in_the_middle_of_retries_nothing_is_lost() {
         let outage = Outage::default();
         outage.is_over.store(true, Ordering::Relaxed);
         let app = App::new(place.config().guarantee(guarantee)).processor(outage);
-        let running = app.start().await.expect("topics are there");
+        let running = app.start().await.expect("the app starts");
         let expected = BTreeMap::from(["b", "stuck"].map(|key| (key.to_owned(), "2".to_owned())));
         let rows = wait_for_values(place.physical("outage-state"), expected.clone()).await;
         end(running).await;
@@ -388,7 +388,7 @@ async fn mended_and_written_again_dead_letters_make_the_table_right() {
     for guarantee in guarantees() {
         let place = place(jobs());
         let app = App::new(place.config().guarantee(guarantee)).processor(keeps::Processor);
-        let running = app.start().await.expect("topics are there");
+        let running = app.start().await.expect("the app starts");
         wait_for_records(place.physical("keeps-state"), 80).await;
         wait_for_records(place.physical("keeps-dead-letter"), 60).await;
         let app = App::new(
@@ -398,19 +398,19 @@ async fn mended_and_written_again_dead_letters_make_the_table_right() {
                 .state_dir(place.state_dir().join("mend")),
         );
         let mending = app.processor(mend::Processor).start().await;
-        let mending = mending.expect("topics are there");
+        let mending = mending.expect("the app starts");
         let rows = wait_for_records(place.physical("keeps-state"), 140).await;
         end(mending).await;
         end(running).await;
         let done = (1 + 2 + 4 + 8 + 16 + 12 + 665).to_string();
         assert_eq!(last_values(&rows), everyone(&done));
         let letters = read_topic(broker().address(), &place.physical("keeps-dead-letter"));
-        assert_eq!(letters.len(), 60, "none came again");
+        assert_eq!(letters.len(), 60, "no letter is written twice");
         let jobs = read_topic(broker().address(), &place.physical("jobs"));
         let mended = jobs.iter().filter(|job| job.value_text() == "16");
         for job in mended {
             let names: Vec<_> = job.headers.iter().map(|(name, _)| name.as_str()).collect();
-            assert_eq!(names, ["trace"], "as it came");
+            assert_eq!(names, ["trace"], "unchanged");
         }
     }
 }
@@ -432,7 +432,7 @@ async fn a_record_that_is_too_large_is_the_handlers_error() {
             place(["10", "2000000", "999950", "30"].map(|size| Message::new("alice", size)));
         broker().create_topic(&place.physical("copies"), 4);
         let app = App::new(place.config().guarantee(guarantee)).processor(blob::Processor);
-        let running = app.start().await.expect("topics are there");
+        let running = app.start().await.expect("the app starts");
         let letters = wait_for_records(place.physical("blobs-dead-letter"), 1).await;
         let copies = wait_for_records(place.physical("copies"), 6).await;
         end(running).await;
@@ -470,7 +470,7 @@ async fn a_processor_may_have_a_guarantee_of_its_own() {
         let app = App::new(place.config().guarantee(of_app))
             .processor(once::Processor)
             .processor(least::Processor);
-        let running = app.start().await.expect("topics are there");
+        let running = app.start().await.expect("the app starts");
         wait_for_records(place.physical("log"), 50).await;
         wait_for_records(place.physical("copies"), 50).await;
         end(running).await;

@@ -143,7 +143,7 @@ async fn a_message_that_does_not_decode() {
     feed(&place, [good("a", "1"), bad, good("a", "10")]);
     for _ in 0..2 {
         // Also after a restart: no offset past the record is committed.
-        let mut running = start(&place).await.expect("topics are there");
+        let mut running = start(&place).await.expect("the app starts");
         let failure = failure(&mut running).await;
         let Error::Record {
             partition, offset, ..
@@ -176,7 +176,7 @@ async fn a_null_key() {
             ..Message::new("", "1")
         }],
     );
-    let mut running = start(&place).await.expect("topics are there");
+    let mut running = start(&place).await.expect("the app starts");
     let failure = failure(&mut running).await.to_string();
     contains(
         &failure,
@@ -193,7 +193,7 @@ async fn partitions_that_were_added_to_an_input() {
     broker().create_topic(&place.physical("numbers"), 2);
     let config = place.config().metadata_interval(Duration::from_millis(200));
     let app = App::new(config).processor(sum::Processor);
-    let mut running = app.start().await.expect("topics are there");
+    let mut running = app.start().await.expect("the app starts");
     broker().add_partitions(&place.physical("numbers"), 3);
     let failure = failure(&mut running).await.to_string();
     contains(&failure, &[&place.physical("numbers"), "3", "2"]);
@@ -211,7 +211,7 @@ async fn two_prefixes_live_side_by_side() {
     }
     let mut running = Vec::new();
     for place in &places {
-        running.push(start(place).await.expect("topics are there"));
+        running.push(start(place).await.expect("the app starts"));
     }
     for (place, sum) in places.iter().zip([100, 200]) {
         let mut rows = 0;
@@ -251,7 +251,7 @@ async fn an_input_offset_that_is_not_there() {
         &place.physical("numbers"),
         1_000,
     );
-    let mut running = start(&place).await.expect("topics are there");
+    let mut running = start(&place).await.expect("the app starts");
     let failure = failure(&mut running).await.to_string();
     contains(
         &failure,
@@ -265,7 +265,7 @@ async fn a_table_whose_rows_another_partitioner_placed() {
     broker().create_topic(&place.physical("numbers"), 4);
     start(&place)
         .await
-        .expect("topics are there")
+        .expect("the app starts")
         .shutdown()
         .await
         .expect("nothing failed");
@@ -277,7 +277,7 @@ async fn a_table_whose_rows_another_partitioner_placed() {
         }
     });
     produce(broker().address(), &place.physical("refusals-state"), rows);
-    let mut running = start(&place).await.expect("topics are there");
+    let mut running = start(&place).await.expect("the app starts");
     let failure = failure(&mut running).await.to_string();
     contains(
         &failure,

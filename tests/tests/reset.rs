@@ -25,7 +25,7 @@ fn walk(ctx: &mut walk::Context, steps: i64) -> goka::Result {
 
 async fn start(config: Config) -> Running {
     let app = App::new(config).processor(walk::Processor);
-    app.start().await.expect("topics are there")
+    app.start().await.expect("the app starts")
 }
 
 async fn end(running: Running) {
@@ -126,7 +126,7 @@ async fn a_reset_group_starts_empty_on_every_instance() {
     let running = start(here()).await;
     written(&place, gone + 500).await;
     end(running).await;
-    assert_eq!(table(&place), model(1_000..1_500), "only what came later");
+    assert_eq!(table(&place), model(1_000..1_500), "only later records");
 
     produce(
         broker().address(),

@@ -1,5 +1,5 @@
-//! A Kafka with TLS and logins: all parts work in both guarantees, errors of wrong settings come soon and are clear,
-//! and neither errors nor logs contain secrets. Needs a real Kafka, and the feature `tls`.
+//! A Kafka with TLS and logins: all parts work in both guarantees, wrong settings fail soon and with clear errors, and
+//! neither errors nor logs contain secrets. Needs a real Kafka, and the feature `tls`.
 
 use std::{
     env,

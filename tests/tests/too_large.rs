@@ -44,7 +44,7 @@ fn noise(bytes: u32) -> String {
 
 async fn start(place: &Place, guarantee: Guarantee) -> Running {
     let app = App::new(place.config().guarantee(guarantee)).processor(write::Processor);
-    app.start().await.expect("topics are there")
+    app.start().await.expect("the app starts")
 }
 
 #[tokio::test]

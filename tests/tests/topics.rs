@@ -24,7 +24,7 @@ async fn running(place: &Place) -> Running {
     broker().create_topic(&place.physical("numbers"), 2);
     let config = place.config().metadata_interval(Duration::from_millis(200));
     let app = App::new(config).processor(sum::Processor);
-    let running = app.start().await.expect("topics are there");
+    let running = app.start().await.expect("the app starts");
     let recovered = timeout(DEADLINE, running.recovered()).await;
     recovered.expect("it recovers").expect("it runs");
     running

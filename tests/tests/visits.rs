@@ -40,7 +40,7 @@ impl Bank {
         let at_hand = (ctx.topic(), ctx.offset());
         assert_eq!(at_hand, ("bank-state", -1));
         match ctx.value()? {
-            None => return Err("a row that is not there was visited".into()),
+            None => return Err("a missing row was visited".into()),
             Some(0) => ctx.delete()?,
             Some(balance) => ctx.set_value(&(balance + interest.0))?,
         }
@@ -113,7 +113,7 @@ fn balances(place: &Place) -> BTreeMap<String, i64> {
 async fn start(place: &Place, bank: Bank) -> Running {
     broker().create_topic(&place.physical("payments"), 4);
     let app = App::new(place.config()).processor(bank);
-    let running = app.start().await.expect("topics are there");
+    let running = app.start().await.expect("the app starts");
     running.recovered().await.expect("it runs");
     running
 }
@@ -252,7 +252,7 @@ async fn a_visit_is_cancelled_when_a_partition_goes() {
             tokio::task::yield_now().await;
         }
         let second = App::new(config).processor(other).start().await;
-        let second = second.expect("topics are there");
+        let second = second.expect("the app starts");
         second.recovered().await.expect("it runs");
         second
     };

@@ -66,11 +66,11 @@ async fn a_handler_that_waits_blocks_its_partition_and_no_other_of_its_worker() 
         permits: permits.clone(),
     };
     let app = App::new(place.config().workers(1)).processor(workshop);
-    let running = app.start().await.expect("topics are there");
+    let running = app.start().await.expect("the app starts");
     let rows = wait_for_records(place.physical("workshop-state"), 3 * BEHIND).await;
     assert!(
         rows.iter().all(|row| row.partition != 0),
-        "what is behind it waits"
+        "later records of the partition wait"
     );
     permits.add_permits(1);
     let rows = wait_for_records(place.physical("workshop-state"), 4 * BEHIND + 1).await;
@@ -151,7 +151,7 @@ async fn one_http_client_serves_the_handlers_of_two_workers() {
         threads: Arc::clone(&threads),
     };
     let app = App::new(place.config().workers(2)).processor(catalogue);
-    let running = app.start().await.expect("topics are there");
+    let running = app.start().await.expect("the app starts");
     let shared_out = async {
         let has_some = |partitions: &Vec<i32>| !partitions.is_empty();
         while !running.stats().groups[0].workers.iter().all(has_some) {

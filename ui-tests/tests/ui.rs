@@ -1,5 +1,5 @@
-//! What a user sees who makes a mistake. `{construct}/fail/{verb-noun}.rs` makes one, named by the
-//! file, and the `.stderr` beside it is what rustc says; `{construct}/pass/*.rs` compiles and runs.
+//! What a user sees who makes a mistake. `{construct}/fail/{verb-noun}.rs` makes one, named by the file, and the
+//! `.stderr` next to it is what rustc says; `{construct}/pass/*.rs` compiles and runs.
 //!
 //! After a change of a diagnostic: `TRYBUILD=overwrite cargo test -p goka-ui-tests`, and read every
 //! `.stderr` as a user would.
@@ -11,12 +11,12 @@ const MORE_THAN_ONE: [(&str, usize, &str); 12] = [
     (
         "handler/fail/leave-half-typed",
         2,
-        "rustc goes on with what it can read, so that editors complete what is being typed",
+        "rustc continues with what it can read, so that editors complete what is being typed",
     ),
     (
         "impl/fail/make-several-mistakes",
         4,
-        "four mistakes, all reported at once",
+        "four mistakes, all reported together",
     ),
     (
         "impl/fail/share-state",
@@ -36,7 +36,7 @@ const MORE_THAN_ONE: [(&str, usize, &str); 12] = [
     (
         "processor/fail/mistake-input",
         2,
-        "what is no stream carries no message either; the first error says it",
+        "what is not a stream carries no message either; the first error says so",
     ),
     (
         "processor/fail/name-table",
@@ -61,7 +61,7 @@ const MORE_THAN_ONE: [(&str, usize, &str); 12] = [
     (
         "tester/fail/emit-what-is-no-stream",
         2,
-        "what is no topic is no stream either; the first error says it",
+        "what is not a topic is not a stream either; the first error says so",
     ),
     (
         "visitor/fail/use-missing-table",

@@ -28,7 +28,7 @@ use goka_examples::{
 use emitter::click;
 use processor::count;
 
-/// Counts the clicks of simulated users and serves the counts by HTTP.
+/// Counts clicks by simulated users and serves the counts by HTTP.
 #[derive(Parser)]
 struct CommandLine {
     #[command(flatten)]

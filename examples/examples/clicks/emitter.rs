@@ -76,7 +76,7 @@ async fn show(acknowledged: &watch::Receiver<u64>, screen: &mut Screen) -> Resul
 }
 
 /// Emits clicks at `--rate`, at most `allowed` in total, until `--clicks` are emitted or the sender of `allowed` is
-/// dropped. Returns when the broker has acknowledged all of them.
+/// dropped. Returns only after the broker has acknowledged all of them.
 pub(crate) async fn emit(
     options: &Options,
     emitter: &Emitter<UserClicks>,
@@ -140,7 +140,7 @@ fn poll_now(delivery: &mut Delivery) -> Poll<<Delivery as Future>::Output> {
     Pin::new(delivery).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Generates clicks of random users. A click allocates nothing.
+/// Generates clicks by random users. A click allocates nothing.
 struct Clicks {
     chance: SmallRng,
     users: u64,

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use goka::Config;
 
-/// Counts the clicks of simulated users.
+/// Counts clicks by simulated users.
 ///
 /// An emitter writes them to Kafka, a processor counts them, a view shows the counts.
 #[derive(Parser)]

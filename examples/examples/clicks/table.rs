@@ -58,7 +58,7 @@ impl Table {
         }
         let (total, users) = (self.total, self.users);
         lines.push(format!(
-            "{total} clicks of {users} users, {clicks_per_second:.0} per second"
+            "{total} clicks by {users} users, {clicks_per_second:.0} per second"
         ));
         lines
     }

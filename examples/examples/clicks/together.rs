@@ -91,7 +91,7 @@ async fn simulate(
     }
 }
 
-/// The error of a processor that ended although nobody stopped it.
+/// The error of a processor that ended although it was not stopped.
 fn ended_by_itself<T>(ended: goka::Result) -> Result<T> {
     ended?;
     bail!("the processor ended by itself")

@@ -1,7 +1,7 @@
 //! The application user-status: the status of each user and, from the application click-count, how often the user
 //! clicked.
 //!
-//! It is composed with click-count by a type: its service opens a view of the table of click-count.
+//! It shares a type with click-count: its service opens a view of the table of click-count.
 //!
 //! ```sh
 //! cargo run --example user_status                             # all in one process, including click-count

@@ -134,7 +134,7 @@ async fn an_input_that_was_created_again_is_read_from_its_start() {
         // More records than the old topic had, so that the end offset does not show the difference.
         group.feed(&[("a", 10), ("a", 20), ("a", 30), ("a", 40)]);
         let app = App::new(group.config()).processor(sum::Processor);
-        let mut running = app.start().await.expect("topics are there");
+        let mut running = app.start().await.expect("the app starts");
         let ended = timeout(DEADLINE, running.wait()).await;
         let refusal = ended.expect("it ends by itself").expect_err("it asks");
         assert!(refusal.to_string().contains("`earliest`"), "{refusal}");

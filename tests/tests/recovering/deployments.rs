@@ -85,7 +85,7 @@ fn config(place: &Place, instance: &str) -> Config {
 
 async fn start<P: Processor>(config: Config, processor: P) -> Running {
     let running = App::new(config).processor(processor).start().await;
-    running.expect("topics are there")
+    running.expect("the app starts")
 }
 
 fn partitions(running: &Running) -> BTreeSet<i32> {

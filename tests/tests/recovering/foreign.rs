@@ -89,7 +89,7 @@ async fn a_log_that_ends_in_markers_is_read_to_its_end() {
     for guarantee in BOTH {
         let group = Group::new(guarantee);
         group.create_table(&[]);
-        // Markers alone, then rows and a marker, then an aborted row and its marker.
+        // Only markers, then rows and a marker, then an aborted row and its marker.
         let aborted = open_transaction(&group.table(), "a");
         aborted
             .abort_transaction(WAIT)
@@ -176,7 +176,7 @@ async fn a_partition_does_not_run_before_an_open_transaction_is_decided() {
         group.feed(&[("a", 1)]);
         let config = group.config().start(goka::config::Start::Earliest);
         let app = App::new(config).processor(super::sum::Processor);
-        let running = app.start().await.expect("topics are there");
+        let running = app.start().await.expect("the app starts");
         let early = timeout(Duration::from_secs(2), running.recovered()).await;
         assert!(early.is_err(), "{guarantee:?}: it runs too early");
         commit(&open);

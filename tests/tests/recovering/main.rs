@@ -100,7 +100,7 @@ impl Group {
 
     async fn start_with(&self, config: Config) -> Running {
         let running = App::new(config).processor(sum::Processor).start().await;
-        let running = running.expect("topics are there");
+        let running = running.expect("the app starts");
         let recovered = timeout(DEADLINE, running.recovered()).await;
         recovered
             .expect("it recovers in time")

@@ -95,7 +95,7 @@ async fn with_neither_offsets_nor_a_local_copy_it_asks_what_to_do() {
         operate(&group, &["--delete"]);
         group.lose_state();
         let app = App::new(group.config()).processor(sum::Processor);
-        let mut running = app.start().await.expect("topics are there");
+        let mut running = app.start().await.expect("the app starts");
         let recovered = timeout(DEADLINE, running.recovered()).await;
         let recovered = recovered.expect("who waits for it hears that it ended");
         assert!(matches!(recovered, Err(Error::Closed(_))), "{recovered:?}");
@@ -165,7 +165,7 @@ async fn the_local_copy_of_a_previous_owner_does_not_set_the_position() {
         // Also at the second start.
         for _ in 0..2 {
             let app = App::new(group.config()).processor(sum::Processor);
-            let mut running = app.start().await.expect("topics are there");
+            let mut running = app.start().await.expect("the app starts");
             let ended = timeout(DEADLINE, running.wait())
                 .await
                 .expect("it ends by itself");

@@ -54,7 +54,7 @@ impl<'ast> Visit<'ast> for Tests {
         }
     }
 
-    // A handler or a loop that returns has done its work; methods are no tests.
+    // A handler or a loop that returns has done its work; methods are not tests.
     fn visit_impl_item_fn(&mut self, _: &'ast syn::ImplItemFn) {}
     fn visit_trait_item_fn(&mut self, _: &'ast syn::TraitItemFn) {}
     fn visit_expr_closure(&mut self, _: &'ast syn::ExprClosure) {}

@@ -1,4 +1,4 @@
-//! The layout of this repository: its rooms, and which rooms each may import.
+//! The layout of this repository: its rooms (modules with one purpose), and which rooms each may import.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 

@@ -19,12 +19,12 @@ struct Source {
     /// From the repository's root, with `/`.
     path: String,
     text: String,
-    /// Whether all of it is compiled for tests alone.
+    /// Whether the whole file is compiled only for tests.
     is_test: bool,
 }
 
 impl Source {
-    /// Lines of code, numbered from 1, without what stands behind `//`.
+    /// Lines of code, numbered from 1, without what follows `//`.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self
             .text
@@ -46,7 +46,7 @@ impl Source {
         self.code().take(lines)
     }
 
-    /// Modules that it declares for tests alone, as the paths that their files begin with.
+    /// Modules that the file declares only for tests, as the paths that their files begin with.
     fn test_modules(&self) -> impl Iterator<Item = String> {
         let folder = match self
             .path
@@ -139,7 +139,7 @@ fn only_kafka_names_rdkafka_and_only_store_names_heed() {
     ];
     let mut broken = Vec::new();
     for source in sources(&["rs"]) {
-        // The tests judge goka by rdkafka itself, and by LMDB itself.
+        // The tests check goka with rdkafka itself, and with LMDB itself.
         if source.path.starts_with("tests/") {
             continue;
         }
@@ -338,7 +338,8 @@ fn the_readme_shows_a_program_that_compiles() {
     );
 }
 
-/// `scripts/package.sh` runs the tests of the packages; this sees at once what would fail there.
+/// `scripts/package.sh` runs the tests of the packages; this test finds what would fail there without building a
+/// package.
 #[test]
 fn a_package_needs_no_file_from_outside() {
     let mut broken = Vec::new();

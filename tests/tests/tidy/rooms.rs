@@ -1,5 +1,6 @@
-//! The layering rules: a room imports only the rooms that a table allows, nobody inside imports through the re-exports
-//! of `lib.rs`, and files do not import each other in circles. Knows no file of the repository: `layout` names them.
+//! The layering rules: a room (a module of goka with one purpose) imports only the rooms that a table allows, no file
+//! of the crate imports through the re-exports of `lib.rs`, and files do not import each other in circles. Knows no
+//! file of the repository: `layout` names them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -37,7 +37,7 @@ pub(crate) struct Import {
     pub(crate) by_own_name: bool,
     /// Whether it is a re-export: `pub use`, `pub(crate) use`, `pub(super) use`.
     pub(crate) passes_on: bool,
-    /// Whether it is compiled for tests alone.
+    /// Whether the import is compiled only for tests.
     pub(crate) is_test: bool,
 }
 
@@ -281,7 +281,7 @@ impl Tree {
     }
 }
 
-/// Whether an item with these attributes is compiled for tests alone.
+/// Whether an item with these attributes is compiled only for tests.
 fn are_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         Meta::Path(path) => path.is_ident("test"),
@@ -292,7 +292,7 @@ fn are_test(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// Whether the condition of a `cfg` holds in tests alone; `any(test, feature = "tester")` also holds elsewhere.
+/// Whether the condition of a `cfg` holds only in tests; `any(test, feature = "tester")` also holds outside tests.
 fn is_test(condition: &Meta) -> bool {
     let parts = |list: &syn::MetaList| {
         let parts = list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated);

@@ -63,7 +63,7 @@ fn pairs(rows: impl Iterator<Item = goka::Result<(String, i64)>>) -> Vec<(String
 }
 
 /// A random key, short or long. Long keys agree in more bytes than the store keeps of a key. There are more keys than a
-/// view reads at once.
+/// view reads in one chunk.
 fn key(random: &mut StdRng) -> String {
     let number: u32 = random.random_range(0..1500);
     match number % 10 {

@@ -145,7 +145,7 @@ async fn a_row_that_does_not_decode_is_named_and_the_others_are_read() {
     let messages = [row("a", 1), Message::new("b", "two"), row("c", 3)];
     write(&place, messages);
     let view = open(&place).await;
-    let error = view.get("b").expect_err("it is no number").to_string();
+    let error = view.get("b").expect_err("it is not a number").to_string();
     let topic = place.physical(TOPIC);
     assert!(error.contains("`b`") && error.contains(&topic), "{error}");
     assert!(view.has("b").expect("it is read"));

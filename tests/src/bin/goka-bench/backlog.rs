@@ -1,4 +1,5 @@
-//! Measures the cost of a waiting handler: one partition has a large backlog behind it while the others go on.
+//! Measures the cost of a waiting handler: one partition has a large backlog after the record of that handler, while
+//! the other partitions continue.
 
 use std::{sync::Arc, time::Instant};
 
@@ -40,7 +41,7 @@ impl Office {
 
 const LETTER_BYTES: u64 = 10_000;
 
-/// Number of letters behind the waiting one.
+/// Number of letters after the waiting one.
 fn behind(megabytes: u64) -> u64 {
     megabytes * 1_000_000 / LETTER_BYTES
 }

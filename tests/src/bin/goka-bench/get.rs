@@ -88,7 +88,7 @@ pub(crate) async fn measure(
     Ok(measured.with("sum", sum).with("sum_expected", expected))
 }
 
-/// Reads from the files of a copy, in one read transaction per file. Which file has a key is known before.
+/// Reads from the files of a copy, in one read transaction per file. Which file has a key is known beforehand.
 fn heed(state: &Path, keys: &[String], expected: u64) -> anyhow::Result<Measured> {
     let mut copies = Vec::new();
     for path in stored::find(state)? {

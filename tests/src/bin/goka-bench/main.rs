@@ -5,9 +5,9 @@
 //!   throughput --compare 5 --brokers 127.0.0.1:9092
 //! ```
 //!
-//! The measured code runs in a process of its own, so that its time and memory can be told apart. This process prepares
-//! the topics before, and verifies the result with a plain client afterwards. Run nothing else meanwhile: the broker
-//! shares the cores.
+//! The measured code runs in a process of its own, so that its time and memory can be measured separately. This process
+//! first prepares the topics, and afterwards verifies the result with a plain client. Run nothing else meanwhile: the
+//! broker shares the cores.
 
 mod backlog;
 mod clicks;
@@ -104,7 +104,7 @@ enum What {
         #[arg(long)]
         dynamic: bool,
     },
-    /// A handler waits with a backlog behind it; measures the throughput of the other partitions meanwhile.
+    /// A handler waits, with a backlog after its record; measures the throughput of the other partitions meanwhile.
     Backlog {
         /// Size of the backlog in MB.
         #[arg(long, default_value_t = 1_000)]

@@ -17,8 +17,8 @@ use tokio::time::interval;
 
 use crate::{plain, rows, settings::Settings, table::Marks};
 
-/// Writes marks, numbered from 0, until `is_over` returns true for the number of marks so far. Returns when each mark
-/// was written.
+/// Writes marks, numbered from 0, until `is_over` returns true for the number of marks so far. Returns the time at
+/// which each mark was written.
 pub(crate) async fn write(
     settings: &Settings,
     prefix: &str,

@@ -36,7 +36,7 @@ pub(crate) fn run(place: &Place, settings: &Settings) -> anyhow::Result<Report> 
     run_with(place, settings, &Model::of_clicks(place, settings))
 }
 
-/// Runs on a topic of clicks that is filled before.
+/// Runs on a topic of clicks that was filled beforehand.
 pub(crate) fn run_with(
     place: &Place,
     settings: &Settings,
@@ -77,7 +77,8 @@ pub(crate) fn measure(settings: &Settings, prefix: &str) -> anyhow::Result<Measu
     Ok(meter.stop(settings.messages, begun, done))
 }
 
-/// Copies these partitions to their ends. Returns when the first message arrived, and when the last was acknowledged.
+/// Copies these partitions to their ends. Returns the time at which the first message arrived, and the time at which
+/// the last was acknowledged.
 fn copy(
     settings: &Settings,
     prefix: &str,

@@ -112,7 +112,7 @@ pub(crate) async fn measure(
 
 async fn calm() {
     let mut ticks = tokio::time::interval(CALM);
-    // The first tick of an interval comes at once.
+    // The first tick of an interval completes immediately.
     ticks.tick().await;
     ticks.tick().await;
 }

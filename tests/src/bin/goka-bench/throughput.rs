@@ -1,4 +1,4 @@
-//! Measures throughput: a processor counts the clicks of a topic that was filled before.
+//! Measures throughput: a processor counts the clicks of a topic that was filled beforehand.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ pub(crate) fn run(place: &Place, settings: &Settings) -> anyhow::Result<Report> 
     run_with(place, settings, &model)
 }
 
-/// Runs on a topic of clicks that is filled before.
+/// Runs on a topic of clicks that was filled beforehand.
 pub(crate) fn run_with(
     place: &Place,
     settings: &Settings,
@@ -87,7 +87,8 @@ pub(crate) async fn measure(settings: &Settings, prefix: &str) -> anyhow::Result
     Ok(measured.with("seconds_until_handled", seconds))
 }
 
-/// Waits until `messages` messages are processed. Returns when the first and the last one were.
+/// Waits until `messages` messages are processed. Returns the times at which the first and the last message were
+/// processed.
 pub(crate) async fn handle(running: &Running, messages: u64) -> anyhow::Result<(Instant, Instant)> {
     let mut ticks = interval(Duration::from_millis(1));
     let (mut begun, mut moved, mut handled) = (None, Instant::now(), 0);

@@ -23,9 +23,9 @@ use crate::{
 };
 
 /// How long it may take until every partition runs in exactly one process again, when nothing else happens. Far above
-/// what it takes: a busy machine is no violation.
+/// what it takes: a busy machine is not a violation.
 const CALM: Duration = Duration::from_secs(180);
-/// How long a killed process stays down, unless its partitions run in other processes before.
+/// How long a killed process stays down, unless its partitions run in other processes earlier.
 const AWAY: Duration = Duration::from_secs(20);
 /// How long a process that is to kill itself at a crash point is left alone.
 const AT_POINT: Duration = Duration::from_secs(5);
@@ -35,8 +35,8 @@ const HEARD: Duration = Duration::from_secs(2);
 const PAUSE_MS: std::ops::Range<u64> = 6_500..10_000;
 const SHORT_PAUSE_MS: std::ops::Range<u64> = 200..5_000;
 
-/// Points of the commit protocol at which a process kills itself, by their names in `GOKA_CRASH_AT`, and how many times
-/// the process passes the point before, at most.
+/// Points of the commit protocol at which a process kills itself, by their names in `GOKA_CRASH_AT`, and how many
+/// times, at most, the process passes the point before it kills itself there.
 const POINTS: &[(&str, u32)] = &[
     ("handled", 500),
     ("delivered", 20),
@@ -59,7 +59,7 @@ const OFFSETS_SENT: &str = "offsets-sent";
 /// What happens to one process.
 #[derive(Clone, Copy, Debug)]
 enum Act {
-    /// Killed, and started again at once.
+    /// Killed, and started again immediately.
     Restart,
     /// Killed, and started again after other processes have taken over its partitions.
     Away,
@@ -125,7 +125,7 @@ pub(crate) struct Storm<'a> {
     armed: Vec<Option<&'static str>>,
     /// Crash points that were tried.
     tried: BTreeSet<&'static str>,
-    /// While the broker is down, a process that ends by itself is no violation.
+    /// While the broker is down, a process that ends by itself is not a violation.
     is_broker_away: bool,
 }
 
@@ -312,7 +312,7 @@ impl<'a> Storm<'a> {
     }
 
     /// Kills another process. Its partitions move to this process, which has to give partitions back when the other one
-    /// returns. Returns when that should be done.
+    /// returns. Returns the time until which this process may take to pass its crash point.
     fn move_partitions(&mut self, member: usize) -> Option<Instant> {
         let members = self.fleet.members().iter().enumerate();
         let mut others =
