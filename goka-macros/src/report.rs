@@ -1,4 +1,4 @@
-//! Collects errors, so that a user sees all mistakes of one attribute at once, and chooses the tokens that rustc
+//! Collects errors, so that a user sees all mistakes of one attribute together, and chooses the tokens that rustc
 //! underlines. Must not know what the mistakes are.
 
 use std::fmt::Display;

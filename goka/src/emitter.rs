@@ -163,7 +163,7 @@ impl<S: Topic> Emitter<S> {
         poll_fn(|context| self.outbox.poll_ready(context.waker())).await
     }
 
-    /// Waits until the broker has acknowledged all messages that were emitted before.
+    /// Waits until the broker has acknowledged all messages that were emitted so far.
     ///
     /// # Errors
     /// If messages whose [`Delivery`] was dropped could not be delivered.

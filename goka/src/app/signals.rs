@@ -32,7 +32,7 @@ impl Signals {
                     Ok(source) => source,
                     Err(error) => return drop(installed.send(Err(error))),
                 };
-                // Fails only if nobody waits any more, and then the loop ends at once.
+                // Fails only if nobody waits any more, and then the loop ends immediately.
                 let _ = installed.send(Ok(()));
                 loop {
                     tokio::select! {

@@ -1,6 +1,6 @@
-//! Lets the workers of a group join it at the same moment. Otherwise, a broker that does not wait for more members
-//! (`group.initial.rebalance.delay.ms = 0`) assigns all partitions to the first worker, and moves them only two
-//! rebalances later. Must not know the group.
+//! Lets the workers of a group join it at the same moment. If they joined one by one, a broker that does not wait for
+//! more members (`group.initial.rebalance.delay.ms = 0`) would assign all partitions to the first worker, and move them
+//! only two rebalances later. Must not know the group.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},

@@ -107,8 +107,8 @@ pub enum Membership {
     /// over after `session.timeout.ms`, also after a clean stop. The default.
     #[default]
     Static,
-    /// An instance leaves the group when it stops. Other instances take over at once, and a restart moves partitions
-    /// twice. For deployments that scale up and down often.
+    /// An instance leaves the group when it stops. Other instances take over immediately, and a restart moves
+    /// partitions twice. For deployments that scale up and down often.
     Dynamic,
 }
 
@@ -119,7 +119,7 @@ pub enum Standby {
     /// records, or all of them if it has no local copy. The default.
     #[default]
     None,
-    /// All. An instance that takes over a partition, because another one failed or left, runs it at once. Each
+    /// All. An instance that takes over a partition, because another one failed or left, runs it immediately. Each
     /// instance then stores the whole table, and consumes the whole changelog.
     All,
 }

@@ -122,8 +122,8 @@ pub(crate) struct Reason<'a> {
 }
 
 impl Reason<'_> {
-    /// The headers of the dead letter: those of the record, and those of goka. If the record was a dead letter before,
-    /// the new ones replace the old ones.
+    /// The headers of the dead letter: those of the record, and those of goka. If the record was already a dead
+    /// letter, the new ones replace the old ones.
     pub(crate) fn headers(mut self, record: &Record<'_>) -> OwnedHeaders {
         self.error = excerpt::cut(self.error, ERROR_MAX);
         let mut headers = foreign(record.headers);

@@ -96,7 +96,7 @@ pub enum Error {
         source: io::Error,
     },
     /// This process no longer updates its local copy of a table, because it could not read the changelog or store
-    /// rows. Reads still return the rows that were stored before.
+    /// rows. Reads still return the rows that were stored earlier.
     Stale {
         /// The changelog of the table, by its name on the broker.
         topic: String,

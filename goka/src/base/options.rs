@@ -16,9 +16,9 @@ use crate::base::config::Guarantee;
 #[non_exhaustive]
 pub struct TableOptions {
     /// Whether the group writes at most one record per key and commit interval to the changelog: the last value, with
-    /// the timestamp of the last record of the interval. Otherwise every update is a record. Readers of the table see
-    /// fewer values of a key, up to a commit interval later. The final rows of the table are the same, and so are the
-    /// records that are processed again after a crash.
+    /// the timestamp of the last record of the interval. If not, every update is a record. Readers of a table that
+    /// coalesces see fewer values of a key, up to a commit interval later. The final rows of the table are the same,
+    /// and so are the records that are processed again after a crash.
     pub coalesce: bool,
 }
 

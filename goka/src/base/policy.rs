@@ -62,7 +62,7 @@ impl OnError {
     pub const FAIL: Self = Self::all(Policy::FAIL);
 
     /// The same policy for each stage. Records that do not decode are not retried, because a retry would fail as well:
-    /// the policy that follows the retries applies at once.
+    /// the policy that follows the retries applies immediately.
     pub const fn all(policy: Policy) -> Self {
         OnError {
             decode: Policy {
@@ -162,7 +162,7 @@ impl Policy {
     }
 
     /// Back-off of a retry, in milliseconds: the wait before the first retry, and the longest wait. Each wait is twice
-    /// as long as the one before.
+    /// as long as the previous one.
     ///
     /// # Panics
     /// If the policy is not a retry, or `first` is longer than `longest`.

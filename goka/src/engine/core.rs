@@ -58,7 +58,7 @@ impl Core {
         }
     }
 
-    /// Handles a fetched record, or queues it behind waiting work of its partition.
+    /// Handles a fetched record, or queues it after the waiting work of its partition.
     pub(super) fn take(
         &mut self,
         kafka: &dyn Kafka,
@@ -129,7 +129,7 @@ impl Core {
         self.make_room(kafka, origin.partition)
     }
 
-    /// Returns when a record of a partition may be handled or take effect: membership is proven, delivery reports are
+    /// Blocks until a record of a partition may be handled or take effect: membership is proven, delivery reports are
     /// taken, due commits are made, and the open interval has room. An error voids the work of this partition, the
     /// record included.
     fn make_room(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
@@ -153,8 +153,8 @@ impl Core {
         }
     }
 
-    /// Makes due commits. A setback that does not affect partition `of` is applied at once, so that the record of `of`
-    /// that is being handled is not dropped with it.
+    /// Makes due commits. A setback that does not affect partition `of` is applied immediately, so that the record of
+    /// `of` that is being handled is not dropped with it.
     pub(super) fn commit_due(&mut self, kafka: &dyn Kafka, of: Option<i32>) -> Result<(), Halt> {
         loop {
             let env = self.surroundings.env(kafka);
@@ -187,7 +187,7 @@ impl Core {
         Ok(self.advance(kafka, number)? || is_deferred)
     }
 
-    /// Polls the async handler of a partition, then handles the records behind it. Returns whether a handler waits.
+    /// Polls the async handler of a partition, then handles the later records. Returns whether a handler waits.
     fn advance(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Halt> {
         loop {
             let env = self.surroundings.env(kafka);
@@ -272,7 +272,7 @@ impl Core {
         released.map(drop)
     }
 
-    /// Moves the visit on. Returns whether there is more to do at once.
+    /// Advances the visit. Returns whether there is more to do now.
     pub(super) fn visit(&mut self, kafka: &dyn Kafka) -> Result<bool, Halt> {
         let env = self.surroundings.env(kafka);
         let numbers = self.handling.begin_visit(&env, &self.partitions);
@@ -286,7 +286,7 @@ impl Core {
         Ok(more)
     }
 
-    /// Visits at most `max` rows of a partition. Returns whether there is more to do at once.
+    /// Visits at most `max` rows of a partition. Returns whether there is more to do now.
     fn visit_some(&mut self, kafka: &dyn Kafka, number: i32, max: usize) -> Result<bool, Halt> {
         for _ in 0..max {
             let env = self.surroundings.env(kafka);

@@ -292,7 +292,7 @@ fn every_instance_resumes_where_an_operator_has_reset_the_group() {
     for dies_at in ends.into_iter().chain(asks) {
         for next in ["one", "two"] {
             let mut stage = Stage::new(Guarantee::AtLeastOnce);
-            // Both handle records, so that the local copies of both are behind the records.
+            // Both handle records, so that the local copies of both lag behind the changelog.
             for name in ["one", "two"] {
                 let mut worker = stage.worker(name);
                 (0..10).for_each(|number| stage.put(&format!("{name}-{number}"), "1"));

@@ -81,7 +81,7 @@ impl EmbeddedBroker {
         // SAFETY: the client is alive, and was made with a mock cluster, which lives as long.
         unsafe {
             let cluster = rd_kafka_handle_mock_cluster(client.client().native_ptr());
-            // Less than the default of 3 s, so that a first run begins at once. Long enough for all workers of a
+            // Less than the default of 3 s, so that a first run begins without delay. Long enough for all workers of a
             // process to join together: a rebalance that adds one of them later takes 5 s.
             rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 300);
         }

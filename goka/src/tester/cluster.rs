@@ -124,7 +124,7 @@ impl Tester {
     /// Sets the guarantee of the processors, by default at-least-once.
     ///
     /// # Panics
-    /// If a processor or a view was added before.
+    /// If a processor or a view has already been added.
     #[must_use]
     #[track_caller]
     pub fn guarantee(mut self, guarantee: Guarantee) -> Self {
@@ -134,10 +134,11 @@ impl Tester {
     }
 
     /// Simulates a network with a pseudo-random seed: how long records take, which partition is read first, which
-    /// answers get lost. The same seed gives the same run. Without a seed, everything happens at once and in order.
+    /// answers get lost. The same seed gives the same run. Without a seed, everything happens without delay and in
+    /// order.
     ///
     /// # Panics
-    /// If a processor or a view was added before.
+    /// If a processor or a view has already been added.
     #[must_use]
     #[track_caller]
     pub fn seed(mut self, seed: u64) -> Self {

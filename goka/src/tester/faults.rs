@@ -165,7 +165,7 @@ impl Tester {
     ///
     /// # Errors
     /// The error of the visitor, after which the group does not run until it is [restarted](Self::restart); or the
-    /// error of a handler that failed before.
+    /// error of a handler that failed earlier.
     ///
     /// # Panics
     /// If `P` is not in this tester.

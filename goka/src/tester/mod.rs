@@ -52,7 +52,7 @@
 //! | make the broker fail | [`outage`](Tester::outage), [`fail_deliveries`](Tester::fail_deliveries) |
 //!
 //! A mistake in a test, such as an unknown topic or a value of another type, is a panic that says what to do. An error
-//! of a handler is a panic as well, unless [`run`](Tester::run) returned it before.
+//! of a handler is a panic as well, unless [`run`](Tester::run) has already returned it.
 
 mod cluster;
 mod faults;

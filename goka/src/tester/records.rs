@@ -47,7 +47,7 @@ impl<K, V> Emitted<K, V> {
 
 impl Tester {
     /// Writes a message to a stream, as an [`Emitter`] does. Processors run at the next query of the tester, not
-    /// before.
+    /// earlier.
     ///
     /// # Panics
     /// If no processor of this tester reads or writes the stream, or if one does with another codec or partitioner; if
@@ -157,8 +157,8 @@ impl Tester {
         self.expect(written);
     }
 
-    /// An emitter of a stream, for services under test. It can be used on any thread. Deliveries are ready at once; the
-    /// messages are written at the next query of the tester.
+    /// An emitter of a stream, for services under test. It can be used on any thread. Deliveries are ready immediately;
+    /// the messages are written at the next query of the tester.
     ///
     /// # Panics
     /// As [`emit`](Self::emit).

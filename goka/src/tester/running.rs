@@ -15,7 +15,7 @@ use crate::{
 pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 /// How long the tester waits for `async fn` handlers, deferred records and retries, in virtual time.
 const HELD_BACK: Duration = Duration::from_secs(3600);
-/// How much virtual time passes at once while all work is held back; shorter than any session timeout.
+/// How much virtual time passes in one step while all work is held back; shorter than any session timeout.
 const STEP_MAX: Duration = Duration::from_millis(500);
 /// Virtual time between a kill and the restart, in which records in the socket of the killed process arrive.
 const START: Duration = Duration::from_secs(1);

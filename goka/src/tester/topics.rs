@@ -73,7 +73,7 @@ impl Topics {
     }
 
     /// # Panics
-    /// If the topic was declared differently before.
+    /// If the topic has already been declared differently.
     #[track_caller]
     fn add(&mut self, name: &'static str, new: Declared) {
         let Some(known) = self.declared.get_mut(name) else {

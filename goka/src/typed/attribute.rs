@@ -260,8 +260,8 @@ pub use goka_macros::stream;
 /// | `coalesce = true` | the changelog gets at most one record per key and commit interval: the last value |
 ///
 /// Every update of a row is a record of the changelog, unless the table coalesces. Coalescing saves writes and
-/// storage if the same keys are updated again and again. Handlers see their own writes as before, and a crash repeats
-/// no more than before. But readers of the table (views, joins, other programs) see fewer values of a key, up to a
+/// storage if the same keys are updated again and again. Handlers see their own writes as without it, and a crash
+/// repeats no more records. But readers of the table (views, joins, other programs) see fewer values of a key, up to a
 /// commit interval later: do not coalesce a table whose readers need every value.
 ///
 /// A field that is added later needs `#[serde(default)]` or an `Option`, because existing rows lack it.

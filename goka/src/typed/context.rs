@@ -192,8 +192,8 @@ impl<'a, P: Processor> Context<'a, P> {
 }
 
 impl<P: Processor> Context<'_, P> {
-    /// Reads the row of the group table at the key of the record: what this handler wrote before, otherwise what
-    /// earlier handlers left. `None` if there is no row.
+    /// Reads the row of the group table at the key of the record: what this handler has already written, otherwise
+    /// what earlier handlers left. `None` if there is no row.
     ///
     /// # Errors
     /// The codec cannot decode the row, or goka cannot read the local copy.
@@ -281,14 +281,14 @@ impl<P: Processor> Context<'_, P> {
     /// Defers the record: goka commits it only after [`Deferred::done`]. For work that goes on elsewhere, such as a
     /// request to another system.
     ///
-    /// Until then, goka holds back the writes of this handler and of the records behind it in the partition: none of
+    /// Until then, goka holds back the writes of this handler and of the later records of the partition: none of
     /// them is in Kafka or in the local copy. Handlers of those records run meanwhile, and see what this handler
     /// wrote; goka bounds how many wait. After a crash or a restart the record is handled again, and so are the
-    /// records behind it, whose writes had no effect.
+    /// later records, whose writes had no effect.
     ///
     /// A guard that is dropped without `done` fails the record like an error of its handler, and the policy of the
-    /// handler applies. Unless the policy [ends the processor](crate::Policy::FAIL), goka handles the records behind
-    /// it again.
+    /// handler applies. Unless the policy [ends the processor](crate::Policy::FAIL), goka handles the later records
+    /// again.
     ///
     /// Only under at-least-once. Under exactly-once the record fails, because the partitions of a worker commit
     /// together.

@@ -26,7 +26,7 @@ pub trait Consumes<S>: Processor + Consumable<S> {
     const HANDLER: Handler<Self>;
     /// The name of the handler in errors and graphs. If it is empty, the name of the processor.
     const NAME: &'static str = "";
-    /// Whether the handler is called for tombstones, which are records without a value. Otherwise goka skips them.
+    /// Whether the handler is called for tombstones, which are records without a value. If not, goka skips them.
     const TOMBSTONES: bool = false;
     /// What happens to records that cannot be processed.
     const ON_ERROR: OnError = OnError::FAIL;

@@ -40,7 +40,8 @@ pub enum Update<T: Topic> {
 
 /// Subscription to the updates of a [`View`]. See [`View::updates`].
 ///
-/// Updates of one key come in order. Several updates of a key that become visible at once are one update, the last one.
+/// Updates of one key arrive in order. Several updates of a key that become visible together are one update, the last
+/// one.
 /// While the view recovers, every row that is restored is an update.
 ///
 /// Up to 16 MiB of updates wait to be taken. After that, the oldest are dropped and counted

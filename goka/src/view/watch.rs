@@ -66,7 +66,7 @@ impl<T: Topic> Watch<T> {
     }
 
     /// Waits until the row has been written or deleted since it was last seen, and returns the newest value, which may
-    /// equal the one before. A row that was never seen counts as seen when the watch began.
+    /// equal the previous one. A row that was never seen counts as seen when the watch began.
     ///
     /// Cancel safe: dropping the future loses nothing.
     ///

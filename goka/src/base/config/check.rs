@@ -17,7 +17,7 @@ const COMMIT_INTERVAL_MAX: Duration = Duration::from_secs(2);
 /// Maximum of all other durations: a year. Longer ones overflow when they are added to a time.
 const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
 
-/// Kafka creates at most this many partitions at once.
+/// Kafka creates at most this many partitions in one request.
 const PARTITIONS_MAX: i32 = 10_000;
 
 /// Kafka allows 249 bytes, and each worker appends its number.
@@ -107,7 +107,7 @@ impl Config {
                 "`snapshot_max` (GOKA_SNAPSHOT_MAX_MS)",
                 self.snapshot_max,
                 DURATION_MAX,
-                "with 0, every snapshot would expire at once",
+                "with 0, every snapshot would expire immediately",
             ),
         ];
         for (what, value, longest, why) in durations {
@@ -120,7 +120,7 @@ impl Config {
         }
         for (name, partitions) in &self.streams {
             if !(1..=PARTITIONS_MAX).contains(partitions) {
-                let allowed = format!("1 to {PARTITIONS_MAX}, the most that Kafka creates at once");
+                let allowed = format!("1 to {PARTITIONS_MAX}, the most that Kafka creates in one request");
                 let what = format!("the number of partitions of `create_stream` for `{name}`");
                 return refuse(&what, partitions, &allowed);
             }

@@ -2,9 +2,9 @@
 //! go to the producer; all delivery reports come in; the positions are committed to the group. A failure before that
 //! voids the interval, and the partition recovers before its records run again.
 //!
-//! Acknowledged rows are written to the local copy together with the positions behind them, in one LMDB transaction: at
-//! once if they are few, otherwise those of several intervals together. The local copy is never ahead of Kafka. It may
-//! be behind by a second: a restart reads the missing rows from the changelog.
+//! Acknowledged rows are written to the local copy together with the positions after them, in one LMDB transaction:
+//! immediately if they are few, otherwise those of several intervals together. The local copy is never ahead of Kafka.
+//! It may lag by a second: a restart reads the missing rows from the changelog.
 //!
 //! Nothing fences a zombie (a member that was paused past its session), so that its rows can follow newer ones in the
 //! changelog. Three rules prevent damage: the producer gives up on a record well within the session
@@ -146,7 +146,7 @@ fn advance(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     work.store_if_due(number)
 }
 
-/// Checks for foreign rows behind our last row in the changelog of an idle partition, and repairs them.
+/// Checks for foreign rows after our last row in the changelog of an idle partition, and repairs them.
 fn look_behind(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     let partition = work.partitions.running(number);
     if !partition.is_some_and(|partition| partition.intervals().is_empty()) {
@@ -210,7 +210,7 @@ fn drain(work: &mut Work<'_>, numbers: &[i32], give_up: Duration) -> Result<(), 
                 drained => drained,
             }?;
         }
-        // Records of a failed interval that are still in flight must not be written behind rows of the next owner.
+        // Records of a failed interval that are still in flight must not be written after rows of the next owner.
         let ledger = work.partitions.ledger();
         is_busy |= numbers.iter().any(|&number| ledger.pending(number) > 0);
         if !is_busy {

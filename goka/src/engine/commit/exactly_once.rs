@@ -1,9 +1,9 @@
 //! The commit protocol, exactly-once. A Kafka transaction commits all partitions of a worker together: the effects of
-//! their handlers and the positions behind the handled records. In this order: the transaction ends, and the interval
+//! their handlers and the positions after the handled records. In this order: the transaction ends, and the interval
 //! of every partition closes, while handlers go on in the next one; all delivery reports come in; the positions are
-//! added, and Kafka commits; each partition's rows and positions are written to its local copy, at once or with those
-//! of later intervals. A local copy is therefore never ahead of Kafka, and recovery reads rows that it lacks from the
-//! changelog.
+//! added, and Kafka commits; each partition's rows and positions are written to its local copy, immediately or with
+//! those of later intervals. A local copy is therefore never ahead of Kafka, and recovery reads rows that it lacks from
+//! the changelog.
 //!
 //! A failure before Kafka has committed, or an unknown outcome, voids the intervals of all partitions. Each partition
 //! recovers, and the committed offsets show whether the transaction was committed. A zombie (a member that was paused

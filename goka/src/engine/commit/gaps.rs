@@ -1,4 +1,4 @@
-//! Foreign rows: a zombie, a previous owner that was paused past its session, can write to the changelog behind our
+//! Foreign rows: a zombie, a previous owner that was paused past its session, can write to the changelog after our
 //! rows.
 //!
 //! Our rows are contiguous in the changelog, so that a gap between them is a foreign row. Once the group has confirmed

@@ -116,7 +116,8 @@ impl Commit {
         self.offsets.is_committing()
     }
 
-    /// Says whether a visit is under way. Acknowledged rows are then stored at once, because visits read local copies.
+    /// Says whether a visit is under way. Acknowledged rows are then stored immediately, because visits read local
+    /// copies.
     pub(crate) fn set_visiting(&mut self, is_visiting: bool) {
         self.is_visiting = is_visiting;
     }
@@ -142,7 +143,7 @@ impl Commit {
     }
 
     /// Whether delivery reports have to be taken and due commits made before the next record, so that records in flight
-    /// do not expire behind slow handlers, and no transaction gets too old.
+    /// do not expire while slow handlers run, and no transaction gets too old.
     pub(crate) fn is_look_due(&self, env: &Env<'_>) -> bool {
         env.now().saturating_sub(self.served_at) >= LOOK_AFTER
     }
@@ -256,7 +257,7 @@ impl Commit {
         work.claim(number, positions)
     }
 
-    /// Writes the acknowledged rows of a partition to its local copy, with the positions behind them.
+    /// Writes the acknowledged rows of a partition to its local copy, with the positions after them.
     pub(crate) fn store(
         &mut self,
         env: &Env<'_>,

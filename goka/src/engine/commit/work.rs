@@ -1,7 +1,7 @@
 //! The steps that both protocols share: close an interval, acknowledge it, store its rows in the local copy.
 //!
 //! Rows of a table with `coalesce = true` are sent when their interval closes: the changelog gets the last value of
-//! each key, while handlers read every value at once. Must not know when an interval is committed.
+//! each key, while handlers read every value immediately. Must not know when an interval is committed.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -17,11 +17,11 @@ use crate::{
     store::Position,
 };
 
-/// If more rows are acknowledged than are stored at once (`stored_at_once`), the rows of so long are stored together: a
-/// row that several intervals wrote is stored once, and one write of an LMDB page stores many rows. After a kill,
-/// recovery reads up to so much from the changelog.
+/// If more rows are acknowledged than are stored immediately (`stored_at_once`), the rows of this time are stored
+/// together: a row that several intervals wrote is stored once, and one write of an LMDB page stores many rows. After
+/// a kill, recovery reads the rows of up to this time from the changelog.
 const STORE_INTERVAL: Duration = Duration::from_secs(1);
-/// The time in the local copy of an idle partition is renewed when it is so old, milliseconds.
+/// The time in the local copy of an idle partition is renewed when it is this old, milliseconds.
 const REFRESH_MS: i64 = 3_600_000;
 
 /// Everything that a protocol works with, for one call.
@@ -145,7 +145,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Writes the acknowledged rows of a partition to its local copy, with the positions behind them. Does nothing
+    /// Writes the acknowledged rows of a partition to its local copy, with the positions after them. Does nothing
     /// while an interval is closing, whose rows cannot be distinguished from the acknowledged ones.
     pub(crate) fn store(&mut self, number: i32) -> Result<(), Halt> {
         let (env, kept) = (self.env, self.kept_bytes());

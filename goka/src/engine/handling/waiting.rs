@@ -1,5 +1,5 @@
-//! Waiting work of a partition: async handlers, records to retry, and the backlog behind them. A partition handles one
-//! record after another, while other partitions go on. Must not know what else the worker does.
+//! Waiting work of a partition: async handlers, records to retry, and the backlog of later records. A partition handles
+//! one record after another, while other partitions go on. Must not know what else the worker does.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

@@ -1,4 +1,4 @@
-//! The local copy of a partition: rows in memory over an LMDB environment, and the changelog offset behind them. Must
+//! The local copy of a partition: rows in memory over an LMDB environment, and the changelog offset after them. Must
 //! not know when the copy is written.
 
 use std::{rc::Rc, time::Duration};
@@ -19,7 +19,7 @@ pub(crate) struct Copy {
     rows: Rc<Rows>,
     /// `None` for a group without a table, and while the copy is not open.
     store: Option<Store>,
-    /// Next changelog offset behind the acknowledged rows.
+    /// Next changelog offset after the acknowledged rows.
     changelog: i64,
     /// Whether the environment lacks acknowledged rows or positions.
     is_behind: bool,
@@ -70,7 +70,7 @@ impl Copy {
         self.store.take()
     }
 
-    /// Next changelog offset behind the acknowledged rows.
+    /// Next changelog offset after the acknowledged rows.
     pub(crate) fn changelog(&self) -> i64 {
         self.changelog
     }
@@ -100,7 +100,7 @@ impl Copy {
         self.stored_at
     }
 
-    /// Writes the acknowledged rows, the changelog offset behind them and the positions in the sources, in one
+    /// Writes the acknowledged rows, the changelog offset after them and the positions in the sources, in one
     /// transaction. Very many rows are written in parts: the last part has the offset and the positions, and `part` is
     /// called between parts.
     ///

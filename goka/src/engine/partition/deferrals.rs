@@ -1,4 +1,4 @@
-//! Deferred records (`ctx.defer()`) and the records behind them in their partition: handled, with effects that are held
+//! Deferred records (`ctx.defer()`) and the later records of their partition: handled, with effects that are held
 //! back.
 //!
 //! None of their effects is in Kafka or in the local copy. If the worker ends, all of these records run again. Must not
@@ -154,7 +154,7 @@ mod tests {
         engine::partition::origin::{By, Origin},
     };
 
-    /// At every moment one record is held back, so that the rows are never all forgotten at once.
+    /// At every moment one record is held back, so that the rows are never all forgotten together.
     #[test]
     fn rows_of_released_records_are_forgotten() {
         const VALUE: &[u8] = &[7; 64 << 10];

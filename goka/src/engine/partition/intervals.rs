@@ -20,7 +20,7 @@ struct Interval {
     began: Duration,
     /// Timestamp of its last record, milliseconds since 1970.
     timestamp: i64,
-    /// Next offset of each source behind the handled records.
+    /// Next offset of each source after the handled records.
     positions: Vec<i64>,
     /// Progress of the visit when the interval was closed.
     visited: Visited,
@@ -33,7 +33,7 @@ pub(crate) struct Intervals {
     closing: Option<Interval>,
     /// Which half of the partition's account the open interval uses.
     parity: usize,
-    /// Next offset of each source behind the acknowledged records. The local copy may be behind these positions.
+    /// Next offset of each source after the acknowledged records. The local copy may lag behind these positions.
     acknowledged: Vec<i64>,
     /// Whether the acknowledged positions are still to be committed to the group.
     is_uncommitted: bool,
@@ -119,7 +119,7 @@ impl Intervals {
         self.open.began
     }
 
-    /// Next offset of each source behind the handled records.
+    /// Next offset of each source after the handled records.
     pub(crate) fn handled(&self) -> &[i64] {
         &self.open.positions
     }
@@ -133,7 +133,7 @@ impl Intervals {
         self.open.records == 0 && self.closing.is_none()
     }
 
-    /// The positions behind the closing interval.
+    /// The positions after the closing interval.
     pub(crate) fn closing_positions(&self) -> Option<&[i64]> {
         self.closing.as_ref().map(|closing| &*closing.positions)
     }
@@ -153,7 +153,7 @@ impl Intervals {
         self.parity ^ 1
     }
 
-    /// Next offset of each source behind the acknowledged records.
+    /// Next offset of each source after the acknowledged records.
     pub(crate) fn acknowledged(&self) -> &[i64] {
         &self.acknowledged
     }

@@ -38,14 +38,14 @@ struct Half {
     sent: u64,
     reported: u64,
     failed: Option<Undelivered>,
-    /// Next changelog offset behind the last delivered row.
+    /// Next changelog offset after the last delivered row.
     changelog: Option<i64>,
 }
 
 /// The outcome of an interval all of whose delivery reports are in.
 pub(crate) struct Outcome {
     pub(crate) failed: Option<Undelivered>,
-    /// Next changelog offset behind the rows of the interval, if it wrote any.
+    /// Next changelog offset after the rows of the interval, if it wrote any.
     pub(crate) changelog: Option<i64>,
 }
 
@@ -157,7 +157,7 @@ impl Ledger {
         self.0.get(partition as usize)?.next_row
     }
 
-    /// The local copy has all rows before changelog offset `next`: a gap behind it is a foreign row.
+    /// The local copy has all rows before changelog offset `next`: a gap that begins there is a foreign row.
     pub(crate) fn expect_row(&mut self, partition: i32, next: i64) {
         self.account(partition).next_row = Some(next);
     }

@@ -11,7 +11,7 @@ pub(crate) struct Origin {
     pub(crate) offset: i64,
     /// Milliseconds since 1970; negative: unknown.
     pub(crate) timestamp: i64,
-    /// How often the record has failed before.
+    /// How often the record has already failed.
     pub(crate) attempts: u32,
 }
 

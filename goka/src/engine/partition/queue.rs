@@ -1,4 +1,4 @@
-//! The waiting work of a partition: an async handler, a record to retry, the backlog of records behind them, and
+//! The waiting work of a partition: an async handler, a record to retry, the backlog of later records, and
 //! deferred records. Must not know when the work goes on.
 
 use std::{collections::VecDeque, rc::Rc, time::Duration};
@@ -24,7 +24,7 @@ pub(crate) struct Waiter {
     pub(crate) record: Rc<OwnedRecord>,
 }
 
-/// A failed record that is to be retried. The records behind it in its partition wait.
+/// A failed record that is to be retried. The later records of its partition wait.
 pub(crate) struct Trouble {
     pub(crate) origin: Origin,
     pub(crate) record: OwnedRecord,

@@ -65,7 +65,7 @@ impl Partition {
         self.copy.rows().close_interval();
     }
 
-    /// The closing interval is acknowledged. `changelog` is the next changelog offset behind its rows, if it wrote any.
+    /// The closing interval is acknowledged. `changelog` is the next changelog offset after its rows, if it wrote any.
     pub(crate) fn acknowledge(&mut self, changelog: Option<i64>) {
         if self.intervals.acknowledge() {
             self.copy.acknowledge(changelog);
@@ -90,7 +90,7 @@ impl Partition {
         self.queue.drop_begun(self.copy.rows());
     }
 
-    /// Drops all waiting work, and resumes behind the handled records and behind one record more of a source, at
+    /// Drops all waiting work, and resumes after the handled records; in `source` after one record more, the one at
     /// `offset`. The caller assigns the partition's inputs again.
     pub(crate) fn go_back(&mut self, source: SourceIx, offset: i64) {
         self.queue.clear(self.copy.rows());

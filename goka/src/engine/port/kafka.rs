@@ -12,7 +12,7 @@ pub(crate) trait Kafka: Clock + Member + Producer + Transactions {
     fn table(&self) -> Option<&dyn Reader>;
 
     /// The commit protocol has reached `step`. Tests stop the worker here: a simulation returns an error, and a process
-    /// that was started with `GOKA_CRASH_AT` kills itself (see [`crash`]). Otherwise nothing happens.
+    /// that was started with `GOKA_CRASH_AT` kills itself (see [`crash`]). In any other process nothing happens.
     fn reached(&self, step: Step) -> Result<(), Error> {
         crash::pass(step);
         Ok(())

@@ -27,7 +27,7 @@ pub(crate) trait Producer {
     fn in_flight(&self) -> usize;
 
     /// Gives up every record that is in flight; `serve` reports them as failed. A record that the network has already
-    /// taken may be written all the same. Default: for a producer that delivers at once.
+    /// taken may be written all the same. Default: for a producer that delivers immediately.
     fn purge(&self) {}
 }
 

@@ -7,7 +7,7 @@ use crate::base::error::Error;
 ///
 /// A transaction ends in two steps, so that handlers go on while it is committed: [`Transactions::end_transaction`]
 /// draws the line, and [`Transactions::commit_transaction`] commits what was sent before the line, once all of it is
-/// acknowledged. Records sent behind the line wait in memory for the next transaction.
+/// acknowledged. Records sent after the line wait in memory for the next transaction.
 ///
 /// A connection for at-least-once has no transactions. So every method has a default, and the engine calls only
 /// [`Transactions::table_end`] of them.

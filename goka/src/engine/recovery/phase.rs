@@ -6,7 +6,7 @@ use crate::engine::{port::Committed, table::replay::Replay};
 
 /// A phase of recovery.
 pub(super) enum Phase {
-    /// Waits for the delivery reports of records that it sent before.
+    /// Waits for the delivery reports of records that it sent earlier.
     Draining,
     /// Fetches the committed offsets, at the time `at`.
     FetchingOffsets { at: Duration },

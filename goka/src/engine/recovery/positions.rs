@@ -150,8 +150,8 @@ impl Recovery {
 }
 
 /// The position in a source that counts under at-least-once, at the instance with this mark. If this instance committed
-/// last, the later one counts: its local copy may be an interval ahead of the group, and has the rows. Otherwise the
-/// group's counts: another instance has gone on from there, or an operator has set it.
+/// last, the later one counts: its local copy may be an interval ahead of the group, and has the rows. If another
+/// instance or an operator committed last, the group's position counts.
 fn which_wins(committed: Option<&Committed>, local: Option<i64>, instance: &str) -> Option<i64> {
     match (committed, local) {
         (Some(committed), Some(local)) if committed.metadata == instance => {

@@ -23,7 +23,7 @@ const HALF: usize = 0;
 /// Rows whose tombstones are delivered.
 pub(crate) struct Deleted {
     keys: Vec<Vec<u8>>,
-    /// Next changelog offset behind the tombstones.
+    /// Next changelog offset after the tombstones.
     changelog: Option<i64>,
     at_ms: i64,
 }

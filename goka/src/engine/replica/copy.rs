@@ -281,7 +281,7 @@ impl Copy {
         self.retry_at = now + ROOM_RETRY;
     }
 
-    /// Stores the rows that were taken, if the local copy is up to date; before, they are stored in large batches.
+    /// Stores the rows that were taken, if the local copy is up to date; until it is, they are stored in large batches.
     pub(super) fn follow(&mut self, board: &Board, at_ms: i64) -> Result<(), Error> {
         if self.up_to_date {
             self.store_rows(board, at_ms)?;

@@ -157,7 +157,7 @@ impl Replica {
         self.board.stored()
     }
 
-    /// A feed of the rows that become visible from now on. Several changes of a key that become visible at once are
+    /// A feed of the rows that become visible from now on. Several changes of a key that become visible together are
     /// one. The feed is also woken when the replica fails.
     pub(crate) fn feed(&self) -> Arc<Feed> {
         self.board.subscribers.feed()

@@ -28,7 +28,7 @@ enum Holder {
 pub(crate) type Lent = (Loan, Option<Store>);
 
 /// A loan of the local copy of a partition. When the loan is dropped, the keeper gets the local copy back and opens it
-/// again. The borrower must have closed it before.
+/// again. The borrower must have closed it by then.
 pub(crate) struct Loan {
     loans: Arc<Loans>,
     partition: i32,

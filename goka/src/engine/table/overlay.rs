@@ -1,11 +1,11 @@
 //! Rows of one partition in memory, over its local copy: rows that are not stored yet and, within bounds, stored rows
 //! that are likely to be read again.
 //!
-//! Two commit intervals can be unacknowledged at once: the *open* one takes what handlers write now, and the *closing*
-//! one waits for its delivery reports. Once a closing interval is acknowledged, its rows are *unstored* until they are
-//! written to the local copy, which may be several intervals later: a row that each of these intervals wrote is then
-//! stored once. A row has room for two values, that of the open interval and the one before, so that a single search
-//! finds the newest value, whichever interval wrote it.
+//! Two commit intervals can be unacknowledged at the same time: the *open* one takes what handlers write now, and the
+//! *closing* one waits for its delivery reports. Once a closing interval is acknowledged, its rows are *unstored* until
+//! they are written to the local copy, which may be several intervals later: a row that each of these intervals wrote
+//! is then stored once. A row has room for two values, that of the open interval and the previous one, so that a single
+//! search finds the newest value, whichever interval wrote it.
 //!
 //! A search waits for memory, not for the processor: with 100,000 rows, each cache line that a search touches costs as
 //! much as decoding a record. Therefore a row is one cache line ([`Entry`]), and rows that will soon be read are
@@ -68,7 +68,7 @@ impl Overlay {
         Some(self.entries[found as usize].newest(&self.arena))
     }
 
-    /// Prefetches the rows of these keys into the processor's cache. A processor waits for a dozen cache lines at once
+    /// Prefetches the rows of these keys into the processor's cache. A processor waits for a dozen cache lines together
     /// if no other work separates the loads: therefore first all hashes, then all indices, then all rows.
     pub(crate) fn look_ahead(&self, keys: &mut dyn Iterator<Item = &[u8]>) {
         if self.entries.is_empty() {

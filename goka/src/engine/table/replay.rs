@@ -1,6 +1,6 @@
 //! Changelog → local copy: the code that restores partitions, views and standbys.
 //!
-//! A replay gathers rows into large sorted batches and commits each batch together with the changelog offset behind it.
+//! A replay gathers rows into large sorted batches and commits each batch together with the changelog offset after it.
 //! It can therefore be cut off at any record, and goes on from the last batch. Must not know who reads the changelog.
 
 use std::time::Duration;

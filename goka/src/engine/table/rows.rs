@@ -1,10 +1,10 @@
 //! Rows of one partition of the group table, as a handler sees them: rows in memory over the local copy.
 //!
-//! Rows of two commit intervals can be unacknowledged at once. The open interval takes what handlers write now; the
-//! closing one waits for its delivery reports while handlers go on. Rows of acknowledged intervals go to the local
-//! copy, at once or a few intervals later, so that an LMDB write transaction is open only while it is committed. Stored
-//! rows are kept in memory, within bounds: a handler often reads a row again soon after writing it, and a search in
-//! LMDB costs as much as everything else that a record needs. Must not know when an interval is committed.
+//! Rows of two commit intervals can be unacknowledged at the same time. The open interval takes what handlers write
+//! now; the closing one waits for its delivery reports while handlers go on. Rows of acknowledged intervals go to the
+//! local copy, now or a few intervals later, so that an LMDB write transaction is open only while it is committed.
+//! Stored rows are kept in memory, within bounds: a handler often reads a row again soon after writing it, and a search
+//! in LMDB costs as much as everything else that a record needs. Must not know when an interval is committed.
 
 use std::cell::RefCell;
 
@@ -114,7 +114,7 @@ impl Rows {
         self.0.borrow().written.open_size()
     }
 
-    /// The open interval becomes the closing one. No interval is closing before.
+    /// The open interval becomes the closing one. When this is called, no interval may be closing.
     pub(crate) fn close_interval(&self) {
         self.0.borrow_mut().written.close_interval();
     }
@@ -146,7 +146,7 @@ impl Rows {
         (written.unstored(), written.size())
     }
 
-    /// Commits the acknowledged rows to the local copy, in one transaction with the position behind them. Stored rows
+    /// Commits the acknowledged rows to the local copy, in one transaction with the position after them. Stored rows
     /// are kept in memory, up to `kept` bytes. No interval may be closing. Very many rows are committed in parts: the
     /// last part has the position, and `part` is called between parts.
     pub(crate) fn store(
@@ -212,7 +212,7 @@ impl Layers {
                 None => batch.delete(key)?,
             }
             if batch.is_large() && rows.peek().is_some() {
-                // The changelog has all of these rows, behind the copy's position. If the process ends here, recovery
+                // The changelog has all of these rows, after the copy's position. If the process ends here, recovery
                 // reads them again.
                 batch.commit_part(position.changelog)?;
                 part()?;

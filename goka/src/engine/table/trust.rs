@@ -2,8 +2,8 @@
 
 use crate::store::Position;
 
-/// Why a local copy cannot be brought up to date from its changelog. `None`: it can. `reaches` is the offset before
-/// which all rows of the copy are; `first` and `end` are the log start and end offsets of the changelog.
+/// Why a local copy cannot be brought up to date from its changelog. `None`: it can. All rows of the copy are
+/// before the offset `reaches`; `first` and `end` are the log start and end offsets of the changelog.
 pub(crate) fn distrust(
     position: &Position,
     reaches: i64,

@@ -1,9 +1,9 @@
 //! Orphaned partitions: no member of the group holds them, and no rebalance will assign them.
 //!
 //! A cooperative rebalance moves a partition in two rounds. The member that gives the partition up asks for the second
-//! round. If it is killed before and comes back as the same static member, the broker returns its earlier assignment
-//! and starts no second round. So another member has to trigger a rebalance: a visitor that joins the group and leaves.
-//! Must not know when to look for orphans.
+//! round. If it is killed before that and comes back as the same static member, the broker returns its earlier
+//! assignment and starts no second round. So another member has to trigger a rebalance: a visitor that joins the group
+//! and leaves. Must not know when to look for orphans.
 
 use std::{
     collections::BTreeSet,

@@ -178,7 +178,7 @@ const CLOSES_SOON: &[(&str, &str)] = &[("socket.timeout.ms", "6000")];
 const TRANSACTION_TIMEOUT_MS: u64 = 15_000;
 
 /// How long a transaction may be open before the broker aborts it. This matters only for processes that die and whose
-/// partitions nobody takes over: a new owner aborts their transactions at once.
+/// partitions nobody takes over: a new owner aborts their transactions immediately.
 pub(crate) fn transaction_timeout(config: &Config) -> Result<Duration, Error> {
     let keys = [&config.keys.producer, &config.keys.both];
     let key = "transaction.timeout.ms";
@@ -223,7 +223,7 @@ fn session_timeout_ms(config: &Config) -> Result<u64, Error> {
     milliseconds(config, "session.timeout.ms", 6000)
 }
 
-/// How long a worker may try to deliver a record. If it tried longer than its session lasts, it could write behind rows
+/// How long a worker may try to deliver a record. If it tried longer than its session lasts, it could write after rows
 /// of the partition's next owner.
 pub(crate) fn message_timeout(config: &Config) -> Result<Duration, Error> {
     let session = session_timeout_ms(config)?;
@@ -322,7 +322,7 @@ pub(crate) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
             ("enable.auto.offset.store", "false"),
             ("auto.offset.reset", "error"),
             ("isolation.level", "read_committed"),
-            // Otherwise, a consumer whose queue was full stalls for a second.
+            // With the default, a consumer whose queue was full stalls for a second.
             ("fetch.queue.backoff.ms", "2"),
             // Small records take ten times their size in librdkafka's queue. A limit on their number saves 60 MB and is
             // as fast.

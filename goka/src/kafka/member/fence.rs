@@ -1,8 +1,8 @@
 //! Aborts the open transaction of a partition's previous owner.
 //!
 //! A worker stores its transactional id beside each offset that it commits. Initializing that id in another producer
-//! aborts the open transaction at once, instead of after `transaction.timeout.ms`. Must not know why the transaction
-//! has to end.
+//! aborts the open transaction immediately, instead of after `transaction.timeout.ms`. Must not know why the
+//! transaction has to end.
 
 use std::{collections::BTreeSet, time::Duration};
 

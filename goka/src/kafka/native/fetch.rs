@@ -86,8 +86,8 @@ impl FetchingConsumer {
         self.events.client()
     }
 
-    /// Starts to read these partitions, of topics that exist. Records of these partition numbers that were taken before
-    /// are dropped.
+    /// Starts to read these partitions, of topics that exist. Records of these partition numbers that were taken
+    /// earlier are dropped.
     pub(crate) fn assign(&self, list: &TopicPartitionList) -> Result<(), KafkaError> {
         let partitions: Vec<_> = list.elements().iter().map(|at| at.partition()).collect();
         self.forget(&partitions);

@@ -35,7 +35,7 @@ pub(crate) struct Lanes {
     ready: Vec<(usize, i32)>,
     /// A line was drawn: new records wait until the line is lifted, while earlier records go on.
     is_held: bool,
-    /// How many records wait behind the line.
+    /// How many records wait after the line.
     held_records: usize,
     /// No record that waits counts as older than this time, see [`Lanes::proven`].
     proven_at: Duration,
@@ -48,9 +48,9 @@ struct Lane {
     in_flight: usize,
     /// Records that are being gathered.
     filling: Batch,
-    /// Records that were gathered before, and are handed over burst by burst.
+    /// Records that were gathered earlier, and are handed over burst by burst.
     leaving: Batch,
-    /// Records behind the line.
+    /// Records after the line.
     held: Batch,
 }
 
@@ -131,8 +131,8 @@ impl Lanes {
         }
     }
 
-    /// The sender owned its partitions at this time, so no record that waits counts as older. Otherwise records would
-    /// time out behind a handler that blocks the thread.
+    /// The sender owned its partitions at this time, so no record that waits counts as older: records do not
+    /// time out because a handler blocks the thread.
     pub(crate) fn proven(&mut self, at: Duration) {
         self.proven_at = at;
     }
@@ -186,7 +186,7 @@ impl Lanes {
             return Way::Free;
         };
         if is_held {
-            // Never full behind the line: only the sender can make progress so that the line is lifted.
+            // Never full after the line: only the sender can make progress so that the line is lifted.
             self.bytes += lane.held.push(record, clock);
             self.held_records += 1;
             return Way::Waits;

@@ -53,7 +53,7 @@ struct Shared {
 #[allow(clippy::large_enum_variant, reason = "there is one for each emitter")]
 enum Carrier {
     Kafka(Producer),
-    /// A tester collects the records, which are delivered at once.
+    /// A tester collects the records, which are delivered immediately.
     #[cfg(any(test, feature = "tester"))]
     Memory(Arc<dyn Collect>),
 }
@@ -81,7 +81,7 @@ pub(crate) struct Letter<'a> {
     pub(crate) headers: &'a OwnedHeaders,
 }
 
-/// The future outcome of one record, to be polled until it is ready. If it is dropped before, a failure is logged, and
+/// The future outcome of one record, to be polled until it is ready. If it is dropped earlier, a failure is logged, and
 /// the next flush returns it.
 pub(crate) struct Receipt {
     shared: Arc<Shared>,
@@ -389,7 +389,7 @@ impl Receipt {
     /// Partition and offset of the record, or why it was not delivered.
     ///
     /// # Panics
-    /// If it has returned the outcome before.
+    /// If it has already returned the outcome.
     pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Outcome> {
         let slot = self.slot.expect("a delivery is awaited once");
         match self.shared.lock().ask(slot, waker) {

@@ -173,7 +173,7 @@ impl Producer {
                 return Ok(());
             }
         }
-        // Before the record is sent: another thread may get its report at once.
+        // Before the record is sent: another thread may get its report immediately.
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let Err(code) = self.produce(target, partition, &lone) else {
             lanes.sent(target, partition);
@@ -411,7 +411,7 @@ impl Producer {
     }
 }
 
-/// Whether a record was rejected because its transaction, or its producer, had failed before.
+/// Whether a record was rejected because its transaction, or its producer, had already failed.
 fn is_of_transaction(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::*;
     matches!(

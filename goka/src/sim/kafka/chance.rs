@@ -1,6 +1,6 @@
 //! Random decisions from a seed: one seed gives one run, on every machine.
 //!
-//! Without a seed there is no chance: everything arrives at once and in order. Must not know what is decided.
+//! Without a seed there is no chance: everything arrives without delay and in order. Must not know what is decided.
 
 /// A sequence of decisions (SplitMix64).
 #[derive(Clone, Debug)]

@@ -1,5 +1,5 @@
-//! Commits in flight to the coordinator. The coordinator may take offsets at once or after a rebalance, and its answer
-//! may be lost. Must not know who waits for the answer.
+//! Commits in flight to the coordinator. The coordinator may take offsets immediately or after a rebalance, and its
+//! answer may be lost. Must not know who waits for the answer.
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 

@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// How far the clock of a dead process is ahead, so that anything it waits for while it shuts down times out at once.
+/// How far the clock of a dead process is ahead, so that anything it waits for in its shutdown times out immediately.
 const AFTER_DEATH: Duration = Duration::from_secs(86_400);
 
 /// One worker's connection to a world.

@@ -1,8 +1,8 @@
 //! The transaction coordinator: the owner of each transactional id, and the state of its transaction.
 //!
-//! As on brokers, records and offsets of a transaction are stored at once, undecided. When the transaction is decided,
-//! each partition and the group get a marker of their own, each at its own moment. A producer that initializes a
-//! transactional id takes the id over, and the open transaction of the id is aborted. Must not know what is behind a
+//! As on brokers, records and offsets of a transaction are stored immediately, undecided. When the transaction is
+//! decided, each partition and the group get a marker of their own, each at its own moment. A producer that initializes
+//! a transactional id takes the id over, and the open transaction of the id is aborted. Must not know what is behind a
 //! connection.
 
 use std::{

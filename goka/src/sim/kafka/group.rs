@@ -2,8 +2,8 @@
 //!
 //! Partitions move as with `cooperative-sticky`: as few as possible, in two steps. The coordinator asks the owner to
 //! give a partition back, and the next owner gets it after the answer. A member that sends no heartbeat for a session
-//! is expelled, and its partitions go to other members at once. The expelled member may be alive (a zombie), and learns
-//! of it later. Must not know records or producers, and no time but the time it is given.
+//! is expelled, and its partitions go to other members immediately. The expelled member may be alive (a zombie), and
+//! learns of it later. Must not know records or producers, and no time but the time it is given.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

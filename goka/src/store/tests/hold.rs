@@ -105,7 +105,7 @@ fn snapshots_are_taken_and_read_by_other_threads() {
     .unwrap();
 }
 
-/// Compiles only if a batch, whose lock belongs to its thread, is not `Send`. Otherwise, both impls would match.
+/// Compiles only if a batch, whose lock belongs to its thread, is not `Send`: if it were, both impls would match.
 #[allow(dead_code)]
 fn a_batch_stays_on_its_thread() {
     trait NotSend<Which> {

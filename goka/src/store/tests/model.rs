@@ -30,7 +30,7 @@ enum End {
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Keys of all lengths at which the stored form changes. Most long keys differ only behind the stored head.
+/// Keys of all lengths at which the stored form changes. Most long keys differ only after the stored head.
 fn keys() -> impl Strategy<Value = Vec<u8>> {
     let length = prop_oneof![0..4_usize, 462..468_usize, 478..484_usize, 900..902_usize];
     let short = vec(0..3_u8, 0..3);
@@ -96,7 +96,7 @@ fn check(store: &Store, model: &Rows, probes: &[Vec<u8>], position: &Position) {
     }
 }
 
-/// None, and at and behind each probe.
+/// None, and at and after each probe.
 fn bounds(probes: &[Vec<u8>]) -> Vec<Bound<&[u8]>> {
     let of = |probe| [Bound::Included(probe), Bound::Excluded(probe)];
     let mut bounds: Vec<_> = probes.iter().flat_map(|probe| of(&probe[..])).collect();

@@ -123,7 +123,8 @@ pub fn context<'c, 'a, P: Processor, Q: Same<P>>(
     Q::same(ctx)
 }
 
-/// `Self` is the key type of the group, for an input. Otherwise the records of a key could be in several partitions.
+/// `Self` is the key type of the group, for an input. With another key type, the records of a key could be in
+/// several partitions.
 #[diagnostic::on_unimplemented(
     message = "a group keyed by `{K}` cannot read a stream keyed by `{Self}`",
     label = "keyed by `{Self}`, not `{K}`",
@@ -141,7 +142,8 @@ impl<K> InputKey<K> for K {}
 pub trait TableKey<K> {}
 impl<K> TableKey<K> for K {}
 
-/// `Self` is the key type of the group, for a joined table. Otherwise the row of a key could be in another partition.
+/// `Self` is the key type of the group, for a joined table. With another key type, the row of a key could be in
+/// another partition.
 #[diagnostic::on_unimplemented(
     message = "a table keyed by `{Self}` cannot be joined by a group keyed by `{K}`",
     label = "keyed by `{Self}`, not `{K}`",

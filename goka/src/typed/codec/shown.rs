@@ -331,7 +331,7 @@ impl<'de> Visitor<'de> for ToJson<'_> {
     }
 }
 
-/// An item of a list, behind its comma.
+/// An item of a list, after its comma.
 struct Separated<'a> {
     out: &'a mut Json,
     is_first: bool,

@@ -1,5 +1,5 @@
-//! A row in one cache line: its key, its newest value and, where needed, the value before. Keys and values that are too
-//! long for the line are in an arena. Must not know intervals.
+//! A row in one cache line: its key, its newest value and, where needed, the previous value. Keys and values that are
+//! too long for the line are in an arena. Must not know intervals.
 
 /// A row.
 #[derive(Clone, Copy)]
@@ -15,7 +15,7 @@ pub(super) struct Entry {
     values: [u32; 2],
     /// Number of the interval that wrote the row last, or [`NEVER`].
     pub(super) written: u32,
-    /// For how many values there is room behind the key: 1 or 2.
+    /// For how many values there is room after the key: 1 or 2.
     rooms: u8,
     /// Which of the values is the newest.
     newest: u8,
@@ -91,7 +91,7 @@ impl Entry {
         self.bytes(arena).first().copied().unwrap_or_default()
     }
 
-    /// Keeps the newest value: the next value is written beside it, over the one before.
+    /// Keeps the newest value: the next value is written beside it, over the previous one.
     pub(super) fn keep(&mut self) {
         self.newest ^= 1;
     }
