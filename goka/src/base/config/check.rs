@@ -120,7 +120,8 @@ impl Config {
         }
         for (name, partitions) in &self.streams {
             if !(1..=PARTITIONS_MAX).contains(partitions) {
-                let allowed = format!("1 to {PARTITIONS_MAX}, the most that Kafka creates in one request");
+                let allowed =
+                    format!("1 to {PARTITIONS_MAX}, the most that Kafka creates in one request");
                 let what = format!("the number of partitions of `create_stream` for `{name}`");
                 return refuse(&what, partitions, &allowed);
             }
