@@ -1,11 +1,13 @@
 //! Errors of settings that librdkafka rejects, without the values, which may be secrets.
 
-use rdkafka::error::KafkaError;
+use rdkafka::{error::KafkaError, types::RDKafkaConfRes};
 
 use crate::base::{config::may_be_shown, error::Error};
 
 /// The error of a setting that librdkafka rejects.
 pub(crate) fn setting(key: &str, value: &str, error: KafkaError) -> Error {
+    let unknown = RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN;
+    let is_known = !matches!(&error, KafkaError::ClientConfig(why, ..) if *why == unknown);
     let reason = match error {
         KafkaError::ClientConfig(_, reason, ..) => reason,
         // The error contains all bytes of the value.
@@ -17,8 +19,9 @@ pub(crate) fn setting(key: &str, value: &str, error: KafkaError) -> Error {
         true => reason,
         false => "the value is not allowed".to_owned(),
     };
-    // librdkafka's reason names the number that it has read, which is another one after an overflow.
-    let shown = match may_be_shown(key) && !value.contains('\0') {
+    // librdkafka's reason names the number that it has read, which is another one after an overflow. The value of an
+    // unknown key is not shown: the key may be that of a secret, misspelled.
+    let shown = match is_known && may_be_shown(key) && !value.contains('\0') {
         true => format!(" of `{value}`"),
         false => String::new(),
     };
