@@ -1,5 +1,5 @@
-//! The broker that tests run on: the real Kafka that `GOKA_TEST_BROKERS` names, otherwise the mock cluster of
-//! librdkafka, on which goka's embedded broker is built as well. The mock cluster is started without goka.
+//! The broker that tests run on: the real Kafka that `GOKA_TEST_BROKERS` names, or without this variable the mock
+//! cluster of librdkafka, on which goka's embedded broker is built as well. The mock cluster is started without goka.
 
 use std::{
     env, process,
@@ -118,7 +118,7 @@ impl Broker {
         self.create_topic_with(topic, partitions, &[]);
     }
 
-    /// As [`create_topic`](Self::create_topic), with settings of the topic, which a mock cluster ignores.
+    /// Creates a topic like [`create_topic`](Self::create_topic), with settings, which a mock cluster ignores.
     pub fn create_topic_with(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
         if let Some(producer) = &self.mock {
             let created = mock_cluster(producer).create_topic(topic, partitions, 1);

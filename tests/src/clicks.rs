@@ -59,7 +59,7 @@ impl<'a> Clicks<'a> {
         self.produce_more(clicks, users);
     }
 
-    /// As [`produce`](Self::produce), into the existing topic.
+    /// Writes clicks like [`produce`](Self::produce), into the existing topic.
     pub fn produce_more(&self, clicks: u64, users: u64) {
         let clicks = (0..clicks).map(|n| Message::new(format!("user-{}", n % users), "now"));
         produce(self.broker.address(), &self.input(), clicks);
@@ -75,7 +75,7 @@ impl<'a> Clicks<'a> {
         self.start("emitter", arguments, None)
     }
 
-    /// As [`emitter`](Self::emitter), and waits until one of its clicks is acknowledged.
+    /// Starts an [`emitter`](Self::emitter), and waits until one of its clicks is acknowledged.
     pub fn emitting(&self, arguments: &[&str]) -> Program {
         let mut emitter = self.emitter(arguments);
         emitter.wait_for("a click", |line| {

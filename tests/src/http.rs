@@ -30,7 +30,7 @@ pub fn get(base: &str, path: &str) -> Answer {
     request("GET", base, path, None)
 }
 
-/// As [`get`], with any method and a JSON body.
+/// Sends a request like [`get`], with any method and a JSON body.
 pub fn request(method: &str, base: &str, path: &str, body: Option<&Value>) -> Answer {
     let answered = try_request(method, base, path, body);
     answered.unwrap_or_else(|error| panic!("{method} {base}{path}: {error}"))

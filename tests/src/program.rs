@@ -83,7 +83,7 @@ impl Program {
         Self::run(command)
     }
 
-    /// As [`start`](Self::start), for a command that sets its environment.
+    /// Starts a program like [`start`](Self::start), from a command that sets its environment.
     pub fn run(mut command: Command) -> Program {
         let name = format!("{command:?}");
         command.stdin(Stdio::null());
@@ -151,7 +151,7 @@ impl Program {
         status.unwrap_or_else(|error| panic!("cannot wait for {}: {error}", self.name))
     }
 
-    /// As [`wait`](Self::wait); panics if the program has failed.
+    /// Waits like [`wait`](Self::wait), and panics if the program has failed.
     pub fn succeed(&mut self) {
         let status = self.wait();
         if !status.success() {

@@ -33,7 +33,7 @@ fn wait_until_all_run(processor: &mut Program) -> String {
     processor.output()
 }
 
-/// Asserts that no unfinished rebuild is left beside a copy.
+/// Asserts that no unfinished rebuild is left next to a copy.
 fn no_rebuild_is_left(clicks: &Clicks<'_>) {
     let mut left = vec![clicks.state("one")];
     while let Some(directory) = left.pop() {

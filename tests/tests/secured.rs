@@ -58,7 +58,7 @@ async fn work(config: &Config) {
     work_of([config, config, config], 111).await;
 }
 
-/// As [`work`], with settings for each part: emitter, processor, view.
+/// Does what [`work`] does, with settings for each part: emitter, processor, view.
 async fn work_of([emitter, processor, view]: [&Config; 3], expected: i64) {
     let emitter = Emitter::<Clicks>::new(emitter).expect("it connects");
     let app = App::new(processor.clone()).processor(count::Processor);

@@ -103,7 +103,7 @@ async fn with_neither_offsets_nor_a_local_copy_it_asks_what_to_do() {
             .await
             .expect("it ends by itself");
         let refusal = ended
-            .expect_err("it cannot know where to go on")
+            .expect_err("it cannot know where to resume")
             .to_string();
         for part in [
             &group.table(),

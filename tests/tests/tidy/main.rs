@@ -33,7 +33,7 @@ impl Source {
         lines.enumerate().map(|(index, line)| (index + 1, line))
     }
 
-    /// As `code`, for what runs outside tests.
+    /// Lines of code like those of `code`, without the tests.
     fn shipped(&self) -> impl Iterator<Item = (usize, &str)> {
         let mut tests = self.text.match_indices("#[cfg(test)]\n");
         let inside = tests.find(|(at, attribute)| {
@@ -124,7 +124,7 @@ fn report(broken: &[String]) {
     assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
 }
 
-/// Whether `word` stands in `line` as a whole word.
+/// Whether `line` contains `word` as a whole word.
 fn names(line: &str, word: &str) -> bool {
     line.split(|c: char| !c.is_alphanumeric() && c != '_')
         .any(|part| part == word)

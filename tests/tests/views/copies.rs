@@ -99,7 +99,7 @@ async fn a_topic_that_is_created_again_while_it_is_read_ends_the_view_and_the_ne
         match within(states.next()).await {
             Some(ViewState::Failed(why)) => break why,
             Some(_) => {}
-            None => panic!("the view goes on as if nothing was"),
+            None => panic!("the view continues as if nothing had happened"),
         }
     };
     assert!(failed.contains("created again"), "{failed}");

@@ -40,7 +40,8 @@ pub(crate) fn compare(
         let copy = read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let partition = path.file_name().and_then(|name| name.to_str());
         let partition = partition.unwrap_or_default();
-        // A copy that is being rebuilt is beside the old one, with the suffix `.new`; the same rules hold for it.
+        // A copy that is being rebuilt is in the same directory as the old one, with the suffix `.new`; the same rules
+        // hold for it.
         let partition = partition.strip_suffix(".new").unwrap_or(partition);
         let partition: i32 = partition.parse().context("its name")?;
         let table = || table.iter().filter(|record| record.partition == partition);

@@ -131,7 +131,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// As `kill -9`.
+    /// Kills the process, like `kill -9`.
     pub(crate) fn kill(&mut self, number: usize) {
         let member = &mut self.members[number];
         if let Some(mut child) = member.child.take() {
