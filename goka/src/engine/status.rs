@@ -78,13 +78,13 @@ impl Status {
         counters.map(|counter| counter.load(Ordering::Relaxed))
     }
 
-    /// The group has assigned partitions to this worker, possibly none.
+    /// Marks this worker as a member of the group. Called when the group has assigned partitions, possibly none.
     pub(crate) fn joined(&self) {
         self.is_member.store(true, Ordering::Relaxed);
         self.changed();
     }
 
-    /// This worker is not a member of the group any more. It will join again.
+    /// Marks this worker as not a member of the group, until it joins again.
     pub(crate) fn left(&self) {
         self.is_member.store(false, Ordering::Relaxed);
     }
@@ -94,7 +94,7 @@ impl Status {
         self.is_member.load(Ordering::Relaxed)
     }
 
-    /// A partition is being recovered.
+    /// Records that a partition is recovering.
     pub(crate) fn recovering(&self, partition: i32, rows: u64, bytes: u64, progress: f64) {
         self.set(
             partition,
@@ -111,12 +111,12 @@ impl Status {
         self.set(partition, PartitionState::Running);
     }
 
-    /// The disk has no room for the local copy of a partition.
+    /// Records that the disk has no room for the local copy of a partition.
     pub(crate) fn no_room(&self, partition: i32) {
         self.set(partition, PartitionState::NoRoom);
     }
 
-    /// The local copy of a partition is open.
+    /// Adds the open local copy of a partition, for snapshots.
     pub(crate) fn opened(&self, partition: i32, copy: Snapshots) {
         lock(&self.copies).insert(partition, copy);
     }
@@ -130,7 +130,7 @@ impl Status {
         copies.get(&partition).map(Snapshots::take).transpose()
     }
 
-    /// This worker does not have a partition any more.
+    /// Removes a partition that this worker does not have any more.
     pub(crate) fn gone(&self, partition: i32) {
         self.lock().remove(&partition);
         lock(&self.copies).remove(&partition);

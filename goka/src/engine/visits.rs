@@ -56,7 +56,7 @@ impl Visits {
         answer
     }
 
-    /// The worker has ended: drops the requested visits, and takes no more.
+    /// Drops the requested visits, and refuses later ones. Called when the worker ends.
     pub(crate) fn close(&self) {
         *self.lock() = None;
     }

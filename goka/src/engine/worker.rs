@@ -144,8 +144,8 @@ impl Core {
         }
     }
 
-    /// The next offset of a source is out of range. The partition recovers: recovery looks at the log again, chooses
-    /// where to resume, and tells the group before the partition handles a record.
+    /// Starts the recovery of a partition, because the next offset of a source is out of range. Recovery looks at the
+    /// log again, chooses where to resume, and tells the group before the partition handles a record.
     fn out_of_range(&mut self, source: SourceIx, number: i32) -> Result<(), Halt> {
         let Some(partition) = self.partitions.running_mut(number) else {
             return Ok(());

@@ -118,8 +118,7 @@ impl Work<'_> {
         }
     }
 
-    /// Takes the group's answer to a commit of these partitions that was sent at `began`.
-    /// Takes the group's answer to a commit.
+    /// Handles the group's answer to a commit.
     fn answered(&mut self, sent: &Sent, outcome: Result<(), CommitError>) -> Result<Answer, Halt> {
         let error = match outcome {
             Ok(()) => {

@@ -89,28 +89,28 @@ impl Offsets {
         self.committing.is_some()
     }
 
-    /// A commit was sent, and is in flight.
+    /// Records the commit that was sent as the one in flight.
     pub(crate) fn begin(&mut self, sent: Sent) {
         self.committing = Some(sent);
     }
 
-    /// Takes the commit that was in flight.
+    /// Removes the commit in flight, and returns it.
     pub(crate) fn end(&mut self) -> Option<Sent> {
         self.committing.take()
     }
 
-    /// A commit that was sent at `began` proves membership.
+    /// Records that a commit that was sent at `began` proved the membership.
     pub(crate) fn proven(&mut self, began: Duration) {
         self.proven_at = self.proven_at.max(began);
     }
 
-    /// The group took a commit that was sent at `began`.
+    /// Records that the group accepted a commit that was sent at `began`.
     pub(crate) fn taken(&mut self, began: Duration) {
         self.proven(began);
         self.refusals = 0;
     }
 
-    /// The group refused a commit. Returns how many it has refused since it took one.
+    /// Counts a refused commit, and returns how many there were since the last one that was accepted.
     pub(crate) fn refused(&mut self) -> u32 {
         self.refusals += 1;
         self.refusals

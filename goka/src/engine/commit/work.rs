@@ -90,7 +90,7 @@ impl Work<'_> {
         Ok(self.offsets.is_proven(self.env.kafka.now()) || self.commit(|_| true)? == Answer::Taken)
     }
 
-    /// The closing interval is acknowledged: its positions may be committed, and its rows stored.
+    /// Marks the closing interval as acknowledged: its positions may be committed, and its rows stored.
     pub(crate) fn acknowledge(&mut self, number: i32) {
         let Some(partition) = self.partitions.get(number) else {
             return;

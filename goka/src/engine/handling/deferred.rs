@@ -141,7 +141,7 @@ impl Handling {
         }
     }
 
-    /// A guard of the oldest deferred record failed. Later records may have read the row that it wrote, and
+    /// Handles a failed guard of the oldest deferred record. Later records may have read the row that it wrote, and
     /// have had no effect either: the worker drops them and fetches them again.
     fn deferred_failed(
         &mut self,

@@ -79,8 +79,8 @@ impl Copy {
         self.changelog = next;
     }
 
-    /// The rows of the closing interval are acknowledged, up to this changelog offset. `None`: the interval wrote no
-    /// rows.
+    /// Marks the rows of the closing interval as acknowledged, up to this changelog offset. `None`: the interval wrote
+    /// no rows.
     pub(crate) fn acknowledge(&mut self, changelog: Option<i64>) {
         match self.store {
             Some(_) => self.rows.acknowledge(),
@@ -148,7 +148,7 @@ impl Copy {
         self.is_behind = false;
     }
 
-    /// The disk has no room: the partition rests, for longer each time.
+    /// Lets the partition rest, for longer each time. Called when the disk has no room.
     pub(crate) fn rest(&mut self, now: Duration) {
         let rest = REST_MIN.saturating_mul(1 << self.rests.min(10));
         self.rests += 1;

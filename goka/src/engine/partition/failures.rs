@@ -26,7 +26,7 @@ impl Failures {
         Some((FAILURES_MAX, reason))
     }
 
-    /// An interval was acknowledged: counting begins again.
+    /// Sets the count back to zero. Called when an interval was acknowledged.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }

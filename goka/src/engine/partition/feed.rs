@@ -47,17 +47,17 @@ impl Feed {
         self.is_held
     }
 
-    /// The inputs were unassigned.
+    /// Marks the inputs as unassigned.
     pub(crate) fn hold(&mut self) {
         self.is_held = true;
     }
 
-    /// The inputs are assigned again.
+    /// Marks the inputs as assigned again.
     pub(crate) fn release(&mut self) {
         self.is_held = false;
     }
 
-    /// The next offset of a source is out of range.
+    /// Records that the next offset of a source is out of range.
     pub(crate) fn set_out_of_range(&mut self, source: SourceIx) {
         self.out_of_range.insert(source);
     }

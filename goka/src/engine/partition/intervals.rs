@@ -98,7 +98,7 @@ impl Intervals {
         self.parity ^= 1;
     }
 
-    /// The closing interval is acknowledged. `false`: no interval is closing.
+    /// Marks the closing interval as acknowledged. `false`: no interval is closing.
     pub(crate) fn acknowledge(&mut self) -> bool {
         let Some(closing) = self.closing.take() else {
             return false;
@@ -163,13 +163,13 @@ impl Intervals {
         self.is_uncommitted
     }
 
-    /// The acknowledged positions are committed, or in flight.
+    /// Records that the acknowledged positions are committed, or in flight.
     pub(crate) fn offered(&mut self, now: Duration) {
         self.is_uncommitted = false;
         self.offered_at = now;
     }
 
-    /// The group did not take the acknowledged positions.
+    /// Records that the group refused the acknowledged positions.
     pub(crate) fn not_taken(&mut self) {
         self.is_uncommitted = true;
     }

@@ -63,12 +63,12 @@ impl Ledger {
         (partition as u32) << 3 | (sent as u32) << 1 | half as u32
     }
 
-    /// The producer took a record with this tag.
+    /// Counts a record with this tag that the producer accepted.
     pub(crate) fn sent(&mut self, tag: u32) {
         self.account((tag >> 3) as i32).halves[(tag & 1) as usize].sent += 1;
     }
 
-    /// A delivery report came.
+    /// Counts a delivery report.
     pub(crate) fn report(&mut self, report: Report) {
         let tag = report.tag;
         let account = self.account((tag >> 3) as i32);
@@ -157,7 +157,7 @@ impl Ledger {
         self.0.get(partition as usize)?.next_row
     }
 
-    /// The local copy has all rows before changelog offset `next`: a gap that begins there is a foreign row.
+    /// Sets the changelog offset before which the local copy has all rows: a gap that begins there is a foreign row.
     pub(crate) fn expect_row(&mut self, partition: i32, next: i64) {
         self.account(partition).next_row = Some(next);
     }

@@ -48,7 +48,7 @@ impl Partition {
         self.is_running && self.feed.take(source, offset)
     }
 
-    /// A record was handled, or a row visited: the open interval contains its effects. Its row is written already.
+    /// Adds a handled record, or a visited row, to the open interval. Its row is written already.
     pub(crate) fn handled(
         &mut self,
         now: Duration,
@@ -65,7 +65,8 @@ impl Partition {
         self.copy.rows().close_interval();
     }
 
-    /// The closing interval is acknowledged. `changelog` is the next changelog offset after its rows, if it wrote any.
+    /// Marks the closing interval as acknowledged. `changelog` is the next changelog offset after its rows, if it wrote
+    /// any.
     pub(crate) fn acknowledge(&mut self, changelog: Option<i64>) {
         if self.intervals.acknowledge() {
             self.copy.acknowledge(changelog);

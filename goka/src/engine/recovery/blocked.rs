@@ -50,8 +50,8 @@ impl Blocked {
         );
     }
 
-    /// The recovery of a partition waits, and brokers were asked at `asked`. If that lasts, fences the previous owner,
-    /// whose transaction blocks the recovery. Unless brokers answered that a transaction `is_open`, they may only be
+    /// Fences the previous owner of a partition, whose transaction blocks the recovery, if the recovery has waited for
+    /// long. Brokers were asked at `asked`. Unless brokers answered that a transaction `is_open`, they may only be
     /// slow and the owner alive: then the previous owner is fenced only if the next try fails too.
     pub(super) fn fence(&mut self, env: &Env<'_>, number: i32, asked: Duration, is_open: bool) {
         let now = env.kafka.now();

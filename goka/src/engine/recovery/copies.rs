@@ -83,7 +83,7 @@ impl Copies {
         Ok(true)
     }
 
-    /// The local copy of a partition is restored. A copy that was rebuilt beside the old one takes its place.
+    /// Completes the restore of a local copy: swaps in a copy that was rebuilt beside the old one.
     pub(super) fn complete(
         env: &Env<'_>,
         partitions: &mut Partitions,

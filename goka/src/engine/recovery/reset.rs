@@ -69,7 +69,7 @@ impl Recovery {
         }))
     }
 
-    /// The tombstones are committed: deletes the rows from the local copy.
+    /// Deletes the rows from the local copy, after their tombstones were committed.
     pub(crate) fn deleted(
         &mut self,
         partitions: &mut Partitions,

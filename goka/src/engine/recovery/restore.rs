@@ -42,7 +42,7 @@ impl Recovery {
         Ok(())
     }
 
-    /// The reader was stopped for a partition: recovery starts it again from the next offset.
+    /// Records that the reader was stopped for a partition, so that recovery starts it again from the next offset.
     pub(crate) fn interrupted(&mut self, number: i32) {
         if let Some(Phase::Restoring { is_started, .. }) = self.phases.get_mut(&number) {
             *is_started = false;

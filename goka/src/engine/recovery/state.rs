@@ -50,13 +50,13 @@ impl Recovery {
         }
     }
 
-    /// A partition has to recover, from the first phase.
+    /// Begins the recovery of a partition, with the first phase.
     pub(crate) fn begin(&mut self, env: &Env<'_>, number: i32) {
         self.phases.insert(number, Phase::Draining);
         env.spec.status.recovering(number, 0, 0, 0.0);
     }
 
-    /// The worker does not have a partition any more.
+    /// Forgets a partition that the worker does not have any more.
     pub(crate) fn forget(&mut self, number: i32) {
         self.phases.remove(&number);
         self.blocked.cleared(number);
@@ -174,7 +174,7 @@ impl Recovery {
         Ok(is_up_to_date)
     }
 
-    /// The group took the claim: the partition runs, from these positions.
+    /// Runs the partition from these positions, after the group accepted the claim.
     pub(crate) fn run(
         &mut self,
         env: &Env<'_>,
@@ -208,7 +208,7 @@ impl Recovery {
         self.copies.close_left();
     }
 
-    /// The group did not take the claim: recovery fetches the committed offsets again.
+    /// Goes back to fetching the committed offsets, after the group refused the claim.
     pub(crate) fn not_claimed(
         &mut self,
         env: &Env<'_>,

@@ -134,7 +134,7 @@ impl Board {
         });
     }
 
-    /// The local copy was lent: the partition is not open here.
+    /// Removes a local copy that was lent: the partition is not open here.
     pub(super) fn lent(&self, partition: i32) {
         self.with(partition, |slot| slot.open = None);
         self.changed();

@@ -188,7 +188,7 @@ impl Copy {
         Ok((!self.up_to_date).then_some(state))
     }
 
-    /// The partition was read to its end, which is at `next`. `true`: for the first time.
+    /// Records that the partition was read to its end, which is at `next`. Returns whether for the first time.
     pub(super) fn end(
         &mut self,
         next: i64,

@@ -92,7 +92,7 @@ impl Loans {
         demand.unwrap_or(Demand::Keep)
     }
 
-    /// The keeper has released a local copy.
+    /// Gives a local copy that the keeper has released to the borrower, or back if the borrower has cancelled.
     pub(super) fn let_go(&self, partition: i32, store: Option<Store>) {
         self.change(partition, |loan| {
             let loan = match std::mem::take(loan) {

@@ -104,7 +104,8 @@ impl Inner {
         }
     }
 
-    /// The local copy of a partition was rebuilt. `true`: pass on all of its rows, because there is a feed.
+    /// Passes on that the local copy of a partition was rebuilt. `true`: pass on all of its rows, because there is a
+    /// feed.
     pub(super) fn rebuilt(&mut self, partition: i32) -> bool {
         self.tick_all();
         if self.feeds.is_empty() {

@@ -166,7 +166,7 @@ impl Overlay {
         }
     }
 
-    /// The closing interval is acknowledged: its rows may be stored.
+    /// Marks the closing interval as acknowledged: its rows may be stored.
     pub(crate) fn acknowledge(&mut self) {
         self.closing.clear();
         self.acknowledged = self.closed;

@@ -93,7 +93,7 @@ impl Replay {
         self.next
     }
 
-    /// Every offset before `next` was read or has no row, for example a transaction marker.
+    /// Advances to offset `next`: every offset before it was read, or has no row (for example a transaction marker).
     pub(crate) fn pass(&mut self, next: i64) {
         self.next = self.next.max(next);
     }
@@ -121,8 +121,8 @@ impl Replay {
         Ok(rows.open_size() >= self.batch_bytes)
     }
 
-    /// The copy is up to date, and readers follow it: from now on batches are small, and readers see each batch whole
-    /// or not at all.
+    /// Makes the batches small from now on, because the copy is up to date and readers follow it. Readers see each
+    /// batch whole or not at all.
     pub(crate) fn live(&mut self) {
         self.batch_bytes = LIVE_BATCH_BYTES;
     }

@@ -135,7 +135,7 @@ impl Rows {
         Ok(None)
     }
 
-    /// The closing interval is acknowledged: its rows may be stored.
+    /// Marks the closing interval as acknowledged: its rows may be stored.
     pub(crate) fn acknowledge(&self) {
         self.0.borrow_mut().written.acknowledge();
     }

@@ -137,7 +137,7 @@ impl Transactions {
         self.ask(Job::Commit(self.producer(), offsets, membership));
     }
 
-    /// The next outcome is this error, without a commit.
+    /// Makes this error the next outcome, without a commit.
     pub(crate) fn refuse(&self, why: Error) {
         *self.refused.borrow_mut() = Some(why);
     }

@@ -201,14 +201,14 @@ impl Lanes {
         Way::Waits
     }
 
-    /// A record that was `Free` was handed to librdkafka.
+    /// Counts a `Free` record that was handed to librdkafka.
     pub(crate) fn sent(&mut self, target: usize, partition: i32) {
         if let Some(lane) = self.lane(target, partition) {
             lane.in_flight += 1;
         }
     }
 
-    /// This many records were reported. When none of a lane is in flight any more, the waiting ones may go.
+    /// Counts this many delivery reports. When no record of a lane is in flight any more, the waiting ones may go.
     pub(crate) fn reported(&mut self, target: usize, partition: i32, records: usize) {
         if let Some(lane) = self.lane(target, partition) {
             lane.in_flight = lane.in_flight.saturating_sub(records);

@@ -90,7 +90,7 @@ impl Coordinator {
         Some(answer)
     }
 
-    /// The process of a connection is gone. Requests that are not lost still arrive.
+    /// Forgets a connection whose process is gone. Requests that are not lost still arrive.
     pub(super) fn forget(&mut self, connection: u64, is_lost: bool) {
         self.jobs
             .retain(|job| job.connection != connection || !is_lost);

@@ -99,7 +99,7 @@ impl Producer {
         Some(Due::Land(place, Box::new(flight)))
     }
 
-    /// A record from [`Producer::next`] was written at `offset`.
+    /// Schedules the delivery report of a record from [`Producer::next`] that was written at `offset`.
     pub(super) fn landed(&mut self, place: Place, flight: &Flight, offset: i64, now: Duration) {
         if flight.forgotten {
             return;

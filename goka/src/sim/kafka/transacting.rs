@@ -150,7 +150,7 @@ impl Transacting {
         sent + self.waiting.borrow().len() + self.given_up.borrow().len()
     }
 
-    /// The process is gone.
+    /// Drops the state of a process that is gone.
     pub(super) fn die(&self, state: &mut State) {
         state.purge(self.producer.get(), true);
         let is_lost = state.chance.one_in(2);

@@ -46,7 +46,7 @@ impl Writer {
         }
     }
 
-    /// The process is gone.
+    /// Drops the state of a process that is gone.
     pub(super) fn die(&self, state: &mut State) {
         match self {
             Writer::Plain(producer) => state.purge(*producer, true),
