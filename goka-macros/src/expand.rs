@@ -46,7 +46,8 @@ pub(crate) fn with_item(model: &Processor, printed: TokenStream) -> TokenStream 
     }
 }
 
-/// The module with `count::Processor` and `count::Context`: a function and a module may have the same name.
+/// The module that goes with a processor function. For `fn count`, it is `mod count` with `count::Processor` and
+/// `count::Context`; a function and a module may have the same name.
 fn module(name: &Ident, function: &Function, krate: &TokenStream) -> TokenStream {
     let vis = &function.vis;
     let about = format!("The processor of the handler [`{name}`](fn@{name}).");

@@ -315,8 +315,8 @@ fn member(config: &Config, program: &dyn Program, instance: &str, worker: usize)
         group: program.group().to_owned(),
         instance: instance.to_owned(),
         worker,
-        // The changelog stays the same when a deployment changes the inputs. With an input as the leader, the group
-        // could split into two halves that both own a partition.
+        // The changelog stays the same when a deployment changes the inputs. With an input as the subscribed
+        // topic, the group could split into two halves that both own a partition.
         leader: table.clone().unwrap_or_else(|| sources[0].clone()),
         sources,
         targets: edges.iter().map(|edge| edge.topic.to_owned()).collect(),

@@ -119,8 +119,9 @@ impl Running {
         Box::pin(async move { processor?.visit(args).await })
     }
 
-    /// Waits until the app stops because a processor failed. Without a failure, it waits for ever. The future can be
-    /// dropped, and `wait` called again.
+    /// Waits until the app stops because a processor failed. Without a failure, it waits for ever.
+    ///
+    /// Cancel safe: you can drop the future and call `wait` again.
     ///
     /// # Errors
     /// The first failure. The other processors were shut down cleanly.

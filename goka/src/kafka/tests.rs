@@ -24,7 +24,7 @@ use crate::{
     engine::port::*,
 };
 
-/// A member of group `group` with inputs `a` and `b`, and the changelog as its leader topic.
+/// A member of group `group` with inputs `a` and `b`, and the changelog as its subscribed topic.
 fn spec(worker: usize) -> MemberSpec {
     MemberSpec {
         group: "group".to_owned(),

@@ -24,8 +24,8 @@ impl<T: Topic> View<T> {
 
 /// Snapshot of a [`View`]: later writes do not change what it reads. It can be sent to another thread.
 ///
-/// A snapshot is consistent within each partition. The partitions are taken right after one another: of two rows in
-/// different partitions that a processor wrote together, a snapshot may see only one.
+/// A snapshot is consistent within each partition. The partitions are captured one after another: if a processor
+/// writes two rows in different partitions together, a snapshot may contain only one of them.
 ///
 /// Drop a snapshot soon. While it is held, the local copy cannot reuse the space of deleted and overwritten rows, and
 /// its file grows with every write. The first write after [`Config::snapshot_max`](crate::Config::snapshot_max) (one

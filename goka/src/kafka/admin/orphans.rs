@@ -26,7 +26,7 @@ use crate::{
 const VISIT: Duration = Duration::from_secs(15);
 
 impl Cluster {
-    /// The partitions of the group's leader topic that no member holds. Empty during a rebalance, and for a group
+    /// The partitions of the group's subscribed topic that no member holds. Empty during a rebalance, and for a group
     /// without members.
     pub(crate) fn orphans(
         &self,

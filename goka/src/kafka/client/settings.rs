@@ -278,7 +278,8 @@ pub(crate) fn queue_max(config: &Config, role: Role) -> Result<QueueMax, Error> 
     })
 }
 
-/// The value of a setting that librdkafka has checked, or librdkafka's default.
+/// The value of a numeric setting, which librdkafka has already validated; `default`, librdkafka's default, if it is
+/// not set.
 fn number(settings: &ClientConfig, key: &str, default: usize) -> usize {
     settings
         .get(key)

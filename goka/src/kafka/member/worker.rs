@@ -1,7 +1,7 @@
 //! [`Kafka`] with rdkafka: a group member, its producer, and the reader of its changelog.
 //!
-//! The member subscribes to one topic, the leader, only to get partition numbers: for number `n`, it assigns partition
-//! `n` of every source when the engine asks (see `assignment.rs`). Must not know tables or the order of a commit.
+//! The member subscribes to one topic, only to get partition numbers: for number `n`, it assigns partition `n` of every
+//! source when the engine asks (see `assignment.rs`). Must not know tables or the order of a commit.
 
 use std::{
     cell::{Cell, RefCell},
