@@ -220,7 +220,7 @@ impl TopicArgs {
         Ok(())
     }
 
-    /// The name of a stream, which stands first and is no argument.
+    /// The name of a stream, which stands first and is not an argument.
     fn leading_name(&mut self, errors: &mut Errors, tokens: TokenStream) -> TokenStream {
         let parser = |input: ParseStream<'_>| {
             let is_argument = input.peek2(Token![=]) || input.is_empty();

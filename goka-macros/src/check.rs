@@ -69,7 +69,7 @@ fn ensure_some_input(errors: &mut Errors, model: &Processor) {
     }
 }
 
-/// Refuses types of the language that are no keys. rustc refuses any other type, in several places.
+/// Refuses types of the language that are not keys. rustc refuses any other type, in several places.
 fn ensure_key(errors: &mut Errors, key: &mut Option<Type>) {
     const NO_KEYS: [&str; 6] = ["bool", "char", "f32", "f64", "isize", "usize"];
     let no_key = key.take_if(|key| NO_KEYS.contains(&key.to_token_stream().to_string().as_str()));

@@ -15,7 +15,7 @@
 //!
 //! The traits of `goka` are the product: whatever a macro prints can be written by hand. rustc reports mistakes in
 //! types, the macros report mistakes in syntax, constants report mistakes in names. A mistake is one error, at the
-//! user's token, with the cure.
+//! user's token, and says how to fix it.
 //!
 //! # What rustc does with printed code
 //!
@@ -36,7 +36,7 @@
 //! 6. `do_not_recommend` stops rustc from descending into an `impl`: right for codecs, whose serde bounds are noise,
 //!    wrong where the inner text is the better one. It has no effect on projections.
 //! 7. Constants are asked through what is declared, `P::GRAPH`, and not through a topic's own traits: then a type
-//!    that does not fit is no second error. `#[track_caller]` on goka's `const fn`s leaves the user's token as the
+//!    that does not fit is not a second error. `#[track_caller]` on goka's `const fn`s leaves the user's token as the
 //!    only place that rustc shows.
 //! 8. The span of a wrong return type is what the user wrote, within `outcome(..)`: otherwise rustc suggests `fn
 //!    Ok(..)`.

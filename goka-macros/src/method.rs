@@ -200,7 +200,7 @@ fn parse_only_on_error(errors: &mut Errors, attr: &Attribute, why: &str) -> Opti
             parse_on_error(errors, &format!("#[{name}(...)]"), list.tokens.clone())
         }
         Meta::List(_) | Meta::NameValue(_) => {
-            errors.at(attr, format!("`#[{name}]` takes `on_error` alone: {why}"));
+            errors.at(attr, format!("`#[{name}]` takes only `on_error`: {why}"));
             None
         }
     }
@@ -221,7 +221,7 @@ fn parse_on_error(errors: &mut Errors, of: &str, tokens: TokenStream) -> Option<
         if name != "on_error" {
             errors.at(
                 name,
-                format!("unknown argument `{name}`\n`{of}` takes `on_error` alone, beside a topic"),
+                format!("unknown argument `{name}`\n`{of}` takes only `on_error`, beside a topic"),
             );
             return skip(input);
         }

@@ -85,7 +85,7 @@ pub(crate) fn word(name: &Ident, input: ParseStream<'_>, known: &[&str]) -> syn:
     let is_path = path.leading_colon.is_some() || path.segments.len() > 1;
     match word {
         Some(word) if is_path => {
-            let text = format!("write `{name} = {word}`: a word, and no path");
+            let text = format!("write `{name} = {word}`: a word, not a path");
             Err(syn::Error::new_spanned(path, text))
         }
         Some(word) if last.ident != word => {
@@ -94,7 +94,7 @@ pub(crate) fn word(name: &Ident, input: ParseStream<'_>, known: &[&str]) -> syn:
         }
         None if is_path => Err(syn::Error::new_spanned(
             path,
-            format!("`{name}` takes a word, and no path: {}", words()),
+            format!("`{name}` takes a word, not a path: {}", words()),
         )),
         // The caller reports an unknown word: it knows what the words mean.
         Some(_) | None => Ok(last.ident.clone()),

@@ -223,8 +223,8 @@ fn full_disk(guarantee: &str) {
     let mut processor = clicks.processor_with("one", &["sh", "-c", FULL_DISK, "sh"]);
     for _ in 0..3 {
         processor.wait_for("an error with its remedy", |line| {
-            let cure = "a limit of file sizes is exhausted";
-            (line.contains(cure) && line.contains("make room")).then_some(())
+            let cure = "the disk is full, or a disk quota or file-size limit is reached";
+            (line.contains(cure) && line.contains("free some space")).then_some(())
         });
     }
     processor.let_files_grow();

@@ -132,7 +132,7 @@ async fn an_offset_below_what_is_left_does_as_the_setting_says() {
         let failure = ended.expect("it ends by itself").expect_err("it fails");
         let said = failure.to_string();
         assert!(matches!(failure, Error::Topic(_)), "{said}");
-        for part in ["wants offset 2", "it holds 5 to 10", "GOKA_OUT_OF_RANGE"] {
+        for part in ["needs offset 2", "has offsets 5 to 10", "GOKA_OUT_OF_RANGE"] {
             assert!(said.contains(part), "{said}");
         }
         drop(running);

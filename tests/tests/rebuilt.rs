@@ -129,7 +129,7 @@ fn a_copy_that_was_open_when_the_machine_stopped() {
     let mut processor = clicks.processor("one");
     let output = wait_until_all_run(&mut processor);
     let rebuilt = output.matches("local copy discarded; rebuilding").count();
-    let reason = "the machine stopped or restarted before the local copy was closed";
+    let reason = "the machine crashed or restarted before the local copy was closed";
     assert_eq!(rebuilt, 4, "{output}");
     assert_eq!(output.matches(reason).count(), 4, "{output}");
     no_rebuild_is_left(&clicks);

@@ -255,7 +255,11 @@ async fn an_input_offset_that_is_not_there() {
     let failure = failure(&mut running).await.to_string();
     contains(
         &failure,
-        &[&place.physical("numbers"), "offset 1000", "it holds 0 to 1"],
+        &[
+            &place.physical("numbers"),
+            "offset 1000",
+            "has offsets 0 to 1",
+        ],
     );
 }
 

@@ -20,7 +20,7 @@ impl Signals {
     pub(super) async fn new() -> Result<Self> {
         let (signals, received) = mpsc::unbounded_channel();
         let (installed, ready) = oneshot::channel();
-        let failed = |error| Error::system("install the handlers of SIGINT and SIGTERM", error);
+        let failed = |error| Error::system("install the handlers for SIGINT and SIGTERM", error);
         let thread = thread::Builder::new().name("goka: wait for signals".to_owned());
         let spawned = thread.spawn(move || {
             let runtime = match runtime::Builder::new_current_thread().enable_io().build() {

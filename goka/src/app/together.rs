@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-/// How long to wait for a worker that does not come.
+/// How long to wait for a worker that does not arrive.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The workers that are expected and have not come yet.
+/// The workers that are expected and have not arrived yet.
 #[derive(Default)]
 pub(super) struct Together {
     expected: Mutex<usize>,

@@ -3,8 +3,8 @@
 //! [`Config`] is plain data with safe defaults. A wrong setting is an error where the `Config` is used first:
 //! [`App::run`](crate::App::run), [`Emitter::new`](crate::Emitter::new), [`View::open`](crate::View::open).
 
-// `kafka::client::settings` checks librdkafka's keys, `check` the rest. Names here are logical: `kafka::client::names`
-// alone knows what they are called on the broker.
+// `kafka::client::settings` checks librdkafka's keys, `check` the rest. Names here are logical: only
+// `kafka::client::names` knows what they are called on the broker.
 
 mod check;
 mod environment;
@@ -301,7 +301,7 @@ impl Config {
 
     /// How long this instance keeps the local copy of a partition that moved to another instance, by default 10
     /// minutes. If the partition comes back in time, goka restores only what was written in between. Kafka Streams
-    /// calls this setting `state.cleanup.delay.ms`. Time without contact to the group does not count. With
+    /// calls this setting `state.cleanup.delay.ms`. Time without contact with the group does not count. With
     /// [`Standby::All`], no local copy is deleted.
     #[must_use]
     pub fn cleanup_delay(mut self, delay: Duration) -> Self {

@@ -1,7 +1,8 @@
-//! The state of a worker, and the way of one record through the rooms: space in the interval, the handler, its effects.
+//! The state of a worker, and the path of one record through the engine: space in the interval, the handler, its
+//! effects.
 //!
 //! Handling, commit and recovery do not know each other: this file passes values from one to another. Must not know how
-//! the rooms do their work.
+//! these modules do their work.
 
 use std::time::Duration;
 

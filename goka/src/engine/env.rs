@@ -1,5 +1,5 @@
-//! What every room of the engine may use: the connection, the graph, the settings and the time. Must not hold the state
-//! of a partition.
+//! What every module of the engine may use: the connection, the graph, the settings and the time. Must not hold the
+//! state of a partition.
 
 use std::{cell::Cell, time::Duration};
 

@@ -54,7 +54,7 @@ pub(crate) enum Why {
     /// A handler took longer than a transaction may be open. The setback is counted, and too many in a row end the
     /// worker.
     Slow(String),
-    /// The disk has no room for the local copy: the partition rests before it recovers.
+    /// The disk has no space for the local copy: the partition rests before it recovers.
     NoRoom(Error),
     /// The worker ends with this error.
     Fatal(Error),

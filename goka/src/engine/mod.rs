@@ -1,7 +1,7 @@
 //! The engine: what happens to a record. It handles bytes and edges, never types: it calls the typed processor as a
 //! [`program::Program`], and Kafka through [`port`].
 //!
-//! [`worker`] is the loop of a worker's thread, [`core`] the way of one record through the rooms. The rooms are
+//! [`worker`] is the loop of a worker's thread, [`core`] the path of one record through the modules. They are
 //! [`handling`] (one record), [`commit`] (intervals to Kafka and to disk), [`recovery`] (a partition from assigned to
 //! running) and [`replica`] (views and standbys, which follow tables). Handling, commit and recovery work on the state
 //! in [`partition`], and do not import each other. [`table`] holds the rows of one partition, for workers and replicas.

@@ -1,4 +1,4 @@
-//! What a guarantee means for the rooms that do not commit. Made once, with the protocol: no other code of the engine
+//! What a guarantee means for the modules that do not commit. Made once, with the protocol: no other code of the engine
 //! matches on the guarantee.
 
 use std::time::Duration;

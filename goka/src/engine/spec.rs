@@ -64,12 +64,12 @@ impl TableSpec {
 pub(crate) struct Settings {
     pub(crate) guarantee: Guarantee,
     pub(crate) commit_interval: Duration,
-    /// A commit interval ends early at so many records, which bounds how many records run again after a kill.
+    /// A commit interval ends early at this many records, which bounds how many records run again after a kill.
     pub(crate) records_max: u64,
-    /// A commit interval ends early when its rows take so much memory in a partition, bytes.
+    /// A commit interval ends early when its rows take this much memory in a partition, bytes.
     pub(crate) bytes_max: usize,
-    /// Up to so many rows are stored as soon as their interval is acknowledged. If there are more, the rows of several
-    /// intervals are stored together.
+    /// Up to this many rows are stored as soon as their interval is acknowledged. If there are more, the rows of
+    /// several intervals are stored together.
     pub(crate) stored_at_once: usize,
     /// The membership lease: if the last proof of membership is older, the worker proves it again before it handles a
     /// record.

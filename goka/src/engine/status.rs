@@ -111,7 +111,7 @@ impl Status {
         self.set(partition, PartitionState::Running);
     }
 
-    /// Records that the disk has no room for the local copy of a partition.
+    /// Records that the disk has no space for the local copy of a partition.
     pub(crate) fn no_room(&self, partition: i32) {
         self.set(partition, PartitionState::NoRoom);
     }

@@ -36,7 +36,7 @@ const GROUP: &str = "last";
 const INPUT: &str = "values";
 const TABLE: &str = "last-state";
 const TOPICS: [&str; 2] = [INPUT, TABLE];
-/// A test fails after so many turns.
+/// A test fails after this many turns.
 const TURNS_MAX: usize = 10_000;
 /// The handler of a record with this key takes as many milliseconds as its value says.
 const SLOW: &str = "slow";

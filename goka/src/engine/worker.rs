@@ -1,7 +1,7 @@
 //! One worker: the loop of a thread over its connection and its partitions, and the only place that applies a setback.
 //!
-//! Workers share nothing, so that more workers in a process scale as more processes do. Must not know how the rooms do
-//! their work.
+//! Workers share nothing, so that more workers in a process scale as more processes do. Must not know how the
+//! modules of the engine do their work.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::{
 
 /// Most events taken in one turn, so that recovery and waiting work are not starved.
 const EVENTS_MAX: usize = 4096;
-/// A turn takes delivery reports and makes due commits after so many events.
+/// A turn takes delivery reports and makes due commits after this many events.
 const EVENTS_PER_LOOK: usize = 64;
 /// How long one turn may wait for brokers' answers in recovery before it leaves the remaining partitions to the next
 /// turn.
@@ -166,7 +166,7 @@ impl Core {
         self.unless_set_back(kafka, committed).map(|_| ())
     }
 
-    /// Moves every partition on that does not run yet. Returns whether some partition is being restored.
+    /// Advances every partition that does not run yet. Returns whether some partition is being restored.
     fn recover(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
         let env = self.surroundings.env(kafka);
         let table = env.spec.table.as_ref();
@@ -226,7 +226,7 @@ impl Core {
         Ok(())
     }
 
-    /// Moves a partition on in its recovery.
+    /// Advances a partition in its recovery.
     fn move_on(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
         let env = self.surroundings.env(kafka);
         match self.recovery.step(&env, &mut self.partitions, number)? {

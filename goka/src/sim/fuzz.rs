@@ -121,7 +121,7 @@ impl Chance {
 fn number<T: FromStr>(variable: &str) -> Option<T> {
     let set = env::var(variable).ok()?;
     let number = set.parse();
-    Some(number.unwrap_or_else(|_| panic!("{variable} is `{set}`, which is no number")))
+    Some(number.unwrap_or_else(|_| panic!("{variable} is `{set}`, which is not a number")))
 }
 
 /// Calls `read` with many inputs, some of them derived from `valid` ones. A call may allocate `constant` bytes plus an

@@ -149,10 +149,10 @@ fn map(path: &Path, map_size: usize) -> heed::Result<Env<WithoutTls>> {
         .map_size(map_size.next_multiple_of(MAP_SIZE_STEP))
         .max_readers(SNAPSHOTS_MAX)
         .max_dbs(2);
-    // SAFETY: unsynced commits can lose pages only when the machine stops, and `mark` prevents opening such a file.
+    // SAFETY: unsynced commits can lose pages only when the machine crashes, and `mark` prevents opening such a file.
     // (Never combine this with WRITE_MAP: a stray write would damage the file, and a full disk would cause a SIGBUS.)
     unsafe { options.flags(EnvFlags::NO_SYNC) };
-    // SAFETY: nobody else changes the file while it is mapped. The claim prevents this process from opening it twice,
+    // SAFETY: nothing else changes the file while it is mapped. The claim prevents this process from opening it twice,
     // the lock of the state directory keeps other processes away, and no page is read before the file is known to
     // contain the last page.
     unsafe { options.open(path) }

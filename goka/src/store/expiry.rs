@@ -17,7 +17,7 @@ pub(super) type Held<S> = Mutex<Option<S>>;
 
 /// Something that the writer can end.
 trait Expire: Send + Sync {
-    /// Ends it, unless somebody reads it right now: then `false`.
+    /// Ends it, unless it has a reader right now: then `false`.
     fn expire(&self) -> bool;
 }
 

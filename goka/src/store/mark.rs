@@ -1,6 +1,6 @@
 //! The mark of a copy that is being written to: a file beside LMDB's data file. It tells whether pages may be lost.
 //!
-//! Commits are not synced. A killed process loses nothing, because the kernel has its pages. A machine that stops may
+//! Commits are not synced. A killed process loses nothing, because the kernel has its pages. A machine that crashes may
 //! have written newer pages and lost older ones. So before the first write, a file with the id of the current boot is
 //! created durably, and it is removed once everything is synced. A mark of another boot means that nothing in the data
 //! file can be trusted, which is why the mark is a separate file. Must not know LMDB.
@@ -28,7 +28,7 @@ pub(super) fn distrust(directory: &Path) -> io::Result<Option<String>> {
         return Ok(None);
     }
     Ok(Some(
-        "the machine stopped or restarted before the local copy was closed, so parts of its file may be lost"
+        "the machine crashed or restarted before the local copy was closed, so parts of its file may be lost"
             .to_owned(),
     ))
 }

@@ -1,6 +1,6 @@
-//! Creating directories and files that only the user of this process can read, because rows are not for everybody on
-//! the machine. (heed creates LMDB's files like this.) The modes of existing files are left unchanged: somebody has
-//! chosen them. Must not know what is in a file.
+//! Creating directories and files that only the user of this process can read, because rows are not for every user of
+//! the machine. (heed creates LMDB's files like this.) The modes of existing files are left unchanged: an operator may
+//! have chosen them. Must not know what is in a file.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},

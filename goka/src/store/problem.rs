@@ -1,4 +1,4 @@
-//! Errors of LMDB and of the file system, as sentences with the cure. Must not know rows.
+//! Errors of LMDB and of the file system, as sentences that say how to fix them. Must not know rows.
 
 use std::{io, path::Path};
 
@@ -11,7 +11,7 @@ pub(super) fn state(path: &Path, doing: &str, error: impl Into<heed::Error>) -> 
     sentence(path, doing, error.into(), None)
 }
 
-/// The error of an action on `path`, with a cure for errors that have no specific cure.
+/// The error of an action on `path`, with a fix for errors that have no specific one.
 pub(super) fn state_or(path: &Path, doing: &str, error: io::Error, otherwise: &str) -> Error {
     sentence(path, doing, error.into(), Some(otherwise))
 }
@@ -28,7 +28,7 @@ fn sentence(path: &Path, doing: &str, error: heed::Error, otherwise: Option<&str
     Error::state(path, problem)
 }
 
-/// Whether the action may succeed once there is room on the disk.
+/// Whether the action may succeed once there is free space on the disk.
 fn is_full(error: &heed::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     let heed::Error::Io(error) = error else {
@@ -54,14 +54,14 @@ fn cure(error: &heed::Error) -> Option<&'static str> {
     };
     match error {
         heed::Error::Mdb(MdbError::MapFull) => Some(
-            "the local copy has reached its map size, and nothing of this batch was stored: restart with a larger one \
+            "the local copy has reached its map size, and nothing in this batch was stored: restart with a larger one \
              (`Config::map_size`, GOKA_MAP_BYTES)",
         ),
         heed::Error::Mdb(MdbError::ReadersFull) => Some(
             "too many snapshots are held: drop snapshots, or use one snapshot for several reads",
         ),
         heed::Error::Mdb(MdbError::BadValSize) => {
-            Some("LMDB allows only values below 4 GiB, and nothing of this batch was stored")
+            Some("LMDB allows only values below 4 GiB, and nothing in this batch was stored")
         }
         heed::Error::Mdb(MdbError::Panic) => Some(
             "an earlier write has failed, and the local copy is unusable until it is opened again: restart",
@@ -71,23 +71,23 @@ fn cure(error: &heed::Error) -> Option<&'static str> {
         ),
         heed::Error::Io(error) => match error.kind() {
             StorageFull | QuotaExceeded | FileTooLarge => Some(
-                "a disk, a quota or a limit of file sizes is exhausted, and nothing of this batch was stored: make room, \
-                 or use a state directory elsewhere",
+                "the disk is full, or a disk quota or file-size limit is reached, and nothing in this batch was \
+                 stored: free some space, or choose another state directory",
             ),
             PermissionDenied | ReadOnlyFilesystem => Some(
-                "make the directory writable for the user of this process, or use another state directory",
+                "make the directory writable by the user that runs this process, or use another state directory",
             ),
             NotADirectory | AlreadyExists => {
                 Some("a file is in the way: remove it, or use another state directory")
             }
             OutOfMemory => Some(
                 "the process cannot reserve that much address space: lower the map size (`Config::map_size`, \
-                 GOKA_MAP_BYTES), or raise the limit of virtual memory (`ulimit -v`)",
+                 GOKA_MAP_BYTES), or raise the virtual memory limit (`ulimit -v`)",
             ),
             // LMDB's error when the system wrote only a part.
             _ if error.raw_os_error() == Some(libc::EIO) => Some(
-                "the disk is full or failing, and nothing of this batch was stored: make room, or \
-                 use a state directory elsewhere",
+                "the disk is full or failing, and nothing in this batch was stored: free some space, or \
+                 choose another state directory",
             ),
             _ => None,
         },

@@ -25,7 +25,7 @@ impl Store {
     /// copy is such a copy itself, and was emptied instead.
     ///
     /// # Errors
-    /// If there is no room for the new copy.
+    /// If there is no space for the new copy.
     pub(crate) fn rebuild(
         &mut self,
         identity: &Identity,
@@ -33,7 +33,7 @@ impl Store {
     ) -> Result<Option<Store>, Error> {
         let here = self.open.path.clone();
         let there = match &self.replaces {
-            // This includes a copy whose place somebody still reads.
+            // This includes a copy whose place a reader still uses.
             Some(place) if !self.is_shown || remove(place).is_err() => {
                 let mut batch = self.batch()?;
                 batch.clear()?;
@@ -63,11 +63,11 @@ impl Store {
     }
 
     /// From now on, readers use this copy instead of the one that it replaces. The replaced copy is deleted, unless
-    /// somebody reads it. This copy moves to its place when it is opened next.
+    /// it has a reader. This copy moves to its place when it is opened next.
     pub(crate) fn show(&mut self) {
         let Some(place) = &self.replaces else { return };
         let deleted = if self.is_in_place() {
-            // A directory that somebody reads stays, without its data file, so that nobody takes it for a copy.
+            // A directory with a reader stays, without its data file, so that it is not taken for a copy.
             remove(place).or_else(|_| environment::delete(place))
         } else if let Ok(_claim) = Claim::take(place, Duration::ZERO) {
             environment::delete(place)
@@ -83,7 +83,7 @@ impl Store {
         }
     }
 
-    /// Puts a rebuilt copy in the place of the old one. While somebody reads one of them, the copy stays where it is,
+    /// Puts a rebuilt copy in the place of the old one. While a reader uses one of them, the copy stays where it is,
     /// and the next open moves it.
     ///
     /// # Errors

@@ -44,7 +44,7 @@ impl StateDir {
     pub(crate) fn open(root: &Path, allow_temp: bool) -> Result<StateDir, Error> {
         if !allow_temp && is_temp(root) {
             let problem = "systems delete files in their temporary directory, and local copies would be restored from \
-                           Kafka each time: use a state directory elsewhere";
+                           Kafka each time: choose another state directory";
             return Err(Error::state(root, problem));
         }
         Self::locked(root, false)
@@ -155,7 +155,7 @@ impl Drop for StateDir {
 
 const DOING: &str = "use the state directory";
 
-/// The cure for errors without a specific cure.
+/// The fix for errors without a specific one.
 const ELSEWHERE: &str =
     "choose a place where a directory can be created (`Config::state_dir`, GOKA_STATE_DIR)";
 

@@ -76,7 +76,7 @@ pub trait Codec<T> {
     /// panic.
     ///
     /// # Errors
-    /// The bytes are no value of this type. The policy of the handler for `decode` applies.
+    /// The bytes are not a value of this type. The policy of the handler for `decode` applies.
     fn decode(bytes: &[u8]) -> Result<T, BoxError>;
 
     /// The name of the format, by default the path of the codec's type. A local copy of a table stores the name, and
@@ -373,7 +373,8 @@ fn is_at_end<'de>(rest: impl Deserializer<'de, Error = rmp_serde::decode::Error>
     matches!(<()>::deserialize(rest), Err(Error::InvalidMarkerRead(_)))
 }
 
-/// The error of serde, cut to a bounded length because it may repeat a value. A missing field gets a cure.
+/// The error of serde, cut to a bounded length because it may repeat a value. For a missing field, the text says how to
+/// fix it.
 fn with_cure(error: impl std::error::Error) -> String {
     let text = excerpt::text(error.to_string());
     match text.contains("missing field") {

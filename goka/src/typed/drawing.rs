@@ -183,8 +183,8 @@ impl Graph {
     }
 
     /// The graph as a flowchart of [Mermaid](https://mermaid.js.org), which GitHub draws in Markdown files. Groups are
-    /// boxes, streams have round ends, tables are cylinders. A lookup is a dotted line, because each process holds the
-    /// whole table.
+    /// boxes, streams have rounded ends, tables are cylinders. A lookup is a dotted line, because each process holds
+    /// the whole table.
     pub fn to_mermaid(&self) -> String {
         let mut text = String::from("flowchart LR\n");
         let mut line =

@@ -55,7 +55,7 @@ pub trait Key: Clone + Ord + Send + Sync + 'static {
     /// The borrowed form of the key: `str` for `String`, the type itself for most others.
     type Ref: ?Sized + 'static;
 
-    /// Whether the type is Kafka's null key: true for `()` alone.
+    /// Whether the type is Kafka's null key: true only for `()`.
     const IS_NULL: bool = false;
 
     /// Borrows the key.

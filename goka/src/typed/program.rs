@@ -191,7 +191,7 @@ impl<P: Processor, A: Visits<P>> Visit for TypedVisit<P, A> {
         reads: Reads<'_>,
     ) -> Result<(), Failure> {
         let Visitor::Now(visitor) = A::VISITOR else {
-            return Err(bug("the engine called a visitor that is no `fn`"));
+            return Err(bug("the engine called a visitor that is not an `fn`"));
         };
         let mut slot = None;
         let key = key::of_record::<P::Key>(record.key, &mut slot).map_err(undecodable_key)?;
@@ -224,7 +224,9 @@ async fn visit_later<P: Processor, A: Visits<P>>(
     reads: Reads<'_>,
 ) -> Result<(), Failure> {
     let Visitor::Later(visitor) = A::VISITOR else {
-        return Err(bug("the engine waits for a visitor that is no `async fn`"));
+        return Err(bug(
+            "the engine waits for a visitor that is not an `async fn`",
+        ));
     };
     let record = record.as_record();
     let mut slot = None;

@@ -76,7 +76,7 @@ mod tests {
             let said = said::<Order>(json);
             assert!(said.contains("`codec = Json`"), "{said}");
         }
-        // What is read as text is no better as JSON.
+        // JSON would not show it better than text.
         assert!(!said::<u64>(b"{}").contains("Json"));
     }
 }

@@ -1,5 +1,5 @@
 //! The commit protocol, at-least-once. For each partition and interval, in this order: handlers run and their effects
-//! go to the producer; all delivery reports come in; the positions are committed to the group. A failure before that
+//! go to the producer; all delivery reports arrive; the positions are committed to the group. A failure before that
 //! voids the interval, and the partition recovers before its records run again.
 //!
 //! Acknowledged rows are written to the local copy together with the positions after them, in one LMDB transaction:
@@ -227,7 +227,7 @@ fn drain(work: &mut Work<'_>, numbers: &[i32], give_up: Duration) -> Result<(), 
     }
 }
 
-/// Moves the intervals of a partition on. Returns whether some records are not acknowledged yet.
+/// Advances the intervals of a partition. Returns whether some records are not acknowledged yet.
 fn drain_one(work: &mut Work<'_>, number: i32) -> Result<bool, Halt> {
     let Some(partition) = work.partitions.running(number) else {
         return Ok(false);

@@ -1,6 +1,6 @@
 //! The commit protocol, exactly-once. A Kafka transaction commits all partitions of a worker together: the effects of
 //! their handlers and the positions after the handled records. In this order: the transaction ends, and the interval
-//! of every partition closes, while handlers go on in the next one; all delivery reports come in; the positions are
+//! of every partition closes, while handlers go on in the next one; all delivery reports arrive; the positions are
 //! added, and Kafka commits; each partition's rows and positions are written to its local copy, immediately or with
 //! those of later intervals. A local copy is therefore never ahead of Kafka, and recovery reads rows that it lacks from
 //! the changelog.
@@ -71,7 +71,7 @@ impl ExactlyOnce {
         Ok(false)
     }
 
-    /// Ends the transaction if that is due or `now` is set, and moves it on as far as Kafka allows.
+    /// Ends the transaction if that is due or `now` is set, and advances it as far as Kafka allows.
     pub(crate) fn transact(&mut self, work: &mut Work<'_>, now: bool) -> Result<(), Halt> {
         work.store_due()?;
         if self.is_open() {

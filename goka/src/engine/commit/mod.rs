@@ -1,4 +1,4 @@
-//! The commit protocols: commit intervals to Kafka and to disk. Nothing outside this room decides when something is
+//! The commit protocols: commit intervals to Kafka and to disk. Nothing outside this module decides when something is
 //! committed.
 //!
 //! The worker calls [`Commit`]. The protocols are `at_least_once.rs` and `exactly_once.rs`; both use `work.rs`
@@ -54,7 +54,7 @@ enum Protocol {
 }
 
 impl Commit {
-    /// The protocol of a guarantee, and the rules that the guarantee sets for the other rooms.
+    /// The protocol of a guarantee, and the rules that the guarantee sets for the other modules.
     pub(crate) fn new(settings: &Settings, now: Duration) -> (Self, Rules) {
         let (protocol, lease, rules) = match settings.guarantee {
             Guarantee::AtLeastOnce => (

@@ -9,7 +9,7 @@ use crate::{
     store::{Position, Store},
 };
 
-/// How long a partition rests after the disk had no room: at first, and at most.
+/// How long a partition rests after the disk had no space: at first, and at most.
 const REST_MIN: Duration = Duration::from_millis(500);
 const REST_MAX: Duration = Duration::from_secs(15);
 
@@ -24,7 +24,7 @@ pub(crate) struct Copy {
     /// Whether the environment lacks acknowledged rows or positions.
     is_behind: bool,
     stored_at: Duration,
-    /// How often the disk had no room since the copy was written last.
+    /// How often the disk had no space since the copy was written last.
     rests: u32,
     rests_until: Duration,
 }
@@ -148,7 +148,7 @@ impl Copy {
         self.is_behind = false;
     }
 
-    /// Lets the partition rest, for longer each time. Called when the disk has no room.
+    /// Lets the partition rest, for longer each time. Called when the disk has no space.
     pub(crate) fn rest(&mut self, now: Duration) {
         let rest = REST_MIN.saturating_mul(1 << self.rests.min(10));
         self.rests += 1;

@@ -13,11 +13,11 @@ use crate::engine::{
     table::rows::Rows,
 };
 
-/// A partition holds back at most so many records. Beyond that, its inputs wait.
+/// A partition holds back at most this many records. If there are more, its inputs wait.
 const RECORDS_MAX: usize = 4096;
-/// A partition holds back records of at most so much memory, bytes.
+/// A partition holds back records of at most this much memory, bytes.
 const BYTES_MAX: usize = 8 << 20;
-/// A record that is held back for so long is logged, and again after each such time.
+/// A record that is held back for this long is logged, and again each time this long has passed.
 const LONG: Duration = Duration::from_secs(30);
 
 /// The records that a partition holds back, in order.

@@ -1,6 +1,6 @@
 //! Counts the setbacks of a partition in a row whose cause does not pass by itself. Must not know what the causes are.
 
-/// The worker ends after so many failures in a row.
+/// The worker ends after this many failures in a row.
 const FAILURES_MAX: u32 = 8;
 
 /// The failures since the last acknowledged interval.

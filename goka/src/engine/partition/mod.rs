@@ -2,7 +2,7 @@
 //! sources.
 //!
 //! Each part is a struct with private fields, whose methods keep its invariants. [`Partition`] puts the parts together.
-//! Must not know who uses the state: handling, commit and recovery are rooms of their own.
+//! Must not know who uses the state: handling, commit and recovery are modules of their own.
 
 mod all;
 mod copy;

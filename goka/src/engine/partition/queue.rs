@@ -12,9 +12,9 @@ use crate::{
     },
 };
 
-/// A partition's inputs are unassigned when so many records are in its backlog.
+/// A partition's inputs are unassigned when this many records are in its backlog.
 const BACKLOG_RECORDS: usize = 512;
-/// A partition's inputs are unassigned when its backlog takes so much memory, bytes.
+/// A partition's inputs are unassigned when its backlog takes this much memory, bytes.
 const BACKLOG_BYTES: usize = 4 << 20;
 
 /// An async handler or visitor that has begun, with its record.

@@ -34,7 +34,7 @@ pub(crate) trait Transactions {
         None
     }
 
-    /// Whether so many records wait for the next transaction that the worker should handle no more before it begins.
+    /// Whether too many records wait for the next transaction: the worker should handle no more before it begins.
     fn is_full(&self) -> bool {
         false
     }

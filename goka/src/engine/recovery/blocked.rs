@@ -7,7 +7,8 @@ use tracing::warn;
 
 use crate::engine::{env::Env, port::fault::Fault};
 
-/// If brokers do not answer for so long, a transaction of the previous owner may be the cause, and the owner is fenced.
+/// If brokers do not answer for this long, a transaction of the previous owner may be the cause, and the owner is
+/// fenced.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// How long to wait before the owner is fenced again.
 const FENCE_AGAIN: Duration = Duration::from_secs(5);

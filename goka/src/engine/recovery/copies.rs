@@ -107,7 +107,7 @@ impl Copies {
 
     /// A partition leaves: its copy goes back to the standby, or is closed. A copy is synced to disk when it is closed,
     /// which can take seconds while the group waits for an answer. Therefore a copy stays unsynced if it is trusted
-    /// without that until the machine stops, and a worker that ends syncs its copies after it has left the group.
+    /// without that unless the machine crashes, and a worker that ends syncs its copies after it has left the group.
     pub(super) fn leave(&mut self, env: &Env<'_>, number: i32, mut partition: Partition) {
         self.wanted.remove(&number);
         match (partition.copy_mut().take(), self.loans.remove(&number)) {
@@ -133,7 +133,7 @@ impl Copies {
         self.left = Some(Vec::new());
     }
 
-    /// Closes the copies of partitions that left, so that they are trusted even after the machine stops.
+    /// Closes the copies of partitions that left, so that they are trusted even after the machine crashes.
     pub(super) fn close_left(&mut self) {
         self.left.take().into_iter().flatten().for_each(close);
     }
@@ -141,6 +141,6 @@ impl Copies {
 
 fn close(store: Store) {
     if let Err(error) = store.close() {
-        warn!(%error, "local copy not closed cleanly; it is rebuilt if the machine stops before it is opened again");
+        warn!(%error, "local copy not closed cleanly; it is rebuilt if the machine crashes before it is opened again");
     }
 }

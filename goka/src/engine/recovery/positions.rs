@@ -182,10 +182,10 @@ fn in_range(
         OutOfRange::Fail => {
             let group = env.group();
             return Err(Error::Topic(format!(
-                "group `{group}` wants offset {wanted} of `{topic}` partition {number}, which is not there (it holds \
-                 {first} to {end}): records expired before they were handled, or the topic was recreated. Choose where to \
-                 resume: `Config::out_of_range` (GOKA_OUT_OF_RANGE: `earliest`, `latest`), or reset the group's offsets \
-                 for this topic (kafka-consumer-groups --reset-offsets)"
+                "offset out of range: group `{group}` needs offset {wanted} of `{topic}` partition {number}, but the \
+                 partition has offsets {first} to {end}. Records expired before the group handled them, or the topic \
+                 was recreated. Choose where to resume: `Config::out_of_range` (GOKA_OUT_OF_RANGE: `earliest`, \
+                 `latest`), or reset the group's offsets for this topic (kafka-consumer-groups --reset-offsets)"
             )));
         }
         OutOfRange::Earliest => first,

@@ -76,7 +76,7 @@ impl Recovery {
         self.from = from;
     }
 
-    /// Moves a partition on to its next phase, if it can.
+    /// Advances a partition to its next phase, if it can.
     pub(crate) fn step(
         &mut self,
         env: &Env<'_>,

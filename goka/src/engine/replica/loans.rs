@@ -104,7 +104,7 @@ impl Loans {
         });
     }
 
-    /// The local copies that nobody has, for the keeper to close.
+    /// The local copies that are not borrowed, for the keeper to close.
     pub(super) fn rest(&self) -> Vec<Store> {
         let mut loans = self.lock();
         let rest = loans.iter_mut().filter_map(|loan| match loan {

@@ -17,10 +17,10 @@ use crate::{
 const BATCH_BYTES: usize = 8 << 20;
 /// The same limit once readers follow the copy: at most a thousand rows, which are stored in one part.
 const LIVE_BATCH_BYTES: usize = 64 << 10;
-/// Keys that are checked against the partitioner: the first so many, then one of so many.
+/// Keys that are checked against the partitioner: the first 64, then one in 256.
 const SAMPLED_FIRST: u64 = 64;
 const SAMPLED_ONE_OF: u64 = 256;
-/// So many keys show which partitioner wrote the table.
+/// This many keys show which partitioner wrote the table.
 const SAMPLES_MIN: u64 = 8;
 /// How often progress is logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);

@@ -28,7 +28,7 @@ struct Layers {
     stored: Option<Snapshot>,
 }
 
-/// Up to so many rows are stored as soon as their interval is acknowledged: to write them costs little.
+/// Up to this many rows are stored as soon as their interval is acknowledged: to write them costs little.
 pub(crate) const STORED_AT_ONCE: usize = 1_000;
 
 /// Memory for stored rows of all partitions of a worker, bytes: some 600,000 small rows.

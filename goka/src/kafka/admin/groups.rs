@@ -1,4 +1,4 @@
-//! The members of a group. Must not know why somebody asks.
+//! The members of a group. Must not know why a caller asks.
 
 use crate::{
     base::error::Error,

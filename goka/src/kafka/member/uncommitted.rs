@@ -42,7 +42,7 @@ mod tests {
             ),
         ] {
             let CommitError::Denied(error) = uncommitted("clicks", code) else {
-                panic!("{code} is no denial");
+                panic!("{code} is not a denial");
             };
             assert!(error.to_string().contains(right), "{error}");
         }

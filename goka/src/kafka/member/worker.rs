@@ -236,7 +236,7 @@ impl WorkerConnection {
     }
 
     /// The identity of this member, for the offsets of a transaction. A worker that is no longer a member must not send
-    /// offsets: without an identity, the broker would accept them from anybody.
+    /// offsets: without an identity, the broker would accept them from any client.
     fn membership(&self) -> Result<transaction::Membership, Error> {
         let membership = transaction::Membership::of(self.client().client());
         // In this order: if the membership is lost in between, the broker rejects the identity.

@@ -1,5 +1,5 @@
 //! Requests that rdkafka does not offer: topic ids, the end offset of the last response, and commits that do not wait.
-//! Must not know why somebody asks.
+//! Must not know why a caller asks.
 
 use std::{ffi::CString, marker::PhantomData, ptr, ptr::NonNull, time::Duration};
 

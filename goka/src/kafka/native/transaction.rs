@@ -77,7 +77,7 @@ impl Membership {
         NonNull::new(metadata).map(Membership)
     }
 
-    /// Whether this identifies a member. If not, a broker would accept offsets with it from anybody.
+    /// Whether this identifies a member. If not, a broker would accept offsets with it from any client.
     pub(crate) fn is_member(&self) -> bool {
         // SAFETY: the metadata is alive, and lends the text.
         unsafe {

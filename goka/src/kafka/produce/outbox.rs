@@ -117,7 +117,7 @@ impl Outbox {
                 Carrier::Memory(_) => {}
             })
             .map_err(|error| Error::system("start the thread of an emitter", error))?;
-        // Set once, before anybody can read it.
+        // Set once, before any thread can read it.
         let _ = shared.thread.set(thread.thread().id());
         Ok(Outbox { shared })
     }

@@ -296,8 +296,8 @@ fn an_error_does_not_repeat_a_megabyte() {
     let json = encoded::<Json, String>(std::slice::from_ref(&text));
     let pack = encoded::<MsgPack, String>(&[text]);
     for error in [
-        <Json as Codec<i64>>::decode(&json[0]).expect_err("text is no number"),
-        <MsgPack as Codec<i64>>::decode(&pack[0]).expect_err("text is no number"),
+        <Json as Codec<i64>>::decode(&json[0]).expect_err("text is not a number"),
+        <MsgPack as Codec<i64>>::decode(&pack[0]).expect_err("text is not a number"),
     ] {
         assert!(
             error.to_string().len() <= 4096,

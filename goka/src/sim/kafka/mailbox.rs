@@ -76,7 +76,7 @@ impl Collect for Mailbox {
         self.partitions
     }
 
-    /// The offset holds unless somebody else writes to the partition before the record is collected.
+    /// The offset holds unless another client writes to the partition before the record is collected.
     fn put(&self, letter: &Letter<'_>) -> Result<i64, SendError> {
         let mut inside = self.lock();
         let index = usize::try_from(letter.partition).ok();

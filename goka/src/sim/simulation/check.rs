@@ -152,18 +152,18 @@ impl Seen {
             let key = String::from_utf8_lossy(key);
             if last < fed {
                 return Err(format!(
-                    "{key} came {fed} times, and its last row is {last}"
+                    "{key} occurs {fed} times in the input, and its last row is {last}"
                 ));
             }
             // A lower count after a zombie's row may be right: the zombie may have counted a record twice.
             if last < highest && mishaps.expelled == 0 {
                 return Err(format!(
-                    "the last row of {key} is {last}, and was {highest} before"
+                    "the last row of {key} is {last}, and was {highest} earlier"
                 ));
             }
             if calm && last != fed {
                 return Err(format!(
-                    "{key} came {fed} times and is {last} for no reason"
+                    "{key} occurs {fed} times in the input, and is {last} for no reason"
                 ));
             }
         }
@@ -184,7 +184,7 @@ impl Seen {
             if !right {
                 let key = String::from_utf8_lossy(key);
                 return Err(format!(
-                    "{key} came {fed} times, and its rows are {counts:?}"
+                    "{key} occurs {fed} times in the input, and its rows are {counts:?}"
                 ));
             }
         }
@@ -202,7 +202,7 @@ impl Seen {
                 commit.by, commit.topic, commit.partition, commit.offset
             );
             let input = INPUTS.iter().position(|topic| **topic == *commit.topic);
-            let input = input.ok_or_else(|| format!("{place}, which is no input"))?;
+            let input = input.ok_or_else(|| format!("{place}, which is not an input"))?;
             if !commit.owned {
                 return Err(format!("{place}, which is not its own"));
             }
@@ -363,7 +363,7 @@ fn number(value: Option<&Vec<u8>>) -> Result<u64, String> {
         return Ok(0);
     }
     let text = String::from_utf8(bytes(value)).map_err(|error| error.to_string())?;
-    text.parse().map_err(|_| format!("`{text}` is no count"))
+    text.parse().map_err(|_| format!("`{text}` is not a count"))
 }
 
 /// The input record that an echo names: `input/partition/offset`.
@@ -376,5 +376,5 @@ fn echoed(value: Option<&Vec<u8>>) -> Result<Input, String> {
         let partition = i32::try_from(part()?).ok()?;
         Some((input, partition, part()?))
     })();
-    parsed.ok_or_else(|| format!("`{text}` is no echo"))
+    parsed.ok_or_else(|| format!("`{text}` is not an echo"))
 }

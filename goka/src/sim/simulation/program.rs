@@ -194,7 +194,7 @@ fn row(record: &Record<'_>, rows: &Rows) -> Result<Option<String>, Failure> {
     let before = before.map_err(failure)?;
     let before = before.map_or(Ok("0".to_owned()), String::from_utf8);
     let before = before.map_err(failure)?.parse::<u64>();
-    let before = before.map_err(|_| failure("the row is no number"))?;
+    let before = before.map_err(|_| failure("the row is not a number"))?;
     Ok(Some((before + 1).to_string()))
 }
 

@@ -154,11 +154,11 @@ fn a_header_that_is_no_header() {
 fn a_machine_that_stopped() {
     let (_dir, path) = closed();
     fs::write(path.join("not-closed"), "another boot").unwrap();
-    assert!(discarded(&path, &identity()).starts_with("the machine stopped or restarted"));
+    assert!(discarded(&path, &identity()).starts_with("the machine crashed or restarted"));
 
-    // The machine stopped while the mark was written.
+    // The machine crashed while the mark was written.
     fs::write(path.join("not-closed"), "").unwrap();
-    assert!(discarded(&path, &identity()).starts_with("the machine stopped or restarted"));
+    assert!(discarded(&path, &identity()).starts_with("the machine crashed or restarted"));
 }
 
 #[test]

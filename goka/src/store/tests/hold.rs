@@ -160,7 +160,7 @@ fn state_under_the_temp_directory_is_refused_unless_allowed() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("state");
     let error = StateDir::open(&path, false).unwrap_err().to_string();
-    assert!(error.contains("use a state directory elsewhere"), "{error}");
+    assert!(error.contains("choose another state directory"), "{error}");
     assert!(!path.exists());
 }
 

@@ -127,7 +127,7 @@ fn fill_the_disk(path: &Path) {
         let error = stored.expect_err("more than files take").to_string();
         println!("{error}");
         assert!(
-            error.contains("nothing of this batch was stored"),
+            error.contains("nothing in this batch was stored"),
             "{error}"
         );
         assert_eq!(*store.position(), at(1));

@@ -1,4 +1,4 @@
-//! A local copy is rebuilt beside itself and then takes its place, wherever the rebuild is interrupted.
+//! A local copy is rebuilt in a second directory, which then takes its place, wherever the rebuild is interrupted.
 
 use std::{fs, path::PathBuf};
 

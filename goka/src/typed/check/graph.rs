@@ -118,7 +118,7 @@ pub const fn dead_letter<P: Processor>(policy: Policy) {
                     "` is an output of this group, whose readers would take dead letters for its messages; "
                 }
                 Kind::Table | Kind::Join | Kind::Lookup | Kind::DeadLetter => {
-                    "` is a table, and dead letters are no rows; "
+                    "` is a table, and dead letters are not rows; "
                 }
             };
             fail(&[
@@ -139,7 +139,7 @@ pub(crate) const fn no_dead_letter(on_error: OnError) {
     while i < policies.len() {
         assert!(
             !matches!(policies[i].last, Last::DeadLetter(_)),
-            "a visitor handles rows, and no records that dead letters could be made of: skip, or fail"
+            "a visitor handles rows, not records that could become dead letters: skip, or fail"
         );
         i += 1;
     }
@@ -179,13 +179,19 @@ const fn apart<P: Processor>(edge: &Edge<P>, other: &Edge<P>, is_first: bool) {
             "` is this group's own loopback; use `ctx.loopback(..)`, and `#[loopback]` to handle it"
         }
         (Kind::Input, Kind::Input) if !is_first => {
-            "` has a handler in this group already; a record has one handler"
+            "` has a handler in this group already; a record has one handler, so remove one of the two"
         }
-        (Kind::Output, Kind::Output) if !is_first => "` is an output of this group already",
-        (Kind::Join, Kind::Join) if !is_first => "` is joined by this group already",
-        (Kind::Lookup, Kind::Lookup) if !is_first => "` is looked up by this group already",
+        (Kind::Output, Kind::Output) if !is_first => {
+            "` is an output of this group already; remove one of the two declarations"
+        }
+        (Kind::Join, Kind::Join) if !is_first => {
+            "` is joined by this group already; remove one of the two declarations"
+        }
+        (Kind::Lookup, Kind::Lookup) if !is_first => {
+            "` is looked up by this group already; remove one of the two declarations"
+        }
         (Kind::Input, Kind::Join | Kind::Lookup) => {
-            "` is a table that this group joins or looks up, and a table is no input; it is read with `ctx.join` or `ctx.lookup` alone"
+            "` is a table that this group joins or looks up, and a table is not an input; it is read only with `ctx.join` or `ctx.lookup`"
         }
         (Kind::Output, Kind::Join | Kind::Lookup) => {
             "` is a table that this group joins or looks up; a table is written only by its own group"
@@ -200,7 +206,13 @@ const fn one_of_a_kind<P: Processor>(what: &str, i: usize) {
     let mut j = 0;
     while j < i {
         if P::GRAPH[j].kind as u8 == P::GRAPH[i].kind as u8 {
-            fail(&["the group `", P::GROUP, "` has one ", what, " already"]);
+            fail(&[
+                "the group `",
+                P::GROUP,
+                "` has one ",
+                what,
+                " already; remove one of the two declarations",
+            ]);
         }
         j += 1;
     }

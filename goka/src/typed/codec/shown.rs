@@ -192,7 +192,7 @@ impl Json {
     }
 
     fn shown(self) -> Result<Shown, &'static str> {
-        let text = String::from_utf8(self.0).map_err(|_| "its JSON is no UTF-8")?;
+        let text = String::from_utf8(self.0).map_err(|_| "its JSON is not UTF-8")?;
         Ok(Shown {
             form: Form::JsonText,
             text,
@@ -348,7 +348,7 @@ impl<'de> DeserializeSeed<'de> for Separated<'_> {
     }
 }
 
-/// The key of a map as a string: JSON has no others. A key that is no string is its own JSON.
+/// The key of a map as a string: JSON has no others. A key that is not a string is its own JSON.
 struct AsKey;
 
 impl<'de> DeserializeSeed<'de> for AsKey {
