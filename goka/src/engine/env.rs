@@ -8,7 +8,7 @@ use crate::{
     engine::{edges::Edges, port::Kafka, spec::Spec},
 };
 
-/// What a worker keeps for the rooms' [`Env`]. No part of it is the state of a partition.
+/// What a worker keeps for the [`Env`] of the modules. No part of it is the state of a partition.
 pub(crate) struct Surroundings {
     spec: Spec,
     edges: Edges,

@@ -36,7 +36,7 @@ pub(crate) struct TopicReader {
     topic: TopicHandle,
     physical: String,
     /// The partitions that are read, each with its next offset. Records below that offset are ignored: librdkafka may
-    /// still hold some that were fetched before a stop.
+    /// still hold some that were fetched before the partition was stopped.
     reading: RefCell<BTreeMap<i32, i64>>,
     consumer: FetchingConsumer,
 }

@@ -85,7 +85,7 @@ impl<'s> Batch<'s> {
         self.checked("delete all rows", cleared)
     }
 
-    /// Whether the batch may have changed so many pages that [`commit_part`](Self::commit_part) should follow.
+    /// Whether the batch may have changed enough pages that [`commit_part`](Self::commit_part) should follow.
     pub(crate) fn is_large(&self) -> bool {
         self.pages >= self.open.part_pages
     }

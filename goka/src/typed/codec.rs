@@ -88,8 +88,8 @@ pub trait Codec<T> {
     /// Shows the value in `bytes` to people and as JSON: in logs, tools and web pages. By default as text, if the bytes
     /// are UTF-8, otherwise in hexadecimal.
     ///
-    /// The bytes come from elsewhere: this must not panic, and shows bytes that do not decode as bytes. A codec of your
-    /// own that decodes to a type with `Serialize`:
+    /// The bytes come from other programs: this must not panic, and shows bytes that do not decode as bytes. A codec of
+    /// your own that decodes to a type with `Serialize`:
     ///
     /// ```
     /// # use goka::{BoxError, Codec, codec::{Form, Shown}};

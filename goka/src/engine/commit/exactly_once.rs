@@ -257,7 +257,7 @@ impl ExactlyOnce {
 }
 
 /// Kafka has committed the closing intervals: acknowledges them, and then stores their rows. All are acknowledged
-/// before the first is stored, so that a disk without room sets back one partition only.
+/// before the first is stored, so that a disk without free space sets back only one partition.
 fn acknowledge(work: &mut Work<'_>) -> Result<(), Halt> {
     let now = work.env.kafka.now();
     let numbers = closing(work.partitions);

@@ -166,7 +166,7 @@ impl Commit {
     }
 
     /// Whether the open interval of a running partition takes one more record. `false`: it is full, and this call has
-    /// moved the commit on; call again.
+    /// advanced the commit; call again.
     pub(crate) fn has_room(
         &mut self,
         env: &Env<'_>,

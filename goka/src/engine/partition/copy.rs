@@ -105,7 +105,7 @@ impl Copy {
     /// called between parts.
     ///
     /// # Errors
-    /// The disk has no room, or the environment fails.
+    /// The disk has no space, or the environment fails.
     pub(crate) fn write(
         &mut self,
         now: Duration,
@@ -129,7 +129,7 @@ impl Copy {
     /// Writes a position, without rows.
     ///
     /// # Errors
-    /// The disk has no room, or the environment fails.
+    /// The disk has no space, or the environment fails.
     pub(crate) fn move_to(&mut self, position: Position) -> Result<(), Error> {
         let Some(store) = &mut self.store else {
             return Ok(());

@@ -8,7 +8,7 @@ use super::{
     visited::Visited,
 };
 
-/// Committed positions are committed again after so long. Brokers expire the offsets of topics that a group does not
+/// Committed positions are committed again after this time. Brokers expire the offsets of topics that a group does not
 /// subscribe to after `offsets.retention.minutes`, at least one minute, even while the group has members.
 const REFRESH: Duration = Duration::from_secs(20);
 

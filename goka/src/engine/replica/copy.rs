@@ -129,8 +129,8 @@ impl Copy {
         if spec.forgets_rows && position.changelog < first {
             return Err(Error::Topic(format!(
                 "topic `{topic}`, partition {number} begins at offset {first}, because the embedded broker keeps only 5 MB \
-                 per partition and has deleted older rows of the table. Open the view before so much is written, or use a \
-                 real Kafka"
+                 per partition and has deleted older rows of the table. Open the view before 5 MB are written, or use \
+                 a real Kafka"
             )));
         }
         if let Some(reason) = distrust(

@@ -13,7 +13,7 @@ use crate::{
     store::{Position, Store},
 };
 
-/// A batch is committed when it takes so much memory, bytes. The store writes a batch of this size in parts.
+/// A batch is committed when it takes this much memory, bytes. The store writes a batch of this size in parts.
 const BATCH_BYTES: usize = 8 << 20;
 /// The same limit once readers follow the copy: at most a thousand rows, which are stored in one part.
 const LIVE_BATCH_BYTES: usize = 64 << 10;

@@ -208,7 +208,7 @@ impl Seen {
             }
             let before = committed.entry((input, commit.partition)).or_default();
             if commit.offset < *before {
-                return Err(format!("{place}, and {before} was committed before"));
+                return Err(format!("{place}, and {before} was committed earlier"));
             }
             for offset in *before..commit.offset {
                 let echoes = self.echoes.get(&(input, commit.partition, offset));
@@ -281,7 +281,7 @@ fn visits_were_whole(stage: &Stage, once: bool) -> Result<(), String> {
                 let times = visited.get(key).copied().unwrap_or(0);
                 if times == 0 || (once && times > 1) {
                     let key = String::from_utf8_lossy(key);
-                    return Err(format!("visit {} came by {key} {times} times", visit.mark));
+                    return Err(format!("visit {} visited {key} {times} times", visit.mark));
                 }
             }
         }

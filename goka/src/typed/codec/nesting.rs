@@ -13,7 +13,7 @@ pub(super) const JSON_DEPTH_MAX: usize = 127;
 const TOO_DEEP: &str = "lists and maps are nested more than 128 levels deep";
 pub(super) const JSON_TOO_DEEP: &str = "lists and objects are nested more than 127 levels deep";
 
-/// Bytes of up to this many values are walked without counting, whatever their length.
+/// Bytes of up to this many values are always walked, whatever their length.
 const FEW: usize = 32;
 
 /// Refuses bytes that must not be decoded, with the reason. The decoder reports other mistakes.
