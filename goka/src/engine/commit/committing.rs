@@ -41,7 +41,7 @@ impl Work<'_> {
         self.offsets.begin(sent);
     }
 
-    /// Takes the group's answer to the commit in flight.
+    /// Handles the group's answer to the commit in flight, if it has arrived.
     pub(crate) fn take_commit(&mut self) -> Result<(), Halt> {
         if !self.offsets.is_committing() {
             return Ok(());
