@@ -46,8 +46,8 @@
 /// A handler returns nothing, [`goka::Result`](crate::Result), or a `Result<(), E>` whose error converts into
 /// [`BoxError`](crate::BoxError): the errors of `std` and of `anyhow` do.
 ///
-/// An `async fn` may wait. Its signature names the lifetime of its context. It runs on the thread of its partition, one
-/// record after another:
+/// An `async fn` may wait. Its signature names the lifetime of its context. It runs on the thread of its partition,
+/// one record after another:
 ///
 /// ```
 /// # #[goka::table(value = String)]
@@ -134,8 +134,8 @@
 /// | `retry(5)`, `retry(5, backoff_ms = 100..=10_000, then = skip)` | goka handles it again, up to 5 times; then `fail`, or what `then` says |
 ///
 /// Each stage can have a policy of its own: `on_error(decode = skip, handler = retry(5), panic = fail)`. On an `impl`
-/// block `on_error` applies to all handlers of records; a method can have its own. See [`OnError`](crate::OnError)
-/// and [`Policy`](crate::Policy).
+/// block `on_error` applies to all handlers of records; a method can have its own. See [`OnError`](crate::OnError) and
+/// [`Policy`](crate::Policy).
 ///
 /// ```
 /// use goka::Context;
@@ -199,8 +199,8 @@
 ///
 /// # What the attribute prints
 ///
-/// Implementations of [`Processor`](crate::Processor) and of the traits in [`graph`](crate::graph), which you can
-/// also write by hand.
+/// Implementations of [`Processor`](crate::Processor) and of the traits in [`graph`](crate::graph), which you can also
+/// write by hand.
 pub use goka_macros::processor;
 
 /// Declares a topic of events as a type: its name, key, value and codec in one place, for all programs that read or
@@ -230,7 +230,8 @@ pub use goka_macros::processor;
 /// | `partitioner = fnv1a` | the partitioner of Goka for Go; `crc32`, the default of librdkafka's clients; default `murmur2`, that of Kafka's Java clients |
 /// | `crate = path` | the path of `goka`, if the dependency was renamed |
 ///
-/// The attribute adds serde's derives where the codec needs them, except those that the type has *below* the attribute.
+/// The attribute adds serde's derives where the codec needs them, except those that the type has *below* the
+/// attribute.
 pub use goka_macros::stream;
 
 /// Declares the table of a group as a type: one row per key, in a compacted topic (the changelog) and in a local copy.
