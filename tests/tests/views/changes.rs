@@ -66,7 +66,7 @@ async fn a_program_that_writes_rows_reads_its_writes() {
         assert_eq!(view.get(&key).expect("it is read"), Some(n));
     }
     let refused = view.wait_for(3, 0).await.expect_err("there are three");
-    assert!(refused.to_string().contains("3 partitions"), "{refused}");
+    assert!(refused.to_string().contains("has 3, 0 to 2"), "{refused}");
     within(emitter.close()).await.expect("it closes");
 }
 
