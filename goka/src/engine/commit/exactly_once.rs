@@ -21,6 +21,9 @@ use crate::engine::{
     port::{Step, fault::Fault},
 };
 
+/// How often an idle worker commits its positions again: by default, brokers keep the offsets of topics that a group does
+/// not subscribe to for a week. Beside busy partitions, a transaction commits them, see [`stale`].
+const REFRESH: Duration = Duration::from_secs(3600);
 /// How long a transaction may take to be committed that a partition waits for before it runs.
 const ALONE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -81,15 +84,8 @@ impl ExactlyOnce {
                 let is_old = || time.saturating_sub(intervals.open_since()) >= interval;
                 intervals.open_records() > 0 && (now || is_old())
             };
-            // A transaction without records commits positions that would expire. Nothing but a transaction may: an
-            // offset commit that is answered too late could be applied after a later transaction.
-            let is_stale = |partition: &Partition| {
-                partition.is_running() && partition.intervals().is_stale(time)
-            };
-            if work.partitions.next(0, is_due).is_none()
-                && work.partitions.next(0, is_stale).is_none()
-            {
-                return Ok(());
+            if work.partitions.next(0, is_due).is_none() {
+                return keep_idle(work);
             }
             self.end(work)?;
         }
@@ -168,8 +164,9 @@ impl ExactlyOnce {
     /// Kafka has committed the transaction: the local copies follow.
     fn committed(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
         self.stage = Stage::Open;
-        work.env.kafka.reached(Step::Committed)?;
         let now = work.env.kafka.now();
+        work.offsets.set_committed_at(now);
+        work.env.kafka.reached(Step::Committed)?;
         let refreshed = std::mem::take(&mut self.refreshed);
         for &number in &refreshed {
             if let Some(partition) = work.partitions.running_mut(number) {
@@ -309,4 +306,20 @@ pub(crate) fn commit_alone(work: &mut Work<'_>, number: i32) -> Result<(), Halt>
             None => return Err(aborted(Some(number), "it could not be committed in time")),
         }
     }
+}
+
+/// Keeps the positions of an idle worker from expiring, and its local copies from being taken for outdated.
+fn keep_idle(work: &mut Work<'_>) -> Result<(), Halt> {
+    let now = work.env.now();
+    if now.saturating_sub(work.offsets.committed_at()) < REFRESH {
+        return Ok(());
+    }
+    work.offsets.set_committed_at(now);
+    if work.partitions.any_running() {
+        work.commit(|partition| partition.intervals().is_empty())?;
+    }
+    for number in work.partitions.which(Partition::is_running) {
+        work.refresh(number)?;
+    }
+    Ok(())
 }
