@@ -1,4 +1,4 @@
-//! Partitions that the group assigns to this member, and partitions that it revokes. Must not know how partitions
+//! What a worker does when the group assigns partitions to this member or revokes them. Must not know how partitions
 //! recover or commit.
 
 use std::time::Duration;
@@ -10,11 +10,12 @@ use crate::{
     engine::{core::Core, halt::Halt, port::Kafka},
 };
 
-/// How long a worker waits for records in flight before it gives partitions back.
+/// The longest time for which a worker waits for records in flight before it gives partitions back.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Core {
-    /// The group assigned these partitions. Nothing is fetched before they have recovered.
+    /// Adds the partitions that the group has assigned, and begins their recovery. No record of a partition is fetched
+    /// before the partition has recovered.
     pub(super) fn assigned(&mut self, kafka: &dyn Kafka, numbers: &[i32]) {
         let env = self.surroundings.env(kafka);
         let group = env.group();
@@ -34,7 +35,8 @@ impl Core {
         }
     }
 
-    /// Gives partitions back: finishes and commits them, unless they are `lost`, and closes their local copies.
+    /// Gives partitions back: unless they are `lost`, waits for their records in flight and commits the handled
+    /// records. Closes the local copies of the partitions.
     pub(super) fn give_back(
         &mut self,
         kafka: &dyn Kafka,
@@ -73,9 +75,9 @@ impl Core {
         result
     }
 
-    /// Waits for the records of these partitions that are in flight, and commits them. Records that are not delivered
-    /// in time run again at the next owner. After an error, the other partitions are still finished, and the first
-    /// error is returned.
+    /// Waits for the records in flight of these partitions, and commits the handled records. Handled records whose
+    /// effects are not delivered in time run again at the next owner. After an error in one partition, the other
+    /// partitions are still finished, and the first error is returned.
     fn finish(&mut self, kafka: &dyn Kafka, numbers: &[i32]) -> Result<(), Error> {
         let give_up = kafka.now() + FINISH_TIMEOUT;
         let mut result = Ok(());

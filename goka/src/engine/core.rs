@@ -1,8 +1,8 @@
-//! The state of a worker, and the path of one record through the engine: space in the interval, the handler, its
-//! effects.
+//! The state of a worker, and the path of one record through the engine: make room in the open interval, call the
+//! handler, apply its effects.
 //!
-//! Handling, commit and recovery do not know each other: this file passes values from one to another. Must not know how
-//! these modules do their work.
+//! The modules `handling`, `commit` and `recovery` do not know each other: this file passes values between them. Must
+//! not know how these modules do their work.
 
 use std::time::Duration;
 
@@ -26,13 +26,15 @@ use crate::{
     },
 };
 
-/// Most keys of a partition that are visited in one turn, so that records are not starved.
+/// The greatest number of rows of a partition that are visited in one turn. The limit keeps visits from starving
+/// records.
 const KEYS_PER_TURN: usize = 64;
 
-/// Everything that a worker holds except the connection, from which events are borrowed.
+/// Everything that a worker holds except its connection. The connection is held apart because events borrow from it.
 pub(super) struct Core {
     pub(super) surroundings: Surroundings,
-    // Dropped before `recovery`, which holds the loans of their local copies.
+    // Dropped before `recovery`, because `recovery` holds the loans of local copies that the partitions borrowed from
+    // a standby.
     pub(super) partitions: Partitions,
     pub(super) handling: Handling,
     pub(super) commit: Commit,
@@ -52,14 +54,14 @@ impl Core {
         }
     }
 
-    /// Prefetches the rows of keys whose records come next.
+    /// Prefetches the rows of a partition at `keys`, the keys of the records that come next.
     pub(super) fn look_ahead(&self, number: i32, keys: &mut Keys<'_>) {
         if let Some(partition) = self.partitions.get(number) {
             partition.rows().look_ahead(keys);
         }
     }
 
-    /// Handles a fetched record, or queues it after the waiting work of its partition.
+    /// Handles a fetched record. If work of its partition has to be done first, queues the record behind this work.
     pub(super) fn take(
         &mut self,
         kafka: &dyn Kafka,
@@ -88,7 +90,7 @@ impl Core {
         Ok(())
     }
 
-    /// Calls a handler or a visitor, and applies its effects. An async one is only started.
+    /// Calls a handler or a visitor, and applies its effects. An async handler or visitor is only started.
     fn call(&mut self, kafka: &dyn Kafka, call: Call<'_>) -> Result<(), Halt> {
         let number = call.origin.partition;
         self.make_room(kafka, number)?;
@@ -100,7 +102,8 @@ impl Core {
         let Some(outcome) = self.handling.run(&env, partition, &call) else {
             return Ok(());
         };
-        // `now` is the time of the last tick, so that most records find it unchanged.
+        // `began` is the time of the last tick. For most records, the clock still shows this time, and the check is
+        // skipped.
         if kafka.now() != began {
             self.still_ours(kafka, call.origin, began)?;
         }
@@ -113,8 +116,8 @@ impl Core {
         )
     }
 
-    /// Checks, before the effects of a handler are applied, that it did not keep the thread for too long: membership
-    /// has to be proven again after the lease, and a transaction has a time limit.
+    /// Checks, before the effects of a handler are applied, that the handler did not keep the thread for too long: a
+    /// transaction has a time limit, and membership has to be proven again after the membership lease.
     fn still_ours(
         &mut self,
         kafka: &dyn Kafka,
@@ -130,13 +133,13 @@ impl Core {
         self.make_room(kafka, origin.partition)
     }
 
-    /// Blocks until a record of a partition may be handled or take effect: membership is proven, delivery reports are
-    /// taken, due commits are made, and the open interval has room. An error voids the work of this partition, the
-    /// record included.
+    /// Blocks until a record of a partition may be handled, or its effects be applied: until membership is proven,
+    /// delivery reports are taken, due commits are made, and the open interval has room. After an error, the work of
+    /// this partition is void, including the record.
     fn make_room(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
         loop {
             let env = self.surroundings.env(kafka);
-            // Read the clock again after each wait: the process may have been stopped anywhere.
+            // Read the clock again after each wait: the process may have been paused at any point.
             env.tick();
             if !self.commit.prove(&env, &mut self.partitions)? {
                 continue;
@@ -154,8 +157,9 @@ impl Core {
         }
     }
 
-    /// Makes due commits. A setback that does not affect partition `of` is applied immediately, so that the record of
-    /// `of` that is being handled is not dropped with it.
+    /// Makes due commits. `of` is the partition of the record that is being handled, if there is one. A setback that
+    /// does not reach this partition is applied here, so that the record is not dropped; any other setback is returned
+    /// if `of` is given.
     pub(super) fn commit_due(&mut self, kafka: &dyn Kafka, of: Option<i32>) -> Result<(), Halt> {
         loop {
             let env = self.surroundings.env(kafka);
@@ -173,7 +177,8 @@ impl Core {
         }
     }
 
-    /// Moves on all waiting work: async handlers, retries, deferred records. Returns whether some still waits.
+    /// Advances all waiting work: async handlers, retries, deferred records. Returns whether an async handler or a
+    /// deferred record still waits.
     pub(super) fn advance_waiting(&mut self, kafka: &dyn Kafka) -> Result<bool, Halt> {
         let mut waits = false;
         for number in self.handling.waiting(&self.partitions) {
@@ -188,7 +193,8 @@ impl Core {
         Ok(self.advance(kafka, number)? || is_deferred)
     }
 
-    /// Polls the async handler of a partition, then handles the later records. Returns whether a handler waits.
+    /// Polls the async handler of a partition, if there is one. Once no handler waits, handles the record to retry and
+    /// the backlog of later records. Returns whether the partition waits for an async handler or for deferred records.
     fn advance(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Halt> {
         loop {
             let env = self.surroundings.env(kafka);
@@ -215,13 +221,13 @@ impl Core {
                 }
                 Next::Returned(returned) => {
                     let by = returned.origin.by;
-                    // The handler may have waited for longer than the lease.
+                    // The handler may have waited for longer than the membership lease.
                     self.make_room(kafka, number)?;
                     let env = self.surroundings.env(kafka);
                     self.handling
                         .conclude_returned(&env, &mut self.partitions, returned)?;
                     if matches!(by, By::Source(_)) {
-                        // Visits alternate with records, whose backlog may never be empty.
+                        // Visits alternate with records, because the backlog of records may never become empty.
                         self.visit_some(kafka, number, 1)?;
                     }
                 }
@@ -244,7 +250,8 @@ impl Core {
         self.call(kafka, call)
     }
 
-    /// Releases the deferred records of a partition whose guards are done. Returns whether some are left.
+    /// Releases the deferred records of a partition, oldest first, up to the first record whose guards are not done.
+    /// Returns whether deferred records are left.
     fn release_deferred(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Halt> {
         loop {
             let env = self.surroundings.env(kafka);
@@ -256,15 +263,15 @@ impl Core {
                 Oldest::Waits => return Ok(true),
                 Oldest::Ready => {}
             }
-            // The record may have been deferred for longer than the lease.
+            // The record may have been deferred for longer than the membership lease.
             self.make_room(kafka, number)?;
             let env = self.surroundings.env(kafka);
             self.handling.release(&env, &mut self.partitions, number)?;
         }
     }
 
-    /// Before a partition is given back: releases deferred records whose guards are done, and drops the other waiting
-    /// work, which runs again at the next owner.
+    /// Ends the waiting work of a partition that is about to be given back: releases deferred records whose guards are
+    /// done, and drops the other work that has begun. The dropped records run again at the next owner.
     pub(super) fn end_waiting(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
         let released = self.release_deferred(kafka, number);
         if let Some(partition) = self.partitions.get_mut(number) {
@@ -273,7 +280,8 @@ impl Core {
         released.map(drop)
     }
 
-    /// Advances the visit. Returns whether there is more to do now.
+    /// Advances the visit that is under way, or begins the next one. Returns whether there may be more rows to visit
+    /// now.
     pub(super) fn visit(&mut self, kafka: &dyn Kafka) -> Result<bool, Halt> {
         let env = self.surroundings.env(kafka);
         let numbers = self.handling.begin_visit(&env, &self.partitions);
@@ -287,7 +295,7 @@ impl Core {
         Ok(more)
     }
 
-    /// Visits at most `max` rows of a partition. Returns whether there is more to do now.
+    /// Visits at most `max` rows of a partition. Returns whether there may be more rows to visit now.
     fn visit_some(&mut self, kafka: &dyn Kafka, number: i32, max: usize) -> Result<bool, Halt> {
         for _ in 0..max {
             let env = self.surroundings.env(kafka);

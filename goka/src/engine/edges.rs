@@ -1,5 +1,5 @@
-//! The graph of a processor as a worker uses it: its edges, and which of them are sources and the table. Plain data.
-//! Must not know partitions.
+//! The graph of a processor as a worker uses it: its edges, which of them are sources, and which one is the table.
+//! Plain data. Must not know partitions.
 
 use crate::{
     base::{
@@ -12,9 +12,9 @@ use crate::{
 /// The edges of a processor.
 pub(crate) struct Edges {
     all: Vec<EdgeInfo>,
-    /// Index of the edge of each source.
+    /// The index of each source's edge in the graph.
     sources: Vec<EdgeIx>,
-    /// The name of each source in the header of a local copy.
+    /// The name under which a local copy stores its position in each source.
     positions: Vec<String>,
     table: Option<EdgeIx>,
 }
@@ -42,7 +42,7 @@ impl Edges {
         }
     }
 
-    /// The edge at an index of the graph.
+    /// The edge with this index in the graph.
     pub(crate) fn get(&self, edge: EdgeIx) -> &EdgeInfo {
         &self.all[edge.index()]
     }
@@ -52,23 +52,23 @@ impl Edges {
         all.map(|(index, edge)| (EdgeIx::new(index), edge))
     }
 
-    /// Index of the edge of a source.
+    /// The index of a source's edge in the graph.
     pub(crate) fn of_source(&self, source: SourceIx) -> EdgeIx {
         self.sources[source.index()]
     }
 
-    /// Index of the table's edge.
+    /// The index of the table's edge in the graph.
     pub(crate) fn table(&self) -> Option<EdgeIx> {
         self.table
     }
 
-    /// Whether a row is written to the changelog once per key and commit interval.
+    /// Whether the changelog gets only one row per key and interval, rather than a row for each write.
     pub(crate) fn coalesce(&self) -> bool {
         self.table
             .is_some_and(|table| self.get(table).options.coalesce)
     }
 
-    /// Positions in the sources as a local copy stores them.
+    /// The offset of each source, with the name under which a local copy stores this position.
     pub(crate) fn named(&self, offsets: &[i64]) -> Vec<(String, i64)> {
         let names = self.positions.iter().cloned();
         names.zip(offsets.iter().copied()).collect()
@@ -83,7 +83,8 @@ impl Edges {
 }
 
 /// The name under which a local copy stores its position in the topic of an edge. The name contains the topic id, so
-/// that a topic that was deleted and created again has no position yet. No topic has a `#` in its name.
+/// that no position is found for a topic that was deleted and created again. The name of a topic cannot contain the
+/// separator `#`.
 fn position_name(spec: &Spec, edges: &[EdgeInfo], edge: EdgeIx) -> String {
     let topic = edges[edge.index()].topic;
     match spec.topic_ids.get(edge.index()).filter(|id| !id.is_empty()) {

@@ -1,5 +1,5 @@
-//! The effects of a handler on one record: its row, its output records and its deferrals, held back until it returns
-//! `Ok`.
+//! The effects of a handler on one record: a row, output records and deferrals. They are held back until the handler
+//! returns `Ok`.
 //!
 //! If the handler fails, panics or is cancelled, all of its effects are dropped, so that a record is handled entirely
 //! or not at all. The buffers are reused: a worker allocates nothing per record. Must not know how effects are applied.
@@ -38,7 +38,7 @@ pub(crate) struct Emit {
     pub(crate) key: Option<Range<usize>>,
     pub(crate) value: Option<Range<usize>>,
     pub(crate) partition: Option<i32>,
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970. `None`: the timestamp of the handled record.
     pub(crate) timestamp: Option<i64>,
     pub(crate) headers: OwnedHeaders,
 }
@@ -53,19 +53,19 @@ impl Effects {
         self.header_bytes = 0;
     }
 
-    /// Memory that the effects take, bytes.
+    /// The memory that the effects take, bytes.
     pub(crate) fn size(&self) -> usize {
         self.bytes_written() + self.emits.len() * size_of::<Emit>() + size_of::<Self>()
     }
 
-    /// Defers the record until the guard that is returned is done.
+    /// Defers the record until the returned guard is done.
     pub(crate) fn defer(&mut self) -> Deferred {
         let (guard, pending) = Deferred::new();
         self.deferred.push(pending);
         guard
     }
 
-    /// The guards that the record is deferred for.
+    /// The guards for which the record is deferred.
     pub(crate) fn deferred(&self) -> &[Pending] {
         &self.deferred
     }
@@ -73,7 +73,7 @@ impl Effects {
     /// Lets `write` append bytes to the buffer, and returns their range.
     ///
     /// # Errors
-    /// That of `write`. Nothing is appended then.
+    /// `write` returned an error. In this case, nothing is appended.
     pub(crate) fn encode<E>(
         &mut self,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
@@ -117,7 +117,7 @@ impl Effects {
         });
     }
 
-    /// Bytes of everything that the handler wrote, except the key of the row.
+    /// The number of bytes that the handler wrote, without the key of the row.
     pub(crate) fn bytes_written(&self) -> usize {
         self.bytes.len() + self.header_bytes
     }

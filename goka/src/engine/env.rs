@@ -8,7 +8,7 @@ use crate::{
     engine::{edges::Edges, port::Kafka, spec::Spec},
 };
 
-/// What a worker keeps for the [`Env`] of the modules. No part of it is the state of a partition.
+/// What a worker owns and lends to the modules as [`Env`]. Contains no state of a partition.
 pub(crate) struct Surroundings {
     spec: Spec,
     edges: Edges,
@@ -38,7 +38,7 @@ impl Surroundings {
     }
 }
 
-/// The surroundings of a worker and its connection, copied from call to call.
+/// References to the surroundings of a worker and to its connection. Each call gets a copy of these references.
 #[derive(Clone, Copy)]
 pub(crate) struct Env<'a> {
     pub(crate) kafka: &'a dyn Kafka,
@@ -53,7 +53,7 @@ impl<'a> Env<'a> {
         self.time.get()
     }
 
-    /// Reads the clock.
+    /// Reads the clock, and sets the time that `now` returns.
     pub(crate) fn tick(&self) -> Duration {
         let now = self.kafka.now();
         self.time.set(now);

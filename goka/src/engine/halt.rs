@@ -1,7 +1,7 @@
 //! Why a call stops before it is done: a setback voids uncommitted work, a fatal error ends the worker.
 //!
-//! The code that finds the cause returns it as a value, and only `worker.rs` applies a setback. Must not know what has
-//! to be undone.
+//! The code that finds the cause returns it as a `Halt`, and only `worker.rs` applies a setback. Must not know what
+//! has to be undone.
 
 use std::fmt;
 
@@ -10,51 +10,53 @@ use crate::{base::error::Error, engine::port::Undelivered};
 /// Why a call stopped before it was done.
 #[derive(Debug)]
 pub(crate) enum Halt {
-    /// Uncommitted work is void, and its partitions recover. The worker goes on.
+    /// Uncommitted work is void, and the partitions of this work recover. The worker goes on, unless the cause ends
+    /// it.
     Setback(Box<Setback>),
-    /// The worker ends. The records that were handled before are still committed.
+    /// The worker ends. The records that were handled before the error are still committed.
     Fatal(Error),
 }
 
-/// An event that voids uncommitted work and sends its partitions back to recovery.
+/// An event that voids uncommitted work and sends the partitions of this work back to recovery.
 #[derive(Debug)]
 pub(crate) struct Setback {
     pub(crate) scope: Scope,
     pub(crate) why: Why,
 }
 
-/// Whose work is void.
+/// Which work a setback voids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// The work of this partition. Under exactly-once the work of a running partition is in the worker's
-    /// transaction, which is aborted with all that it holds.
+    /// The work of this partition. Under exactly-once, the work of a running partition is part of the worker's
+    /// transaction, and the whole transaction is aborted.
     Partition(i32),
-    /// The worker's transaction, and the work of this partition, which does not run. At-least-once has no transaction.
+    /// All work in the worker's transaction and, if a partition is given, the work of this partition, which does not
+    /// run. At-least-once has no transaction: only the work of the partition is void.
     Transaction(Option<i32>),
-    /// The work of all partitions: the worker may have lost its membership.
+    /// The work of all partitions, because the worker may have lost its membership.
     Worker,
 }
 
-/// The work that a setback voids.
+/// What a setback has voided.
 pub(crate) struct Voided {
-    /// The partitions that have to recover.
+    /// The partitions that have to recover because of the setback.
     pub(crate) partitions: Vec<i32>,
-    /// A transaction was being committed, and may be committed or not.
+    /// Whether a transaction was being committed. If so, it is unknown whether Kafka has committed the transaction.
     pub(crate) is_in_doubt: bool,
 }
 
-/// The cause of a setback, and what it leads to beside recovery.
+/// The cause of a setback. The cause determines what happens in addition to recovery.
 #[derive(Debug)]
 pub(crate) enum Why {
-    /// Recovery, and nothing more.
+    /// Some other cause, for the log. Nothing happens in addition to recovery.
     Dropped(String),
-    /// A record was not delivered. If retrying cannot help, the setback is counted, and too many in a row end the
-    /// worker.
+    /// A record was not delivered. If retrying cannot help, the setback is counted, and too many counted setbacks of a
+    /// partition in a row end the worker.
     Undelivered(Undelivered),
-    /// A handler took longer than a transaction may be open. The setback is counted, and too many in a row end the
-    /// worker.
+    /// A handler kept the thread for longer than a transaction allows. The setback is counted, and too many counted
+    /// setbacks of a partition in a row end the worker.
     Slow(String),
-    /// The disk has no space for the local copy: the partition rests before it recovers.
+    /// The disk has no space for the local copy. The partition pauses before it recovers.
     NoRoom(Error),
     /// The worker ends with this error.
     Fatal(Error),
@@ -72,7 +74,7 @@ impl Scope {
 }
 
 impl Setback {
-    /// A setback of one partition, after which it recovers.
+    /// A setback of one partition, after which the partition recovers.
     pub(crate) fn dropped(partition: i32, reason: impl Into<String>) -> Self {
         Setback {
             scope: Scope::Partition(partition),
@@ -111,8 +113,8 @@ impl From<Setback> for Halt {
     }
 }
 
-/// Turns an error of a write to a partition's local copy into a setback. The rows are in the changelog, and recovery
-/// reads them from there.
+/// Turns the error of a write to a partition's local copy into a setback. The rows are in the changelog, from which
+/// recovery reads them.
 pub(crate) fn stored(partition: i32, written: Result<(), Error>) -> Result<(), Halt> {
     written.map_err(|error| {
         let why = match error {

@@ -1,11 +1,11 @@
-//! The engine: what happens to a record. It handles bytes and edges, never types: it calls the typed processor as a
-//! [`program::Program`], and Kafka through [`port`].
+//! The engine: the code that runs for each record. The engine handles bytes and edges, never types: it calls the typed
+//! processor as a [`program::Program`], and Kafka through [`port`].
 //!
-//! [`worker`] is the loop of a worker's thread, [`core`] the path of one record through the modules. They are
-//! [`handling`] (one record), [`commit`] (intervals to Kafka and to disk), [`recovery`] (a partition from assigned to
-//! running) and [`replica`] (views and standbys, which follow tables). Handling, commit and recovery work on the state
-//! in [`partition`], and do not import each other. [`table`] holds the rows of one partition, for workers and replicas.
-//! Must not know types, rdkafka or heed.
+//! [`worker`] is the loop of a worker's thread, and [`core`] is the path of one record through the engine. The work
+//! itself is done in [`handling`] (handles one record), [`commit`] (commits intervals to Kafka and to disk),
+//! [`recovery`] (takes a partition from assigned to running) and [`replica`] (views and standbys, which follow
+//! tables). Handling, commit and recovery work on the state in [`partition`], and do not import each other. [`table`]
+//! holds the rows of one partition; workers and replicas both use this module. Must not know types, rdkafka or heed.
 
 mod assignment;
 mod commit;

@@ -23,8 +23,8 @@ pub(crate) trait Program: Send + Sync {
     /// The edges of the graph. The engine names an edge by its index in this list.
     fn edges(&self) -> Vec<EdgeInfo>;
 
-    /// Calls the handler of an edge. Its effects are added to `effects`, which the caller passes empty, and clears
-    /// after an error.
+    /// Calls the handler of an edge. The handler adds its effects to `effects`. The caller passes `effects` empty, and
+    /// clears `effects` after an error.
     fn handle(
         &self,
         edge: EdgeIx,
@@ -33,8 +33,8 @@ pub(crate) trait Program: Send + Sync {
         reads: Reads<'_>,
     ) -> Result<(), Failure>;
 
-    /// Calls the async handler of an edge ([`EdgeInfo::waits`]). The future owns what it needs, stays on the worker's
-    /// thread, and returns the effects.
+    /// Calls the async handler of an edge ([`EdgeInfo::waits`]), and returns its future. The future owns everything
+    /// that it uses, stays on the worker's thread, and returns the effects.
     fn handle_later(
         &self,
         edge: EdgeIx,
@@ -43,12 +43,12 @@ pub(crate) trait Program: Send + Sync {
         reads: SharedReads,
     ) -> Waiting;
 
-    /// Options of the processor that differ from the settings of the app.
+    /// The options of the processor, which override the settings of the app.
     fn options(&self) -> ProcessorOptions {
         ProcessorOptions::DEFAULT
     }
 
-    /// Prepares the codec of each edge, before the group starts. `topics` are the physical names of the edges.
+    /// Prepares the codec of each edge, before the group starts. `topics` are the physical topics of the edges.
     fn prepare(&self, _topics: &[String], _config: &Config) -> Result<(), Error> {
         Ok(())
     }
@@ -57,18 +57,18 @@ pub(crate) trait Program: Send + Sync {
     fn processor(&self) -> Arc<dyn Any + Send + Sync>;
 }
 
-/// A visitor with its arguments, which is called for each row of the group table. The record that it gets has the key
-/// of the row, no value, and the edge of the table.
+/// A visitor together with its arguments. The engine calls the visitor for each row of the group table. The record
+/// that the visitor gets has the key of the row and no value.
 pub(crate) trait Visit: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// Whether the visitor is an `async fn`.
     fn waits(&self) -> bool;
 
-    /// The policy for rows that the visitor cannot handle.
+    /// The error policies for rows that the visitor cannot handle.
     fn on_error(&self) -> OnError;
 
-    /// Calls the visitor, see [`Program::handle`].
+    /// Calls the visitor, as [`Program::handle`] calls a handler.
     fn visit(
         &self,
         record: Record<'_>,
@@ -76,7 +76,7 @@ pub(crate) trait Visit: Send + Sync {
         reads: Reads<'_>,
     ) -> Result<(), Failure>;
 
-    /// Calls the async visitor, see [`Program::handle_later`].
+    /// Calls the async visitor, as [`Program::handle_later`] calls an async handler.
     fn visit_later(&self, record: Rc<OwnedRecord>, effects: Effects, reads: SharedReads)
     -> Waiting;
 }
@@ -84,7 +84,7 @@ pub(crate) trait Visit: Send + Sync {
 /// The tables that a handler can read.
 #[derive(Clone, Copy)]
 pub(crate) struct Reads<'a> {
-    /// The rows of its partition of the group table.
+    /// The rows of the group table in the partition of the handled record.
     pub(crate) rows: &'a Rows,
     /// Tables of other groups.
     pub(crate) tables: &'a Tables,
@@ -112,18 +112,19 @@ pub(crate) type Waiting = Pin<Box<dyn Future<Output = (Effects, Result<(), Failu
 #[derive(Clone, Debug)]
 pub(crate) struct EdgeInfo {
     pub(crate) kind: Kind,
-    /// Logical name.
+    /// The logical name of the topic.
     pub(crate) topic: &'static str,
     pub(crate) partitioner: Partitioner,
-    /// Name of the codec of the values. It is part of the format of a table.
+    /// The name of the codec of the values. For a table, this name is part of the format.
     pub(crate) codec: &'static str,
-    /// Options of a table.
+    /// The options of the table, if the edge is a table.
     pub(crate) options: TableOptions,
     /// Whether the handler is an `async fn`.
     pub(crate) waits: bool,
     /// Name of the handler.
     pub(crate) handler: &'static str,
-    /// The policy for records that the handler cannot handle. Each dead-letter topic has its name filled in.
+    /// The error policies for records that the handler cannot handle. Every dead-letter policy among them names its
+    /// topic.
     pub(crate) on_error: OnError,
 }
 
@@ -131,12 +132,12 @@ pub(crate) struct EdgeInfo {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) stage: Stage,
-    /// What was attempted, for [`crate::Error::Record`]: "decode its key", "decode its value", "run".
+    /// What was attempted, for the text of [`crate::Error::Record`]: "decode its key", "decode its value", "run".
     pub(crate) doing: &'static str,
     pub(crate) source: BoxError,
 }
 
-/// The stage at which a record failed, by which the policy is chosen.
+/// The stage at which a record failed. The stage determines which error policy applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// The bytes of the record could not be decoded.
@@ -145,11 +146,12 @@ pub(crate) enum Stage {
     Handler,
     /// The handler panicked.
     Panic,
-    /// The cause is not the record: another record would fail as well, so that no policy applies.
+    /// The record is not the cause: other records would fail as well. The processor fails, whatever the error policies
+    /// say.
     Broken,
 }
 
-/// A record that outlives the poll that brought it.
+/// A copy of a record that outlives the poll that returned the record.
 pub(crate) struct OwnedRecord {
     pub(crate) partition: i32,
     pub(crate) offset: i64,
@@ -174,7 +176,7 @@ impl OwnedRecord {
         }
     }
 
-    /// Memory that the record takes, bytes.
+    /// The memory that the record takes, bytes.
     pub(crate) fn size(&self) -> usize {
         let part = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         size_of::<Self>() + part(&self.key) + part(&self.value) + headers_size(&self.headers)

@@ -1,21 +1,23 @@
-//! What a guarantee means for the modules that do not commit. Made once, with the protocol: no other code of the engine
-//! matches on the guarantee.
+//! What a guarantee means for the modules that do not commit. The rules are made once, together with the commit
+//! protocol: no other code of the engine matches on the guarantee.
 
 use std::time::Duration;
 
-/// The rules of a guarantee.
+/// The rules that a guarantee sets for a worker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    /// Handlers may hold their records back (`ctx.defer()`).
+    /// Whether handlers may defer their records (`ctx.defer()`).
     pub(crate) may_defer: bool,
-    /// The longest time for which a handler may keep the thread. `None`: no limit.
+    /// The longest time for which a handler may keep the worker's thread. `None`: no limit.
     pub(crate) handler_max: Option<Duration>,
-    /// An open transaction of a previous owner can block recovery, and recovery aborts it by fencing the owner.
+    /// Whether an open transaction of a previous owner can block recovery. Recovery aborts such a transaction by
+    /// fencing the previous owner.
     pub(crate) fences: bool,
-    /// Our rows are contiguous in the changelog, so that a gap between them is a foreign row. With transactions, gaps
-    /// are transaction markers, and there are no foreign rows.
+    /// Whether our rows are contiguous in the changelog, so that a gap between them is a foreign row (a row that a
+    /// zombie wrote). With transactions, gaps are transaction markers, and there are no foreign rows.
     pub(crate) finds_gaps: bool,
-    /// The positions in the local copy may be ahead of the group's, at the instance that committed last.
+    /// Whether, at the instance that committed last, the positions in the local copy may be ahead of the group's
+    /// committed offsets.
     pub(crate) copy_may_lead: bool,
 }
 
@@ -28,7 +30,7 @@ impl Rules {
         copy_may_lead: true,
     };
 
-    /// `handler_max`: half of `transaction.timeout.ms`.
+    /// The rules of exactly-once. `handler_max` is half of `transaction.timeout.ms`.
     pub(crate) fn exactly_once(handler_max: Duration) -> Self {
         Rules {
             may_defer: false,

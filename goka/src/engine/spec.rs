@@ -19,9 +19,9 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Spec {
     pub(crate) program: Arc<dyn Program>,
-    /// Physical topics, by edge, for errors.
+    /// The physical topic of each edge, for errors.
     pub(crate) topics: Vec<String>,
-    /// Topic ids, by edge. Empty if the broker gives no topic ids.
+    /// The topic id of each edge. Empty if the broker gives no topic ids.
     pub(crate) topic_ids: Vec<String>,
     /// The group table. `None` for a group without a table.
     pub(crate) table: Option<TableSpec>,
@@ -33,19 +33,20 @@ pub(crate) struct Spec {
     pub(crate) visits: Arc<Visits>,
 }
 
-/// The group table, as a worker needs it.
+/// What a worker needs to know about the group table.
 #[derive(Clone)]
 pub(crate) struct TableSpec {
-    /// Directory of the group's local copies.
+    /// The directory of the group's local copies.
     pub(crate) dir: PathBuf,
-    /// What a local copy is a copy of; the partition is filled in by [`identity_of`](Self::identity_of).
+    /// The table that a local copy belongs to. [`identity_of`](Self::identity_of) fills in the partition.
     pub(crate) identity: store::Identity,
     pub(crate) options: store::Options,
-    /// `delete.retention.ms`: a local copy that is older may have missed tombstones.
+    /// The changelog's `delete.retention.ms`: a local copy that is older than this may have missed tombstones. `None`:
+    /// the age is not checked.
     pub(crate) age_max_ms: Option<i64>,
-    /// Whether the broker may drop rows that are not overwritten, as the embedded broker does.
+    /// Whether the broker may drop rows that no later row overwrites, as the embedded broker does.
     pub(crate) forgets_rows: bool,
-    /// Follows the partitions that no worker of this process has.
+    /// The standby, which follows the partitions that no worker of this process has.
     pub(crate) standby: Option<Arc<Standby>>,
 }
 
@@ -64,29 +65,32 @@ impl TableSpec {
 pub(crate) struct Settings {
     pub(crate) guarantee: Guarantee,
     pub(crate) commit_interval: Duration,
-    /// A commit interval ends early at this many records, which bounds how many records run again after a kill.
+    /// The number of records at which the open interval of a partition ends early. This limit bounds how many records
+    /// run again after a kill.
     pub(crate) records_max: u64,
-    /// A commit interval ends early when its rows take this much memory in a partition, bytes.
+    /// The memory, in bytes, that the rows of a partition's open interval may take before the interval ends early.
     pub(crate) bytes_max: usize,
-    /// Up to this many rows are stored as soon as their interval is acknowledged. If there are more, the rows of
-    /// several intervals are stored together.
+    /// The greatest number of acknowledged rows that are stored as soon as their interval is acknowledged. If there
+    /// are more rows than this, the rows of several intervals are stored together.
     pub(crate) stored_at_once: usize,
-    /// The membership lease: if the last proof of membership is older, the worker proves it again before it handles a
-    /// record.
+    /// The membership lease: if the last proof of membership is older than this, the worker proves its membership
+    /// again before it handles a record.
     pub(crate) lease: Duration,
-    /// Exactly-once: the longest time for which a handler may keep the thread, half of `transaction.timeout.ms`.
+    /// Exactly-once: the longest time for which a handler may keep the worker's thread, half of
+    /// `transaction.timeout.ms`.
     pub(crate) handler_max: Duration,
-    /// Metadata stored beside every committed offset, which says who committed it. See [`mark`].
+    /// The metadata that is stored beside every committed offset. The metadata says who committed the offset. See
+    /// [`mark`].
     pub(crate) instance: String,
-    /// Where a group resumes that has a table but no committed offsets.
+    /// Where a group resumes if it has a table but no committed offsets.
     pub(crate) start: Option<Start>,
-    /// Where a source resumes whose next offset is out of range.
+    /// Where a source resumes if its next offset is out of range.
     pub(crate) out_of_range: OutOfRange,
     pub(crate) fault: Planted,
 }
 
-/// The metadata stored beside a committed offset, which says who committed it: an instance or, under exactly-once, a
-/// transactional id.
+/// The metadata that is stored beside a committed offset. The metadata says who committed the offset: an instance or,
+/// under exactly-once, a transactional id.
 pub(crate) fn mark(who: &str) -> String {
     format!("{OURS}{who}")
 }

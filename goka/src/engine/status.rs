@@ -1,5 +1,5 @@
-//! The status of a worker as other threads see it: its partitions and their states, its local copies, its counters. The
-//! worker's thread writes it, any thread reads it. Must not know who reads.
+//! The status of a worker as other threads see it: its partitions and their states, its local copies, its counters.
+//! The worker's thread writes the status, and any thread may read it. Must not know who reads the status.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,8 @@ pub(crate) struct Status {
     skipped: AtomicU64,
     dead_letters: AtomicU64,
     retries: AtomicU64,
-    /// Whether this worker is a member of the group, so that partitions that it lacks are at other workers.
+    /// Whether this worker is a member of the group. If so, the partitions that this worker does not have are at other
+    /// workers.
     is_member: AtomicBool,
     partitions: Mutex<BTreeMap<i32, PartitionState>>,
     /// Local copies of the partitions that this worker has.
@@ -31,7 +32,7 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    /// A worker without partitions. `changes` counts up whenever a state changes.
+    /// The status of a worker without partitions. `changes` is incremented whenever a state changes.
     pub(crate) fn new(changes: watch::Sender<u64>) -> Self {
         Status {
             handled: AtomicU64::new(0),
@@ -47,7 +48,7 @@ impl Status {
 
     /// Counts a handled record.
     pub(crate) fn handled(&self) {
-        // Only this worker writes it, so that no locked instruction is needed.
+        // Only this worker writes the counter, so that no atomic read-modify-write is needed.
         let before = self.handled.load(Ordering::Relaxed);
         self.handled.store(before + 1, Ordering::Relaxed);
     }
@@ -94,7 +95,7 @@ impl Status {
         self.is_member.load(Ordering::Relaxed)
     }
 
-    /// Records that a partition is recovering.
+    /// Sets the state of a partition to `Recovering`, with the progress of the restore.
     pub(crate) fn recovering(&self, partition: i32, rows: u64, bytes: u64, progress: f64) {
         self.set(
             partition,
@@ -106,12 +107,12 @@ impl Status {
         );
     }
 
-    /// A partition handles records.
+    /// Sets the state of a partition to `Running`: the partition handles records.
     pub(crate) fn running(&self, partition: i32) {
         self.set(partition, PartitionState::Running);
     }
 
-    /// Records that the disk has no space for the local copy of a partition.
+    /// Sets the state of a partition to `NoRoom`: the disk has no space for the local copy.
     pub(crate) fn no_room(&self, partition: i32) {
         self.set(partition, PartitionState::NoRoom);
     }
@@ -121,7 +122,7 @@ impl Status {
         lock(&self.copies).insert(partition, copy);
     }
 
-    /// The committed rows of a partition. `None` if the partition does not run at this worker.
+    /// A snapshot of the committed rows of a partition. `None` if the partition does not run at this worker.
     pub(crate) fn snapshot(&self, partition: i32) -> Result<Option<Snapshot>, Error> {
         if self.lock().get(&partition) != Some(&PartitionState::Running) {
             return Ok(None);
@@ -157,7 +158,7 @@ impl Status {
     }
 }
 
-/// Locks a mutex that a panic may have poisoned: no change under these locks can be left half done.
+/// Locks a mutex, even if a panic has poisoned it: no change under these locks can be left half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! One worker on the in-memory Kafka, turn by turn: cases that a simulation meets only by luck.
+//! Tests of one worker on the in-memory Kafka, turn by turn, for cases that a random simulation meets only by luck.
 
 use std::{
     cell::{Cell, RefCell},
@@ -42,7 +42,7 @@ const TURNS_MAX: usize = 10_000;
 const SLOW: &str = "slow";
 
 thread_local! {
-    /// The in-memory Kafka whose clock slow handlers of this thread advance.
+    /// The in-memory Kafka of the test on this thread. Slow handlers advance its clock.
     static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
 }
 
@@ -76,7 +76,7 @@ struct Stage {
     guarantee: Guarantee,
     map_size: usize,
     program: Arc<dyn Program>,
-    /// The point at which a worker dies, and at which pass of it.
+    /// The point at which a worker dies, and how often the worker has reached this point when it dies.
     dies_at: Option<(Point, u32)>,
     start: Option<Start>,
     partitions: i32,
@@ -89,7 +89,7 @@ impl Stage {
 
     fn with_partitions(guarantee: Guarantee, partitions: i32) -> Self {
         let world = World::new(WorldSettings {
-            // With chance, answers take time, so that commits are in flight.
+            // With `chance`, answers take time, so that commits stay in flight for a while.
             chance: Chance::seeded(1),
             ..WorldSettings::default()
         });
@@ -121,7 +121,7 @@ impl Stage {
         }
     }
 
-    /// A worker with its own disk.
+    /// A worker with a directory of its own for local copies.
     fn worker(&self, name: &str) -> Worker {
         let (guarantee, dies_at) = (self.guarantee, self.dies_at);
         let passes = Cell::new(0);
@@ -190,7 +190,7 @@ impl Stage {
     }
 }
 
-/// Turns a worker until `done`, or until a turn fails.
+/// Calls `turn` of a worker until `done` returns `true`, or until a turn fails.
 fn turns(worker: &mut Worker, mut done: impl FnMut(&Worker) -> bool) -> Result<(), Error> {
     for _ in 0..TURNS_MAX {
         if done(worker) {
@@ -240,7 +240,7 @@ fn the_next_interval_does_not_advance_past_an_interval_that_cannot_be_stored() {
             BIG as u64 + 1,
             "the next interval was begun"
         );
-        // Whether it closes cleanly is not tested here.
+        // Whether the worker closes cleanly is not tested here.
         let _ = worker.close();
         let (until, rows) = stage.copy("one");
         assert!(
@@ -283,7 +283,7 @@ fn an_error_names_the_handler_that_takes_too_long_for_its_transaction() {
     );
 }
 
-/// At-least-once only: under exactly-once the group's position always counts.
+/// Only for at-least-once: under exactly-once, the group's committed offset always counts.
 #[test]
 fn every_instance_resumes_where_an_operator_has_reset_the_group() {
     let ends = [Step::Handled, Step::Delivered, Step::Storing, Step::Stored];
@@ -292,7 +292,7 @@ fn every_instance_resumes_where_an_operator_has_reset_the_group() {
     for dies_at in ends.into_iter().chain(asks) {
         for next in ["one", "two"] {
             let mut stage = Stage::new(Guarantee::AtLeastOnce);
-            // Both handle records, so that the local copies of both lag behind the changelog.
+            // Both instances handle records, so that the local copies of both instances lag behind the changelog.
             for name in ["one", "two"] {
                 let mut worker = stage.worker(name);
                 (0..10).for_each(|number| stage.put(&format!("{name}-{number}"), "1"));
@@ -300,10 +300,11 @@ fn every_instance_resumes_where_an_operator_has_reset_the_group() {
                 worker.close().unwrap();
             }
             stage.world.set_offset(GROUP, INPUT, 0, 5);
-            // The worker dies while it claims its partition there, or soon after.
+            // The worker dies while it claims its partition at the reset offset, or soon after the claim.
             stage.dies_at = Some(dies_at);
             let mut worker = stage.worker("one");
-            // A worker whose connection is dead may never get on.
+            // It is possible that a worker with a dead connection neither fails nor makes progress: limit the number
+            // of turns.
             let turn = |_| worker.turn(Duration::from_millis(10)).is_err() || handled(&worker) > 0;
             let _ = (0..1000).any(turn);
             let was_handled = handled(&worker) > 0;
@@ -317,7 +318,7 @@ fn every_instance_resumes_where_an_operator_has_reset_the_group() {
                 partition.is_some_and(|partition| partition.feed().fetched() == [20])
             })
             .unwrap();
-            // Some of the records may have been committed.
+            // If the worker handled records before it died, it may have committed some of them.
             let least = if was_handled { 1 } else { 15 };
             let left = least..=15;
             assert!(
@@ -341,7 +342,7 @@ fn no_offset_is_committed_past_a_coalesced_row_that_the_broker_refuses() {
         stage.world.refuse(Some(TABLE));
         stage.put("key", "1");
         turns(&mut worker, |_| false).unwrap_err();
-        // Whether it closes cleanly is not tested here.
+        // Whether the worker closes cleanly is not tested here.
         let _ = worker.close();
         let committed = stage.world.committed(GROUP, INPUT, 0);
         assert_eq!(committed.map_or(0, |committed| committed.offset), 0);
@@ -358,7 +359,7 @@ fn a_partly_restored_copy_keeps_its_time() {
         turns(&mut worker, |worker| handled(worker) == 1).unwrap();
         worker.close().unwrap();
         let before = stage.store("one").position().clone();
-        // More rows than a batch.
+        // More rows than one batch of the restore contains.
         for number in 0..200 {
             let (key, value) = (format!("big-{number}"), "x".repeat(60_000));
             let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
@@ -378,8 +379,8 @@ fn a_partly_restored_copy_keeps_its_time() {
     }
 }
 
-/// Brokers expire the offsets of topics that a group does not subscribe to, even while the group has members. A restart
-/// would then handle an idle partition from its beginning.
+/// Brokers expire the offsets of topics that a group does not subscribe to, even while the group has members. After
+/// the offsets have expired, a restart would handle an idle partition from its beginning.
 #[test]
 fn positions_of_a_quiet_partition_are_committed_again_beside_a_busy_one() {
     for guarantee in BOTH {
@@ -411,8 +412,8 @@ fn positions_of_a_quiet_partition_are_committed_again_beside_a_busy_one() {
     }
 }
 
-/// The first tombstones are not delivered. The other partition must not send its tombstones while the transaction is
-/// aborted: they would wait for ever.
+/// The delivery of the first tombstones fails. The other partition must not send its tombstones while the transaction
+/// is being aborted: its tombstones would wait for ever.
 #[test]
 fn a_reset_that_fails_begins_again_once_the_transaction_is_aborted() {
     for guarantee in BOTH {

@@ -1,4 +1,5 @@
-//! The queue of visits that other threads request of a worker. Must not know how rows are visited.
+//! The queue of visits that other threads request from a worker. A visit calls a visitor for every row of the worker's
+//! partitions. Must not know how rows are visited.
 
 use std::{
     collections::VecDeque,
@@ -14,9 +15,9 @@ use crate::engine::program::Visit;
 
 /// The queue of visits for one worker.
 pub(crate) struct Visits {
-    /// Whether the queue is not empty. The worker reads it in every turn.
+    /// Whether the queue is not empty. The worker reads this flag in every turn, without the lock.
     some: AtomicBool,
-    /// `None`: the worker has ended.
+    /// The requested visits, oldest first. `None`: the worker has ended.
     queue: Mutex<Option<VecDeque<Asked>>>,
 }
 
@@ -35,18 +36,18 @@ pub(crate) struct Asked {
     pub(crate) reply: oneshot::Sender<Result<u64, Cancelled>>,
 }
 
-/// Why a visit did not finish: a partition went to another worker before all of its rows were visited, or it is not
-/// known which rows were visited.
+/// Why a visit did not finish: `partition` went to another worker before all of its rows were visited, or it is
+/// unknown which of its rows were visited.
 #[derive(Debug)]
 pub(crate) struct Cancelled {
     pub(crate) partition: i32,
-    /// How many visited keys were committed.
+    /// The number of visited keys that were committed.
     pub(crate) keys: u64,
 }
 
 impl Visits {
-    /// Requests a visit. The result is the number of visited keys. If the worker ends first, the sender is dropped
-    /// without a result.
+    /// Requests a visit, and returns the receiver of its result: the number of visited keys. If the worker ends before
+    /// the visit is finished, the receiver gets no result, because the sender is dropped.
     pub(crate) fn ask(&self, visit: Arc<dyn Visit>) -> oneshot::Receiver<Result<u64, Cancelled>> {
         let (reply, answer) = oneshot::channel();
         if let Some(queue) = &mut *self.lock() {
@@ -61,7 +62,7 @@ impl Visits {
         *self.lock() = None;
     }
 
-    /// The next requested visit.
+    /// Takes the next requested visit from the queue. `None`: no visit is requested.
     pub(crate) fn next(&self) -> Option<Asked> {
         if !self.some.load(Ordering::Acquire) {
             return None;
@@ -74,7 +75,7 @@ impl Visits {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Asked>>> {
-        // No change under this lock can be left half done.
+        // A poisoned lock may be used: no change under this lock can be left half done.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

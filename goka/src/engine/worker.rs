@@ -1,6 +1,7 @@
-//! One worker: the loop of a thread over its connection and its partitions, and the only place that applies a setback.
+//! One worker: the loop of its thread over its connection and its partitions. This file is the only place that applies
+//! a setback (an event that voids uncommitted work and sends partitions back to recovery).
 //!
-//! Workers share nothing, so that more workers in a process scale as more processes do. Must not know how the
+//! Workers share nothing, so that adding workers to a process scales as adding processes does. Must not know how the
 //! modules of the engine do their work.
 
 use std::time::Duration;
@@ -18,15 +19,16 @@ use crate::{
     },
 };
 
-/// Most events taken in one turn, so that recovery and waiting work are not starved.
+/// The greatest number of events that one turn takes. The limit keeps events from starving recovery and waiting work.
 const EVENTS_MAX: usize = 4096;
-/// A turn takes delivery reports and makes due commits after this many events.
+/// Within a turn, the worker takes delivery reports and makes due commits each time after this many events.
 const EVENTS_PER_LOOK: usize = 64;
-/// How long one turn may wait for brokers' answers in recovery before it leaves the remaining partitions to the next
-/// turn.
+/// How long recovery may wait for answers of brokers in one turn. When this time is over, the remaining partitions are
+/// left to the next turn.
 const QUESTIONS_MAX: Duration = Duration::from_secs(1);
-/// How long one turn reads changelogs: while other partitions run, and while none runs.
+/// How long one turn reads changelogs while some partition runs.
 const RESTORE_BESIDE_RUNNING: Duration = Duration::from_millis(5);
+/// How long one turn reads changelogs while no partition runs.
 const RESTORE_ALONE: Duration = Duration::from_millis(50);
 
 /// A worker. Call [`turn`](Worker::turn) in a loop, then [`close`](Worker::close). Dropping a worker without closing it
@@ -42,8 +44,8 @@ impl Worker {
         Worker { core, kafka }
     }
 
-    /// One bounded step: recovers partitions, polls async handlers, takes events, commits. Waits at most `idle` if
-    /// there is nothing to do.
+    /// Performs one bounded step: recovers partitions, polls async handlers, visits rows, takes events, commits. If
+    /// there is nothing to do, waits at most `idle`.
     ///
     /// # Errors
     /// The worker has to end: [`close`](Self::close) it.
@@ -94,7 +96,7 @@ impl Worker {
         &self.core.surroundings.spec().status
     }
 
-    /// Ends without committing or leaving the group: another member has taken this worker's place.
+    /// Ends the worker without committing and without leaving the group: another member has taken this worker's place.
     pub(crate) fn abandon(mut self) -> Result<(), Error> {
         let (core, kafka) = (&mut self.core, &*self.kafka);
         let numbers = core.partitions.numbers();
@@ -103,7 +105,7 @@ impl Worker {
         result
     }
 
-    /// Finishes and commits the records that were handled, and leaves the group.
+    /// Ends the worker: waits for the records in flight, commits the handled records, and leaves the group.
     pub(crate) fn close(self) -> Result<(), Error> {
         let Worker { mut core, kafka } = self;
         let numbers = core.partitions.numbers();
@@ -111,7 +113,8 @@ impl Worker {
         let result = core.give_back(&*kafka, &numbers, false);
         match kafka.in_flight() {
             0 => {}
-            // Records of partitions that were lost or failed. Those of other partitions are delivered.
+            // These records belong to partitions that were lost or failed. The records of other partitions are
+            // delivered.
             in_flight => debug!(
                 group = core.surroundings.spec().program.group(),
                 in_flight, "leaving the group with records in flight"
@@ -144,8 +147,9 @@ impl Core {
         }
     }
 
-    /// Starts the recovery of a partition, because the next offset of a source is out of range. Recovery looks at the
-    /// log again, chooses where to resume, and tells the group before the partition handles a record.
+    /// Returns a setback of a partition, because the next offset of a source is out of range. Recovery then asks for
+    /// the ends of the log again, chooses where to resume, and commits this position to the group before the partition
+    /// handles a record.
     fn out_of_range(&mut self, source: SourceIx, number: i32) -> Result<(), Halt> {
         let Some(partition) = self.partitions.running_mut(number) else {
             return Ok(());
@@ -166,7 +170,8 @@ impl Core {
         self.unless_set_back(kafka, committed).map(|_| ())
     }
 
-    /// Advances every partition that does not run yet. Returns whether some partition is being restored.
+    /// Advances the recovery of every partition that does not run yet. Returns whether some partition is being
+    /// restored.
     fn recover(&mut self, kafka: &dyn Kafka) -> Result<bool, Error> {
         let env = self.surroundings.env(kafka);
         let table = env.spec.table.as_ref();
@@ -184,7 +189,7 @@ impl Core {
             let moved = self.move_on(kafka, number);
             self.unless_set_back(kafka, moved)?;
             if kafka.now().saturating_sub(began) > QUESTIONS_MAX {
-                // Each request to a broker that is away takes until its timeout, and running partitions wait meanwhile.
+                // A request to an unreachable broker lasts until its timeout, and running partitions wait meanwhile.
                 self.recovery.resume_at(number + 1);
                 break;
             }
@@ -226,7 +231,7 @@ impl Core {
         Ok(())
     }
 
-    /// Advances a partition in its recovery.
+    /// Advances the recovery of a partition.
     fn move_on(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
         let env = self.surroundings.env(kafka);
         match self.recovery.step(&env, &mut self.partitions, number)? {
@@ -235,8 +240,8 @@ impl Core {
         }
     }
 
-    /// Claims a partition: commits the positions where it resumes, which proves that the partition is ours. Then runs
-    /// it.
+    /// Claims a partition: commits the positions at which the partition resumes. The commit proves that the partition
+    /// is ours, and the partition then runs.
     fn claim(&mut self, kafka: &dyn Kafka, number: i32) -> Result<(), Halt> {
         let env = self.surroundings.env(kafka);
         if !self.recovery.has_tables(&env, number)? {
@@ -245,7 +250,8 @@ impl Core {
         let positions = match self.recovery.resume(&env, &self.partitions, number)? {
             Resume::At(positions) => positions,
             Resume::Unknown => return Ok(()),
-            // Records that are sent while a transaction is aborted wait for the next one: claim again after the abort.
+            // Rows that are sent while a transaction is being aborted wait for the next transaction: claim again after
+            // the abort.
             Resume::Reset if self.commit.is_undecided() => return Ok(()),
             Resume::Reset => {
                 self.reset(kafka, number)?;
@@ -286,10 +292,10 @@ impl Core {
         Ok(())
     }
 
-    /// Applies a setback, if the result is one, and returns `None` then.
+    /// Returns the value of `result`. If `result` is a setback, applies the setback and returns `None`.
     ///
     /// # Errors
-    /// The worker ends.
+    /// The worker has to end: `result` is a fatal error, or applying the setback returned an error.
     pub(super) fn unless_set_back<T>(
         &mut self,
         kafka: &dyn Kafka,
@@ -302,10 +308,11 @@ impl Core {
         }
     }
 
-    /// Applies a setback: voids uncommitted work, and sends its partitions back to recovery.
+    /// Applies a setback: voids uncommitted work, and sends the partitions of this work back to recovery.
     ///
     /// # Errors
-    /// The worker ends, because of the cause of the setback or because of too many setbacks in a row.
+    /// The worker has to end: the cause of the setback is fatal, there were too many setbacks in a row, or the
+    /// connection is unusable.
     pub(super) fn set_back(&mut self, kafka: &dyn Kafka, setback: Setback) -> Result<(), Error> {
         let Setback { scope, why } = setback;
         let reason = why.to_string();
@@ -327,7 +334,7 @@ impl Core {
             );
             partition.drop_uncommitted();
             self.recovery.begin(&env, number);
-            // An unusable connection fails here. The remaining partitions are still set back.
+            // These calls fail if the connection is unusable. The remaining partitions are set back all the same.
             let stop = || {
                 kafka.unassign(number)?;
                 kafka.table().map_or(Ok(()), |reader| reader.stop(number))
@@ -356,7 +363,7 @@ impl Core {
     }
 }
 
-/// The error that ends a worker after too many failed deliveries in a row.
+/// Returns the error that ends a worker if `counted` says that a partition had too many setbacks in a row.
 fn too_many(group: &str, of: Option<i32>, counted: Option<(u32, String)>) -> Result<(), Error> {
     let Some((recoveries, reason)) = counted else {
         return Ok(());

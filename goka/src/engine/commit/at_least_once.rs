@@ -1,15 +1,16 @@
-//! The commit protocol, at-least-once. For each partition and interval, in this order: handlers run and their effects
-//! go to the producer; all delivery reports arrive; the positions are committed to the group. A failure before that
-//! voids the interval, and the partition recovers before its records run again.
+//! The commit protocol for at-least-once. For each partition and interval, in this order: handlers run and their
+//! effects go to the producer; all delivery reports arrive; the positions are committed to the group. A failure before
+//! the last step voids the interval, and the partition recovers before the records of the interval run again.
 //!
 //! Acknowledged rows are written to the local copy together with the positions after them, in one LMDB transaction:
-//! immediately if they are few, otherwise those of several intervals together. The local copy is never ahead of Kafka.
-//! It may lag by a second: a restart reads the missing rows from the changelog.
+//! immediately if the rows are few, otherwise together with the rows of later intervals. The local copy never has rows
+//! that the changelog lacks. The local copy may lag behind the changelog by a second: a restart reads the missing rows
+//! from the changelog.
 //!
-//! Nothing fences a zombie (a member that was paused past its session), so that its rows can follow newer ones in the
-//! changelog. Three rules prevent damage: the producer gives up on a record well within the session
-//! (`message.timeout.ms`); membership must have been proven within the lease before a record is handled; and foreign
-//! rows are found as gaps between our offsets, and overwritten (`gaps.rs`).
+//! Nothing fences a zombie (a member that was paused past its session), so that rows of a zombie can follow newer rows
+//! in the changelog. Three rules prevent damage by such foreign rows: the producer gives up on a record well within
+//! the session (`message.timeout.ms`); membership must have been proven within the membership lease before a record is
+//! handled; and foreign rows are found as gaps between the offsets of our rows, and overwritten (`gaps.rs`).
 
 use std::time::Duration;
 
@@ -23,16 +24,17 @@ use crate::engine::{
     port::{Step, fault::Fault},
 };
 
-/// How often an idle partition checks the end of its changelog for foreign rows.
+/// How often a worker checks the ends of the changelogs of its idle partitions for foreign rows.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// How many times a worker tries to commit the positions of partitions that it gives back.
 const COMMIT_TRIES: usize = 3;
 
-/// The protocol of one worker.
+/// The state of the protocol at one worker.
 pub(crate) struct AtLeastOnce {
     /// When the changelogs of idle partitions were last checked for foreign rows.
     looked_at: Duration,
-    /// Idle partitions that are still to be checked for foreign rows. A setback of one leaves the others here.
+    /// Idle partitions that are still to be checked for foreign rows. After a setback of one partition, the other
+    /// partitions remain in this list.
     to_look: Vec<i32>,
 }
 
@@ -44,7 +46,8 @@ impl AtLeastOnce {
         }
     }
 
-    /// Whether the open interval takes one more record. `false`: it was full, and the commit was moved on.
+    /// Whether the open interval takes one more record. `false`: the interval was full, and this call has advanced its
+    /// commit.
     pub(crate) fn has_room(&mut self, work: &mut Work<'_>, number: i32) -> Result<bool, Halt> {
         let settings = &work.env.spec.settings;
         let Some(partition) = work.partitions.running(number) else {
@@ -84,7 +87,8 @@ impl AtLeastOnce {
             }
             advance(work, number)?;
         }
-        // Also commits the offsets of idle partitions beside busy ones again, which would expire.
+        // Also commits the offsets of idle partitions again while other partitions are busy. Otherwise, these offsets
+        // would expire.
         let is_offered = |partition: &Partition| {
             let intervals = partition.intervals();
             partition.is_running() && (intervals.is_uncommitted() || intervals.is_stale(now))
@@ -120,7 +124,7 @@ impl AtLeastOnce {
     }
 }
 
-/// Moves the closing interval of a partition on, as far as its delivery reports allow.
+/// Advances the commit of the closing interval of a partition, as far as the delivery reports of the interval allow.
 fn advance(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     let is_closing = |partition: &Partition| partition.intervals().is_closing();
     let is_delivered =
@@ -146,7 +150,7 @@ fn advance(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     work.store_if_due(number)
 }
 
-/// Checks for foreign rows after our last row in the changelog of an idle partition, and repairs them.
+/// Checks the changelog of an idle partition for foreign rows after our last row, and repairs such rows.
 fn look_behind(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     let partition = work.partitions.running(number);
     if !partition.is_some_and(|partition| partition.intervals().is_empty()) {
@@ -159,7 +163,7 @@ fn look_behind(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     match reader.bounds(number) {
         Ok((_, end)) if end > next => {
             work.partitions.ledger_mut().expect_row(number, end);
-            // Repairs are sent in an interval without records.
+            // Close an interval without records: the repairs are sent in this interval.
             work.close_interval(number)?;
             let gaps = std::iter::once(next..end).collect();
             work.partitions.ledger_mut().return_gaps(number, gaps);
@@ -169,8 +173,8 @@ fn look_behind(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     }
 }
 
-/// Waits for the records of these partitions that are in flight, and commits them. Checks for foreign rows first, if no
-/// error has come before (`is_well`).
+/// Waits for the records in flight of these partitions, and commits the positions after the handled records. Before
+/// the commit, checks for foreign rows, if no error has occurred before (`is_well`).
 pub(crate) fn finish(
     work: &mut Work<'_>,
     numbers: &[i32],
@@ -178,8 +182,8 @@ pub(crate) fn finish(
     is_well: bool,
 ) -> Result<(), Halt> {
     drain(work, numbers, give_up)?;
-    // The last chance to repair foreign rows: the next owner would take them for ours. Not if the lease is over:
-    // brokers may be away, and each request would wait for its timeout.
+    // This is the last chance to repair foreign rows: the next owner would take them for ours. Do not try if the
+    // membership lease is over: brokers may be unreachable, and each request would wait for its timeout.
     let now = work.env.kafka.now();
     if is_well && now <= give_up && work.offsets.is_proven(now) {
         for &number in numbers {
@@ -205,12 +209,13 @@ fn drain(work: &mut Work<'_>, numbers: &[i32], give_up: Duration) -> Result<(), 
         let mut is_busy = false;
         for &number in numbers {
             is_busy |= match drain_one(work, number) {
-                // A setback of one partition: the others are still finished.
+                // Make the error a setback of this partition only, so that the other partitions are still finished.
                 Err(Halt::Fatal(error)) => Err(Setback::fatal(number, error).into()),
                 drained => drained,
             }?;
         }
-        // Records of a failed interval that are still in flight must not be written after rows of the next owner.
+        // Wait also for the records in flight of a failed interval: they must not be written after rows of the next
+        // owner.
         let ledger = work.partitions.ledger();
         is_busy |= numbers.iter().any(|&number| ledger.pending(number) > 0);
         if !is_busy {
@@ -227,7 +232,7 @@ fn drain(work: &mut Work<'_>, numbers: &[i32], give_up: Duration) -> Result<(), 
     }
 }
 
-/// Advances the intervals of a partition. Returns whether some records are not acknowledged yet.
+/// Advances the intervals of a partition. Returns whether some interval of the partition is not acknowledged yet.
 fn drain_one(work: &mut Work<'_>, number: i32) -> Result<bool, Halt> {
     let Some(partition) = work.partitions.running(number) else {
         return Ok(false);
@@ -241,8 +246,8 @@ fn drain_one(work: &mut Work<'_>, number: i32) -> Result<bool, Halt> {
     Ok(partition.is_some_and(|partition| !partition.intervals().is_empty()))
 }
 
-/// Returns the partitions that have to recover after a setback. If the worker may not be a member any more, records
-/// that the producer has queued are not sent.
+/// Returns the partitions that have to recover after a setback. If the worker may no longer be a member, also purges
+/// the producer, so that records that are still queued are not sent.
 pub(crate) fn void(env: &Env<'_>, partitions: &Partitions, scope: Scope) -> Voided {
     let partitions = match scope {
         Scope::Partition(number) => vec![number],

@@ -1,8 +1,8 @@
 //! Offset commits to the group.
 //!
 //! The worker does not wait for the commit of an interval: during a rebalance the coordinator answers only when the
-//! last member has joined, and partitions that stay should go on meanwhile. The worker waits for a commit only where it
-//! has to prove membership before it goes on. Must not know when offsets are due.
+//! last member has joined, and partitions that stay at this worker should go on meanwhile. The worker waits for the
+//! answer to a commit only where it has to prove membership before it goes on. Must not know when offsets are due.
 
 use std::time::Duration;
 
@@ -21,14 +21,14 @@ use crate::{
     },
 };
 
-/// How long to try to prove membership when the lease is over.
+/// How long a worker tries to prove membership when the membership lease is over.
 const RENEW_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long to wait before the next try.
+/// How long a worker waits between two attempts to prove membership.
 const RENEW_AGAIN: Duration = Duration::from_millis(20);
 
 impl Work<'_> {
-    /// Sends the offsets of the running partitions that `which` picks, and does not wait. Does nothing while a commit
-    /// is in flight.
+    /// Sends the offsets of the running partitions that `which` picks, and does not wait for the group's answer. Does
+    /// nothing while another commit is in flight.
     pub(crate) fn begin_commit(&mut self, which: impl Fn(&Partition) -> bool) {
         if self.offsets.is_committing() {
             return;
@@ -79,14 +79,15 @@ impl Work<'_> {
         self.answered(&sent, outcome)
     }
 
-    /// Proves membership by a commit.
+    /// Proves membership by a commit, and tries again while the group refuses the commit.
     pub(crate) fn renew(&mut self) -> Result<(), Halt> {
         let give_up = self.env.kafka.now() + RENEW_TIMEOUT;
         loop {
             if self.commit(|_| true)? == Answer::Taken {
                 return Ok(());
             }
-            // A commit that waited for a rebalance is refused when the rebalance is over. The next commit is taken.
+            // When a rebalance ends, the group refuses the commit that waited for the rebalance, and takes the next
+            // commit.
             if self.env.kafka.now() >= give_up {
                 return Err(not_a_member(
                     "the group did not confirm this member in time",
@@ -96,14 +97,14 @@ impl Work<'_> {
         }
     }
 
-    /// Commits the positions where a partition resumes that does not run yet. The inner error: the group did not take
-    /// them now.
+    /// Commits the positions at which a partition that does not run yet resumes. The inner error: the group did not
+    /// take the positions now.
     pub(crate) fn claim(
         &mut self,
         number: i32,
         positions: &[i64],
     ) -> Result<Result<(), Error>, Halt> {
-        // The connection has at most one commit in flight.
+        // The connection has at most one commit in flight, so that this commit replaces an earlier one.
         self.offsets.forget(self.partitions);
         let began = self.env.kafka.now();
         let offered: Vec<_> = positions_of(number, positions).collect();
@@ -141,7 +142,7 @@ impl Work<'_> {
     }
 }
 
-/// The setback of a worker that may not be a member of the group any more.
+/// The setback of a worker that may no longer be a member of the group.
 fn not_a_member(reason: impl Into<String>) -> Halt {
     let (scope, why) = (Scope::Worker, Why::Dropped(reason.into()));
     Setback { scope, why }.into()

@@ -1,13 +1,14 @@
-//! The commit protocol, exactly-once. A Kafka transaction commits all partitions of a worker together: the effects of
-//! their handlers and the positions after the handled records. In this order: the transaction ends, and the interval
-//! of every partition closes, while handlers go on in the next one; all delivery reports arrive; the positions are
-//! added, and Kafka commits; each partition's rows and positions are written to its local copy, immediately or with
-//! those of later intervals. A local copy is therefore never ahead of Kafka, and recovery reads rows that it lacks from
-//! the changelog.
+//! The commit protocol for exactly-once. A Kafka transaction commits all partitions of a worker together: the effects
+//! of their handlers and the positions after the handled records. A commit has these steps, in this order: the
+//! transaction ends, and the interval of every partition closes, while handlers go on in the next transaction; all
+//! delivery reports arrive; the positions are added to the transaction, and Kafka commits it; the rows and positions
+//! of each partition are written to its local copy, immediately or together with those of later intervals. A local
+//! copy is therefore never ahead of Kafka. Recovery reads from the changelog the rows that a local copy lacks.
 //!
-//! A failure before Kafka has committed, or an unknown outcome, voids the intervals of all partitions. Each partition
-//! recovers, and the committed offsets show whether the transaction was committed. A zombie (a member that was paused
-//! past its session) needs no further rule: the group refuses its positions.
+//! A failure before Kafka has committed the transaction, or an unknown outcome of the commit, voids the intervals of
+//! all partitions. Each partition recovers, and the committed offsets show whether the transaction was committed. No
+//! further rule is needed against a zombie (a member that was paused past its session): the group refuses the
+//! positions of a zombie.
 
 use std::time::Duration;
 
@@ -27,11 +28,11 @@ const REFRESH: Duration = Duration::from_secs(3600);
 /// How long a transaction may take to be committed that a partition waits for before it runs.
 const ALONE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The protocol of one worker: the state of its transaction.
+/// The state of the protocol at one worker: the stage of its transaction.
 #[derive(Default)]
 pub(crate) struct ExactlyOnce {
     stage: Stage,
-    /// Idle partitions, without records in the transaction, whose positions the transaction commits again.
+    /// Idle partitions, which have no records in the transaction. The transaction commits their positions again.
     refreshed: Vec<i32>,
 }
 
@@ -40,11 +41,11 @@ enum Stage {
     /// The transaction takes records.
     #[default]
     Open,
-    /// The transaction has ended, and waits for delivery reports.
+    /// The transaction takes no more records, and waits for delivery reports.
     Ended,
-    /// The commit is in flight.
+    /// The commit of the transaction is in flight.
     Committing,
-    /// The abort is in flight.
+    /// The abort of the transaction is in flight.
     Aborting,
 }
 
@@ -57,7 +58,8 @@ impl ExactlyOnce {
         self.stage == Stage::Aborting
     }
 
-    /// Whether the open interval takes one more record. `false`: it was full, and the commit was moved on.
+    /// Whether the open interval takes one more record. `false`: the interval was full, or too many records wait for
+    /// the next transaction; this call has advanced the commit.
     pub(crate) fn has_room(&mut self, work: &mut Work<'_>, number: i32) -> Result<bool, Halt> {
         let settings = &work.env.spec.settings;
         let Some(partition) = work.partitions.running(number) else {
@@ -74,7 +76,8 @@ impl ExactlyOnce {
         Ok(false)
     }
 
-    /// Ends the transaction if that is due or `now` is set, and advances it as far as Kafka allows.
+    /// Ends the transaction if its end is due or `now` is set, and advances its commit or abort as far as Kafka
+    /// allows.
     pub(crate) fn transact(&mut self, work: &mut Work<'_>, now: bool) -> Result<(), Halt> {
         work.store_due()?;
         if self.is_open() {
@@ -146,7 +149,7 @@ impl ExactlyOnce {
         let ledger = work.partitions.ledger_mut();
         let failures = numbers.iter();
         let failures = failures.filter_map(|&number| Some((number, ledger.failure(number)?)));
-        // A final failure is the reason for the records that were given up with it.
+        // Prefer a final failure to failures that may pass: other records were given up because of the final failure.
         if let Some((number, failure)) = failures.min_by_key(|(_, failure)| failure.may_pass) {
             let (scope, why) = (Scope::Partition(number), Why::Undelivered(failure));
             return Err(Setback { scope, why }.into());
@@ -161,7 +164,7 @@ impl ExactlyOnce {
         Ok(())
     }
 
-    /// Kafka has committed the transaction: the local copies follow.
+    /// Acknowledges and stores the closing intervals, because Kafka has committed the transaction.
     fn committed(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
         self.stage = Stage::Open;
         let now = work.env.kafka.now();
@@ -179,7 +182,8 @@ impl ExactlyOnce {
             .try_for_each(|number| work.refresh(number))
     }
 
-    /// Partitions of this worker were lost: the transaction is void, unless it is empty.
+    /// Handles the loss of partitions of this worker: returns a setback that voids the transaction, unless the
+    /// transaction is empty.
     pub(crate) fn lose(&mut self, partitions: &Partitions) -> Result<(), Halt> {
         let has_records = |partition: &Partition| partition.intervals().open_records() > 0;
         if self.is_open() && partitions.next(0, has_records).is_none() {
@@ -188,7 +192,8 @@ impl ExactlyOnce {
         Err(aborted(None, "the group took partitions"))
     }
 
-    /// Aborts the transaction if it contains work of this scope. All running partitions have to recover then.
+    /// Aborts the transaction if it contains work of this scope. After an abort, all running partitions have to
+    /// recover. Returns the partitions that have to recover.
     pub(crate) fn void(
         &mut self,
         env: &Env<'_>,
@@ -231,8 +236,8 @@ impl ExactlyOnce {
         self.commit_now(work, &numbers, give_up)
     }
 
-    /// Commits the handled records of these partitions, together with those of the others. If that is not done by
-    /// `give_up`, the transaction is aborted.
+    /// Commits the handled records of these partitions, together with those of all other partitions. If the commit is
+    /// not done by `give_up`, returns a setback that aborts the transaction.
     pub(crate) fn commit_now(
         &mut self,
         work: &mut Work<'_>,
@@ -253,8 +258,8 @@ impl ExactlyOnce {
     }
 }
 
-/// Kafka has committed the closing intervals: acknowledges them, and then stores their rows. All are acknowledged
-/// before the first is stored, so that a disk without free space sets back only one partition.
+/// Acknowledges the closing intervals, which Kafka has committed, and then stores their rows. All intervals are
+/// acknowledged before the first interval is stored, so that a full disk sets back only one partition.
 fn acknowledge(work: &mut Work<'_>) -> Result<(), Halt> {
     let now = work.env.kafka.now();
     let numbers = closing(work.partitions);
@@ -269,7 +274,7 @@ fn acknowledge(work: &mut Work<'_>) -> Result<(), Halt> {
         .try_for_each(|number| work.store_if_due(number))
 }
 
-/// Idle partitions whose committed positions would expire.
+/// Idle partitions whose committed positions would expire if they were not committed again.
 fn stale(work: &Work<'_>) -> Vec<i32> {
     let now = work.env.now();
     let is_stale = |partition: &Partition| {
@@ -288,8 +293,8 @@ fn aborted(with: Option<i32>, reason: impl Into<String>) -> Halt {
     Setback { scope, why }.into()
 }
 
-/// Commits rows that were sent outside of all intervals, for a partition that does not run yet. All of them are
-/// delivered.
+/// Commits rows of a partition that does not run yet. The rows were sent outside of all intervals, and all of them
+/// must be delivered already.
 pub(crate) fn commit_alone(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     let env = work.env;
     let give_up = env.kafka.now() + ALONE_TIMEOUT;

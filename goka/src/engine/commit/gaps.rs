@@ -1,9 +1,9 @@
-//! Foreign rows: a zombie, a previous owner that was paused past its session, can write to the changelog after our
-//! rows.
+//! Foreign rows: rows that a zombie (a previous owner that was paused past its session) has written to the changelog
+//! after our rows.
 //!
-//! Our rows are contiguous in the changelog, so that a gap between them is a foreign row. Once the group has confirmed
-//! that the partition is ours, the worker sends our values again for the keys of foreign rows with other values. Must
-//! not know when gaps are looked for.
+//! Our rows are contiguous in the changelog, so that a gap between them consists of foreign rows. Once the group has
+//! confirmed that the partition is ours, the worker compares each foreign row with our row for its key. If the values
+//! differ, the worker sends our row again. Must not know when gaps are looked for.
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
@@ -15,16 +15,17 @@ use crate::{
     engine::{halt::Halt, partition::ledger::Sent, port::TableEvent},
 };
 
-/// How long to read foreign rows before the repair is put off.
+/// The longest time for reading foreign rows. If reading takes longer, the repair is put off.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The newest foreign row of each key.
+/// Maps each key to the value of its newest foreign row. `None`: this row is a tombstone.
 type Foreign = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 impl Work<'_> {
-    /// Repairs foreign rows in these gaps: sends our values again where they differ. `true`: no row had to be sent, and
-    /// the closing interval is acknowledged. `false`: delivery reports have to be waited for again, or the group did
-    /// not confirm that the partition is ours.
+    /// Repairs the foreign rows in these gaps: sends our row again for each key whose foreign row has another value.
+    /// `true`: no row had to be sent, so that all delivery reports of the closing interval are in. `false`: the
+    /// delivery reports of repairs have to be waited for, or the repair is put off, because the group did not confirm
+    /// that the partition is ours or the foreign rows could not be read in time.
     pub(crate) fn repair(&mut self, number: i32, gaps: Vec<Range<i64>>) -> Result<bool, Halt> {
         let foreign = match self.commit_one(number)? {
             Answer::Taken => self.read_gaps(number, &gaps)?,
@@ -66,7 +67,7 @@ impl Work<'_> {
         Ok(repairs == 0)
     }
 
-    /// Reads the foreign rows in these gaps. `None`: they could not be read in time.
+    /// Reads the foreign rows in these gaps. `None`: the foreign rows could not be read in time.
     fn read_gaps(&mut self, number: i32, gaps: &[Range<i64>]) -> Result<Option<Foreign>, Error> {
         let kafka = self.env.kafka;
         let (Some(reader), Some(first), Some(last)) = (kafka.table(), gaps.first(), gaps.last())
@@ -100,8 +101,8 @@ impl Work<'_> {
             });
             result?;
             if let Some(other) = other {
-                // The reader also restores another partition: stop that one, so that recovery starts it again from its
-                // next offset.
+                // The reader was also restoring partition `other`. Stop reading that partition, so that recovery
+                // starts to read it again from its next offset.
                 reader.stop(other)?;
                 self.interrupted.insert(other);
             }

@@ -1,9 +1,9 @@
-//! The commit protocols: commit intervals to Kafka and to disk. Nothing outside this module decides when something is
-//! committed.
+//! The commit protocols, which commit intervals (the records of a partition from one commit to the next) to Kafka and
+//! to disk. Only this module decides when something is committed.
 //!
 //! The worker calls [`Commit`]. The protocols are `at_least_once.rs` and `exactly_once.rs`; both use `work.rs`
 //! (intervals and local copies), `committing.rs` (offset commits), `offsets.rs` (the membership lease) and `gaps.rs`
-//! (foreign rows). Must not know handlers, nor how a partition recovers.
+//! (foreign rows, which a zombie wrote). Must not know handlers, nor how a partition recovers.
 
 mod at_least_once;
 mod committing;
@@ -29,22 +29,23 @@ use exactly_once::ExactlyOnce;
 use offsets::Offsets;
 use work::Work;
 
-/// A worker that handles slow records takes delivery reports and makes due commits at least so often. A broker answers
-/// in about this time.
+/// A worker takes delivery reports and makes due commits before the next record if this much time has passed since it
+/// last did both. A broker answers in about this time.
 const LOOK_AFTER: Duration = Duration::from_millis(5);
-/// If a handler keeps the thread for longer than this share of the membership lease, membership is proven again, so
-/// that records that wait in the producer do not expire.
+/// Divides the membership lease: if a handler keeps the thread for longer than the quotient, membership is proven
+/// again, so that records that wait in the producer do not expire.
 const SHARE_OF_LEASE: u32 = 4;
 
 /// The commits of a worker.
 pub(crate) struct Commit {
     protocol: Protocol,
     offsets: Offsets,
-    /// When delivery reports were last taken and due commits made between records.
+    /// When the worker last took delivery reports and made due commits between records.
     served_at: Duration,
-    /// Whether a visit is under way, which reads local copies.
+    /// Whether a visit is under way. Visits read local copies.
     is_visiting: bool,
-    /// Partitions whose restoring was interrupted, because the reader was used for another partition.
+    /// Partitions whose restoring was interrupted, because the reader of the changelog was needed for another
+    /// partition.
     interrupted: BTreeSet<i32>,
 }
 
@@ -54,7 +55,8 @@ enum Protocol {
 }
 
 impl Commit {
-    /// The protocol of a guarantee, and the rules that the guarantee sets for the other modules.
+    /// Creates the commit protocol of the guarantee in `settings`, and the rules that the guarantee sets for the other
+    /// modules.
     pub(crate) fn new(settings: &Settings, now: Duration) -> (Self, Rules) {
         let (protocol, lease, rules) = match settings.guarantee {
             Guarantee::AtLeastOnce => (
@@ -93,7 +95,7 @@ impl Commit {
         (&mut self.protocol, work)
     }
 
-    /// Whether the worker's transaction takes records. Always `true` without transactions.
+    /// Whether the worker's transaction takes records. Always `true` under at-least-once, which has no transactions.
     pub(crate) fn is_open(&self) -> bool {
         match &self.protocol {
             Protocol::AtLeastOnce(_) => true,
@@ -101,8 +103,8 @@ impl Commit {
         }
     }
 
-    /// Whether it is undecided if a transaction of this worker is committed or aborted. The committed offsets are not
-    /// known until then.
+    /// Whether it is still undecided if a transaction of this worker is committed or aborted. Until the decision, the
+    /// committed offsets are not known.
     pub(crate) fn is_undecided(&self) -> bool {
         match &self.protocol {
             Protocol::AtLeastOnce(_) => false,
@@ -116,19 +118,19 @@ impl Commit {
         self.offsets.is_committing()
     }
 
-    /// Says whether a visit is under way. Acknowledged rows are then stored immediately, because visits read local
-    /// copies.
+    /// Sets whether a visit is under way. During a visit, acknowledged rows are stored immediately, because visits
+    /// read local copies.
     pub(crate) fn set_visiting(&mut self, is_visiting: bool) {
         self.is_visiting = is_visiting;
     }
 
-    /// Takes the partitions whose restoring was interrupted.
+    /// Removes and returns the partitions whose restoring was interrupted.
     pub(crate) fn take_interrupted(&mut self) -> BTreeSet<i32> {
         std::mem::take(&mut self.interrupted)
     }
 
-    /// Makes sure, before a record is handled, that membership was proven within the lease. `false`: it was proven just
-    /// now, and time has passed.
+    /// Makes sure, before a record is handled, that membership was proven within the membership lease. `false`: this
+    /// call has proven membership, which took time, so that the caller has to read the clock again.
     pub(crate) fn prove(
         &mut self,
         env: &Env<'_>,
@@ -142,31 +144,32 @@ impl Commit {
         Ok(false)
     }
 
-    /// Whether delivery reports have to be taken and due commits made before the next record, so that records in flight
-    /// do not expire while slow handlers run, and no transaction gets too old.
+    /// Whether the worker has to take delivery reports and make due commits before the next record. Otherwise, records
+    /// in flight could expire while slow handlers run, and a transaction could get too old.
     pub(crate) fn is_look_due(&self, env: &Env<'_>) -> bool {
         env.now().saturating_sub(self.served_at) >= LOOK_AFTER
     }
 
-    /// Takes delivery reports between records.
+    /// Takes delivery reports between records. If much of the membership lease has passed since the worker last did
+    /// this, proves membership first.
     pub(crate) fn look(&mut self, env: &Env<'_>, partitions: &mut Partitions) -> Result<(), Halt> {
         let away = env.now().saturating_sub(self.served_at);
         let (_, mut work) = self.parts(env, partitions);
         if work.offsets.is_lease_spent(away, SHARE_OF_LEASE) {
-            // If the group refuses, the lease still counts.
+            // If the group refuses the commit, the current lease still counts.
             work.commit(|_| true)?;
         }
         work.partitions.serve(env, Duration::ZERO);
         Ok(())
     }
 
-    /// Delivery reports were taken and due commits made.
+    /// Notes that the worker has now taken delivery reports and made due commits.
     pub(crate) fn looked(&mut self, env: &Env<'_>) {
         self.served_at = env.kafka.now();
     }
 
-    /// Whether the open interval of a running partition takes one more record. `false`: it is full, and this call has
-    /// advanced the commit; call again.
+    /// Whether the open interval of a running partition takes one more record. `false`: the interval was full, and
+    /// this call has advanced its commit; call again.
     pub(crate) fn has_room(
         &mut self,
         env: &Env<'_>,
@@ -189,8 +192,9 @@ impl Commit {
         }
     }
 
-    /// Commits the handled records of partitions that are given back. Records that cannot be committed by `give_up` run
-    /// again at the next owner. After a setback of one partition, the worker calls this again for the others.
+    /// Commits the handled records of partitions that are given back. Records that cannot be committed by `give_up`
+    /// run again at the next owner. After a setback of one partition, the worker calls this method again for the other
+    /// partitions. `is_well`: no error has occurred before.
     pub(crate) fn finish(
         &mut self,
         env: &Env<'_>,
@@ -206,7 +210,8 @@ impl Commit {
         }
     }
 
-    /// Partitions of this worker were lost: their uncommitted work is void.
+    /// Voids the uncommitted work of partitions that this worker has lost: purges the producer or, under exactly-once,
+    /// returns the setback that aborts the transaction.
     pub(crate) fn lose(&mut self, env: &Env<'_>, partitions: &Partitions) -> Result<(), Halt> {
         match &mut self.protocol {
             Protocol::AtLeastOnce(_) => {
@@ -217,7 +222,7 @@ impl Commit {
         }
     }
 
-    /// Commits the worker's transaction, so that rows can be sent in a transaction of their own.
+    /// Commits the worker's transaction, so that the rows that are sent next are alone in their transaction.
     pub(crate) fn clear_transaction(
         &mut self,
         env: &Env<'_>,
@@ -230,7 +235,8 @@ impl Commit {
         }
     }
 
-    /// Commits rows of a partition that were sent outside of all intervals. All of them are delivered.
+    /// Commits rows of a partition that were sent outside of all intervals. All of these rows must be delivered
+    /// already.
     pub(crate) fn commit_alone(
         &mut self,
         env: &Env<'_>,
@@ -244,8 +250,8 @@ impl Commit {
         }
     }
 
-    /// Commits the positions where a partition resumes, which proves that the partition is ours. The inner error: the
-    /// group did not take them now.
+    /// Commits the positions at which a partition resumes. The commit proves that the partition is ours. The inner
+    /// error: the group did not take the positions now.
     pub(crate) fn claim(
         &mut self,
         env: &Env<'_>,
@@ -257,7 +263,7 @@ impl Commit {
         work.claim(number, positions)
     }
 
-    /// Writes the acknowledged rows of a partition to its local copy, with the positions after them.
+    /// Writes the acknowledged rows of a partition to its local copy, together with the positions after these rows.
     pub(crate) fn store(
         &mut self,
         env: &Env<'_>,
@@ -268,7 +274,7 @@ impl Commit {
         work.store(number)
     }
 
-    /// Treats an offset commit in flight as not made: its offsets are committed again.
+    /// Treats the offset commit in flight, if there is one, as not made: its offsets will be committed again.
     pub(crate) fn forget(&mut self, partitions: &mut Partitions) {
         self.offsets.forget(partitions);
     }
@@ -285,8 +291,8 @@ impl Commit {
         }
     }
 
-    /// Voids the work in this scope: aborts the transaction or purges the producer. Returns the partitions that have to
-    /// recover.
+    /// Voids the work in this scope: aborts the transaction or, if the worker may have lost its membership, purges the
+    /// producer. Returns the partitions that have to recover.
     pub(crate) fn void(
         &mut self,
         env: &Env<'_>,

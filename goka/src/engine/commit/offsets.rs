@@ -17,15 +17,15 @@ pub(crate) struct Offsets {
     lease: Option<Duration>,
     /// When membership was last proven, by a commit that the group took.
     proven_at: Duration,
-    /// When offsets were last sent.
+    /// When the worker last sent offsets to the group.
     committed_at: Duration,
     /// The commit in flight.
     committing: Option<Sent>,
-    /// How many commits the group has refused since it took one.
+    /// The number of commits that the group has refused since the last commit that it took.
     refusals: u32,
 }
 
-/// The partitions whose offsets a commit contains.
+/// A commit that was sent: when, and for which partitions.
 pub(crate) struct Sent {
     began: Duration,
     partitions: Vec<i32>,
@@ -36,7 +36,8 @@ pub(crate) struct Sent {
 pub(crate) enum Answer {
     /// The group has the offsets.
     Taken,
-    /// Not now, for example because the group rebalances. The offsets are sent again with the next interval.
+    /// The group does not take the offsets now, for example while the group rebalances. The offsets are sent again
+    /// with the next interval.
     Refused,
 }
 
@@ -51,19 +52,19 @@ impl Offsets {
         }
     }
 
-    /// Whether membership was proven within the lease. A worker that was stopped for longer may have lost its
-    /// partitions.
+    /// Whether membership was proven within the membership lease. A worker that was paused for longer than the lease
+    /// may have lost its partitions.
     pub(crate) fn is_proven(&self, now: Duration) -> bool {
         self.lease
             .is_none_or(|lease| now.saturating_sub(self.proven_at) <= lease)
     }
 
-    /// Whether `away` is more than this share of the lease.
+    /// Whether `away` is longer than the membership lease divided by `share`. `false` if no lease is needed.
     pub(crate) fn is_lease_spent(&self, away: Duration, share: u32) -> bool {
         self.lease.is_some_and(|lease| away > lease / share)
     }
 
-    /// When offsets were last sent.
+    /// When the worker last sent offsets to the group.
     pub(crate) fn committed_at(&self) -> Duration {
         self.committed_at
     }
@@ -72,12 +73,12 @@ impl Offsets {
         self.committed_at = now;
     }
 
-    /// When this worker last proved membership or sent offsets.
+    /// When this worker last proved membership or last sent offsets, whichever is later.
     pub(crate) fn silent_since(&self) -> Duration {
         self.proven_at.max(self.committed_at)
     }
 
-    /// Treats the commit in flight as not made: its offsets are committed again.
+    /// Treats the commit in flight, if there is one, as not made: its offsets will be committed again.
     pub(crate) fn forget(&mut self, partitions: &mut Partitions) {
         if let Some(sent) = self.end() {
             sent.mark_uncommitted(partitions);
@@ -89,7 +90,7 @@ impl Offsets {
         self.committing.is_some()
     }
 
-    /// Records the commit that was sent as the one in flight.
+    /// Makes `sent` the commit in flight.
     pub(crate) fn begin(&mut self, sent: Sent) {
         self.committing = Some(sent);
     }
@@ -99,18 +100,20 @@ impl Offsets {
         self.committing.take()
     }
 
-    /// Records that a commit that was sent at `began` proved the membership.
+    /// Notes that the worker was a member at `began`, when it sent a commit that the group took.
     pub(crate) fn proven(&mut self, began: Duration) {
         self.proven_at = self.proven_at.max(began);
     }
 
-    /// Records that the group accepted a commit that was sent at `began`.
+    /// Notes that the group took a commit that was sent at `began`: membership is proven, and the count of refusals
+    /// begins again.
     pub(crate) fn taken(&mut self, began: Duration) {
         self.proven(began);
         self.refusals = 0;
     }
 
-    /// Counts a refused commit, and returns how many there were since the last one that was accepted.
+    /// Counts a refused commit. Returns the number of commits that the group has refused since the last commit that it
+    /// took.
     pub(crate) fn refused(&mut self) -> u32 {
         self.refusals += 1;
         self.refusals
@@ -118,8 +121,8 @@ impl Offsets {
 }
 
 impl Sent {
-    /// Collects the acknowledged positions of the running partitions that `which` picks, for a commit that is sent now.
-    /// They count as committed.
+    /// Collects the acknowledged positions of the running partitions that `which` picks, for a commit that is sent
+    /// now. From then on, these positions count as committed.
     pub(crate) fn collect(
         partitions: &mut Partitions,
         now: Duration,
@@ -146,7 +149,7 @@ impl Sent {
         self.began
     }
 
-    /// The offsets count as not committed again.
+    /// Marks the offsets of this commit as not committed: they are still to be committed.
     pub(crate) fn mark_uncommitted(&self, partitions: &mut Partitions) {
         for &number in &self.partitions {
             if let Some(partition) = partitions.running_mut(number) {
@@ -156,7 +159,7 @@ impl Sent {
     }
 }
 
-/// The positions of a partition to commit, one per source.
+/// The positions to commit for a partition, one per source.
 pub(crate) fn positions_of(partition: i32, offsets: &[i64]) -> impl Iterator<Item = Position> {
     let offsets = offsets.iter().enumerate();
     offsets.map(move |(source, &offset)| Position {

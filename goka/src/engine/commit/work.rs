@@ -1,7 +1,8 @@
-//! The steps that both protocols share: close an interval, acknowledge it, store its rows in the local copy.
+//! The steps of a commit that both protocols share: close an interval, acknowledge the interval, store its rows in the
+//! local copy.
 //!
-//! Rows of a table with `coalesce = true` are sent when their interval closes: the changelog gets the last value of
-//! each key, while handlers read every value immediately. Must not know when an interval is committed.
+//! Rows of a table with `coalesce = true` are sent when their interval closes: the changelog gets only the last value
+//! of each key, although handlers read every value immediately. Must not know when an interval is committed.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -17,14 +18,15 @@ use crate::{
     store::Position,
 };
 
-/// If more rows are acknowledged than are stored immediately (`stored_at_once`), the rows of this time are stored
-/// together: a row that several intervals wrote is stored once, and one write of an LMDB page stores many rows. After
-/// a kill, recovery reads the rows of up to this time from the changelog.
+/// How long acknowledged rows wait to be stored together if there are more of them than are stored immediately
+/// (`stored_at_once`). Storing them together is cheaper: a row that several intervals wrote is stored once, and one
+/// write of an LMDB page stores many rows. After a kill, recovery reads from the changelog the rows that were still
+/// waiting.
 const STORE_INTERVAL: Duration = Duration::from_secs(1);
-/// The time in the local copy of an idle partition is renewed when it is this old, milliseconds.
+/// The age, in milliseconds, at which the time in the local copy of an idle partition is renewed.
 const REFRESH_MS: i64 = 3_600_000;
 
-/// Everything that a protocol works with, for one call.
+/// Everything that a protocol needs during one call.
 pub(crate) struct Work<'a> {
     pub(crate) env: Env<'a>,
     pub(crate) partitions: &'a mut Partitions,
@@ -34,8 +36,8 @@ pub(crate) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Closes the open interval of a partition. If the table coalesces, sends its rows, and does nothing if the group
-    /// does not confirm that the partition is ours.
+    /// Closes the open interval of a partition. If the table coalesces, closes the interval only if membership is
+    /// proven, and then sends the rows of the interval.
     pub(crate) fn close_interval(&mut self, number: i32) -> Result<(), Halt> {
         let coalesces = self.env.edges.coalesce();
         if coalesces && !self.prove()? {
@@ -48,14 +50,15 @@ impl Work<'_> {
         if !coalesces {
             return Ok(());
         }
-        // A part of the rows may have been sent, so that the interval is void.
+        // Some of the rows may have been sent before the error, so that the interval is void.
         self.send_rows(number).map_err(|halt| match halt {
             Halt::Fatal(error) => Setback::fatal(number, error).into(),
             setback => setback,
         })
     }
 
-    /// Sends the rows of the closing interval of a partition. The membership lease holds for each row.
+    /// Sends the rows of the closing interval of a partition. Sends each row within the membership lease: if the lease
+    /// is over, proves membership before the next row.
     fn send_rows(&mut self, number: i32) -> Result<(), Halt> {
         let mut next = 0;
         loop {
@@ -85,12 +88,14 @@ impl Work<'_> {
         }
     }
 
-    /// Whether membership was proven within the lease. If not, tries to prove it.
+    /// Returns whether membership is proven. If the last proof is older than the membership lease, tries to prove
+    /// membership again.
     fn prove(&mut self) -> Result<bool, Halt> {
         Ok(self.offsets.is_proven(self.env.kafka.now()) || self.commit(|_| true)? == Answer::Taken)
     }
 
-    /// Marks the closing interval as acknowledged: its positions may be committed, and its rows stored.
+    /// Marks the closing interval of a partition as acknowledged: from now on, its positions may be committed and its
+    /// rows may be stored.
     pub(crate) fn acknowledge(&mut self, number: i32) {
         let Some(partition) = self.partitions.get(number) else {
             return;
@@ -110,12 +115,12 @@ impl Work<'_> {
         }
     }
 
-    /// Memory for stored rows of one partition, bytes.
+    /// The memory in which one partition may keep rows that are already stored, bytes.
     fn kept_bytes(&self) -> usize {
         KEPT_BYTES / self.partitions.len().max(1)
     }
 
-    /// Whether acknowledged rows are to be stored now.
+    /// Whether the acknowledged rows of a partition are to be stored now.
     fn is_store_due(&self, number: i32) -> bool {
         let Some(partition) = self.partitions.get(number).filter(|p| !p.is_stored()) else {
             return false;
@@ -132,7 +137,7 @@ impl Work<'_> {
                 || self.is_visiting)
     }
 
-    /// Stores acknowledged rows whose time has come.
+    /// Stores the acknowledged rows of each partition whose rows are to be stored now.
     pub(crate) fn store_due(&mut self) -> Result<(), Halt> {
         let mut from = 0;
         while let Some(number) = self
@@ -145,8 +150,9 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Writes the acknowledged rows of a partition to its local copy, with the positions after them. Does nothing
-    /// while an interval is closing, whose rows cannot be distinguished from the acknowledged ones.
+    /// Writes the acknowledged rows of a partition to its local copy, together with the positions after these rows.
+    /// Does nothing while an interval is closing, because the rows of the closing interval cannot be distinguished
+    /// from acknowledged rows.
     pub(crate) fn store(&mut self, number: i32) -> Result<(), Halt> {
         let (env, kept) = (self.env, self.kept_bytes());
         let Some(partition) = self.partitions.get_mut(number) else {
@@ -168,8 +174,8 @@ impl Work<'_> {
         Ok(env.kafka.reached(Step::Stored)?)
     }
 
-    /// Renews the time in the local copy of an idle partition, which is at the end of its changelog, so that the copy
-    /// is not taken for outdated later.
+    /// Renews the time in the local copy of an idle partition, so that the copy is not taken for outdated later. Such
+    /// a copy is at the end of its changelog.
     pub(crate) fn refresh(&mut self, number: i32) -> Result<(), Halt> {
         let at_ms = self.env.kafka.wall_ms();
         let Some(partition) = self.partitions.get_mut(number) else {

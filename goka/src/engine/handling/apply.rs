@@ -1,5 +1,5 @@
-//! Applies effects: the row goes to the partition's rows and to the changelog, output records go to the producer. Must
-//! not know when effects are applied.
+//! Applies effects: the row goes to the rows of the partition and to the changelog, and output records go to the
+//! producer. Must not know when effects are applied.
 
 use super::state::Handling;
 use crate::{
@@ -18,11 +18,11 @@ use crate::{
 };
 
 impl Handling {
-    /// Applies the effects of a record: sends them, and adds them to the open interval.
+    /// Applies the effects of a record: sends the effects, and adds them to the open interval.
     ///
     /// # Errors
-    /// The producer refused some effect. The interval is void then: it contains a part of the effects, which must not
-    /// be committed, not even by a worker that closes.
+    /// The producer refused one of the effects. In this case, the open interval is void: it contains only a part of
+    /// the effects, and this part must not be committed, not even by a worker that closes.
     pub(super) fn apply(
         &mut self,
         env: &Env<'_>,
@@ -61,7 +61,7 @@ impl Handling {
         };
         if let (Some(value), Some(key)) = (row, key) {
             partition.rows().write(key, value);
-            // Coalesced rows are sent when the interval closes.
+            // The rows of a table that coalesces are sent when the interval closes.
             let is_sent_later = env.edges.coalesce()
                 || value.is_none() && env.spec.settings.fault.is(Fault::DropTombstone);
             if !is_sent_later {

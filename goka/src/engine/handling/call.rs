@@ -1,4 +1,4 @@
-//! Calls a handler or a visitor. Must not know what follows from its outcome.
+//! Calls a handler or a visitor. Must not know what follows from the outcome of the call.
 
 use std::{
     any::Any,
@@ -32,7 +32,7 @@ pub(crate) struct Call<'a> {
     pub(crate) callee: Callee<'a>,
 }
 
-/// What is called.
+/// The handler or visitor to call.
 #[derive(Clone, Copy)]
 pub(crate) enum Callee<'a> {
     /// The handler of an edge.
@@ -41,7 +41,7 @@ pub(crate) enum Callee<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// The call of the handler of a source, for a record that was fetched from it.
+    /// The call of a source's handler, for a record that was fetched from this source.
     pub(crate) fn of(env: &Env<'_>, source: SourceIx, record: &Record<'a>) -> Self {
         let origin = Origin {
             partition: record.partition,
@@ -59,8 +59,8 @@ impl<'a> Call<'a> {
 }
 
 impl Handling {
-    /// Calls the handler, and leaves its effects in the buffer. `None`: the handler is async, and waits in the
-    /// partition's queue.
+    /// Calls the handler or visitor, and leaves its effects in the buffer. `None`: the handler or visitor is async,
+    /// and waits in the partition's queue.
     pub(crate) fn run(
         &mut self,
         env: &Env<'_>,

@@ -1,6 +1,6 @@
-//! The outcome of a handler: applies its effects, or does what the error policy of its edge says: fails, retries the
-//! record, skips it, or writes a dead letter. A dead letter is applied as an effect of the record, so that both
-//! guarantees hold for it. Must not know types.
+//! Concludes the call of a handler: applies the effects, or does what the error policy of the edge says (fail, retry
+//! the record, skip the record, or write a dead letter). A dead letter is applied as an effect of the record, so that
+//! both guarantees hold for the dead letter too. Must not know types.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use crate::{
 };
 
 impl Handling {
-    /// Concludes a call that left its effects in the buffer: applies them, or does what the error policy says.
+    /// Concludes a call that left its effects in the buffer: applies the effects, or does what the error policy says.
     pub(crate) fn conclude(
         &mut self,
         env: &Env<'_>,
@@ -43,7 +43,7 @@ impl Handling {
         Ok(())
     }
 
-    /// Concludes a call with these effects. Returns the buffer.
+    /// Concludes a call that had these effects. Returns a buffer for the next effects.
     pub(super) fn conclude_with(
         &mut self,
         env: &Env<'_>,
@@ -61,7 +61,7 @@ impl Handling {
         }
     }
 
-    /// The policy of an edge or a visitor for a failure at this stage.
+    /// The error policy of the edge or visitor that applies to a failure at this stage.
     pub(super) fn policy(&self, env: &Env<'_>, origin: Origin, stage: Stage) -> Policy {
         let on_error = match (origin.by, &self.visiting) {
             (By::Source(source), _) => env.edges.get(env.edges.of_source(source)).on_error,
@@ -76,7 +76,7 @@ impl Handling {
         }
     }
 
-    /// Does what the error policy says about a failed record. Returns the buffer.
+    /// Does what the error policy says about a failed record. Returns a buffer for the next effects.
     pub(super) fn judge(
         &mut self,
         env: &Env<'_>,
@@ -174,7 +174,8 @@ impl Handling {
             copied.transpose()
         };
         let (key, value) = (copy(record.key)?, copy(record.value)?);
-        // The time of the failure: a dead letter with the time of an old record could be past the topic's retention.
+        // The timestamp is the time of the failure: a dead letter with the timestamp of an old record could already be
+        // past the retention of its topic.
         let meta = Meta {
             headers,
             partition: Some(record.partition % env.kafka.partitions(edge).max(1)),
@@ -184,7 +185,8 @@ impl Handling {
         Ok(())
     }
 
-    /// Checks that the producer takes every record of the effects. A record that is too large is the handler's error.
+    /// Checks that no record of the effects is too large for the producer. A record that is too large counts as an
+    /// error of the handler.
     fn fits(&self, env: &Env<'_>, key: Option<&[u8]>, effects: &Effects) -> Result<(), Failure> {
         let all = effects.bytes_written() + key.map_or(0, <[u8]>::len);
         if all + RECORD_OVERHEAD <= self.record_max {
@@ -213,7 +215,7 @@ impl Handling {
     }
 }
 
-/// The physical topic of a record; for a visited row, the changelog.
+/// The physical topic that a record comes from. For a visited row, this is the changelog.
 pub(super) fn topic_of<'a>(env: &Env<'a>, origin: Origin) -> &'a str {
     match origin.by {
         By::Source(source) => env.topic_of(source),
@@ -221,8 +223,8 @@ pub(super) fn topic_of<'a>(env: &Env<'a>, origin: Origin) -> &'a str {
     }
 }
 
-/// Checks that the partitions exist that a handler has named, before any of its effects is applied. A partition that
-/// does not exist is the handler's error.
+/// Checks, before any effect of a handler is applied, that every partition that the handler named exists. A partition
+/// that does not exist counts as an error of the handler.
 fn has_partitions(env: &Env<'_>, effects: &Effects) -> Result<(), Failure> {
     for emit in effects.emits() {
         let Some(partition) = emit.partition else {

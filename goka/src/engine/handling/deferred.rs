@@ -1,5 +1,5 @@
-//! Deferred records (`ctx.defer()`): holds effects back until guards are done, and then releases them. Must not know
-//! who finishes a guard.
+//! Deferred records (`ctx.defer()`): holds the effects of a record back until the guards of the record are done, and
+//! then releases these effects. Must not know who finishes a guard.
 
 use tracing::warn;
 
@@ -20,19 +20,19 @@ use crate::{
     },
 };
 
-/// The oldest deferred record of a partition.
+/// The state of the oldest deferred record of a partition.
 pub(crate) enum Oldest {
-    /// Nothing is deferred.
+    /// No record is deferred.
     None,
-    /// One of its guards is not done.
+    /// At least one guard of the record is not done.
     Waits,
-    /// Its guards are done, or one of them failed: the record can be released.
+    /// The guards of the record are done, or one of them failed: the record can be released.
     Ready,
 }
 
 impl Handling {
-    /// Applies effects, or holds them back: because the handler deferred its record, or because a record before it in
-    /// the partition is held back. Returns a buffer.
+    /// Applies effects, or holds them back if the handler deferred the record or an earlier record of the partition is
+    /// held back. Returns a buffer for the next effects.
     pub(super) fn take_effect(
         &mut self,
         env: &Env<'_>,
@@ -77,14 +77,15 @@ impl Handling {
         Ok(Effects::default())
     }
 
-    /// Whether a policy may need a record after its handler has returned.
+    /// Whether the error policy may need the record if a guard fails after the handler has returned.
     fn may_need_record(&self, env: &Env<'_>, origin: Origin) -> bool {
         let policy = self.policy(env, origin, Stage::Handler);
         matches!(origin.by, By::Source(_))
             && policy.verdict(origin.attempts) != Verdict::Last(Last::Fail)
     }
 
-    /// Looks at the oldest deferred record of a partition.
+    /// Returns the state of the oldest deferred record of a partition. Logs a warning if this record has been deferred
+    /// for long.
     pub(crate) fn oldest(&self, env: &Env<'_>, number: i32, partition: &mut Partition) -> Oldest {
         let (origin, since) = match partition.deferrals().front() {
             Front::None => return Oldest::None,
@@ -141,8 +142,9 @@ impl Handling {
         }
     }
 
-    /// Handles a failed guard of the oldest deferred record. Later records may have read the row that it wrote, and
-    /// have had no effect either: the worker drops them and fetches them again.
+    /// Handles the failure of a guard of the oldest deferred record. Later records may have read the row that this
+    /// record wrote. The effects of the later records are held back as well: the worker drops the later records and
+    /// fetches them again.
     fn deferred_failed(
         &mut self,
         env: &Env<'_>,

@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Handling {
-    /// The error that ends a worker because of a record.
+    /// The error that ends a worker because a record failed.
     pub(super) fn failed(
         &self,
         env: &Env<'_>,
@@ -33,7 +33,7 @@ impl Handling {
         }
     }
 
-    /// The name of the handler or visitor.
+    /// The name of the handler or visitor that was called.
     pub(super) fn handler_of(&self, env: &Env<'_>, origin: Origin) -> &'static str {
         match (origin.by, &self.visiting) {
             (By::Source(source), _) => env.edges.get(env.edges.of_source(source)).handler,
@@ -42,7 +42,8 @@ impl Handling {
         }
     }
 
-    /// Why a handler that kept the thread for `took` kept it for too long. `None`: it did not.
+    /// The error text for a handler that kept the thread for `took`, if this is too long. `None`: `took` is within the
+    /// limit.
     pub(crate) fn too_long(&self, env: &Env<'_>, origin: Origin, took: Duration) -> Option<String> {
         if self.rules.handler_max.is_none_or(|max| took <= max) {
             return None;

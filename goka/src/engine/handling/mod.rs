@@ -1,5 +1,5 @@
-//! One record: calls its handler, and then applies the effects, holds them back, or does what the error policy says.
-//! Must not know when anything is committed, nor how a partition recovers.
+//! Handles one record: calls its handler, and then applies the effects, holds the effects back, or does what the error
+//! policy says. Must not know when anything is committed, nor how a partition recovers.
 
 mod apply;
 mod call;

@@ -1,4 +1,4 @@
-//! The state of a worker for handling records. Must not know when records come.
+//! The state that a worker keeps for handling records. Must not know when records come.
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use crate::{
     engine::{effects::Effects, env::Env, rules::Rules},
 };
 
-/// How a worker handles records.
+/// The state that a worker keeps for handling records.
 pub(crate) struct Handling {
     pub(super) rules: Rules,
     /// The largest record that the producer takes, bytes.
     pub(super) record_max: usize,
     /// A buffer for the effects of a handler.
     pub(super) effects: Effects,
-    /// Set by a waker: an async handler can go on.
+    /// The waker of the async handlers. It is set when an async handler can go on.
     pub(super) woken: Arc<Woken>,
-    /// The partition that the last record without a key went to: they go round robin.
+    /// The partition of the last output record without a key. Such records go to the partitions of a topic in turn.
     pub(super) spread: i32,
-    /// The visit that is under way.
+    /// The visit that is under way. `None`: no visit is under way.
     pub(super) visiting: Option<Visiting>,
-    /// The number of the last visit.
+    /// The number of the last visit that was begun.
     pub(super) visits_begun: u64,
 }
 
@@ -48,7 +48,7 @@ impl Handling {
         self.visiting.is_some()
     }
 
-    /// The partition of a topic that a record without an explicit partition goes to.
+    /// The partition of an edge's topic to which an output record goes if the handler names no partition.
     pub(super) fn partition_of(&mut self, env: &Env<'_>, edge: EdgeIx, key: Option<&[u8]>) -> i32 {
         let count = env.kafka.partitions(edge).max(1);
         match key {

@@ -1,5 +1,5 @@
-//! The progress of a visit: which rows of which partition come next. Keys are read in chunks, so that memory is
-//! bounded. Must not know what a visitor does.
+//! The progress of a visit (the call of a visitor for every row): which rows of which partition come next. Keys are
+//! read in chunks, so that memory is bounded. Must not know what a visitor does.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,7 +13,7 @@ use crate::{
     engine::{partition::Partition, program::Visit, visits::Cancelled},
 };
 
-/// Number of keys read from the local copy at a time.
+/// The number of keys that are read from the local copy at a time.
 const KEYS_PER_CHUNK: usize = 256;
 
 /// The visit that is under way, and where its result goes.
@@ -24,14 +24,15 @@ pub(crate) struct Visiting {
     pub(super) walks: BTreeMap<i32, Walk>,
 }
 
-/// The visit of one partition.
+/// The progress of the visit in one partition.
 pub(super) struct Walk {
     stage: Stage,
-    /// The partition's number of drops when the keys ahead were read.
+    /// How often the partition had dropped work when the keys in `ahead` were read. If this number has changed, the
+    /// visit goes back.
     drops: u64,
     /// Keys that were read and are not visited yet.
     ahead: VecDeque<Vec<u8>>,
-    /// The last key that was read.
+    /// The last key that was read from the local copy.
     at: Option<Vec<u8>>,
     /// Number of visited keys that are acknowledged.
     keys: u64,
@@ -39,7 +40,7 @@ pub(super) struct Walk {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Waits until all rows are stored: keys are read from the local copy.
+    /// Waits until all rows are stored, because keys are read from the local copy.
     Starting,
     /// Visits rows.
     Walking,
@@ -49,7 +50,7 @@ enum Stage {
 }
 
 impl Visiting {
-    /// Whether this is the visit of this number.
+    /// Whether `id` is the number of this visit.
     pub(super) fn is(&self, id: u64) -> bool {
         self.id == id
     }
@@ -95,7 +96,7 @@ impl Walk {
         self.keys
     }
 
-    /// The next key to visit, if one can be visited now.
+    /// The next key to visit, if a key can be visited now.
     pub(super) fn next(
         &mut self,
         partition: &mut Partition,
@@ -119,7 +120,7 @@ impl Walk {
         }
         self.keys = intervals.visited_acknowledged().keys();
         if self.drops != partition.drops() {
-            // Go back to the rows that were dropped.
+            // Go back to the first row whose visit was dropped.
             (self.stage, self.drops) = (Stage::Walking, partition.drops());
             self.ahead.clear();
             self.at = intervals.visited().last().cloned();

@@ -1,8 +1,8 @@
-//! Visits: calls a visitor for every row of this worker's partitions, between records. Its effects are committed as
-//! those of handlers.
+//! Visits: calls a visitor for every row of this worker's partitions, between records. The effects of a visitor are
+//! committed like those of a handler.
 //!
-//! The progress of a visit in a partition is part of the partition's commit intervals: the rows of a dropped interval
-//! are visited again, those of an acknowledged one are not. Must not know what a visitor does.
+//! The progress of a visit in a partition is part of the partition's commit intervals: rows in a dropped interval are
+//! visited again, and rows in an acknowledged interval are not. Must not know what a visitor does.
 
 use std::sync::Arc;
 
@@ -31,7 +31,8 @@ pub(crate) struct RowVisit {
 }
 
 impl Handling {
-    /// Begins the next requested visit, if none is under way. Returns the partitions of the visit.
+    /// Begins the next requested visit, if no visit is under way. Returns the partitions of the visit that is now
+    /// under way.
     pub(crate) fn begin_visit(&mut self, env: &Env<'_>, partitions: &Partitions) -> Vec<i32> {
         if self.visiting.is_none()
             && let Some(Asked { visit, reply }) = env.spec.visits.next()
@@ -52,7 +53,8 @@ impl Handling {
         walks.copied().collect()
     }
 
-    /// The next row of a partition to visit, if one can be visited now.
+    /// The next row of a partition to visit, if a row can be visited now. Ends the visit if the partition went to
+    /// another worker before its visit was done.
     pub(crate) fn next_row(
         &mut self,
         env: &Env<'_>,
@@ -88,7 +90,8 @@ impl Handling {
         Ok(Some(RowVisit { visit, origin, key }))
     }
 
-    /// Ends the visit if all rows are visited and acknowledged, or if its caller does not wait any more.
+    /// Ends the visit if all rows are visited and acknowledged, or if the caller that requested the visit does not
+    /// wait any more.
     pub(crate) fn end_visit_if_done(&mut self) {
         let Some(visiting) = &self.visiting else {
             return;
@@ -100,9 +103,8 @@ impl Handling {
         }
     }
 
-    /// It is unknown whether a transaction was committed. For the inputs, the committed offsets will show it, but
-    /// nothing shows the progress of a visit, and rows must not be visited twice: a visit with rows in the transaction
-    /// ends.
+    /// Ends the visit if it has rows in a transaction whose outcome is unknown. For the inputs, the committed offsets
+    /// will show the outcome. Nothing shows the outcome for a visit, and no row may be visited twice.
     pub(crate) fn doubt_visit(&mut self, partitions: &Partitions) {
         let Some(Visiting { id, .. }) = self.visiting else {
             return;

@@ -1,5 +1,6 @@
-//! Waiting work of a partition: async handlers, records to retry, and the backlog of later records. A partition handles
-//! one record after another, while other partitions go on. Must not know what else the worker does.
+//! The waiting work of a partition: async handlers, records to retry, and the backlog of later records. While a record
+//! waits, the later records of its partition wait too, and other partitions go on. Must not know what else the worker
+//! does.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -25,19 +26,19 @@ use crate::{
 
 /// What a partition does next.
 pub(crate) enum Next {
-    /// A handler waits, or too many records are deferred.
+    /// Nothing now: an async handler waits, or too many records are deferred.
     Waits,
-    /// A record is retried later.
+    /// Nothing now: a record is to be retried at a later time.
     Later,
     /// An async handler has returned.
     Returned(Returned),
-    /// A record of a source is retried now.
+    /// A record of a source is to be retried now.
     Again(SourceIx, Trouble),
-    /// The visit of a row is retried now.
+    /// The visit of a row is to be retried now.
     VisitAgain(Arc<dyn Visit>, Trouble),
-    /// The next record of the backlog is handled.
+    /// The next record of the backlog is to be handled.
     Record(SourceIx, OwnedRecord),
-    /// The backlog is empty, and no handler waits.
+    /// Nothing: the backlog is empty, and no handler waits.
     Through,
 }
 
@@ -50,7 +51,8 @@ pub(crate) struct Returned {
 }
 
 impl Handling {
-    /// The partitions that have waiting work. Resets the waker first, so that no wake-up is lost.
+    /// The partitions that have waiting work. Resets the waker before it looks for waiting work, so that no wake-up is
+    /// lost.
     pub(crate) fn waiting(&self, partitions: &Partitions) -> Vec<i32> {
         self.woken.clear();
         partitions.which(|partition| !partition.queue().is_empty())
@@ -105,7 +107,7 @@ impl Handling {
                 (By::Visit(id), Some(visiting)) if visiting.is(id) => {
                     return Next::VisitAgain(visiting.visit(), trouble);
                 }
-                // The visit was given up.
+                // The visit was given up: its row is not retried.
                 (By::Visit(_), _) => {}
             }
         }
@@ -118,7 +120,7 @@ impl Handling {
         }
     }
 
-    /// Concludes an async handler that has returned.
+    /// Concludes the call of an async handler that has returned.
     pub(crate) fn conclude_returned(
         &mut self,
         env: &Env<'_>,
@@ -136,7 +138,7 @@ impl Handling {
         Ok(())
     }
 
-    /// Assigns the inputs of a partition again whose backlog was full.
+    /// Assigns the inputs of a partition again if they were unassigned because the backlog was full.
     pub(crate) fn release_if_held(
         &self,
         env: &Env<'_>,

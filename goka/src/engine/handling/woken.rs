@@ -8,7 +8,7 @@ use std::{
     task::Wake,
 };
 
-/// The waker of async handlers: any thread sets it, and the worker reads it.
+/// The waker of async handlers: a flag that any thread sets and the worker reads.
 #[derive(Default)]
 pub(crate) struct Woken(AtomicBool);
 
@@ -23,7 +23,7 @@ impl Woken {
         self.0.load(Ordering::Acquire)
     }
 
-    /// What wakes a handler from now on counts for the next time.
+    /// Clears the flag. A wake-up after this call sets the flag again.
     pub(crate) fn clear(&self) {
         self.0.store(false, Ordering::Release);
     }
