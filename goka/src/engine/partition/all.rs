@@ -1,5 +1,5 @@
-//! The partitions of a worker, and the ledger of their records in flight. All records are sent here, so that the ledger
-//! counts each of them. Must not know why a record is sent.
+//! The partitions of a worker, and the ledger of their records in flight. All records are sent through this module, so
+//! that the ledger counts each of them. Must not know why a record is sent.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// All partitions of a worker, by number.
+/// All partitions of a worker, by partition number.
 #[derive(Default)]
 pub(crate) struct Partitions {
     all: BTreeMap<i32, Partition>,
@@ -23,7 +23,7 @@ pub(crate) struct Partitions {
 }
 
 impl Partitions {
-    /// Adds a partition, unless it is there.
+    /// Adds a partition, unless the worker already has it.
     pub(crate) fn add(&mut self, number: i32) {
         self.all.entry(number).or_default();
     }
@@ -40,12 +40,12 @@ impl Partitions {
         self.all.get_mut(&number)
     }
 
-    /// A partition, if it is here and runs.
+    /// The partition with this number, if the worker has it and it runs.
     pub(crate) fn running(&self, number: i32) -> Option<&Partition> {
         self.get(number).filter(|partition| partition.is_running())
     }
 
-    /// A partition, if it is here and runs.
+    /// The partition with this number, if the worker has it and it runs.
     pub(crate) fn running_mut(&mut self, number: i32) -> Option<&mut Partition> {
         let partition = self.get_mut(number);
         partition.filter(|partition| partition.is_running())
@@ -74,13 +74,14 @@ impl Partitions {
         self.all.keys().copied().collect()
     }
 
-    /// The numbers of the partitions that `which` picks.
+    /// The numbers of the partitions for which `which` returns `true`.
     pub(crate) fn which(&self, which: impl Fn(&Partition) -> bool) -> Vec<i32> {
         let picked = self.iter().filter(|(_, partition)| which(partition));
         picked.map(|(number, _)| number).collect()
     }
 
-    /// The first partition from number `from` on that `which` picks, for loops that change partitions as they go.
+    /// The lowest partition number, from `from` on, for which `which` returns `true`. For loops that change partitions
+    /// while they go through them.
     pub(crate) fn next(&self, from: i32, which: impl Fn(&Partition) -> bool) -> Option<i32> {
         let mut rest = self.all.range(from..);
         let found = rest.find(|(_, partition)| which(partition));
@@ -100,7 +101,7 @@ impl Partitions {
         &mut self.ledger
     }
 
-    /// Takes delivery reports. Waits at most `wait` for the first.
+    /// Enters the available delivery reports in the ledger. Waits at most `wait` for the first report.
     pub(crate) fn serve(&mut self, env: &Env<'_>, wait: Duration) {
         let ledger = &mut self.ledger;
         env.kafka.serve(wait, &mut |report| ledger.report(report));
@@ -123,8 +124,8 @@ impl Partitions {
         }
     }
 
-    /// Sends a row of a partition to the changelog, and counts it in one half of the partition's account. Does nothing
-    /// for a group without a table.
+    /// Sends a row of a partition to the changelog, and counts it in the given half of the partition's account in the
+    /// ledger (each half counts the records of one commit interval). Does nothing for a group without a table.
     ///
     /// # Errors
     /// The producer will never take the record.

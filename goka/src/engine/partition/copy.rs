@@ -1,5 +1,5 @@
-//! The local copy of a partition: rows in memory over an LMDB environment, and the changelog offset after them. Must
-//! not know when the copy is written.
+//! The local copy of a partition: rows in memory on top of an LMDB environment, and the changelog offset after the
+//! acknowledged rows. Must not know when the copy is written.
 
 use std::{rc::Rc, time::Duration};
 
@@ -9,7 +9,8 @@ use crate::{
     store::{Position, Store},
 };
 
-/// How long a partition rests after the disk had no space: at first, and at most.
+/// How long a partition rests when the disk has no space for the first time. Each further rest is twice as long, up to
+/// `REST_MAX`.
 const REST_MIN: Duration = Duration::from_millis(500);
 const REST_MAX: Duration = Duration::from_secs(15);
 
@@ -19,12 +20,12 @@ pub(crate) struct Copy {
     rows: Rc<Rows>,
     /// `None` for a group without a table, and while the copy is not open.
     store: Option<Store>,
-    /// Next changelog offset after the acknowledged rows.
+    /// The changelog offset after the acknowledged rows.
     changelog: i64,
     /// Whether the environment lacks acknowledged rows or positions.
     is_behind: bool,
     stored_at: Duration,
-    /// How often the disk had no space since the copy was written last.
+    /// How many times the disk has had no space since the copy was last written.
     rests: u32,
     rests_until: Duration,
 }
@@ -56,7 +57,7 @@ impl Copy {
         self.reload()
     }
 
-    /// Forgets the rows in memory, and reads the environment as it is now.
+    /// Forgets the rows in memory, and takes a new snapshot of the environment for reads.
     ///
     /// # Errors
     /// The environment cannot be read.
@@ -70,7 +71,7 @@ impl Copy {
         self.store.take()
     }
 
-    /// Next changelog offset after the acknowledged rows.
+    /// The changelog offset after the acknowledged rows.
     pub(crate) fn changelog(&self) -> i64 {
         self.changelog
     }
@@ -79,8 +80,8 @@ impl Copy {
         self.changelog = next;
     }
 
-    /// Marks the rows of the closing interval as acknowledged, up to this changelog offset. `None`: the interval wrote
-    /// no rows.
+    /// Marks the rows of the closing interval as acknowledged. `changelog` is the changelog offset after these rows;
+    /// `None` if the interval wrote no rows.
     pub(crate) fn acknowledge(&mut self, changelog: Option<i64>) {
         match self.store {
             Some(_) => self.rows.acknowledge(),
@@ -100,9 +101,9 @@ impl Copy {
         self.stored_at
     }
 
-    /// Writes the acknowledged rows, the changelog offset after them and the positions in the sources, in one
-    /// transaction. Very many rows are written in parts: the last part has the offset and the positions, and `part` is
-    /// called between parts.
+    /// Writes the acknowledged rows, the changelog offset after them and the positions in the sources to the
+    /// environment, in one transaction. Very many rows are written in parts, each in a transaction of its own: the
+    /// last part contains the offset and the positions, and `part` is called between two parts.
     ///
     /// # Errors
     /// The disk has no space, or the environment fails.
@@ -126,7 +127,7 @@ impl Copy {
         Ok(())
     }
 
-    /// Writes a position, without rows.
+    /// Writes a position to the environment, without rows.
     ///
     /// # Errors
     /// The disk has no space, or the environment fails.
@@ -137,18 +138,20 @@ impl Copy {
         store.batch().and_then(|batch| batch.commit(position))
     }
 
-    /// Forgets the rows in memory. Recovery reads acknowledged rows that were not stored from the changelog.
+    /// Forgets the rows in memory. Some of them may be acknowledged but not stored: recovery will read these rows from
+    /// the changelog.
     pub(crate) fn drop_uncommitted(&mut self) {
         self.rows.forget();
         self.is_behind = false;
     }
 
-    /// The partition begins to run. Its rows are those of the environment, and the claim committed its positions.
+    /// Notes that the environment lacks nothing, because the partition begins to run: its rows are those of the
+    /// environment, and the claim has committed its positions.
     pub(crate) fn drop_behind(&mut self) {
         self.is_behind = false;
     }
 
-    /// Lets the partition rest, for longer each time. Called when the disk has no space.
+    /// Lets the partition rest because the disk has no space: longer each time until the copy is written again.
     pub(crate) fn rest(&mut self, now: Duration) {
         let rest = REST_MIN.saturating_mul(1 << self.rests.min(10));
         self.rests += 1;

@@ -1,8 +1,8 @@
-//! Deferred records (`ctx.defer()`) and the later records of their partition: handled, with effects that are held
-//! back.
+//! Deferred records (`ctx.defer()`) and the later records of their partition. All of them are handled, but their
+//! effects are held back.
 //!
-//! None of their effects is in Kafka or in the local copy. If the worker ends, all of these records run again. Must not
-//! know how effects are applied.
+//! None of these effects is in Kafka or in the local copy. If the worker ends, all of these records are handled again.
+//! Must not know how effects are applied.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -13,11 +13,11 @@ use crate::engine::{
     table::rows::Rows,
 };
 
-/// A partition holds back at most this many records. If there are more, its inputs wait.
+/// Once a partition holds back this many records, its inputs wait.
 const RECORDS_MAX: usize = 4096;
-/// A partition holds back records of at most this much memory, bytes.
+/// Once the records that a partition holds back take this much memory, in bytes, its inputs wait.
 const BYTES_MAX: usize = 8 << 20;
-/// A record that is held back for this long is logged, and again each time this long has passed.
+/// How long a record is held back before it is logged, and how long until it is logged again.
 const LONG: Duration = Duration::from_secs(30);
 
 /// The records that a partition holds back, in order.
@@ -25,28 +25,28 @@ const LONG: Duration = Duration::from_secs(30);
 pub(crate) struct Deferrals {
     records: VecDeque<Held>,
     bytes: usize,
-    /// When the oldest record was logged last.
+    /// When the oldest record was last logged. `None`: it was not logged yet.
     logged_at: Option<Duration>,
 }
 
 /// A handled record whose effects are held back.
 pub(crate) struct Held {
     pub(crate) cause: Cause,
-    /// The record, if a policy may need it after a failure.
+    /// The record itself, kept only if a failure policy may need it.
     pub(crate) record: Option<OwnedRecord>,
     pub(crate) effects: Effects,
     pub(crate) since: Duration,
 }
 
-/// The oldest deferred record.
+/// The state of the oldest record that is held back.
 pub(crate) enum Front<'a> {
-    /// There is none.
+    /// No record is held back.
     None,
-    /// One of its guards is not done.
+    /// At least one of the record's guards is not done.
     Waits(&'a Held),
-    /// All of its guards are done.
+    /// All of the record's guards are done, without a failure.
     Done,
-    /// One of its guards reported a failure.
+    /// All of the record's guards are done, and at least one of them reported a failure, with this reason.
     Failed(String),
 }
 
@@ -63,13 +63,13 @@ impl Deferrals {
         self.records.len() >= RECORDS_MAX || self.bytes >= BYTES_MAX
     }
 
-    /// Drops all records, and their rows.
+    /// Drops all records that are held back, and forgets their rows.
     pub(crate) fn clear(&mut self, rows: &Rows) {
         *self = Self::default();
         rows.forget_deferred();
     }
 
-    /// Holds a record back. Handlers read the row that it wrote.
+    /// Holds back a record. From now on, handlers read the row that this record wrote.
     pub(crate) fn push(&mut self, held: Held, rows: &Rows) {
         held.defer_row(rows);
         self.bytes += held.size();
@@ -87,7 +87,8 @@ impl Deferrals {
         }
     }
 
-    /// Whether the oldest record is to be logged now.
+    /// Whether the oldest record is to be logged now, because it has been held back for long. If so, notes that it is
+    /// logged at `now`.
     pub(crate) fn is_long_due(&mut self, now: Duration) -> bool {
         let Some(front) = self.records.front() else {
             return false;
@@ -100,7 +101,8 @@ impl Deferrals {
         is_due
     }
 
-    /// Takes the oldest record. Handlers read its row until [`forget_released`](Self::forget_released).
+    /// Takes the oldest record. Handlers still read its row until [`forget_released`](Self::forget_released) is
+    /// called.
     pub(crate) fn pop(&mut self) -> Option<Held> {
         let held = self.records.pop_front()?;
         self.bytes -= held.size();
@@ -108,8 +110,8 @@ impl Deferrals {
         Some(held)
     }
 
-    /// Forgets the rows of records that are not held back any more: once no record is, and at the latest when all rows
-    /// take more memory than held-back records may.
+    /// Forgets the rows of records that are not held back any more. Does so only when no record is held back any more,
+    /// or when all deferred rows together take twice as much memory as records that are held back may take.
     pub(crate) fn forget_released(&self, rows: &Rows) {
         if !self.is_empty() && rows.deferred_size() < 2 * BYTES_MAX {
             return;
@@ -137,7 +139,7 @@ impl Held {
         }
     }
 
-    /// The outcome of its guards. `None` while one is not done.
+    /// The combined outcome of the record's guards. `None` while any of them is not done.
     fn outcome(&self) -> Option<Result<(), String>> {
         let mut guards = self.effects.deferred().iter();
         guards.try_fold(Ok(()), |all: Result<(), String>, guard| {
@@ -154,7 +156,8 @@ mod tests {
         engine::partition::origin::{By, Origin},
     };
 
-    /// At every moment one record is held back, so that the rows are never all forgotten together.
+    /// At least one record is held back at every moment, so that the case in which all rows are forgotten at once
+    /// never occurs.
     #[test]
     fn rows_of_released_records_are_forgotten() {
         const VALUE: &[u8] = &[7; 64 << 10];

@@ -1,6 +1,7 @@
-//! Counts the setbacks of a partition in a row whose cause does not pass by itself. Must not know what the causes are.
+//! Counts the consecutive setbacks (returns to recovery) of a partition whose causes do not pass by themselves. Must
+//! not know what the causes are.
 
-/// The worker ends after this many failures in a row.
+/// The worker ends after this many consecutive failures of a partition.
 const FAILURES_MAX: u32 = 8;
 
 /// The failures since the last acknowledged interval.
@@ -12,7 +13,8 @@ pub(crate) struct Failures {
 }
 
 impl Failures {
-    /// Counts a failure. Once there are too many, returns the number of recoveries and the reason.
+    /// Counts a failure. Returns `None` while there are fewer failures than the maximum. From then on, returns the
+    /// maximum (the number of recoveries) and the reason.
     pub(crate) fn count(&mut self, reason: &str) -> Option<(u32, String)> {
         self.count += 1;
         let first = self.first.get_or_insert_with(|| reason.into());
@@ -26,7 +28,7 @@ impl Failures {
         Some((FAILURES_MAX, reason))
     }
 
-    /// Sets the count back to zero. Called when an interval was acknowledged.
+    /// Sets the count back to zero. To be called when an interval was acknowledged.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -1,5 +1,5 @@
-//! The fetch positions of a partition in its sources, whether fetching is paused, and which sources were out of range.
-//! Must not know how records are fetched.
+//! The fetch state of a partition: its next offset in each source, whether its inputs are unassigned, and which
+//! sources were out of range. Must not know how records are fetched.
 
 use std::collections::BTreeSet;
 
@@ -8,23 +8,25 @@ use crate::base::index::SourceIx;
 /// The fetch state of a partition.
 #[derive(Default)]
 pub(crate) struct Feed {
-    /// Next offset to take from each source.
+    /// The next offset to take, one per source.
     fetched: Vec<i64>,
-    /// The inputs are unassigned until the backlog is handled.
+    /// Whether the inputs are unassigned until the backlog is handled.
     is_held: bool,
-    /// Sources whose next offset was out of range. Recovery decides where they resume.
+    /// The sources whose next offset was out of range: the broker does not have it. Recovery decides at which offsets
+    /// these sources resume.
     out_of_range: BTreeSet<SourceIx>,
 }
 
 impl Feed {
-    /// Fetching begins at these positions.
+    /// Sets the positions at which fetching begins, one per source. The inputs count as assigned.
     pub(crate) fn begin(&mut self, positions: &[i64]) {
         self.fetched.clear();
         self.fetched.extend_from_slice(positions);
         self.is_held = false;
     }
 
-    /// Takes the offset of a fetched record. `false`: the record was fetched before the inputs were unassigned.
+    /// Registers a fetched record, and moves the position of its source past it. `false`: the caller has to ignore the
+    /// record, because it was fetched before the inputs were unassigned.
     pub(crate) fn take(&mut self, source: SourceIx, offset: i64) -> bool {
         if self.is_held || offset < self.fetched[source.index()] {
             return false;
@@ -33,12 +35,12 @@ impl Feed {
         true
     }
 
-    /// Moves the position of a source.
+    /// Sets the next offset to take from a source.
     pub(crate) fn skip_to(&mut self, source: SourceIx, next: i64) {
         self.fetched[source.index()] = next;
     }
 
-    /// Next offset to take from each source.
+    /// The next offset to take, one per source.
     pub(crate) fn fetched(&self) -> &[i64] {
         &self.fetched
     }
@@ -57,7 +59,7 @@ impl Feed {
         self.is_held = false;
     }
 
-    /// Records that the next offset of a source is out of range.
+    /// Notes that the next offset of a source is out of range.
     pub(crate) fn set_out_of_range(&mut self, source: SourceIx) {
         self.out_of_range.insert(source);
     }
@@ -66,7 +68,7 @@ impl Feed {
         self.out_of_range.contains(&source)
     }
 
-    /// All sources resume at offsets that exist.
+    /// Forgets which sources were out of range: all sources resume at offsets that exist.
     pub(crate) fn clear_out_of_range(&mut self) {
         self.out_of_range.clear();
     }

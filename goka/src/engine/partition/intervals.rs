@@ -1,5 +1,5 @@
-//! The commit intervals of a partition: the open one takes records, the closing one waits for its delivery reports.
-//! Must not know how intervals are committed.
+//! The commit intervals of a partition: the open interval takes records, and the closing interval waits for the
+//! delivery reports of its records. Must not know how intervals are committed.
 
 use std::{mem, time::Duration};
 
@@ -8,19 +8,20 @@ use super::{
     visited::Visited,
 };
 
-/// Committed positions are committed again after this time. Brokers expire the offsets of topics that a group does not
-/// subscribe to after `offsets.retention.minutes`, at least one minute, even while the group has members.
+/// How long after a commit the same positions are committed again, so that they do not expire. If a group does not
+/// subscribe to a topic, brokers expire the group's offsets of that topic after `offsets.retention.minutes` (at least
+/// one minute), even while the group has members.
 const REFRESH: Duration = Duration::from_secs(20);
 
-/// A commit interval: records from one commit to the next.
+/// A commit interval: the records that are handled from one commit to the next.
 #[derive(Default)]
 struct Interval {
     records: u64,
-    /// When its first record was handled.
+    /// When the first record of the interval was handled.
     began: Duration,
-    /// Timestamp of its last record, milliseconds since 1970.
+    /// Timestamp of the last record of the interval, in milliseconds since 1970.
     timestamp: i64,
-    /// Next offset of each source after the handled records.
+    /// The offset after the handled records, one per source.
     positions: Vec<i64>,
     /// Progress of the visit when the interval was closed.
     visited: Visited,
@@ -31,22 +32,22 @@ struct Interval {
 pub(crate) struct Intervals {
     open: Interval,
     closing: Option<Interval>,
-    /// Which half of the partition's account the open interval uses.
+    /// The half of the partition's account in the ledger that the open interval uses: 0 or 1.
     parity: usize,
-    /// Next offset of each source after the acknowledged records. The local copy may lag behind these positions.
+    /// The offset after the acknowledged records, one per source. The local copy may lag behind these positions.
     acknowledged: Vec<i64>,
     /// Whether the acknowledged positions are still to be committed to the group.
     is_uncommitted: bool,
     /// When the acknowledged positions were last sent to the group.
     offered_at: Duration,
-    /// Progress of the visit, rows that are not acknowledged included.
+    /// Progress of the visit, including rows that are not acknowledged yet.
     visited: Visited,
-    /// Progress of the visit as far as it is acknowledged.
+    /// Progress of the visit, acknowledged rows only.
     visited_acknowledged: Visited,
 }
 
 impl Intervals {
-    /// The partition begins to run at these positions, which the group has committed at `now`.
+    /// Begins with an empty open interval at these positions, which the group committed at the time `now`.
     pub(crate) fn begin(&mut self, now: Duration, positions: Vec<i64>) {
         self.offered_at = now;
         self.acknowledged.clone_from(&positions);
@@ -58,7 +59,7 @@ impl Intervals {
         self.is_uncommitted = false;
     }
 
-    /// Drops both intervals.
+    /// Drops the open and the closing interval, with the visit's progress in them.
     pub(crate) fn drop_uncommitted(&mut self) {
         self.visited.clone_from(&self.visited_acknowledged);
         self.closing = None;
@@ -86,7 +87,7 @@ impl Intervals {
         }
     }
 
-    /// The open interval becomes the closing one, and a new one is opened.
+    /// Makes the open interval the closing interval, and opens a new interval.
     pub(crate) fn close(&mut self) {
         let positions = self.open.positions.clone();
         let next = Interval {
@@ -98,7 +99,7 @@ impl Intervals {
         self.parity ^= 1;
     }
 
-    /// Marks the closing interval as acknowledged. `false`: no interval is closing.
+    /// Marks the closing interval as acknowledged. Returns `false` if no interval is closing.
     pub(crate) fn acknowledge(&mut self) -> bool {
         let Some(closing) = self.closing.take() else {
             return false;
@@ -119,7 +120,7 @@ impl Intervals {
         self.open.began
     }
 
-    /// Next offset of each source after the handled records.
+    /// The offset after the handled records, one per source.
     pub(crate) fn handled(&self) -> &[i64] {
         &self.open.positions
     }
@@ -133,12 +134,12 @@ impl Intervals {
         self.open.records == 0 && self.closing.is_none()
     }
 
-    /// The positions after the closing interval.
+    /// The positions after the records of the closing interval. `None`: no interval is closing.
     pub(crate) fn closing_positions(&self) -> Option<&[i64]> {
         self.closing.as_ref().map(|closing| &*closing.positions)
     }
 
-    /// Timestamp of the last record of the closing interval.
+    /// Timestamp of the last record of the closing interval. `None`: no interval is closing.
     pub(crate) fn closing_timestamp(&self) -> Option<i64> {
         self.closing.as_ref().map(|closing| closing.timestamp)
     }
@@ -153,7 +154,7 @@ impl Intervals {
         self.parity ^ 1
     }
 
-    /// Next offset of each source after the acknowledged records.
+    /// The offset after the acknowledged records, one per source.
     pub(crate) fn acknowledged(&self) -> &[i64] {
         &self.acknowledged
     }
@@ -163,13 +164,14 @@ impl Intervals {
         self.is_uncommitted
     }
 
-    /// Records that the acknowledged positions are committed, or in flight.
+    /// Notes that the acknowledged positions were sent to the group at `now`: they are committed, or their commit is
+    /// in flight.
     pub(crate) fn offered(&mut self, now: Duration) {
         self.is_uncommitted = false;
         self.offered_at = now;
     }
 
-    /// Records that the group refused the acknowledged positions.
+    /// Notes that the group refused the acknowledged positions, which are therefore still to be committed.
     pub(crate) fn not_taken(&mut self) {
         self.is_uncommitted = true;
     }
@@ -179,18 +181,18 @@ impl Intervals {
         !self.is_uncommitted && now.saturating_sub(self.offered_at) >= REFRESH
     }
 
-    /// Progress of the visit, rows that are not acknowledged included.
+    /// Progress of the visit, including rows that are not acknowledged yet.
     pub(crate) fn visited(&self) -> &Visited {
         &self.visited
     }
 
-    /// Progress of the visit as far as it is acknowledged.
+    /// Progress of the visit, acknowledged rows only.
     pub(crate) fn visited_acknowledged(&self) -> &Visited {
         &self.visited_acknowledged
     }
 
-    /// Begins a visit, unless it has begun. Its beginning is acknowledged once all intervals are acknowledged and
-    /// stored.
+    /// Begins a visit, unless it has already begun. The beginning of the visit counts as acknowledged once neither
+    /// interval has records and the local copy has all acknowledged rows and positions (`is_stored`).
     pub(crate) fn begin_visit(&mut self, visit: u64, is_stored: bool) {
         if !self.visited.is_of(visit) {
             self.visited = Visited::begin(visit);
@@ -200,7 +202,7 @@ impl Intervals {
         }
     }
 
-    /// Whether the closing interval holds rows of this visit that are not acknowledged.
+    /// Whether the closing interval contains rows of this visit, which are then not acknowledged yet.
     pub(crate) fn is_visit_closing(&self, visit: u64) -> bool {
         let closing = self.closing.as_ref();
         closing.is_some_and(|closing| {

@@ -1,20 +1,22 @@
-//! The ledger of records in flight: how many were sent and reported, per partition and commit interval.
+//! The ledger of records in flight: how many records were sent and how many of them were reported, per partition and
+//! commit interval.
 //!
-//! A delivery report finds its partition and interval by its tag. A partition has at most two intervals in flight, and
-//! each uses one half of the partition's account. Must not know who sends.
+//! The tag of a delivery report tells the record's partition and interval. A partition has at most two intervals in
+//! flight, and each of them uses one half of the partition's account. Must not know who sends the records.
 
 use std::ops::Range;
 
 use crate::engine::port::{Report, Undelivered};
 
-/// What kind of record was sent.
+/// The kind of a record that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
     /// A record of an output or loop.
     Output = 0,
     /// A row of the group table.
     Row = 1,
-    /// A row that is sent again because a foreign row follows it in the changelog.
+    /// A row of the group table that is sent again, because a foreign row (one that someone else wrote) follows it in
+    /// the changelog.
     Repair = 2,
 }
 
@@ -22,30 +24,31 @@ pub(crate) enum Sent {
 #[derive(Default)]
 pub(crate) struct Ledger(Vec<Account>);
 
-/// The account of a partition.
+/// The account of one partition.
 #[derive(Default)]
 struct Account {
     halves: [Half; 2],
-    /// The changelog offset of our next row if no one else writes. `None` while it is not known.
+    /// The changelog offset that our next row will have if no one else writes to the changelog. `None` while this
+    /// offset is not known.
     next_row: Option<i64>,
-    /// Gaps between our rows in the changelog: offsets of foreign rows.
+    /// The gaps between our rows in the changelog: ranges of offsets that foreign rows occupy.
     gaps: Vec<Range<i64>>,
 }
 
-/// The account of one interval.
+/// One half of an account: the counts of one interval.
 #[derive(Default)]
 struct Half {
     sent: u64,
     reported: u64,
     failed: Option<Undelivered>,
-    /// Next changelog offset after the last delivered row.
+    /// The changelog offset after the last delivered row of the interval (repairs do not count).
     changelog: Option<i64>,
 }
 
-/// The outcome of an interval all of whose delivery reports are in.
+/// The outcome of an interval whose delivery reports are all in.
 pub(crate) struct Outcome {
     pub(crate) failed: Option<Undelivered>,
-    /// Next changelog offset after the rows of the interval, if it wrote any.
+    /// The changelog offset after the rows of the interval; `None` if it wrote no rows.
     pub(crate) changelog: Option<i64>,
 }
 
@@ -58,7 +61,7 @@ impl Ledger {
         &mut self.0[index]
     }
 
-    /// The tag of a record, by which [`Ledger::report`] finds its interval.
+    /// The tag of a record. From the tag, [`Ledger::report`] finds the record's partition, interval and kind.
     pub(crate) fn tag(partition: i32, half: usize, sent: Sent) -> u32 {
         (partition as u32) << 3 | (sent as u32) << 1 | half as u32
     }
@@ -77,7 +80,8 @@ impl Ledger {
         let offset = match report.result {
             Ok(offset) => offset,
             Err(failure) => {
-                // A final failure is also the cause of failures that may pass: those records were given up with it.
+                // A final failure takes precedence, because it is also the cause of failures that may pass: the
+                // records of the latter were given up together with the record that failed for good.
                 let is_worse = |before: &Undelivered| before.may_pass && !failure.may_pass;
                 if half.failed.as_ref().is_none_or(is_worse) {
                     half.failed = Some(failure);
@@ -90,7 +94,8 @@ impl Ledger {
             return;
         }
         if kind == Sent::Row as u32 {
-            // A repair follows rows of the next interval, which this commit does not contain.
+            // A repair does not count here: rows of the next interval, which this interval's commit does not contain,
+            // can precede the repair in the changelog.
             half.changelog = Some(offset + 1);
         }
         if let Some(expected) = account.next_row
@@ -117,7 +122,8 @@ impl Ledger {
         half.is_none_or(|half| half.sent == half.reported)
     }
 
-    /// Takes a failed delivery of a partition. A final failure comes first.
+    /// Clears the failed deliveries of a partition and returns one of them: a final failure (one that does not pass),
+    /// if there is any.
     pub(crate) fn failure(&mut self, partition: i32) -> Option<Undelivered> {
         let [one, other] = &mut self.account(partition).halves;
         match (one.failed.take(), other.failed.take()) {
@@ -126,10 +132,11 @@ impl Ledger {
         }
     }
 
-    /// Takes the outcome of a complete interval. Its half of the account is empty afterwards.
+    /// Takes the outcome of a complete interval. The interval's half of the account is empty afterwards.
     pub(crate) fn take(&mut self, partition: i32, half: usize) -> Outcome {
         let half = &mut self.account(partition).halves[half];
-        // Zero, except with the planted fault `CommitBeforeAck`, which does not wait for the reports.
+        // The number of records in flight: zero, except with the planted fault `CommitBeforeAck`, which does not wait
+        // for the reports.
         let sent = half.sent - half.reported;
         let left = Half {
             sent,
@@ -142,27 +149,28 @@ impl Ledger {
         }
     }
 
-    /// Takes the gaps between our rows in the changelog.
+    /// Takes the gaps that were found between our rows in the changelog.
     pub(crate) fn take_gaps(&mut self, partition: i32) -> Vec<Range<i64>> {
         std::mem::take(&mut self.account(partition).gaps)
     }
 
-    /// Puts back gaps that could not be read yet.
+    /// Puts back gaps whose foreign rows could not be read yet.
     pub(crate) fn return_gaps(&mut self, partition: i32, gaps: Vec<Range<i64>>) {
         self.account(partition).gaps.splice(0..0, gaps);
     }
 
-    /// The changelog offset of our next row if no one else writes.
+    /// The changelog offset that our next row will have if no one else writes to the changelog.
     pub(crate) fn next_row(&self, partition: i32) -> Option<i64> {
         self.0.get(partition as usize)?.next_row
     }
 
-    /// Sets the changelog offset before which the local copy has all rows: a gap that begins there is a foreign row.
+    /// Sets the changelog offset that our next row is expected to have. The local copy has all rows before `next`: if
+    /// our next row gets a later offset, the rows in between are foreign.
     pub(crate) fn expect_row(&mut self, partition: i32, next: i64) {
         self.account(partition).next_row = Some(next);
     }
 
-    /// Opens a new account for a partition. No record of the old account may be in flight.
+    /// Replaces the account of a partition with a new, empty one. No record of the old account may be in flight.
     pub(crate) fn reset(&mut self, partition: i32) {
         debug_assert_eq!(
             self.pending(partition),

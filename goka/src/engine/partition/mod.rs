@@ -1,8 +1,9 @@
-//! The state of one partition at one worker: its intervals, its waiting work, its local copy and its positions in the
-//! sources.
+//! The state of one partition at one worker: its commit intervals, its waiting work, its local copy and its positions
+//! in the sources.
 //!
-//! Each part is a struct with private fields, whose methods keep its invariants. [`Partition`] puts the parts together.
-//! Must not know who uses the state: handling, commit and recovery are modules of their own.
+//! Each part of this state is a struct with private fields; the methods of the struct keep its invariants.
+//! [`Partition`] puts the parts together. Must not know who uses the state (handling, commit and recovery, which are
+//! other modules).
 
 mod all;
 mod copy;

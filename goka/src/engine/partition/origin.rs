@@ -7,22 +7,22 @@ use crate::base::index::SourceIx;
 pub(crate) struct Origin {
     pub(crate) partition: i32,
     pub(crate) by: By,
-    /// -1: a visit.
+    /// Offset of the record; -1 for a visit.
     pub(crate) offset: i64,
-    /// Milliseconds since 1970; negative: unknown.
+    /// Timestamp of the record, in milliseconds since 1970; negative if unknown.
     pub(crate) timestamp: i64,
-    /// How often the record has already failed.
+    /// How many times the record has already failed.
     pub(crate) attempts: u32,
 }
 
-/// A source, by its index, or a visit, by its number.
+/// What the effects originate from: a source, given by its index, or a visit, given by its number.
 #[derive(Clone, Copy)]
 pub(crate) enum By {
     Source(SourceIx),
     Visit(u64),
 }
 
-/// What is kept of a deferred record: its origin and its key.
+/// The part of a deferred record that is kept in every case: its origin and its key.
 pub(crate) struct Cause {
     pub(crate) origin: Origin,
     pub(crate) key: Option<Vec<u8>>,

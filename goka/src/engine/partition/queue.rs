@@ -1,5 +1,5 @@
-//! The waiting work of a partition: an async handler, a record to retry, the backlog of later records, and
-//! deferred records. Must not know when the work goes on.
+//! The waiting work of a partition: an async handler that waits, a record to retry, the backlog of later records, and
+//! deferred records. Must not know when the work continues.
 
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 
@@ -12,19 +12,19 @@ use crate::{
     },
 };
 
-/// A partition's inputs are unassigned when this many records are in its backlog.
+/// Once a partition's backlog has this many records, the partition's inputs are unassigned.
 const BACKLOG_RECORDS: usize = 512;
-/// A partition's inputs are unassigned when its backlog takes this much memory, bytes.
+/// Once a partition's backlog takes this much memory, in bytes, the partition's inputs are unassigned.
 const BACKLOG_BYTES: usize = 4 << 20;
 
-/// An async handler or visitor that has begun, with its record.
+/// An async handler or visitor that has begun and is not done, with the record that it handles.
 pub(crate) struct Waiter {
     pub(crate) future: Waiting,
     pub(crate) origin: Origin,
     pub(crate) record: Rc<OwnedRecord>,
 }
 
-/// A failed record that is to be retried. The later records of its partition wait.
+/// A record that failed and is to be retried. Meanwhile, the later records of its partition wait.
 pub(crate) struct Trouble {
     pub(crate) origin: Origin,
     pub(crate) record: OwnedRecord,
@@ -47,8 +47,8 @@ impl Queue {
         !self.must_wait() && self.deferrals.is_empty()
     }
 
-    /// Whether some record has begun and is not done: its handler waits, the record is to be retried, or it is
-    /// deferred.
+    /// Whether any record has begun but is not done, because its handler waits, or because the record is to be retried
+    /// or is deferred.
     #[cfg(any(test, feature = "tester"))]
     pub(crate) fn holds_back(&self) -> bool {
         self.waiter.is_some() || self.trouble.is_some() || !self.deferrals.is_empty()
@@ -59,7 +59,8 @@ impl Queue {
         self.is_stuck() || !self.backlog.is_empty()
     }
 
-    /// Whether no record may begin: a handler waits, a record is to be retried, or too many are deferred.
+    /// Whether no further record may begin, because a handler waits, a record is to be retried, or too many records
+    /// are deferred.
     pub(crate) fn is_stuck(&self) -> bool {
         self.waiter.is_some() || self.trouble.is_some() || self.deferrals.is_full()
     }
@@ -88,7 +89,7 @@ impl Queue {
         self.trouble = Some(trouble);
     }
 
-    /// Takes the record to retry, if it is time.
+    /// Takes the record to retry, if the time to retry it has come.
     pub(crate) fn take_trouble(&mut self, now: Duration) -> Option<Trouble> {
         self.trouble.take_if(|trouble| trouble.at <= now)
     }
@@ -118,7 +119,7 @@ impl Queue {
         &mut self.deferrals
     }
 
-    /// Drops the work that has begun and is not done. Keeps the backlog.
+    /// Drops the work that has begun but is not done. Keeps the backlog, whose records have not begun.
     pub(crate) fn drop_begun(&mut self, rows: &Rows) {
         (self.waiter, self.trouble) = (None, None);
         self.deferrals.clear(rows);

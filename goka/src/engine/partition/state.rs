@@ -1,5 +1,5 @@
-//! A partition of a group at one worker. Its methods keep the invariants that hold across its parts. Must not know when
-//! they are called.
+//! One partition of a group, at one worker. Its methods keep the invariants that involve several of its parts. Must
+//! not know when these methods are called.
 
 use std::{rc::Rc, time::Duration};
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{base::index::SourceIx, engine::table::rows::Rows};
 
-/// A partition of a group at one worker. It either runs or recovers.
+/// One partition of a group, at one worker. The partition either runs or recovers.
 #[derive(Default)]
 pub(crate) struct Partition {
     is_running: bool,
@@ -23,7 +23,8 @@ pub(crate) struct Partition {
     copy: Copy,
     feed: Feed,
     failures: Failures,
-    /// How often work was dropped. A visit notices by this number that it has to go back.
+    /// How many times fetched work was dropped. When this number changes, a visit of the partition's rows has to go
+    /// back.
     drops: u64,
 }
 
@@ -33,7 +34,7 @@ impl Partition {
         self.is_running
     }
 
-    /// The partition begins to run at these positions, which the group has committed at `now`.
+    /// Starts to run the partition from these positions, which the group committed at the time `now`.
     pub(crate) fn run_from(&mut self, now: Duration, positions: Vec<i64>) {
         self.feed.begin(&positions);
         self.feed.clear_out_of_range();
@@ -42,13 +43,13 @@ impl Partition {
         self.is_running = true;
     }
 
-    /// Takes a fetched record. `false`: the record is to be ignored, because the partition does not run or has passed
-    /// its offset.
+    /// Registers a fetched record. `false`: the caller has to ignore the record, because the partition does not run,
+    /// its inputs are unassigned, or it has already passed the record's offset.
     pub(crate) fn fetched(&mut self, source: SourceIx, offset: i64) -> bool {
         self.is_running && self.feed.take(source, offset)
     }
 
-    /// Adds a handled record, or a visited row, to the open interval. Its row is written already.
+    /// Adds a handled record or a visited row to the open interval. The caller has already written the resulting row.
     pub(crate) fn handled(
         &mut self,
         now: Duration,
@@ -59,14 +60,14 @@ impl Partition {
         self.intervals.take(now, origin, timestamp, key);
     }
 
-    /// The open interval becomes the closing one, and a new one is opened.
+    /// Makes the open interval the closing interval, and opens a new interval.
     pub(crate) fn close_interval(&mut self) {
         self.intervals.close();
         self.copy.rows().close_interval();
     }
 
-    /// Marks the closing interval as acknowledged. `changelog` is the next changelog offset after its rows, if it wrote
-    /// any.
+    /// Marks the closing interval as acknowledged. `changelog` is the changelog offset after the interval's rows;
+    /// `None` if the interval wrote no rows.
     pub(crate) fn acknowledge(&mut self, changelog: Option<i64>) {
         if self.intervals.acknowledge() {
             self.copy.acknowledge(changelog);
@@ -74,25 +75,27 @@ impl Partition {
         }
     }
 
-    /// Holds a deferred record back until its guards are done.
+    /// Holds back a handled record until its guards (from `ctx.defer()`), and those of the records before it, are
+    /// done.
     pub(crate) fn defer(&mut self, held: Held) {
         self.queue.deferrals_mut().push(held, self.copy.rows());
     }
 
-    /// Takes the oldest deferred record, whose effects are about to be applied.
+    /// Takes the oldest record that is held back. The caller is about to apply its effects.
     pub(crate) fn take_deferred(&mut self) -> Option<Held> {
         let held = self.queue.deferrals_mut().pop()?;
         self.queue.deferrals().forget_released(self.copy.rows());
         Some(held)
     }
 
-    /// Drops the work that has begun and is not done: the async handler, the record to retry, deferred records.
+    /// Drops the work that has begun but is not done: the waiting async handler, the record to retry, and the records
+    /// that are held back.
     pub(crate) fn drop_begun(&mut self) {
         self.queue.drop_begun(self.copy.rows());
     }
 
-    /// Drops all waiting work, and resumes after the handled records; in `source` after one record more, the one at
-    /// `offset`. The caller assigns the partition's inputs again.
+    /// Drops all waiting work, and sets the fetch positions back to the offsets after the handled records. In
+    /// `source`, also skips the record at `offset`. The caller has to assign the partition's inputs again.
     pub(crate) fn go_back(&mut self, source: SourceIx, offset: i64) {
         self.queue.clear(self.copy.rows());
         self.drops += 1;
@@ -100,7 +103,7 @@ impl Partition {
         self.feed.skip_to(source, offset + 1);
     }
 
-    /// Drops everything that is not committed. The partition has to recover.
+    /// Drops everything that is not committed, and stops running. The partition has to recover afterwards.
     pub(crate) fn drop_uncommitted(&mut self) {
         self.queue.clear(self.copy.rows());
         self.feed.release();
@@ -115,7 +118,7 @@ impl Partition {
         !self.copy.is_behind()
     }
 
-    /// How often work was dropped.
+    /// How many times fetched work was dropped.
     pub(crate) fn drops(&self) -> u64 {
         self.drops
     }

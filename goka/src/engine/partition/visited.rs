@@ -1,7 +1,7 @@
 //! The progress of a visit in a partition. Must not know who visits.
 
-/// The progress of a visit in a partition. Each commit interval has one, so that a dropped interval takes the progress
-/// back.
+/// The progress of a visit in a partition. Each commit interval has its own copy of the progress, so that dropping an
+/// interval also takes back the progress that was made in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Visited {
     visit: u64,
@@ -10,7 +10,7 @@ pub(crate) struct Visited {
 }
 
 impl Visited {
-    /// The beginning of a visit.
+    /// The progress at the beginning of a visit: no key was visited yet.
     pub(crate) fn begin(visit: u64) -> Self {
         Visited {
             visit,
@@ -18,7 +18,7 @@ impl Visited {
         }
     }
 
-    /// Whether it is the progress of this visit.
+    /// Whether this is the progress of the visit with the number `visit`.
     pub(crate) fn is_of(&self, visit: u64) -> bool {
         self.visit == visit
     }
@@ -33,7 +33,7 @@ impl Visited {
         self.keys
     }
 
-    /// Counts a visited key, unless its visit was given up.
+    /// Counts a key that the visit with the number `visit` has visited, unless that visit was given up.
     pub(crate) fn advance(&mut self, visit: u64, key: &[u8]) {
         if self.visit != visit {
             return;

@@ -1,5 +1,5 @@
-//! The clocks that a worker reads. They are part of the port so that a simulation decides what time it is. Must not
-//! know what the time is used for.
+//! The clocks that a worker reads. The clocks are part of the port so that a simulation can decide what time it is.
+//! Must not know what the time is used for.
 
 use std::time::Duration;
 

@@ -1,8 +1,10 @@
 //! Crash points: a real process kills itself at a chosen step of the commit protocol, so that the crash suite does not
-//! depend on hitting the moment by chance. For tests of goka itself: exists only with the feature `faults`.
+//! depend on chance to hit that moment. Crash points serve tests of goka itself, and exist only with the feature
+//! `faults`.
 //!
-//! With `GOKA_CRASH_AT=delivered:3` the process sends itself SIGKILL when any of its workers reaches the step for the
-//! third time; without a number, the first time. Nothing that follows the step has happened.
+//! With `GOKA_CRASH_AT=delivered:3`, the process sends itself SIGKILL when its workers, counted together, reach the
+//! step `delivered` for the third time; without a number, when any worker first reaches the step. At that moment,
+//! nothing that follows the step has happened.
 //!
 //! | the process dies | `GOKA_CRASH_AT` | at-least-once | exactly-once |
 //! |---|---|---|---|
@@ -22,11 +24,11 @@ use crate::base::error::Error;
 #[cfg(feature = "faults")]
 pub(crate) use planted::{pass, prepare};
 
-/// Without the feature `faults`: no crash point.
+/// Does nothing: without the feature `faults`, there is no crash point.
 #[cfg(not(feature = "faults"))]
 pub(crate) const fn pass(_: Step) {}
 
-/// Without the feature `faults`: nothing to read.
+/// Does nothing: without the feature `faults`, there is no crash point to read.
 #[cfg(not(feature = "faults"))]
 pub(crate) const fn prepare() -> Result<(), Error> {
     Ok(())
@@ -58,14 +60,14 @@ mod planted {
 
     struct CrashPoint {
         step: Step,
-        /// How many times the step is still to be reached, the fatal one included.
+        /// How many times the step is still to be reached, including the time at which the process dies.
         left: AtomicU64,
     }
 
     /// The crash point of this process. Unset until [`prepare`] has read the environment.
     static POINT: OnceLock<Option<CrashPoint>> = OnceLock::new();
 
-    /// Reads the crash point from the environment.
+    /// Reads the crash point from the environment variable `GOKA_CRASH_AT`.
     ///
     /// # Errors
     /// [`Error::Config`] for an unknown step.
@@ -74,7 +76,7 @@ mod planted {
             None => None,
             Some(wanted) => Some(parse(&wanted.to_string_lossy())?),
         };
-        // An error means that another app of this process was first, with the same environment.
+        // An error means that another app of this process has already set the crash point, from the same environment.
         let _ = POINT.set(point);
         Ok(())
     }
@@ -94,7 +96,7 @@ mod planted {
         Ok(CrashPoint { step: *step, left })
     }
 
-    /// A worker reached a step; kills the process if this is the crash point.
+    /// Called when a worker has reached a step: counts the step, and kills the process if this is the crash point.
     pub(crate) fn pass(step: Step) {
         let point = POINT.get().and_then(Option::as_ref);
         if let Some(point) = point.filter(|point| point.step == step)

@@ -1,9 +1,10 @@
 //! Planted faults: bugs that are built into the engine on purpose, to prove that the simulation and the crash suite
-//! find them. For tests of goka itself: without the feature `faults` no engine has one, and the checks compile to
-//! nothing.
+//! find them. Planted faults serve tests of goka itself: without the feature `faults`, no engine has a planted fault,
+//! and the checks for faults compile to nothing.
 //!
-//! A real process takes its fault from `GOKA_FAULT`, for example `GOKA_FAULT=skip-tail`; a simulated worker from its
-//! settings. Must not know how a fault misbehaves: the code is where the correct behaviour is.
+//! A real process takes its fault from the environment variable `GOKA_FAULT`, for example `GOKA_FAULT=skip-tail`; a
+//! simulated worker takes its fault from its settings. Must not know how a fault misbehaves: the code of a fault is
+//! beside the correct code.
 
 #[cfg(feature = "faults")]
 use crate::base::error::Error;
@@ -14,9 +15,9 @@ pub(crate) enum Fault {
     /// At-least-once: an interval is stored, and its positions are committed, before it is acknowledged. Exactly-once:
     /// an interval is stored before Kafka has committed the transaction.
     CommitBeforeAck,
-    /// The partition runs without restoring the end of the changelog, which the local copy does not have.
+    /// A partition runs without restoring the tail of its changelog: the rows that its local copy does not have yet.
     SkipTail,
-    /// A deletion is applied to the local copy and not sent to the changelog.
+    /// A deletion is applied to the local copy, but not sent to the changelog.
     DropTombstone,
     /// The effects of a handler are applied twice.
     DoubleApply,
@@ -47,7 +48,7 @@ impl Planted {
 
 #[cfg(not(any(test, feature = "faults")))]
 impl Planted {
-    /// Without the feature `faults`: never.
+    /// Always `false` without the feature `faults`.
     pub(crate) const fn is(self, _: Fault) -> bool {
         false
     }
@@ -66,7 +67,7 @@ impl Planted {
         ("no-gate", Fault::NoGate),
     ];
 
-    /// Reads the fault from the environment.
+    /// Reads the fault from the environment variable `GOKA_FAULT`.
     ///
     /// # Errors
     /// [`Error::Config`] for an unknown fault.
@@ -91,7 +92,7 @@ impl Planted {
 
 #[cfg(not(feature = "faults"))]
 impl Planted {
-    /// Without the feature `faults`: none.
+    /// Without the feature `faults`, no fault is planted.
     pub(crate) fn from_env() -> crate::base::error::Result<Self> {
         Ok(Planted::default())
     }

@@ -1,4 +1,4 @@
-//! The connection of one worker, as the engine holds it. Must not know who implements it.
+//! The connection of one worker to Kafka, as the engine sees it. Must not know who implements the connection.
 
 use super::{Clock, Member, Producer, Reader, Step, Transactions, crash};
 use crate::base::error::Error;
@@ -11,14 +11,15 @@ pub(crate) trait Kafka: Clock + Member + Producer + Transactions {
     /// The reader of the changelog. `None` for a group without a table.
     fn table(&self) -> Option<&dyn Reader>;
 
-    /// The commit protocol has reached `step`. Tests stop the worker here: a simulation returns an error, and a process
-    /// that was started with `GOKA_CRASH_AT` kills itself (see [`crash`]). In any other process nothing happens.
+    /// Called when the commit protocol has reached `step`, so that tests can stop the worker here: a simulation
+    /// returns an error, and a process that was started with `GOKA_CRASH_AT` kills itself (see [`crash`]). In any
+    /// other process, nothing happens.
     fn reached(&self, step: Step) -> Result<(), Error> {
         crash::pass(step);
         Ok(())
     }
 
-    /// Leaves the group, and drops records that are still queued. No other method is called afterwards. Default: the
-    /// connection has nothing to close before it is dropped.
+    /// Leaves the group, and drops records that are still queued. No other method may be called afterwards. Default:
+    /// does nothing, for a connection that has nothing to close before it is dropped.
     fn close(&self) {}
 }

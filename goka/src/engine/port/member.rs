@@ -8,26 +8,28 @@ use crate::base::{error::Error, index::SourceIx, record::Record};
 
 /// A member of a consumer group: rebalances, fetched records, committed offsets.
 ///
-/// The group balances partition *numbers*, those of one topic that it subscribes to. The worker that owns number `n`
-/// decides when partition `n` of every source is fetched ([`Member::assign`]), for example not before it has recovered.
+/// The group distributes partition *numbers*: those of the one topic that it subscribes to. The worker that owns
+/// number `n` decides when partition `n` of every source is fetched ([`Member::assign`]), for example only once the
+/// worker has recovered the partition.
 pub(crate) trait Member {
-    /// Waits up to `wait` for the next event and passes it to `on`: at most one event a call. Returns `false` if no
+    /// Waits up to `wait` for the next event and passes it to `on`: at most one event per call. Returns `false` if no
     /// event came. `on` may call every method of the connection but `poll`.
     fn poll(&self, wait: Duration, on: &mut dyn FnMut(Event<'_>)) -> bool;
 
-    /// Passes the keys of the records that the next polls will return, by partition, each of them once. The engine
-    /// looks up their rows together, before the first of the records is handled. Default: no keys are known in advance.
+    /// Passes to `on`, by partition, the keys of the records that the next polls will return. The key of each record
+    /// is passed once. The engine looks up the rows of these keys together, before the first of the records is
+    /// handled. Default: does nothing, for a connection that knows no keys in advance.
     fn ahead(&self, _on: &mut dyn FnMut(i32, &mut Keys<'_>)) {}
 
     /// Starts fetching partition `partition` of every source; `offsets` has one offset per source.
     fn assign(&self, partition: i32, offsets: &[i64]) -> Result<(), Error>;
 
     /// Stops fetching partition `partition` of every source. Events of the partition that are already on their way may
-    /// still come, until the partition is assigned again. A partition that is not assigned is left alone.
+    /// still come, until the partition is assigned again. Does nothing for a partition that is not assigned.
     fn unassign(&self, partition: i32) -> Result<(), Error>;
 
-    /// Answers [`Event::Revoked`]: this member has unassigned these partitions and gives them up. The group waits for
-    /// the answer. Default: for a group that revokes nothing.
+    /// Answers [`Event::Revoked`]: tells the group that this member has unassigned these partitions and gives them up.
+    /// The group waits for this answer. Default: does nothing, for a group that revokes nothing.
     fn released(&self, _partitions: &[i32]) -> Result<(), Error> {
         Ok(())
     }
@@ -36,15 +38,16 @@ pub(crate) trait Member {
     fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), CommitError>;
 
     /// Starts to commit positions and returns before the broker has answered: while the group rebalances, the answer
-    /// takes as long as its slowest member. At most one commit is in flight. Another one, by this method or by
-    /// [`Member::commit`], discards the answer of the first, whose positions the group may or may not have taken.
+    /// takes as long as the slowest member of the group. At most one commit is in flight. A second commit, by this
+    /// method or by [`Member::commit`], discards the answer to the first commit, whose positions the group may or may
+    /// not have taken.
     fn begin_commit(&self, positions: &[Position], metadata: &str);
 
     /// The outcome of the last [`Member::begin_commit`], returned once. `None` until the broker has answered.
     fn commit_outcome(&self) -> Option<Result<(), CommitError>>;
 
-    /// The offsets that the group has committed for `partition`, one entry per source. Under exactly-once, an error
-    /// while an undecided transaction contains offsets of the partition, see [`is_unstable`].
+    /// The offsets that the group has committed for `partition`, one entry per source. Under exactly-once, this is an
+    /// error while an undecided transaction contains offsets of the partition (see [`is_unstable`]).
     fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error>;
 
     /// Log start offset and end offset (the next one to be written) of `partition` of a source.
@@ -67,8 +70,8 @@ pub(crate) enum Event<'a> {
     /// The group wants these partitions back: finish, commit, [`Member::unassign`], then [`Member::released`].
     Revoked {
         partitions: Vec<i32>,
-        /// This member's session is over. Another member may own the partitions already, and the broker would refuse
-        /// a commit.
+        /// Whether this member's session is over. If it is, another member may own the partitions already, and the
+        /// broker would refuse a commit.
         lost: bool,
     },
     /// The broker does not have the offset to fetch: retention deleted the record, or the topic was deleted and created
@@ -78,7 +81,7 @@ pub(crate) enum Event<'a> {
     Failed(Error),
 }
 
-/// Why the group did not take a commit, by what to do next.
+/// Why the group did not take a commit. The variants differ in what to do next.
 #[derive(Debug)]
 pub(crate) enum CommitError {
     /// The group is rebalancing, or the broker is away: keep the positions and commit again.
@@ -89,7 +92,7 @@ pub(crate) enum CommitError {
     Denied(Error),
 }
 
-/// Cause of a failed [`Member::committed`]: the coordinator answered, and an undecided transaction contains the
+/// Cause of a failed [`Member::committed`]: the coordinator answered that an undecided transaction contains the
 /// offsets.
 #[derive(Debug)]
 pub(crate) struct Unstable;
@@ -102,7 +105,7 @@ impl fmt::Display for Unstable {
 
 impl error::Error for Unstable {}
 
-/// Whether [`Member::committed`] failed because of an undecided transaction, rather than for want of an answer.
+/// Whether [`Member::committed`] failed because of an undecided transaction, rather than because no broker answered.
 pub(crate) fn is_unstable(error: &Error) -> bool {
     matches!(error, Error::Kafka { source, .. } if source.is::<Unstable>())
 }

@@ -1,4 +1,5 @@
-//! The port: everything that the engine needs of Kafka, as traits. The engine calls a `&dyn Kafka` and never a broker.
+//! The port: everything that the engine needs from Kafka, as traits. The engine calls a `&dyn Kafka`, and never a
+//! broker directly.
 //!
 //! | trait | what the engine asks of it |
 //! |---|---|
@@ -10,14 +11,14 @@
 //! | [`Kafka`] | a worker's whole connection: all of the above |
 //!
 //! Two implementations exist: `kafka/` with librdkafka, and `sim/kafka/` in memory, for simulations and the tester. A
-//! test double implements what it uses; methods with a default are those that a connection without transactions or
-//! without rebalances has no use for.
+//! test double has to implement only what it uses: the methods that a connection without transactions or without
+//! rebalances has no use for have defaults.
 //!
-//! Indices instead of names: a *source* is a topic whose records the group handles (its inputs, then its loop); a
-//! [`SourceIx`](crate::base::index::SourceIx) is its index in the list that the connection was opened with. A *target*
-//! is a topic that is produced to; its index in the list of targets is that of its edge in the graph, an
-//! [`EdgeIx`](crate::base::index::EdgeIx). Partition `n` of the group is partition `n` of every source and of the
-//! changelog.
+//! The port uses indices instead of names. A *source* is a topic whose records the group handles (the group's inputs,
+//! then its loop); a [`SourceIx`](crate::base::index::SourceIx) is the index of a source in the list with which the
+//! connection was opened. A *target* is a topic to which the worker produces; the index of a target in the list of
+//! targets is the index of its edge in the graph, an [`EdgeIx`](crate::base::index::EdgeIx). Partition `n` of the
+//! group is partition `n` of every source and of the changelog.
 //!
 //! The steps of the commit protocol ([`Step`]), the points where a test kills the process ([`crash`]) and the bugs that
 //! a test plants ([`fault`]) are part of the port, because both implementations offer them. Must not know rdkafka.

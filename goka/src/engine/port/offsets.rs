@@ -1,4 +1,5 @@
-//! Offsets as a group stores them. Members commit them, and transactions contain them. Must not know how they are sent.
+//! Offsets as a group stores them: members commit offsets directly or as part of a transaction. Must not know how
+//! offsets are sent.
 
 use crate::base::index::SourceIx;
 
@@ -17,6 +18,6 @@ pub(crate) struct Committed {
     pub(crate) metadata: String,
 }
 
-/// Prefix of the metadata of an offset that goka committed. The name of the instance follows; under exactly-once, its
-/// transactional id.
+/// Prefix of the metadata of an offset that goka committed. The prefix is followed by the name of the instance; under
+/// exactly-once, by the transactional id.
 pub(crate) const OURS: &str = "goka ";

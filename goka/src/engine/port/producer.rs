@@ -6,8 +6,8 @@ use crate::base::{error::Error, index::EdgeIx, record::OwnedHeaders};
 
 /// The idempotent producer of a worker.
 ///
-/// [`Producer::send`] only queues a record. Each record that was taken is reported exactly once, by
-/// [`Producer::serve`], as delivered or as failed; until then it is in flight.
+/// [`Producer::send`] only queues a record. For each record that was taken, [`Producer::serve`] passes on exactly one
+/// report: delivered or failed. Until then, the record is in flight.
 pub(crate) trait Producer {
     /// Number of partitions of a target.
     fn partitions(&self, target: EdgeIx) -> i32;
@@ -27,7 +27,7 @@ pub(crate) trait Producer {
     fn in_flight(&self) -> usize;
 
     /// Gives up every record that is in flight; `serve` reports them as failed. A record that the network has already
-    /// taken may be written all the same. Default: for a producer that delivers immediately.
+    /// taken may be written all the same. Default: does nothing, for a producer that delivers immediately.
     fn purge(&self) {}
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Outgoing<'a> {
     /// Milliseconds since 1970.
     pub(crate) timestamp: i64,
     pub(crate) headers: &'a OwnedHeaders,
-    /// Chosen by the sender; the record's [`Report`] repeats it.
+    /// A number that the sender chooses and that the record's [`Report`] repeats.
     pub(crate) tag: u32,
 }
 
@@ -54,7 +54,8 @@ pub(crate) struct Report {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Undelivered {
     pub(crate) reason: Box<str>,
-    /// Whether the same record may be delivered later: the brokers are away, or the record was given up with others.
+    /// Whether the same record may be delivered if it is sent again later: the brokers were away, or the record was
+    /// given up only because of others.
     pub(crate) may_pass: bool,
 }
 

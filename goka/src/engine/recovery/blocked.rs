@@ -1,5 +1,5 @@
-//! Recoveries that wait for an open transaction. Logs them and, under exactly-once, aborts a transaction that a
-//! previous owner left open, by fencing the owner. Must not know what is recovered.
+//! Recoveries that wait for an open transaction. They are logged. Under exactly-once, a transaction that the previous
+//! owner of a partition left open is also aborted, by fencing that owner. Must not know what is recovered.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,33 +7,33 @@ use tracing::warn;
 
 use crate::engine::{env::Env, port::fault::Fault};
 
-/// If brokers do not answer for this long, a transaction of the previous owner may be the cause, and the owner is
-/// fenced.
+/// How long a recovery waits before the previous owner of the partition is fenced, because an open transaction of that
+/// owner may be the cause.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// How long to wait before the owner is fenced again.
+/// How long to wait before the previous owner is fenced again.
 const FENCE_AGAIN: Duration = Duration::from_secs(5);
-/// After how long a waiting recovery is logged.
+/// How long a recovery waits before the wait is logged.
 const LOG: Duration = Duration::from_secs(5);
-/// After how long it is logged again.
+/// How long until the wait is logged again.
 const LOG_AGAIN: Duration = Duration::from_secs(30);
 
 /// The partitions whose recovery an open transaction may block.
 #[derive(Default)]
 pub(super) struct Blocked {
-    /// When to fence the owner of the transaction next.
+    /// By partition: when to fence the previous owner next.
     fence_at: BTreeMap<i32, Duration>,
-    /// Since when each recovery waits, and when it is logged next.
+    /// By partition: since when the recovery has waited, and when to log the wait next.
     waits: BTreeMap<i32, (Duration, Duration)>,
 }
 
 impl Blocked {
-    /// Nothing blocks the recovery of a partition any more.
+    /// Notes that nothing blocks the recovery of a partition any more.
     pub(super) fn cleared(&mut self, number: i32) {
         self.fence_at.remove(&number);
         self.waits.remove(&number);
     }
 
-    /// The recovery of a partition waits for an open transaction: logs that if it lasts.
+    /// Notes that the recovery of a partition waits for an open transaction, and logs the wait if it lasts.
     pub(super) fn log(&mut self, env: &Env<'_>, number: i32) {
         let now = env.kafka.now();
         let (since, at) = self.waits.entry(number).or_insert((now, now + LOG));
@@ -51,9 +51,10 @@ impl Blocked {
         );
     }
 
-    /// Fences the previous owner of a partition, whose transaction blocks the recovery, if the recovery has waited for
-    /// long. Brokers were asked at `asked`. Unless brokers answered that a transaction `is_open`, they may only be
-    /// slow and the owner alive: then the previous owner is fenced only if the next try fails too.
+    /// Fences the previous owner of a partition, whose open transaction blocks the recovery, if the recovery has
+    /// waited for long. `asked` is when brokers were asked, and `is_open` is whether they answered that a transaction
+    /// is open. If so, the wait counts from `asked`. If not, the brokers may only be slow, and the previous owner may
+    /// be alive: the wait then counts from now, so that the owner is fenced only if a later try fails too.
     pub(super) fn fence(&mut self, env: &Env<'_>, number: i32, asked: Duration, is_open: bool) {
         let now = env.kafka.now();
         let first = if is_open { asked } else { now } + PATIENCE;

@@ -1,5 +1,5 @@
-//! The local copies of a worker's partitions: opened and closed, or borrowed from the standby and given back. Must not
-//! know what is read or written.
+//! Opens and closes the local copies of a worker's partitions, or borrows them from the standby and gives them back.
+//! Must not know what is read from the copies or written to them.
 
 use std::collections::BTreeMap;
 
@@ -15,19 +15,19 @@ use crate::{
     store::Store,
 };
 
-/// Loans, joined tables and copies to close, by partition.
+/// The loans of a worker, its requests for joined tables, and the copies that it still has to close.
 #[derive(Default)]
 pub(super) struct Copies {
-    /// Loans of the standby's copies.
+    /// By partition: the loan of the standby's copy.
     loans: BTreeMap<i32, Loan>,
-    /// Requests to keep joined tables up to date, held while the worker has the partition.
+    /// By partition: requests to keep the joined tables up to date. They are held while the worker has the partition.
     wanted: BTreeMap<i32, Vec<Wanted>>,
-    /// Once the worker ends: copies to close after it has left the group.
+    /// The copies to close after the worker has left the group. `None` until the worker ends.
     left: Option<Vec<Store>>,
 }
 
 impl Copies {
-    /// Requests the joined tables of a partition.
+    /// Requests that the joined tables of a partition are kept up to date, unless this was requested before.
     pub(super) fn want_tables(&mut self, env: &Env<'_>, number: i32) {
         let wanted = self.wanted.entry(number).or_default();
         if wanted.is_empty() {
@@ -35,7 +35,8 @@ impl Copies {
         }
     }
 
-    /// Opens the local copy of a partition, unless it is open. `false`: the standby still uses the copy.
+    /// Opens the local copy of a partition, or reads it anew if it is open already. `false`: the standby has not
+    /// released the copy yet.
     pub(super) fn open(
         &mut self,
         env: &Env<'_>,
@@ -83,7 +84,8 @@ impl Copies {
         Ok(true)
     }
 
-    /// Completes the restore of a local copy: swaps in a copy that was rebuilt beside the old one.
+    /// Completes the restore of a local copy. If a new copy was built beside the old copy, replaces the old one with
+    /// the new one.
     pub(super) fn complete(
         env: &Env<'_>,
         partitions: &mut Partitions,
@@ -96,7 +98,7 @@ impl Copies {
         if !copy.store().is_some_and(Store::is_rebuilt) {
             return Ok(());
         }
-        // All rows in memory are stored.
+        // Nothing is lost here: all rows in memory are stored.
         if let Some(store) = copy.take() {
             let store = store.swap_in(&table.identity_of(number), &table.options)?;
             env.spec.status.opened(number, store.snapshots());
@@ -105,9 +107,10 @@ impl Copies {
         Ok(())
     }
 
-    /// A partition leaves: its copy goes back to the standby, or is closed. A copy is synced to disk when it is closed,
-    /// which can take seconds while the group waits for an answer. Therefore a copy stays unsynced if it is trusted
-    /// without that unless the machine crashes, and a worker that ends syncs its copies after it has left the group.
+    /// Takes care of a partition that leaves: gives its copy back to the standby, or closes the copy. Closing a copy
+    /// syncs it to disk, which can take seconds, while the group waits for this worker's answer. Therefore a copy is
+    /// not synced if, even unsynced, it stays trusted unless the machine crashes; and a worker that ends syncs its
+    /// copies only after it has left the group.
     pub(super) fn leave(&mut self, env: &Env<'_>, number: i32, mut partition: Partition) {
         self.wanted.remove(&number);
         match (partition.copy_mut().take(), self.loans.remove(&number)) {
@@ -127,13 +130,13 @@ impl Copies {
         }
     }
 
-    /// The worker ends: the copies of partitions that leave from now on are kept open until
-    /// [`close_left`](Self::close_left).
+    /// For a worker that ends: if a partition leaves from now on, its copy is kept open until
+    /// [`close_left`](Self::close_left) is called.
     pub(super) fn keep_left(&mut self) {
         self.left = Some(Vec::new());
     }
 
-    /// Closes the copies of partitions that left, so that they are trusted even after the machine crashes.
+    /// Closes the copies of partitions that left, so that these copies are trusted even if the machine crashes later.
     pub(super) fn close_left(&mut self) {
         self.left.take().into_iter().flatten().for_each(close);
     }

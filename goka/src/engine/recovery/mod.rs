@@ -1,8 +1,9 @@
-//! Recovery: a partition from assigned to running. Also closes the local copies of partitions that leave.
+//! Recovery: takes a partition from its assignment to the state in which it runs. Also closes the local copies of
+//! partitions that leave.
 //!
-//! The phases are draining → fetching offsets → restoring → claiming → running. A partition's inputs are assigned only
-//! when it runs, so that nothing is fetched earlier. A setback sends a partition back to draining. Must not know how
-//! records are handled, nor how they are committed.
+//! The phases are draining → fetching offsets → restoring → claiming → running. A partition's inputs are assigned, and
+//! therefore fetched, only when the partition runs. A setback (an event that voids uncommitted work) sends a partition
+//! back to draining. Must not know how records are handled, nor how they are committed.
 
 mod blocked;
 mod copies;

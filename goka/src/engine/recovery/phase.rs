@@ -1,4 +1,5 @@
-//! The phases of a partition that does not run yet. Plain data. Must not know how a partition moves on.
+//! The phases of a partition that does not run yet. Plain data. Must not know how a partition moves from one phase to
+//! the next.
 
 use std::time::Duration;
 
@@ -6,9 +7,9 @@ use crate::engine::{port::Committed, table::replay::Replay};
 
 /// A phase of recovery.
 pub(super) enum Phase {
-    /// Waits for the delivery reports of records that it sent earlier.
+    /// Waits for the delivery reports of records that the partition sent earlier.
     Draining,
-    /// Fetches the committed offsets, at the time `at`.
+    /// Fetches the committed offsets, as soon as the time `at` has come.
     FetchingOffsets { at: Duration },
     /// Reads the changelog into the local copy.
     Restoring {
@@ -17,11 +18,11 @@ pub(super) enum Phase {
         /// Whether the reader was started for the partition.
         is_started: bool,
     },
-    /// Claims the partition by a commit of its positions, at the time `at`.
+    /// Claims the partition by a commit of its positions, as soon as the time `at` has come.
     Claiming {
         committed: Vec<Option<Committed>>,
         at: Duration,
-        /// Its rows were deleted (`start = reset`).
+        /// Whether the rows of the partition were deleted (`start = reset`).
         is_reset: bool,
     },
 }

@@ -1,5 +1,5 @@
 //! Where a partition resumes in its sources: at the committed offsets, at the positions in the local copy, or where
-//! `start` or `out_of_range` say. Must not know how the positions are claimed.
+//! the settings `start` and `out_of_range` say. Must not know how the positions are claimed.
 
 use tracing::{debug, warn};
 
@@ -26,14 +26,14 @@ use crate::{
 pub(crate) enum Resume {
     /// At these positions, one per source.
     At(Vec<i64>),
-    /// Brokers did not answer: the committed offsets are fetched again.
+    /// Not known yet, for example because brokers did not answer: the committed offsets are fetched again.
     Unknown,
     /// At the earliest records, after all rows are deleted (`start = reset`).
     Reset,
 }
 
 impl Recovery {
-    /// Finds out where a partition resumes whose local copy is restored.
+    /// Finds out where a partition resumes in its sources. The local copy of the partition is restored already.
     pub(crate) fn resume(
         &mut self,
         env: &Env<'_>,
@@ -49,7 +49,8 @@ impl Recovery {
         let is_new = known.iter().all(Option::is_none);
         let start = env.spec.settings.start;
         if is_new && partition.copy().changelog() > 0 && !is_reset {
-            // The rows may be those of an owner that took over after the committed offsets were fetched.
+            // The rows may be those of another owner, which took the partition over after the committed offsets were
+            // fetched. Therefore ask for the committed offsets again.
             let still = env.kafka.committed(number);
             if !still.is_ok_and(|committed| committed.iter().all(Option::is_none)) {
                 self.fetch_again(env, number);
@@ -87,7 +88,7 @@ impl Recovery {
         Ok(Resume::At(positions))
     }
 
-    /// The position in each source. `None`: neither the group nor the local copy has one.
+    /// The known position in each source. `None`: neither the group nor the local copy has a position in this source.
     fn known(
         &self,
         env: &Env<'_>,
@@ -111,9 +112,10 @@ impl Recovery {
         self.set(number, Phase::FetchingOffsets { at });
     }
 
-    /// Sets the positions in the local copy back to those where the partition resumes, if one is further: an operator
-    /// has reset the group's offsets. This has to be stored before the claim: once this instance has committed last,
-    /// the later position would win.
+    /// Sets the positions in the local copy back to `positions`, at which the partition resumes, if any position in
+    /// the copy is later: an operator has reset the group's offsets. The lower positions have to be stored before the
+    /// claim. After the claim, this instance is the one that committed last, and the later position, that of the copy,
+    /// would win.
     pub(crate) fn lower_copy(
         &self,
         env: &Env<'_>,
@@ -149,9 +151,10 @@ impl Recovery {
     }
 }
 
-/// The position in a source that counts under at-least-once, at the instance with this mark. If this instance committed
-/// last, the later one counts: its local copy may be an interval ahead of the group, and has the rows. If another
-/// instance or an operator committed last, the group's position counts.
+/// The position in a source that counts under at-least-once, at the instance whose commits have the mark `instance` as
+/// metadata. If this instance committed last, the later of the two positions counts: the local copy may be a commit
+/// interval ahead of the group, and then it also has the rows of that interval. If another instance or an operator
+/// committed last, the group's position counts. If the group has no position, that of the local copy counts.
 fn which_wins(committed: Option<&Committed>, local: Option<i64>, instance: &str) -> Option<i64> {
     match (committed, local) {
         (Some(committed), Some(local)) if committed.metadata == instance => {
@@ -162,13 +165,14 @@ fn which_wins(committed: Option<&Committed>, local: Option<i64>, instance: &str)
     }
 }
 
-/// The position in a source that counts under exactly-once: the group's, which was committed together with the rows. If
-/// the group has none any more, that of the local copy.
+/// The position in a source that counts under exactly-once: the group's position, which was committed together with
+/// the rows. If the group has no position any more, that of the local copy counts.
 fn group_wins(committed: Option<&Committed>, local: Option<i64>) -> Option<i64> {
     committed.map(|committed| committed.offset).or(local)
 }
 
-/// Where a source resumes whose next offset was out of range, if it still is.
+/// Where a source resumes after its next offset, `wanted`, was out of range: at `wanted` if the source has this offset
+/// by now, otherwise where the policy `out_of_range` says.
 fn in_range(
     env: &Env<'_>,
     source: SourceIx,

@@ -1,5 +1,5 @@
-//! `start = reset`: deletes the rows of a partition that begins again, in the changelog and in the local copy. Must not
-//! know how the tombstones are committed.
+//! `start = reset`: deletes all rows of a partition, from the changelog and from the local copy, before the partition
+//! begins again. Must not know how the tombstones are committed.
 
 use std::time::Duration;
 
@@ -15,21 +15,23 @@ use crate::{
     store::Position,
 };
 
-/// Number of rows that a reset deletes at a time.
+/// Maximum number of rows that a reset deletes at a time.
 const ROWS: usize = 10_000;
-/// The half of the partition's account that counts tombstones. No interval uses it yet.
+/// The half of the partition's account in the ledger that counts the tombstones. No commit interval uses this half
+/// yet.
 const HALF: usize = 0;
 
-/// Rows whose tombstones are delivered.
+/// Rows whose tombstones are delivered. The local copy still has these rows.
 pub(crate) struct Deleted {
     keys: Vec<Vec<u8>>,
-    /// Next changelog offset after the tombstones.
+    /// The changelog offset after the tombstones.
     changelog: Option<i64>,
     at_ms: i64,
 }
 
 impl Recovery {
-    /// Sends tombstones for some rows of a partition, and waits for their delivery. `None`: all rows are deleted.
+    /// Sends tombstones for some rows of a partition, waits until they are delivered, and returns these rows. `None`:
+    /// no row is left to delete.
     pub(crate) fn delete_rows(
         &mut self,
         env: &Env<'_>,
@@ -69,7 +71,7 @@ impl Recovery {
         }))
     }
 
-    /// Deletes the rows from the local copy, after their tombstones were committed.
+    /// Deletes these rows from the local copy. To be called after their tombstones were committed.
     pub(crate) fn deleted(
         &mut self,
         partitions: &mut Partitions,
@@ -97,7 +99,7 @@ impl Recovery {
         stored(number, written)
     }
 
-    /// Logs that the rows of a partition are deleted.
+    /// Logs that all rows of a partition are being deleted.
     pub(crate) fn log_reset(env: &Env<'_>, number: i32) {
         warn!(
             group = env.group(),

@@ -20,14 +20,15 @@ use crate::{
 };
 
 impl Recovery {
-    /// Whether a partition is being restored.
+    /// Whether any partition is being restored.
     pub(crate) fn is_restoring(&self) -> bool {
         let mut phases = self.phases.values();
         phases.any(|phase| matches!(phase, Phase::Restoring { .. }))
     }
 
-    /// Starts the reader for all partitions that begin to restore, together: a broker answers the requests of a
-    /// connection one after another, so that another partition's request would wait behind a fetch that waits for rows.
+    /// Starts the reader for all partitions that begin to restore, all together. A broker answers the requests of a
+    /// connection one after another. If the partitions were started one by one, the request that starts a partition
+    /// would therefore wait behind a fetch for another partition, which may itself wait for rows.
     pub(crate) fn start_reading(&mut self, reader: &dyn Reader) -> Result<(), Error> {
         for (number, phase) in &mut self.phases {
             if let Phase::Restoring {
@@ -42,14 +43,15 @@ impl Recovery {
         Ok(())
     }
 
-    /// Records that the reader was stopped for a partition, so that recovery starts it again from the next offset.
+    /// Notes that the reader was stopped for a partition, so that recovery starts the reader again, from the next
+    /// offset.
     pub(crate) fn interrupted(&mut self, number: i32) {
         if let Some(Phase::Restoring { is_started, .. }) = self.phases.get_mut(&number) {
             *is_started = false;
         }
     }
 
-    /// Begins to restore a partition, from the changelog offset of its local copy.
+    /// Begins to restore a partition, from the changelog offset that its local copy has reached.
     pub(super) fn begin_restore(
         &mut self,
         env: &Env<'_>,
@@ -63,7 +65,8 @@ impl Recovery {
             self.set(number, claiming(committed, env.now()));
             return Ok(());
         };
-        // Ask for the end of the log first: all of its records are decided once the last stable offset is as high.
+        // Ask for the end of the log before the last stable offset. If the last stable offset is at least as high, all
+        // records before the end are decided: none of them is in an open transaction.
         let written = env.kafka.table_end(number);
         let bounds = written.and_then(|written| Ok((written, reader.bounds(number)?)));
         let (first, end) = match bounds {
@@ -135,7 +138,8 @@ impl Recovery {
         Ok(())
     }
 
-    /// Takes an event of the changelog's reader. Returns a partition that is restored.
+    /// Takes an event of the changelog's reader. If the event completes the restore of a partition, returns the
+    /// partition's number.
     pub(crate) fn on_changelog(
         &mut self,
         env: &Env<'_>,
@@ -181,7 +185,8 @@ impl Recovery {
         Ok(None)
     }
 
-    /// The reader has reached the end of the changelog: the local copy is restored.
+    /// Completes the restore of a partition, because the reader has reached the end of its changelog. Returns the
+    /// partition's number, unless the partition is not being restored.
     fn end_restore(
         &mut self,
         env: &Env<'_>,

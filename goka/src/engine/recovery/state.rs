@@ -1,4 +1,5 @@
-//! The partitions of a worker that do not run yet, each in its phase. Must not know how a phase does its work.
+//! The partitions of a worker that do not run yet, each with its phase of recovery. Must not know how a phase does its
+//! work.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,11 +22,11 @@ pub(super) const RETRY: Duration = Duration::from_millis(100);
 /// How long to wait before tables of other groups are checked again.
 const TABLES_RETRY: Duration = Duration::from_millis(5);
 
-/// The partitions that do not run yet, and resources of all partitions of the worker.
+/// The partitions that do not run yet, and the local copies and loans of all partitions of the worker.
 pub(crate) struct Recovery {
     pub(super) rules: Rules,
     pub(super) phases: BTreeMap<i32, Phase>,
-    /// The partition at which the next turn begins.
+    /// The number of the partition at which the next turn begins.
     from: i32,
     pub(super) blocked: Blocked,
     copies: Copies,
@@ -33,7 +34,7 @@ pub(crate) struct Recovery {
 
 /// What the worker does next with a partition.
 pub(crate) enum Step {
-    /// Nothing now.
+    /// Nothing for now.
     Wait,
     /// The local copy is restored: find out where the partition resumes, and claim it.
     Claim,
@@ -62,7 +63,8 @@ impl Recovery {
         self.blocked.cleared(number);
     }
 
-    /// The partitions that do not run yet. After a turn that was cut short, begins where that turn ended.
+    /// The numbers of the partitions that do not run yet. After a turn that was cut short, the list begins with the
+    /// partition at which that turn ended.
     pub(crate) fn pending(&mut self) -> Vec<i32> {
         let from = std::mem::take(&mut self.from);
         self.phases
@@ -71,7 +73,7 @@ impl Recovery {
             .collect()
     }
 
-    /// The next turn begins at this partition.
+    /// Lets the next turn begin at this partition.
     pub(crate) fn resume_at(&mut self, from: i32) {
         self.from = from;
     }
@@ -130,8 +132,8 @@ impl Recovery {
         }
     }
 
-    /// Recovery has to fetch the committed offsets again. `asked`: when the brokers were asked. `is_open`: they
-    /// answered that a transaction is open; otherwise they did not answer.
+    /// Goes back to fetching the committed offsets, after a delay. `asked` is when the brokers were asked. `is_open`
+    /// is whether they answered that a transaction is open; if it is `false`, they did not answer.
     pub(super) fn ask_again(&mut self, env: &Env<'_>, number: i32, asked: Duration, is_open: bool) {
         let at = env.kafka.now() + RETRY;
         self.set(number, Phase::FetchingOffsets { at });
@@ -149,7 +151,8 @@ impl Recovery {
         }
     }
 
-    /// The committed offsets of a partition that is being claimed.
+    /// The committed offsets of a partition that is being claimed, and whether a reset has deleted its rows. `None`:
+    /// the partition is not being claimed.
     pub(super) fn claiming(&self, number: i32) -> Option<(&[Option<Committed>], bool)> {
         match self.phases.get(&number) {
             Some(Phase::Claiming {
@@ -161,11 +164,11 @@ impl Recovery {
         }
     }
 
-    /// Whether the tables of other groups that handlers of a partition read are up to date, which they have to be for
-    /// the first record. If they are not, the claim is put off.
+    /// Returns whether those tables of other groups that the handlers of a partition read are up to date. They have to
+    /// be before the first record is handled; if they are not, this puts off the claim.
     ///
     /// # Errors
-    /// Such a table is no longer kept up to date.
+    /// One of these tables is no longer kept up to date.
     pub(crate) fn has_tables(&mut self, env: &Env<'_>, number: i32) -> Result<bool, Error> {
         let is_up_to_date = env.spec.tables.are_up_to_date(number)?;
         if !is_up_to_date && let Some(Phase::Claiming { at, .. }) = self.phases.get_mut(&number) {
@@ -174,7 +177,7 @@ impl Recovery {
         Ok(is_up_to_date)
     }
 
-    /// Runs the partition from these positions, after the group accepted the claim.
+    /// Starts to run the partition from these positions, after the group has accepted the claim.
     pub(crate) fn run(
         &mut self,
         env: &Env<'_>,
@@ -192,13 +195,13 @@ impl Recovery {
         Ok(())
     }
 
-    /// A partition leaves this worker: its local copy is closed or given back.
+    /// Closes the local copy of a partition that leaves this worker, or gives the copy back to the standby.
     pub(crate) fn leave(&mut self, env: &Env<'_>, number: i32, partition: Partition) {
         self.copies.leave(env, number, partition);
     }
 
-    /// The worker ends: the local copies of partitions that leave from now on are kept open until
-    /// [`close_left`](Self::close_left).
+    /// For a worker that ends: if a partition leaves from now on, its local copy is kept open until
+    /// [`close_left`](Self::close_left) is called.
     pub(crate) fn keep_left(&mut self) {
         self.copies.keep_left();
     }

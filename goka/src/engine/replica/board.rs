@@ -1,5 +1,5 @@
-//! What the thread of a replica and its readers share: which partitions are wanted, and their states. Must not know how
-//! partitions are read.
+//! What the thread of a replica and the readers of the replica share: which partitions are wanted, and the states of
+//! the partitions. Must not know how partitions are read.
 
 use std::sync::{
     Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -29,18 +29,18 @@ pub(crate) struct Board {
     failure: OnceLock<String>,
     stopped: AtomicBool,
     changes: watch::Sender<u64>,
-    /// Increases when rows become visible.
+    /// A counter that increases when rows become visible, and when the replica fails.
     stored: watch::Sender<u64>,
 }
 
 /// Progress of an open partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// Position in the changelog: reads see everything before this offset.
+    /// The position in the changelog: reads see everything before this offset.
     pub(crate) visible: i64,
     /// The last known end offset of the partition.
     pub(crate) end: i64,
-    /// When rows last became visible, milliseconds since 1970; 0: never.
+    /// When rows last became visible, in milliseconds since 1970; 0: never.
     pub(crate) at_ms: i64,
 }
 
@@ -58,7 +58,8 @@ struct Open {
     progress: Progress,
 }
 
-/// Keeps a partition open until it is dropped. Does not keep the replica alive.
+/// A request to keep a partition open. The request holds until this value is dropped, and does not keep the replica
+/// alive.
 pub(crate) struct Wanted {
     board: Arc<Board>,
     partition: i32,
@@ -109,7 +110,7 @@ impl Board {
         self.changed();
     }
 
-    /// Closes a partition unless it is wanted; whether it did.
+    /// Closes a partition unless it is wanted, and returns whether it was closed.
     pub(super) fn close_unwanted(&self, partition: i32) -> bool {
         let closed = self.with(partition, |slot| {
             let unwanted = slot.wanted == 0;
@@ -125,7 +126,7 @@ impl Board {
         closed
     }
 
-    /// Readers use another local copy from now on.
+    /// Lets readers use another local copy from now on.
     pub(super) fn replaced(&self, partition: i32, snapshots: Snapshots) {
         self.with(partition, |slot| {
             if let Some(open) = &mut slot.open {
@@ -134,7 +135,7 @@ impl Board {
         });
     }
 
-    /// Removes a local copy that was lent: the partition is not open here.
+    /// Removes a local copy that is lent, so that the partition is not open here any more.
     pub(super) fn lent(&self, partition: i32) {
         self.with(partition, |slot| slot.open = None);
         self.changed();
@@ -149,7 +150,7 @@ impl Board {
         self.changed();
     }
 
-    /// Rows became visible, or the end offset is known better.
+    /// Sets the progress of a partition, after rows became visible or a newer end offset became known.
     pub(super) fn set_progress(&self, partition: i32, progress: Progress) {
         let visible = self.with(partition, |slot| {
             let open = slot.open.as_mut()?;
@@ -162,7 +163,7 @@ impl Board {
     }
 
     pub(super) fn fail(&self, reason: String) {
-        // Only the first reason is kept: it is the cause.
+        // Only the first reason is kept, because it is the cause of the later ones.
         let _ = self.failure.set(reason);
         self.changed();
         self.stored.send_modify(|count| *count += 1);

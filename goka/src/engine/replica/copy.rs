@@ -23,7 +23,8 @@ const RETRY: Duration = Duration::from_millis(500);
 const ROOM_RETRY: Duration = Duration::from_secs(2);
 /// How old the stored time of an up-to-date local copy may get, in milliseconds, before it is refreshed.
 const REFRESH_MS: i64 = 3_600_000;
-/// Minimum of the maximum age, in milliseconds: the broker checks only every 15 s for tombstones to delete.
+/// Lower limit for the maximum age of a local copy, in milliseconds. A lower maximum is pointless, because the broker
+/// looks for tombstones to delete only every 15 s.
 const AGE_MIN_MS: i64 = 10_000;
 
 /// The local copy of a partition.
@@ -39,10 +40,11 @@ pub(super) struct Copy {
     up_to_date: bool,
     /// Whether rows were taken and not stored yet.
     dirty: bool,
-    /// Whether the next rows may belong to the input positions that are stored. This is so until a local copy that was
-    /// opened here is read to its end. Later rows come from another owner of the partition.
+    /// Whether the next rows may belong to the input positions that are stored. `true` for a local copy that was
+    /// opened here, until the copy is read to its end: later rows come from another owner of the partition. `false`
+    /// for a copy that a borrower has given back.
     keeps_inputs: bool,
-    /// How old the stored time may get, in milliseconds.
+    /// How old the stored time may get before it is refreshed, in milliseconds.
     refresh_ms: i64,
     progress: Progress,
 }
@@ -85,7 +87,7 @@ impl Copy {
             up_to_date: false,
             dirty: false,
             keeps_inputs: false,
-            // Well before the local copy counts as too old.
+            // The refresh comes well before the local copy counts as too old.
             refresh_ms: spec
                 .age_max_ms
                 .map_or(REFRESH_MS, |max| REFRESH_MS.min(max.max(AGE_MIN_MS) / 4)),
@@ -114,8 +116,8 @@ impl Copy {
         self.retry_at = now + RETRY;
     }
 
-    /// Starts to read, given the first and the end offset of the partition; returns the offset to read from. A local
-    /// copy that cannot be continued is rebuilt.
+    /// Starts to read, given the first and the end offset of the partition. Returns the offset from which to read. A
+    /// local copy that cannot be continued is rebuilt.
     pub(super) fn begin(
         &mut self,
         spec: &Spec,
@@ -160,7 +162,8 @@ impl Copy {
         Ok(from)
     }
 
-    /// Takes a row. `Some`: a batch was stored, and this is the new state.
+    /// Takes a row. `Some`: a batch was stored before the copy was up to date, and this is the new state of the
+    /// partition.
     pub(super) fn take(
         &mut self,
         record: &Record<'_>,
@@ -188,7 +191,7 @@ impl Copy {
         Ok((!self.up_to_date).then_some(state))
     }
 
-    /// Records that the partition was read to its end, which is at `next`. Returns whether for the first time.
+    /// Notes that the partition was read to its end, which is at `next`. Returns whether this is the first time.
     pub(super) fn end(
         &mut self,
         next: i64,
@@ -205,25 +208,26 @@ impl Copy {
             replay.log_restored(now);
             replay.live();
             self.up_to_date = true;
-            // Without new rows, the local copy is as old as now, too.
+            // Even without new rows, the local copy is up to date as of now: the new time is stored if the stored one
+            // is too old.
             self.dirty |= at_ms - self.store.position().at_ms > self.refresh_ms;
         }
         self.store_rows(board, at_ms)?;
         self.keeps_inputs = false;
         self.show_rebuilt(board)?;
-        // Markers of transactions have an offset and no row.
+        // Transaction markers have an offset but no row.
         self.progress.visible = self.progress.visible.max(next);
         self.set_end(None, board);
         Ok(is_first)
     }
 
-    /// Lets readers see the local copy that was rebuilt.
+    /// Lets readers see the local copy that was rebuilt, if there is one, and notifies subscribers.
     fn show_rebuilt(&mut self, board: &Board) -> Result<(), Error> {
         if self.old.is_none() {
             return Ok(());
         }
         board.replaced(self.number, self.store.snapshots());
-        // After the replacement, so that readers always find one of them.
+        // Only after the replacement, so that readers always find either the old or the new copy.
         if let Some(old) = self.old.take() {
             old.expire_moments();
         }
@@ -240,15 +244,15 @@ impl Copy {
         Ok(())
     }
 
-    /// Updates the end offset, if it is known better, and passes the progress on to readers.
+    /// Updates the end offset if a newer one is known (`Some`), and passes the progress on to readers.
     pub(super) fn set_end(&mut self, end: Option<i64>, board: &Board) {
         let end = end.unwrap_or(self.progress.end);
         self.progress.end = end.max(self.progress.visible);
         board.set_progress(self.number, self.progress);
     }
 
-    /// Whether it was up to date, but could not be refreshed for so long that the broker may have deleted tombstones
-    /// since.
+    /// Whether the copy was up to date, but has not been refreshed for so long that the broker may have deleted
+    /// tombstones in the meantime.
     pub(super) fn is_aged(&self, spec: &Spec, at_ms: i64) -> bool {
         let age_ms = at_ms - self.store.position().at_ms;
         self.up_to_date
@@ -281,7 +285,8 @@ impl Copy {
         self.retry_at = now + ROOM_RETRY;
     }
 
-    /// Stores the rows that were taken, if the local copy is up to date; until it is, they are stored in large batches.
+    /// Stores the rows that were taken, if the local copy is up to date. A copy that is not up to date yet stores its
+    /// rows in large batches instead.
     pub(super) fn follow(&mut self, board: &Board, at_ms: i64) -> Result<(), Error> {
         if self.up_to_date {
             self.store_rows(board, at_ms)?;
@@ -304,7 +309,7 @@ impl Copy {
             true => at_ms,
             false => replay.at_ms(&self.store, at_ms),
         };
-        // The lock is taken after the commit, at its first row.
+        // The lock is taken after the commit, when the first row of the batch is passed on.
         let mut subscribers = None;
         replay.store_and_notify(
             &self.rows,
@@ -322,7 +327,7 @@ impl Copy {
             self.progress.at_ms = at_ms;
         }
         self.dirty = false;
-        // Readers take their own snapshots. A snapshot that is held here would keep pages from being reused.
+        // Readers take their own snapshots. A snapshot that is held here would keep LMDB from reusing pages.
         self.rows.forget();
         if !is_hidden {
             self.progress.visible = self.progress.visible.max(replay.next());
@@ -331,7 +336,7 @@ impl Copy {
         Ok(())
     }
 
-    /// Stores the rows that were taken, and returns the local copy, open, for a borrower.
+    /// Stores the rows that were taken, and returns the local copy, still open, for a borrower.
     pub(super) fn into_store(
         mut self,
         reader: &dyn Reader,
@@ -355,7 +360,7 @@ impl Copy {
         self.store.close()
     }
 
-    /// Stores the rows that were taken. If the disk is full, the next owner reads them again.
+    /// Stores the rows that were taken. If the disk is full, drops these rows: the next owner reads them again.
     fn store_last(&mut self, board: &Board, at_ms: i64) -> Result<(), Error> {
         match self.store_rows(board, at_ms) {
             Err(Error::NoRoom { .. }) => {

@@ -1,4 +1,4 @@
-//! A replica, as its readers see it, and its thread. Must not know types or handlers.
+//! A replica as its readers see it, and the thread of the replica. Must not know types or handlers.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -25,7 +25,8 @@ use crate::{
     store::Snapshot,
 };
 
-/// How long a turn waits if there is nothing to read, and so how soon the thread notices that a partition is wanted.
+/// How long a turn waits if there is nothing to read, and therefore how long it can take until the thread notices that
+/// a partition is wanted.
 const IDLE: Duration = Duration::from_millis(20);
 
 /// A replica of a table. Dropping it stops its thread, and waits until the local copies are closed.
@@ -36,7 +37,7 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    /// Opens a replica with a thread of its own. It reads nothing until a partition is wanted.
+    /// Opens a replica with a thread of its own. The replica reads nothing until a partition is wanted.
     pub(crate) fn open(spec: Spec, reader: Box<dyn Reader + Send>) -> Result<Self, Error> {
         let mut replica = Self::without_thread(spec);
         let name = format!("goka-replica-{}", replica.spec.identity.topic);
@@ -90,22 +91,23 @@ impl Replica {
         (0..self.partitions()).map(|n| self.want(n)).collect()
     }
 
-    /// Borrows the local copy of a wanted partition, to write it elsewhere. `None`: the keeper releases it at its next
-    /// turn, so ask again. While it is lent, it is not open here. If several callers ask, one of them gets it.
+    /// Borrows the local copy of a wanted partition, for a caller that writes the copy. `None`: the keeper releases
+    /// the copy at its next turn, so ask again. While the copy is lent, the partition is not open here. If several
+    /// callers ask, only one of them gets the copy.
     pub(crate) fn borrow(&self, partition: i32) -> Option<Lent> {
         self.board.loans.borrow(partition)
     }
 
-    /// Cancels a request by [`borrow`](Self::borrow) that got nothing yet.
+    /// Cancels a request by [`borrow`](Self::borrow) for which no copy was handed over yet.
     pub(crate) fn cancel(&self, partition: i32) {
         self.board.loans.cancel(partition);
     }
 
-    /// A snapshot of an open partition. A partition is open from soon after it was wanted, whether it is up to date or
-    /// not, until it is no longer wanted.
+    /// A snapshot of an open partition. Soon after a partition is wanted, it is open, and it stays open until it is no
+    /// longer wanted. An open partition is not necessarily up to date.
     ///
     /// # Errors
-    /// [`Error::Closed`] if the partition is not open; and if the local copy cannot be read.
+    /// [`Error::Closed`] if the partition is not open; another error if the local copy cannot be read.
     pub(crate) fn snapshot(&self, partition: i32) -> Result<Snapshot, Error> {
         self.board.snapshot(partition)
     }
@@ -120,7 +122,8 @@ impl Replica {
         self.board.state(partition)
     }
 
-    /// Why the local copies are no longer updated, if so. Open partitions stay open, and can be read.
+    /// The reason why the local copies are no longer updated; `None` while they are updated. Open partitions stay
+    /// open, and can still be read.
     pub(crate) fn failure(&self) -> Option<&str> {
         self.board.failure()
     }
@@ -157,8 +160,8 @@ impl Replica {
         self.board.stored()
     }
 
-    /// A feed of the rows that become visible from now on. Several changes of a key that become visible together are
-    /// one. The feed is also woken when the replica fails.
+    /// A feed of the rows that become visible from now on. Several changes of a key that become visible together count
+    /// as one change. The feed is also woken when the replica fails.
     pub(crate) fn feed(&self) -> Arc<Feed> {
         self.board.subscribers.feed()
     }
@@ -185,7 +188,7 @@ impl Drop for Replica {
     }
 }
 
-/// The main function of the thread.
+/// The main function of the replica's thread.
 fn keep(mut keeper: Keeper) {
     let (topic, board) = (keeper.topic().to_owned(), keeper.board().clone());
     let failed =
@@ -195,7 +198,7 @@ fn keep(mut keeper: Keeper) {
         if let Err(error) = keeper.turn(IDLE, began.elapsed(), to_ms(SystemTime::now())) {
             failed(&error);
             board.fail(error.to_string());
-            // Readers can still read the local copies.
+            // The thread does not end yet, because readers can still read the local copies.
             while !board.is_stopped() {
                 std::thread::park();
             }

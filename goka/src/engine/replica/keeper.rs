@@ -1,5 +1,6 @@
-//! The keeper of a replica, which its thread drives turn by turn: opens local copies of wanted partitions, closes the
-//! others, reads the changelog, and stores rows. Must not know the clock, so that a simulation can drive it.
+//! The keeper of a replica: opens the local copies of wanted partitions, closes the other copies, reads the changelog,
+//! and stores rows. The thread of the replica drives the keeper turn by turn. Must not know the clock, so that a
+//! simulation can drive the keeper.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -35,11 +36,11 @@ pub(crate) struct Keeper {
     board: Arc<Board>,
     reader: Box<dyn Reader>,
     copies: BTreeMap<i32, Copy>,
-    /// When the end offsets are passed on again.
+    /// When the known end offsets are next passed on to readers.
     ends_at: Duration,
-    /// When to open local copies again, after the disk was full.
+    /// When to try again to open local copies, after the disk was full.
     open_at: Duration,
-    /// When the topic is checked again.
+    /// When to check next that the topic was not created again. `None` until this time is set.
     check_at: Option<Duration>,
 }
 
@@ -64,11 +65,11 @@ impl Keeper {
         &self.board
     }
 
-    /// Does the work that is due, or waits up to `wait` for events. `now` is the time since any origin, `at_ms` is
-    /// milliseconds since 1970.
+    /// Does the work that is due, or waits up to `wait` for events. `now` is the time since an arbitrary origin;
+    /// `at_ms` is the time in milliseconds since 1970.
     ///
     /// # Errors
-    /// If the local copies can no longer be updated.
+    /// The local copies can no longer be updated.
     pub(crate) fn turn(&mut self, wait: Duration, now: Duration, at_ms: i64) -> Result<(), Error> {
         self.check_topic(now)?;
         self.open_and_close(now, at_ms)?;
@@ -94,7 +95,7 @@ impl Keeper {
     pub(crate) fn close(self, at_ms: i64) -> Result<(), Error> {
         let mut closed = Ok(());
         for copy in self.copies.into_values() {
-            // If one fails, the others are closed nevertheless.
+            // If closing one copy fails, the other copies are closed nevertheless.
             closed = closed.and(copy.close(&*self.reader, &self.board, at_ms));
         }
         for store in self.board.loans.rest() {
@@ -103,8 +104,8 @@ impl Keeper {
         closed
     }
 
-    /// Checks that the topic was not deleted and created again: its rows and offsets would have nothing to do with
-    /// those of the local copies.
+    /// Checks that the topic was not deleted and created again: the rows and offsets of the new topic would have
+    /// nothing to do with those of the local copies.
     fn check_topic(&mut self, now: Duration) -> Result<(), Error> {
         let check_at = *self
             .check_at
@@ -124,7 +125,7 @@ impl Keeper {
         }
     }
 
-    /// Opens and closes local copies, as partitions become wanted or not, or are lent and given back.
+    /// Opens and closes local copies, as partitions become wanted or unwanted, or are lent and given back.
     fn open_and_close(&mut self, now: Duration, at_ms: i64) -> Result<(), Error> {
         let board = &self.board;
         for number in board.wanted() {
@@ -167,9 +168,9 @@ impl Keeper {
         Ok(())
     }
 
-    /// Refreshes the time of local copies that are up to date: if the position still equals the end offset, the local
-    /// copy is as old as now. One that could not be refreshed for too long, during an outage, starts over, as if it had
-    /// just been opened.
+    /// Refreshes the stored time of local copies that are up to date: if the position of a copy still equals the end
+    /// offset, the copy is up to date as of now. A copy that could not be refreshed for too long, during an outage,
+    /// starts over, as if it had just been opened.
     fn refresh_or_restart(&mut self, now: Duration, at_ms: i64) -> Result<(), Error> {
         for (&number, copy) in &mut self.copies {
             if copy.is_aged(&self.spec, at_ms) {
@@ -190,7 +191,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Starts to read the partitions that are open and not read yet.
+    /// Starts to read the partitions that are open but not read yet.
     fn begin(&mut self, now: Duration, at_ms: i64) -> Result<(), Error> {
         let mut starting = Vec::new();
         for (&number, copy) in &mut self.copies {
@@ -212,7 +213,8 @@ impl Keeper {
                 }
             }
         }
-        // All together, because a broker answers the requests of a connection one after another.
+        // The partitions are started together, because a broker answers the requests of a connection one after
+        // another.
         starting
             .into_iter()
             .try_for_each(|(number, from)| self.reader.start(number, from))
@@ -241,8 +243,8 @@ impl Keeper {
     }
 }
 
-/// Passes on the result of a write to a local copy. `None`: the disk was full, and the local copy waits for space. It
-/// can still be read.
+/// Passes on the result of a write to a local copy. `None`: the disk was full, and the local copy waits for space.
+/// Meanwhile, the copy can still be read.
 fn or_wait_for_room<T>(
     copy: &mut Copy,
     board: &Board,

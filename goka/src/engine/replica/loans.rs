@@ -1,6 +1,7 @@
 //! Loans of local copies: a worker that is assigned a partition borrows the local copy that the standby kept up to
-//! date, and gives it back when the partition moves to another instance. The local copy stays open and in its place, so
-//! that neither way reads or copies anything. Must not know what is read or written.
+//! date, and gives the copy back when the partition moves to another instance. The local copy stays open and in its
+//! place, so that nothing has to be read or copied when it is lent or given back. Must not know what is read or
+//! written.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,31 +15,31 @@ enum Holder {
     /// The keeper has the local copy, or may open it.
     #[default]
     Home,
-    /// The keeper has it, and a borrower asks for it.
+    /// The keeper has the local copy, and a borrower asks for it.
     Asked,
-    /// The keeper has released it for the borrower; `None`: it was not open.
+    /// The keeper has released the local copy for the borrower; `None`: the copy was not open.
     Ready(Option<Store>),
-    /// A borrower has it.
+    /// A borrower has the local copy.
     Out,
-    /// The borrower has given it back; `None`: it is not open.
+    /// The borrower has given the local copy back; `None`: the copy is not open.
     Back(Option<Store>),
 }
 
-/// A loan, with the local copy; `None`: the borrower opens it.
+/// A loan, with the local copy; `None`: the copy is not open, and the borrower opens it.
 pub(crate) type Lent = (Loan, Option<Store>);
 
 /// A loan of the local copy of a partition. When the loan is dropped, the keeper gets the local copy back and opens it
-/// again. The borrower must have closed it by then.
+/// again. By then, the borrower must have closed the copy, unless it gave the copy back open.
 pub(crate) struct Loan {
     loans: Arc<Loans>,
     partition: i32,
-    /// The local copy that goes back, open.
+    /// The local copy that goes back, if it goes back open.
     store: Option<Store>,
 }
 
 /// What the keeper has to do about a partition.
 pub(super) enum Demand {
-    /// Nothing: it may have the local copy.
+    /// Nothing: the keeper may have the local copy.
     Keep,
     /// Release the local copy for a borrower.
     LetGo,
@@ -54,7 +55,7 @@ impl Loans {
         Arc::new(Loans(Mutex::new(loans.collect())))
     }
 
-    /// Borrows a local copy. `None`: the keeper or another borrower has not released it yet, so ask again.
+    /// Borrows a local copy. `None`: the keeper or another borrower has not released the copy yet, so ask again.
     pub(super) fn borrow(self: &Arc<Self>, partition: i32) -> Option<Lent> {
         let taken = self.change(partition, |loan| match std::mem::take(loan) {
             Holder::Ready(store) | Holder::Back(store) => (Holder::Out, Some(store)),
@@ -70,7 +71,7 @@ impl Loans {
         Some((loan, store))
     }
 
-    /// Cancels a request that got nothing yet.
+    /// Cancels a request for which no copy was handed over yet.
     pub(super) fn cancel(&self, partition: i32) {
         self.change(partition, |loan| {
             let loan = match std::mem::take(loan) {
@@ -92,7 +93,8 @@ impl Loans {
         demand.unwrap_or(Demand::Keep)
     }
 
-    /// Gives a local copy that the keeper has released to the borrower, or back if the borrower has cancelled.
+    /// Gives the borrower a local copy that the keeper has released. If the borrower has cancelled, the keeper gets
+    /// the copy back.
     pub(super) fn let_go(&self, partition: i32, store: Option<Store>) {
         self.change(partition, |loan| {
             let loan = match std::mem::take(loan) {
@@ -104,7 +106,7 @@ impl Loans {
         });
     }
 
-    /// The local copies that are not borrowed, for the keeper to close.
+    /// The local copies that were released or given back, but that nobody has taken. The keeper closes them.
     pub(super) fn rest(&self) -> Vec<Store> {
         let mut loans = self.lock();
         let rest = loans.iter_mut().filter_map(|loan| match loan {
@@ -135,7 +137,7 @@ impl Loans {
 }
 
 impl Loan {
-    /// Gives the local copy back, open. The borrower must not write it any more.
+    /// Gives the local copy back, still open. The borrower must not write to the copy any more.
     pub(crate) fn give_back(mut self, store: Store) {
         self.store = Some(store);
     }

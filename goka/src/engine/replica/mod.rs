@@ -1,9 +1,9 @@
 //! Replicas: local copies of tables that this process reads but does not write, for views, joins, lookups and standbys.
 //! Must not know types or handlers.
 //!
-//! A process has one replica per table, shared by all readers (see `app/replicas.rs`). It has local copies of those
-//! partitions that a reader wants. Only the thread of the replica, a [`Keeper`](keeper::Keeper), writes the local
-//! copies; readers take snapshots.
+//! A process has one replica per table, which all readers share (see `app/replicas.rs`). The replica has a local copy
+//! of each partition that a reader wants. Only the thread of the replica, which runs a [`Keeper`](keeper::Keeper),
+//! writes the local copies; readers take snapshots.
 
 mod board;
 mod copy;

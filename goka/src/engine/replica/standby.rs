@@ -1,6 +1,6 @@
-//! Hot standbys: this process keeps the local copies of its group table up to date for partitions that none of its
-//! workers has. A worker that is assigned such a partition continues with the local copy, instead of restoring it. Must
-//! not know records or commits.
+//! Hot standbys: for each partition of the group table that no worker of this process has, the process keeps a local
+//! copy up to date. A worker that is assigned such a partition continues with this copy, instead of restoring one.
+//! Must not know records or commits.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use crate::{
 
 /// The standby of a group in this process, shared by its workers.
 pub(crate) struct Standby {
-    // Before the replica, because dropping the replica waits for its thread.
+    // Declared, and therefore dropped, before the replica, because dropping the replica waits for its thread.
     _all: Vec<Wanted>,
     replica: Replica,
 }
 
 impl Standby {
-    /// `replica` is that of the group table, in the directory that the workers use.
+    /// `replica` is the replica of the group table, in the directory that the workers use.
     pub(crate) fn new(replica: Replica) -> Self {
         Standby {
             _all: replica.want_all(),
@@ -25,7 +25,7 @@ impl Standby {
         }
     }
 
-    /// Borrows the local copy of a partition. `None`: it is not released yet, so ask again.
+    /// Borrows the local copy of a partition. `None`: the copy is not released yet, so ask again.
     ///
     /// # Errors
     /// [`Error::Stale`] if the local copies are no longer updated.
@@ -37,7 +37,8 @@ impl Standby {
         Ok(lent)
     }
 
-    /// Cancels a request by [`promote`](Self::promote) that got nothing yet: the partition moved away again.
+    /// Cancels a request by [`promote`](Self::promote) for which no copy was handed over yet, because the partition
+    /// moved away again.
     pub(crate) fn cancel(&self, partition: i32) {
         self.replica.cancel(partition);
     }
@@ -51,13 +52,14 @@ impl Standby {
     /// Whether all local copies have caught up with the changelog.
     ///
     /// # Errors
-    /// As [`check`](Self::check).
+    /// The same as those of [`check`](Self::check).
     pub(crate) fn is_caught_up(&self) -> Result<bool, Error> {
         self.check()?;
         Ok((0..self.replica.partitions()).all(|number| self.replica.is_up_to_date(number)))
     }
 
-    /// The partitions that are kept up to date here for other instances, and their states.
+    /// The partitions whose local copies are kept up to date here while other instances have the partitions, and the
+    /// states of these partitions.
     pub(crate) fn partitions(&self) -> BTreeMap<i32, PartitionState> {
         let numbers = 0..self.replica.partitions();
         numbers

@@ -1,8 +1,9 @@
 //! Subscribers to the changed rows of a replica: feeds of all rows, and watches of single keys. Must not know types.
 //!
-//! The thread of the replica notifies them after it has stored the rows, so that they can read what they are notified
-//! of. It never waits for them. One lock protects all subscriptions, and the thread takes it after a commit: a
-//! subscriber from before is notified of the commit, and a later one reads what the commit stored.
+//! The thread of the replica notifies subscribers after it has stored the rows, so that they can read the rows of
+//! which they are notified. The thread never waits for subscribers. One lock protects all subscriptions, and the
+//! thread takes this lock after a commit: whoever subscribed before that is notified of the commit, and whoever
+//! subscribes later reads what the commit stored.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,13 +12,14 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-/// Maximum size of the changes that wait for one feed, in bytes. Beyond it, the oldest are dropped and counted.
+/// Maximum size of the changes that wait for one feed, in bytes. Beyond this size, the oldest changes are dropped and
+/// counted.
 const WAITING_MAX: usize = 16 << 20;
 
 /// A change of the rows of a partition.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// A key and its value; `None`: the row was deleted.
+    /// A key and its new value; `None`: the row was deleted.
     Row(Box<[u8]>, Option<Box<[u8]>>),
     /// The local copy of this partition was rebuilt; each of its rows follows.
     Rebuilt(i32),
@@ -104,8 +106,8 @@ impl Inner {
         }
     }
 
-    /// Passes on that the local copy of a partition was rebuilt. `true`: pass on all of its rows, because there is a
-    /// feed.
+    /// Notifies subscribers that the local copy of a partition was rebuilt. `true`: there is a feed, so the caller has
+    /// to pass on all rows of the copy.
     pub(super) fn rebuilt(&mut self, partition: i32) -> bool {
         self.tick_all();
         if self.feeds.is_empty() {
@@ -155,7 +157,8 @@ impl Feed {
         self.added.notify_one();
     }
 
-    /// The next change. The number of dropped ones comes first, because they were older.
+    /// Takes the next change. If changes were dropped, first returns the number of dropped changes, because they were
+    /// older.
     pub(crate) fn take(&self) -> Option<Taken> {
         let mut queue = self.lock();
         if queue.missed > 0 {

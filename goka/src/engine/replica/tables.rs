@@ -1,5 +1,5 @@
 //! Tables of other groups, as handlers read them for joins and lookups. A read returns what the replica has at that
-//! moment; it is not part of the transaction of the handler. Must not know types.
+//! moment; the read is not part of the handler's transaction. Must not know types.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::{
 /// The tables that a processor joins or looks up.
 #[derive(Default)]
 pub(crate) struct Tables {
-    /// By the index of their edge.
+    /// The tables, each at the index of its edge. `None`: the edge is not a table that is joined or looked up.
     tables: Vec<Option<Table>>,
-    /// Keeps all partitions of tables that are looked up, because any key may be read; with a standby, of joined tables
-    /// too.
+    /// Keeps all partitions of looked-up tables open, because any key may be read; with a standby, also all partitions
+    /// of joined tables.
     _all: Vec<Wanted>,
 }
 
@@ -24,7 +24,7 @@ struct Table {
 }
 
 impl Tables {
-    /// `tables`: by the index of their edge, with its kind.
+    /// `tables` has each table at the index of its edge, with the kind of the edge.
     pub(crate) fn new(tables: Vec<Option<(Kind, Arc<Replica>)>>) -> Self {
         let tables: Vec<_> = tables
             .into_iter()
@@ -38,7 +38,7 @@ impl Tables {
         Tables { tables, _all }
     }
 
-    /// Keeps all partitions of joined tables, not only those that are assigned to this process.
+    /// Keeps all partitions of joined tables open, not only those that are assigned to this process.
     pub(crate) fn want_all(&mut self) {
         let joined = self.tables.iter().flatten();
         let joined = joined.filter(|table| table.kind == Kind::Join);
@@ -60,14 +60,15 @@ impl Tables {
         Ok(true)
     }
 
-    /// Keeps this partition of the joined tables until the returned values are dropped.
+    /// Keeps this partition of the joined tables open until the returned values are dropped.
     pub(crate) fn want(&self, partition: i32) -> Vec<Wanted> {
         let joined = self.tables.iter().flatten();
         let joined = joined.filter(|table| table.kind == Kind::Join);
         joined.map(|table| table.replica.want(partition)).collect()
     }
 
-    /// Whether handlers of this partition see everything that was in the tables when the partition was wanted.
+    /// Whether the handlers of this partition see everything that was in the tables when the tables' partitions were
+    /// wanted.
     ///
     /// # Errors
     /// [`Error::Stale`] if a local copy is no longer updated.
@@ -93,7 +94,7 @@ impl Tables {
     /// Reads the row at `key`.
     ///
     /// # Errors
-    /// [`Error::Stale`] if the local copy is no longer updated; and if it cannot be read.
+    /// [`Error::Stale`] if the local copy is no longer updated; another error if the copy cannot be read.
     pub(crate) fn read<R>(
         &self,
         edge: EdgeIx,

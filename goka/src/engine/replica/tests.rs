@@ -80,7 +80,7 @@ impl Stage {
         keeper.turn(Duration::ZERO, self.world.now(), 0)
     }
 
-    /// More turns than any of these tests needs.
+    /// Takes more turns than any of these tests needs.
     fn turns(&self, keeper: &mut Keeper) -> Result<(), Error> {
         (0..20).try_for_each(|_| self.turn(keeper))
     }
@@ -150,7 +150,7 @@ fn a_partition_stays_open_until_nobody_wants_it() {
     assert_eq!((replica.state(0), replica.state(1)), (None, None));
     assert!(replica.snapshot(0).is_err(), "it is closed");
 
-    // While it is closed, nothing is read. Afterwards only the new records are read.
+    // While the local copy is closed, nothing is read. Afterwards, only the new records are read.
     stage.put(0, "b", Some("2"));
     stage.world.compact(TABLE, 0).unwrap();
     stage.turns(&mut keeper).unwrap();
@@ -248,7 +248,7 @@ fn after_a_failure_local_copies_can_still_be_read() {
     keeper.close(0).unwrap();
     drop((wanted, replica));
 
-    // The embedded broker deletes rows that are in no local copy, which then cannot be rebuilt.
+    // The embedded broker deletes rows that no local copy has. The local copy can then not be rebuilt.
     stage.put(0, "gone", Some("2"));
     stage.put(0, "b", Some("3"));
     stage.world.delete_before(TABLE, 0, 2).unwrap();

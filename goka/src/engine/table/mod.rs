@@ -1,5 +1,5 @@
 //! Rows of one partition of a table, in memory over LMDB, and the code that restores them from the changelog. Workers
-//! and replicas use it. Must not know which of the two.
+//! and replicas use this module. Must not know which of the two uses it.
 
 mod overlay;
 pub(crate) mod replay;

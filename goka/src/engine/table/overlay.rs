@@ -1,16 +1,16 @@
-//! Rows of one partition in memory, over its local copy: rows that are not stored yet and, within bounds, stored rows
-//! that are likely to be read again.
+//! Rows of one partition in memory, on top of its local copy: rows that are not stored yet and, within bounds, stored
+//! rows that are likely to be read again.
 //!
-//! Two commit intervals can be unacknowledged at the same time: the *open* one takes what handlers write now, and the
-//! *closing* one waits for its delivery reports. Once a closing interval is acknowledged, its rows are *unstored* until
-//! they are written to the local copy, which may be several intervals later: a row that each of these intervals wrote
-//! is then stored once. A row has room for two values, that of the open interval and the previous one, so that a single
-//! search finds the newest value, whichever interval wrote it.
+//! Two commit intervals can be unacknowledged at the same time: the *open* interval takes what handlers write now, and
+//! the *closing* interval waits for its delivery reports. Once a closing interval is acknowledged, its rows are
+//! *unstored* until they are written to the local copy. This may be several intervals later: a row that each of these
+//! intervals wrote is then stored only once. A row has room for two values, that of the open interval and the previous
+//! value, so that a single search finds the newest value, whichever interval wrote it.
 //!
 //! A search waits for memory, not for the processor: with 100,000 rows, each cache line that a search touches costs as
 //! much as decoding a record. Therefore a row is one cache line ([`Entry`]), and rows that will soon be read are
-//! prefetched together. Memory is reused: rows cost no allocation until there are more of them than ever before. Must
-//! not know Kafka or LMDB.
+//! prefetched together. Memory is reused: a new row costs an allocation only if there are more rows than ever before.
+//! Must not know Kafka or LMDB.
 
 mod entry;
 #[cfg(test)]
@@ -21,7 +21,7 @@ use std::{cell::Cell, hash::BuildHasher};
 use entry::Entry;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-/// An overlay that takes more memory than this, bytes, gives it back when it is cleared.
+/// An overlay that takes more memory than this, in bytes, gives all of its memory back when it is cleared.
 const KEPT_BYTES: usize = 16 << 20;
 
 /// How many rows are prefetched together, see [`Overlay::look_ahead`].
@@ -30,35 +30,37 @@ const AHEAD: usize = 32;
 /// The rows of a partition that are in memory.
 #[derive(Default)]
 pub(crate) struct Overlay {
-    /// Indices of `entries`, by the hash of their key.
+    /// Indices into `entries`, by the hash of the entry's key.
     index: HashTable<u32>,
     entries: Vec<Entry>,
     /// Keys and values that are too long for their entries.
     arena: Vec<u8>,
-    /// Which interval is the open one.
+    /// The number of the open interval.
     now: u32,
-    /// The rows of the open interval: indices of `entries`.
+    /// The rows of the open interval: indices into `entries`.
     open: Vec<u32>,
-    /// Memory that the open interval takes, bytes.
+    /// Memory that the open interval takes, in bytes.
     open_bytes: usize,
-    /// The rows of the closing interval.
+    /// The rows of the closing interval: indices into `entries`.
     closing: Vec<u32>,
-    /// All rows that are not stored, in the order in which they were first written: those of acknowledged intervals,
-    /// then those that only the closing interval wrote, then those that only the open interval wrote.
+    /// All rows that are not stored, in the order in which they were first written: first the rows that acknowledged
+    /// intervals wrote, then the further rows that the closing interval wrote, then the further rows that the open
+    /// interval wrote.
     unstored: Vec<u32>,
-    /// How many of `unstored` acknowledged intervals wrote.
+    /// The number of rows at the beginning of `unstored` that acknowledged intervals wrote.
     acknowledged: usize,
-    /// How many of `unstored` acknowledged intervals or the closing interval wrote.
+    /// The number of rows at the beginning of `unstored` that acknowledged intervals or the closing interval wrote.
     closed: usize,
-    /// A buffer for sorting.
+    /// A buffer for sorting, kept to reuse its memory.
     order: Vec<(u64, u32)>,
-    /// The row that was found last: a row that a handler read is often the one that it writes next.
+    /// The index of the row that was found last: the row that a handler has just read is often the row that it writes
+    /// next.
     found: Cell<u32>,
     hasher: DefaultHashBuilder,
 }
 
 impl Overlay {
-    /// The newest value of a key. `None`: the overlay does not have the key. `Some(None)`: the row was deleted.
+    /// The newest value of a key. `None`: the overlay does not have this key. `Some(None)`: the row was deleted.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
         if self.entries.is_empty() {
             return None;
@@ -68,8 +70,9 @@ impl Overlay {
         Some(self.entries[found as usize].newest(&self.arena))
     }
 
-    /// Prefetches the rows of these keys into the processor's cache. A processor waits for a dozen cache lines together
-    /// if no other work separates the loads: therefore first all hashes, then all indices, then all rows.
+    /// Prefetches the rows of these keys into the processor's cache. A processor waits for a dozen cache lines at the
+    /// same time if no other work separates the loads. Therefore this method first computes all hashes, then finds all
+    /// indices, then touches all rows.
     pub(crate) fn look_ahead(&self, keys: &mut dyn Iterator<Item = &[u8]>) {
         if self.entries.is_empty() {
             return;
@@ -82,7 +85,7 @@ impl Overlay {
                 count += 1;
             }
             for (place, hash) in places.iter_mut().zip(&hashes[..count]) {
-                // The first index whose hash has the same leading bits: in most cases the right one.
+                // The first index whose hash has the same leading bits, which in most cases is the right one.
                 *place = self.index.find(*hash, |_| true).copied().unwrap_or(0);
             }
             let entries = places[..count].iter().map(|i| &self.entries[*i as usize]);
@@ -105,7 +108,7 @@ impl Overlay {
         let entry = &mut self.entries[i as usize];
         if entry.written != self.now {
             entry.written = self.now;
-            // A value that is not stored is kept beside the new one.
+            // A value that is not stored is kept beside the new value.
             match std::mem::replace(&mut entry.is_unstored, true) {
                 true => entry.keep(),
                 false => self.unstored.push(i),
@@ -148,7 +151,7 @@ impl Overlay {
         self.entries[i as usize].key(&self.arena)
     }
 
-    /// The open interval becomes the closing one. The closing one before it is acknowledged.
+    /// Makes the open interval the closing interval. The previous closing interval must be acknowledged already.
     pub(crate) fn close_interval(&mut self) {
         debug_assert!(self.closing.is_empty(), "one interval is closed at a time");
         std::mem::swap(&mut self.open, &mut self.closing);
@@ -157,7 +160,7 @@ impl Overlay {
         self.now = self.now.wrapping_add(1);
     }
 
-    /// The value that the last interval before the open one wrote to a row.
+    /// The value that a row had before the open interval: the value from the last earlier interval that wrote the row.
     fn value_before(&self, i: u32) -> Option<&[u8]> {
         let entry = &self.entries[i as usize];
         match entry.written == self.now {
@@ -172,13 +175,13 @@ impl Overlay {
         self.acknowledged = self.closed;
     }
 
-    /// Number of rows that are acknowledged and not stored.
+    /// The number of rows that are acknowledged but not stored.
     pub(crate) fn unstored(&self) -> usize {
         self.acknowledged
     }
 
-    /// The rows that are acknowledged and not stored, in ascending order of keys, which LMDB writes fastest. No
-    /// interval may be closing: its values would be among them.
+    /// The rows that are acknowledged but not stored, in ascending order of their keys: LMDB writes rows fastest in
+    /// this order. No interval may be closing, because its values would be among those returned.
     pub(crate) fn sorted(&mut self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         let mut order = std::mem::take(&mut self.order);
         self.sort(&mut order);
@@ -187,8 +190,9 @@ impl Overlay {
         sorted.map(|&(_, i)| (self.key(i), self.value_before(i)))
     }
 
-    /// Sorts by the eight bytes that follow the prefix that all keys share. These bytes differ for most pairs of keys,
-    /// and they are next to each other in memory, which the keys are not.
+    /// Fills `order` with the rows that are acknowledged but not stored, in ascending order of their keys. Compares
+    /// first the eight bytes after the prefix that all keys share: these bytes differ for most pairs of keys and,
+    /// unlike the keys, are next to each other in memory.
     fn sort(&self, order: &mut Vec<(u64, u32)>) {
         debug_assert!(
             self.closing.is_empty(),
@@ -215,20 +219,20 @@ impl Overlay {
         });
     }
 
-    /// The rows of the closing interval, in the order in which they were first written in it.
+    /// The rows of the closing interval, in the order in which this interval first wrote them.
     pub(crate) fn closing(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         let closing = self.closing.iter();
         closing.map(|&i| (self.key(i), self.value_before(i)))
     }
 
-    /// The rows that are acknowledged and not stored, in the order in which they were first written.
+    /// The rows that are acknowledged but not stored, in the order in which they were first written.
     pub(crate) fn acknowledged(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         let acknowledged = self.unstored[..self.acknowledged].iter();
         acknowledged.map(|&i| (self.key(i), self.value_before(i)))
     }
 
-    /// The acknowledged rows are stored. They are kept in memory while all rows take at most `kept` bytes; beyond that,
-    /// only the rows of the open interval are kept.
+    /// Notes that the acknowledged rows are stored. These rows are kept in memory if all rows together take at most
+    /// `kept` bytes; otherwise only the rows of the open interval are kept.
     pub(crate) fn stored(&mut self, kept: usize) {
         debug_assert!(
             self.closing.is_empty(),
@@ -256,17 +260,17 @@ impl Overlay {
         }
     }
 
-    /// Approximate memory that the open interval takes, bytes.
+    /// Approximate memory that the open interval takes, in bytes.
     pub(crate) fn open_size(&self) -> usize {
         self.open_bytes
     }
 
-    /// Approximate memory that all rows take, bytes.
+    /// Approximate memory that all rows take, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.arena.len() + self.entries.len() * (size_of::<Entry>() + 2 * size_of::<u32>())
     }
 
-    /// Forgets all rows. Keeps the memory, up to [`KEPT_BYTES`].
+    /// Forgets all rows. Keeps the memory for later rows, unless it is more than [`KEPT_BYTES`].
     pub(crate) fn clear(&mut self) {
         if self.arena.capacity() + self.entries.capacity() * size_of::<Entry>() > KEPT_BYTES {
             *self = Self {

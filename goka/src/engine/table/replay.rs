@@ -1,7 +1,8 @@
 //! Changelog → local copy: the code that restores partitions, views and standbys.
 //!
 //! A replay gathers rows into large sorted batches and commits each batch together with the changelog offset after it.
-//! It can therefore be cut off at any record, and goes on from the last batch. Must not know who reads the changelog.
+//! A replay can therefore be interrupted at any record, and later continues after the last committed batch. Must not
+//! know who reads the changelog.
 
 use std::time::Duration;
 
@@ -13,14 +14,17 @@ use crate::{
     store::{Position, Store},
 };
 
-/// A batch is committed when it takes this much memory, bytes. The store writes a batch of this size in parts.
+/// A batch is committed once it takes this much memory, in bytes. The store writes a batch of this size in several
+/// parts.
 const BATCH_BYTES: usize = 8 << 20;
-/// The same limit once readers follow the copy: at most a thousand rows, which are stored in one part.
+/// The limit for the memory of a batch, in bytes, once readers follow the copy. Such a batch has at most a thousand
+/// rows, which are stored in one part.
 const LIVE_BATCH_BYTES: usize = 64 << 10;
-/// Keys that are checked against the partitioner: the first 64, then one in 256.
+/// The number of keys at the beginning of a replay that are all checked against the partitioner. Of the later keys,
+/// one in `SAMPLED_ONE_OF` is checked.
 const SAMPLED_FIRST: u64 = 64;
 const SAMPLED_ONE_OF: u64 = 256;
-/// This many keys show which partitioner wrote the table.
+/// The number of checked keys that is enough to show which partitioner chose the partitions of the table's rows.
 const SAMPLES_MIN: u64 = 8;
 /// How often progress is logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -44,12 +48,12 @@ pub(crate) struct Replay {
     batch_bytes: usize,
 }
 
-/// Keys that were checked against the partitioners.
+/// Counts of the keys that were checked against the partitioners.
 struct Sample {
     declared: Partitioner,
     partitions: i32,
     taken: u64,
-    /// How many of the keys each partitioner of [`Partitioner::ALL`] assigns to this partition.
+    /// For each partitioner of [`Partitioner::ALL`]: how many of the checked keys it assigns to this partition.
     fits: [u64; Partitioner::ALL.len()],
 }
 
@@ -98,12 +102,12 @@ impl Replay {
         self.next = self.next.max(next);
     }
 
-    /// Takes a row. `Ok(true)`: the batch is large enough to be stored.
+    /// Adds a row to the batch. `Ok(true)`: the batch is large enough to be stored.
     pub(crate) fn take(&mut self, rows: &Rows, record: &Record<'_>) -> Result<bool, Error> {
         self.next = record.offset + 1;
         let Some(key) = record.key else {
-            // Brokers refuse records without a key in a compacted topic. A topic that was made compacted later may have
-            // some.
+            // Brokers refuse records without a key in a compacted topic. A topic that was made compacted later may
+            // have such records.
             debug!(
                 topic = self.topic,
                 offset = record.offset,
@@ -127,8 +131,9 @@ impl Replay {
         self.batch_bytes = LIVE_BATCH_BYTES;
     }
 
-    /// The time to store with a batch before the end, milliseconds since 1970: that of the copy's last position. The
-    /// copy stays as old as it was, because the changelog may drop tombstones before the copy has read them.
+    /// The time to store with a batch that ends before the end of the changelog, in milliseconds since 1970: the time
+    /// of the copy's last position, or `now_ms` for an empty copy. Such a batch does not make the copy any younger,
+    /// because the changelog may drop tombstones before the copy has read them.
     pub(crate) fn at_ms(&self, store: &Store, now_ms: i64) -> i64 {
         match store.position() {
             Position { changelog: 0, .. } => now_ms,
@@ -136,8 +141,9 @@ impl Replay {
         }
     }
 
-    /// Commits the batch to the local copy. The copy's positions in the inputs stay as they are. If the group has
-    /// `no_offsets`, they are dropped: new rows may be those of a later owner, who was further in the inputs.
+    /// Commits the batch to the local copy. The copy's positions in the inputs stay as they are, unless the group has
+    /// no committed offsets (`no_offsets`) and rows were read. In that case the positions are dropped: the new rows
+    /// may be those of a later owner, which was further in the inputs.
     pub(crate) fn store(
         &self,
         rows: &Rows,
@@ -171,7 +177,7 @@ impl Replay {
         rows.store_and_notify(store, position, notify)
     }
 
-    /// Rows read, bytes read, and the share of the offsets that is read, from 0 to 1.
+    /// The number of rows read, the number of bytes read, and the fraction of the offsets that was read, from 0 to 1.
     pub(crate) fn progress(&self) -> (u64, u64, f64) {
         let whole = (self.end - self.from).max(1) as f64;
         let done = ((self.next - self.from) as f64 / whole).clamp(0.0, 1.0);
@@ -212,7 +218,7 @@ impl Replay {
 
 impl Sample {
     fn take(&mut self, key: &[u8], here: i32) {
-        // librdkafka places an empty key at random.
+        // An empty key shows nothing, because librdkafka places it at random.
         if key.is_empty() {
             return;
         }
@@ -222,7 +228,8 @@ impl Sample {
         }
     }
 
-    /// Rows that only another partitioner can have assigned to this partition show that the type declares a wrong one.
+    /// Checks whether the table's type declares the wrong partitioner. This is so if another partitioner assigns all
+    /// checked keys to this partition, and the declared partitioner assigns fewer than half of them to it.
     ///
     /// # Errors
     /// The declared partitioner is wrong.
@@ -250,7 +257,7 @@ impl Sample {
 mod tests {
     use super::*;
 
-    /// The verdict on 100 keys that `place` puts into one of 8 partitions, as seen in each of them.
+    /// Distributes 100 keys over 8 partitions with `place`, and returns the verdict of the check in each partition.
     fn verdicts(declared: Partitioner, place: impl Fn(&[u8]) -> i32) -> Vec<Result<(), String>> {
         let sampled = |here| {
             let mut sample = Sample {

@@ -1,10 +1,11 @@
-//! Rows of one partition of the group table, as a handler sees them: rows in memory over the local copy.
+//! Rows of one partition of the group table, as a handler sees them: rows in memory on top of the local copy.
 //!
 //! Rows of two commit intervals can be unacknowledged at the same time. The open interval takes what handlers write
-//! now; the closing one waits for its delivery reports while handlers go on. Rows of acknowledged intervals go to the
-//! local copy, now or a few intervals later, so that an LMDB write transaction is open only while it is committed.
-//! Stored rows are kept in memory, within bounds: a handler often reads a row again soon after writing it, and a search
-//! in LMDB costs as much as everything else that a record needs. Must not know when an interval is committed.
+//! now; the closing interval waits for its delivery reports, while handlers go on. Rows of acknowledged intervals are
+//! written to the local copy together, at once or a few intervals later, so that no LMDB write transaction stays open
+//! while handlers run. Stored rows are kept in memory, within bounds: a handler often reads a row again soon after
+//! writing it, and a search in LMDB costs as much as everything else that a record needs. Must not know when an
+//! interval is committed.
 
 use std::cell::RefCell;
 
@@ -20,22 +21,22 @@ pub(crate) struct Rows(RefCell<Layers>);
 
 #[derive(Default)]
 struct Layers {
-    /// Rows of deferred records, which are in no interval yet.
+    /// Rows of deferred records. These rows are in no interval yet.
     deferred: Overlay,
-    /// Rows of the intervals, and stored rows that are kept.
+    /// Rows of the intervals, and stored rows that are kept in memory.
     written: Overlay,
     /// The local copy as of its last commit.
     stored: Option<Snapshot>,
 }
 
-/// Up to this many rows are stored as soon as their interval is acknowledged: to write them costs little.
+/// Up to this many rows are stored as soon as their interval is acknowledged, because it costs little to write them.
 pub(crate) const STORED_AT_ONCE: usize = 1_000;
 
-/// Memory for stored rows of all partitions of a worker, bytes: some 600,000 small rows.
+/// Memory, in bytes, for the stored rows that all partitions of a worker keep: enough for some 600,000 small rows.
 pub(crate) const KEPT_BYTES: usize = 48 << 20;
 
 impl Layers {
-    /// The newest value without deferred rows.
+    /// The newest value of `key`. Deferred rows do not count.
     fn sent(&self, key: &[u8]) -> Result<Option<&[u8]>, Error> {
         match (self.written.get(key), &self.stored) {
             (Some(value), _) => Ok(value),
@@ -65,8 +66,8 @@ impl Rows {
         self.0.borrow().written.look_ahead(keys);
     }
 
-    /// Passes the value that the changelog has, or will have once rows in flight are delivered. Deferred rows do not
-    /// count.
+    /// Passes to `with` the value of `key` that the changelog has, or will have once rows in flight are delivered.
+    /// Deferred rows do not count.
     pub(crate) fn read_sent<R>(
         &self,
         key: &[u8],
@@ -80,22 +81,24 @@ impl Rows {
         self.0.borrow_mut().written.put(key, value);
     }
 
-    /// Writes a row of a deferred record, which handlers read until [`forget_deferred`](Self::forget_deferred).
+    /// Writes a row of a deferred record. Handlers read this row until [`forget_deferred`](Self::forget_deferred) is
+    /// called.
     pub(crate) fn defer(&self, key: &[u8], value: Option<&[u8]>) {
         self.0.borrow_mut().deferred.put(key, value);
     }
 
-    /// Memory that deferred rows take, bytes.
+    /// Memory that deferred rows take, in bytes.
     pub(crate) fn deferred_size(&self) -> usize {
         self.0.borrow().deferred.size()
     }
 
-    /// Forgets deferred rows: they are in an interval now, or dropped.
+    /// Forgets all deferred rows, because they are in an interval now or were dropped. Rows of records that are still
+    /// held back have to be written again.
     pub(crate) fn forget_deferred(&self) {
         self.0.borrow_mut().deferred.clear();
     }
 
-    /// Passes the keys of the local copy after `from` to `take`, in order, while `take` returns `true`.
+    /// Passes to `take`, in order, the keys of the local copy that come after `from`, until `take` returns `false`.
     pub(crate) fn stored_keys(
         &self,
         from: Option<&[u8]>,
@@ -109,18 +112,19 @@ impl Rows {
         stored.scan(from, exclusive, &mut |key, _| take(key))
     }
 
-    /// Memory that the open interval takes, bytes.
+    /// Memory that the open interval takes, in bytes.
     pub(crate) fn open_size(&self) -> usize {
         self.0.borrow().written.open_size()
     }
 
-    /// The open interval becomes the closing one. When this is called, no interval may be closing.
+    /// Makes the open interval the closing interval, and opens a new one. When this is called, no interval may be
+    /// closing.
     pub(crate) fn close_interval(&self) {
         self.0.borrow_mut().written.close_interval();
     }
 
-    /// Passes the rows of the closing interval to `take`, beginning at index `from`, while `take` returns `true`.
-    /// Returns the index of the row to go on with, or `None` at the end.
+    /// Passes the rows of the closing interval to `take`, beginning at index `from`, until `take` returns `false`.
+    /// Returns the index of the row to continue with, or `None` if all rows were passed.
     pub(crate) fn each_closing(
         &self,
         from: usize,
@@ -140,15 +144,16 @@ impl Rows {
         self.0.borrow_mut().written.acknowledge();
     }
 
-    /// Number of rows that are acknowledged and not stored, and the memory that all rows take, bytes.
+    /// The number of rows that are acknowledged but not stored, and the memory that all rows take, in bytes.
     pub(crate) fn unstored(&self) -> (usize, usize) {
         let written = &self.0.borrow().written;
         (written.unstored(), written.size())
     }
 
-    /// Commits the acknowledged rows to the local copy, in one transaction with the position after them. Stored rows
-    /// are kept in memory, up to `kept` bytes. No interval may be closing. Very many rows are committed in parts: the
-    /// last part has the position, and `part` is called between parts.
+    /// Commits the acknowledged rows to the local copy, in one transaction with the position after them. The stored
+    /// rows are then kept in memory, up to `kept` bytes. No interval may be closing. Very many rows are committed in
+    /// parts, each in a transaction of its own: the last part contains the position, and `part` is called between two
+    /// parts.
     pub(crate) fn store(
         &self,
         store: &mut Store,
@@ -162,7 +167,8 @@ impl Rows {
         Ok(())
     }
 
-    /// Commits the rows of the closing interval, without keeping them in memory, and then passes each row to `notify`.
+    /// Commits the rows of the closing interval to the local copy, and then passes each row to `notify`. Does not keep
+    /// the rows in memory.
     pub(crate) fn store_and_notify(
         &self,
         store: &mut Store,
@@ -179,14 +185,14 @@ impl Rows {
         Ok(())
     }
 
-    /// Forgets the rows in memory, and reads the local copy as it is now.
+    /// Forgets the rows in memory, and takes a new snapshot of the local copy for reads.
     pub(crate) fn reload(&self, store: Option<&Store>) -> Result<(), Error> {
         self.forget();
         self.0.borrow_mut().stored = store.map(Store::snapshot).transpose()?;
         Ok(())
     }
 
-    /// Forgets the rows in memory, and releases the local copy.
+    /// Forgets the rows in memory, and releases the snapshot of the local copy.
     pub(crate) fn forget(&self) {
         let layers = &mut *self.0.borrow_mut();
         layers.deferred.clear();
@@ -202,7 +208,7 @@ impl Layers {
         position: Position,
         part: &mut dyn FnMut() -> Result<(), Error>,
     ) -> Result<(), Error> {
-        // LMDB reuses no page that an open snapshot can see.
+        // The snapshot is released first, because LMDB reuses no page that an open snapshot can see.
         self.stored = None;
         let mut batch = store.batch()?;
         let mut rows = self.written.sorted().peekable();
@@ -212,8 +218,8 @@ impl Layers {
                 None => batch.delete(key)?,
             }
             if batch.is_large() && rows.peek().is_some() {
-                // The changelog has all of these rows, after the copy's position. If the process ends here, recovery
-                // reads them again.
+                // The changelog has all of these rows, at offsets after the copy's position. If the process ends here,
+                // recovery reads the rows again.
                 batch.commit_part(position.changelog)?;
                 part()?;
                 batch = store.batch()?;

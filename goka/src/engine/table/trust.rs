@@ -2,8 +2,8 @@
 
 use crate::store::Position;
 
-/// Why a local copy cannot be brought up to date from its changelog. `None`: it can. All rows of the copy are
-/// before the offset `reaches`; `first` and `end` are the log start and end offsets of the changelog.
+/// The reason why a local copy cannot be brought up to date from its changelog; `None` if it can. All rows of the copy
+/// are before the offset `reaches`; `first` and `end` are the log start and end offsets of the changelog.
 pub(crate) fn distrust(
     position: &Position,
     reaches: i64,
@@ -50,7 +50,7 @@ mod tests {
             "nothing to read: nothing missed"
         );
         assert!(distrust(&at(6, 0), 6, (0, 5), None, 0).is_some());
-        // A part of a batch was stored whose rows are beyond the changelog's end.
+        // Part of a batch was stored, and its rows are beyond the changelog's end.
         assert!(distrust(&at(5, 0), 6, (0, 5), None, 0).is_some());
         assert!(distrust(&at(2, 0), 2, (3, 5), None, 0).is_some());
         assert!(distrust(&at(4, 0), 4, (0, 5), Some(10), 100).is_some());
@@ -59,7 +59,7 @@ mod tests {
             None,
             "an empty copy has nothing to distrust"
         );
-        // A copy that was cut off in its first batch has rows, but position 0.
+        // A copy whose first batch was interrupted has rows, but position 0.
         assert!(distrust(&at(0, 0), 2, (0, 5), Some(10), 100).is_some());
         assert!(distrust(&at(0, 0), 2, (3, 5), None, 0).is_some());
     }

@@ -30,7 +30,7 @@ fn changes_are_reported_after_they_are_visible() {
     assert_eq!(get(&replica, 0, "a").as_deref(), Some("3"));
     assert!(!other.has_changed().unwrap());
 
-    // The last change of each key, whichever of them became visible together.
+    // The last change of each key has to arrive, whichever changes became visible together.
     let mut told = BTreeMap::new();
     while let Some(taken) = feed.take() {
         let Taken::Change(change) = taken else {
@@ -139,7 +139,7 @@ fn an_idle_table_does_not_age() {
     keeper.close(100 * HOUR).unwrap();
     drop((wanted, replica));
 
-    // It was closed for less than a day, so only new records are read; the old ones are deleted.
+    // The replica was closed for less than a day, so only new records are read; the old records are deleted.
     stage.world.delete_before(TABLE, 0, 1).unwrap();
     stage.put(0, "b", Some("2"));
     let (replica, mut keeper) = aging(&stage);

@@ -62,7 +62,7 @@ fn a_copy_is_lent_open_with_all_rows_that_were_read() {
     let store = store.expect("it was open");
     assert_eq!(row(&store, "a").as_deref(), Some(&b"1"[..]));
     assert_eq!(store.position().changelog, 1);
-    // The other partition is kept up to date; the lent one is not.
+    // The other partition is kept up to date; the lent partition is not.
     let kept: Vec<_> = standby.partitions().into_iter().collect();
     assert_eq!(kept, [(1, PartitionState::Running)]);
     stage.put(0, "b", Some("2"));
@@ -91,8 +91,8 @@ fn a_copy_that_comes_back_continues_at_its_position() {
     assert_eq!(get(standby.replica(), 0, "b").as_deref(), Some("3"));
 }
 
-/// A stored input position belongs to the rows that are stored, or there is none: a group without committed offsets
-/// would otherwise process records again that the table has.
+/// Stored input positions belong to the rows that are stored, or no input positions are stored. Otherwise a group
+/// without committed offsets would process records again whose effects the table already has.
 #[test]
 fn input_positions_of_a_previous_owner_do_not_outlive_rows_of_the_next() {
     let stage = Stage::new();
@@ -141,12 +141,12 @@ fn a_restart_keeps_the_positions_that_the_tail_may_belong_to() {
 fn a_copy_has_one_borrower_and_a_cancelled_request_releases_it() {
     let stage = Stage::new();
     let (standby, mut keeper) = standby(&stage);
-    // Requested before it was opened, and cancelled.
+    // The copy is requested before it was opened, and the request is cancelled.
     assert!(standby.promote(0).unwrap().is_none());
     standby.cancel(0);
     stage.turns(&mut keeper).unwrap();
     assert!(standby.is_caught_up().unwrap());
-    // Released for a borrower, who cancels.
+    // The copy is released for a borrower, who cancels.
     assert!(standby.promote(0).unwrap().is_none());
     stage.turn(&mut keeper).unwrap();
     standby.cancel(0);
@@ -158,7 +158,7 @@ fn a_copy_has_one_borrower_and_a_cancelled_request_releases_it() {
         assert!(standby.promote(0).unwrap().is_none());
         stage.turn(&mut keeper).unwrap();
     }
-    // A local copy that is closed goes back as well.
+    // A loan also ends if the borrower has closed the local copy.
     drop((store, loan));
     let (_loan, store) = promoted(&stage, &standby, &mut keeper, 0);
     assert!(store.is_none(), "it was not opened in between");

@@ -1,34 +1,34 @@
 //! A row in one cache line: its key, its newest value and, where needed, the previous value. Keys and values that are
-//! too long for the line are in an arena. Must not know intervals.
+//! too long for the line are in an arena, which all rows share. Must not know intervals.
 
 /// A row.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct Entry {
-    /// Offset of key and values in the arena, or [`HERE`].
+    /// Offset of the key and the values in the arena, or [`HERE`] if they are in the entry.
     start: u32,
-    /// Length of the key.
+    /// Length of the key, in bytes.
     key: u32,
-    /// Room for one value, bytes.
+    /// Room for each value, in bytes.
     room: u32,
-    /// Lengths of the two values, or [`TOMBSTONE`].
+    /// Length of each of the two values in bytes, or [`TOMBSTONE`].
     values: [u32; 2],
-    /// Number of the interval that wrote the row last, or [`NEVER`].
+    /// Number of the interval that last wrote the row, or [`NEVER`].
     pub(super) written: u32,
-    /// For how many values there is room after the key: 1 or 2.
+    /// The number of values for which there is room after the key: 1 or 2.
     rooms: u8,
-    /// Which of the values is the newest.
+    /// The index of the newest value: 0 or 1.
     newest: u8,
-    /// Whether some interval wrote the row and it is not stored.
+    /// Whether an interval wrote the row and the row is not stored yet.
     pub(super) is_unstored: bool,
     here: [u8; HERE_BYTES],
 }
 
 const _: () = assert!(size_of::<Entry>() == 64);
 
-/// What the fields leave of the 64 bytes of a cache line.
+/// The bytes that the other fields leave free of the 64 bytes of a cache line.
 const HERE_BYTES: usize = 37;
-/// Key and values are in the entry, not in the arena.
+/// Value of `start` if the key and the values are in the entry, not in the arena.
 const HERE: u32 = u32::MAX;
 const TOMBSTONE: u32 = u32::MAX;
 const NEVER: u32 = u32::MAX;
@@ -63,12 +63,12 @@ impl Entry {
         &self.bytes(arena)[..self.key as usize]
     }
 
-    /// The newest value. `None`: a tombstone.
+    /// The newest value. `None`: the newest value is a tombstone.
     pub(super) fn newest<'a>(&'a self, arena: &'a [u8]) -> Option<&'a [u8]> {
         self.value(self.newest, arena)
     }
 
-    /// The value that was the newest one at the last [`keep`](Self::keep).
+    /// The value that was the newest one when [`keep`](Self::keep) was last called.
     pub(super) fn before<'a>(&'a self, arena: &'a [u8]) -> Option<&'a [u8]> {
         self.value(self.newest ^ 1, arena)
     }
@@ -86,17 +86,17 @@ impl Entry {
         }
     }
 
-    /// Reads one byte of the key, which brings its cache line into the cache.
+    /// Reads the first byte of the key, to bring the cache line of the key into the processor's cache.
     pub(super) fn touch(&self, arena: &[u8]) -> u8 {
         self.bytes(arena).first().copied().unwrap_or_default()
     }
 
-    /// Keeps the newest value: the next value is written beside it, over the previous one.
+    /// Keeps the newest value as the previous one: the next value is written over the older of the two values.
     pub(super) fn keep(&mut self) {
         self.newest ^= 1;
     }
 
-    /// Writes the newest value.
+    /// Writes `value` as the newest value. `None` writes a tombstone.
     pub(super) fn set(&mut self, value: Option<&[u8]>, arena: &mut Vec<u8>) {
         let len = value.map_or(0, <[u8]>::len);
         if self.newest >= self.rooms || len > self.room as usize {
@@ -114,12 +114,12 @@ impl Entry {
         bytes[..len].copy_from_slice(value.unwrap_or_default());
     }
 
-    /// Offset of a value from the start of the key.
+    /// Distance of a value from the start of the key, in bytes.
     fn place(&self, which: u8) -> usize {
         self.key as usize + usize::from(which) * self.room as usize
     }
 
-    /// Moves key and values to the end of the arena, with room for `len` bytes a value.
+    /// Moves the key and the values to the end of the arena, with room for at least `len` bytes per value.
     fn grow(&mut self, len: usize, arena: &mut Vec<u8>) {
         let old = *self;
         self.rooms = old.rooms.max(old.newest + 1);
@@ -150,7 +150,8 @@ impl Entry {
     }
 }
 
-/// Room for a value of `len` bytes, and some more: a value that grows does not move each time.
+/// The room to reserve for a value of `len` bytes: somewhat more than `len`, so that a growing value does not move
+/// each time it is written.
 fn room_for(len: usize) -> u32 {
     let room = (len + len / 8).next_multiple_of(8);
     u32::try_from(room).expect("a record is shorter than 4 GiB")

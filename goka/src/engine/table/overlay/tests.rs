@@ -1,4 +1,4 @@
-//! The overlay against a model of plain maps.
+//! Compares the overlay with a model that consists of plain maps.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,8 @@ proptest! {
         let mut overlay = Overlay::default();
         let (mut open, mut closing) = (Model::new(), Model::new());
         let mut unstored = Model::new();
-        // All rows that were ever stored: a row that is kept in memory has the value that was stored last.
+        // All rows that were ever stored, with the value that was stored last: a row that is kept in memory has this
+        // value.
         let mut stored = Model::new();
         for act in acts {
             match act {
