@@ -1,4 +1,4 @@
-//! A broker for tests: an embedded one, or the Kafka at GOKA_TEST_BROKERS.
+//! A broker for tests: an embedded broker, or the Kafka whose addresses are in GOKA_TEST_BROKERS.
 
 use std::{
     env,
@@ -19,8 +19,8 @@ use crate::base::{
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) const STEP: Duration = Duration::from_millis(20);
 
-/// Timestamp of a test's records, milliseconds since 1970: an hour ago. The time is within `retention.ms`, because a
-/// broker deletes older records at its first check, half a minute after its start.
+/// Timestamp of a test's records, in milliseconds since 1970: one hour ago. This time is within `retention.ms`.
+/// Otherwise a broker would delete the records at its first check, half a minute after its start.
 pub(crate) static SENT_AT: LazyLock<i64> =
     LazyLock::new(|| to_ms(SystemTime::now() - Duration::from_secs(3600)));
 
@@ -53,7 +53,7 @@ impl Bench {
         }
     }
 
-    /// Fails a test that needs a real Kafka where none is named.
+    /// Fails the calling test, which needs a real Kafka, if GOKA_TEST_BROKERS names none.
     #[track_caller]
     pub(crate) fn needs_kafka() {
         assert!(

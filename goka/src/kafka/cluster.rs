@@ -1,4 +1,4 @@
-//! A connection to a cluster, which opens members and readers. Must not know what topics are for.
+//! A connection to a cluster, through which members and readers are opened. Must not know what topics are for.
 
 use std::{
     sync::Arc,
@@ -22,7 +22,8 @@ use crate::{
     engine::port::{Kafka, Reader},
 };
 
-/// How long to try to reach a broker. With the last attempt, less than the 10 s that [`Cluster::connect`] promises.
+/// How long to try to reach a broker. The last attempt may end later than this, but within the 10 s that
+/// [`Cluster::connect`] promises.
 const CONNECTED: Duration = Duration::from_secs(9);
 
 /// A connection to the brokers of one configuration. Clones share the connection.
@@ -71,8 +72,9 @@ impl Cluster {
         })))
     }
 
-    /// The guarantee that a group gets which asks for `wanted`. On the embedded broker that is at-least-once, because
-    /// it forgets offsets that were committed in a transaction: a restart would begin at the start of the inputs.
+    /// The guarantee that a group gets if it asks for `wanted`. On the embedded broker, every group gets
+    /// at-least-once: this broker forgets offsets that were committed in a transaction, so a restart would begin at
+    /// the start of the inputs.
     pub(crate) fn guarantee(&self, wanted: Guarantee) -> Guarantee {
         if self.is_embedded() {
             return Guarantee::AtLeastOnce;
@@ -96,18 +98,19 @@ impl Cluster {
         &self.0.connection
     }
 
-    /// How often the topics' metadata is checked.
+    /// The interval between two checks of the topics' metadata.
     pub(crate) fn metadata_interval(&self) -> Duration {
         self.connection().config.metadata_interval
     }
 
-    /// Whether this is an embedded broker, of this process or another. An embedded broker does not describe topics.
+    /// Whether the cluster is an embedded broker, in this process or in another process. An embedded broker does not
+    /// describe topics.
     pub(crate) fn is_embedded(&self) -> bool {
         self.0.cluster_id.starts_with(embedded::CLUSTER_ID)
     }
 
-    /// Opens a member of a group. The member joins with its first poll. It may be opened on one thread and used on
-    /// another.
+    /// Opens a member of a group. The member joins the group when it is first polled. One thread may open the member,
+    /// and another thread may use it.
     pub(crate) fn member(&self, spec: &MemberSpec) -> Result<Box<dyn Kafka + Send>, Error> {
         let table = spec.table.as_deref();
         let table = table.map(|table| self.topic_reader(table)).transpose()?;
@@ -116,7 +119,7 @@ impl Cluster {
         Ok(Box::new(WorkerConnection::open(&connection, spec, table)?))
     }
 
-    /// Opens a reader of one topic, outside any group.
+    /// Opens a reader of one topic. The reader joins no group.
     pub(crate) fn reader(&self, topic: &str) -> Result<Box<dyn Reader + Send>, Error> {
         Ok(Box::new(self.topic_reader(topic)?))
     }
@@ -125,7 +128,7 @@ impl Cluster {
         TopicReader::open(&self.0.connection, topic)
     }
 
-    /// Passes librdkafka's log of the admin client on to `tracing`. Nothing else polls this client.
+    /// Passes librdkafka's log lines and errors of the admin client on to `tracing`. Nothing else polls this client.
     pub(crate) fn drain(&self) {
         drain(&self.0.admin);
     }

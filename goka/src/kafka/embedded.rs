@@ -1,6 +1,6 @@
 //! The embedded broker: librdkafka's mock cluster inside this process, so that examples, tests and development need no
-//! Kafka. The mock cluster does not describe topics, so this file remembers how each was created. Must not know groups
-//! or tables.
+//! Kafka. The mock cluster does not describe topics, so this file remembers how each topic was created. Must not know
+//! groups or tables.
 
 use std::{
     collections::BTreeMap,
@@ -21,13 +21,13 @@ use crate::base::error::Error;
 /// Prefix of the ids of mock clusters. Other processes recognize an embedded broker by this prefix.
 pub(crate) const CLUSTER_ID: &str = "mockCluster";
 
-/// Partitions of a topic that a client in another process creates on this broker.
+/// Number of partitions of a topic that a client in another process creates on this broker.
 pub(crate) const DEFAULT_PARTITIONS: i32 = 4;
 
 /// A Kafka broker in this process, for examples, tests and development.
 ///
-/// `brokers = "embedded"` shares one broker among all parts of a process. This type starts a separate broker, which
-/// other programs reach at [`EmbeddedBroker::address`] as long as the value lives:
+/// With `brokers = "embedded"`, all parts of a process share one broker. This type starts a separate broker, which
+/// other programs can reach at [`EmbeddedBroker::address`] as long as the `EmbeddedBroker` lives:
 ///
 /// ```
 /// let broker = goka::EmbeddedBroker::start()?;
@@ -36,24 +36,26 @@ pub(crate) const DEFAULT_PARTITIONS: i32 = 4;
 /// # Ok::<(), goka::Error>(())
 /// ```
 ///
-/// The embedded broker produces, fetches, and coordinates groups, with these limits:
-/// - It keeps at most 5 MB per partition, in memory, and drops the oldest records beyond that.
-/// - It compacts nothing, so a table cannot be restored once its first rows were dropped.
-/// - Only this process can choose the number of partitions of a topic. A topic that another process creates has four.
-/// - It rejects commits while members join or leave, which can take 5 s, so records may be handled twice in that time.
+/// The embedded broker takes records from producers, serves them to consumers, and coordinates groups, with these
+/// limits:
+/// - It keeps at most 5 MB of records per partition, in memory. Beyond that, it drops the oldest records.
+/// - It does not compact topics, so a table cannot be restored once the first rows of its changelog have been dropped.
+/// - Only this process can choose the number of partitions of a topic. A topic that another process creates has four
+///   partitions.
+/// - While members join or leave a group, which can take 5 s, it rejects commits, so records may be handled twice.
 /// - Records of aborted transactions stay readable.
 #[derive(Clone)]
 pub struct EmbeddedBroker(Arc<Broker>);
 
 struct Broker {
     address: String,
-    /// The topics that this process created: number of partitions, and whether compacted.
+    /// The topics that this process created, by name: the number of partitions, and whether the topic is compacted.
     topics: Mutex<BTreeMap<String, (i32, bool)>>,
-    /// Owns the mock cluster.
+    /// The client that owns the mock cluster.
     client: BaseProducer<DefaultProducerContext>,
 }
 
-/// The brokers that live in this process.
+/// The brokers that run in this process.
 struct Living {
     /// The broker of `brokers = "embedded"`.
     shared: Weak<Broker>,
@@ -78,11 +80,11 @@ impl EmbeddedBroker {
             .set_log_level(RDKafkaLogLevel::Emerg)
             .create()
             .map_err(failed)?;
-        // SAFETY: the client is alive, and was made with a mock cluster, which lives as long.
+        // SAFETY: the client is alive, and was made with a mock cluster, which lives as long as the client.
         unsafe {
             let cluster = rd_kafka_handle_mock_cluster(client.client().native_ptr());
-            // Less than the default of 3 s, so that a first run begins without delay. Long enough for all workers of a
-            // process to join together: a rebalance that adds one of them later takes 5 s.
+            // 300 ms is less than the default of 3 s, so that a first run begins without delay. It is long enough for
+            // all workers of a process to join together: a rebalance that adds a worker later takes 5 s.
             rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 300);
         }
         let address = cluster(&client)?.bootstrap_servers();
@@ -129,7 +131,7 @@ impl EmbeddedBroker {
             .map(|(_, compacted)| *compacted)
     }
 
-    /// The broker of `brokers = "embedded"`. The first call starts it.
+    /// Returns the broker of `brokers = "embedded"`, and starts it if it is not running.
     pub(crate) fn shared() -> Result<Self, Error> {
         static STARTING: Mutex<()> = Mutex::new(());
         let _one_at_a_time = lock(&STARTING);
@@ -141,7 +143,7 @@ impl EmbeddedBroker {
         Ok(broker)
     }
 
-    /// The broker of this process with this address.
+    /// The broker in this process that has this address.
     pub(crate) fn at(address: &str) -> Option<Self> {
         let living = lock(&LIVING);
         let mut living = living.all.iter().filter_map(Weak::upgrade);
@@ -170,7 +172,7 @@ fn cluster<'a>(
     })
 }
 
-/// Ignores poisoning: the values under these locks are consistent at every moment.
+/// Takes a lock and ignores poisoning: the values under these locks are consistent at every moment.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

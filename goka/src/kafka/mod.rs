@@ -1,17 +1,17 @@
-//! Kafka with rdkafka, in the only folder that names rdkafka. It implements what the engine needs
-//! ([`crate::engine::port`]), and what applications need besides: emitters, topics, resets, the embedded broker. It
-//! moves bytes, and must not know types, codecs or handlers.
+//! Access to Kafka with rdkafka, which no other folder names. This folder implements the traits that the engine needs
+//! ([`crate::engine::port`]), and offers what applications need in addition: emitters, topics, resets, the embedded
+//! broker. It moves bytes, and must not know types, codecs or handlers.
 //!
-//! Callers use *logical* topic and group names. Only this folder knows the physical names (prefix, renames), which
-//! appear in errors and logs.
+//! Callers use *logical* topic and group names. Only this folder knows the physical names, which result from the
+//! prefix and the renames. Errors and logs show the physical names.
 //!
 //! | folder | contents | imports |
 //! |---|---|---|
 //! | `embedded.rs` | the embedded broker | |
 //! | `client/` | settings, names, log and connections of all clients | `embedded.rs` |
-//! | `native/` | librdkafka's queues, records and requests, where rdkafka does not offer them | `client/` |
-//! | `produce/` | producers of workers, and of emitters | `client/`, `native/` |
-//! | `reader.rs` | reading one topic outside any group | `client/`, `native/` |
+//! | `native/` | what rdkafka does not offer: librdkafka's queues, records and requests | `client/` |
+//! | `produce/` | producers for workers and for emitters | `client/`, `native/` |
+//! | `reader.rs` | a consumer of one topic that joins no group | `client/`, `native/` |
 //! | `member/` | a worker's connection: group member, producer, transactions | all of the above |
 //! | `cluster.rs` | opens members and readers | all of the above |
 //! | `admin/` | topics, groups, resets | `cluster.rs` |

@@ -1,4 +1,5 @@
-//! [`Reader`] with rdkafka: a consumer of one topic that joins no group. Must not know what the topic is for.
+//! The implementation of [`Reader`] with rdkafka: a consumer of one topic that joins no group. Must not know what the
+//! topic is for.
 
 use std::{
     cell::RefCell,
@@ -32,11 +33,11 @@ use crate::base::{
 use crate::engine::port::{Reader, TableEvent};
 
 pub(crate) struct TopicReader {
-    // Declared before the client, which must be dropped last.
+    // Declared before the client (in `consumer`), which must be dropped last.
     topic: TopicHandle,
     physical: String,
-    /// The partitions that are read, each with its next offset. Records below that offset are ignored: librdkafka may
-    /// still hold some that were fetched before the partition was stopped.
+    /// The partitions that are being read, each with the offset of the record that is expected next. Records below
+    /// that offset are ignored: librdkafka may still hold records that it fetched before the partition was stopped.
     reading: RefCell<BTreeMap<i32, i64>>,
     consumer: FetchingConsumer,
 }
@@ -52,7 +53,7 @@ impl TopicReader {
         let consumer = FetchingConsumer::new(opened)?;
         let native = consumer.client().client();
         partitions(native, &physical)?;
-        // SAFETY: the client is alive, and a field that is dropped after its topic.
+        // SAFETY: the client is alive. It becomes a field that is dropped after its topic.
         let topic = unsafe { TopicHandle::new(native.native_ptr(), &physical)? };
         Ok(TopicReader {
             topic,
@@ -86,7 +87,7 @@ impl TopicReader {
         )
     }
 
-    /// The event for the caller; `None` if the caller has no use for it.
+    /// The event that the caller gets for `kind`; `None` if the caller has no use for such an event.
     fn event<'e>(&self, kind: &'e Kind<'_>) -> Option<TableEvent<'e>> {
         match kind {
             Kind::Record(message) => {
@@ -116,7 +117,8 @@ impl TopicReader {
                         let partition = started?;
                         let mut reading = self.reading.borrow_mut();
                         let next = reading.get_mut(&partition)?;
-                        // Transaction markers may follow the last record.
+                        // The end may be above the next offset, because transaction markers may follow the last
+                        // record.
                         *next = failure.offset.max(*next);
                         Some(TableEvent::End { partition })
                     }

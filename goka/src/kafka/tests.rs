@@ -1,4 +1,4 @@
-//! What the engine relies on, on the embedded broker, or on the Kafka that GOKA_TEST_BROKERS names.
+//! Tests of what the engine relies on, with the embedded broker or with the Kafka that GOKA_TEST_BROKERS names.
 
 mod members;
 mod records;
@@ -76,7 +76,7 @@ fn delivered(member: &dyn Kafka) -> Vec<Result<i64, Undelivered>> {
     all
 }
 
-/// A member and its partitions. It answers a revoke in the step that gets the revoke.
+/// A member and the partitions that it holds. It answers a revoke in the same step in which it gets the revoke.
 struct Holder {
     member: Box<dyn Kafka + Send>,
     held: BTreeSet<i32>,
@@ -138,7 +138,7 @@ impl Holder {
                 self.held.remove(partition);
             }
             self.revoked += taken.len();
-            // The group waits for this answer.
+            // The group waits for this answer to the revoke.
             self.member.released(&taken).unwrap();
         }
     }

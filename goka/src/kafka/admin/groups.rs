@@ -43,8 +43,8 @@ impl Cluster {
     }
 }
 
-/// The topics in a member's subscription, in the format of the consumer protocol: a version, then topics, each as a
-/// length and a text.
+/// Reads the topics from a member's subscription, which has the format of the consumer protocol: a version, followed
+/// by the topics, each as a length and a text.
 fn subscribed(metadata: &[u8]) -> Option<Vec<String>> {
     let (_version, rest) = metadata.split_at_checked(2)?;
     let (count, mut rest) = rest.split_first_chunk()?;

@@ -1,4 +1,5 @@
-//! Resets of a group without members: its offsets, and the rows of its changelog. Must not know why a group is reset.
+//! Resets a group without members: the group's offsets, and the rows of its changelog. Must not know why a group is
+//! reset.
 
 use std::{
     cell::RefCell,
@@ -35,17 +36,19 @@ pub enum ResetTo {
     Earliest,
     /// The end of each partition: only new records are handled.
     Latest,
-    /// The first record of each partition with this timestamp or a later one. If a partition has none, its end.
+    /// The first record of each partition that has this timestamp or a later one. If a partition has no such record,
+    /// the end of the partition.
     Time(SystemTime),
 }
 
-/// How long reading a topic, or delivery to it, may stand still.
+/// How long a reset waits for the next record that it reads, or for the delivery of its last tombstones, before it
+/// fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 static NO_HEADERS: OwnedHeaders = Vec::new();
 
 impl Cluster {
-    /// The offset of `at` in each partition of a topic (logical name), in the order of partitions.
+    /// The offset that `at` stands for in each partition of a topic (logical name), in the order of the partitions.
     pub(crate) fn offsets_at(
         &self,
         topic: &str,
@@ -110,7 +113,7 @@ impl Cluster {
     }
 
     /// Commits offsets of topics (logical names), one per partition, to a group without members. The metadata of the
-    /// offsets stays empty, which tells instances that an operator has set them.
+    /// offsets stays empty, which tells instances that an operator has set the offsets.
     pub(crate) fn set_offsets(
         &self,
         group: &str,
@@ -140,8 +143,8 @@ impl Cluster {
         taken.map_err(|code| Error::kafka(doing(), code))
     }
 
-    /// Writes a tombstone for every row of a changelog and returns how many. Views and joins of other programs see the
-    /// rows disappear.
+    /// Writes a tombstone for every row of a changelog and returns the number of tombstones. Views and joins of other
+    /// programs see the rows disappear.
     pub(crate) fn empty_table(&self, topic: &str, partitions: i32) -> Result<u64, Error> {
         let grave = Grave::open(self, topic)?;
         let reader = self.reader(topic)?;
@@ -156,7 +159,7 @@ impl Cluster {
             while !done {
                 let mut result = Ok(());
                 let some = reader.poll(PATIENCE, &mut |event| match event {
-                    // A tombstone of this reset, for example.
+                    // This record was written after the reset had begun: a tombstone of the reset itself, for example.
                     TableEvent::Record(row) if row.offset >= end => done = true,
                     TableEvent::Record(row) => {
                         done = row.offset + 1 == end;
@@ -195,7 +198,7 @@ fn moved(topic: &str) -> Error {
 /// Writes tombstones to one topic.
 struct Grave {
     producer: Producer,
-    /// Why the first failed tombstone was not delivered.
+    /// The reason why the first tombstone that failed was not delivered.
     failure: RefCell<Option<String>>,
 }
 

@@ -1,9 +1,9 @@
-//! Orphaned partitions: no member of the group holds them, and no rebalance will assign them.
+//! Orphaned partitions: partitions that no member of the group holds, and that no rebalance will assign.
 //!
-//! A cooperative rebalance moves a partition in two rounds. The member that gives the partition up asks for the second
-//! round. If it is killed before that and comes back as the same static member, the broker returns its earlier
-//! assignment and starts no second round. So another member has to trigger a rebalance: a visitor that joins the group
-//! and leaves. Must not know when to look for orphans.
+//! A cooperative rebalance moves a partition in two rounds. The member that gives up the partition asks for the second
+//! round. If this member is killed before it asks, and comes back as the same static member, the broker returns the
+//! member's earlier assignment and starts no second round. So another member has to trigger a rebalance: a visitor,
+//! which joins the group and leaves it again. Must not know when to look for orphans.
 
 use std::{
     collections::BTreeSet,
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// How long a visitor of a group waits to become a member.
+/// How long a visitor of a group waits until it is a member.
 const VISIT: Duration = Duration::from_secs(15);
 
 impl Cluster {
@@ -54,7 +54,7 @@ impl Cluster {
         Ok(orphans)
     }
 
-    /// Joins a group and leaves it, so that the group assigns all its partitions.
+    /// Joins a group and leaves it, so that a rebalance assigns all the group's partitions.
     pub(crate) fn visit_group(&self, group: &str, leader: &str) -> Result<(), Error> {
         let (group, leader) = (self.names().group(group)?, self.names().topic(leader)?);
         let who = format!("visitor of group `{group}`");
@@ -90,8 +90,8 @@ impl Cluster {
     }
 }
 
-/// The partitions of a topic in a member's assignment, in the format of the consumer protocol: a version, then topics,
-/// each as a length, a text and its partitions.
+/// Reads the partitions of one topic from a member's assignment, which has the format of the consumer protocol: a
+/// version, followed by the topics, each as a length, a text and the topic's partitions.
 fn assigned(assignment: &[u8], topic: &str) -> Option<Vec<i32>> {
     let (_version, rest) = assignment.split_at_checked(2)?;
     let (topics, mut rest) = rest.split_first_chunk()?;

@@ -1,4 +1,4 @@
-//! Topics of a cluster: describing and creating them. Must not know what they are for.
+//! Describes and creates topics of a cluster. Must not know what the topics are for.
 
 use std::time::{Duration, Instant};
 
@@ -21,20 +21,22 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TopicInfo {
     pub(crate) partitions: i32,
-    /// Topic id; a topic that is deleted and created again gets another one. Empty if unknown.
+    /// The topic's id; a topic that is deleted and created again gets a new id. Empty if the id is unknown.
     pub(crate) id: String,
-    /// `None` if unknown.
+    /// The setting `cleanup.policy`; `None` if it is unknown.
     pub(crate) cleanup_policy: Option<String>,
-    /// How long the topic keeps tombstones. Kafka's default if unknown; `None` on the embedded broker.
+    /// How long the topic keeps tombstones, in milliseconds. Kafka's default if the setting is unknown; `None` on the
+    /// embedded broker.
     pub(crate) delete_retention_ms: Option<i64>,
 }
 
-/// Kafka's default of `delete.retention.ms`, used if the setting is unknown. At worst, a local copy that is older is
-/// restored without need. A copy that was trusted for ever could bring deleted keys back.
+/// Kafka's default of `delete.retention.ms`, in milliseconds, used if the topic's setting is unknown. At worst, a
+/// local copy that is older than this is restored without need. A local copy that was trusted for ever could bring
+/// deleted keys back.
 const DELETE_RETENTION_MS: i64 = 86_400_000;
 
 impl Cluster {
-    /// Describes topics (logical names), in their order; `None` for a topic that does not exist.
+    /// Describes topics (logical names), in the order of `names`; `None` for a topic that does not exist.
     pub(crate) fn topics(&self, names: &[&str]) -> Result<Vec<Option<TopicInfo>>, Error> {
         let mut topics = Vec::with_capacity(names.len());
         for name in names {
@@ -78,7 +80,7 @@ impl Cluster {
         }
     }
 
-    /// Adds topic id and settings. They remain unknown where the broker denies access.
+    /// Adds the topic's id and settings to `topic`. Those to which the broker denies access remain unknown.
     fn describe(&self, physical: &str, topic: &mut TopicInfo) -> Result<(), Error> {
         if self.is_embedded() {
             let embedded = self.connection().embedded.as_ref();
@@ -110,7 +112,7 @@ impl Cluster {
     }
 
     /// Creates a topic with the broker's default replication factor, and waits until a broker knows the topic. A topic
-    /// that exists is left unchanged, whatever its partitions.
+    /// that already exists is left unchanged, whatever its number of partitions.
     pub(crate) fn create_topic(
         &self,
         name: &str,
@@ -154,7 +156,7 @@ impl Cluster {
     }
 
     /// Creates a topic on the embedded broker of another process. That broker creates a topic when a client asks for
-    /// its metadata, always with the same number of partitions.
+    /// the topic's metadata, and always gives it the same number of partitions.
     fn create_far(&self, physical: &str, partitions: i32) -> Result<(), Error> {
         if self.partitions(physical)?.is_some() {
             return Ok(());
@@ -196,13 +198,15 @@ impl Cluster {
     }
 }
 
-/// How long a real Kafka keeps tombstones, by its setting `delete.retention.ms` if that is known.
+/// How long a real Kafka keeps the tombstones of a topic, in milliseconds: `told`, the broker's value of
+/// `delete.retention.ms`, or Kafka's default if `told` is not a number.
 fn retention_ms(told: Option<&str>) -> Option<i64> {
     let told = told.and_then(|ms| ms.parse().ok());
     told.or(Some(DELETE_RETENTION_MS))
 }
 
-/// Logs that the broker denies a description, which then remains unknown. Any other code is an error.
+/// Logs that the broker denies access to a description, which then remains unknown. Returns any other code as an
+/// error.
 fn denied(physical: &str, right: &str, code: RDKafkaErrorCode) -> Result<(), Error> {
     use RDKafkaErrorCode::*;
     match code {

@@ -1,13 +1,13 @@
-//! The clock that a worker reads at every record. Must not know what the time is used for.
+//! The clock that a worker reads for every record. Must not know what the time is used for.
 
 use std::{cell::Cell, time::Duration};
 
-/// [`boot_time`], cached until the next tick of the system's coarse clock, a few milliseconds. Reading the last tick
-/// costs a tenth of reading the time. A process that was stopped finds, wherever it continues, that the clock has
-/// ticked.
+/// A clock that reads [`boot_time`] and caches it until the next tick of the system's coarse clock, that is, for a few
+/// milliseconds. Reading the time of the last tick costs a tenth of reading the boot time. A process that was stopped
+/// notices, wherever it continues, that the coarse clock has ticked.
 #[derive(Default)]
 pub(crate) struct BootClock {
-    /// A tick, and the time that was read after it.
+    /// A tick of the coarse clock, and the time that was read after this tick.
     read: Cell<Option<(Duration, Duration)>>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn boot_time() -> Duration {
     };
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let clock = libc::CLOCK_BOOTTIME;
-    // On macOS this clock runs during sleep.
+    // On macOS, this clock also runs during sleep.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let clock = libc::CLOCK_MONOTONIC;
     // SAFETY: the clock exists, and the result is written to a local variable.
@@ -42,7 +42,7 @@ pub(crate) fn boot_time() -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// The last tick of the system's coarse clock; `None` on systems without one.
+/// The time of the last tick of the system's coarse clock; `None` on systems without a coarse clock.
 fn last_tick() -> Option<Duration> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {

@@ -17,17 +17,17 @@ use crate::{
 
 /// How long a broker may take to answer a request.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
-/// How long a broker may take to answer a worker. Short, because the worker's running partitions and a shutdown wait
-/// meanwhile, and the worker asks again.
+/// How long a broker may take to answer a worker. This is short because the worker's running partitions, and a
+/// shutdown, wait for the answer, and because the worker repeats a request that was not answered.
 pub(crate) const SOON: Duration = Duration::from_secs(3);
 
-/// Everything that another client of the same brokers needs.
+/// Everything that is needed to open a further client of the same brokers.
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) config: Config,
     pub(crate) names: Names,
     pub(crate) brokers: String,
-    /// The embedded broker, if this process runs it.
+    /// The embedded broker that clients connect to, if it runs in this process.
     pub(crate) embedded: Option<EmbeddedBroker>,
 }
 
@@ -49,7 +49,7 @@ impl Connection {
         })
     }
 
-    /// Opens a client. `client` names it in logs and errors; `change` sets what the role does not.
+    /// Opens a client. `client` is its name in logs and errors; `change` adds settings to those of the role.
     pub(crate) fn open<T: FromClientConfigAndContext<ClientLog>>(
         &self,
         role: Role,
@@ -70,7 +70,7 @@ impl Connection {
 mod tests {
     use super::*;
 
-    /// Everything that an error shows.
+    /// All texts that an error can show.
     fn seen(error: &Error) -> String {
         let source = std::error::Error::source(error).map(|source| format!("{source} {source:?}"));
         format!("{error} {error:?} {source:?}")
@@ -89,7 +89,8 @@ mod tests {
         ] {
             let error = settings::check(&Config::new().set(key, value)).unwrap_err();
             let seen = seen(&error).replace(key, "");
-            // The second text is how bytes that are not UTF-8 are shown.
+            // The second text is the beginning of the value as a list of bytes, the form in which bytes that are not
+            // UTF-8 are shown.
             assert!(!seen.contains("hush"), "{seen}");
             assert!(!seen.contains("104, 117"), "{seen}");
             assert!(Connection::new(&Config::new().set(key, value)).is_err());

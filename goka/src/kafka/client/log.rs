@@ -1,7 +1,7 @@
 //! librdkafka's log and errors as `tracing` events, and the answer to a rebalance while a consumer closes.
 //!
-//! Repeated warnings are rate-limited: a broker that is away causes one warning per half minute, not one per attempt to
-//! connect. Must not know what a client is for.
+//! Repeated warnings are rate-limited: a broker that cannot be reached causes one warning per half minute, not one per
+//! attempt to connect. Must not know what a client is for.
 
 use std::{
     collections::BTreeMap,
@@ -30,22 +30,22 @@ const QUIET_FOR: Duration = Duration::from_secs(30);
 pub(crate) struct ClientLog {
     client: String,
     last: Mutex<Last>,
-    /// Whether a rebalance was answered while the consumer closes.
+    /// Whether a rebalance has been answered since the consumer began to close.
     answered: AtomicBool,
-    /// Keeps an embedded broker of this process alive as long as its clients.
+    /// Keeps the embedded broker, if it runs in this process, alive as long as this client.
     _broker: Option<EmbeddedBroker>,
 }
 
 #[derive(Default)]
 struct Last {
-    /// When a warning was last logged, by what the warning is about.
+    /// Maps the subject of a warning to the time at which a warning about this subject was last logged.
     shown: BTreeMap<String, Instant>,
-    /// The latest warning, for an error that says why no broker answers.
+    /// The latest warning. The error about a broker that does not answer quotes it as the reason.
     problem: Option<String>,
 }
 
 impl ClientLog {
-    /// `client` describes the client, for example "consumer of worker 0 of group `clicks`".
+    /// `client` is the description of the client in the log, for example "consumer of worker 0 of group `clicks`".
     pub(crate) fn new(client: impl Into<String>, broker: Option<EmbeddedBroker>) -> Self {
         ClientLog {
             client: client.into(),
@@ -60,13 +60,14 @@ impl ClientLog {
         self.lock().problem.clone()
     }
 
-    /// Logs a line of librdkafka, with a syslog level: up to 4 for warnings, 7 for debugging.
+    /// Logs a line of librdkafka. `level` is a syslog level: up to 4 for warnings, 7 for debugging.
     pub(crate) fn line(&self, level: i32, facility: &str, line: &str) {
         let client = &*self.client;
         let is_expected = match facility {
-            // librdkafka reports these as errors, too.
+            // librdkafka reports what these lines say as errors, too.
             "FAIL" | "ERROR" => true,
-            // Settings for all clients are given to consumers and producers alike.
+            // Settings for all clients go to consumers and producers alike, although some of them apply only to one of
+            // the two.
             "CONFWARN" => line.contains("property and will be ignored"),
             _ => false,
         };
@@ -81,7 +82,7 @@ impl ClientLog {
     pub(crate) fn error(&self, code: RDKafkaErrorCode, reason: &str) {
         use RDKafkaErrorCode::*;
         match code {
-            // Another error gives the reason.
+            // Another error tells why the brokers are down.
             AllBrokersDown => {
                 let client = &*self.client;
                 tracing::debug!(target: "goka::kafka", client, "{reason}");
@@ -104,7 +105,7 @@ impl ClientLog {
         if !again {
             last.shown.insert(about.to_owned(), now);
         }
-        // Without the lock, because a subscriber may do anything.
+        // The lock is released before logging, because a subscriber may do anything.
         drop(last);
         if again {
             tracing::debug!(target: "goka::kafka", client, reason = why, "{about}");
@@ -140,8 +141,8 @@ impl ClientContext for ClientLog {
 impl ConsumerContext for ClientLog {
     /// Called only while the consumer closes. Before that, `native/` reads librdkafka's events.
     ///
-    /// librdkafka takes the first answer for everything that it waits for, and may be gone before it replies to a
-    /// second. So only the first rebalance is answered.
+    /// librdkafka takes the first answer as the answer to everything that it waits for, and may be gone before it
+    /// replies to a second answer. So only the first rebalance is answered.
     fn rebalance(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -161,6 +162,7 @@ impl ConsumerContext for ClientLog {
 impl ProducerContext for ClientLog {
     type DeliveryOpaque = usize;
 
-    /// Called only while a producer is dropped with records in it; its owner has logged how many.
+    /// Called only while a producer that still has records is dropped. The producer's owner has logged the number of
+    /// these records.
     fn delivery(&self, _: &DeliveryResult<'_>, _: usize) {}
 }

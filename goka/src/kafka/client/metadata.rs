@@ -1,4 +1,5 @@
-//! What any client can ask about a topic: its partitions, and their offsets. Must not know what the topic is for.
+//! Requests about a topic that any client can make: its number of partitions, and the offsets of a partition. Must not
+//! know what the topic is for.
 
 use rdkafka::{client::Client, error::RDKafkaErrorCode};
 
@@ -35,7 +36,8 @@ pub(crate) fn partitions(client: &Client<ClientLog>, physical: &str) -> Result<i
     }
 }
 
-/// Log start offset and end offset of a partition, as the isolation level of this client sees them.
+/// The log start offset and the end offset of a partition. The end offset depends on the isolation level of the
+/// client.
 pub(crate) fn watermarks(
     client: &Client<ClientLog>,
     topic: &str,

@@ -1,5 +1,5 @@
-//! What all clients share: connections, settings, names and log. The ground floor of `kafka/`: of the rest of `kafka/`,
-//! these files import only the embedded broker.
+//! What all clients share: connections, settings, names and log. These files are the lowest layer of `kafka/`: of the
+//! other files in `kafka/`, they import only the embedded broker.
 
 pub(crate) mod clock;
 pub(crate) mod connection;

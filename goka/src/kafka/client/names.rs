@@ -8,7 +8,7 @@ use crate::base::{config::Config, error::Error};
 /// Kafka's limit for the length of a topic name.
 const NAME_BYTES_MAX: usize = 249;
 
-/// The mapping of names of one configuration.
+/// The mapping of names that one configuration defines.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     prefix: String,
@@ -17,7 +17,7 @@ pub(crate) struct Names {
 
 impl Names {
     /// # Errors
-    /// [`Error::Config`] if Kafka does not allow a name, or two topics have the same physical name.
+    /// [`Error::Config`] if Kafka does not allow a name, or if two topics have the same physical name.
     pub(crate) fn new(config: &Config) -> Result<Self, Error> {
         if !config.prefix.is_empty() {
             check("prefix", &config.prefix)?;
@@ -54,7 +54,8 @@ impl Names {
         self.prefixed("group", logical)
     }
 
-    /// The transactional id of a worker. A restart keeps the id, so that the broker aborts what the worker had open.
+    /// The transactional id of a worker. A worker has the same id after a restart, so that the broker aborts the
+    /// transaction that the worker had left open.
     pub(crate) fn transactional_id(
         &self,
         group: &str,
@@ -72,8 +73,8 @@ impl Names {
     }
 }
 
-/// Checks a name against Kafka's rules for topic names. Names of groups follow the rules because a changelog is named
-/// after its group, and names of instances because they become parts of file names.
+/// Checks a name against Kafka's rules for topic names. Names of groups must follow these rules because a changelog is
+/// named after its group. Names of instances must follow them because an instance's name becomes part of file names.
 pub(crate) fn check(what: &str, name: &str) -> Result<(), Error> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let problem = if name.is_empty() {

@@ -1,16 +1,16 @@
-//! Errors of settings that librdkafka rejects, without the values, which may be secrets.
+//! Errors about settings that librdkafka rejects. They do not show values that may be secrets.
 
 use rdkafka::{error::KafkaError, types::RDKafkaConfRes};
 
 use crate::base::{config::may_be_shown, error::Error};
 
-/// The error of a setting that librdkafka rejects.
+/// The error about a setting that librdkafka rejects.
 pub(crate) fn setting(key: &str, value: &str, error: KafkaError) -> Error {
     let unknown = RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN;
     let is_known = !matches!(&error, KafkaError::ClientConfig(why, ..) if *why == unknown);
     let reason = match error {
         KafkaError::ClientConfig(_, reason, ..) => reason,
-        // The error contains all bytes of the value.
+        // This error's text would contain all bytes of the value.
         KafkaError::Nul(_) => "the value contains a null byte".to_owned(),
         error => error.to_string(),
     };
@@ -19,8 +19,9 @@ pub(crate) fn setting(key: &str, value: &str, error: KafkaError) -> Error {
         true => reason,
         false => "the value is not allowed".to_owned(),
     };
-    // librdkafka's reason names the number that it has read, which is another one after an overflow. The value of an
-    // unknown key is not shown: the key may be that of a secret, misspelled.
+    // The value is shown because librdkafka's reason names only the number that librdkafka has read, which differs
+    // from the value after an overflow. The value of an unknown key is not shown: the key may be the misspelled key of
+    // a secret.
     let shown = match is_known && may_be_shown(key) && !value.contains('\0') {
         true => format!(" of `{value}`"),
         false => String::new(),
@@ -30,7 +31,7 @@ pub(crate) fn setting(key: &str, value: &str, error: KafkaError) -> Error {
     ))
 }
 
-/// The error of a client that cannot be opened.
+/// The error about a client that cannot be opened.
 pub(crate) fn client(client: &str, error: KafkaError) -> Error {
     match error {
         KafkaError::ClientConfig(_, _, ref key, ref value) => {

@@ -1,8 +1,8 @@
 //! librdkafka's settings for each kind of client: goka's defaults, the user's settings, and the settings that the
 //! engine depends on.
 //!
-//! A setting that librdkafka does not know, or that would break a guarantee of the engine, is rejected with the reason.
-//! Must not know topics.
+//! A setting that librdkafka does not know, or that would break a guarantee of the engine, is rejected, and the error
+//! says why. Must not know topics.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::base::{
 pub(crate) enum Role {
     /// The consumer of a worker.
     Member,
-    /// A consumer of one topic, outside any group.
+    /// A consumer of one topic that joins no group.
     Reader,
     /// The producer of a worker.
     Worker,
@@ -29,7 +29,8 @@ pub(crate) enum Role {
     Admin,
 }
 
-/// Settings that goka decides: the key, the values that a user may set nevertheless, and the reason.
+/// Settings whose values goka decides: the key, the values that a user may nevertheless set, and the reason why any
+/// other value is rejected.
 const OWN: &[(&str, &[&str], &str)] = &[
     (
         "bootstrap.servers",
@@ -117,7 +118,7 @@ const OWN: &[(&str, &[&str], &str)] = &[
     ("log.queue", &["true"], "librdkafka's log goes to `tracing`"),
 ];
 
-/// Aliases of settings in librdkafka, and the names used here.
+/// Aliases of librdkafka's settings, each with the name that this file uses for the setting.
 const ALIASES: &[(&str, &str)] = &[
     ("delivery.timeout.ms", "message.timeout.ms"),
     ("queue.buffering.max.ms", "linger.ms"),
@@ -127,7 +128,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
 ];
 
-/// Rejects settings that are unknown or in conflict, before anything connects.
+/// Rejects settings that librdkafka does not know or that conflict with goka's own, before any client connects.
 pub(crate) fn check(config: &Config) -> Result<(), Error> {
     let keys = &config.keys;
     let all = [&keys.both, &keys.consumer, &keys.producer];
@@ -159,7 +160,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Error> {
     let timeouts = [&keys.both, &keys.producer].into_iter().flatten();
     for (key, value) in timeouts.filter(|(key, _)| canonical(key) == "message.timeout.ms") {
         let asked = value.parse().map_or(Duration::MAX, Duration::from_millis);
-        // 0 means no timeout.
+        // For librdkafka, 0 means no timeout.
         if asked.is_zero() || asked > allowed {
             let allowed = allowed.as_millis();
             return Err(Error::Config(format!(
@@ -170,15 +171,16 @@ pub(crate) fn check(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Settings of a member that shorten its close: a closing member waits for the answer to its last commit, even if the
-/// brokers are away. An answer that comes later than this is useless.
+/// Settings that shorten the closing of a member: a closing member waits for the answer to its last commit, even if
+/// the brokers cannot be reached. An answer that comes later than this timeout is useless.
 const CLOSES_SOON: &[(&str, &str)] = &[("socket.timeout.ms", "6000")];
 
-/// Longer than any commit takes. Brokers allow up to `transaction.max.timeout.ms`, by default 15 minutes.
+/// goka's default of `transaction.timeout.ms`: longer than any commit takes. Brokers allow values up to
+/// `transaction.max.timeout.ms`, by default 15 minutes.
 const TRANSACTION_TIMEOUT_MS: u64 = 15_000;
 
-/// How long a transaction may be open before the broker aborts it. This matters only for processes that die and whose
-/// partitions nobody takes over: a new owner aborts their transactions immediately.
+/// How long a transaction may be open before the broker aborts it. The timeout matters only if a process dies and
+/// nobody takes over its partitions: a new owner of the partitions aborts the process's transactions immediately.
 pub(crate) fn transaction_timeout(config: &Config) -> Result<Duration, Error> {
     let keys = [&config.keys.producer, &config.keys.both];
     let key = "transaction.timeout.ms";
@@ -214,7 +216,7 @@ fn check_known(key: &str, value: &str) -> Result<(), Error> {
         .map_err(|error| refused::setting(key, value, error))
 }
 
-/// How long a group keeps a member that sends no heartbeats, and a static member that has left.
+/// How long a group keeps a member that sends no heartbeats. A static member that has left is kept for the same time.
 pub(crate) fn session_timeout(config: &Config) -> Result<Duration, Error> {
     session_timeout_ms(config).map(Duration::from_millis)
 }
@@ -223,8 +225,8 @@ fn session_timeout_ms(config: &Config) -> Result<u64, Error> {
     milliseconds(config, "session.timeout.ms", 6000)
 }
 
-/// How long a worker may try to deliver a record. If it tried longer than its session lasts, it could write after rows
-/// of the partition's next owner.
+/// How long a worker may try to deliver a record. A worker that tried for longer than its session lasts could write a
+/// record after rows that the partition's next owner has already written.
 pub(crate) fn message_timeout(config: &Config) -> Result<Duration, Error> {
     let session = session_timeout_ms(config)?;
     let heartbeat = milliseconds(config, "heartbeat.interval.ms", 300)?;
@@ -238,7 +240,8 @@ pub(crate) fn message_timeout(config: &Config) -> Result<Duration, Error> {
     Ok(Duration::from_millis(left))
 }
 
-/// librdkafka gets one of this many parts of the message timeout. The rest is for records that wait in front of it.
+/// The number of parts into which the message timeout is divided. librdkafka gets one part; the rest is for the time
+/// that a record waits before it is handed to librdkafka.
 const PARTS_OF_TIMEOUT: u32 = 2;
 
 /// How long a record may wait before it is handed to librdkafka.
@@ -250,7 +253,7 @@ pub(crate) fn wait_max(config: &Config, role: Role) -> Result<Duration, Error> {
         (Role::Worker, Some(timeout)) if config.guarantee == Guarantee::AtLeastOnce => {
             Ok(message_timeout(config)?.saturating_sub(timeout))
         }
-        // 300 s is librdkafka's default.
+        // 300 s is librdkafka's default of `message.timeout.ms`.
         (_, timeout) => Ok(timeout.unwrap_or(Duration::from_secs(300))),
     }
 }
@@ -260,7 +263,7 @@ pub(crate) fn message_bytes_max(config: &Config, role: Role) -> Result<usize, Er
     Ok(number(&of(config, role)?, "message.max.bytes", 1_000_000))
 }
 
-/// How much a producer's queue may hold.
+/// The number of records, and of bytes, that a producer's queue may hold.
 pub(crate) struct QueueMax {
     pub(crate) records: usize,
     pub(crate) bytes: usize,
@@ -278,8 +281,8 @@ pub(crate) fn queue_max(config: &Config, role: Role) -> Result<QueueMax, Error> 
     })
 }
 
-/// The value of a numeric setting, which librdkafka has already validated; `default`, librdkafka's default, if it is
-/// not set.
+/// The value of a numeric setting, which librdkafka has already validated. If the setting is not set, `default`, which
+/// must be librdkafka's default.
 fn number(settings: &ClientConfig, key: &str, default: usize) -> usize {
     settings
         .get(key)
@@ -304,7 +307,7 @@ fn whole_number(key: &str, value: &str) -> Result<u64, Error> {
 /// The settings of a client, without the addresses of the brokers.
 pub(crate) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
     let mut settings = ClientConfig::new();
-    // `tracing` filters further.
+    // This level is only a first filter: `tracing` filters the log further.
     settings.set_log_level(RDKafkaLogLevel::Info);
     let mut set = |keys: &[(&str, &str)]| {
         for (key, value) in keys {
@@ -323,10 +326,10 @@ pub(crate) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
             ("enable.auto.offset.store", "false"),
             ("auto.offset.reset", "error"),
             ("isolation.level", "read_committed"),
-            // With the default, a consumer whose queue was full stalls for a second.
+            // With librdkafka's default, a consumer stalls for a second after its queue was full.
             ("fetch.queue.backoff.ms", "2"),
-            // Small records take ten times their size in librdkafka's queue. A limit on their number saves 60 MB and is
-            // as fast.
+            // In librdkafka's queue, a small record takes ten times its size. This limit on the number of records
+            // saves 60 MB, and reading remains as fast.
             ("queued.min.messages", "20000"),
             ("queued.max.messages.kbytes", "16384"),
             ("fetch.wait.max.ms", "100"),
@@ -335,14 +338,14 @@ pub(crate) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
             ("acks", "all"),
             ("enable.idempotence", "true"),
             ("compression.type", "lz4"),
-            // `produce/lanes.rs` gathers batches while earlier records are in flight.
+            // Short, because `produce/lanes.rs` gathers batches while earlier records are in flight.
             ("linger.ms", "1"),
             ("queue.buffering.max.kbytes", "32768"),
         ]),
         Role::Admin => {}
     }
     if role == Role::Worker {
-        // The end offsets that this client is asked for must include records of open transactions.
+        // When this client is asked for end offsets, they must include records of open transactions.
         set(&[("isolation.level", "read_uncommitted")]);
     }
     match role {
@@ -352,10 +355,12 @@ pub(crate) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
             ("partition.assignment.strategy", "cooperative-sticky"),
             ("session.timeout.ms", "6000"),
             // A member learns of a rebalance from the answer to a heartbeat, and a cooperative rebalance has two
-            // rounds. So this interval decides how long partitions that move stand still.
+            // rounds. So the heartbeat interval decides how long the records of a partition that moves are not
+            // handled.
             ("heartbeat.interval.ms", "300"),
         ]),
-        // librdkafka assigns no partitions without a group id. The reader never joins the group and commits nothing.
+        // Without a group id, librdkafka does not let a consumer assign partitions to itself. A reader never joins
+        // this group and commits nothing.
         Role::Reader => set(&[
             ("group.id", "goka-reader-in-no-group"),
             ("enable.partition.eof", "true"),
@@ -388,7 +393,7 @@ pub(crate) fn of(config: &Config, role: Role) -> Result<ClientConfig, Error> {
         settings.set_log_level(RDKafkaLogLevel::Debug);
     }
     if role == Role::Reader {
-        // librdkafka rejects this setting of group members for a reader.
+        // This setting is meant for group members. librdkafka rejects it for a reader.
         settings.remove("group.protocol");
     }
     Ok(settings)
@@ -468,7 +473,8 @@ mod tests {
         assert!(said.contains("2 s longer"), "{said}");
     }
 
-    /// The keys of librdkafka that goka calculates with: no value panics, and what librdkafka refuses is named.
+    /// goka calculates with the values of these keys of librdkafka. No value causes a panic, and an error names the
+    /// key and the value that are refused.
     #[test]
     fn numbers_out_of_range_are_refused_with_name_and_value() {
         for key in [

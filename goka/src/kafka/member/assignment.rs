@@ -1,8 +1,8 @@
 //! The partitions that a member fetches, and its answers to rebalances.
 //!
-//! librdkafka waits for an answer to every rebalance, a call that assigns or unassigns, but does not mind how long that
-//! takes. So `released` answers a revoke after the worker has finished its partitions. Must not know records or
-//! committed offsets.
+//! librdkafka waits for an answer to every rebalance: a call that assigns or unassigns partitions. It sets no limit to
+//! the time that the answer takes. So `released` answers a revoke only after the worker has finished the revoked
+//! partitions. Must not know records or committed offsets.
 
 use std::{cell::RefCell, collections::BTreeSet};
 
@@ -11,7 +11,7 @@ use rdkafka::{Offset, TopicPartitionList, consumer::Consumer as _, error::KafkaE
 use crate::{base::error::Error, kafka::native::fetch::FetchingConsumer};
 
 pub(crate) struct Assignment {
-    // Physical names.
+    // `group` and `topics` are physical names.
     group: String,
     topics: Vec<String>,
     held: RefCell<Held>,
@@ -20,9 +20,10 @@ pub(crate) struct Assignment {
 #[derive(Default)]
 struct Held {
     fetched: BTreeSet<i32>,
-    /// While a revoke is unanswered, the changes to make after the answer: librdkafka would take any call that
-    /// unassigns for the answer. (That does happen to a call between librdkafka's request and the poll of its event.
-    /// Partitions then move before the worker has finished them, as those of a zombie do, and the next commit fails.)
+    /// The changes to make after the answer to a revoke, as long as the revoke is unanswered: librdkafka would take
+    /// any call that unassigns partitions as the answer. (This does happen to a call that comes after librdkafka's
+    /// revoke and before the poll that returns the revoke's event. In that case, partitions move before the worker has
+    /// finished them, like the partitions of a zombie, and the next commit fails.)
     waiting: Option<Vec<Change>>,
 }
 
@@ -32,7 +33,8 @@ enum Change {
 }
 
 impl Assignment {
-    /// For partitions of these topics (physical names). Lists of offsets follow the order of the topics.
+    /// Makes an empty assignment for partitions of these topics (physical names). Lists of offsets have the same order
+    /// as `topics`.
     pub(crate) fn new(group: &str, topics: Vec<String>) -> Self {
         Assignment {
             group: group.to_owned(),
@@ -41,7 +43,7 @@ impl Assignment {
         }
     }
 
-    /// Answers a rebalance that gives this member partitions. Nothing is fetched before `assign`.
+    /// Answers a rebalance that gives this member partitions. No record is fetched before `assign` is called.
     pub(crate) fn taken(&self, consumer: &FetchingConsumer) -> Result<(), Error> {
         let nothing = TopicPartitionList::new();
         consumer
@@ -49,10 +51,12 @@ impl Assignment {
             .map_err(|error| self.failed("accept", error))
     }
 
-    /// The group revokes partitions; `released` will answer. Returns whether the partitions are lost.
+    /// Notes that the group revokes partitions; `released` will answer the revoke. Returns whether the partitions are
+    /// lost.
     pub(crate) fn revoked(&self, consumer: &FetchingConsumer) -> bool {
         self.held.borrow_mut().waiting = Some(Vec::new());
-        // Now, because librdkafka forgets it at the next call that assigns or unassigns.
+        // Asked now, because librdkafka forgets whether they are lost at the next call that assigns or unassigns
+        // partitions.
         consumer.client().assignment_lost()
     }
 
@@ -106,7 +110,7 @@ impl Assignment {
         Ok(())
     }
 
-    /// Gives up all partitions, which also answers an open revoke.
+    /// Gives up all partitions, which also answers a revoke that is unanswered.
     pub(crate) fn let_go(&self, consumer: &FetchingConsumer) -> Result<(), Error> {
         self.held.borrow_mut().waiting = None;
         let all = self.held.borrow().fetched.clone();

@@ -1,8 +1,8 @@
 //! Aborts the open transaction of a partition's previous owner.
 //!
-//! A worker stores its transactional id beside each offset that it commits. Initializing that id in another producer
-//! aborts the open transaction immediately, instead of after `transaction.timeout.ms`. Must not know why the
-//! transaction has to end.
+//! A worker stores its transactional id beside each offset that it commits. Initializing the previous owner's id in
+//! another producer aborts the open transaction immediately, instead of after `transaction.timeout.ms`. Must not know
+//! why the transaction has to end.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -32,12 +32,13 @@ pub(crate) struct Fence {
     pub(crate) group: String,
     /// The transactional id of this worker.
     pub(crate) own: String,
-    /// The partition, of every source.
+    /// The partition of every source, without offsets.
     pub(crate) offsets: TopicPartitionList,
 }
 
 impl Fence {
-    /// Aborts the transactions. Waits for the brokers, so it is not called on a worker's thread.
+    /// Aborts the open transactions of the partition's previous owners. Waits for the brokers, so that it must not be
+    /// called on a worker's thread.
     pub(crate) fn raise(self) {
         let group = &self.group;
         match self.owners() {
@@ -67,7 +68,7 @@ impl Fence {
         }
     }
 
-    /// Transactional ids of the workers that committed the partition last.
+    /// The transactional ids of the other workers that last committed offsets of the partition.
     fn owners(&self) -> Result<BTreeSet<String>, Error> {
         let failed = |error: KafkaError| {
             let doing = format!("fetch the committed offsets of group `{}`", self.group);

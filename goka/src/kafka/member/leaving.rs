@@ -1,5 +1,6 @@
-//! Destroying a client without waiting for brokers that are away: librdkafka destroys a client only after all its
-//! requests are answered, which takes a minute if brokers are away. Must not know what the client was for.
+//! Destroys a client without waiting for brokers that do not respond. librdkafka destroys a client only after all the
+//! client's requests are answered, which takes a minute if brokers do not respond. Must not know what the client was
+//! for.
 
 use std::{
     ops::Deref,
@@ -8,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-/// How long a drop waits. Longer than a client takes whose brokers respond.
+/// How long a drop waits for the client to be destroyed. This is longer than it takes if the brokers respond.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A client whose drop waits for [`PATIENCE`] at most. After that, a thread goes on destroying the client, or the
-/// process ends first.
+/// A client whose drop waits for [`PATIENCE`] at most. After that time, a background thread continues to destroy the
+/// client, unless the process ends first.
 pub(crate) struct Leaving<T: Send + 'static>(Option<T>);
 
 impl<T: Send + 'static> Leaving<T> {
@@ -49,7 +50,7 @@ impl<T: Send + 'static> Drop for Leaving<T> {
 mod tests {
     use super::*;
 
-    /// Its drop waits for a message.
+    /// A client whose drop waits for a message.
     struct Slow(mpsc::Receiver<()>, mpsc::Sender<()>);
 
     impl Drop for Slow {

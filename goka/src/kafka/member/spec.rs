@@ -6,14 +6,15 @@ use crate::base::config::Guarantee;
 #[derive(Clone, Debug)]
 pub(crate) struct MemberSpec {
     pub(crate) group: String,
-    /// Id of the instance. With the number of the worker it is the `group.instance.id` of a static member.
+    /// The id of the instance. Together with the number of the worker, it is the `group.instance.id` of a static
+    /// member.
     pub(crate) instance: String,
     pub(crate) worker: usize,
-    /// The topic that the member subscribes to. Only the numbers of its partitions matter.
+    /// The topic that the member subscribes to. Only its partition numbers matter, not its records.
     pub(crate) leader: String,
-    /// The sources: inputs, then the loop. The port names a source by its index here.
+    /// The sources: the inputs, followed by the loop. The engine's port names a source by its index in this list.
     pub(crate) sources: Vec<String>,
-    /// The targets: topics that are produced to. The port names a target by its index here.
+    /// The targets: topics that are produced to. The engine's port names a target by its index in this list.
     pub(crate) targets: Vec<String>,
     /// The changelog, if the group has a table.
     pub(crate) table: Option<String>,

@@ -1,10 +1,10 @@
-//! Transactions of a worker's producer. A separate thread waits for the brokers, so that the worker fills the next
-//! transaction while one is committed.
+//! Transactions of a worker's producer. A separate thread waits for the brokers, so that the worker can fill the next
+//! transaction while the previous transaction is being committed.
 //!
 //! Every error has one of three consequences. A retriable step is repeated. An abortable transaction is aborted, and
 //! the producer continues. If the outcome is unknown, or another producer has taken the transactional id, a new
-//! producer replaces the old one, and its initialization aborts whatever the old one had open. Must not know what is in
-//! a transaction.
+//! producer replaces the old one, and the initialization of the new producer aborts the transaction that the old one
+//! may have left open. Must not know what is in a transaction.
 
 use std::{
     cell::{Cell, RefCell},
@@ -39,10 +39,10 @@ const STEP: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long the first producer may take to initialize its transactional id.
 const BEGIN: Duration = Duration::from_secs(30);
-/// How long a worker that leaves waits for an abort.
+/// How long a worker that leaves waits for an abort that is in flight.
 const LEAVE: Duration = Duration::from_secs(2);
 
-/// What it takes to open a producer with this transactional id, again after each failure.
+/// What is needed to open a producer with this transactional id, at first and again after each failure.
 #[derive(Clone)]
 pub(crate) struct Maker {
     pub(crate) connection: Connection,
@@ -54,17 +54,17 @@ pub(crate) struct Maker {
 /// The current producer, and the outcomes of its transactions.
 pub(crate) struct Transactions {
     producer: RefCell<Arc<Producer>>,
-    /// Replaced producers, until all their records are reported.
+    /// Producers that were replaced, each until all its records are reported.
     retired: RefCell<Vec<Arc<Producer>>>,
     jobs: mpsc::Sender<Job>,
     outcomes: mpsc::Receiver<Outcome>,
-    /// Number of jobs whose outcome has not come.
+    /// Number of jobs whose outcome was not received yet.
     open_jobs: Cell<usize>,
-    /// Why the last commit was not even started.
+    /// Why the last commit was refused before it was started.
     refused: RefCell<Option<Error>>,
     is_closed: Arc<AtomicBool>,
     maker: Maker,
-    /// The thread that fences; at most one at a time.
+    /// The thread that fences a previous owner. At most one such thread runs at a time.
     fence: RefCell<Option<JoinHandle<()>>>,
 }
 
@@ -73,20 +73,20 @@ enum Job {
     Abort(Arc<Producer>),
 }
 
-/// The outcome of a job, with the new producer if one replaces the old.
+/// The outcome of a job. It contains the new producer if the job has replaced the old one.
 type Outcome = Result<Option<Arc<Producer>>, Error>;
 
-/// The state of the thread.
+/// The state of the thread that commits and aborts transactions.
 struct Coordinator {
     maker: Maker,
     timeout: Duration,
-    /// The outcome of the last transaction is unknown, or its producer cannot continue.
+    /// Whether the outcome of the last transaction is unknown, or the producer of that transaction cannot continue.
     is_broken: bool,
     is_closed: Arc<AtomicBool>,
 }
 
 impl Transactions {
-    /// Opens the first producer, which aborts any transaction that is still open under the transactional id.
+    /// Opens the first producer. This aborts any transaction that is still open under the transactional id.
     pub(crate) fn open(maker: Maker) -> Result<Self, Error> {
         let is_closed = Arc::new(AtomicBool::new(false));
         let mut coordinator = Coordinator {
@@ -102,7 +102,7 @@ impl Transactions {
             .name("goka-transaction".to_owned())
             .spawn(move || {
                 for job in asked {
-                    // Fails if the worker is gone.
+                    // `send` fails if the worker is gone.
                     let _ = told.send(coordinator.work(job));
                 }
             })
@@ -137,7 +137,7 @@ impl Transactions {
         self.ask(Job::Commit(self.producer(), offsets, membership));
     }
 
-    /// Makes this error the next outcome, without a commit.
+    /// Makes this error the next outcome, and starts no commit.
     pub(crate) fn refuse(&self, why: Error) {
         *self.refused.borrow_mut() = Some(why);
     }
@@ -152,11 +152,11 @@ impl Transactions {
 
     fn ask(&self, job: Job) {
         self.open_jobs.set(self.open_jobs.get() + 1);
-        // If this fails, `outcome` returns an error.
+        // If `send` fails because the thread is gone, `outcome` returns an error.
         let _ = self.jobs.send(job);
     }
 
-    /// The outcome of the last job, returned once.
+    /// The outcome of the last job, which is returned only once; `None` until the job is done.
     pub(crate) fn outcome(&self) -> Option<Result<(), Error>> {
         if let Some(why) = self.refused.borrow_mut().take() {
             return Some(Err(why));
@@ -179,7 +179,8 @@ impl Transactions {
                 }
             });
             if self.open_jobs.get() > 0 {
-                // The outcome of a commit for which the worker has asked for an abort meanwhile.
+                // This is the outcome of a commit after which the worker has already asked for an abort. The outcome
+                // of the abort will follow.
                 continue;
             }
             if outcome.is_ok() {
@@ -204,7 +205,8 @@ impl Transactions {
         retired + self.producer.borrow().in_flight()
     }
 
-    /// Starts to abort the transactions of the workers that committed these offsets, unless a fence is still running.
+    /// Starts a thread that aborts the open transactions of the workers that last committed offsets of these
+    /// partitions, unless such a thread is still running.
     pub(crate) fn fence(&self, group: &str, offsets: TopicPartitionList) {
         let mut running = self.fence.borrow_mut();
         if running.as_ref().is_some_and(|fence| !fence.is_finished()) {
@@ -226,7 +228,8 @@ impl Transactions {
         }
     }
 
-    /// Waits for an abort that is in flight, up to [`LEAVE`]: the next owner of the partitions waits for the abort.
+    /// Waits up to [`LEAVE`] for an abort that is in flight, because the next owner of the partitions has to wait for
+    /// the abort.
     pub(crate) fn close(&self) {
         let give_up = Instant::now() + LEAVE;
         let is_closed = self.is_closed.load(Ordering::Relaxed);
@@ -284,7 +287,7 @@ impl Coordinator {
         self.retried(|_| native::begin_transaction(client))
     }
 
-    /// Takes a step, and repeats it while its error is retriable, up to the transaction timeout.
+    /// Takes a step, and repeats it while its error is retriable, but not for longer than the transaction timeout.
     fn retried(&mut self, step: impl Fn(Duration) -> Result<(), Problem>) -> Result<(), Problem> {
         let give_up = Instant::now() + self.timeout;
         loop {
@@ -300,8 +303,8 @@ impl Coordinator {
         }
     }
 
-    /// Opens a producer, which fences earlier producers of its transactional id, and begins its first transaction.
-    /// Tries until `give_up`; without one, for as long as the brokers are away.
+    /// Opens a producer and begins its first transaction. This fences earlier producers of the transactional id. Tries
+    /// again until `give_up`; if `give_up` is `None`, for as long as the brokers cannot be reached.
     fn new_producer(&mut self, give_up: Option<Instant>) -> Result<Arc<Producer>, Error> {
         loop {
             let problem = match self.try_new_producer() {

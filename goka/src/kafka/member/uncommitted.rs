@@ -1,10 +1,11 @@
-//! Why a group did not take a commit, by librdkafka's error code. Must not know what follows.
+//! Translates librdkafka's error code into the reason why a group did not take a commit. Must not know how a worker
+//! reacts.
 
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::{base::error::Error, engine::port::CommitError};
 
-/// `group`: its physical name.
+/// The reason why a group did not take a commit that failed with this code. `group` is the group's physical name.
 pub(crate) fn uncommitted(group: &str, code: RDKafkaErrorCode) -> CommitError {
     use RDKafkaErrorCode::*;
     let doing = format!("commit offsets of group `{group}`");
@@ -19,8 +20,8 @@ pub(crate) fn uncommitted(group: &str, code: RDKafkaErrorCode) -> CommitError {
         }
         GroupAuthorizationFailed => denied(&format!("group `{group}`")),
         TopicAuthorizationFailed => denied("each input of the group, and on its loop"),
-        // Rebalances, brokers that are away, and unexpected errors: the worker keeps the positions, and the membership
-        // lease ends a membership that cannot commit.
+        // During a rebalance, while brokers cannot be reached, and after an unexpected error, the worker keeps the
+        // positions to commit them again. The membership lease ends the membership of a worker that cannot commit.
         _ => CommitError::Again(Error::kafka(doing, code)),
     }
 }

@@ -1,7 +1,8 @@
-//! [`Kafka`] with rdkafka: a group member, its producer, and the reader of its changelog.
+//! The implementation of [`Kafka`] with rdkafka: a group member, its producer, and the reader of its changelog.
 //!
-//! The member subscribes to one topic, only to get partition numbers: for number `n`, it assigns partition `n` of every
-//! source when the engine asks (see `assignment.rs`). Must not know tables or the order of a commit.
+//! The member subscribes to one topic, but only to get partition numbers. For each number `n`, it fetches partition
+//! `n` of every source when the engine asks for it (see `assignment.rs`). Must not know tables or the order of a
+//! commit.
 
 use std::{
     cell::{Cell, RefCell},
@@ -50,17 +51,17 @@ use crate::{
     },
 };
 
-/// How long a commit may take. Less than the membership lease that it renews, so that a member whose coordinator is
-/// away notices in time.
+/// How long a commit may take. This is less than the membership lease that a commit renews, so that a member whose
+/// coordinator cannot be reached notices this in time.
 const COMMIT_ANSWER: Duration = Duration::from_secs(3);
 
-/// How long to wait for committed offsets that an open transaction may withhold; the worker waits meanwhile. librdkafka
-/// asks three times within about 300 ms, and then reports [`UNSTABLE`].
+/// How long to wait for committed offsets that an open transaction may withhold; the worker does nothing else
+/// meanwhile. librdkafka asks three times within about 300 ms, and then reports [`UNSTABLE`].
 const STABLE_ANSWER: Duration = Duration::from_secs(1);
 const UNSTABLE: RDKafkaErrorCode = RDKafkaErrorCode::UnstableOffsetCommit;
 
 pub(crate) struct WorkerConnection {
-    // Both are declared before the client, which must be dropped last.
+    // `sources` and `committing` are declared before the client (in `consumer`), which must be dropped last.
     sources: Vec<Source>,
     /// The commit that is in flight, or why it could not be sent.
     committing: RefCell<Option<Result<Commit, RDKafkaErrorCode>>>,
@@ -81,7 +82,7 @@ struct Source {
 }
 
 impl WorkerConnection {
-    /// Connects. The first poll joins the group, and later polls return the first partitions.
+    /// Connects to Kafka. The first poll joins the group, and later polls return the first partitions.
     pub(crate) fn open(
         connection: &Connection,
         spec: &MemberSpec,
@@ -101,13 +102,13 @@ impl WorkerConnection {
             })?;
         let consumer = Leaving::new(FetchingConsumer::new(opened)?);
         let native = consumer.client().client();
-        // First of all, because joining and the first record need this metadata.
+        // Fetched before anything else, because joining the group and the first record need this metadata.
         partitions(native, &leader)?;
         let mut sources = Vec::with_capacity(spec.sources.len());
         for logical in &spec.sources {
             let physical = connection.names.topic(logical)?;
             partitions(native, &physical)?;
-            // SAFETY: the client is alive, and a field that is dropped after its topics.
+            // SAFETY: the client is alive. It becomes a field that is dropped after its topics.
             let topic = unsafe { TopicHandle::new(native.native_ptr(), &physical)? };
             sources.push(Source { topic, physical });
         }
@@ -154,7 +155,7 @@ impl WorkerConnection {
         })
     }
 
-    /// The event for the engine; `None` if the engine has no use for it.
+    /// The event that the engine gets for `kind`; `None` if the engine has no use for such an event.
     fn event<'e>(&self, kind: &'e Kind<'_>) -> Option<Event<'e>> {
         match kind {
             Kind::Record(message) => self.record(message),
@@ -217,7 +218,7 @@ impl WorkerConnection {
         )
     }
 
-    /// Positions as librdkafka commits them, with metadata beside each.
+    /// The positions as a list that librdkafka commits, with `metadata` beside each offset.
     fn offsets(
         &self,
         positions: &[Position],
@@ -235,11 +236,13 @@ impl WorkerConnection {
         Ok(list)
     }
 
-    /// The identity of this member, for the offsets of a transaction. A worker that is no longer a member must not send
-    /// offsets: without an identity, the broker would accept them from any client.
+    /// The identity of this member, to be sent with the offsets of a transaction. Fails if the worker is no longer a
+    /// member, because such a worker must not send offsets: without an identity, the broker would accept offsets from
+    /// any client.
     fn membership(&self) -> Result<transaction::Membership, Error> {
         let membership = transaction::Membership::of(self.client().client());
-        // In this order: if the membership is lost in between, the broker rejects the identity.
+        // The identity is read before the loss is checked: if the membership is lost in between, the broker rejects
+        // the identity.
         let is_lost = self.client().assignment_lost();
         let membership = membership.filter(|membership| membership.is_member() && !is_lost);
         membership.ok_or_else(|| {
@@ -283,7 +286,7 @@ impl port::Member for WorkerConnection {
             on(Event::Failed(error));
             return true;
         }
-        // With transactions, a fatal error only means that the transaction cannot be committed.
+        // A fatal error of a transactional producer only means that the transaction cannot be committed.
         if let Writer::Plain(producer) = &self.producer
             && let Some(error) = producer.fatal()
         {
@@ -415,7 +418,7 @@ impl port::Producer for WorkerConnection {
     fn serve(&self, wait: Duration, on: &mut dyn FnMut(Report)) {
         let on = &mut |delivered: Delivered| {
             on(Report {
-                // `send` made it from a tag.
+                // `send` made this number from a tag.
                 tag: delivered.opaque as u32,
                 result: delivered.result,
             });
@@ -470,7 +473,8 @@ impl port::Transactions for WorkerConnection {
         let Some(table) = &self.table else {
             return Ok(0);
         };
-        // The producer asks, because its client sees records of undecided transactions (`read_uncommitted`).
+        // The producer's client asks for the end, because this client sees records of undecided transactions
+        // (`read_uncommitted`).
         let ends = |producer: &Producer| watermarks(producer.client(), table.physical(), partition);
         self.producer.with(ends).map(|(_, end)| end)
     }
@@ -495,10 +499,12 @@ impl Kafka for WorkerConnection {
         self.table.as_ref().map(|table| table as &dyn Reader)
     }
 
-    /// Gives up all partitions. The member leaves the group when `self` is dropped, which must be soon.
+    /// Gives up all partitions. The member leaves the group when `self` is dropped, which must happen soon after this
+    /// call.
     ///
-    /// All open rebalances are answered here, and none is left for the consumer's own drop: while it closes, librdkafka
-    /// takes any call for the answer to everything that it waits for, and may never reply to a second call.
+    /// All open rebalances are answered here, so that none is left for the drop of the consumer: while a consumer
+    /// closes, librdkafka takes any call as the answer to everything that it waits for, and may never reply to a
+    /// second call.
     fn close(&self) {
         if let Some(transactions) = self.producer.transactions() {
             transactions.close();
@@ -519,8 +525,8 @@ impl Kafka for WorkerConnection {
 }
 
 impl Drop for WorkerConnection {
-    /// Closes, because librdkafka does not destroy a consumer before an open rebalance is answered, even on a thread
-    /// that panics.
+    /// Closes the connection, even on a thread that panics: librdkafka does not destroy a consumer before an open
+    /// rebalance is answered.
     fn drop(&mut self) {
         self.close();
     }

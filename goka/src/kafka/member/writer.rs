@@ -1,4 +1,4 @@
-//! What a worker writes with: a plain producer, or a transactional one that is replaced when it fails. Must not know
+//! The writer of a worker: a plain producer, or a transactional producer that is replaced when it fails. Must not know
 //! what is written.
 
 use std::time::Duration;

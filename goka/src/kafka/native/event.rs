@@ -43,7 +43,7 @@ impl Polled<BaseConsumer<ClientLog>> {
 
 impl Polled<BaseProducer<ClientLog>> {
     pub(crate) fn producer(client: BaseProducer<ClientLog>) -> Result<Self, Error> {
-        // SAFETY: as above.
+        // SAFETY: the client is alive and outlives its queue (see `drop`).
         let queue = unsafe { rd_kafka_queue_get_main(client.client().native_ptr()) };
         Self::new(client.context().clone(), client, queue)
     }
@@ -51,7 +51,7 @@ impl Polled<BaseProducer<ClientLog>> {
 
 impl Polled<AdminClient<ClientLog>> {
     pub(crate) fn admin(client: AdminClient<ClientLog>) -> Result<Self, Error> {
-        // SAFETY: as above.
+        // SAFETY: the client is alive and outlives its queue (see `drop`).
         let queue = unsafe { rd_kafka_queue_get_main(client.inner().native_ptr()) };
         Self::new(client.inner().context().clone(), client, queue)
     }
@@ -101,24 +101,25 @@ impl<T> Polled<T> {
 
 impl<T> Drop for Polled<T> {
     fn drop(&mut self) {
-        // SAFETY: the queue is not used after this, and the client, a field, is dropped later.
+        // SAFETY: the queue is not used after this call, and the client, which is a field, is dropped later.
         unsafe { rd_kafka_queue_destroy(self.queue.as_ptr()) }
     }
 }
 
-/// An event of a client. What the event lends lives as long as the event.
+/// An event of a client. Data that the event lends lives as long as the event.
 pub(crate) struct Event<'c> {
     pub(super) event: NonNull<rd_kafka_event_t>,
     pub(super) client: PhantomData<&'c ()>,
 }
 
-/// An event by its kind.
+/// The content of an event, by kind.
 pub(crate) enum Kind<'e> {
     Record(Message<'e>),
-    /// Delivery reports; each message has the opaque number of its record.
+    /// Delivery reports. Each message carries the opaque number with which its record was sent.
     Delivered(Deliveries<'e>),
-    /// The group gives or revokes partitions.
+    /// The group gives partitions to the member.
     Assigned(Vec<i32>),
+    /// The group revokes partitions from the member.
     Revoked(Vec<i32>),
     Failed(Failure),
     Other,
@@ -129,17 +130,17 @@ pub(crate) struct Failure {
     pub(crate) code: RDKafkaErrorCode,
     pub(crate) reason: String,
     pub(crate) fatal: bool,
-    /// Physical topic and partition.
+    /// Physical name of the topic, and the partition; `None` if the error is not one of a partition.
     pub(crate) partition: Option<(String, i32)>,
-    /// Offset in the partition; negative if unknown.
+    /// Offset in the partition; negative if the offset is unknown.
     pub(crate) offset: i64,
 }
 
 impl Event<'_> {
     pub(crate) fn kind(&self) -> Kind<'_> {
         let event = self.event.as_ptr();
-        // SAFETY: the event, and what it lends, is alive as long as `self`. Each getter is called on events of its
-        // kind.
+        // SAFETY: the event, and the data that it lends, are alive as long as `self`. Each getter is called only on an
+        // event of the kind that the getter is for.
         unsafe {
             match rd_kafka_event_type(event) {
                 RD_KAFKA_EVENT_DR => Kind::Delivered(Deliveries(self)),
@@ -185,19 +186,19 @@ impl Event<'_> {
 
 impl Drop for Event<'_> {
     fn drop(&mut self) {
-        // SAFETY: owned, and nothing that the event lends is alive.
+        // SAFETY: the event is owned, and nothing that it lends is in use any more.
         unsafe { rd_kafka_event_destroy(self.event.as_ptr()) }
     }
 }
 
-/// Delivery reports of one batch.
+/// The delivery reports of one event.
 pub(crate) struct Deliveries<'e>(&'e Event<'e>);
 
 impl<'e> Iterator for Deliveries<'e> {
     type Item = Message<'e>;
 
     fn next(&mut self) -> Option<Message<'e>> {
-        // SAFETY: the event is of this kind and alive, and its messages live as long.
+        // SAFETY: the event is alive and holds delivery reports. Its messages live as long as the event.
         unsafe { rd_kafka_event_message_next(self.0.event.as_ptr()).as_ref() }.map(Message::new)
     }
 }
@@ -205,7 +206,7 @@ impl<'e> Iterator for Deliveries<'e> {
 /// # Safety
 /// `event` is alive and an error event.
 unsafe fn topic_partition(event: *mut rd_kafka_event_t) -> Option<((String, i32), i64)> {
-    // SAFETY: by the caller. The returned partition is ours and is destroyed once.
+    // SAFETY: guaranteed by the caller. The returned partition belongs to this function, which destroys it once.
     unsafe {
         let partition = rd_kafka_event_topic_partition(event);
         let copy = partition

@@ -1,9 +1,9 @@
 //! A consumer that takes records from librdkafka in batches.
 //!
 //! librdkafka's event queue returns one record per call, and each call reads the clock twice, locks four times and
-//! updates a histogram: a third of the cost of reading a record. So records go to a separate queue, which returns them
-//! in batches. Everything else remains an event, and an event wakes a thread that waits for records. Must not know
-//! groups, assignments or names.
+//! updates a histogram. All this is a third of the cost of reading a record. So records go to a separate queue, which
+//! returns them in batches. Everything else that librdkafka reports remains an event. An event wakes a thread that
+//! waits for records. Must not know groups, assignments or names.
 
 use std::{
     cell::{Cell, RefCell},
@@ -27,17 +27,17 @@ use super::{
 };
 use crate::{base::error::Error, engine::port::Keys, kafka::client::log::ClientLog};
 
-/// Number of records taken at a time.
+/// The largest number of records that are taken from librdkafka at a time.
 const BATCH: usize = 128;
 
 /// A consumer with its events, and with the records of the partitions that were [`assign`](Self::assign)ed.
 pub(crate) struct FetchingConsumer {
     taken: RefCell<Taken>,
-    /// Whether [`FetchingConsumer::ahead`] has not seen the last batch yet.
+    /// Whether [`FetchingConsumer::ahead`] still has to pass on the keys of the last batch.
     is_new: Cell<bool>,
-    /// Whether to look for events before the next record of the batch.
+    /// Whether to look for events before the next record of the batch is returned.
     look: Cell<bool>,
-    // Both are declared before the client, which is dropped last.
+    // Declared before the client (in `events`), which is dropped last.
     records: NonNull<rd_kafka_queue_t>,
     events: Polled<BaseConsumer<ClientLog>>,
 }
@@ -45,7 +45,8 @@ pub(crate) struct FetchingConsumer {
 // SAFETY: librdkafka's queues and messages may be used and destroyed by any thread.
 unsafe impl Send for FetchingConsumer {}
 
-/// The batch of records taken from librdkafka, in reverse: the next record is the last.
+/// The batch of records that were taken from librdkafka, in reverse order: the last element is the next record to
+/// return.
 #[derive(Default)]
 struct Taken(Vec<NonNull<rd_kafka_message_t>>);
 
@@ -86,14 +87,15 @@ impl FetchingConsumer {
         self.events.client()
     }
 
-    /// Starts to read these partitions, of topics that exist. Records of these partition numbers that were taken
-    /// earlier are dropped.
+    /// Starts to read these partitions, whose topics must exist. Drops records that were taken earlier from partitions
+    /// with these numbers.
     pub(crate) fn assign(&self, list: &TopicPartitionList) -> Result<(), KafkaError> {
         let partitions: Vec<_> = list.elements().iter().map(|at| at.partition()).collect();
         self.forget(&partitions);
-        // Before the call, so that no record becomes an event. And again after the call, because librdkafka removes the
-        // forwarding when its thread processes the end of an earlier assignment, which it does before this call.
-        // Records that came in between are forwarded then.
+        // The records are routed before the call to `incremental_assign`, so that no record becomes an event. They are
+        // routed again after the call, because librdkafka removes the forwarding when its thread processes the end of
+        // an earlier assignment, which it does before it processes this call. The second routing also forwards the
+        // records that came in between.
         self.route(list)?;
         self.client().incremental_assign(list)?;
         self.route(list)
@@ -108,8 +110,8 @@ impl FetchingConsumer {
         let client = self.client().client().native_ptr();
         for at in list.elements() {
             let name = CString::new(at.topic())?;
-            // SAFETY: the client is alive, and the name is copied. The queue is ours to destroy, and librdkafka keeps
-            // the queue that it forwards to.
+            // SAFETY: the client is alive, and the name is copied. The partition's queue is ours to destroy, and
+            // librdkafka keeps the queue that it forwards to.
             unsafe {
                 let queue = rd_kafka_queue_get_partition(client, name.as_ptr(), at.partition());
                 if queue.is_null() {
@@ -138,14 +140,14 @@ impl FetchingConsumer {
         self.taken.borrow_mut().drop_if(|_| true);
     }
 
-    /// The next event that has come already. Returns no records.
+    /// The next event, if one has already come. Never returns a record.
     pub(crate) fn event(&self) -> Option<Event<'_>> {
         self.events.poll(Duration::ZERO)
     }
 
     /// Waits up to `wait` for the next record or event.
     pub(crate) fn poll(&self, wait: Duration) -> Option<Happened<'_>> {
-        // Reading the clock costs as much as handling a record, so it is read only if there is something to wait for.
+        // Reading the clock costs as much as handling a record, so the clock is read only if `wait` is not zero.
         let until = (!wait.is_zero()).then(|| Instant::now() + wait);
         let mut wait = wait;
         loop {
@@ -171,7 +173,8 @@ impl FetchingConsumer {
         }
     }
 
-    /// Passes the keys of the batch, by partition, once per batch.
+    /// Passes the keys of the batch to `on`, in one call for each run of records of one partition. Does so once per
+    /// batch.
     pub(crate) fn ahead(&self, on: &mut dyn FnMut(i32, &mut Keys<'_>)) {
         if !self.is_new.take() {
             return;
@@ -189,12 +192,12 @@ impl FetchingConsumer {
         }
     }
 
-    /// Waits up to `wait` for records, or until there is an event. Returns how many records there are.
+    /// Waits up to `wait` for records; an event ends the wait. Returns the number of records in the batch.
     fn take(&self, wait: Duration) -> usize {
         let taken = &mut self.taken.borrow_mut().0;
         let mut messages = [ptr::null_mut(); BATCH];
-        // librdkafka waits until it has as many records as were asked for. So wait for one, then take what else is
-        // there.
+        // librdkafka waits until it has as many records as it was asked for. So wait for one record, and afterwards
+        // take the others that have come, without waiting.
         let mut count = match wait.is_zero() {
             true => 0,
             false => self.consume(wait, &mut messages[..1]),
@@ -208,27 +211,27 @@ impl FetchingConsumer {
         taken.len()
     }
 
-    /// Takes records into `into` and returns how many. The caller must destroy them.
+    /// Writes records to `into` and returns their number. The caller must destroy the records.
     fn consume(&self, wait: Duration, into: &mut [*mut rd_kafka_message_t]) -> usize {
         let (queue, wait) = (self.records.as_ptr(), milliseconds(wait));
-        // SAFETY: the queue is alive, and `into` has room for that many.
+        // SAFETY: the queue is alive, and `into` has room for `into.len()` records.
         let count =
             unsafe { rd_kafka_consume_batch_queue(queue, wait, into.as_mut_ptr(), into.len()) };
         usize::try_from(count).unwrap_or(0)
     }
 }
 
-/// Called by a thread of librdkafka when an event comes into an empty event queue: ends a wait for records.
+/// Ends a wait for records. A thread of librdkafka calls this function when an event comes into an empty event queue.
 unsafe extern "C" fn wake(_client: *mut rd_kafka_t, queue: *mut c_void) {
-    // SAFETY: this is the queue of records, which outlives the callback.
+    // SAFETY: `queue` is the queue of records, which outlives the callback.
     unsafe { rd_kafka_queue_yield(queue.cast()) }
 }
 
 impl Drop for FetchingConsumer {
     fn drop(&mut self) {
         self.forget_all();
-        // SAFETY: no callback runs after the first call returns. The queue is not used after this, and the client, a
-        // field, is dropped later.
+        // SAFETY: no callback runs after the first call returns. The queue of records is not used after the second
+        // call, and the client, which is a field, is dropped later.
         unsafe {
             rd_kafka_queue_cb_event_enable(self.events.queue.as_ptr(), None, ptr::null_mut());
             rd_kafka_queue_destroy(self.records.as_ptr());
@@ -239,7 +242,7 @@ impl Drop for FetchingConsumer {
 impl Taken {
     fn drop_if(&mut self, gone: impl Fn(&NonNull<rd_kafka_message_t>) -> bool) {
         for message in self.0.extract_if(.., |message| gone(message)) {
-            // SAFETY: owned, and removed from the batch.
+            // SAFETY: the message was owned by the batch, and is removed from it.
             unsafe { rd_kafka_message_destroy(message.as_ptr()) }
         }
     }
@@ -261,7 +264,7 @@ impl Fetched<'_> {
         if is_record(message) {
             return Kind::Record(Message::new(message));
         }
-        // SAFETY: the message is alive, and so are its texts, which are copied. A null topic has no name.
+        // SAFETY: the message is alive, and so are its texts, which are copied. A topic that is null has no name.
         let (reason, topic) = unsafe {
             let topic = match message.rkt.is_null() {
                 true => None,
@@ -286,7 +289,7 @@ fn is_record(message: &rd_kafka_message_t) -> bool {
 
 impl Drop for Fetched<'_> {
     fn drop(&mut self) {
-        // SAFETY: owned, and nothing that the message lends is alive.
+        // SAFETY: the message is owned, and nothing that it lends is in use any more.
         unsafe { rd_kafka_message_destroy(self.message.as_ptr()) }
     }
 }

@@ -1,4 +1,4 @@
-//! Records in librdkafka's memory, read without a copy. Must not know what is in a record.
+//! Records in librdkafka's memory, read without copying them. Must not know what is in a record.
 
 use std::{
     ffi::CString,
@@ -10,7 +10,7 @@ use rdkafka::{bindings::*, error::RDKafkaErrorCode};
 use super::raw::{bytes, text};
 use crate::base::{error::Error, record::HeaderSource};
 
-/// A record that was fetched, or whose delivery is reported, in librdkafka's memory.
+/// A record in librdkafka's memory. It was fetched, or its delivery is reported.
 #[derive(Clone, Copy)]
 pub(crate) struct Message<'e>(&'e rd_kafka_message_t);
 
@@ -33,7 +33,8 @@ impl<'e> Message<'e> {
     }
 
     pub(crate) fn key(&self) -> Option<&'e [u8]> {
-        // SAFETY: librdkafka's memory of that length, which lives as long as the event.
+        // SAFETY: the pointer is null, or points to librdkafka's memory of this length, which lives as long as the
+        // event.
         unsafe { bytes(self.0.key, self.0.key_len) }
     }
 
@@ -42,18 +43,18 @@ impl<'e> Message<'e> {
         unsafe { bytes(self.0.payload, self.0.len) }
     }
 
-    /// Milliseconds since 1970; -1 without a timestamp.
+    /// The record's timestamp, in milliseconds since 1970; -1 if the record has no timestamp.
     pub(crate) fn timestamp(&self) -> i64 {
-        // SAFETY: the message is alive; null means that the kind of timestamp is not wanted.
+        // SAFETY: the message is alive; null means that the caller does not want to know the kind of the timestamp.
         unsafe { rd_kafka_message_timestamp(self.0, ptr::null_mut()) }
     }
 
-    /// Of a delivery report: the number that the record was sent with.
+    /// The number with which the record was sent, if this is a delivery report.
     pub(crate) fn opaque(&self) -> usize {
         self.0._private as usize
     }
 
-    /// Of a delivery report: why the record was not delivered.
+    /// Why the record was not delivered, if this is a delivery report; `None` if the record was delivered.
     pub(crate) fn error(&self) -> Option<RDKafkaErrorCode> {
         let error = self.0.err;
         (error != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| error.into())
@@ -61,7 +62,7 @@ impl<'e> Message<'e> {
 
     fn headers(&self) -> *mut rd_kafka_headers_t {
         let mut headers = ptr::null_mut();
-        // SAFETY: the message is alive, and owns the headers that it parses at the first call.
+        // SAFETY: the message is alive, and owns the headers, which are parsed at the first call.
         match unsafe { rd_kafka_message_headers(self.0, &mut headers) } {
             rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => headers,
             _ => ptr::null_mut(),
@@ -75,15 +76,15 @@ impl HeaderSource for Message<'_> {
         if headers.is_null() {
             return 0;
         }
-        // SAFETY: headers of a living message.
+        // SAFETY: the headers belong to a message that is alive.
         unsafe { rd_kafka_header_cnt(headers) }
     }
 
-    /// A header whose name is not UTF-8, which Kafka's protocol forbids, has an empty name.
+    /// The name is empty if the header's name is not UTF-8, which Kafka's protocol forbids.
     fn get(&self, index: usize) -> (&str, Option<&[u8]>) {
         let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
         let headers = self.headers();
-        // SAFETY: headers of a living message; name and value live as long.
+        // SAFETY: the headers belong to a message that is alive; name and value live as long as the message.
         unsafe {
             if headers.is_null()
                 || rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut size)
@@ -109,7 +110,7 @@ impl TopicHandle {
     /// `client` is alive, and is destroyed after the handle is dropped.
     pub(crate) unsafe fn new(client: *mut rd_kafka_t, name: &str) -> Result<Self, Error> {
         let text = CString::new(name).map_err(|nul| Error::kafka("open a topic", nul))?;
-        // SAFETY: by the caller. librdkafka copies the name; null means the default configuration.
+        // SAFETY: guaranteed by the caller. librdkafka copies the name; null means the default configuration.
         let topic = unsafe { rd_kafka_topic_new(client, text.as_ptr(), ptr::null_mut()) };
         NonNull::new(topic).map(TopicHandle).ok_or_else(|| {
             Error::kafka(
@@ -122,7 +123,7 @@ impl TopicHandle {
 
 impl Drop for TopicHandle {
     fn drop(&mut self) {
-        // SAFETY: owned, and the client is alive.
+        // SAFETY: the topic is owned, and the client is alive.
         unsafe { rd_kafka_topic_destroy(self.0.as_ptr()) }
     }
 }

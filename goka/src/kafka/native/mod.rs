@@ -1,8 +1,10 @@
-//! What goka needs of librdkafka and rdkafka does not offer: event queues, batches of records, requests, transactions.
+//! Functions of librdkafka that goka needs but rdkafka does not offer: event queues, batches of records, requests,
+//! transactions.
 //!
-//! goka does not use rdkafka's loops because they lose the partition of a consumer's error (such as "out of range"),
-//! allocate for every record and every topic name, and wait until their deadline even if everything has come. All
-//! `unsafe` code of clients is in this folder. These files must not know groups, assignments or names.
+//! goka does not use rdkafka's polling loops, because these lose the partition of a consumer's error (such as "out of
+//! range"), allocate for every record and every topic name, and wait until their deadline even if everything that they
+//! wait for has come. All `unsafe` code of clients is in this folder. These files must not know groups, assignments or
+//! names.
 
 pub(crate) mod event;
 pub(crate) mod fetch;

@@ -22,7 +22,7 @@ pub(crate) struct Produced<'a> {
     pub(crate) value: Option<&'a [u8]>,
     pub(crate) timestamp: i64,
     pub(crate) headers: &'a OwnedHeaders,
-    /// The delivery report repeats this number.
+    /// A number that the delivery report repeats.
     pub(crate) opaque: usize,
 }
 
@@ -33,7 +33,7 @@ impl Polled<BaseProducer<ClientLog>> {
         let (value, value_len) = raw(record.value);
         let headers = headers(record.headers);
         // SAFETY: every tag is followed by the arguments that librdkafka's header file names for it, with their types.
-        // librdkafka copies key and value (F_COPY), and takes the headers if the call succeeds.
+        // librdkafka copies key and value (F_COPY), and becomes the owner of the headers if the call succeeds.
         let error = unsafe {
             rd_kafka_producev(
                 self.client().client().native_ptr(),
@@ -69,7 +69,7 @@ impl Polled<BaseProducer<ClientLog>> {
     }
 }
 
-/// Headers in librdkafka's memory, owned by the caller. Null if there are none.
+/// Copies headers into librdkafka's memory. The caller owns the copy, which is null if there are no headers.
 fn headers(from: &OwnedHeaders) -> *mut rd_kafka_headers_t {
     if from.is_empty() {
         return ptr::null_mut();
@@ -86,7 +86,8 @@ fn headers(from: &OwnedHeaders) -> *mut rd_kafka_headers_t {
     }
 }
 
-/// Bytes as librdkafka takes them. A null pointer is null; an empty slice is a pointer with length 0.
+/// Bytes as librdkafka takes them: a pointer and a length. `None` becomes a null pointer; an empty slice becomes
+/// another pointer, with length 0.
 fn raw(bytes: Option<&[u8]>) -> (*mut c_void, usize) {
     bytes.map_or((ptr::null_mut(), 0), |bytes| {
         (bytes.as_ptr() as *mut c_void, bytes.len())

@@ -1,5 +1,5 @@
-//! Requests that rdkafka does not offer: topic ids, the end offset of the last response, and commits that do not wait.
-//! Must not know why a caller asks.
+//! Requests that rdkafka does not offer: topic ids, the end offset in the broker's last response, and commits that do
+//! not block. Must not know why a caller asks.
 
 use std::{ffi::CString, marker::PhantomData, ptr, ptr::NonNull, time::Duration};
 
@@ -18,15 +18,15 @@ use crate::kafka::client::log::ClientLog;
 
 const NO_ERROR: rd_kafka_resp_err_t = rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
 
-/// A commit in flight to the group's coordinator. Dropping it discards the answer; the coordinator may or may not take
-/// the offsets.
+/// A commit that is in flight to the group's coordinator. Dropping this value discards the answer; the coordinator may
+/// or may not take the offsets.
 pub(crate) struct Commit(Asked);
 
 impl Commit {
-    /// Sends offsets and does not wait.
+    /// Sends offsets, and does not wait for the answer.
     ///
-    /// rdkafka's commit waits as long as there is no coordinator, and does not report that only some of the offsets
-    /// were taken.
+    /// rdkafka's own commit blocks as long as there is no coordinator, and does not report it if only some of the
+    /// offsets were taken.
     ///
     /// # Safety
     ///
@@ -50,7 +50,7 @@ impl Commit {
         check(error).map(|()| Commit(asked))
     }
 
-    /// Waits up to `wait` for the broker's answer, which comes once.
+    /// Waits up to `wait` for the broker's answer, and returns it once. Returns `None` if the answer has not come.
     pub(crate) fn answer(&self, wait: Duration) -> Option<Result<(), RDKafkaErrorCode>> {
         let answer = self.0.answer(wait)?;
         // SAFETY: the answer is alive, and lends the list.
@@ -65,7 +65,7 @@ impl Commit {
     }
 }
 
-/// The topic id of a topic, which rdkafka's metadata lacks.
+/// Asks a broker for the id of a topic, which rdkafka's metadata does not contain.
 pub(crate) fn topic_id(
     client: &Client<ClientLog>,
     topic: &str,
@@ -78,7 +78,7 @@ pub(crate) fn topic_id(
         let client = client.native_ptr();
         let mut names = [name.as_ptr()];
         let mut problem = [0; 256];
-        // SAFETY: client, name and queue are alive. What this block creates, it destroys after the request has copied
+        // SAFETY: client, name and queue are alive. This block destroys what it creates, after the request has copied
         // it.
         unsafe {
             let options = rd_kafka_AdminOptions_new(
@@ -99,7 +99,8 @@ pub(crate) fn topic_id(
     }
     let answer = asked.answer(wait);
     let answer = answer.ok_or(RDKafkaErrorCode::OperationTimedOut)?;
-    // SAFETY: the answer is alive, and of this kind unless it is an error. What the getters lend lives as long.
+    // SAFETY: the answer is alive, and describes topics unless it is an error. What the getters lend lives as long as
+    // the answer.
     unsafe {
         check(rd_kafka_event_error(answer.event.as_ptr()))?;
         let result = rd_kafka_event_DescribeTopics_result(answer.event.as_ptr());
@@ -116,7 +117,7 @@ pub(crate) fn topic_id(
     }
 }
 
-/// End offset of a partition that is being fetched, as of the broker's last response.
+/// The end offset of a partition that is being fetched, as of the broker's last response; `None` if it is unknown.
 pub(crate) fn last_heard_end<C: ClientContext>(
     client: &Client<C>,
     topic: &str,

@@ -1,5 +1,5 @@
-//! librdkafka's calls for transactions. rdkafka's calls flush first, for up to 100 ms each, and do not expose the
-//! identity of a group member. Must not know what is in a transaction.
+//! librdkafka's calls for transactions. rdkafka's own calls are not used, because each of them first flushes, for up
+//! to 100 ms, and none exposes the identity of a group member. Must not know what is in a transaction.
 
 use std::{ffi::CStr, ptr::NonNull, time::Duration};
 
@@ -8,26 +8,26 @@ use rdkafka::{TopicPartitionList, bindings::*, client::Client, error::RDKafkaErr
 use super::raw::{milliseconds, text};
 use crate::kafka::client::log::ClientLog;
 
-/// Why a step of a transaction failed, or why its outcome is unknown.
+/// Why a step of a transaction failed, or why the outcome of the step is unknown.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) code: RDKafkaErrorCode,
     pub(crate) reason: String,
-    /// The call may be repeated.
+    /// Whether the call may be repeated.
     pub(crate) is_retriable: bool,
-    /// The transaction has failed, and can be aborted.
+    /// Whether the transaction has failed but can be aborted.
     pub(crate) is_abortable: bool,
 }
 
 /// Initializes the producer's transactional id. This fences the previous producer of that id and aborts its open
 /// transaction.
 pub(crate) fn init_transactions(client: &Client<ClientLog>, wait: Duration) -> Result<(), Problem> {
-    // SAFETY: the client is alive; the error is ours.
+    // SAFETY: the client is alive. `check` destroys the error.
     check(unsafe { rd_kafka_init_transactions(client.native_ptr(), milliseconds(wait)) })
 }
 
 pub(crate) fn begin_transaction(client: &Client<ClientLog>) -> Result<(), Problem> {
-    // SAFETY: as above.
+    // SAFETY: the client is alive. `check` destroys the error.
     check(unsafe { rd_kafka_begin_transaction(client.native_ptr()) })
 }
 
@@ -38,7 +38,8 @@ pub(crate) fn send_offsets(
     membership: &Membership,
     wait: Duration,
 ) -> Result<(), Problem> {
-    // SAFETY: as above. List and membership are alive, and are copied.
+    // SAFETY: the client is alive. `check` destroys the error. List and membership are alive, and librdkafka copies
+    // them.
     check(unsafe {
         rd_kafka_send_offsets_to_transaction(
             client.native_ptr(),
@@ -53,31 +54,32 @@ pub(crate) fn commit_transaction(
     client: &Client<ClientLog>,
     wait: Duration,
 ) -> Result<(), Problem> {
-    // SAFETY: as above.
+    // SAFETY: the client is alive. `check` destroys the error.
     check(unsafe { rd_kafka_commit_transaction(client.native_ptr(), milliseconds(wait)) })
 }
 
-/// Aborts the transaction. Another thread has to take delivery reports meanwhile.
+/// Aborts the transaction. Meanwhile, another thread has to take the producer's delivery reports.
 pub(crate) fn abort_transaction(client: &Client<ClientLog>, wait: Duration) -> Result<(), Problem> {
-    // SAFETY: as above.
+    // SAFETY: the client is alive. `check` destroys the error.
     check(unsafe { rd_kafka_abort_transaction(client.native_ptr(), milliseconds(wait)) })
 }
 
 /// The identity of a group member (member id and generation) at one moment.
 pub(crate) struct Membership(NonNull<rd_kafka_consumer_group_metadata_t>);
 
-// SAFETY: it is plain data, and this value owns it.
+// SAFETY: the metadata is plain data, and this value owns it.
 unsafe impl Send for Membership {}
 
 impl Membership {
-    /// The identity of a consumer; `None` if it has no group.
+    /// The identity of a consumer; `None` if the consumer has no group.
     pub(crate) fn of(client: &Client<ClientLog>) -> Option<Self> {
         // SAFETY: the client is alive, and the result is ours.
         let metadata = unsafe { rd_kafka_consumer_group_metadata(client.native_ptr()) };
         NonNull::new(metadata).map(Membership)
     }
 
-    /// Whether this identifies a member. If not, a broker would accept offsets with it from any client.
+    /// Whether this is the identity of a member. A broker would accept offsets from any client if they came with an
+    /// identity that names no member.
     pub(crate) fn is_member(&self) -> bool {
         // SAFETY: the metadata is alive, and lends the text.
         unsafe {
@@ -91,7 +93,7 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        // SAFETY: owned.
+        // SAFETY: this value owns the metadata.
         unsafe { rd_kafka_consumer_group_metadata_destroy(self.0.as_ptr()) }
     }
 }
@@ -100,7 +102,7 @@ fn check(error: *mut rd_kafka_error_t) -> Result<(), Problem> {
     if error.is_null() {
         return Ok(());
     }
-    // SAFETY: the error, and its text, is alive until it is destroyed here.
+    // SAFETY: the error and its text are alive until the error is destroyed here.
     unsafe {
         let problem = Problem {
             code: rd_kafka_error_code(error).into(),

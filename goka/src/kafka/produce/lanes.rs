@@ -1,79 +1,84 @@
-//! Queues of records in front of librdkafka, one lane per topic and partition.
+//! Queues of records in front of librdkafka: one queue, called a lane, per topic and partition.
 //!
 //! An idempotent producer has one request in flight per partition. If librdkafka gets more records of the partition
-//! meanwhile, its thread spins from the end of `linger.ms` until the request is answered: half of all CPU time,
-//! measured. So records wait here while earlier records of their partition are not acknowledged, and then go together.
-//! Batches are small under low load and large under high load. Must not know who sends.
+//! while this request is in flight, its thread spins from the end of `linger.ms` until the request is answered: this
+//! was measured to take half of all CPU time. So records wait here until all earlier records of their partition are
+//! acknowledged, and are then handed over together. Batches are therefore small under low load and large under high
+//! load. Must not know who sends.
 
 use std::time::Duration;
 
 use crate::base::record::{OwnedHeaders, headers_size};
 
-/// How long records of a lane are handed over in one burst. Less than `linger.ms`, so that they become one request;
-/// later records would wait for the answer to that request.
+/// The longest time during which records of a lane are handed over in one burst. It is less than `linger.ms`, so that
+/// the burst becomes one request; records that were handed over later would wait for the answer to that request.
 const BURST_TIME: Duration = Duration::from_micros(600);
 const BURST_BYTES: usize = 900_000;
 /// How many records are handed over between two readings of the clock.
 const RECORDS_PER_LOOK: usize = 128;
-/// How many records may wait in one lane; beyond that, the sender gets back-pressure.
+/// How many records may wait in one lane. If that many wait, the sender gets back-pressure.
 const LANE_RECORDS: usize = 4_000;
-/// How many records may wait for the next transaction, in all lanes together: as many as are handled while a
-/// transaction is committed.
+/// How many records may wait for the next transaction, in all lanes together. This is the number of records that are
+/// handled while a transaction is committed.
 const HELD_RECORDS: usize = 60_000;
 /// How many bytes may wait in all lanes together.
 const ALL_BYTES: usize = 16 << 20;
 
 /// The lanes of a producer.
 pub(crate) struct Lanes {
-    /// By target and partition.
+    /// The lanes, indexed by target and then by partition.
     lanes: Vec<Vec<Lane>>,
-    /// How many records may wait in one lane, and how many bytes in all lanes.
+    /// How many records may wait in one lane.
     records_max: usize,
+    /// How many bytes may wait in all lanes together.
     bytes_max: usize,
+    /// How many bytes wait in all lanes together.
     bytes: usize,
-    /// Lanes that may hand over records.
+    /// Target and partition of each lane that may hand over records.
     ready: Vec<(usize, i32)>,
-    /// A line was drawn: new records wait until the line is lifted, while earlier records go on.
+    /// Whether a line is drawn between earlier and later records: later records wait until the line is lifted, while
+    /// earlier records are still handed over.
     is_held: bool,
-    /// How many records wait after the line.
+    /// How many records wait after the line, in all lanes together.
     held_records: usize,
-    /// No record that waits counts as older than this time, see [`Lanes::proven`].
+    /// The last time at which the sender was known to own its partitions. No record that waits counts as older than
+    /// this, see [`Lanes::proven`].
     proven_at: Duration,
 }
 
-/// The records of one partition.
+/// The records of one partition that wait, and the number of those in flight.
 #[derive(Default)]
 struct Lane {
-    /// Records that librdkafka has and has not reported yet.
+    /// Number of records that librdkafka has and has not reported yet.
     in_flight: usize,
-    /// Records that are being gathered.
+    /// Records that are being gathered for a later burst.
     filling: Batch,
     /// Records that were gathered earlier, and are handed over burst by burst.
     leaving: Batch,
-    /// Records after the line.
+    /// Records that were sent after the line was drawn.
     held: Batch,
 }
 
 #[derive(Default)]
 struct Batch {
     records: Vec<Waiting>,
-    /// Index of the first record that was not handed over.
+    /// Index of the first record that has not been handed over.
     head: usize,
     bytes: Vec<u8>,
-    /// Bytes of all headers.
+    /// Number of bytes of all headers.
     header_bytes: usize,
-    /// When the first record came.
+    /// The time at which the first record came.
     since: Duration,
 }
 
-/// A record that waits. Its key and then its value are in the bytes of its batch.
+/// A record that waits. Its key, followed by its value, is in the bytes of its batch from `start` on.
 struct Waiting {
     start: usize,
     /// Length of the key, or [`NULL`].
     key: u32,
     value: u32,
     timestamp: i64,
-    /// `None` if the record has no headers, as most records.
+    /// `None` if the record has no headers, like most records.
     headers: Option<Box<OwnedHeaders>>,
     opaque: usize,
 }
@@ -90,13 +95,13 @@ pub(crate) struct Lone<'a> {
     pub(crate) opaque: usize,
 }
 
-/// What to do with a record that is sent.
+/// How a record that is sent gets to librdkafka.
 pub(crate) enum Way {
-    /// Hand it to librdkafka now.
+    /// The caller hands the record to librdkafka now.
     Free,
-    /// The lane has taken the record.
+    /// The lane has taken the record, which waits there.
     Waits,
-    /// The lane is full.
+    /// The lane is full, and has not taken the record.
     Full,
 }
 
@@ -104,15 +109,15 @@ pub(crate) enum Way {
 pub(crate) enum Left {
     /// librdkafka has taken the record.
     Sent,
-    /// librdkafka's queue is full: try again later.
+    /// librdkafka's queue is full. The record waits until it is handed over again.
     Full,
     /// The record failed, and was reported as failed.
     Failed,
 }
 
 impl Lanes {
-    /// Makes one lane per partition of each topic. The bounds of librdkafka's queue apply where they are smaller than
-    /// those of this file.
+    /// Makes one lane per partition of each topic. The bounds of librdkafka's queue, `records_max` and `bytes_max`,
+    /// apply where they are smaller than the bounds in this file.
     pub(crate) fn new(
         partitions: impl Iterator<Item = i32>,
         records_max: usize,
@@ -131,23 +136,23 @@ impl Lanes {
         }
     }
 
-    /// The sender owned its partitions at this time, so no record that waits counts as older: records do not
-    /// time out because a handler blocks the thread.
+    /// Notes that the sender owned its partitions at the time `at`. No record that waits counts as older than this
+    /// time, so that records do not time out because a handler blocks the thread.
     pub(crate) fn proven(&mut self, at: Duration) {
         self.proven_at = at;
     }
 
-    /// Draws the line: records that come from now on wait until [`Lanes::release`].
+    /// Draws the line: records that are sent from now on wait until [`Lanes::release`].
     pub(crate) fn hold(&mut self) {
         self.is_held = true;
     }
 
-    /// Whether the sender should send no more before the line is lifted.
+    /// Whether the sender should send no more records before the line is lifted.
     pub(crate) fn is_full_behind_line(&self) -> bool {
         self.is_held && (self.held_records >= HELD_RECORDS || self.bytes >= self.bytes_max)
     }
 
-    /// Lifts the line. No record from before the line is left.
+    /// Lifts the line. All records from before the line must have been reported.
     pub(crate) fn release(&mut self) {
         self.is_held = false;
         self.held_records = 0;
@@ -171,8 +176,8 @@ impl Lanes {
         self.lanes.get_mut(target)?.get_mut(partition)
     }
 
-    /// Queues a record, unless no record of its lane waits or is in flight. A record without a lane may go: librdkafka
-    /// refuses it.
+    /// Queues a record if another record of its lane waits or is in flight, or if the line is drawn. A record for
+    /// which there is no lane is `Free`: librdkafka refuses it.
     pub(crate) fn send(
         &mut self,
         target: usize,
@@ -186,7 +191,8 @@ impl Lanes {
             return Way::Free;
         };
         if is_held {
-            // Never full after the line: only the sender can make progress so that the line is lifted.
+            // A lane is never `Full` for records after the line, because the line is lifted only after the sender has
+            // made progress.
             self.bytes += lane.held.push(record, clock);
             self.held_records += 1;
             return Way::Waits;
@@ -201,14 +207,15 @@ impl Lanes {
         Way::Waits
     }
 
-    /// Counts a `Free` record that was handed to librdkafka.
+    /// Counts a `Free` record as in flight, after it was handed to librdkafka.
     pub(crate) fn sent(&mut self, target: usize, partition: i32) {
         if let Some(lane) = self.lane(target, partition) {
             lane.in_flight += 1;
         }
     }
 
-    /// Counts this many delivery reports. When no record of a lane is in flight any more, the waiting ones may go.
+    /// Counts this number of delivery reports of a lane. When no record of the lane is in flight any more, its waiting
+    /// records may go.
     pub(crate) fn reported(&mut self, target: usize, partition: i32, records: usize) {
         if let Some(lane) = self.lane(target, partition) {
             lane.in_flight = lane.in_flight.saturating_sub(records);
@@ -218,8 +225,8 @@ impl Lanes {
         }
     }
 
-    /// Hands over the records of lanes that are ready. `go` gets target, partition, record, and whether the record has
-    /// waited longer than `age_max` and must fail.
+    /// Hands over the records of lanes that are ready. `go` is called with target, partition and record, and with
+    /// whether the record has waited longer than `age_max` and must fail.
     pub(crate) fn let_go(
         &mut self,
         clock: fn() -> Duration,
@@ -243,7 +250,7 @@ impl Lanes {
         }
     }
 
-    /// Gives up all records that wait. A line remains.
+    /// Gives up all records that wait, and passes their opaque numbers to `gone`. A line that is drawn remains.
     pub(crate) fn clear(&mut self, mut gone: impl FnMut(usize)) {
         for lane in self.lanes.iter_mut().flatten() {
             for batch in [&mut lane.leaving, &mut lane.filling, &mut lane.held] {
@@ -305,7 +312,7 @@ impl Lane {
 }
 
 impl Batch {
-    /// Adds a record and returns how many bytes it takes.
+    /// Adds a record and returns the number of bytes that the record takes.
     fn push(&mut self, record: &Lone<'_>, clock: fn() -> Duration) -> usize {
         if self.records.is_empty() {
             self.since = clock();

@@ -1,4 +1,4 @@
-//! Producers of workers, and those behind emitters.
+//! The producers of workers, and the producers behind emitters.
 
 mod lanes;
 pub(crate) mod outbox;

@@ -1,8 +1,8 @@
 //! The inside of an emitter: a producer that many threads share, and the outcome of each record. Must not know types or
 //! partitioners.
 //!
-//! One thread per outbox waits for delivery reports. The settings of librdkafka's queue bound the records in flight, in
-//! number and in bytes.
+//! One thread per outbox waits for delivery reports. The settings of librdkafka's queue limit the number and the bytes
+//! of the records in flight.
 
 mod state;
 
@@ -24,17 +24,19 @@ use crate::{
     },
 };
 
-/// How long the thread waits for reports at a time. A report ends the wait.
+/// How long the outbox's thread waits for delivery reports before it checks whether the outbox was dropped. A report
+/// ends the wait.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// Memory that a record takes in addition to its key and value, roughly.
+/// Roughly the memory, in bytes, that a record takes in addition to its key and value.
 const RECORD_BYTES: usize = 200;
 
-/// How long a drop waits for records in flight: the process may end right after the drop.
+/// How long the drop of an outbox waits for records in flight. It waits because the process may end right after the
+/// drop.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
-/// A producer of one topic that many threads share. A drop waits up to [`LAST_WAIT`] for records in flight, and
-/// delivers the rest in the background.
+/// A producer of one topic that many threads share. Its drop waits up to [`LAST_WAIT`] for records in flight; records
+/// that remain are delivered in the background.
 pub(crate) struct Outbox {
     shared: Arc<Shared>,
 }
@@ -43,22 +45,22 @@ struct Shared {
     carrier: Carrier,
     state: Mutex<State>,
     room: Condvar,
-    /// The thread that takes the reports.
+    /// The id of the thread that takes the delivery reports.
     thread: OnceLock<ThreadId>,
     records_max: usize,
     bytes_max: usize,
 }
 
-/// What takes records.
+/// What the outbox hands its records to.
 #[allow(clippy::large_enum_variant, reason = "there is one for each emitter")]
 enum Carrier {
     Kafka(Producer),
-    /// A tester collects the records, which are delivered immediately.
+    /// A tester collects the records, which count as delivered immediately.
     #[cfg(any(test, feature = "tester"))]
     Memory(Arc<dyn Collect>),
 }
 
-/// Takes the records of an emitter in memory, without a broker.
+/// Collects the records of an emitter in memory, without a broker.
 #[cfg(any(test, feature = "tester"))]
 pub(crate) trait Collect: Send + Sync {
     /// The topic of the emitter.
@@ -76,13 +78,13 @@ pub(crate) struct Letter<'a> {
     pub(crate) partition: i32,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: Option<&'a [u8]>,
-    /// Milliseconds since 1970.
+    /// The record's timestamp, in milliseconds since 1970.
     pub(crate) timestamp: i64,
     pub(crate) headers: &'a OwnedHeaders,
 }
 
-/// The future outcome of one record, to be polled until it is ready. If it is dropped earlier, a failure is logged, and
-/// the next flush returns it.
+/// The future outcome of one record, to be polled until the outcome is ready. If the receipt is dropped before that
+/// and the record fails, the failure is logged, and the next flush returns it.
 pub(crate) struct Receipt {
     shared: Arc<Shared>,
     slot: Option<usize>,
@@ -117,7 +119,7 @@ impl Outbox {
                 Carrier::Memory(_) => {}
             })
             .map_err(|error| Error::system("start the thread of an emitter", error))?;
-        // Set once, before any thread can read it.
+        // The id is set once, before any thread can read it.
         let _ = shared.thread.set(thread.thread().id());
         Ok(Outbox { shared })
     }
@@ -150,7 +152,7 @@ impl Outbox {
         self.shared.topic()
     }
 
-    /// Takes a record. Blocks this thread while there is no room.
+    /// Takes a record. Blocks the calling thread while there is no room for the record.
     pub(crate) fn send(&self, letter: &Letter<'_>) -> Result<Receipt, Error> {
         let shared = &self.shared;
         let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
@@ -167,8 +169,9 @@ impl Outbox {
         loop {
             match shared.carry(letter, slot) {
                 Ok(()) => break,
-                // librdkafka counts differently. A report makes room. The thread that takes reports needs the lock to
-                // announce one, so this thread misses none.
+                // librdkafka's queue can be full although `has_room` returned true, because librdkafka counts
+                // differently. The next report makes room. The thread that takes reports needs the lock to announce a
+                // report, so this thread, which holds the lock until it waits, misses none.
                 Err(SendError::Full) => {
                     let state = shared.lock();
                     if shared.in_flight() > 0 {
@@ -189,7 +192,7 @@ impl Outbox {
         })
     }
 
-    /// Ready when there is room for a record; until then, `waker` is called when it is worth polling again.
+    /// Ready when there is room for a record; until then, `waker` is called when another poll may succeed.
     pub(crate) fn poll_ready(&self, waker: &Waker) -> Poll<Result<(), Error>> {
         let mut state = self.shared.lock();
         if state.closed {
@@ -202,7 +205,7 @@ impl Outbox {
         }
     }
 
-    /// Takes no more records.
+    /// Makes the outbox refuse further records.
     pub(crate) fn close(&self) {
         let mut state = self.shared.lock();
         state.closed = true;
@@ -214,8 +217,8 @@ impl Outbox {
         self.shared.lock().flushes.end_epoch()
     }
 
-    /// Ready when all records before `mark` are delivered or have failed. Fails if any record has failed of which
-    /// nobody took the outcome.
+    /// Ready when all records before `mark` are delivered or have failed. Returns an error if any record whose outcome
+    /// nobody took has failed.
     pub(crate) fn poll_flushed(&self, mark: u64, waker: &Waker) -> Poll<Result<(), Error>> {
         let mut state = self.shared.lock();
         if !state.flushes.is_over(mark) {
@@ -250,7 +253,7 @@ impl Drop for Outbox {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.left = true;
-        // The thread that takes the reports must not wait for them.
+        // The thread that takes the reports must not wait for reports here.
         if state.records == 0 || self.shared.thread.get() == Some(&thread::current().id()) {
             return;
         }
@@ -279,7 +282,7 @@ impl Shared {
     }
 
     fn has_room(&self, state: &State) -> bool {
-        // One record is always taken, however large.
+        // If no record is in flight, the next record is taken, however large it is.
         state.records == 0 || (state.records < self.records_max && state.bytes < self.bytes_max)
     }
 
@@ -289,7 +292,7 @@ impl Shared {
         waited.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes everyone who waits for room, for a flush or for the end.
+    /// Wakes everyone who waits for room, for a flush, or in a drop for the last record.
     fn wake(&self, mut state: MutexGuard<'_, State>) {
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
@@ -347,10 +350,10 @@ impl Shared {
                 wakers.extend(waker);
                 failures.extend(unasked);
             }
-            // Wakers are called without the lock, because they may emit.
+            // The wakers are called without the lock, because a waker may emit.
             self.wake(state);
             wakers.drain(..).for_each(Waker::wake);
-            // One line for all of them: in an outage there are thousands.
+            // One log line for all failures, because an outage causes thousands of them.
             if let Some(error) = failures.first() {
                 log(error, failures.len());
                 failures.clear();
@@ -380,16 +383,16 @@ impl Shared {
     }
 }
 
-/// Logs the first error of records that failed and whose outcome nobody takes.
+/// Logs that records have failed whose outcome nobody takes: their number, and the first of their errors.
 fn log(unasked: &Error, records: usize) {
     tracing::error!(target: "goka::kafka", records, first_error = %unasked, "an emitter did not deliver records");
 }
 
 impl Receipt {
-    /// Partition and offset of the record, or why it was not delivered.
+    /// Returns partition and offset of the record, or why the record was not delivered.
     ///
     /// # Panics
-    /// If it has already returned the outcome.
+    /// If an earlier call has already returned the outcome.
     pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Outcome> {
         let slot = self.slot.expect("a delivery is awaited once");
         match self.shared.lock().ask(slot, waker) {

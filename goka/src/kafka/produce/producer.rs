@@ -38,20 +38,23 @@ use crate::{
 };
 
 pub(crate) struct Producer {
-    // Declared before the client, which must be dropped last.
+    // Declared before the client, which must be dropped last (fields are dropped in the order of their declaration).
     targets: Vec<Target>,
-    /// Records that were taken and are not reported yet, those in `lanes` included.
+    /// Number of records that were taken from the sender and are not reported yet, including those that wait in
+    /// `lanes`.
     in_flight: AtomicUsize,
+    /// Records that wait until earlier records of their partition are acknowledged.
     lanes: Mutex<Lanes>,
-    /// Tags of records that were given up while they waited in `lanes`, still to be reported.
+    /// Opaque numbers of records that were given up before librdkafka had them, and are still to be reported as
+    /// failed.
     given_up: Mutex<Vec<usize>>,
     /// How long a record may wait in `lanes`, in addition to librdkafka's own timeout.
     wait_max: Duration,
-    /// `message.max.bytes`.
+    /// The setting `message.max.bytes`: the largest size of a record, in bytes.
     bytes_max: usize,
     is_transactional: bool,
     fatal: Mutex<Option<String>>,
-    /// Whether `fatal` is set; read at every event.
+    /// Whether `fatal` was set. This flag is cheaper to read than `fatal`, and is read at every event.
     is_fatal: AtomicBool,
     client: Polled<BaseProducer<ClientLog>>,
 }
@@ -68,14 +71,14 @@ pub(crate) struct ToSend<'a> {
     pub(crate) partition: i32,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: Option<&'a [u8]>,
-    /// Milliseconds since 1970.
+    /// The record's timestamp, in milliseconds since 1970.
     pub(crate) timestamp: i64,
     pub(crate) headers: &'a OwnedHeaders,
-    /// Chosen by the sender; the record's report repeats it.
+    /// A number that the sender chooses and that the record's delivery report repeats.
     pub(crate) opaque: usize,
 }
 
-/// A delivery report: the offset of the record, or why it was not delivered.
+/// A delivery report: the offset of the record, or why the record was not delivered.
 pub(crate) struct Delivered {
     pub(crate) opaque: usize,
     pub(crate) partition: i32,
@@ -84,7 +87,7 @@ pub(crate) struct Delivered {
 
 impl Producer {
     /// Opens a producer to these topics (logical names), which must exist. With a transactional id, the producer takes
-    /// records once its first transaction has begun.
+    /// records only after its first transaction has begun.
     pub(crate) fn open(
         connection: &Connection,
         role: Role,
@@ -102,9 +105,9 @@ impl Producer {
         for logical in targets {
             let physical = connection.names.topic(logical)?;
             let native = client.client().client();
-            // Now, because otherwise the first record would wait for this metadata.
+            // Fetched now, because otherwise the first record would wait for this metadata.
             let partitions = partitions(native, &physical)?;
-            // SAFETY: the client is alive, and is a field that is dropped after its topics.
+            // SAFETY: the client is alive. It becomes a field that is dropped after its topics.
             let topic = unsafe { TopicHandle::new(native.native_ptr(), &physical)? };
             topics.push(Target {
                 topic,
@@ -145,7 +148,8 @@ impl Producer {
         &self.targets[target].physical
     }
 
-    /// Takes a record: hands it to librdkafka, or queues it while records of its partition are in flight.
+    /// Takes a record. Hands it to librdkafka, or lets it wait in `lanes` while earlier records of its partition are
+    /// in flight.
     pub(crate) fn send(&self, record: &ToSend<'_>) -> Result<(), SendError> {
         let (target, partition) = (record.target, record.partition);
         if wire_size(record.key, record.value, record.headers) > self.bytes_max {
@@ -173,15 +177,15 @@ impl Producer {
                 return Ok(());
             }
         }
-        // Before the record is sent: another thread may get its report immediately.
+        // Counted before the record is sent, because another thread may get its report immediately.
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let Err(code) = self.produce(target, partition, &lone) else {
             lanes.sent(target, partition);
             return Ok(());
         };
         if self.is_transactional && is_of_transaction(code) {
-            // The transaction has failed, not this record: report the record as failed, like the others of its
-            // transaction.
+            // The cause is the transaction, which has failed, and not this record. Report this record as failed, like
+            // the other records of the transaction.
             lock(&self.given_up).push(record.opaque);
             return Ok(());
         }
@@ -235,7 +239,8 @@ impl Producer {
         Error::kafka(doing, why)
     }
 
-    /// Hands records to librdkafka that waited for records of their partition in flight.
+    /// Hands librdkafka the records that waited until no record of their partition was in flight, and reports records
+    /// that were given up.
     fn let_go(&self, on: &mut dyn FnMut(Delivered)) {
         let mut failed = std::mem::take(&mut *lock(&self.given_up));
         let mut reports = Vec::new();
@@ -251,7 +256,7 @@ impl Producer {
                     Ok(()) => Left::Sent,
                     Err(RDKafkaErrorCode::QueueFull) => Left::Full,
                     Err(code) => {
-                        // Another record failed, and this one is given up with its transaction.
+                        // The transaction has failed for another reason, and this record is given up with it.
                         let code = match self.is_transactional && is_of_transaction(code) {
                             true => RDKafkaErrorCode::PurgeQueue,
                             false => code,
@@ -278,9 +283,9 @@ impl Producer {
         }
     }
 
-    /// Waits up to `wait` for delivery reports, and passes all that have come to `on`.
+    /// Waits up to `wait` for delivery reports, and passes all reports that have come to `on`.
     pub(crate) fn serve(&self, wait: Duration, on: &mut dyn FnMut(Delivered)) {
-        // Reading the clock costs as much as handling a record, so it is read only if there is something to wait for.
+        // Reading the clock costs as much as handling a record, so the clock is read only if `wait` is not zero.
         let until = (!wait.is_zero()).then(|| Instant::now() + wait);
         let mut wait = wait;
         while let Some(event) = self.client.poll(wait) {
@@ -322,8 +327,8 @@ impl Producer {
         }
     }
 
-    /// Passes the reports of one event to `on`. Most of them are of one partition, so a lane is updated once per run of
-    /// reports.
+    /// Passes the reports of one event to `on`. Most of these reports are about one partition, so a lane is updated
+    /// once for each run of reports about its partition.
     fn reported(&self, messages: Deliveries<'_>, on: &mut dyn FnMut(Delivered)) {
         let tell = |lane: Option<(usize, i32)>, records: usize| {
             self.in_flight.fetch_sub(records, Ordering::Relaxed);
@@ -361,7 +366,7 @@ impl Producer {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Why this producer cannot write any more. Returned once.
+    /// The error after which this producer cannot write any more records; `None` if there is none. Returned only once.
     pub(crate) fn fatal(&self) -> Option<Error> {
         if !self.is_fatal.load(Ordering::Acquire) {
             return None;
@@ -373,35 +378,36 @@ impl Producer {
         ))
     }
 
-    /// Gives up all records, queued or in flight; they are reported as failed.
+    /// Gives up all records that wait or are in flight. They are then reported as failed.
     pub(crate) fn purge(&self) {
         self.give_up_waiting();
         let client = self.client.client();
         client.purge(PurgeConfig::default().queue().inflight());
     }
 
-    /// Gives up records that were not handed to librdkafka yet; they are reported as failed.
+    /// Gives up the records that were not handed to librdkafka yet. They are then reported as failed.
     pub(crate) fn give_up_waiting(&self) {
         let mut given_up = lock(&self.given_up);
         lock(&self.lanes).clear(|opaque| given_up.push(opaque));
     }
 
-    /// The sender owned its partitions at this time, see [`Lanes::proven`].
+    /// Notes that the sender owned its partitions at the time `at`, see [`Lanes::proven`].
     pub(crate) fn proven(&self, at: Duration) {
         lock(&self.lanes).proven(at);
     }
 
-    /// Records that are sent from now on wait until [`Producer::release`].
+    /// Makes records that are sent from now on wait until [`Producer::release`].
     pub(crate) fn hold(&self) {
         lock(&self.lanes).hold();
     }
 
-    /// Whether the sender should send no more before [`Producer::release`].
+    /// Whether the sender should send no more records before [`Producer::release`].
     pub(crate) fn is_full(&self) -> bool {
         lock(&self.lanes).is_full_behind_line()
     }
 
-    /// Everything that was sent before [`Producer::hold`] is reported: records that were sent after it may go.
+    /// Lets the records go that were sent after [`Producer::hold`]. All records that were sent before it must have
+    /// been reported.
     pub(crate) fn release(&self) {
         lock(&self.lanes).release();
     }
@@ -411,7 +417,7 @@ impl Producer {
     }
 }
 
-/// Whether a record was rejected because its transaction, or its producer, had already failed.
+/// Whether this code means that a record was rejected because its transaction, or its producer, had already failed.
 fn is_of_transaction(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::*;
     matches!(
@@ -433,12 +439,12 @@ impl Drop for Producer {
     }
 }
 
-/// Ignores poisoning: the values under these locks are consistent at every moment.
+/// Takes a lock and ignores poisoning: the values under these locks are consistent at every moment.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a record that failed with this code may be delivered later without any change.
+/// Whether a record that failed with this code could be delivered later without any change.
 fn may_pass(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::*;
     matches!(
@@ -459,7 +465,7 @@ fn may_pass(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// What to do about a record that was not delivered.
+/// The end of an error's text: what to do about a record that was not delivered, or why the record was not delivered.
 fn cure(code: RDKafkaErrorCode) -> &'static str {
     match code {
         RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge => {

@@ -1,4 +1,4 @@
-//! Members of a group: who holds which partitions, and what they commit.
+//! Tests of the members of a group: who holds which partitions, and what the members commit.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn two_members_share_partitions_and_pass_them_on() {
     });
     assert!(first.held.is_disjoint(&second.held));
     assert_eq!(first.revoked, 2, "only what must move moved");
-    // Each member reads both inputs of its partitions, and no others.
+    // Each member reads its partitions of both inputs, and no other partitions.
     let headers = OwnedHeaders::new();
     for partition in 0..4 {
         for target in [1, 2] {
@@ -77,7 +77,7 @@ fn a_revoke_waits_for_its_answer() {
     let taken = taken.unwrap();
     assert_eq!(taken.len(), 1);
     let kept = 1 - taken[0];
-    // None of these calls answers the revoke. The kept partition is unassigned and assigned again meanwhile.
+    // None of these calls answers the revoke. Meanwhile, the kept partition is unassigned and assigned again.
     first.member.unassign(taken[0]).unwrap();
     first.member.unassign(kept).unwrap();
     first.member.assign(kept, &[0, 0]).unwrap();
@@ -216,7 +216,7 @@ fn a_static_member_comes_back_to_what_it_had() {
 #[test]
 #[ignore = "needs a real Kafka"]
 fn two_with_the_same_instance_id_do_not_both_go_on() {
-    // The embedded broker does not fence.
+    // The embedded broker does not fence members.
     Bench::needs_kafka();
     let mut bench = Bench::new();
     bench.config = bench

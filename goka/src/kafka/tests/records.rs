@@ -1,4 +1,4 @@
-//! Records: sending, delivery reports, reading, rejection.
+//! Tests of records: sending, delivery reports, reading, rejection.
 
 use super::*;
 use crate::base::partitioner::Partitioner;
@@ -89,7 +89,7 @@ fn a_topic_is_read_to_its_end_and_again() {
     assert_eq!(rows[0], (0, key.clone(), Some(b"value".to_vec()), headers));
     assert_eq!(rows[1], (1, key, None, vec![]));
     assert_eq!(rows[2], (2, None, Some(vec![]), vec![]));
-    // After a stop and a start at another offset, no earlier record comes.
+    // After the partition was stopped and started at another offset, no record from before that offset comes.
     assert_eq!(read(2).len(), 1);
     assert_eq!(read(3).len(), 0);
     assert_eq!(read(1).len(), 2);
@@ -219,7 +219,7 @@ fn a_partition_held_back_goes_on_where_it_is_told() {
         if hold {
             held_back += 1;
             member.unassign(0).unwrap();
-            // Records that were fetched before may still come, until the partition is assigned again.
+            // Records that were fetched before the call may still come, until the partition is assigned again.
             member.poll(Duration::ZERO, &mut |event| {
                 if let Event::Record { record, .. } = event
                     && record.partition == 1
@@ -277,7 +277,7 @@ fn keys_that_come_are_told_before_once_and_in_order() {
     assert!((1..=900).contains(&foretold), "{foretold}");
 }
 
-/// Golden vectors of the other partitioners are in `goka/tests/golden.rs`.
+/// The golden vectors of the other partitioners are in `goka/tests/golden.rs`.
 #[test]
 fn crc32_is_the_default_partitioner_of_librdkafka() {
     for length in 1..200_usize {

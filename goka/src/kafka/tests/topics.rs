@@ -1,4 +1,4 @@
-//! Topics and groups: describing and creating them.
+//! Tests of topics and groups: describing them, and creating topics.
 
 use super::*;
 
@@ -51,7 +51,7 @@ fn members_of_a_group_are_told() {
 
 #[test]
 fn a_broker_that_does_not_answer_is_named() {
-    // A port that was free a moment ago, so nobody listens there.
+    // The port was free a moment ago, so nobody listens on it.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap().to_string();
     drop(free);

@@ -1,5 +1,5 @@
-//! What exactly-once relies on. Needs a real Kafka: the embedded broker does not hide aborted records, and forgets
-//! offsets of transactions.
+//! Tests of what exactly-once relies on. They need a real Kafka: the embedded broker does not hide aborted records,
+//! and forgets offsets that were committed in a transaction.
 
 use super::*;
 use crate::base::config::Guarantee;
@@ -126,7 +126,7 @@ fn a_fenced_worker_continues_with_another_producer() {
     let member = &*holder.member;
     send(member, "a");
     assert!(delivered(member).iter().all(Result::is_ok));
-    // This member takes over the transactional id.
+    // The member `other` takes over the transactional id of `member`.
     let other = cluster.member(&MemberSpec {
         guarantee: Guarantee::ExactlyOnce,
         ..spec(0)

@@ -1,28 +1,29 @@
-//! The records in flight of an outbox, and the outcomes that nobody has taken yet, under the outbox's lock. Must not
-//! wait or call wakers.
+//! What the lock of an outbox protects: the outbox's records in flight, and the outcomes that nobody has taken yet.
+//! Must not wait or call wakers.
 
 use std::{collections::VecDeque, task::Waker};
 
 use crate::base::error::Error;
 
-/// Partition and offset of a record, or why it was not delivered.
+/// Partition and offset of a record, or why the record was not delivered.
 pub(super) type Outcome = Result<(i32, i64), Error>;
 
 #[derive(Default)]
 pub(super) struct State {
     slots: Vec<Slot>,
     free: Vec<usize>,
-    /// Number and size of the records in flight.
+    /// Number of the records in flight.
     pub(super) records: usize,
+    /// Size of the records in flight, in bytes.
     pub(super) bytes: usize,
     pub(super) flushes: Flushes,
     /// Tasks that wait for room or for a flush.
     pub(super) wakers: Vec<Waker>,
-    /// Number of records since the last flush that failed and whose outcome nobody took.
+    /// Number of records that have failed since the last flush and whose outcome nobody took.
     pub(super) failed: usize,
     pub(super) first_failure: Option<String>,
     pub(super) closed: bool,
-    /// The outbox was dropped.
+    /// Whether the outbox was dropped.
     pub(super) left: bool,
 }
 
@@ -38,16 +39,17 @@ enum Slot {
     Reported(Outcome),
 }
 
-/// Counts the records that each flush waits for. A flush ends an epoch, and waits until no record of that epoch or an
-/// earlier one is in flight.
+/// Counts the records that each flush waits for. A flush ends an epoch, and waits until no record of that epoch or of
+/// an earlier epoch is in flight.
 pub(super) struct Flushes {
-    /// Number of records in flight, by epoch; the last epoch is open.
+    /// Number of records in flight in each epoch, beginning with epoch `first`. The last epoch is open: new records
+    /// belong to it.
     epochs: VecDeque<usize>,
     first: u64,
 }
 
 impl State {
-    /// Enters a record that is being sent and returns its slot, which its report will name.
+    /// Registers a record that is being sent, and returns the record's slot, which the record's report will name.
     pub(super) fn sent(&mut self, bytes: usize) -> usize {
         self.records += 1;
         self.bytes += bytes;
@@ -75,8 +77,8 @@ impl State {
         self.release(slot);
     }
 
-    /// Enters the outcome of a record. Returns the waker of the receipt that will take the outcome, and a failure that
-    /// nobody will take, to be logged.
+    /// Registers the outcome of a record. Returns the waker of the receipt that will take the outcome. If the record
+    /// has failed and nobody will take the outcome, returns the failure, which the caller has to log.
     pub(super) fn reported(
         &mut self,
         slot: usize,
@@ -91,7 +93,7 @@ impl State {
         (waker, self.unasked(outcome))
     }
 
-    /// Takes the outcome of a record. Until there is one, keeps `waker`.
+    /// Returns the outcome of a record. If there is no outcome yet, keeps `waker`, to be called when there is one.
     pub(super) fn ask(&mut self, slot: usize, waker: &Waker) -> Option<Outcome> {
         if let Slot::Sent { waker: asking, .. } = &mut self.slots[slot] {
             *asking = Some(waker.clone());
@@ -103,7 +105,8 @@ impl State {
         }
     }
 
-    /// Nobody will take the outcome of a record. Returns its failure, if it has failed already, to be logged.
+    /// Notes that nobody will take the outcome of a record. If the record has already failed, returns the failure,
+    /// which the caller has to log.
     pub(super) fn forget(&mut self, slot: usize) -> Option<Error> {
         if let Slot::Sent { asked, waker, .. } = &mut self.slots[slot] {
             *asked = false;
@@ -116,14 +119,15 @@ impl State {
         }
     }
 
-    /// Calls `waker` at the next report.
+    /// Keeps `waker`, to be called at the next report.
     pub(super) fn call(&mut self, waker: &Waker) {
         if !self.wakers.iter().any(|known| known.will_wake(waker)) {
             self.wakers.push(waker.clone());
         }
     }
 
-    /// Ends the flight of a record. Returns whether a receipt will take the outcome, and its waker.
+    /// Notes that a record is no longer in flight. Returns whether a receipt will take the outcome, and the waker of
+    /// that receipt.
     fn land(&mut self, slot: usize) -> (bool, Option<Waker>) {
         let sent = std::mem::replace(&mut self.slots[slot], Slot::Free);
         let Slot::Sent {
