@@ -1,4 +1,4 @@
-//! Runs blocking work on a thread of its own, for async code of any runtime. Must not know what the work is.
+//! Runs blocking work on a separate thread, for async code of any runtime. Must not know what the work is.
 
 use std::thread;
 
@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::base::error::{Error, Result};
 
-/// Runs blocking work on a new thread and waits for its result. `what` completes "a thread to ...", for errors.
+/// Runs blocking work on a new thread and waits for its result. `what` completes the words "a thread to ..." in errors.
 pub(crate) async fn blocking<T: Send + 'static>(
     what: &'static str,
     run: impl FnOnce() -> Result<T> + Send + 'static,
@@ -14,7 +14,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
     let (done, result) = oneshot::channel();
     let thread = thread::Builder::new().name(format!("goka: {what}"));
     let spawned = thread.spawn(move || {
-        // Fails only if nobody waits any more.
+        // Sending fails only if nobody waits for the result any more.
         let _ = done.send(run());
     });
     spawned.map_err(|error| Error::system(format!("start a thread to {what}"), error))?;

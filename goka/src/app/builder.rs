@@ -86,16 +86,17 @@ impl App {
     }
 
     /// Starts the app: checks the topics, creates the changelogs, loops and dead-letter topics of its groups, and
-    /// starts the workers. `async fn` handlers run in the tokio runtime that calls this.
+    /// starts the workers. `async fn` handlers run in the tokio runtime that calls this method.
     ///
-    /// The app itself needs no tokio runtime: it can be awaited in any runtime. A handler that uses tokio's timers or
-    /// sockets needs a tokio runtime with them (`enable_all`); without one, the handler panics, and its policy applies.
+    /// The app itself needs no tokio runtime: `start` can be awaited in any async runtime. A handler that uses tokio's
+    /// timers or sockets needs a tokio runtime in which they are enabled (`enable_all`). Without such a runtime, the
+    /// handler panics, and its error policy applies.
     ///
-    /// Installs no signal handlers; [`run`](Self::run) does.
+    /// This method installs no signal handlers; [`run`](Self::run) does.
     ///
     /// # Errors
     /// If no broker answers within 10 seconds, a topic is missing or differs from what the graph needs, or the state
-    /// directory cannot be used. No processor runs then.
+    /// directory cannot be used. In these cases, no processor runs.
     pub async fn start(self) -> Result<Running> {
         let runtime = Handle::try_current().ok();
         blocking("start the app", move || {
@@ -104,14 +105,14 @@ impl App {
         .await
     }
 
-    /// Resets the groups of this app, for example after a bug in a handler was fixed: sets their offsets in the inputs
-    /// to `to`, skips what is left in their loops, and deletes the rows of their tables.
+    /// Resets the groups of this app, for example after a bug in a handler was fixed: sets the groups' offsets in the
+    /// inputs to `to`, skips the unprocessed records in the loops, and deletes the rows of the tables.
     ///
-    /// Also deletes the local copies in this state directory; other instances rebuild theirs when they start. Records
-    /// that were written to outputs stay.
+    /// The reset also deletes the groups' local copies in this state directory; other instances rebuild their local
+    /// copies when they start. Records that the groups have written to outputs stay.
     ///
-    /// No processor of the groups may run in the meantime. If the reset fails half-way, call it again before you start
-    /// a processor.
+    /// No processor of the groups may run during the reset. If the reset fails half-way, call `reset` again before you
+    /// start a processor.
     ///
     /// ```no_run
     /// # #[goka::table(group = "my-group", value = i64)]
@@ -128,8 +129,9 @@ impl App {
     /// ```
     ///
     /// # Errors
-    /// If a group still has members after `session.timeout.ms`, which goka waits for; if another process uses the state
-    /// directory; on the embedded broker, which has nothing to reset; and as [`start`](Self::start).
+    /// If a group still has members after goka has waited for `session.timeout.ms`; if another process uses the state
+    /// directory; on the embedded broker, which has nothing to reset; and in the cases in which [`start`](Self::start)
+    /// fails.
     pub async fn reset(self, to: ResetTo) -> Result {
         blocking("reset the groups", move || {
             reset::reset(&self.config, &self.programs, to)
@@ -141,10 +143,10 @@ impl App {
     ///
     /// The shutdown waits for handlers that block their thread, commits, and leaves the groups. An `async fn` handler
     /// that waits is cancelled, and its record is processed again after the next start. A second signal stops the app
-    /// immediately; records that were not committed are then processed again.
+    /// immediately; records that were not committed are processed again after the next start.
     ///
     /// # Errors
-    /// As [`start`](Self::start), and if a processor fails; [`Error::Closed`] after a second signal;
+    /// The errors of [`start`](Self::start); the failure of a processor; [`Error::Closed`] after a second signal;
     /// [`Error::System`] if the signal handlers cannot be installed.
     pub async fn run(self) -> Result {
         let mut signals = Signals::new().await?;

@@ -1,5 +1,5 @@
-//! Local copies of a group table in this process: where they are, and the standby that keeps those which no worker has.
-//! Must not know threads of workers.
+//! Local copies of a group table in this process: where they are, and the standby, which keeps the local copies that no
+//! worker has. Must not know threads of workers.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -19,8 +19,8 @@ use crate::{
     store::Identity,
 };
 
-/// The group table of a processor; `None` if the processor has no table. Starts the standby, if the settings ask for
-/// one.
+/// The group table of a processor; `None` if the processor has no table. Also starts the standby, if the settings ask
+/// for one.
 pub(super) fn table(
     config: &Config,
     cluster: &Cluster,
@@ -64,7 +64,7 @@ pub(super) fn table(
     Ok(Some(table))
 }
 
-/// The directories of the local copies of a processor: of its own table, and of the tables that it joins.
+/// The directories of the local copies of a processor: those of its own table, and those of the tables that it joins.
 pub(super) fn directories(
     cluster: &Cluster,
     home: &Home,

@@ -1,5 +1,5 @@
-//! One processor of a running app, seen from outside its workers: states, counters, visits. Must not know how workers
-//! are started.
+//! One processor of a running app, as threads other than its workers see it: states, counters, visits. Must not know
+//! how workers are started.
 
 use std::{
     any::Any,
@@ -22,7 +22,7 @@ pub(super) struct Group {
     pub(super) partitions: i32,
     pub(super) processor: Arc<dyn Any + Send + Sync>,
     pub(super) workers: Vec<Remote>,
-    /// Dropped with the last worker.
+    /// The standby of the group, which is dropped with the last worker.
     pub(super) standby: Weak<Standby>,
 }
 
@@ -91,11 +91,11 @@ pub struct GroupStats {
     /// The logical name of the group.
     pub group: &'static str,
     /// Number of records that were processed: their handlers returned `Ok`, or a [`Policy`](crate::Policy) skipped or
-    /// dead-lettered them. A record that is processed again after a failure counts again.
+    /// dead-lettered the records. A record that is processed again after a failure counts again.
     pub handled: u64,
-    /// Number of these records that were skipped.
+    /// Number of records in `handled` that were skipped.
     pub skipped: u64,
-    /// Number of these records that were written to a dead-letter topic.
+    /// Number of records in `handled` that were written to a dead-letter topic.
     pub dead_letters: u64,
     /// Number of retries.
     pub retries: u64,
@@ -104,9 +104,9 @@ pub struct GroupStats {
     /// The partitions that are assigned to this process, and their states.
     pub partitions: BTreeMap<i32, PartitionState>,
     /// The partitions that this process keeps up to date as a standby ([`Config::standby`](crate::Config::standby)),
-    /// and their states. [`PartitionState::Running`]: the local copy has caught up with the changelog.
+    /// and their states. Here [`PartitionState::Running`] means that the local copy has caught up with the changelog.
     pub standby: BTreeMap<i32, PartitionState>,
-    /// The partitions of each worker.
+    /// The partitions that are assigned to each worker.
     pub workers: Vec<Vec<i32>>,
 }
 

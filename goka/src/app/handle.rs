@@ -23,7 +23,8 @@ use crate::{
 
 /// Handle of a processor that runs in this process: reads its table, its state and its statistics, and starts visits.
 ///
-/// Get one from [`Running::processor`](crate::Running::processor). Clones are cheap, and can be used by many threads.
+/// [`Running::processor`](crate::Running::processor) returns a handle. Clones of a handle are cheap, and many threads
+/// can use them.
 pub struct ProcessorHandle<P> {
     processor: Arc<P>,
     group: Group,
@@ -68,8 +69,8 @@ impl<P: Processor> ProcessorHandle<P> {
 
     /// Reads the row of the group table at `key` from the local copy; `None` if there is no row.
     ///
-    /// The local copy has committed rows only. If a commit interval writes thousands of rows, the local copy is updated
-    /// once per second.
+    /// The local copy contains only committed rows. If a commit interval writes thousands of rows, the local copy is
+    /// updated once per second.
     ///
     /// # Errors
     /// [`Error::Elsewhere`] if the partition of the key is not assigned to this instance, or has not recovered yet;
@@ -95,9 +96,9 @@ impl<P: Processor> ProcessorHandle<P> {
     /// Visits all rows of the processor's table in this process, see [`Running::visit`](crate::Running::visit).
     ///
     /// # Errors
-    /// As [`Running::visit`](crate::Running::visit).
-    // Boxed: rustc checks the bounds of an `async fn` again where it is awaited, so that arguments that no visitor
-    // takes would cause three compile errors.
+    /// The errors of [`Running::visit`](crate::Running::visit).
+    // Boxed: rustc checks the bounds of an `async fn` again where it is awaited, so arguments that no visitor takes
+    // would cause three compile errors.
     pub fn visit<A: Visits<P>>(
         &self,
         args: A,

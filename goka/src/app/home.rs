@@ -1,5 +1,5 @@
-//! The state directory of a process: it holds the local copies, is locked, and is shared by all apps and views of the
-//! process that name it. Must not know what is in a local copy.
+//! The state directory of a process. The directory contains the local copies; the process locks it, and all apps and
+//! views of the process that name the directory share it. Must not know what is in a local copy.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use crate::{
     store::{Options, PART_PAGES, StateDir},
 };
 
-/// How long to wait for a previous user to close a local copy.
+/// How long to wait for the previous user of a local copy to close it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// State directories that are open in this process, by path.
@@ -28,11 +28,11 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// Opens the configured directory or the default one; for the embedded broker, whose topics do not outlive the
-    /// process either, a temporary one.
+    /// Opens the configured state directory or the default one. If no directory is configured, the embedded broker gets
+    /// a temporary one, because its topics do not outlive the process either.
     pub(crate) fn open(config: &Config, cluster: &Cluster) -> Result<Self, Error> {
         let is_embedded = config.brokers.trim() == "embedded";
-        // The default is never below the directory for temporary files; a configured directory may be.
+        // The default directory must not be in the system's temporary directory; a configured directory may be.
         let allow_temp = cluster.is_embedded() || config.state_dir.is_some();
         let state = match &config.state_dir {
             None if is_embedded => Arc::new(StateDir::temporary()?),
@@ -50,7 +50,7 @@ impl Home {
         })
     }
 
-    /// The id of this instance that is kept in the directory, for when none is configured.
+    /// The instance id that the directory contains, which is used if no id is configured.
     pub(crate) fn instance_id(&self) -> &str {
         self.state.instance_id()
     }
@@ -60,13 +60,13 @@ impl Home {
         parent(self.state.group(&self.cluster, group, 0))
     }
 
-    /// The directory of a replica, with one subdirectory per partition.
+    /// The directory of the local copies of a replica, with one subdirectory per partition.
     pub(crate) fn replica(&self, topic: &str) -> PathBuf {
         parent(self.state.replica(&self.cluster, topic, 0))
     }
 
-    /// The key by which this process shares the replica of a topic. It does not depend on the directory if that is
-    /// temporary, because each app and view then has its own.
+    /// The key by which this process shares the replica of a topic. If the state directory is temporary, the key does
+    /// not depend on it, because each app and view then has its own temporary directory.
     pub(crate) fn replica_key(&self, topic: &str) -> PathBuf {
         match self.state.is_temporary() {
             true => Path::new("temporary").join(&self.cluster).join(topic),
@@ -74,7 +74,7 @@ impl Home {
         }
     }
 
-    /// The directory. Its lock is held until the last clone is dropped.
+    /// The state directory. Its lock is held until the last clone is dropped.
     pub(crate) fn state(&self) -> Arc<StateDir> {
         self.state.clone()
     }
@@ -93,7 +93,8 @@ fn shared(path: &Path, allow_temp: bool) -> Result<Arc<StateDir>, Error> {
     let mut homes = HOMES.lock().unwrap_or_else(PoisonError::into_inner);
     let homes = homes.get_or_insert_default();
     homes.retain(|_, home| home.strong_count() > 0);
-    // The directory may not exist yet, so links are not resolved. Two names of one directory would fail at its lock.
+    // The directory may not exist yet, so symbolic links are not resolved. If one directory is opened by two names, the
+    // second attempt fails at the lock.
     let key = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     if let Some(state) = homes.get(&key).and_then(Weak::upgrade) {
         return Ok(state);

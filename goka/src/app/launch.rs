@@ -50,17 +50,18 @@ use crate::{
     kafka::{Cluster, MemberSpec, check_settings, message_timeout, transaction_timeout},
 };
 
-/// How long a turn of a worker waits if there is nothing to do, and so how soon a worker notices a shutdown.
+/// How long a turn of a worker waits if there is nothing to do. A worker notices a shutdown within this time.
 const IDLE: Duration = Duration::from_millis(5);
 
-/// Maximum size of the uncommitted rows of one partition in memory, in bytes. Beyond it, the worker commits early.
+/// Maximum size of the uncommitted rows of one partition in memory, in bytes. Beyond this size, the worker commits
+/// early.
 const UNCOMMITTED_BYTES: usize = 16 << 20;
 
-/// A fenced worker joins its group again at most once in this time.
+/// Minimum time between two attempts of a fenced worker to join its group again.
 const REJOIN_INTERVAL: Duration = Duration::from_secs(60);
 /// Maximum membership lease: if the last proof of membership is older, a worker proves its membership again before it
-/// processes a record. It is shorter than the session timeout (6 s by default), after which other members may have
-/// taken over the partitions.
+/// processes a record. The maximum is shorter than the session timeout (6 s by default), after which other members may
+/// have taken over the partitions.
 const LEASE_MAX: Duration = Duration::from_secs(4);
 
 pub(super) fn launch(
@@ -170,12 +171,12 @@ pub(super) fn launch(
         leftovers,
         stop: stop.clone(),
     };
-    // Only now, when all groups have passed their checks.
+    // The workers start only now, when all groups have passed their checks.
     let mut spawned = starts.into_iter();
     let spawned = spawned.try_for_each(|start| start.spawn(ends.clone()));
     if let Err(error) = spawned.and_then(|()| watched.watch(ends_monitor, ends)) {
         stop.store(true, Ordering::Relaxed);
-        // Waits for the workers that run already: the last one closes the channel.
+        // Waits for the workers that run already: the last worker closes the channel when it ends.
         while ended.blocking_recv().is_some() {}
         return Err(error);
     }
@@ -194,13 +195,13 @@ struct Start {
     spec: Spec,
     member: MemberSpec,
     cluster: Cluster,
-    /// Its lock is held until the last worker has ended.
+    /// Keeps the state directory locked until the last worker has ended.
     _home: Arc<Home>,
     stop: Arc<AtomicBool>,
     runtime: Option<Handle>,
-    /// Whether it joins the group only when the local copies have caught up.
+    /// Whether the worker joins the group only when the local copies have caught up.
     recovers_ahead: bool,
-    /// `None` once it has joined for the first time.
+    /// The worker's place among the workers that join together; `None` after its first join.
     together: Option<Place>,
 }
 
@@ -221,9 +222,9 @@ impl Start {
                 stop.store(true, Ordering::Relaxed);
             }
             visits.close();
-            // Wakes whoever waits for the partitions of this worker to run.
+            // Wakes all tasks that wait for the partitions of this worker to run.
             status.changed();
-            // Fails only if nobody waits any more.
+            // Sending fails only if nobody waits for the end of the app any more.
             let _ = ends.send(ended);
         });
         spawned
@@ -247,8 +248,8 @@ impl Start {
             while turned.is_ok() && !self.stop.load(Ordering::Relaxed) {
                 turned = worker.turn(IDLE);
             }
-            // After an outage, the broker may mistake the remains of this member for another one. If there really is
-            // another member with this id, it fences this worker again within a minute.
+            // After an outage, the broker may mistake the remains of this member for another member. If there really is
+            // another member with this id, this worker is fenced again within a minute.
             let again = rejoined.is_none_or(|at| at.elapsed() > REJOIN_INTERVAL);
             match turned {
                 Err(Error::Fenced(reason)) if again => {
@@ -270,7 +271,7 @@ impl Start {
 
 impl Start {
     /// Waits until the local copies of all partitions have caught up with the changelogs, or the app is stopped. Until
-    /// then the group does not know this instance, and its partitions keep running on the other instances.
+    /// then the group does not know this instance, and the partitions of the group keep running on the other instances.
     fn recover_ahead(&self) -> Result {
         let standby = self.spec.table.as_ref().and_then(|t| t.standby.as_ref());
         while !self.stop.load(Ordering::Relaxed) {
@@ -288,7 +289,7 @@ impl Start {
     }
 }
 
-/// The settings with the guarantee of this group.
+/// The settings, with the guarantee that applies to this group.
 fn for_group(config: &Config, cluster: &Cluster, program: &dyn Program) -> Result<Config> {
     let wanted = program.options().guarantee.unwrap_or(config.guarantee);
     let guarantee = cluster.guarantee(wanted);
@@ -315,8 +316,8 @@ fn member(config: &Config, program: &dyn Program, instance: &str, worker: usize)
         group: program.group().to_owned(),
         instance: instance.to_owned(),
         worker,
-        // The changelog stays the same when a deployment changes the inputs. With an input as the subscribed
-        // topic, the group could split into two halves that both own a partition.
+        // Members subscribe to the changelog, because it stays the same when a deployment changes the inputs. If
+        // members subscribed to an input instead, the group could split into two halves that both own a partition.
         leader: table.clone().unwrap_or_else(|| sources[0].clone()),
         sources,
         targets: edges.iter().map(|edge| edge.topic.to_owned()).collect(),
@@ -325,8 +326,8 @@ fn member(config: &Config, program: &dyn Program, instance: &str, worker: usize)
     }
 }
 
-/// The groups to check for orphaned partitions: those with static members, which leave such partitions behind if they
-/// are killed during a rebalance.
+/// The groups to check for orphaned partitions: the groups with static members. A static member that is killed during a
+/// rebalance can leave such partitions behind.
 fn orphans<'a>(
     config: &Config,
     cluster: &Cluster,
@@ -385,7 +386,7 @@ fn spec(
     })
 }
 
-/// The replicas of the tables of other groups that a processor reads.
+/// The replicas of the tables that a processor reads and that belong to other groups.
 fn tables(cluster: &Cluster, home: &Home, program: &dyn Program) -> Result<Tables> {
     let group = program.group();
     let table = |edge: EdgeInfo| {
@@ -409,9 +410,9 @@ fn tables(cluster: &Cluster, home: &Home, program: &dyn Program) -> Result<Table
     Ok(Tables::new(tables?))
 }
 
-/// Refuses to start if running members of the group subscribe to another topic. A group without a table subscribes to
-/// its first input, so two programs that order their inputs differently would be two halves of one group, and both
-/// would own the same partitions.
+/// Refuses to start if running members of the group subscribe to a topic other than the one this program subscribes to.
+/// A group without a table subscribes to its first input, so two programs that order their inputs differently would
+/// form two halves of one group, and both halves would own the same partitions.
 fn refuse_two_leaders(cluster: &Cluster, program: &dyn Program, topology: &Topology) -> Result {
     if topology.table().is_some() {
         return Ok(());

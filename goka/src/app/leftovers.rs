@@ -14,10 +14,10 @@ use crate::{
     store::{StateDir, Unused},
 };
 
-/// Number of checks within the delay.
+/// Number of checks for unused local copies within `cleanup_delay`.
 const LOOKS: u32 = 10;
 
-/// The local copies of the processors of an app that may be unused.
+/// The local copies of an app's processors, of which some may be unused.
 pub(super) struct Leftovers {
     began: Instant,
     delay: Duration,
@@ -33,7 +33,8 @@ impl Leftovers {
         }
     }
 
-    /// Adds the local copies of a processor with these workers, in these directories.
+    /// Adds the local copies of a processor: `directories` contain the copies, and `workers` are the workers of the
+    /// processor.
     pub(super) fn add(
         &mut self,
         state: Arc<StateDir>,
@@ -53,7 +54,8 @@ impl Leftovers {
         let now = self.began.elapsed();
         for (unused, workers) in &mut self.groups {
             if !workers.iter().all(|worker| worker.is_member()) {
-                // During an outage no local copy is in use, but all of them will be needed again.
+                // During an outage no local copy is in use, but all of them will be needed again: the delay starts
+                // again from zero.
                 unused.forget();
                 continue;
             }

@@ -1,5 +1,6 @@
 //! Orphaned partitions: no member of the group holds them, and the group does not rebalance by itself. This file finds
-//! them and triggers a rebalance. `kafka/admin/orphans.rs` explains how they come about. Must not know workers.
+//! such partitions and triggers a rebalance. `kafka/admin/orphans.rs` explains how orphaned partitions come about. Must
+//! not know workers.
 
 use std::{
     collections::BTreeSet,
@@ -10,9 +11,11 @@ use tracing::{debug, warn};
 
 use crate::{base::error::Result, kafka::Cluster};
 
-/// Check interval; shorter after start-up, because restarts cause orphaned partitions.
+/// Check interval after start-up. It is shorter than the later interval, because restarts cause orphaned partitions.
 const LOOK_YOUNG: Duration = Duration::from_secs(3);
+/// Check interval later.
 const LOOK: Duration = Duration::from_secs(30);
+/// How long after start-up the shorter interval applies.
 const YOUNG: Duration = Duration::from_secs(60);
 
 /// A group that this process belongs to.
@@ -25,7 +28,7 @@ pub(super) struct Group {
 
 /// Checks groups for orphaned partitions.
 pub(super) struct Orphans {
-    /// Each with the partitions that had no member at the last check.
+    /// The groups, each with its partitions that had no member at the last check.
     groups: Vec<(Group, BTreeSet<i32>)>,
     born: Instant,
     looked: Instant,
@@ -62,8 +65,8 @@ impl Orphans {
     }
 }
 
-/// Triggers a rebalance if there are orphaned partitions. During a rebalance, partitions have no member for a moment;
-/// only those that had none at the last check either are orphaned.
+/// Triggers a rebalance if there are orphaned partitions. During a rebalance, partitions have no member for a moment.
+/// Therefore a partition counts as orphaned only if it had no member at the last check either.
 fn adopt(cluster: &Cluster, group: &Group, before: &mut BTreeSet<i32>) -> Result {
     let now = cluster.orphans(group.name, &group.leader, group.partitions)?;
     let orphans: BTreeSet<i32> = now.intersection(before).copied().collect();

@@ -1,5 +1,5 @@
 //! Opens the replicas of this process. Joins, lookups and views that read the same table share one replica. Must not
-//! know which partitions they want.
+//! know which partitions the readers want.
 
 use std::{
     collections::BTreeMap,
@@ -19,17 +19,17 @@ use crate::{
     },
 };
 
-/// By [`Home::replica_key`].
+/// The replicas that this process has open, by [`Home::replica_key`].
 static REPLICAS: Mutex<BTreeMap<PathBuf, Weak<Replica>>> = Mutex::new(BTreeMap::new());
 
 /// A table that is to be read.
 pub(crate) struct TableSource<'a> {
-    /// Logical name of its topic.
+    /// Logical name of the table's topic.
     pub(crate) topic: &'a str,
     pub(crate) partitioner: Partitioner,
-    /// The name of the codec of its rows.
+    /// The name of the codec of the table's rows.
     pub(crate) codec: &'a str,
-    /// The reader, for errors: "the view of `...`".
+    /// The name of the reader in errors, for example "the view of `...`".
     pub(crate) reader: String,
 }
 
@@ -45,12 +45,12 @@ impl TableSource<'static> {
     }
 }
 
-/// The replica of a table: the one that this process has already, or a new one. A replica reads nothing until a
+/// The replica of a table: the replica that this process already has, or a new one. A replica reads nothing until a
 /// partition is wanted.
 ///
 /// # Errors
-/// If the changelog does not exist, if the local copies cannot be stored, or if this process reads the same topic as a
-/// table with another codec or partitioner.
+/// If the changelog does not exist, if the local copies cannot be stored, or if another part of this process reads the
+/// topic as a table with another codec or partitioner.
 pub(crate) fn open(
     cluster: &Cluster,
     home: &Home,
@@ -58,7 +58,7 @@ pub(crate) fn open(
 ) -> Result<Arc<Replica>, Error> {
     let spec = spec(cluster, home, table)?;
     let key = home.replica_key(&spec.identity.topic);
-    // Held while a replica is opened, so that there are never two replicas of one directory.
+    // The lock is held while a replica is opened, so that there are never two replicas of one directory.
     let mut replicas = REPLICAS.lock().unwrap_or_else(PoisonError::into_inner);
     replicas.retain(|_, replica| replica.strong_count() > 0);
     if let Some(replica) = replicas.get(&key).and_then(Weak::upgrade) {

@@ -37,7 +37,7 @@ pub(super) fn reset(config: &Config, programs: &[Arc<dyn Program>], to: ResetTo)
         wait_for_none(&cluster, program.group(), give_up)?;
         topologies.push(Topology::prepare(&cluster, &**program)?);
     }
-    // Its lock prevents a processor with this directory from starting during the reset.
+    // The lock of `home` prevents a processor with this state directory from starting during the reset.
     let home = Home::open(config, &cluster)?;
     for (program, topology) in programs.iter().zip(&topologies) {
         reset_group(&cluster, &home, &**program, topology, to)?;
@@ -45,8 +45,8 @@ pub(super) fn reset(config: &Config, programs: &[Arc<dyn Program>], to: ResetTo)
     Ok(())
 }
 
-/// The order matters: if the reset is interrupted, the group has rows but no offsets. Processors without local copies
-/// refuse to start then, and the reset can be repeated.
+/// Resets one group. The order of the steps matters: after an interrupted reset, the group has rows but no offsets. In
+/// this state, processors without local copies refuse to start, and the reset can be repeated.
 fn reset_group(
     cluster: &Cluster,
     home: &Home,
@@ -60,7 +60,7 @@ fn reset_group(
     for edge in &edges {
         let at = match edge.kind {
             Kind::Input => to,
-            // Its records were written by the processing that the reset undoes.
+            // The records of the loop were written by the processing that the reset undoes.
             Kind::Loop => ResetTo::Latest,
             _ => continue,
         };
@@ -82,7 +82,7 @@ fn reset_group(
 }
 
 /// Waits until the group has no members. Static members and members that were killed stay in the group until their
-/// session expires, and Kafka sends no event for that, so this polls.
+/// session expires, and Kafka sends no event when a session expires, so this function polls.
 fn wait_for_none(cluster: &Cluster, group: &str, give_up: Instant) -> Result {
     loop {
         let members = cluster.members(group)?;

@@ -26,13 +26,13 @@ use crate::{
 
 /// A running app, from [`App::start`](crate::App::start): statistics, visits, and shutdown.
 ///
-/// If it is dropped without [`shutdown`](Self::shutdown), the workers stop in the background.
+/// If a `Running` is dropped without [`shutdown`](Self::shutdown), the workers stop in the background.
 pub struct Running {
     pub(super) stop: Arc<AtomicBool>,
     pub(super) ended: mpsc::UnboundedReceiver<Result>,
     pub(super) groups: Vec<Group>,
     pub(super) changes: watch::Receiver<u64>,
-    /// Dropped to end the thread that checks topics.
+    /// Dropping this sender ends the thread that checks topics.
     pub(super) _monitor: std_mpsc::Sender<()>,
     pub(super) first_error: Option<Error>,
 }
@@ -97,13 +97,13 @@ impl Running {
         })
     }
 
-    /// Visits all rows of a processor's table in this process: calls the visitor that takes `args` for each row.
+    /// Visits all rows of a processor's table in this process: for each row, calls the visitor that takes `args`.
     ///
-    /// Returns the number of visited keys when all effects of the visit are committed. Records are processed in the
-    /// meantime. Each row is visited once; a row that is written during the visit may be visited or not. Dropping the
-    /// future cancels the visit.
+    /// Returns the number of visited keys once all effects of the visit are committed. Processing of records continues
+    /// during the visit. Each row is visited once; a row that is written during the visit may be visited or not.
+    /// Dropping the future cancels the visit.
     ///
-    /// Each instance visits the partitions that are assigned to it. To visit the whole table, call this in every
+    /// Each instance visits the partitions that are assigned to it. To visit the whole table, call `visit` in every
     /// instance.
     ///
     /// # Errors
@@ -119,9 +119,9 @@ impl Running {
         Box::pin(async move { processor?.visit(args).await })
     }
 
-    /// Waits until the app stops because a processor failed. Without a failure, it waits for ever.
+    /// Waits until the app stops because a processor failed. If no processor fails, `wait` waits for ever.
     ///
-    /// Cancel safe: you can drop the future and call `wait` again.
+    /// `wait` is cancel safe: you can drop the future and call `wait` again.
     ///
     /// # Errors
     /// The first failure. The other processors were shut down cleanly.

@@ -1,7 +1,7 @@
 //! Signals that stop a program. Must not know what is stopped.
 //!
-//! tokio's signals need a runtime with IO, and panic without one. They are awaited on a thread with a runtime of its
-//! own, so that an app runs in any runtime.
+//! tokio's signals need a runtime with IO, and panic without one. goka therefore awaits signals on a separate thread
+//! with its own runtime, so that an app can run in any runtime.
 
 use std::thread;
 
@@ -12,11 +12,12 @@ use tokio::{
 
 use crate::base::error::{Error, Result};
 
-/// SIGINT and SIGTERM; Ctrl-C where there are no signals.
+/// Receives SIGINT and SIGTERM, or Ctrl-C on systems without signals.
 pub(super) struct Signals(mpsc::UnboundedReceiver<()>);
 
 impl Signals {
-    /// Installs the handlers, and starts the thread that waits for signals. The thread ends when this is dropped.
+    /// Installs the handlers, and starts the thread that waits for signals. The thread ends when the returned value is
+    /// dropped.
     pub(super) async fn new() -> Result<Self> {
         let (signals, received) = mpsc::unbounded_channel();
         let (installed, ready) = oneshot::channel();
@@ -32,7 +33,7 @@ impl Signals {
                     Ok(source) => source,
                     Err(error) => return drop(installed.send(Err(error))),
                 };
-                // Fails only if nobody waits any more, and then the loop ends immediately.
+                // Sending fails only if nobody waits any more; the loop then ends immediately.
                 let _ = installed.send(Ok(()));
                 loop {
                     tokio::select! {
@@ -55,13 +56,13 @@ impl Signals {
     /// Waits for the next signal.
     pub(super) async fn next(&mut self) {
         if self.0.recv().await.is_none() {
-            // The thread has failed. Nothing more can arrive.
+            // The thread has failed, so no signal can arrive any more.
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// Signals as the operating system has them. Needs a tokio runtime.
+/// The signals of the operating system. This type needs a tokio runtime.
 struct Source {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,

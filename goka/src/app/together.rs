@@ -1,23 +1,23 @@
 //! Lets the workers of a group join it at the same moment. If they joined one by one, a broker that does not wait for
-//! more members (`group.initial.rebalance.delay.ms = 0`) would assign all partitions to the first worker, and move them
-//! only two rebalances later. Must not know the group.
+//! more members (`group.initial.rebalance.delay.ms = 0`) would assign all partitions to the first worker, and the other
+//! workers would get their partitions only two rebalances later. Must not know the group.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-/// How long to wait for a worker that does not arrive.
+/// Maximum time to wait for workers that have not arrived.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The workers that are expected and have not arrived yet.
+/// Counts the workers that are expected and have not arrived yet.
 #[derive(Default)]
 pub(super) struct Together {
     expected: Mutex<usize>,
     all_here: Condvar,
 }
 
-/// The place of one worker. When it is dropped, the worker is no longer expected.
+/// The place of one worker. When the place is dropped, the worker is no longer expected.
 pub(super) struct Place(Arc<Together>);
 
 impl Together {
@@ -34,7 +34,7 @@ impl Together {
 }
 
 impl Place {
-    /// Waits for the others.
+    /// Waits until no other worker is expected any more, at most for `PATIENCE`.
     pub(super) fn wait(self) {
         let together = self.0.clone();
         drop(self);
@@ -72,7 +72,8 @@ mod tests {
         thread::scope(|scope| {
             scope.spawn(|| {
                 first.wait();
-                // Or this test took very long to get this far.
+                // The second condition allows for a slow machine, on which `wait` times out before the last worker
+                // arrives.
                 assert!(last_is_here.load(Ordering::Relaxed) || began.elapsed() >= PATIENCE);
             });
             drop(gone);

@@ -7,7 +7,7 @@ use crate::{
     kafka::{Cluster, TopicInfo},
 };
 
-/// The topics of one group, as they were found.
+/// The topics of one group, as the broker reported them at the start.
 #[derive(Clone)]
 pub(crate) struct Topology {
     group: String,
@@ -74,7 +74,7 @@ impl Topology {
         })
     }
 
-    /// Checks the numbers of partitions only, for topics in memory.
+    /// Checks only the numbers of partitions, for topics that exist in memory only.
     #[cfg(any(test, feature = "tester"))]
     pub(crate) fn check_partitions(
         program: &dyn Program,
@@ -93,9 +93,10 @@ impl Topology {
             .try_for_each(|edge| check(group, edge.kind, edge.topic, &topic(edge), partitions))
     }
 
-    /// Compares the topics on the broker with those found at the start; `None` if they match. A mismatch is a topic
-    /// that is missing, was created again, or has another number of partitions. Partitions that are added to an input
-    /// would never be read, and keys would move to other partitions; outputs may get more partitions.
+    /// Compares the topics on the broker with the topics found at the start, and returns a mismatch; `None` if they
+    /// match. A mismatch is a topic that is missing, was created again, or has another number of partitions. If
+    /// partitions were added to an input, the group would never read them, and keys would move to other partitions.
+    /// Outputs may get more partitions.
     ///
     /// # Errors
     /// If the broker does not answer.
@@ -141,7 +142,7 @@ impl Topology {
     }
 }
 
-/// The number of partitions that all inputs have.
+/// The number of partitions that all inputs have; an error if the inputs differ.
 fn inputs_agree(
     group: &str,
     edges: &[EdgeInfo],

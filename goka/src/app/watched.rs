@@ -1,5 +1,5 @@
 //! The background thread of a running app: checks topics, finds orphaned partitions, and deletes unused local copies.
-//! Must not know how each of them is done.
+//! Must not know how each of these tasks is done.
 
 use std::{
     sync::{
@@ -20,7 +20,7 @@ use crate::{
     kafka::Cluster,
 };
 
-/// How soon a mismatch of a topic is checked a second time.
+/// How long after a mismatch the topics are checked a second time.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// What the thread checks, until the app is dropped or a topic no longer matches.
@@ -39,7 +39,7 @@ impl Watched {
         end: std_mpsc::Receiver<()>,
         ends: mpsc::UnboundedSender<Result>,
     ) -> Result {
-        // Weak: `Running::wait` waits until all senders are dropped.
+        // The sender is weak, because `Running::wait` waits until all senders are dropped.
         let ends = ends.downgrade();
         let thread = thread::Builder::new().name("goka-topics".to_owned());
         let spawned = thread.spawn(move || {
@@ -77,7 +77,7 @@ impl Watched {
                 }
                 error!(error = %failure, "a topic does not match the graph; stopping the app");
                 if let Some(ends) = ends.upgrade() {
-                    // Fails only if nobody waits any more.
+                    // Sending fails only if nobody waits for the end of the app any more.
                     let _ = ends.send(Err(failure));
                 }
                 self.stop.store(true, Ordering::Relaxed);
@@ -94,7 +94,7 @@ impl Watched {
             match topology.mismatch(&self.cluster) {
                 Ok(None) => {}
                 Ok(Some(mismatch)) => return Err(mismatch),
-                // The broker does not answer. The workers wait for it on their own.
+                // The broker does not answer. The workers themselves wait for the broker.
                 Err(failure) => warn!(error = %failure, "could not check topics; trying again"),
             }
         }

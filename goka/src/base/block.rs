@@ -1,4 +1,4 @@
-//! Blocks a thread until a future is ready. Must not know any async runtime, and works inside and outside of one.
+//! Blocks a thread until a future is ready, inside or outside an async runtime. Must not know any async runtime.
 
 use std::{
     pin::pin,

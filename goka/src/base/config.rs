@@ -1,10 +1,10 @@
 //! Settings: brokers, state directory, prefix of topics, guarantee, membership, and every key of librdkafka.
 //!
-//! [`Config`] is plain data with safe defaults. A wrong setting is an error where the `Config` is used first:
+//! [`Config`] is plain data with safe defaults. A wrong setting causes an error where the `Config` is first used:
 //! [`App::run`](crate::App::run), [`Emitter::new`](crate::Emitter::new), [`View::open`](crate::View::open).
 
-// `kafka::client::settings` checks librdkafka's keys, `check` the rest. Names here are logical: only
-// `kafka::client::names` knows what they are called on the broker.
+// `kafka::client::settings` checks librdkafka's keys; `check` checks the other settings. Topic and group names in this
+// file are logical: only `kafka::client::names` knows the names on the broker.
 
 mod check;
 mod environment;
@@ -37,7 +37,7 @@ pub struct Config {
     pub(crate) brokers: String,
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) prefix: String,
-    /// Names on the broker of single topics, by their logical names.
+    /// Maps the logical names of single topics to their names on the broker.
     pub(crate) topics: BTreeMap<String, String>,
     pub(crate) guarantee: Guarantee,
     pub(crate) commit_interval: Duration,
@@ -85,17 +85,18 @@ impl fmt::Debug for Keys {
 
 /// Processing guarantee: at-least-once or exactly-once.
 ///
-/// Set by [`Config::guarantee`] for an app, or by `guarantee = ...` in the attribute of a processor.
+/// [`Config::guarantee`] sets the guarantee for an app; `guarantee = ...` in the attribute of a processor sets it for
+/// that processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Guarantee {
-    /// Every record is processed. After a failure, the records of the last commit interval may be processed again,
-    /// and their outputs written twice. The default.
+    /// Every record is processed. After a failure, the records of the last commit interval may be processed again, and
+    /// their outputs may be written twice. The default.
     #[default]
     AtLeastOnce,
     /// The effects of a record on the table, the outputs and the loop are committed once, together with the offset of
     /// the record, in a Kafka transaction. Consumers of the topics must read committed records only
-    /// (`isolation.level=read_committed`, as goka does); they see a record after its commit interval. Needs a real
-    /// Kafka: on the embedded broker, an app runs at-least-once and logs a warning.
+    /// (`isolation.level=read_committed`, as goka does). Such a consumer sees a record only after its commit interval.
+    /// This guarantee needs a real Kafka: on the embedded broker, an app runs at-least-once and logs a warning.
     ExactlyOnce,
 }
 
@@ -103,24 +104,24 @@ pub enum Guarantee {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Membership {
     /// The group knows an instance by its id (`group.instance.id`). A restart within `session.timeout.ms` causes no
-    /// rebalance: the instance keeps its partitions. If it does not come back, other instances take its partitions
-    /// over after `session.timeout.ms`, also after a clean stop. The default.
+    /// rebalance: the instance keeps its partitions. If the instance does not come back, other instances take over its
+    /// partitions after `session.timeout.ms`, even if the instance stopped cleanly. The default.
     #[default]
     Static,
-    /// An instance leaves the group when it stops. Other instances take over immediately, and a restart moves
-    /// partitions twice. For deployments that scale up and down often.
+    /// An instance leaves the group when it stops. Other instances take over its partitions immediately, so a restart
+    /// moves the partitions twice. Dynamic membership is for deployments that scale up and down often.
     Dynamic,
 }
 
 /// Hot standbys: which partitions of the group table an instance keeps up to date in addition to its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Standby {
-    /// None. An instance that takes over a partition first restores its local copy from the changelog: only the new
-    /// records, or all of them if it has no local copy. The default.
+    /// None. An instance that takes over a partition first restores the partition's local copy from the changelog: the
+    /// instance reads only the records that its local copy lacks, or all records if it has no local copy. The default.
     #[default]
     None,
-    /// All. An instance that takes over a partition, because another one failed or left, runs it immediately. Each
-    /// instance then stores the whole table, and consumes the whole changelog.
+    /// All. If another instance fails or leaves, an instance that takes over a partition runs it immediately. The cost:
+    /// each instance stores the whole table and consumes the whole changelog.
     All,
 }
 
@@ -131,15 +132,16 @@ pub enum Start {
     Earliest,
     /// At the end of each input: only records written after the start are processed.
     Latest,
-    /// At the oldest record of each input, after deleting all rows of the group table.
+    /// At the oldest record of each input, after the group has deleted all rows of its table.
     Reset,
 }
 
-/// What a group does if its next offset in an input is out of range: the record was deleted by retention before it was
-/// processed, or the topic was deleted and created again. Like `auto.offset.reset`, but never silent.
+/// What a group does if its next offset in an input is out of range: retention deleted the record before the group
+/// processed it, or the topic was deleted and created again. This setting is like `auto.offset.reset`, but never
+/// silent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OutOfRange {
-    /// The processor stops with an error that names the offsets that exist. The default.
+    /// The processor stops with an error, which names the offsets that exist. The default.
     #[default]
     Fail,
     /// The group resumes at the oldest record that exists, and logs a warning with the number of missing records.
@@ -221,16 +223,16 @@ impl Config {
         self
     }
 
-    /// Commit interval, by default 100 ms; above 0 and at most 2 s. A process that is killed processes at most the
-    /// records of one interval again.
+    /// Commit interval, by default 100 ms; above 0 and at most 2 s. After a process is killed, at most the records of
+    /// one commit interval are processed again.
     #[must_use]
     pub fn commit_interval(mut self, interval: Duration) -> Self {
         self.commit_interval = interval;
         self
     }
 
-    /// Number of records of a partition after which goka commits before the commit interval is over, by default
-    /// 100,000.
+    /// Number of records of a partition after which goka commits even if the commit interval is not over yet, by
+    /// default 100,000.
     #[must_use]
     pub fn records_per_commit(mut self, records: usize) -> Self {
         self.records_per_commit = records;
@@ -244,7 +246,8 @@ impl Config {
         self
     }
 
-    /// Number of worker threads per processor, by default one per core, at most one per partition.
+    /// Number of worker threads per processor, by default one per core. A processor never has more workers than
+    /// partitions.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
@@ -252,7 +255,8 @@ impl Config {
     }
 
     /// Id of this instance in its group (the base of `group.instance.id`), by default an id that goka keeps in the
-    /// state directory. Must be unique in the group; at most 239 characters: letters, digits, `.`, `_` and `-`.
+    /// state directory. The id must be unique in the group. It has at most 239 characters: letters, digits, `.`, `_`
+    /// and `-`.
     #[must_use]
     pub fn instance_id(mut self, id: impl Into<String>) -> Self {
         self.instance_id = Some(id.into());
@@ -267,7 +271,7 @@ impl Config {
     }
 
     /// Where a group without offsets starts to read, by default [`Start::Earliest`] if its table is empty. If the table
-    /// has rows but the group has no offsets, the app does not start until this is set.
+    /// has rows but the group has no offsets, the app does not start until `start` is set.
     #[must_use]
     pub fn start(mut self, start: Start) -> Self {
         self.start = Some(start);
@@ -290,9 +294,9 @@ impl Config {
     }
 
     /// Whether an instance joins its group only after all of its local copies have caught up with the changelogs, by
-    /// default `false`. Until then, the partitions keep running on the other instances, so that no partition waits for
-    /// an instance that restores its state. Needs [`Standby::All`], because an instance does not know which partitions
-    /// it will be assigned.
+    /// default `false`. Until the instance joins, the partitions keep running on the other instances, so that no
+    /// partition waits while an instance restores its state. Needs [`Standby::All`], because an instance does not know
+    /// before it joins which partitions it will be assigned.
     #[must_use]
     pub fn recover_ahead(mut self, ahead: bool) -> Self {
         self.recover_ahead = ahead;
@@ -300,18 +304,20 @@ impl Config {
     }
 
     /// How long this instance keeps the local copy of a partition that moved to another instance, by default 10
-    /// minutes. If the partition comes back in time, goka restores only what was written in between. Kafka Streams
-    /// calls this setting `state.cleanup.delay.ms`. Time without contact with the group does not count. With
-    /// [`Standby::All`], no local copy is deleted.
+    /// minutes. If the partition comes back within this time, goka restores only the rows that were written in the
+    /// meantime. If this instance loses contact with the group, the delay starts again from zero when the instance is
+    /// back in the group. With [`Standby::All`], no local copy is deleted. In Kafka Streams, this setting is
+    /// `state.cleanup.delay.ms`.
     #[must_use]
     pub fn cleanup_delay(mut self, delay: Duration) -> Self {
         self.cleanup_delay = delay;
         self
     }
 
-    /// Maximum size of the local copy of one partition, in bytes, by default 64 GiB (LMDB's map size). It reserves
-    /// address space, not memory or disk. Set less where virtual memory is limited, or on a 32-bit machine. A local
-    /// copy that would grow beyond it is an error; restart with a larger size. At least 1 MiB, at most 64 TiB.
+    /// Maximum size of the local copy of one partition, in bytes, by default 64 GiB (LMDB's map size). The setting
+    /// reserves address space, not memory or disk space. Set a smaller size where virtual memory is limited, or on a
+    /// 32-bit machine. A write that would make a local copy larger than this size is an error; restart with a larger
+    /// size. The size is at least 1 MiB and at most 64 TiB.
     #[must_use]
     pub fn map_size(mut self, bytes: usize) -> Self {
         self.map_size = bytes;
@@ -319,8 +325,8 @@ impl Config {
     }
 
     /// Maximum age of a snapshot of a view ([`View::snapshot`](crate::View::snapshot)), by default 60 s. A snapshot
-    /// keeps the local copy from reusing disk space. The first write after that time therefore releases the snapshot,
-    /// and its reads then fail with [`Error::Expired`].
+    /// keeps the local copy from reusing disk space. Therefore the first write to the local copy after that time
+    /// releases the snapshot, and later reads of the snapshot fail with [`Error::Expired`].
     #[must_use]
     pub fn snapshot_max(mut self, age: Duration) -> Self {
         self.snapshot_max = age;
@@ -359,7 +365,7 @@ impl Config {
         self
     }
 
-    /// The state directory: the one that was set, or the default. It need not exist.
+    /// The state directory: the directory that was set, or the default one. The directory need not exist.
     pub(crate) fn state_path(&self) -> Result<PathBuf, Error> {
         if let Some(path) = &self.state_dir {
             return Ok(path.clone());

@@ -20,7 +20,7 @@ const NAMES: [&str; 8] = [
     TOPIC, PARTITION, OFFSET, TIMESTAMP, GROUP, HANDLER, STAGE, ERROR,
 ];
 
-/// Maximum length of the error in the headers, in bytes.
+/// Maximum length of the text of an error in the headers, in bytes.
 const ERROR_MAX: usize = 4096;
 
 /// A dead letter, read from its headers: where the record came from, and why it failed.
@@ -36,7 +36,7 @@ const ERROR_MAX: usize = 4096;
 /// | `goka-stage` | `decode`, `handler` or `panic` |
 /// | `goka-error` | the error, at most 4096 bytes |
 ///
-/// A processor of your own can correct dead letters and write them to the topic that they came from:
+/// A processor of your own can correct dead letters and write them back to the topic that they came from:
 ///
 /// ```
 /// /// Clicks that could not be handled.
@@ -62,15 +62,15 @@ pub struct DeadLetter<'a> {
     pub partition: i32,
     /// The offset of the record in the partition.
     pub offset: i64,
-    /// The timestamp of the record, milliseconds since 1970; -1 if it had none.
+    /// The timestamp of the record, in milliseconds since 1970; -1 if the record had none.
     pub timestamp: i64,
     /// The group that could not process the record.
     pub group: &'a str,
-    /// The name of the handler.
+    /// The name of the handler for the record.
     pub handler: &'a str,
     /// The stage that failed: `decode`, `handler` or `panic`.
     pub stage: &'a str,
-    /// The error, at most 4096 bytes of it.
+    /// The text of the error, cut to at most 4096 bytes.
     pub error: &'a str,
     headers: Headers<'a>,
 }
@@ -92,8 +92,8 @@ impl<'a> DeadLetter<'a> {
         })
     }
 
-    /// Metadata for writing the record back to its topic: its own headers, timestamp and partition, without the
-    /// headers that goka added.
+    /// Metadata for writing the record back to its topic: the original headers, timestamp and partition of the record,
+    /// without the headers that goka added.
     pub fn meta(&self) -> Meta {
         let mut meta = Meta::new().to_partition(self.partition);
         meta.headers = foreign(self.headers);
@@ -122,8 +122,8 @@ pub(crate) struct Reason<'a> {
 }
 
 impl Reason<'_> {
-    /// The headers of the dead letter: those of the record, and those of goka. If the record was already a dead
-    /// letter, the new ones replace the old ones.
+    /// The headers of the dead letter: the headers of the record, and the headers that goka adds. If the record was
+    /// already a dead letter, goka's new headers replace its old ones.
     pub(crate) fn headers(mut self, record: &Record<'_>) -> OwnedHeaders {
         self.error = excerpt::cut(self.error, ERROR_MAX);
         let mut headers = foreign(record.headers);

@@ -1,5 +1,5 @@
-//! Work that continues after a handler has returned: the user holds a guard, the worker asks for its outcome. Must not
-//! know what the worker holds back in the meantime.
+//! Work that continues after a handler has returned: the user holds a guard, and the worker polls the outcome of the
+//! work. Must not know what the worker holds back in the meantime.
 
 use std::sync::{
     Arc, OnceLock,
@@ -8,11 +8,11 @@ use std::sync::{
 
 use crate::base::error::BoxError;
 
-/// Guard of a deferred record: its work continues after the handler has returned. See
+/// Guard of a deferred record: a record whose work continues after its handler has returned. See
 /// [`Context::defer`](crate::Context::defer).
 ///
-/// The guard can be sent to any thread or task. If it is dropped without [`done`](Self::done), the record fails, as if
-/// its handler had returned an error.
+/// The guard can be sent to any thread or task. If the guard is dropped without [`done`](Self::done), the record fails,
+/// as if its handler had returned an error.
 #[derive(Debug)]
 #[must_use = "dropped without `done`, it fails the record"]
 pub struct Deferred {
@@ -35,14 +35,14 @@ impl Deferred {
         (Deferred { shared }, pending)
     }
 
-    /// Completes the record: its effects are committed, after those of the records before it in its partition.
+    /// Completes the record: its effects are committed, after the effects of the earlier records of its partition.
     pub fn done(self) {
         self.shared.done.store(true, Ordering::Release);
     }
 
     /// Fails the record, as if its handler had returned this error.
     pub fn fail(self, error: impl Into<BoxError>) {
-        // Nothing else can have set it: this call consumes the only guard.
+        // Nothing else can have set `failed`: this call consumes the only guard.
         let _ = self.shared.failed.set(error.into());
     }
 }
@@ -58,7 +58,7 @@ impl Drop for Deferred {
 }
 
 impl Pending {
-    /// `None` while the guard is held.
+    /// The outcome of the deferred record; `None` while the guard is held.
     pub(crate) fn outcome(&self) -> Option<Result<(), String>> {
         if self.0.done.load(Ordering::Acquire) {
             return Some(Ok(()));

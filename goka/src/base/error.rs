@@ -3,11 +3,11 @@
 //! Each message is a sentence that says what happened, where (topic, partition, offset), and what to do. Handlers may
 //! return errors of any type, as [`BoxError`].
 
-// Must not know anything else of goka.
+// Must not know any other part of goka.
 
 use std::{convert::Infallible, error, fmt, io, path::PathBuf, time::Duration};
 
-/// Any error, boxed: what handlers may return. All error types convert into it.
+/// Any error, boxed: what handlers may return. All error types convert into `BoxError`.
 pub type BoxError = Box<dyn error::Error + Send + Sync>;
 
 /// The `Result` of goka, with `()` and [`Error`] as defaults: `goka::Result` is what handlers and `main` return.
@@ -15,11 +15,11 @@ pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
 /// Errors of goka, by where they arose.
 ///
-/// `Display` gives one sentence with the cause and what to do. `Debug` gives the same sentence, because that is what
-/// `main` prints if it returns [`goka::Result`](crate::Result).
+/// `Display` gives one sentence that states the cause and what to do. `Debug` gives the same sentence, because a `main`
+/// that returns [`goka::Result`](crate::Result) prints the `Debug` form of its error.
 ///
-/// To match on the cause, use the `source` field of a variant. [`source()`](error::Error::source) gives only causes
-/// that are not in the sentence yet, so that a report of the whole chain, such as anyhow's `{:#}`, repeats nothing.
+/// To match on the cause, use the `source` field of a variant. [`source()`](error::Error::source) returns only causes
+/// that the sentence does not contain, so that a report of the whole chain, such as anyhow's `{:#}`, repeats nothing.
 #[non_exhaustive]
 pub enum Error {
     /// Bytes from Kafka or from a local copy do not decode as the type that the topic declares.
@@ -36,14 +36,16 @@ pub enum Error {
         /// The error of the codec.
         source: BoxError,
     },
-    /// A codec refused a topic before the program reads or writes it, see [`Codec::prepare`](crate::Codec::prepare).
+    /// A codec refused a topic before the program read or wrote any record of the topic: see
+    /// [`Codec::prepare`](crate::Codec::prepare).
     Prepare {
         /// The topic, by its name on the broker.
         topic: String,
         /// The error of the codec.
         source: BoxError,
     },
-    /// A record could not be processed. No offset past the record was committed: after a restart, goka reads it again.
+    /// A record could not be processed. No offset past the record was committed: after a restart, goka reads the record
+    /// again.
     Record {
         /// The group of the processor.
         group: &'static str,
@@ -53,7 +55,7 @@ pub enum Error {
         partition: i32,
         /// The offset of the record in the partition.
         offset: i64,
-        /// The key of the record: text if it is UTF-8, otherwise hexadecimal.
+        /// The key of the record: as text if the key is UTF-8, otherwise in hexadecimal.
         key: Box<str>,
         /// The name of the handler, or of the visitor.
         handler: &'static str,
@@ -70,15 +72,15 @@ pub enum Error {
     State {
         /// The directory of the local state.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// What is wrong, and how to fix it.
         problem: String,
     },
-    /// The disk is full, or fails. The rows that did not fit were not stored. Partitions of processors and views that
-    /// run into this wait, and continue by themselves when there is space.
+    /// The disk is full or failing. The rows that did not fit were not stored. A partition of a processor or of a view
+    /// that meets this error waits, and continues by itself when there is space.
     NoRoom {
         /// The directory that has to grow.
         path: PathBuf,
-        /// What goka could not do, and what to do.
+        /// What goka could not do, and how to fix the problem.
         problem: String,
     },
     /// The broker refused a request, did not answer, or could not be reached.
@@ -113,23 +115,24 @@ pub enum Error {
         partition: i32,
     },
     /// A visit ended early, because a partition moved to another instance, or because the outcome of a transaction is
-    /// unknown (the broker did not answer). The effects of the visit so far are committed, except, in the second case,
-    /// the last ones of that partition. Start the visit again for the remaining rows.
+    /// unknown (the broker did not answer). The effects of the visit so far are committed. The only exception: if the
+    /// outcome of a transaction is unknown, the last effects in its partition may not be committed. Start the visit
+    /// again for the remaining rows.
     VisitCancelled {
         /// The group.
         group: &'static str,
         /// The partition that moved, or whose transaction has an unknown outcome.
         partition: i32,
-        /// How many keys were visited in this process.
+        /// The number of keys that were visited in this process.
         keys: u64,
     },
-    /// A snapshot of a view was held for longer than [`Config::snapshot_max`](crate::Config::snapshot_max), and its
-    /// table has changed since it was taken.
+    /// A snapshot of a view was held for longer than [`Config::snapshot_max`](crate::Config::snapshot_max), and the
+    /// table of the view has changed since the snapshot was taken.
     Expired {
-        /// The limit.
+        /// The maximum age of a snapshot.
         max_age: Duration,
     },
-    /// An object was used after it was closed, or was closed before it could answer.
+    /// An object of goka was used after it was closed, or was closed before it could answer.
     Closed(&'static str),
     /// A defect in goka: a thread of goka panicked. Please report it.
     Bug(String),
@@ -171,7 +174,7 @@ impl Error {
         }
     }
 
-    /// The cause, as foreign code reported it. The sentence of this error ends with its text.
+    /// The cause, as code outside goka reported it. The sentence of this error contains the text of the cause.
     pub(crate) fn reason(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Error::Decode { source, .. }
@@ -195,7 +198,8 @@ impl Error {
     }
 }
 
-/// The same sentence as `Display`, because a program that returns an error from `main` prints its `Debug`.
+/// Writes the sentence of `Display`, because a program that returns an error from `main` prints the `Debug` form of the
+/// error.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -291,23 +295,24 @@ impl fmt::Display for Error {
     }
 }
 
-/// Converts nothing but [`Infallible`]: errors of other crates do not become errors of goka. A function that fails with
-/// both kinds returns [`BoxError`].
+/// Converts nothing but [`Infallible`]: errors of other crates do not become errors of goka. A function that can fail
+/// with errors of goka and with errors of other crates returns [`BoxError`].
 impl<E: OfGoka> From<E> for Error {
     fn from(error: E) -> Self {
         error.into_error()
     }
 }
 
-/// An error type that `?` converts into [`Error`]. The only one is [`Infallible`].
+/// An error type that `?` converts into [`Error`]. The only such type is [`Infallible`].
 ///
-/// The trait exists for its diagnostic: without it, rustc would compare types. For `?`, rustc shows only the label.
+/// The trait exists for its compiler diagnostic: without the trait, rustc would only say that two types differ. For
+/// `?`, rustc shows only the label of the diagnostic.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an error of goka",
     label = "this error is not a `goka::Error`: let the function return `Result<(), goka::BoxError>`, which any error converts into"
 )]
 pub trait OfGoka {
-    /// Converts it.
+    /// Converts this error.
     fn into_error(self) -> Error;
 }
 #[diagnostic::do_not_recommend]
@@ -317,7 +322,7 @@ impl OfGoka for Infallible {
     }
 }
 
-/// The text of a cause. Texts of librdkafka may end with a line break.
+/// The text of a cause, without white space at its end: texts of librdkafka may end with a line break.
 fn said(reason: &BoxError) -> String {
     let mut text = reason.to_string();
     text.truncate(text.trim_end().len());
@@ -341,7 +346,8 @@ impl error::Error for Error {
 mod tests {
     use super::*;
 
-    /// An error that shows its cause in its own text, or leaves that to its `source`.
+    /// An error with an optional cause. If the flag is set, the text of the error contains the cause; otherwise only
+    /// `source` gives the cause.
     #[derive(Debug)]
     struct Because(&'static str, Option<Box<Because>>, bool);
 
@@ -363,7 +369,7 @@ mod tests {
         Because(text, cause.map(Box::new), is_shown)
     }
 
-    /// A report of the whole chain of sources.
+    /// A report of the error and of its whole chain of sources.
     fn reported(error: &Error) -> String {
         let chain = std::iter::successors(Some(error as &dyn error::Error), |e| e.source());
         let texts: Vec<_> = chain.map(ToString::to_string).collect();

@@ -1,5 +1,5 @@
-//! Excerpts of foreign data for errors and logs: enough to find a record, and no more. A key can have a megabyte, and
-//! an error can repeat a whole value. Must not know where excerpts are shown.
+//! Excerpts of foreign data for errors and logs: long enough to find a record, and bounded, because a key can have a
+//! megabyte and an error can repeat a whole value. Must not know where excerpts are shown.
 
 use std::{error::Error, fmt::Write as _};
 
@@ -11,7 +11,7 @@ const KEY_MAX: usize = 256;
 /// Maximum length of the text of a cause, in bytes.
 const CAUSE_MAX: usize = 4096;
 
-/// A key for people: as text if it is UTF-8, otherwise in hexadecimal.
+/// A key in readable form: as text if the key is UTF-8, otherwise in hexadecimal. A long key is cut.
 pub(crate) fn key(key: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(key) {
         return cut(text.to_owned(), KEY_MAX);
@@ -28,12 +28,13 @@ pub(crate) fn key(key: &[u8]) -> String {
     text
 }
 
-/// The text of a cause, cut.
+/// The text of a cause, cut to at most `CAUSE_MAX` bytes.
 pub(crate) fn text(text: String) -> String {
     cut(text, CAUSE_MAX)
 }
 
-/// The cause itself, or, if the text of one error in its chain is too long, its text, cut.
+/// The cause itself. If the text of any error in its chain is longer than `CAUSE_MAX`, the result has only the text of
+/// the cause, cut to at most `CAUSE_MAX` bytes.
 pub(crate) fn cause(cause: BoxError) -> BoxError {
     let mut next: Option<&(dyn Error + 'static)> = Some(&*cause);
     while let Some(error) = next {
@@ -45,7 +46,7 @@ pub(crate) fn cause(cause: BoxError) -> BoxError {
     cause
 }
 
-/// Cuts a text to `max` bytes, between characters, and notes its full length.
+/// Cuts a text that is longer than `max` bytes, between two characters, and appends a note with the full length.
 pub(crate) fn cut(mut text: String, max: usize) -> String {
     if text.len() > max {
         let all = text.len();

@@ -1,10 +1,11 @@
-//! Indices of sources and of edges, as types that cannot be mixed up. Must not know what a worker does with them.
+//! Indices of sources and of edges, as types that cannot be mixed up. Must not know what a worker does with an index.
 
-/// The index of a source: a topic whose records a group handles, in the list of its inputs and its loop.
+/// The index of a source in the list of a group's inputs and its loop. A source is a topic whose records the group
+/// handles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SourceIx(usize);
 
-/// The index of an edge in the graph of a processor. A record that is produced names its target by the edge.
+/// The index of an edge in the graph of a processor. A produced record names its target topic by this index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EdgeIx(usize);
 

@@ -1,4 +1,5 @@
-//! Kinds of edges in a group graph. Plain data, shared by the typed graph and the engine. Must not know either of them.
+//! Kinds of edges in a group graph. Plain data, shared by the typed graph and the engine. Must not know the typed graph
+//! or the engine.
 
 use serde::Serialize;
 
@@ -9,7 +10,7 @@ use serde::Serialize;
 pub enum Kind {
     /// A stream that the group consumes.
     Input,
-    /// A stream that the group writes to and consumes, to send messages to other keys of its own.
+    /// A stream that the group both writes to and consumes, to send messages from one of its keys to another.
     Loop,
     /// A stream that the group writes to.
     Output,
@@ -19,14 +20,14 @@ pub enum Kind {
     Join,
     /// A table of another group, read at any key.
     Lookup,
-    /// A dead-letter topic, for records that could not be processed. It follows from the policies of the other edges
-    /// ([`Edge::on_error`](crate::graph::Edge::on_error)), and is not an edge of `Processor::GRAPH`.
+    /// A dead-letter topic, for records that could not be processed. goka derives this edge from the policies of the
+    /// other edges ([`Edge::on_error`](crate::graph::Edge::on_error)); `Processor::GRAPH` does not contain it.
     #[serde(rename = "dead letter")]
     DeadLetter,
 }
 
 impl Kind {
-    /// The name of the kind in drawings and in JSON: that of the variant, in lower-case words.
+    /// The name of the kind in drawings and in JSON: the name of the variant in lower-case words.
     pub const fn label(self) -> &'static str {
         match self {
             Kind::Input => "input",

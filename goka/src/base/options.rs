@@ -1,5 +1,5 @@
-//! Options that a type declares, each set as one value that travels whole from the type to the engine. An option is a
-//! field here, with its default. Must not know which attribute or program sets one.
+//! Options that a type declares. Each set of options is one value, which is passed unchanged from the type to the
+//! engine; each option is a field with a default. Must not know which attribute or program sets an option.
 
 use crate::base::config::Guarantee;
 
@@ -16,9 +16,9 @@ use crate::base::config::Guarantee;
 #[non_exhaustive]
 pub struct TableOptions {
     /// Whether the group writes at most one record per key and commit interval to the changelog: the last value, with
-    /// the timestamp of the last record of the interval. If not, every update is a record. Readers of a table that
-    /// coalesces see fewer values of a key, up to a commit interval later. The final rows of the table are the same,
-    /// and so are the records that are processed again after a crash.
+    /// the timestamp of the last record of the interval. If `false`, the group writes a record for every update. If
+    /// `true`, readers of the table see fewer values of a key, and see them up to one commit interval later. The option
+    /// changes neither the final rows of the table nor which records are processed again after a crash.
     pub coalesce: bool,
 }
 
@@ -50,7 +50,7 @@ impl Default for TableOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProcessorOptions {
-    /// The processing guarantee; `None`: that of the app.
+    /// The processing guarantee; if `None`, the guarantee of the app applies.
     pub guarantee: Option<Guarantee>,
 }
 

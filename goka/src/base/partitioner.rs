@@ -1,11 +1,12 @@
-//! Partitioners: from the bytes of a key to a partition. Must not know types of keys.
+//! Partitioners: they map the bytes of a key to a partition. Must not know types of keys.
 
 use serde::Serialize;
 
 /// Hash function that assigns keys to partitions.
 ///
-/// It is part of the type of a topic, because whoever reads a table at a key must look in the partition that the writer
-/// has chosen. The topics of a group must agree. The default matches Kafka's Java clients and Kafka Streams.
+/// The partitioner is part of the type of a topic, because a reader of a table must look for a key in the partition
+/// that the writer has chosen. The topics of a group must have the same partitioner. The default matches Kafka's Java
+/// clients and Kafka Streams.
 ///
 /// ```
 /// use goka::Partitioner;
@@ -26,9 +27,9 @@ pub enum Partitioner {
     /// The partitioner of Goka for Go: 32-bit FNV-1a of the key as a signed number, modulo the number of partitions,
     /// without the sign of the result.
     Fnv1a,
-    /// The default partitioner of librdkafka (`consistent_random`), and so of confluent-kafka for Python, Go and .NET:
-    /// CRC-32 of the key, modulo the number of partitions. librdkafka places empty keys at random; goka places them in
-    /// partition 0.
+    /// The default partitioner of librdkafka (`consistent_random`), and therefore of confluent-kafka for Python, Go and
+    /// .NET: CRC-32 of the key, modulo the number of partitions. librdkafka places empty keys at random; goka places
+    /// them in partition 0.
     Crc32,
 }
 
@@ -51,7 +52,7 @@ impl Partitioner {
     }
 }
 
-/// The name for `partitioner = ...` in an attribute.
+/// Writes the name of the partitioner, as in `partitioner = ...` in an attribute.
 impl std::fmt::Display for Partitioner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

@@ -1,7 +1,8 @@
 //! What happens to records that cannot be processed: [`OnError`] chooses a [`Policy`] for each stage that can fail.
 //!
-//! The attribute `#[goka::processor]` writes them as `on_error = ...`; here they are constants, for processors that are
-//! written by hand. [`DeadLetter`](crate::DeadLetter) reads what the policy `dead_letter` wrote.
+//! In the attribute `#[goka::processor]`, policies are written as `on_error = ...`. This module has them as constants,
+//! for processors that are written by hand. [`DeadLetter`](crate::DeadLetter) reads what the policy `dead_letter`
+//! wrote.
 
 // Must not know how a policy is carried out.
 
@@ -9,9 +10,10 @@ use std::time::Duration;
 
 /// Error policies of an edge: what happens to records that cannot be processed, by the stage that failed.
 ///
-/// In an attribute, it is written `on_error = skip`, or
-/// `on_error(decode = dead_letter, handler = retry(5, then = skip))`. By hand, it is
-/// [`Consumes::ON_ERROR`](crate::graph::Consumes::ON_ERROR). Without it, the processor [fails](Self::FAIL).
+/// In an attribute, the policies are written `on_error = skip`, or
+/// `on_error(decode = dead_letter, handler = retry(5, then = skip))`. In a processor that is written by hand, they are
+/// the constant [`Consumes::ON_ERROR`](crate::graph::Consumes::ON_ERROR). Without policies, the processor
+/// [fails](Self::FAIL).
 ///
 /// ```
 /// use goka::{OnError, Policy};
@@ -28,12 +30,12 @@ pub struct OnError {
     pub(crate) panic: Policy,
 }
 
-/// Error policy: what happens to a record that cannot be processed: fail, skip, dead-letter or retry.
+/// Error policy for a record that cannot be processed: fail, skip, dead-letter or retry.
 ///
-/// With each policy, goka drops what the handler did before it failed.
+/// Whatever the policy, goka discards everything that the handler did before it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// How often the record is retried.
+    /// Maximum number of retries of a record.
     pub(crate) retries: u32,
     first_ms: u32,
     longest_ms: u32,
@@ -45,24 +47,24 @@ pub struct Policy {
 pub(crate) enum Last {
     Fail,
     Skip,
-    /// The logical name of a topic; `None`: the dead-letter topic of the group.
+    /// The logical name of a topic; `None` is the dead-letter topic of the group.
     DeadLetter(Option<&'static str>),
 }
 
 /// What happens next to a record that has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// A retry after this time.
+    /// The record is retried after this time.
     Retry(Duration),
     Last(Last),
 }
 
 impl OnError {
-    /// The processor fails at each stage. The default.
+    /// The processor fails if any stage fails. The default.
     pub const FAIL: Self = Self::all(Policy::FAIL);
 
-    /// The same policy for each stage. Records that do not decode are not retried, because a retry would fail as well:
-    /// the policy that follows the retries applies immediately.
+    /// One policy for all stages. A record that does not decode is not retried, because every retry would fail as well:
+    /// the policy that follows the last retry applies immediately.
     pub const fn all(policy: Policy) -> Self {
         OnError {
             decode: Policy {
@@ -113,7 +115,7 @@ impl OnError {
         [self.decode, self.handler, self.panic]
     }
 
-    /// The same policies, with `default` as the name of the dead-letter topic of the group.
+    /// These policies, with `default` as the dead-letter topic wherever a dead-letter policy names no topic.
     pub(crate) fn named(mut self, default: &'static str) -> Self {
         for policy in [&mut self.decode, &mut self.handler, &mut self.panic] {
             if let Last::DeadLetter(topic) = &mut policy.last {
@@ -125,19 +127,19 @@ impl OnError {
 }
 
 impl Policy {
-    /// The processor stops with an error that names the record. No offset past the record is committed: goka reads it
-    /// again at the next start.
+    /// The processor stops with an error that names the record. No offset past the record is committed: goka reads the
+    /// record again at the next start.
     pub const FAIL: Self = Self::at_once(Last::Fail);
 
-    /// The record is skipped: goka logs a warning, counts it, and continues.
+    /// The record is skipped: goka logs a warning, counts the record, and continues.
     pub const SKIP: Self = Self::at_once(Last::Skip);
 
-    /// The record is written unchanged to the topic `<group>-dead-letter`, with headers that say where it came from and
-    /// why it failed: see [`DeadLetter`](crate::DeadLetter).
+    /// The record is written unchanged to the topic `<group>-dead-letter`, with headers that say where the record came
+    /// from and why it failed: see [`DeadLetter`](crate::DeadLetter).
     pub const DEAD_LETTER: Self = Self::at_once(Last::DeadLetter(None));
 
-    /// The record is written to the dead-letter topic of this (logical) name, as with
-    /// [`DEAD_LETTER`](Self::DEAD_LETTER).
+    /// The record is written to the topic with this logical name instead of `<group>-dead-letter`, and otherwise as
+    /// with [`DEAD_LETTER`](Self::DEAD_LETTER).
     pub const fn dead_letter_to(topic: &'static str) -> Self {
         Self::at_once(Last::DeadLetter(Some(topic)))
     }
@@ -161,8 +163,8 @@ impl Policy {
         }
     }
 
-    /// Back-off of a retry, in milliseconds: the wait before the first retry, and the longest wait. Each wait is twice
-    /// as long as the previous one.
+    /// Sets the back-off of the retries, in milliseconds: `first` is the wait before the first retry, `longest` the
+    /// maximum wait. Each wait is twice as long as the previous wait, up to `longest`.
     ///
     /// # Panics
     /// If the policy is not a retry, or `first` is longer than `longest`.
@@ -180,7 +182,7 @@ impl Policy {
         }
     }
 
-    /// The policy that applies after the last retry.
+    /// Sets the policy that applies after the last retry.
     ///
     /// # Panics
     /// If the policy is not a retry, or `last` is a retry.
@@ -206,7 +208,7 @@ impl Policy {
         }
     }
 
-    /// What happens to a record that has failed, after `attempts` earlier attempts.
+    /// What happens next to a record that has just failed, after `attempts` earlier failed attempts.
     pub(crate) fn verdict(&self, attempts: u32) -> Verdict {
         if attempts >= self.retries {
             return Verdict::Last(self.last);
@@ -217,7 +219,7 @@ impl Policy {
     }
 }
 
-/// The dead-letter topics of these edges, without duplicates. Each topic must be [named](OnError::named).
+/// The dead-letter topics of these edges, without duplicates. The policies must have been [named](OnError::named).
 pub(crate) fn dead_letters(edges: impl Iterator<Item = OnError>) -> Vec<&'static str> {
     let mut topics = Vec::new();
     for policy in edges.flat_map(|edge| edge.policies()) {

@@ -5,10 +5,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// Owned headers. A value may be null in Kafka.
+/// Owned headers: names and values. Kafka allows null values, which are `None` here.
 pub(crate) type OwnedHeaders = Vec<(String, Option<Vec<u8>>)>;
 
-/// The headers of a row.
+/// The headers of a row, which has none.
 pub(crate) static NO_HEADERS: OwnedHeaders = Vec::new();
 
 /// A record between broker and handler: borrowed bytes and metadata.
@@ -30,7 +30,7 @@ pub(crate) fn wire_size(key: Option<&[u8]>, value: Option<&[u8]>, headers: &Owne
     len(key) + len(value) + RECORD_OVERHEAD + headers_size(headers)
 }
 
-/// Maximum size of headers on the wire, in bytes; about their size in memory as well.
+/// Maximum size of headers on the wire, in bytes. This is also roughly their size in memory.
 pub(crate) fn headers_size(headers: &OwnedHeaders) -> usize {
     let len = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
     let sizes = headers
@@ -39,12 +39,12 @@ pub(crate) fn headers_size(headers: &OwnedHeaders) -> usize {
     sizes.sum()
 }
 
-/// Size of the lengths, the offset and the timestamp of a record, in bytes, as librdkafka counts it.
+/// Size of the lengths, the offset and the timestamp of a record, in bytes, as librdkafka counts them.
 pub(crate) const RECORD_OVERHEAD: usize = 36;
-/// Size of the length before a name or a value, in bytes.
+/// Maximum size of the length that precedes a header's name or value, in bytes.
 const INTEGER_BYTES: usize = 5;
 
-/// A source of headers: a message of the broker, or a list.
+/// A source of headers: a message from the broker, or a list of headers.
 pub(crate) trait HeaderSource {
     fn len(&self) -> usize;
     /// The name and the value of the header at `index`, which is below `len`.
@@ -63,12 +63,12 @@ impl HeaderSource for OwnedHeaders {
 
 /// Headers of a record, in order. A name may occur more than once.
 ///
-/// Headers are read from the message when they are asked for, and cost nothing otherwise.
+/// Headers are read from the message only when a method asks for them, and cost nothing otherwise.
 #[derive(Clone, Copy, Default)]
 pub struct Headers<'a>(pub(crate) Option<&'a dyn HeaderSource>);
 
 impl<'a> Headers<'a> {
-    /// The value of the last header with this name; `None` if there is none, or if its value is null.
+    /// The value of the last header with this name; `None` if there is no such header, or if its value is null.
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
         let mut found = None;
         for (n, value) in self.iter() {
@@ -127,7 +127,7 @@ impl Meta {
         self
     }
 
-    /// Adds these headers, for example those of the record that is being processed.
+    /// Adds these headers, for example the headers of the record that is being processed.
     #[must_use]
     pub fn headers(mut self, headers: Headers<'_>) -> Self {
         let copied = headers
@@ -137,14 +137,14 @@ impl Meta {
         self
     }
 
-    /// Sets the partition, instead of the partition of the key.
+    /// Sets the partition that the record is written to, instead of the partition of its key.
     #[must_use]
     pub fn to_partition(mut self, partition: i32) -> Self {
         self.partition = Some(partition);
         self
     }
 
-    /// Sets the timestamp, instead of that of the record that is being processed.
+    /// Sets the timestamp of the record to write, instead of that of the record that is being processed.
     #[must_use]
     pub fn at(mut self, timestamp: SystemTime) -> Self {
         self.timestamp = Some(to_ms(timestamp));
@@ -152,13 +152,13 @@ impl Meta {
     }
 }
 
-/// A time as Kafka's timestamp: milliseconds since 1970; 0 for times before 1970.
+/// A time as a Kafka timestamp: milliseconds since 1970, and 0 for times before 1970.
 pub(crate) fn to_ms(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The time of a timestamp of Kafka; 1970 for a record without one (-1).
+/// The time that a Kafka timestamp stands for; the start of 1970 for a record without a timestamp (-1).
 pub(crate) fn from_ms(ms: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }

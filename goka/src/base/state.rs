@@ -1,5 +1,5 @@
 //! State of a partition, as users see it. Plain data, written by the engine and shown by `app` and `view`. Must not
-//! know either of them.
+//! know any of these three.
 
 /// State of a partition of a group or of a view.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -7,14 +7,14 @@
 pub enum PartitionState {
     /// The local copy is being restored from the changelog.
     Recovering {
-        /// Rows read so far.
+        /// Number of rows read so far.
         rows: u64,
-        /// Bytes of keys and values read so far.
+        /// Number of bytes of keys and values read so far.
         bytes: u64,
         /// Share of the changelog that has been read, from 0 to 1.
         progress: f64,
     },
-    /// The local copy is up to date. A partition of a group processes records.
+    /// The local copy is up to date. If the partition belongs to a group, the group processes its records.
     Running,
     /// The local copy has to grow, but the disk is full; the log names the directory. The partition continues by itself
     /// when there is space.

@@ -1,8 +1,8 @@
-//! Writing to a local copy: a batch is one LMDB transaction.
+//! Writes to a local copy: a batch is one LMDB transaction.
 //!
-//! LMDB copies each page that a transaction changes, and an environment keeps that memory for the next transaction. The
-//! largest transaction therefore decides how much memory an open copy takes. So rows on very many pages should be
-//! written in parts. Must not know what a row means.
+//! LMDB copies each page that a transaction changes, and an environment keeps the memory of these pages for the next
+//! transaction. The largest transaction thus decides how much memory an open copy takes. Therefore rows on very many
+//! pages should be written in parts, each of which is a transaction. Must not know what a row means.
 
 use std::marker::PhantomData;
 
@@ -16,10 +16,10 @@ use super::{
 };
 use crate::base::error::Error;
 
-/// Size of a page of LMDB in bytes, on most systems.
+/// Size of an LMDB page on most systems, in bytes.
 const PAGE_BYTES: usize = 4096;
 
-/// Default of [`Options::part_pages`](super::Options::part_pages): 8 MB.
+/// Default of [`Options::part_pages`](super::Options::part_pages), which is 8 MB of pages.
 pub(crate) const PART_PAGES: usize = 2048;
 
 /// Rows and a position that are committed together. Dropping a batch discards it.
@@ -31,9 +31,9 @@ pub(crate) struct Batch<'s> {
     extent: &'s mut Extent,
     /// Upper bound of the number of changed leaf pages.
     pages: usize,
-    /// Whether all earlier rows were deleted.
+    /// Whether this batch deleted all earlier rows.
     cleared: bool,
-    /// A change failed, so the batch is incomplete and must not be committed.
+    /// Whether a change failed. The batch is then incomplete and must not be committed.
     failed: bool,
     _stays_on_its_thread: PhantomData<*const ()>,
 }
@@ -53,7 +53,7 @@ impl<'s> Batch<'s> {
         })
     }
 
-    /// Writes a row. Fastest in ascending order of keys.
+    /// Writes a row. Rows are written fastest in ascending order of their keys.
     pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
         self.pages += 1 + value.len() / PAGE_BYTES;
         let rows = &self.open.environment.rows;
@@ -69,7 +69,7 @@ impl<'s> Batch<'s> {
         self.checked("delete a row", deleted)
     }
 
-    /// The value of a key, with the changes of this batch.
+    /// The value of a key, including the changes of this batch.
     #[cfg(test)]
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<&[u8]>, Error> {
         let rows = &self.open.environment.rows;
@@ -85,14 +85,14 @@ impl<'s> Batch<'s> {
         self.checked("delete all rows", cleared)
     }
 
-    /// Whether the batch may have changed enough pages that [`commit_part`](Self::commit_part) should follow.
+    /// Whether the batch may have changed so many pages that [`commit_part`](Self::commit_part) should commit it now.
     pub(crate) fn is_large(&self) -> bool {
         self.pages >= self.open.part_pages
     }
 
-    /// Commits rows without their position; another batch commits the position later. If that batch does not come, the
-    /// changelog is read again from the copy's position, so only rows that are in the changelog below offset `reaches`
-    /// may be committed like this.
+    /// Commits rows without their position; a later batch commits the position. If no such batch follows, the changelog
+    /// is read again from the stored position. Therefore only rows that are in the changelog below offset `reaches` may
+    /// be committed in this way.
     pub(crate) fn commit_part(self, reaches: i64) -> Result<(), Error> {
         let extent = Extent {
             position: self.extent.position.clone(),
@@ -101,8 +101,8 @@ impl<'s> Batch<'s> {
         self.finish(extent)
     }
 
-    /// Commits rows and position together. If the disk or the map is full, or if a change of this batch has failed,
-    /// this is an error and nothing is stored.
+    /// Commits the rows and the position together. If the disk or the map is full, or if a change of this batch has
+    /// failed, this method returns an error and stores nothing.
     pub(crate) fn commit(self, position: Position) -> Result<(), Error> {
         let reaches = self.extent.reaches;
         let reaches = reaches.filter(|at| !self.cleared && *at > position.changelog);
@@ -128,7 +128,7 @@ impl<'s> Batch<'s> {
             .map_err(|error| problem::state(path, "commit", error))?;
         *self.extent = extent;
         if let Err(error) = environment.reach_last_page() {
-            // The commit has succeeded. At worst, the copy looks damaged when it is opened next, and is rebuilt.
+            // The commit has succeeded. At worst, the copy looks damaged at the next open, and is rebuilt.
             tracing::warn!(
                 path = %path.display(), %error,
                 "cannot extend the file of a local copy; it may be rebuilt after a restart"

@@ -1,5 +1,5 @@
-//! Where a local copy is rebuilt: in a directory beside it, `<partition>.new`, which takes its place later. Must not
-//! know what is in a copy.
+//! Where a local copy is rebuilt: in the directory `<partition>.new` beside the local copy. The rebuilt copy later
+//! takes the place of the old copy. Must not know what is in a copy.
 
 use std::{
     ffi::OsString,
@@ -19,7 +19,7 @@ pub(super) fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// If the copy in `path` was being rebuilt, the rebuilt copy takes its place. `path` must be claimed.
+/// If the copy in `path` was being rebuilt, moves the rebuilt copy to `path`. `path` must be claimed.
 pub(super) fn take_place(path: &Path, wait: Duration) -> Result<(), Error> {
     let new = beside(path);
     if !new.exists() {
@@ -40,7 +40,7 @@ pub(super) fn discard(path: &Path) -> Result<(), Error> {
     remove(&beside(path))
 }
 
-/// Deletes the directory of a copy, unless this process has it open.
+/// Deletes the directory of a copy. Returns an error if this process has the copy open.
 pub(super) fn remove(path: &Path) -> Result<(), Error> {
     let _claim = Claim::take(path, Duration::ZERO)?;
     match fs::remove_dir_all(path) {

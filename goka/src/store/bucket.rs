@@ -1,9 +1,9 @@
 //! Buckets: the stored value of a long key. A bucket contains whole keys with their values, because the stored key
-//! contains only a hash of a long key. Keys with equal hashes share a bucket, so a collision costs time and never
-//! returns the value of another key.
+//! contains only a hash of a long key. Keys with equal hashes share a bucket, so a collision only costs time: a read
+//! never returns the value of another key.
 //!
-//! An entry is the length of the key and the length of the value (32 bits each, big-endian), then both. Part of the
-//! data format. Must not know LMDB, except for its errors.
+//! An entry is the length of the key and the length of the value (32 bits each, big-endian), followed by the key and
+//! the value. Buckets are part of the data format. Must not know LMDB, except for its errors.
 
 use heed::{Error, MdbError, Result};
 
@@ -11,7 +11,7 @@ use heed::{Error, MdbError, Result};
 pub(super) struct Entries<'b>(pub(super) &'b [u8]);
 
 impl<'b> Iterator for Entries<'b> {
-    /// Key and value.
+    /// The key and the value of an entry.
     type Item = Result<(&'b [u8], &'b [u8])>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -41,7 +41,7 @@ fn length(bytes: [u8; 4]) -> Option<usize> {
     usize::try_from(u32::from_be_bytes(bytes)).ok()
 }
 
-/// The value of `key`.
+/// The value of `key` in the bucket.
 pub(super) fn find<'b>(bucket: &'b [u8], key: &[u8]) -> Result<Option<&'b [u8]>> {
     for entry in Entries(bucket) {
         let (of, value) = entry?;
@@ -52,7 +52,7 @@ pub(super) fn find<'b>(bucket: &'b [u8], key: &[u8]) -> Result<Option<&'b [u8]>>
     Ok(None)
 }
 
-/// The bucket with `value` at `key`, or without `key`.
+/// A copy of the bucket that has `value` at `key`, or that lacks `key` if `value` is `None`.
 pub(super) fn rewritten(bucket: &[u8], key: &[u8], value: Option<&[u8]>) -> Result<Vec<u8>> {
     let mut new = Vec::with_capacity(bucket.len() + 8 + key.len() + value.map_or(0, <[u8]>::len));
     for entry in Entries(bucket) {

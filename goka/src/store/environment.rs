@@ -1,5 +1,5 @@
-//! Opening the LMDB environment of a local copy, if its file can be trusted and belongs to the right table. Must not
-//! know rows.
+//! Opens the LMDB environment of a local copy, if the file can be trusted and belongs to the right table. Must not know
+//! rows.
 
 use std::{
     fs::{self, File},
@@ -19,14 +19,14 @@ use super::{
 };
 use crate::base::error::Error;
 
-/// How many snapshots of one copy can exist at the same time.
+/// Maximum number of snapshots of one copy at the same time.
 pub(super) const SNAPSHOTS_MAX: u32 = 4096;
 
 /// Name of LMDB's data file.
 pub(super) const DATA: &str = "data.mdb";
 
-/// The map size is a multiple of this. LMDB requires a multiple of the system's page size, and this is one of every
-/// page size.
+/// The map size is rounded up to a multiple of this number of bytes. LMDB requires a multiple of the system's page
+/// size, and this number is a multiple of every page size.
 const MAP_SIZE_STEP: usize = 1 << 16;
 
 /// An open environment.
@@ -39,9 +39,10 @@ pub(super) struct Environment {
 
 /// Why an environment was not opened.
 pub(super) enum Failure {
-    /// The file cannot be trusted, or belongs to another table: discard it and restore the changelog.
+    /// The file cannot be trusted, or belongs to another table: discard the file, and restore the local copy from the
+    /// changelog.
     Untrusted(String),
-    /// Discarding the file would not help.
+    /// The environment cannot be opened, and discarding the file would not help.
     Refused(Error),
 }
 
@@ -115,8 +116,9 @@ impl Environment {
         self.data.metadata().map(|data| data.len())
     }
 
-    /// Extends the file to the end of its last page. LMDB does not write a page that the transaction that added it has
-    /// freed again. After such a commit, a sound file is shorter than expected and would look truncated.
+    /// Extends the file to the end of its last page. If a transaction adds a page and frees it again, LMDB does not
+    /// write that page. After the commit of such a transaction, an undamaged file is shorter than expected and would
+    /// look truncated.
     pub(super) fn reach_last_page(&self) -> std::io::Result<()> {
         let needed = length_needed(&self.env);
         if self.data.metadata()?.len() < needed {
@@ -126,7 +128,7 @@ impl Environment {
     }
 }
 
-/// Deletes the environment in `path`, which must be claimed.
+/// Deletes the environment in `path`. `path` must be claimed.
 pub(super) fn delete(path: &Path) -> Result<(), Error> {
     for name in [DATA, "lock.mdb"] {
         match fs::remove_file(path.join(name)) {
@@ -149,16 +151,17 @@ fn map(path: &Path, map_size: usize) -> heed::Result<Env<WithoutTls>> {
         .map_size(map_size.next_multiple_of(MAP_SIZE_STEP))
         .max_readers(SNAPSHOTS_MAX)
         .max_dbs(2);
-    // SAFETY: unsynced commits can lose pages only when the machine crashes, and `mark` prevents opening such a file.
-    // (Never combine this with WRITE_MAP: a stray write would damage the file, and a full disk would cause a SIGBUS.)
+    // SAFETY: unsynced commits can lose pages only when the machine crashes, and `mark` prevents such a file from being
+    // opened. (Never combine this with WRITE_MAP: a stray write would damage the file, and a full disk would cause a
+    // SIGBUS.)
     unsafe { options.flags(EnvFlags::NO_SYNC) };
-    // SAFETY: nothing else changes the file while it is mapped. The claim prevents this process from opening it twice,
-    // the lock of the state directory keeps other processes away, and no page is read before the file is known to
-    // contain the last page.
+    // SAFETY: nothing else changes the file while it is mapped. The claim prevents this process from opening the file
+    // twice, the lock of the state directory keeps other processes away, and no page is read before the file is known
+    // to contain the last page.
     unsafe { options.open(path) }
 }
 
-/// The least length of a sound file. Reading the map beyond the end of the file causes a SIGBUS.
+/// The minimum length of an undamaged file, in bytes. Reading the map beyond the end of the file causes a SIGBUS.
 fn length_needed(env: &Env<WithoutTls>) -> u64 {
     let pages = env.info().last_page_number as u64 + 1;
     pages.saturating_mul(u64::from(env.unnamed_database_stat().page_size))

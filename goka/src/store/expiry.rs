@@ -1,8 +1,9 @@
 //! Snapshots that readers hold, and how they expire.
 //!
 //! LMDB does not reuse a page that a snapshot can see, so a snapshot that is held for ever would make the file grow
-//! with every change. The writer therefore ends snapshots that are too old. Without changes a snapshot lasts; with
-//! changes the file is bounded. Must not know how a snapshot is read.
+//! with every change. The writer therefore ends snapshots that are too old. While the copy does not change, a snapshot
+//! lasts; when the copy changes, old snapshots end, and the size of the file stays bounded. Must not know how a
+//! snapshot is read.
 
 use std::{
     sync::{
@@ -15,9 +16,9 @@ use std::{
 /// A snapshot that is held; `None` once it has expired.
 pub(super) type Held<S> = Mutex<Option<S>>;
 
-/// Something that the writer can end.
+/// A held snapshot of any type, which the writer can end.
 trait Expire: Send + Sync {
-    /// Ends it, unless it has a reader right now: then `false`.
+    /// Ends the snapshot and returns `true`. If the snapshot has a reader right now, does nothing and returns `false`.
     fn expire(&self) -> bool;
 }
 
@@ -33,11 +34,12 @@ impl<S: Send> Expire for Held<S> {
     }
 }
 
-/// The snapshots of one local copy that are held.
+/// The held snapshots of one local copy.
 #[derive(Default)]
 pub(super) struct Moments {
     held: Mutex<Vec<(Instant, Weak<dyn Expire>)>>,
-    /// Upper bound of how many there are. Most copies have none and are written to often, so this is read first.
+    /// Upper bound of the number of held snapshots. Most copies have no held snapshots and are written to often, so a
+    /// writer reads this number before it locks `held`.
     count: AtomicUsize,
 }
 
@@ -52,8 +54,8 @@ impl Moments {
         snapshot
     }
 
-    /// Ends snapshots that are older than `max_age`. One that is being read stays until the next call, so that a writer
-    /// never waits for a reader.
+    /// Ends snapshots that are older than `max_age`. A snapshot that is being read stays until the next call, so that a
+    /// writer never waits for a reader.
     pub(super) fn expire(&self, max_age: Duration) {
         if self.count.load(Ordering::Relaxed) == 0 {
             return;
@@ -69,7 +71,7 @@ impl Moments {
     }
 }
 
-/// A reader that panics leaves nothing half done.
+/// Locks a mutex and ignores poisoning: a reader that panics leaves nothing half done.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

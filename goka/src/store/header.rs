@@ -1,8 +1,9 @@
 //! The header of a local copy, in the LMDB table `meta`: format, identity and position.
 //!
-//! Part of the data format. `format` is 32 bits, big-endian, in every format. `identity` and `position` are MessagePack
-//! arrays. `reaches`, 64 bits, big-endian, exists while rows may be ahead of the position: a batch was stored in parts,
-//! and all its rows are in the changelog below this offset. Must not know rows.
+//! The header is part of the data format. `format` is 32 bits, big-endian, in every version of the format. `identity`
+//! and `position` are MessagePack arrays. `reaches`, 64 bits, big-endian, is an offset in the changelog. It exists
+//! while rows may be ahead of the position because a batch was stored in parts: all rows of that batch are in the
+//! changelog below this offset. Must not know rows.
 
 use heed::{Error, Result, RoTxn, RwTxn};
 
@@ -19,16 +20,16 @@ const REACHES_KEY: &[u8] = b"reaches";
 /// The result of comparing a header with the wanted identity.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The wanted copy. `learn_id`: the topic id is known now, and not stored yet.
+    /// The header of the wanted copy. `learn_id` is set if the topic id is known now, but not stored yet.
     Right {
         position: Position,
         reaches: Option<i64>,
         learn_id: bool,
     },
-    /// Another copy, to be discarded for this reason.
+    /// The header of another copy, which is to be discarded for this reason.
     Other(String),
-    /// The wanted copy, but written with another codec. Discarding it would not help, because the changelog has the
-    /// other codec, too.
+    /// The header of the wanted copy, but its rows were written with another codec. Discarding the copy would not help,
+    /// because the records of the changelog have that codec, too.
     Codec { written: String },
 }
 
@@ -72,7 +73,7 @@ pub(super) fn put_position(
     meta.put(txn, POSITION_KEY, &bytes)
 }
 
-/// Stores how far rows reach beyond the position; `None` if they do not.
+/// Stores the offset `reaches`, below which all rows are; `None` if no row is ahead of the position.
 pub(super) fn put_reaches(
     meta: &Table<'_>,
     txn: &mut RwTxn<'_>,
@@ -184,7 +185,8 @@ mod tests {
     use super::*;
     use crate::sim::fuzz::fuzz;
 
-    /// For a list, serde allocates room for as many elements as the header announces, up to a megabyte.
+    /// Limit of the allocated memory in bytes: for a list, serde allocates room for as many elements as the header
+    /// announces, up to a megabyte.
     const LIST: u64 = (1 << 20) + 4096;
 
     #[test]

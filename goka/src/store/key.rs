@@ -1,15 +1,15 @@
 //! Stored keys: the bytes by which LMDB orders and finds rows.
 //!
-//! LMDB allows keys of 1 to 511 bytes, Kafka allows keys of any length. A stored key is a tag byte and then the key, up
-//! to [`WHOLE_MAX`] bytes. A longer key is stored as its first [`HEAD`] bytes and a hash of the whole key; its value is
-//! then a bucket that contains the whole key (see `bucket.rs`). Part of the data format: any change here needs another
-//! `FORMAT`. Must not know LMDB.
+//! LMDB allows keys of 1 to 511 bytes, Kafka allows keys of any length. A key of up to [`WHOLE_MAX`] bytes is stored as
+//! a tag byte followed by the key. A longer key is stored as another tag byte, its first [`HEAD`] bytes and a hash of
+//! the whole key; the stored value is then a bucket, which contains the whole key (see `bucket.rs`). Stored keys are
+//! part of the data format: any change here needs another `FORMAT`. Must not know LMDB.
 
 use siphasher::sip128::SipHasher24;
 
 /// Keys up to this many bytes are stored whole.
 const WHOLE_MAX: usize = 480;
-/// Number of bytes of a longer key that its stored key contains.
+/// Number of bytes at the start of a longer key that its stored key contains.
 const HEAD: usize = WHOLE_MAX - 16;
 
 const WHOLE: u8 = 0;
@@ -20,7 +20,7 @@ pub(super) type Buffer = [u8; 1 + WHOLE_MAX];
 
 pub(super) const EMPTY: Buffer = [0; 1 + WHOLE_MAX];
 
-/// Whether the stored key contains only a part of the key.
+/// Whether `key` is long, so that its stored key contains only a part of the key.
 pub(super) fn is_long(key: &[u8]) -> bool {
     key.len() > WHOLE_MAX
 }
@@ -39,36 +39,38 @@ pub(super) fn stored<'b>(key: &[u8], buffer: &'b mut Buffer) -> &'b [u8] {
     }
 }
 
-/// The key of a stored key that contains the whole key.
+/// The key in a stored key that contains the whole key.
 pub(super) fn whole(stored: &[u8]) -> &[u8] {
     &stored[1..]
 }
 
-/// The head of the stored key of a long key. Long keys with equal heads are adjacent, in the order of their hashes.
+/// The head of a long key's stored key: the tag byte and the first bytes of the key. Long keys with equal heads are
+/// adjacent, in the order of their hashes.
 pub(super) fn head(stored: &[u8]) -> &[u8] {
     stored.get(..=HEAD).unwrap_or(stored)
 }
 
-/// Bounds of stored keys, both inclusive.
+/// A stretch of stored keys: its lower and its upper bound, both inclusive.
 pub(super) type Stretch = (Vec<u8>, Vec<u8>);
 
-/// The stretch of all keys from `from` to `to` that are stored whole; `None` for the last key. It may contain other
-/// keys at its ends.
+/// The stretch of all keys from `from` to `to` that are stored whole; if `to` is `None`, up to the last key. The
+/// stretch may contain other keys at its ends.
 pub(super) fn whole_between(from: &[u8], to: Option<&[u8]>) -> Stretch {
     let cut = |key: &[u8]| [&[WHOLE], &key[..key.len().min(WHOLE_MAX)]].concat();
     // Every key that is stored whole sorts before the tag of long keys.
     (cut(from), to.map_or(vec![HASHED], cut))
 }
 
-/// The stretch of all long keys from `from` to `to`; `None` for the last key. It may contain other keys at its ends.
+/// The stretch of all long keys from `from` to `to`; if `to` is `None`, up to the last key. The stretch may contain
+/// other keys at its ends.
 pub(super) fn long_between(from: &[u8], to: Option<&[u8]>) -> Stretch {
     let cut = |key: &[u8]| [&[HASHED], &key[..key.len().min(HEAD)]].concat();
-    // Keys with the same head sort after the head alone.
+    // Stored keys with an equal head sort after the head alone, and not after the head with the largest hash.
     let behind = |key: &[u8]| [&cut(key)[..], &[255; 16]].concat();
     (cut(from), to.map_or(vec![HASHED + 1], behind))
 }
 
-/// SipHash-2-4-128 under the key 0, as its reference implementation writes it.
+/// SipHash-2-4-128 of `key`, with the SipHash key 0 and in the byte order of the reference implementation.
 fn hash(key: &[u8]) -> [u8; 16] {
     #[cfg(test)]
     if tests::COLLIDE.get() {
@@ -84,7 +86,7 @@ pub(super) mod tests {
     use super::*;
 
     thread_local! {
-        /// Gives all long keys of this thread one hash.
+        /// Whether all long keys of this thread get one and the same hash.
         pub(in crate::store) static COLLIDE: Cell<bool> = const { Cell::new(false) };
     }
 
@@ -103,7 +105,7 @@ pub(super) mod tests {
         assert_eq!(hash, 0x5610_f7f2_5761_fe73_3da5_88ac_e70a_50c0);
     }
 
-    /// Vectors of the reference implementation (`vectors.h`, key 00 01 .. 0f, input 00 01 ..).
+    /// Test vectors of the reference implementation (`vectors.h`, key 00 01 .. 0f, input 00 01 ..).
     #[test]
     fn the_hash_is_siphash_2_4_with_128_bits() {
         let key: [u8; 16] = std::array::from_fn(|n| n as u8);

@@ -25,29 +25,29 @@ use super::{
 };
 use crate::base::error::Error;
 
-/// An open local copy. A store that is dropped without [`close`](Store::close) looks like a crash when the
-/// local copy is opened next.
+/// An open local copy. If a store is dropped without [`close`](Store::close), the next open finds the local copy as
+/// after a crash.
 pub(crate) struct Store {
     pub(super) open: Arc<Open>,
     extent: Extent,
-    /// Whether the mark that the copy is being written to is set; see [`mark`].
+    /// Whether the mark is set. The mark says that the copy is being written to; see [`mark`].
     pub(super) marked: bool,
-    /// The directory of the local copy that this one is to replace; see `rebuild.rs`.
+    /// The directory of the local copy that this copy is to replace; see `rebuild.rs`.
     pub(super) replaces: Option<PathBuf>,
-    /// Readers use this copy instead of the one that it is to replace.
+    /// Whether readers already use this copy instead of the copy that it is to replace.
     pub(super) is_shown: bool,
 }
 
 impl Store {
-    /// Opens the local copy in `path`, and creates it if it does not exist. If the copy could not be trusted, it is
-    /// discarded, and the reason is returned: the copy is then empty, at position 0 with no inputs.
+    /// Opens the local copy in `path`, and creates it if it does not exist. A copy that cannot be trusted is discarded:
+    /// the store is then empty, at position 0 with no inputs, and the reason is returned as well.
     ///
-    /// Damage is detected if the file is not an LMDB file or is too short, not deeper inside. `path` must be in a
-    /// locked [`StateDir`](super::StateDir), and not on a network file system.
+    /// Damage is detected only if the file is not an LMDB file or is too short; damage deeper inside the file is not
+    /// detected. `path` must be in a locked [`StateDir`](super::StateDir), and not on a network file system.
     ///
     /// # Errors
-    /// If the directory is not writable, if another part of this process has it open for longer than [`Options::wait`],
-    /// or if the rows were written with another codec.
+    /// If the directory is not writable, if another part of this process has the directory open for longer than
+    /// [`Options::wait`], or if the rows were written with another codec.
     pub(crate) fn open(
         path: &Path,
         identity: &Identity,
@@ -57,7 +57,7 @@ impl Store {
         private::create_dir_all(path).map_err(problem)?;
         let path = path.canonicalize().map_err(problem)?;
         let claim = Claim::take(&path, options.wait)?;
-        // The previous holder of the claim may have deleted the directory.
+        // The directory may be missing again: the previous holder of the claim may have deleted it.
         private::create_dir_all(&path).map_err(problem)?;
         beside::take_place(&path, options.wait)?;
         Self::open_claimed(path, claim, identity, options)
@@ -109,8 +109,8 @@ impl Store {
         &self.extent.position
     }
 
-    /// Offset in the changelog below which all rows of the copy are. This is the position, unless the last batch was
-    /// stored in parts and is incomplete.
+    /// The changelog offset below which all rows of the copy are. It is the position, unless the last batch was stored
+    /// in parts and is incomplete.
     pub(crate) fn reaches(&self) -> i64 {
         let Extent { position, reaches } = &self.extent;
         position.changelog.max(reaches.unwrap_or(0))
@@ -121,12 +121,12 @@ impl Store {
         Snapshot::take(&self.open)
     }
 
-    /// A handle that takes snapshots from other threads, and does not keep the copy open.
+    /// A handle with which other threads take snapshots. The handle does not keep the copy open.
     pub(crate) fn snapshots(&self) -> Snapshots {
         Snapshots(Arc::downgrade(&self.open))
     }
 
-    /// Begins the write transaction. There is at most one at a time.
+    /// Begins a write transaction. There is at most one write transaction at a time.
     pub(crate) fn batch(&mut self) -> Result<Batch<'_>, Error> {
         if !self.marked {
             mark::set(&self.open.path)
@@ -137,18 +137,18 @@ impl Store {
         Batch::begin(&self.open, &mut self.extent)
     }
 
-    /// Whether the copy would be trusted after a crash of the process, as long as the machine runs.
+    /// Whether the copy would be trusted after a crash of the process, if the machine keeps running.
     pub(crate) fn is_trusted_open(&self) -> bool {
         mark::knows_boot()
     }
 
-    /// Ends all snapshots that are held, because another copy takes this one's place.
+    /// Ends all held snapshots. For when another copy takes the place of this copy.
     pub(crate) fn expire_moments(&self) {
         self.open.moments.expire(Duration::ZERO);
     }
 
-    /// Syncs to disk, marks the copy as closed, and closes it: now, or when the last of its snapshots is dropped. The
-    /// next [`open`](Store::open) waits for that.
+    /// Syncs to disk, marks the copy as closed, and closes it: immediately, or, if there are snapshots, when the last
+    /// of them is dropped. The next [`open`](Store::open) waits until the copy is closed.
     pub(crate) fn close(self) -> Result<(), Error> {
         let Open {
             environment, path, ..

@@ -1,9 +1,11 @@
-//! The mark of a copy that is being written to: a file beside LMDB's data file. It tells whether pages may be lost.
+//! The mark of a copy that is being written to: a file beside LMDB's data file. The mark tells whether pages may be
+//! lost.
 //!
-//! Commits are not synced. A killed process loses nothing, because the kernel has its pages. A machine that crashes may
-//! have written newer pages and lost older ones. So before the first write, a file with the id of the current boot is
-//! created durably, and it is removed once everything is synced. A mark of another boot means that nothing in the data
-//! file can be trusted, which is why the mark is a separate file. Must not know LMDB.
+//! Commits are not synced. If the process is killed, nothing is lost, because the kernel has the pages that were
+//! written. If the machine crashes, the disk may have newer pages and lack older ones. Therefore the mark, a file with
+//! the id of the current boot, is created durably before the first write, and removed once everything is synced. If the
+//! mark is from another boot, nothing in the data file can be trusted; this is why the mark is a separate file. Must
+//! not know LMDB.
 
 use std::{
     fs::{self, File},
@@ -33,13 +35,13 @@ pub(super) fn distrust(directory: &Path) -> io::Result<Option<String>> {
     ))
 }
 
-/// Sets the mark: the copy in `directory` is about to be written to.
+/// Sets the mark of the copy in `directory`, because the copy is about to be written to.
 pub(super) fn set(directory: &Path) -> io::Result<()> {
     let (path, boot) = (directory.join(NAME), boot().unwrap_or_default());
     if !boot.is_empty() && fs::read(&path).is_ok_and(|noted| noted == boot.as_bytes()) {
         return Ok(());
     }
-    // Renamed into place, so that a full disk or a kill does not leave an incomplete mark.
+    // The file is renamed into place, so that a full disk or a kill does not leave an incomplete mark.
     let new = directory.join(NEW);
     let mut file = private::create(&new)?;
     file.write_all(boot.as_bytes())?;

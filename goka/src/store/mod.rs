@@ -1,7 +1,8 @@
 //! Local copies of tables, one LMDB environment per partition. The only folder that names heed.
 //!
-//! Rows and the positions that they stand for are committed in one LMDB transaction, so a local copy is never ahead of
-//! its position. Keys and values are bytes. Must not know Kafka.
+//! Rows and the position that they belong to are committed in one LMDB transaction. Only the rows of a batch that is
+//! stored in parts are ahead of the position for a while (see `header.rs`). Keys and values are bytes. Must not know
+//! Kafka.
 
 mod batch;
 mod beside;

@@ -18,7 +18,7 @@ impl Moment {
     /// Reads the snapshot.
     ///
     /// # Errors
-    /// [`Error::Expired`] if it was held for too long.
+    /// [`Error::Expired`] if the snapshot was held for too long.
     pub(crate) fn read<R>(
         &self,
         with: impl FnOnce(&Snapshot) -> Result<R, Error>,
@@ -33,7 +33,8 @@ impl Moment {
 }
 
 impl Snapshot {
-    /// Makes a snapshot that can be held for as long as [`Options::snapshot_max`](super::Options::snapshot_max) allows.
+    /// Converts the snapshot into one that can be held for as long as
+    /// [`Options::snapshot_max`](super::Options::snapshot_max) allows.
     pub(crate) fn held(self) -> Moment {
         let open = Arc::clone(&self.open);
         Moment {

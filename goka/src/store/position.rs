@@ -1,13 +1,14 @@
 //! The position of a local copy in its changelog and in the inputs. Must not know rows.
 
-/// The position of a local copy. Offsets are the next ones to read.
+/// The position of a local copy. Each offset is the offset of the next record to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Position {
     /// Next offset in the changelog.
     pub(crate) changelog: i64,
-    /// Next offsets in the inputs, by logical name of the topic, with its id if the id is known. Empty for a view.
+    /// Next offsets in the inputs. An input is identified by the logical name of its topic, with the topic id if the id
+    /// is known. Empty for a view.
     pub(crate) inputs: Vec<(String, i64)>,
-    /// Wall clock of the commit, milliseconds since 1970.
+    /// Wall-clock time of the commit, in milliseconds since 1970.
     pub(crate) at_ms: i64,
 }
 
@@ -15,7 +16,7 @@ pub(crate) struct Position {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extent {
     pub(super) position: Position,
-    /// Offset in the changelog below which all rows of the copy are. Set while it is beyond the position: a batch was
-    /// stored in parts, and its last part was not committed.
+    /// The changelog offset below which all rows of the copy are. Set only while this offset is beyond the position: a
+    /// batch was stored in parts, and its last part was not committed.
     pub(super) reaches: Option<i64>,
 }

@@ -1,6 +1,6 @@
-//! Creating directories and files that only the user of this process can read, because rows are not for every user of
-//! the machine. (heed creates LMDB's files like this.) The modes of existing files are left unchanged: an operator may
-//! have chosen them. Must not know what is in a file.
+//! Creates directories and files that only the user of this process can read, because rows are not for every user of
+//! the machine. (heed creates LMDB's files with such modes, too.) The modes of existing files are left unchanged: an
+//! operator may have chosen them. Must not know what is in a file.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-/// `fs::create_dir_all` for the user of this process only.
+/// Like `fs::create_dir_all`, but only the user of this process can access the new directories.
 pub(super) fn create_dir_all(path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
@@ -16,7 +16,7 @@ pub(super) fn create_dir_all(path: &Path) -> io::Result<()> {
     builder.recursive(true).create(path)
 }
 
-/// Opens a file for writing, and creates it if it does not exist.
+/// Opens a file for writing, and creates it if it does not exist. Only the user of this process can access a new file.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
@@ -24,7 +24,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     options.create(true).truncate(false).write(true).open(path)
 }
 
-/// `File::create` for the user of this process only.
+/// Like `File::create`, but only the user of this process can access a new file.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     let file = open(path)?;
     file.set_len(0)?;

@@ -1,4 +1,4 @@
-//! Errors of LMDB and of the file system, as sentences that say how to fix them. Must not know rows.
+//! Errors of LMDB and of the file system, as sentences that say how to fix the problem. Must not know rows.
 
 use std::{io, path::Path};
 
@@ -6,12 +6,12 @@ use heed::MdbError;
 
 use crate::base::error::Error;
 
-/// The error of an action on the copy in `path`. `doing` completes "cannot".
+/// The error of an action on the copy in `path`. `doing` completes the words "cannot ...".
 pub(super) fn state(path: &Path, doing: &str, error: impl Into<heed::Error>) -> Error {
     sentence(path, doing, error.into(), None)
 }
 
-/// The error of an action on `path`, with a fix for errors that have no specific one.
+/// The error of an action on `path`. `otherwise` is the fix for errors that have no specific fix.
 pub(super) fn state_or(path: &Path, doing: &str, error: io::Error, otherwise: &str) -> Error {
     sentence(path, doing, error.into(), Some(otherwise))
 }
@@ -38,7 +38,7 @@ fn is_full(error: &heed::Error) -> bool {
         || error.raw_os_error() == Some(libc::EIO)
 }
 
-/// Whether an error says that the file is damaged, rather than that it cannot be read now.
+/// Whether an error says that the file is damaged, rather than that the file cannot be read now.
 pub(super) fn is_damage(error: &heed::Error) -> bool {
     use MdbError::{Corrupted, Incompatible, Invalid, PageNotFound, VersionMismatch};
     matches!(
@@ -84,7 +84,7 @@ fn cure(error: &heed::Error) -> Option<&'static str> {
                 "the process cannot reserve that much address space: lower the map size (`Config::map_size`, \
                  GOKA_MAP_BYTES), or raise the virtual memory limit (`ulimit -v`)",
             ),
-            // LMDB's error when the system wrote only a part.
+            // LMDB returns this error if the system wrote only a part of the data.
             _ if error.raw_os_error() == Some(libc::EIO) => Some(
                 "the disk is full or failing, and nothing in this batch was stored: free some space, or \
                  choose another state directory",

@@ -1,10 +1,10 @@
-//! Rebuilding a local copy that is not trusted: in a directory beside it, `<partition>.new`, which then takes its
-//! place.
+//! Rebuilds a local copy that is not trusted. The new copy is written to a directory beside the old copy,
+//! `<partition>.new`, and then takes the place of the old copy.
 //!
 //! A rebuild starts with an empty file, and readers of the old copy are not disturbed before the new copy is complete.
-//! An interrupted rebuild continues: the next open puts the new copy in place, and recovery continues at its position.
-//! If a rebuilt copy that readers already use must be rebuilt again, the new directory is the original place. Must not
-//! know rows.
+//! An interrupted rebuild continues: the next open puts the new copy in place, and recovery continues at the position
+//! of the new copy. If readers already use the new copy and it must be rebuilt again, the next copy is written to the
+//! original place. Must not know rows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,8 +21,8 @@ use super::{
 use crate::base::error::Error;
 
 impl Store {
-    /// Creates an empty copy beside this one, which [`swap_in`](Store::swap_in) later puts in its place. `None`: this
-    /// copy is such a copy itself, and was emptied instead.
+    /// Creates an empty copy beside this copy; [`swap_in`](Store::swap_in) later puts the new copy in the place of this
+    /// one. `None` means that this copy is itself such a new copy, and was emptied instead.
     ///
     /// # Errors
     /// If there is no space for the new copy.
@@ -33,7 +33,7 @@ impl Store {
     ) -> Result<Option<Store>, Error> {
         let here = self.open.path.clone();
         let there = match &self.replaces {
-            // This includes a copy whose place a reader still uses.
+            // This case includes a copy that is shown to readers, but whose place still has a reader.
             Some(place) if !self.is_shown || remove(place).is_err() => {
                 let mut batch = self.batch()?;
                 batch.clear()?;
@@ -52,22 +52,23 @@ impl Store {
         Ok(Some(store))
     }
 
-    /// Whether this copy replaces another one and is not in its place yet.
+    /// Whether this copy replaces another copy and has not taken its place yet.
     pub(crate) fn is_rebuilt(&self) -> bool {
         self.replaces.is_some()
     }
 
-    /// Whether this copy is in its place already, and the copy that it replaces is beside it.
+    /// Whether this copy is in the original place already, and the copy that it replaces is in the directory beside it.
     fn is_in_place(&self) -> bool {
         self.replaces.as_deref() == Some(&*beside(&self.open.path))
     }
 
-    /// From now on, readers use this copy instead of the one that it replaces. The replaced copy is deleted, unless
-    /// it has a reader. This copy moves to its place when it is opened next.
+    /// Makes readers use this copy instead of the copy that it replaces. The replaced copy is deleted, unless it has a
+    /// reader. This copy moves to the place of the replaced copy when it is opened next.
     pub(crate) fn show(&mut self) {
         let Some(place) = &self.replaces else { return };
         let deleted = if self.is_in_place() {
-            // A directory with a reader stays, without its data file, so that it is not taken for a copy.
+            // A directory that has a reader stays, but its data file is deleted, so that the directory is not taken for
+            // a copy.
             remove(place).or_else(|_| environment::delete(place))
         } else if let Ok(_claim) = Claim::take(place, Duration::ZERO) {
             environment::delete(place)
@@ -83,11 +84,11 @@ impl Store {
         }
     }
 
-    /// Puts a rebuilt copy in the place of the old one. While a reader uses one of them, the copy stays where it is,
-    /// and the next open moves it.
+    /// Puts a rebuilt copy in the place of the old copy. While a reader uses either copy, the rebuilt copy stays where
+    /// it is, and the next open moves it.
     ///
     /// # Errors
-    /// If the copy cannot be opened in its place.
+    /// If the copy cannot be opened in its new place.
     pub(crate) fn swap_in(
         mut self,
         identity: &Identity,

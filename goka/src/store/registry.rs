@@ -1,7 +1,8 @@
-//! The directories that this process has open, because LMDB must not map a file twice in one process.
+//! Keeps track of the directories that this process has open, because LMDB must not map a file twice in one process.
 //!
 //! LMDB's own lock is per process and does not prevent that. A claim lives as long as anything that can touch the map,
-//! so a directory is opened again, or deleted, only after that. Must not know what is in a directory.
+//! so a directory is opened again, or deleted, only when nothing can touch its map any more. Must not know what is in a
+//! directory.
 
 use std::{
     collections::BTreeSet,
@@ -50,6 +51,6 @@ pub(super) fn is_claimed(path: &Path) -> bool {
 }
 
 fn lock() -> MutexGuard<'static, BTreeSet<PathBuf>> {
-    // Ignores poisoning: every change of the set is one call.
+    // Poisoning is ignored: every change of the set is one call, so a panic does not leave the set half changed.
     CLAIMED.lock().unwrap_or_else(PoisonError::into_inner)
 }

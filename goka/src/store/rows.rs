@@ -1,4 +1,5 @@
-//! Rows by key: turns keys into stored keys. Must not know positions or files, nor who has the copy open.
+//! Reads and writes rows by key: turns keys into stored keys. Must not know positions or files, nor who has the copy
+//! open.
 
 use heed::{Database, Result, RoTxn, RwTxn, types::Bytes};
 

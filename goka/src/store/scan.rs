@@ -1,8 +1,8 @@
 //! Scans of rows in the order of their keys, ascending or descending, although LMDB orders rows by stored keys.
 //!
-//! Keys that are stored whole are in one stretch, in key order. Long keys follow; those with equal heads are in the
-//! order of their hashes, so they are read together and sorted. Then the two ordered stretches are merged. Must not
-//! know what is in a row.
+//! Keys that are stored whole form one stretch, in key order. The long keys form a second stretch; LMDB orders long
+//! keys with equal heads by their hashes, so a scan reads these keys together and sorts them. Then the scan merges the
+//! two ordered stretches. Must not know what is in a row.
 
 use std::{cmp::Ordering, mem, ops::Bound, vec};
 
@@ -15,14 +15,14 @@ use super::{bucket, key, rows::Rows};
 pub(crate) struct Span<'k> {
     pub(crate) from: Bound<&'k [u8]>,
     pub(crate) to: Bound<&'k [u8]>,
-    /// Descending, from `to` to `from`.
+    /// Whether the scan is descending, from `to` to `from`.
     pub(crate) reverse: bool,
 }
 
-/// Key and value.
+/// The key and the value of a row.
 type Row<'t> = (&'t [u8], &'t [u8]);
 
-/// Rows as LMDB stores them, in either order.
+/// Stored keys and stored values from LMDB, ascending or descending.
 type Stored<'t> = Box<dyn Iterator<Item = Result<Row<'t>>> + 't>;
 
 impl Span<'_> {
@@ -99,7 +99,7 @@ pub(super) fn scan(
         let Some((key, value)) = next else {
             return Ok(());
         };
-        // The bounds above are of stored keys, so keys outside the span may come.
+        // The bounds above are bounds of stored keys, so they may let keys outside the span through.
         match span.place(key) {
             Ordering::Less => {}
             Ordering::Equal if row(key, value) => {}
@@ -121,13 +121,13 @@ fn stored<'t>(
     })
 }
 
-/// Rows with long keys.
+/// Iterates over the rows with long keys, in the order of the span.
 struct Long<'t, 's> {
     buckets: Stored<'t>,
     span: Span<'s>,
-    /// The next bucket, whose rows are not in `rows` yet.
+    /// The stored key and the content of the next bucket, whose rows are not in `rows` yet.
     ahead: Option<Row<'t>>,
-    /// The remaining rows of one head, in order.
+    /// The remaining rows whose keys have the current head, in the order of the span.
     rows: vec::IntoIter<Row<'t>>,
 }
 

@@ -1,4 +1,4 @@
-//! Reading a local copy. Must not know how long a reader holds a snapshot.
+//! Reads a local copy. Must not know how long a reader holds a snapshot.
 
 use std::{
     ops::Bound,
@@ -14,9 +14,9 @@ use super::{
 };
 use crate::base::error::Error;
 
-/// A consistent view of a local copy: one read transaction. It may move to another thread.
+/// A consistent view of a local copy: one read transaction. A snapshot may move to another thread.
 pub(crate) struct Snapshot {
-    // Declared before `open`, which keeps the environment open.
+    // Declared before `open` and therefore dropped before it: `open` keeps the environment open.
     txn: RoTxn<'static, WithoutTls>,
     pub(super) open: Arc<Open>,
 }
@@ -40,7 +40,7 @@ impl Snapshot {
         value.map_err(|error| self.problem("read a row", error))
     }
 
-    /// Number of rows. Long keys with equal hashes, which do not happen by chance, count as one.
+    /// Number of rows. Long keys with equal hashes count as one row; equal hashes do not happen by chance.
     pub(crate) fn len(&self) -> Result<u64, Error> {
         let rows = &self.open.environment.rows;
         rows.len(&self.txn)
@@ -53,8 +53,8 @@ impl Snapshot {
         length.map_err(|error| self.problem("get the size of the file", error.into()))
     }
 
-    /// Passes rows from key `from` on (after `from`, if `exclusive`) to `row`, in the order of key bytes, until `row`
-    /// returns `false`.
+    /// Passes the rows from key `from` on (if `exclusive`, the rows after `from`) to `row`, in the order of key bytes,
+    /// until `row` returns `false`.
     pub(crate) fn scan(
         &self,
         from: &[u8],

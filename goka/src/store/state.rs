@@ -22,7 +22,8 @@ use siphasher::sip128::SipHasher24;
 use super::{beside, private, problem, registry::Claim};
 use crate::base::error::Error;
 
-/// A longer name is shortened to this many bytes and a hash; file systems take names of 255 bytes.
+/// Maximum length of a name in bytes. A longer name is cut to this length, and a hash is appended; file systems allow
+/// names of 255 bytes.
 const NAME_MAX: usize = 200;
 
 /// A locked state directory. Dropping it releases the lock.
@@ -31,7 +32,7 @@ pub(crate) struct StateDir {
     root: PathBuf,
     instance_id: String,
     temporary: bool,
-    /// The lock. The kernel releases it when the process ends, however it ends.
+    /// The lock file. The kernel releases the lock when the process ends, however the process ends.
     _lock: File,
 }
 
@@ -50,15 +51,15 @@ impl StateDir {
         Self::locked(root, false)
     }
 
-    /// Creates a directory in the system's temporary directory, which is deleted on drop: for the embedded broker,
-    /// whose topics do not last either.
+    /// Creates a state directory in the system's temporary directory, and deletes it on drop. For the embedded broker,
+    /// whose topics do not outlive the process either.
     pub(crate) fn temporary() -> Result<StateDir, Error> {
         let id = random_id().map_err(|error| problem::state(&env::temp_dir(), DOING, error))?;
         Self::locked(&env::temp_dir().join(format!("goka-{id}")), true)
     }
 
-    /// Creates a directory that is deleted on drop, in memory if the system has a file system there: for tests, which
-    /// need no durability.
+    /// Creates a state directory for tests, which need no durability, and deletes it on drop. The directory is in
+    /// memory if the system has a file system in memory.
     #[cfg(any(test, feature = "tester"))]
     pub(crate) fn in_memory() -> Result<StateDir, Error> {
         let memory = Path::new("/dev/shm");
@@ -96,17 +97,18 @@ impl StateDir {
         self.temporary
     }
 
-    /// The instance id: a UUID that is created with the directory. A restart keeps it, and each directory has its own.
+    /// The instance id: a UUID that is created with the directory. The id survives restarts, and each state directory
+    /// has a different id.
     pub(crate) fn instance_id(&self) -> &str {
         &self.instance_id
     }
 
-    /// The path of a processor's local copy of a partition of its own table. Does not create it.
+    /// The path of a processor's local copy of a partition of its own table. Does not create the directory.
     pub(crate) fn group(&self, cluster: &str, group: &str, partition: i32) -> PathBuf {
         self.copy(cluster, "groups", group, partition)
     }
 
-    /// The path of a local copy for views, joins and lookups. Does not create it.
+    /// The path of a local copy for views, joins and lookups. Does not create the directory.
     pub(crate) fn replica(&self, cluster: &str, topic: &str, partition: i32) -> PathBuf {
         self.copy(cluster, "replicas", topic, partition)
     }
@@ -155,7 +157,7 @@ impl Drop for StateDir {
 
 const DOING: &str = "use the state directory";
 
-/// The fix for errors without a specific one.
+/// The fix that is suggested for errors without a specific fix.
 const ELSEWHERE: &str =
     "choose a place where a directory can be created (`Config::state_dir`, GOKA_STATE_DIR)";
 
@@ -164,7 +166,7 @@ fn is_temp(path: &Path) -> bool {
     let Ok(path) = std::path::absolute(path) else {
         return false;
     };
-    // Directories that do not exist will be created in the first ancestor that exists.
+    // Directories that do not exist will be created in the nearest ancestor that exists.
     let real = path.ancestors().find_map(|path| path.canonicalize().ok());
     let temp = [env::temp_dir(), PathBuf::from("/tmp")];
     let mut temp = temp.iter().filter_map(|temp| temp.canonicalize().ok());
@@ -195,7 +197,7 @@ fn lock(root: &Path) -> Result<File, Error> {
         }
         Err(TryLockError::Error(error)) => return Err(problem(error)),
     }
-    // Only for the error above. The lock keeps others away.
+    // The pid is only for the error above. The lock itself keeps other processes away.
     let noted = file
         .set_len(0)
         .and_then(|()| write!(file, "{}", process::id()));
@@ -216,7 +218,7 @@ fn instance_id(root: &Path) -> io::Result<String> {
         Err(error) => return Err(error),
     }
     let id = random_id()?;
-    // Renamed into place, so that the file is complete or absent.
+    // The file is renamed into place, so that it is either complete or absent.
     let new = root.join("instance.new");
     let mut file = private::create(&new)?;
     file.write_all(id.as_bytes())?;
@@ -247,7 +249,7 @@ fn random_id() -> io::Result<String> {
     Ok(parts.join("-"))
 }
 
-/// The name of a directory for `name`. Different names give different directories.
+/// The directory name for `name`. Different names give different directory names.
 fn file_name(name: &str) -> String {
     let mut safe = String::new();
     for (index, byte) in name.bytes().enumerate() {

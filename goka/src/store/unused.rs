@@ -1,5 +1,5 @@
-//! Deleting local copies that this process has not had open for long, of partitions that other instances own now. Must
-//! not know groups, nor what time it is.
+//! Deletes local copies that this process has not had open for a long time, because other instances own their
+//! partitions now. Must not know groups or the current time.
 
 use std::{
     collections::BTreeMap,
@@ -16,10 +16,10 @@ use crate::base::error::Error;
 /// Finds and deletes local copies that were not in use for a while.
 pub(crate) struct Unused {
     state: Arc<StateDir>,
-    /// Each contains one directory per partition.
+    /// The directories to check. Each one contains one directory per partition.
     directories: Vec<PathBuf>,
     delay: Duration,
-    /// Since when each unused copy has been unused.
+    /// For each unused copy, the time of the first check that found it unused.
     since: BTreeMap<PathBuf, Duration>,
 }
 
@@ -34,11 +34,12 @@ impl Unused {
         }
     }
 
-    /// Deletes the copies that were unused in every check for the length of the delay, and returns their paths. `now`
-    /// has any origin.
+    /// Deletes the copies that every check during the last `delay` found unused, and returns their paths. `now` is the
+    /// time since an arbitrary but fixed origin.
     ///
     /// # Errors
-    /// If a directory cannot be read, or a copy cannot be deleted. The others are checked nevertheless.
+    /// If a directory cannot be read, or a copy cannot be deleted. The other directories and copies are checked
+    /// nevertheless.
     pub(crate) fn look(&mut self, now: Duration) -> (Vec<PathBuf>, Result<(), Error>) {
         let (mut found, mut result) = (BTreeMap::new(), Ok(()));
         for directory in &self.directories {
@@ -73,7 +74,7 @@ impl Unused {
         (deleted, result)
     }
 
-    /// Forgets earlier checks, because the owners of partitions are unknown now.
+    /// Forgets earlier checks, so that the delay starts again. For times when the owners of partitions are unknown.
     pub(crate) fn forget(&mut self) {
         self.since.clear();
     }
@@ -95,7 +96,7 @@ fn copies(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     for entry in entries {
         let path = entry.map_err(problem)?.path();
         let name = path.file_name().and_then(|name| name.to_str());
-        // Other entries are not from goka.
+        // Other entries are not local copies.
         if name.is_some_and(|name| name.parse::<i32>().is_ok()) {
             copies.push(path.canonicalize().map_err(problem)?);
         }

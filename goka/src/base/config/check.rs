@@ -1,29 +1,31 @@
-//! Checks settings, as far as that needs neither a broker nor librdkafka. Must not know where the settings came from.
+//! Checks the settings that can be checked without a broker and without librdkafka. Must not know where the settings
+//! came from.
 
 use std::{fmt::Display, time::Duration};
 
 use super::{Config, Standby};
 use crate::base::error::Error;
 
-/// Limits of `map_size`. The maximum is half of the address space of a process on Linux: 64 TiB with 64 bits.
+/// Limits of `map_size`, in bytes. The maximum is half of the address space of a process on Linux: 64 TiB on a 64-bit
+/// machine.
 const MAP_SIZE_MIN: usize = 1 << 20;
 const MAP_SIZE_MAX: usize = 1 << if usize::BITS == 64 { 46 } else { 30 };
 
-/// Far more threads than any machine has cores.
+/// Maximum number of workers: far more threads than any machine has cores.
 const WORKERS_MAX: usize = 10_000;
 
 const COMMIT_INTERVAL_MAX: Duration = Duration::from_secs(2);
 
-/// Maximum of all other durations: a year. Longer ones overflow when they are added to a time.
+/// Maximum of all other durations: a year. Longer durations overflow when they are added to a time.
 const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
 
-/// Kafka creates at most this many partitions in one request.
+/// Maximum number of partitions that Kafka creates in one request.
 const PARTITIONS_MAX: i32 = 10_000;
 
-/// Kafka allows 249 bytes, and each worker appends its number.
+/// Maximum length of an instance id, in bytes. Kafka allows 249 bytes, and each worker appends its number.
 const INSTANCE_ID_MAX: usize = 239;
 
-/// Whether goka was built with TLS in librdkafka. The features for Kerberos include it.
+/// Whether goka was built with TLS in librdkafka. The features for Kerberos include TLS.
 const HAS_TLS: bool = cfg!(any(
     feature = "ssl",
     feature = "ssl-vendored",
@@ -32,7 +34,7 @@ const HAS_TLS: bool = cfg!(any(
 ));
 
 impl Config {
-    /// Checks these settings, as far as that needs neither a broker nor librdkafka.
+    /// Checks these settings as far as this is possible without a broker and without librdkafka.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let refuse = |sentence: &str| Err(Error::Config(sentence.to_owned()));
         if self.brokers.trim().is_empty() {
@@ -61,7 +63,7 @@ impl Config {
         Ok(())
     }
 
-    /// Checks the range of each number: values outside have no meaning, or overflow where they are used.
+    /// Checks the range of each number: a value outside its range has no meaning, or overflows where it is used.
     fn check_numbers(&self) -> Result<(), Error> {
         let refuse = |what: &str, value: &dyn Display, allowed: &str| {
             Err(Error::Config(format!(
@@ -129,7 +131,8 @@ impl Config {
         Ok(())
     }
 
-    /// Names the feature that is missing. librdkafka would only say that it was compiled without OpenSSL.
+    /// Refuses TLS if goka was built without it, and names the missing feature. librdkafka would only say that it was
+    /// compiled without OpenSSL.
     fn check_security(&self) -> Result<(), Error> {
         let keys = [&self.keys.both, &self.keys.consumer, &self.keys.producer];
         let protocol = keys
@@ -147,8 +150,8 @@ impl Config {
     }
 }
 
-/// Checks what Kafka allows in an id. Kafka itself would check it only when a worker joins, with the worker's number
-/// appended.
+/// Checks that Kafka allows this instance id. Kafka itself would check the id only when a worker joins the group, with
+/// the worker's number appended.
 fn check_instance_id(id: &str) -> Result<(), Error> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let problem = if id.is_empty() {
@@ -200,7 +203,7 @@ mod tests {
         named.check().unwrap();
     }
 
-    /// All settings that are numbers: what `value` makes of the setting, the name in errors, and the range.
+    /// The table has all settings that are numbers: how to set each one, its name in errors, and its range.
     #[test]
     fn numbers_out_of_range_are_refused_with_name_value_and_range() {
         type Set = fn(u64) -> Config;

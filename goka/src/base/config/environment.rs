@@ -6,7 +6,7 @@ use super::{Config, Guarantee, Membership, OutOfRange, Standby, Start};
 use crate::base::error::Error;
 
 impl Config {
-    /// Reads settings from environment variables; what is not set keeps its default.
+    /// Reads settings from environment variables. A setting whose variable is not set keeps its default.
     ///
     /// | variable | setting | values |
     /// |---|---|---|
@@ -26,8 +26,8 @@ impl Config {
     /// | `GOKA_MAP_BYTES` | [`map_size`](Self::map_size) | bytes |
     /// | `GOKA_SNAPSHOT_MAX_MS` | [`snapshot_max`](Self::snapshot_max) | milliseconds |
     /// | `GOKA_KAFKA__...` | [`set`](Self::set) | the value of a key of librdkafka |
-    /// | `GOKA_KAFKA_CONSUMER__...` | [`set_consumer`](Self::set_consumer) | the same, for consumers only |
-    /// | `GOKA_KAFKA_PRODUCER__...` | [`set_producer`](Self::set_producer) | the same, for producers only |
+    /// | `GOKA_KAFKA_CONSUMER__...` | [`set_consumer`](Self::set_consumer) | the value of the key, for consumers only |
+    /// | `GOKA_KAFKA_PRODUCER__...` | [`set_producer`](Self::set_producer) | the value of the key, for producers only |
     ///
     /// Keys of librdkafka are written in upper case, with `_` for `.`: `GOKA_KAFKA__SESSION_TIMEOUT_MS` sets
     /// `session.timeout.ms`.
@@ -99,7 +99,7 @@ impl Config {
             "GOKA_SNAPSHOT_MAX_MS" => {
                 self.snapshot_max(Duration::from_millis(number(name, value)?))
             }
-            // For the tests of this library.
+            // These variables are for the tests of this library.
             "GOKA_FAULT" | "GOKA_CRASH_AT" if cfg!(feature = "faults") => self,
             _ if name.starts_with("GOKA_TEST_") => self,
             _ => {
@@ -123,7 +123,7 @@ impl Config {
     }
 }
 
-/// All variables but those for keys of librdkafka.
+/// All variables except those that set keys of librdkafka.
 const KNOWN: [&str; 15] = [
     "GOKA_BROKERS",
     "GOKA_STATE_DIR",
@@ -142,7 +142,8 @@ const KNOWN: [&str; 15] = [
     "GOKA_SNAPSHOT_MAX_MS",
 ];
 
-/// How many letters may be wrong or missing in a misspelt name. A missing unit (`_MS`) is three letters.
+/// Maximum number of wrong or missing letters in a misspelt name for which the error suggests the right name. A missing
+/// unit (`_MS`) is three letters.
 const WRONG_MAX: usize = 3;
 
 fn nearest(name: &str) -> Option<&'static str> {
@@ -151,7 +152,7 @@ fn nearest(name: &str) -> Option<&'static str> {
     (wrong <= WRONG_MAX).then_some(known)
 }
 
-/// How many letters have to be changed, added or removed to get from one name to the other.
+/// The number of letters that have to be changed, added or removed to get from one name to the other.
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (i, a) in one.bytes().enumerate() {
@@ -274,7 +275,7 @@ mod tests {
             assert!(said.contains(&format!("did you mean {meant}?")), "{said}");
         }
         assert!(!said("GOKA_COLOUR").contains("did you mean"));
-        // `KNOWN` lists the variables that are read: each is accepted, or its value is refused.
+        // `KNOWN` lists the variables that are read: none of them is unknown, even if the value is refused.
         for known in KNOWN {
             let read = Config::new().variable(known, "x");
             let refused = read

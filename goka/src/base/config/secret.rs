@@ -1,5 +1,6 @@
-//! Which settings of librdkafka may be shown in errors, logs and `Debug`: only those that are known to be harmless. A
-//! misspelt key, or a key of a later librdkafka, may hold a password. Must not know where they are shown.
+//! Which settings of librdkafka may be shown in errors, logs and `Debug`: only those whose values are known to be
+//! harmless. A misspelt key, or a key of a later librdkafka, may hold a password. Must not know where settings are
+//! shown.
 
 /// Shown instead of a value that may be secret.
 const HIDDEN: &str = "<secret>";
@@ -61,7 +62,7 @@ const HARMLESS: &[&str] = &[
     "transactional.id",
 ];
 
-/// Parts of names of keys that hold, or may hold, a secret.
+/// A key whose name contains one of these parts holds, or may hold, a secret.
 const SECRET: &[&str] = &[
     "password",
     "passphrase",

@@ -1,4 +1,4 @@
-//! A local copy that cannot be trusted is discarded, with the reason. Any other copy is kept.
+//! A local copy that cannot be trusted is discarded, and the reason is returned. Any other copy is kept.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 use super::{Identity, Position, at, commit, get, identity, open, options, scan};
 use crate::store::{Span, Store};
 
-/// A copy with rows, closed.
+/// A closed copy with rows.
 fn closed() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("copy");
@@ -195,7 +195,7 @@ fn a_file_cut_short() {
         fs::write(path.join("data.mdb"), &whole[..length]).unwrap();
         let (store, reason) = Store::open(&path, &identity(), &options()).unwrap();
         assert_eq!(scan(&store, Span::ALL), [], "{length}");
-        // An empty file is a new one.
+        // An empty file counts as a new copy.
         assert_eq!(reason.is_none(), length == 0, "{length}: {reason:?}");
         store.close().unwrap();
     }
@@ -242,7 +242,7 @@ fn a_lock_file_of_garbage_does_no_harm() {
     kept(&path, &identity());
 }
 
-/// LMDB does not write pages that a transaction added and freed again.
+/// LMDB does not write a page that one transaction both added and freed.
 #[test]
 fn a_file_with_unwritten_pages_at_its_end_is_kept() {
     let (_dir, path) = closed();

@@ -59,7 +59,7 @@ fn a_second_store_waits_for_the_first() {
     });
 }
 
-/// A snapshot is a view into the map: while it lives, the file must not be mapped again or deleted.
+/// A snapshot is a view into the map: while the snapshot lives, the file must not be mapped again or deleted.
 #[test]
 fn a_snapshot_outlives_its_store_and_keeps_the_directory() {
     let root = tempfile::tempdir().unwrap();
@@ -105,7 +105,8 @@ fn snapshots_are_taken_and_read_by_other_threads() {
     .unwrap();
 }
 
-/// Compiles only if a batch, whose lock belongs to its thread, is not `Send`: if it were, both impls would match.
+/// Compiles only if `Batch` is not `Send`: if it were `Send`, both impls would match. The lock of a batch belongs to
+/// its thread.
 #[allow(dead_code)]
 fn a_batch_stays_on_its_thread() {
     trait NotSend<Which> {
@@ -203,10 +204,10 @@ fn what_is_not_a_directory_one_can_write_to_is_refused_with_the_cure() {
     }
 }
 
-/// Set in the other process, to the state directory that it holds.
+/// Environment variable of the other process. Its value is the state directory that the other process holds.
 const OTHER: &str = "GOKA_TEST_HOLD";
 
-/// A process that holds the state directory and a copy in it, until its standard input ends.
+/// A process that holds the state directory and a copy in that directory, until the standard input of the process ends.
 struct Other {
     process: Child,
     output: BufReader<ChildStdout>,
@@ -246,7 +247,7 @@ impl Other {
     }
 }
 
-/// The other process: holds the state directory `root`, and a copy with a batch that is not committed.
+/// The code of the other process: holds the state directory `root`, and a copy with a batch that is not committed.
 fn hold_until_told_to_end(root: &Path) {
     let state = StateDir::open(root, true).unwrap();
     let mut store = open(&state.group("cluster", "group", 0));

@@ -1,4 +1,4 @@
-//! A limit is an error that says what to do, and leaves nothing half done.
+//! Reaching a limit causes an error that says what to do, and leaves nothing half done.
 
 use std::{env, path::Path, process::Command};
 
@@ -42,7 +42,7 @@ fn a_full_map_stores_nothing_of_the_batch() {
     batch.commit(at(4)).unwrap();
     store.close().unwrap();
 
-    // A file that exists is never larger than the map.
+    // The map is never smaller than an existing file, even if the configured map size is.
     let (store, discarded) = Store::open(dir.path(), &identity(), &small()).unwrap();
     assert_eq!(discarded, None);
     assert_eq!(store.snapshot().unwrap().len().unwrap(), 1001);
@@ -114,7 +114,7 @@ fn address_space_that_is_not_to_be_had_is_an_error() {
 }
 
 #[cfg(unix)]
-/// The process of the test below, whose files cannot grow far.
+/// The process that the test below starts. The files of the process cannot grow far.
 fn fill_the_disk(path: &Path) {
     let mut store = open(path);
     commit(&mut store, b"key", b"before", 1);
@@ -144,7 +144,7 @@ fn a_full_disk_stores_nothing_of_the_batch() {
         return fill_the_disk(Path::new(&path));
     }
     let dir = tempfile::tempdir().unwrap();
-    // If the signal is ignored, the write fails with an error, like one on a full disk.
+    // If the signal is ignored, the write fails with an error, like a write on a full disk.
     let limited = "trap '' XFSZ; ulimit -f 4096; exec \"$0\" \"$@\"";
     let output = Command::new("sh")
         .args(["-c", limited])

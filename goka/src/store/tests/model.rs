@@ -1,4 +1,4 @@
-//! A local copy against a model, a map: any sequence of operations gives the same rows.
+//! Compares a local copy with a model, which is a map: after any sequence of operations, both have the same rows.
 
 use std::{
     collections::BTreeMap,
@@ -22,15 +22,16 @@ enum End {
     Commit,
     /// The batch is dropped.
     Drop,
-    /// Committed, then the store is dropped without being closed, and opened again.
+    /// The batch is committed, then the store is dropped without being closed, and opened again.
     Crash,
-    /// Committed, closed and opened again.
+    /// The batch is committed, and the store is closed and opened again.
     Close,
 }
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Keys of all lengths at which the stored form changes. Most long keys differ only after the stored head.
+/// Keys of all lengths at which the stored form changes. Most long keys differ only in bytes after the head that is
+/// stored.
 fn keys() -> impl Strategy<Value = Vec<u8>> {
     let length = prop_oneof![0..4_usize, 462..468_usize, 478..484_usize, 900..902_usize];
     let short = vec(0..3_u8, 0..3);
@@ -96,7 +97,7 @@ fn check(store: &Store, model: &Rows, probes: &[Vec<u8>], position: &Position) {
     }
 }
 
-/// None, and at and after each probe.
+/// No bound, and each probe as an inclusive and as an exclusive bound.
 fn bounds(probes: &[Vec<u8>]) -> Vec<Bound<&[u8]>> {
     let of = |probe| [Bound::Included(probe), Bound::Excluded(probe)];
     let mut bounds: Vec<_> = probes.iter().flat_map(|probe| of(&probe[..])).collect();

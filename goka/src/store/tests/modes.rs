@@ -1,4 +1,4 @@
-//! Only the user of the process can read a state directory.
+//! A state directory can be read only by the user of the process.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use std::{
 use super::{commit, identity, options};
 use crate::store::{StateDir, Store};
 
-/// Every directory and file below a directory, and the bits of its mode.
+/// Adds to `found` every directory and file below `directory`, with the bits of its mode.
 fn modes(directory: &Path, found: &mut Vec<(PathBuf, u32)>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use super::{Options, commit, get, identity, options};
 use crate::{base::error::Error, store::Store};
 
-/// With these options, every snapshot is too old at the next write.
+/// Opens a copy with options by which every snapshot is too old at the next write.
 fn open_with_no_patience(path: &Path) -> Store {
     let options = Options {
         snapshot_max: Duration::ZERO,
@@ -44,7 +44,7 @@ fn a_held_snapshot_is_let_go_of_by_who_writes() {
         "{error}"
     );
 
-    // The cost of a snapshot that does not expire.
+    // This is what a snapshot costs that does not expire.
     let kept = store.snapshot().unwrap();
     let grown = rewrite(&mut store, 100);
     assert!(grown > 20 * before, "{before} bytes became {grown} only");
@@ -71,7 +71,7 @@ fn without_writes_and_while_it_is_read_a_snapshot_stays() {
     commit(&mut store, b"key", b"later", 3);
     assert!(value(&held).is_err());
     assert_eq!(get(&store, b"key").unwrap(), b"later");
-    // They may be dropped before or after the store.
+    // Held snapshots may be dropped before or after the store.
     let held = store.snapshot().unwrap().held();
     drop(store);
     assert_eq!(value(&held).unwrap().unwrap(), b"later");

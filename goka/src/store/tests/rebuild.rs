@@ -1,11 +1,12 @@
-//! A local copy is rebuilt in a second directory, which then takes its place, wherever the rebuild is interrupted.
+//! A local copy is rebuilt in a second directory. The rebuilt copy then takes the place of the old copy, wherever the
+//! rebuild is interrupted.
 
 use std::{fs, path::PathBuf};
 
 use super::{Position, at, commit, get, identity, open, options, scan};
 use crate::store::{Span, Store};
 
-/// A copy that must be rebuilt, and the directory of its rebuild.
+/// A copy that must be rebuilt, its directory, and the directory of the rebuild.
 fn stage() -> (tempfile::TempDir, PathBuf, PathBuf, Store) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().canonicalize().unwrap().join("3");
@@ -63,7 +64,7 @@ fn one_that_was_killed_while_it_took_the_place_does_so_again() {
     let mut new = rebuild(&mut old);
     commit(&mut new, b"key", b"new", 1);
     drop((old, new));
-    // A crash between the two steps of the replacement.
+    // Simulates a crash between the two steps of the replacement.
     fs::remove_dir_all(&path).unwrap();
     assert_eq!(get(&open(&path), b"key").unwrap(), b"new");
 }
@@ -116,7 +117,7 @@ fn what_is_read_is_not_emptied_by_the_next_rebuild() {
     commit(&mut newer, b"key", b"newer", 2);
     assert_eq!(get(&shown, b"key").unwrap(), b"new", "readers go on");
     drop((shown, newer));
-    // The rebuild was interrupted: the complete copy is still there, to be distrusted again.
+    // The rebuild was interrupted: the complete copy is still there, and will be distrusted again.
     assert_eq!(get(&open(&path), b"key").unwrap(), b"new");
     assert!(!beside.exists());
 }
@@ -137,7 +138,7 @@ fn a_copy_changes_places_with_every_rebuild() {
     assert_eq!(get(&open(&path), b"key").unwrap(), b"4");
 }
 
-/// An earlier rebuild that was not continued is not mixed with a new one.
+/// A new rebuild contains no rows of an earlier rebuild that was not continued.
 #[test]
 fn a_rebuild_begins_empty() {
     let (_dir, _, beside, mut old) = stage();

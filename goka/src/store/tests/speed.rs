@@ -1,7 +1,7 @@
 //! Measures how fast a local copy is, when called by hand: `cargo test --release -p goka --lib
-//! store::tests::speed -- --ignored --nocapture --test-threads=1`. Prints, and asserts nothing of time.
-//! Counts time on the processor, which a busy machine does not change much (Linux). A build without
-//! optimizations does a hundredth of the work: `--include-ignored` then only shows that the code works.
+//! store::tests::speed -- --ignored --nocapture --test-threads=1`. Prints the results, and asserts nothing about time.
+//! Counts CPU time (Linux), which a busy machine does not change much. A build without optimizations does a hundredth
+//! of the work: `--include-ignored` then only shows that the code works.
 
 use std::{fs, hint::black_box, path::Path};
 
@@ -77,7 +77,7 @@ fn count(value: Option<&[u8]>) -> u64 {
     text.map_or(0, |text| text.parse().unwrap())
 }
 
-/// Reads and writes go to the write transaction.
+/// Reads and writes both go to the write transaction.
 fn in_transaction(store: &mut Store, rows: usize, batches: usize) {
     let mut random = Random(42);
     for number in 0..batches {
@@ -91,8 +91,8 @@ fn in_transaction(store: &mut Store, rows: usize, batches: usize) {
     }
 }
 
-/// Reads go to the map and then to a snapshot. Writes go to the map, which is sorted and written at the end. With
-/// `keep`, rows stay in the map, as a cache of the snapshot.
+/// Reads look in the map first and then in a snapshot. Writes go to the map; at the end of a batch, the written rows
+/// are sorted and stored. With `KEEP`, rows stay in the map, as a cache of the snapshot.
 fn over_snapshot<const KEEP: bool>(store: &mut Store, rows: usize, batches: usize) {
     struct Row {
         count: u64,
@@ -130,7 +130,7 @@ fn over_snapshot<const KEEP: bool>(store: &mut Store, rows: usize, batches: usiz
     }
 }
 
-/// The writes of a batch alone.
+/// Only the writes of each batch, without reads.
 fn writes_only(store: &mut Store, rows: usize, batches: usize) {
     let mut random = Random(42);
     for number in 0..batches {

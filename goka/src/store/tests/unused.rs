@@ -90,7 +90,7 @@ fn what_is_no_copy_is_left_alone() {
     assert!(group.join("mine").exists() && group.join("notes").exists());
 }
 
-/// A thread that waits for a copy that is being deleted gets a new copy.
+/// If a thread waits for a copy that is being deleted, the thread gets a new copy.
 #[test]
 fn a_copy_can_be_opened_again_after_it_was_deleted() {
     let (_dir, state, group) = stage(&[0]);
