@@ -1,6 +1,6 @@
 //! The embedded broker as a process of its own: a Kafka for a laptop that several programs can use.
 //!
-//! It keeps at most 5 MB per partition, and forgets everything when it ends.
+//! The broker keeps at most 5 MB per partition, and forgets everything when it ends.
 
 use std::{process::ExitCode, str::FromStr};
 
@@ -10,7 +10,7 @@ use goka::EmbeddedBroker;
 
 /// Runs an embedded broker, prints its address, and ends at Ctrl-C.
 ///
-/// It keeps at most 5 MB per partition, and forgets everything when it ends.
+/// The broker keeps at most 5 MB per partition, and forgets everything when it ends.
 #[derive(Parser)]
 struct Options {
     /// Creates a topic, for example `user-clicks:4`; may be repeated.

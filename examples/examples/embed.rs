@@ -5,9 +5,11 @@
 //! curl -X POST http://127.0.0.1:8082/clicks/alice
 //! ```
 //!
-//! The server has no `/readyz`: only the next click shows whether a click can be written; if not, the response is 503.
+//! The server has no `/readyz`, because only the next click shows whether clicks can be written. If a click cannot be
+//! written, the response is 503.
 //!
-//! With `--brokers`, the processor of `click_count` counts these clicks: `click_count -- processor`.
+//! If `--brokers` names a broker, another process can count these clicks: the processor of `click_count`, with
+//! `click_count -- processor`.
 
 use std::{net::SocketAddr, process::ExitCode, time::SystemTime};
 
@@ -47,7 +49,7 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<()> {
     let config = options.place.config(true)?;
-    // A request waits no longer than this for a broker that is unavailable.
+    // The maximum time for which a request waits if the broker is unavailable.
     let config = config.set_producer("message.timeout.ms", "2000");
     let config = options.place.create(config, &[UserClicks::NAME]);
     let clicks = Emitter::<UserClicks>::new(&config)?;

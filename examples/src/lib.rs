@@ -1,5 +1,5 @@
-//! Code that all examples share: logging, shutdown, and running the parts of an application. The applications know only
-//! the types of each other's [`topics`].
+//! Code that all examples share: logging, shutdown, and running the parts of an application. The applications know
+//! only the types of each other's [`topics`].
 
 pub mod options;
 pub mod processors;
@@ -13,7 +13,8 @@ use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// Logs to stderr what `RUST_LOG` selects; without it, errors only, so that an example's own output stays readable.
+/// Logs to stderr the events that `RUST_LOG` selects. Without `RUST_LOG`, logs only errors, so that an example's own
+/// output stays readable.
 pub fn log_quietly() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
     tracing_subscriber::fmt()
@@ -45,7 +46,8 @@ pub fn exit_code(program: &str, ended: Result<()>) -> ExitCode {
     }
 }
 
-/// Compiles the examples of `docs/`: here, because a package of goka holds no file from outside its own folder.
+/// Compiles the code in `docs/`. This is done here because a package of goka holds no file from outside its own
+/// folder.
 #[cfg(doctest)]
 mod documents {
     #[doc = include_str!("../../docs/errors.md")]

@@ -1,4 +1,4 @@
-//! Command line options that the applications of several programs share: which part to run, and where.
+//! Command line options that the programs of several applications share: which part to run, and where.
 
 use std::{env, net::SocketAddr, path::PathBuf};
 
@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use goka::Config;
 
-/// Command line options of an application of several programs.
+/// Command line options of an application that consists of several programs.
 #[derive(Args)]
 pub struct Options {
     /// Which part to run; without it, all parts, on an embedded broker in this process.
@@ -31,9 +31,9 @@ pub struct Options {
 pub enum Role {
     /// Simulates users, and writes their actions to a stream.
     Emitter,
-    /// Handles the stream and keeps the table. Run up to as many as there are partitions.
+    /// Handles the stream and keeps the table. Run at most one process per partition.
     Processor,
-    /// Answers HTTP requests from a local copy of the table. Run as many as you like.
+    /// Answers HTTP requests from a local copy of the table. Run any number of processes.
     Service,
 }
 
@@ -74,7 +74,7 @@ const EMBEDDED: &str = "embedded";
 
 impl Place {
     /// The configuration from goka's environment variables, overridden by the command line. A program that runs
-    /// `alone`, with all parts in this process, uses the embedded broker by default.
+    /// `alone`, with all parts in one process, uses the embedded broker by default.
     ///
     /// # Errors
     /// If one of goka's variables is malformed, or if a single part is to use an embedded broker, which no other part
@@ -104,7 +104,7 @@ impl Place {
         Ok(config)
     }
 
-    /// Lets `config` create these streams if they are missing. For programs that write to them.
+    /// Lets `config` create the streams that are missing. Call this in programs that write to the streams.
     #[must_use]
     pub fn create(&self, config: Config, streams: &[&str]) -> Config {
         let create = |config: Config, stream: &&str| config.create_stream(*stream, self.partitions);

@@ -1,4 +1,5 @@
-//! Runs the processors of an example and prints which partitions run here, so that a user sees partitions move.
+//! Runs the processors of an example, and prints how many partitions run in this process, so that a user sees
+//! partitions move.
 
 use std::{pin::pin, time::Duration};
 
@@ -11,7 +12,7 @@ use tokio::time::interval;
 
 use crate::asked_to_end;
 
-/// Interval at which the states of the partitions are printed if they changed.
+/// Interval between two checks whether the states of the partitions have changed and must be printed.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Runs the processors of `app` until Ctrl-C, or until one fails.
@@ -41,7 +42,7 @@ pub async fn run(app: App) -> Result<()> {
     }
 }
 
-/// How many partitions of each group run here.
+/// One line that says how many partitions of each group run in this process.
 fn line(running: &Running) -> String {
     let here = |group: &GroupStats| {
         let states = group.partitions.values();

@@ -23,7 +23,8 @@ use crate::asked_to_end;
 
 /// Interval between two checks whether a view is up to date.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a view may take to catch up with the end of its table before the service is reported as not ready.
+/// How long a view may take to catch up with the end of its table. After that time, the service is reported as not
+/// ready.
 const KEEPS_UP: Duration = Duration::from_secs(2);
 
 /// An error response: `{"error": "…"}`.
@@ -41,7 +42,7 @@ impl Refusal {
         Refusal(StatusCode::NOT_FOUND, what.to_string())
     }
 
-    /// A later request, or another replica, may succeed (503).
+    /// The service cannot answer at the moment. A later request, or another replica, may succeed (503).
     pub fn unavailable(why: impl ToString) -> Refusal {
         Refusal(StatusCode::SERVICE_UNAVAILABLE, why.to_string())
     }
@@ -61,10 +62,11 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Checks that the view has read the whole table. Before that, a missing row means nothing.
+/// Checks that the view has read the whole table. Until then, a missing row does not mean that the table lacks the
+/// row.
 ///
 /// # Errors
-/// While the view still recovers: ask later, or ask another replica.
+/// If the view still recovers. The client may ask again later, or ask another replica.
 pub fn whole<T>(view: &View<T>) -> Result<(), Refusal> {
     match view.state() {
         ViewState::Recovering { progress, .. } => Err(Refusal::unavailable(format!(
@@ -80,18 +82,18 @@ type WhyNot = Option<Trouble>;
 
 #[derive(Clone, PartialEq)]
 enum Trouble {
-    /// Temporary.
+    /// The trouble is temporary.
     NotReady(String),
     /// Only a restart helps.
     Failed(String),
 }
 
-/// Whether the views of a service are up to date.
+/// The readiness of a service: whether its views are up to date.
 #[derive(Clone, Default)]
 pub struct Readiness(Vec<watch::Receiver<WhyNot>>);
 
 impl Readiness {
-    /// Adds a view, which is then checked for as long as the program runs.
+    /// Adds a view. The view is checked for as long as the program runs.
     #[must_use]
     pub fn and<T: SharedTable>(mut self, view: &View<T>) -> Readiness {
         let trouble = Trouble::NotReady(format!(
@@ -109,8 +111,8 @@ impl Readiness {
     }
 }
 
-/// Checks a view again and again. A view answers from its local copy even if the broker is unavailable, but only the
-/// broker knows where the table ends, and so whether the copy is up to date.
+/// Checks a view repeatedly. A view answers from its local copy even if the broker is unavailable, but only the broker
+/// knows where the table ends, and therefore whether the copy is up to date.
 async fn look_after<T: SharedTable>(view: View<T>, trouble: watch::Sender<WhyNot>) {
     while !trouble.is_closed() {
         let mut catching_up = std::pin::pin!(view.caught_up());
@@ -140,7 +142,7 @@ async fn look_after<T: SharedTable>(view: View<T>, trouble: watch::Sender<WhyNot
     }
 }
 
-/// Liveness: fails only if a restart would help.
+/// The liveness probe: fails only if a restart would help.
 async fn healthz(State(readiness): State<Readiness>) -> Result<&'static str, Refusal> {
     match readiness.trouble() {
         Some(Trouble::Failed(why)) => Err(Refusal::unavailable(why)),
@@ -148,7 +150,7 @@ async fn healthz(State(readiness): State<Readiness>) -> Result<&'static str, Ref
     }
 }
 
-/// Readiness: answers are complete and up to date.
+/// The readiness probe: succeeds if answers are complete and up to date.
 async fn readyz(State(readiness): State<Readiness>) -> Result<&'static str, Refusal> {
     match readiness.trouble() {
         Some(Trouble::NotReady(why) | Trouble::Failed(why)) => Err(Refusal::unavailable(why)),
@@ -156,10 +158,10 @@ async fn readyz(State(readiness): State<Readiness>) -> Result<&'static str, Refu
     }
 }
 
-/// Serves `routes` and `/healthz` until Ctrl-C, and `/readyz` if the service has views. Prints the address.
+/// Serves `routes` and `/healthz` until Ctrl-C, and also `/readyz` if the service has views. Prints the address.
 ///
 /// # Errors
-/// If it cannot listen on the address.
+/// If the service cannot listen on the address.
 pub async fn serve(address: SocketAddr, routes: Router, readiness: Readiness) -> Result<()> {
     let mut probes = Router::new().route("/healthz", get(healthz));
     if !readiness.0.is_empty() {

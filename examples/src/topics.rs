@@ -1,4 +1,4 @@
-//! Streams and tables of the applications click-count and user-status: all that their programs know of each other.
+//! Streams and tables of the applications click-count and user-status. Their programs know nothing else of each other.
 
 /// A user clicked, at this time (RFC 3339). The key is the user's id.
 #[goka::stream("user-clicks", value = String)]

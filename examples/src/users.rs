@@ -1,4 +1,4 @@
-//! Simulated users: decides when which user acts. The application decides what the user does.
+//! Simulated users: this file decides when which user acts, and the application decides what the user does.
 
 use std::{
     future::pending,
@@ -16,9 +16,9 @@ use crate::{asked_to_end, options::Load};
 const TICK: Duration = Duration::from_millis(50);
 /// Maximum number of messages in flight.
 const BURST_MAX: u64 = 1_000;
-/// Interval between two lines of progress.
+/// Minimum interval between two lines of progress.
 const LINE: Duration = Duration::from_secs(1);
-/// How long to wait for messages in flight at shutdown.
+/// Maximum time to wait at shutdown for messages in flight.
 const LAST_DELIVERIES: Duration = Duration::from_secs(5);
 
 /// Formats a time as RFC 3339.
@@ -26,7 +26,8 @@ pub fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 
-/// Runs as a program: emits messages, prints its progress, and ends at Ctrl-C or when all messages are acknowledged.
+/// Runs as the main task of a program: emits messages, prints the progress, and ends at Ctrl-C or when all messages
+/// are acknowledged.
 ///
 /// # Errors
 /// If a message cannot be emitted, or is not delivered.
@@ -57,7 +58,7 @@ where
     Ok(())
 }
 
-/// Emits inside a program with other tasks. Returns only if a message cannot be emitted or is not delivered.
+/// Emits messages inside a program with other tasks. Returns only if a message cannot be emitted or is not delivered.
 pub async fn keep_emitting<S>(
     load: &Load,
     emitter: &Emitter<S>,
@@ -99,7 +100,7 @@ where
         let burst = due.min(wanted).saturating_sub(emitted).min(BURST_MAX);
         for _ in 0..burst {
             let user = format!("user-{}", chance.random_range(0..load.users));
-            // `flush` reports a failed delivery.
+            // A delivery that fails is reported by `flush`.
             drop(emitter.emit(&user, &message(&mut chance))?);
         }
         emitter.flush().await?;

@@ -1,6 +1,5 @@
-//! The tester and a broker agree: the same processors, run in memory and over Kafka, produce the tables of a plain
-//! model.
-//! `GOKA_TEST_BROKERS` names the broker; without it, the test starts an embedded broker.
+//! Tests that the tester and a broker agree: the same processors produce the tables of a plain model, both in memory
+//! and on Kafka. `GOKA_TEST_BROKERS` names the broker; without it, the test starts an embedded broker.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +19,7 @@ mod click_count;
 #[path = "../examples/user_status/processor.rs"]
 mod user_status;
 
-/// How long a broker may take; much longer than it needs.
+/// Maximum time that the broker may take, which is much longer than it needs.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// An action of a user.

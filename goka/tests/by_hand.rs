@@ -1,5 +1,5 @@
-//! Code that the macros generate can be written by hand: a counter and a processor with every kind of
-//! edge, each once with the macros and once by hand, have equal graphs.
+//! Tests that code which the macros generate can also be written by hand. A counter, and a processor with every kind
+//! of edge, are each written once with the macros and once by hand, and the two versions have equal graphs.
 
 use goka::{
     Context, Processor,
@@ -58,7 +58,7 @@ struct Prices;
 #[goka::table(value = u64)]
 struct Points;
 
-/// The argument of a visit.
+/// The argument with which a visit is requested.
 #[derive(Clone)]
 struct Reset;
 

@@ -1,5 +1,5 @@
-//! Golden bytes of the data format, which other programs on Kafka read and write. If a test fails
-//! here, existing tables and topics can no longer be read; do not change the vectors.
+//! Golden bytes of the data format, which other programs on Kafka also read and write. If a test in this file fails,
+//! goka can no longer read existing tables and topics; do not change the vectors.
 //!
 //! How the vectors were made:
 //! - `PARTITIONS`, first list: Apache Kafka 4.1.1 (kafka-clients, Java 17),
@@ -22,10 +22,11 @@ use serde::{Serialize, de::DeserializeOwned};
 /// The number of partitions in each list of `PARTITIONS`.
 const COUNTS: [i32; 6] = [1, 3, 4, 12, 100, 1000];
 
-/// A key, and for each number of partitions in `COUNTS` the partition of the key, by each of three partitioners.
+/// A key, and its partitions by each of three partitioners. Each list has one partition for each number of partitions
+/// in `COUNTS`.
 type Placed = (&'static [u8], [i32; 6], [i32; 6], [i32; 6]);
 
-/// Partitions by `murmur2`, by `fnv1a` and by `crc32`.
+/// The partitions of each key by `murmur2`, by `fnv1a` and by `crc32`.
 #[rustfmt::skip]
 const PARTITIONS: &[Placed] = &[
     (b"", [0, 0, 1, 9, 81, 681], [0, 0, 3, 3, 35, 35], [0, 0, 0, 0, 0, 0]),
@@ -109,7 +110,7 @@ fn strings_and_numbers_are_those_of_go_goka() {
         fixed::<Text, _>(value, bytes);
         fixed_key(value, bytes);
     }
-    // Go's `strconv.ParseInt` accepts these as well.
+    // Go's `strconv.ParseInt` accepts the following two texts as well.
     let lenient = |text: &[u8]| <Text as Codec<i64>>::decode(text).ok();
     assert_eq!(lenient(b"+1"), Some(1));
     assert_eq!(lenient(b"007"), Some(7));
@@ -118,7 +119,7 @@ fn strings_and_numbers_are_those_of_go_goka() {
     }
 }
 
-/// `ByType` writes a fixed list of types as text or raw bytes.
+/// `ByType` writes the types in a fixed list as text or raw bytes.
 #[test]
 fn what_is_text_stays_text() {
     fixed::<ByType, _>(&true, b"true");
@@ -140,7 +141,7 @@ fn what_is_text_stays_text() {
     fixed::<ByType, _>(&f64::INFINITY, b"inf");
     fixed::<ByType, _>(&vec![0_u8, 255], b"\x00\xff");
     fixed::<Raw, _>(&vec![0_u8, 255], b"\x00\xff");
-    // All other types are MessagePack, also `char`.
+    // `ByType` writes all other types as MessagePack, including `char`.
     fixed::<ByType, _>(&'a', b"\xa1a");
     fixed::<ByType, _>(&vec![1_u16, 2], b"\x92\x01\x02");
     fixed::<ByType, _>(&Some(7_u64), b"\x07");
@@ -206,10 +207,10 @@ fn foreign_bytes_are_refused() {
     #[derive(Debug)]
     struct Count(u64);
 
-    // The text of a number begins with a MessagePack number, 0x31 = 49.
+    // The text of this number begins with the byte 0x31, which is a whole MessagePack number (49).
     let foreign = <ByType as Codec<Count>>::decode(b"12345").expect_err("text");
     assert!(foreign.to_string().contains("left over"), "{foreign}");
-    // The remaining bytes may be incomplete themselves.
+    // The bytes that are left over after the first value may be an incomplete value.
     assert!(<ByType as Codec<Count>>::decode(b"\x07\x91").is_err());
     assert!(<ByType as Codec<Count>>::decode(b"\x07\xcd").is_err());
     assert!(<ByType as Codec<Count>>::decode(b"").is_err());
@@ -263,7 +264,7 @@ fn a_new_field_needs_a_default() {
     becomes::<Json>();
 }
 
-/// Headers of local copies contain these names; goka discards a copy with another name.
+/// The headers of local copies contain these names. If the name of a codec changes, goka discards the copies.
 #[test]
 fn codecs_have_names() {
     assert_eq!(<ByType as Codec<i64>>::name(), "text");

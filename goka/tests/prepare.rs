@@ -1,5 +1,5 @@
-//! A codec is prepared once for each edge of a processor, for an emitter and for a view, before any of them runs; what
-//! it refuses does not start.
+//! Tests that a codec is prepared once for each edge of a processor, for an emitter and for a view, before any of them
+//! runs. A program that the codec refuses to prepare for does not start.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use goka::{
     graph::Kind,
 };
 
-/// Text, and a list of what it was prepared for.
+/// A text codec that lists the topics and roles for which it was prepared.
 struct Listed;
 
 static PREPARED: Mutex<Vec<(String, Role)>> = Mutex::new(Vec::new());
@@ -39,7 +39,7 @@ impl Codec<String> for Listed {
     }
 }
 
-/// Text that no program may read or write.
+/// A text codec that refuses every program, whether it reads or writes.
 struct Refused;
 
 impl Codec<String> for Refused {

@@ -1,5 +1,5 @@
-//! What a codec writes it reads, as the same value; and what it could not read is an error of the encoder. With values
-//! by chance, of types that formats treat in odd ways.
+//! Tests that a codec reads what it wrote as an equal value, and that a value which it could not read again is an
+//! error of the encoder. The values are random, and have types that formats treat in odd ways.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ struct Unit;
 struct Empty {}
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct NoFields();
-/// serde writes it as what is in it.
+/// serde writes a `Chain` exactly as it would write the field.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Chain(Option<Box<Chain>>);
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ struct Flat {
     rest: BTreeMap<String, Option<f64>>,
 }
 
-/// All that serde knows, in each other.
+/// All kinds of types that serde knows, nested in each other.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Odd {
     Nothing,
@@ -150,7 +150,7 @@ fn odd() -> impl Strategy<Value = Odd> {
     })
 }
 
-/// Whether the codec takes the value. If it does, it gives the value back, NaN as NaN.
+/// Whether the codec accepts the value. If it does, asserts that the codec reads the value back, NaN as NaN.
 fn taken<C: Codec<T>, T: Debug>(value: &T) -> bool {
     let mut bytes = Vec::new();
     if C::encode(value, &mut bytes).is_err() {
@@ -163,7 +163,7 @@ fn taken<C: Codec<T>, T: Debug>(value: &T) -> bool {
     true
 }
 
-/// Whether MessagePack takes the value, and JSON.
+/// Whether MessagePack accepts the value, and whether JSON does.
 fn each<T: Serialize + DeserializeOwned + Debug + 'static>(value: &T) -> (bool, bool) {
     taken::<ByType, T>(value);
     (taken::<MsgPack, T>(value), taken::<Json, T>(value))

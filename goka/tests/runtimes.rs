@@ -1,5 +1,5 @@
-//! Apps, views and emitters run in any async runtime, and in none: outside of tokio, and in a tokio runtime without IO
-//! and time.
+//! Tests that apps, views and emitters run in any async runtime and also without a runtime: outside of tokio, and in a
+//! tokio runtime without IO and time.
 
 use std::{
     pin::pin,
@@ -16,7 +16,7 @@ use goka::{App, Config, Emitter, View, config::Membership};
 #[goka::stream("clicks", value = i64)]
 struct Clicks;
 
-/// Adds up clicks, and counts the records that it has handled.
+/// Makes a module with a processor that adds up clicks and counts the records that it has handled.
 macro_rules! counter {
     ($module:ident, $group:literal) => {
         mod $module {
@@ -35,7 +35,7 @@ macro_rules! counter {
                 Ok(())
             }
 
-            /// The whole life of an app, a view and an emitter.
+            /// Goes through the whole life of an app, a view and an emitter.
             pub(crate) async fn life(config: Config) -> goka::Result {
                 let running = App::new(config.clone())
                     .processor(sum::Processor)
@@ -58,7 +58,8 @@ macro_rules! counter {
                 running.shutdown().await
             }
 
-            /// An app that runs until it is told to stop, which happens when it has handled a record.
+            /// Runs an app until it is told to stop: a thread sends the signal as soon as the app has handled a
+            /// record.
             pub(crate) async fn until_stopped(config: Config) -> goka::Result {
                 let handled = HANDLED.load(Ordering::Acquire);
                 Emitter::<Clicks>::new(&config)?.emit_sync("bob", &1)?;
@@ -88,7 +89,7 @@ impl Wake for Unpark {
     }
 }
 
-/// The least that an async runtime does.
+/// The minimum that an async runtime has to do.
 fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let (mut context, mut future) = (Context::from_waker(&waker), pin!(future));
@@ -103,13 +104,13 @@ fn block_on<F: Future>(future: F) -> F::Output {
 fn config() -> Config {
     Config::new()
         .brokers("embedded")
-        // A group waits for the session of a static member that has left.
+        // With static membership, a group would wait until the session of a member that has left times out.
         .membership(Membership::Dynamic)
         .create_stream("clicks", 1)
         .workers(1)
 }
 
-/// One test, since a signal goes to the whole process.
+/// There is only one test in this file, because a signal goes to the whole process.
 #[test]
 fn apps_views_and_emitters_need_no_runtime() {
     let outside = async {

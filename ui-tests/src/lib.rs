@@ -1,7 +1,7 @@
-//! Topics that the cases share, in a crate of their own as two deployed programs would have them.
-//! No serde in its dependencies.
+//! Topics that the test cases share, in a crate of their own, as two deployed programs would have them.
+//! This crate has no serde in its dependencies.
 
-/// Clicks of a user, keyed by user.
+/// Clicks of users. The key is the user.
 #[goka::stream("user-clicks")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Click {
@@ -9,17 +9,17 @@ pub struct Click {
     pub page: String,
 }
 
-/// Number of clicks per user: the table of the group `click-count`.
+/// Number of clicks of each user, in the table of the group `click-count`.
 #[goka::table(group = "click-count", value = i64)]
 #[derive(Debug)]
 pub struct ClickCount;
 
-/// Warnings sent to users.
+/// Warnings that are sent to users.
 #[goka::stream("user-warnings", value = String)]
 #[derive(Debug)]
 pub struct Warnings;
 
-/// Reasons why users may not click, keyed by a number.
+/// Reasons why users may not click. The key is a number.
 #[goka::stream("bans", key = u64, value = String)]
 #[derive(Debug)]
 pub struct Ban;

@@ -1,12 +1,14 @@
-//! What a user sees who makes a mistake. `{construct}/fail/{verb-noun}.rs` makes one, named by the file, and the
-//! `.stderr` next to it is what rustc says; `{construct}/pass/*.rs` compiles and runs.
+//! Tests what users see when they make a mistake. Each `{construct}/fail/{verb-noun}.rs` makes one mistake, which the
+//! file is named after, and the `.stderr` next to it is the output of rustc. Each `{construct}/pass/*.rs` compiles and
+//! runs.
 //!
-//! After a change of a diagnostic: `TRYBUILD=overwrite cargo test -p goka-ui-tests`, and read every
+//! After a change of a diagnostic, run `TRYBUILD=overwrite cargo test -p goka-ui-tests`, and read every changed
 //! `.stderr` as a user would.
 
 use std::{env, fs, path::PathBuf, process::Command};
 
-/// One mistake is one error, but for these.
+/// The cases that have several errors: the name of the case, the number of errors, and the reason. Every other case
+/// has one error.
 const MORE_THAN_ONE: [(&str, usize, &str); 12] = [
     (
         "handler/fail/leave-half-typed",
@@ -106,7 +108,7 @@ fn no_stderr_names_a_machine_or_lacks_its_case() {
     for (path, text) in files("stderr") {
         found += 1;
         assert!(path.with_extension("rs").exists(), "{}", path.display());
-        // trybuild writes `$WORKSPACE`, `$RUST` and `$CARGO` for what differs between machines.
+        // trybuild replaces paths that differ between machines by `$WORKSPACE`, `$RUST` and `$CARGO`.
         for absolute in ["--> /", "::: /", "@/"] {
             assert!(!text.contains(absolute), "{absolute} in {}", path.display());
         }
@@ -114,7 +116,7 @@ fn no_stderr_names_a_machine_or_lacks_its_case() {
     assert!(found > 10, "{found} cases");
 }
 
-/// That its code is absent as well is what `crate/fail/use-tester-without-feature` shows.
+/// The case `crate/fail/use-tester-without-feature` shows that the code of the tester is absent as well.
 #[test]
 fn the_tester_brings_no_dependency_to_those_who_do_not_ask_for_it() {
     let features_of_tokio = |goka: &str| {
@@ -133,7 +135,7 @@ fn the_tester_brings_no_dependency_to_those_who_do_not_ask_for_it() {
     assert!(!features_of_tokio("").contains("test-util"));
 }
 
-/// `processor/fail/omit-group`.
+/// The name of a case, for example `processor/fail/omit-group`.
 fn name(case: &std::path::Path) -> String {
     let relative = case.strip_prefix(root()).expect("a case of this package");
     let name = relative.with_extension("");

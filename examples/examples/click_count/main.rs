@@ -1,6 +1,7 @@
 //! The application click-count: counts how often each user clicked.
 //!
-//! Three programs know only the types of their topics of each other; without a role, one process runs all of them:
+//! Each of the three programs knows of the others only the types of their topics. Without a role, one process runs all
+//! three:
 //!
 //! ```sh
 //! cargo run --example click_count                             # all in one process, on an embedded broker
@@ -62,7 +63,7 @@ async fn run(options: &Options) -> Result<()> {
     }
 }
 
-/// Runs all parts in this process; they communicate through the broker only.
+/// Runs all parts in this process. The parts communicate only through the broker.
 async fn together(options: &Options, config: &Config) -> Result<()> {
     let clicks = Emitter::<UserClicks>::new(config)?;
     let mut running = App::new(config.clone())

@@ -1,4 +1,4 @@
-//! The service: answers from a local copy of the table. All of its replicas give the same answers.
+//! The service: answers requests from a local copy of the table. All replicas of the service give the same answers.
 
 use std::net::SocketAddr;
 
@@ -49,14 +49,14 @@ async fn one(
     Ok(Json(UserClicked { user, clicks }))
 }
 
-/// Query parameters of a list of users.
+/// Query parameters of a request for a list of users.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
     /// Prefix of the users' ids.
     #[serde(default)]
     prefix: String,
-    /// Maximum number of users, in the order of their ids.
+    /// Maximum number of users in the list, which is in the order of their ids.
     #[serde(default = "some")]
     limit: usize,
 }
@@ -65,7 +65,7 @@ fn some() -> usize {
     100
 }
 
-/// Maximum of `limit`: a longer response would delay other requests.
+/// Maximum value of `limit`: a longer response would delay other requests.
 const LIMIT_MAX: usize = 1_000;
 
 async fn list(

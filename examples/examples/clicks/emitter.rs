@@ -24,13 +24,13 @@ use crate::{
     view::{REFRESH, Speed},
 };
 
-/// Maximum number of clicks in flight: enough to keep the producer busy.
+/// Maximum number of clicks in flight; enough clicks to keep the producer busy.
 const UNDER_WAY_MAX: usize = 20_000;
-/// Clicks between two reads of the clock, after which other tasks get a turn.
+/// Maximum number of clicks between two reads of the clock. Other tasks get a turn after each such burst.
 const BURST_MAX: u64 = 500;
-/// Pause between two bursts while the rate allows no more clicks.
+/// How long the emitter pauses between two bursts if the rate allows no more clicks.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How long to wait for clicks in flight at shutdown.
+/// Maximum time to wait at shutdown for clicks in flight.
 const LAST_DELIVERIES: Duration = Duration::from_millis(1500);
 
 /// Emits until the broker has acknowledged `--clicks` clicks, or until Ctrl-C.
@@ -75,8 +75,8 @@ async fn show(acknowledged: &watch::Receiver<u64>, screen: &mut Screen) -> Resul
     }
 }
 
-/// Emits clicks at `--rate`, at most `allowed` in total, until `--clicks` are emitted or the sender of `allowed` is
-/// dropped. Returns only after the broker has acknowledged all of them.
+/// Emits clicks at `--rate`, and at most `allowed` clicks in total, until `--clicks` clicks are emitted or the sender
+/// of `allowed` is dropped. Returns only after the broker has acknowledged all emitted clicks.
 pub(crate) async fn emit(
     options: &Options,
     emitter: &Emitter<UserClicks>,
@@ -110,7 +110,7 @@ pub(crate) async fn emit(
             let Some(delivery) = under_way.front_mut() else {
                 break;
             };
-            // Take the deliveries that are complete; wait for more only if too many are in flight.
+            // Takes the deliveries that are complete. Waits for a delivery only if too many clicks are in flight.
             let delivered = match poll_now(delivery) {
                 Poll::Pending if !is_full => break,
                 Poll::Pending => delivery.await,
@@ -123,7 +123,7 @@ pub(crate) async fn emit(
         if burst > 0 {
             yield_now().await;
         } else if emitted >= allowed_now {
-            // Fails when the sender is dropped.
+            // This fails when the sender of `allowed` is dropped; the loop then ends.
             let _may_have_ended = allowed.changed().await;
         } else {
             sleep(PAUSE).await;
@@ -140,7 +140,7 @@ fn poll_now(delivery: &mut Delivery) -> Poll<<Delivery as Future>::Output> {
     Pin::new(delivery).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Generates clicks by random users. A click allocates nothing.
+/// Generates clicks by random users, without an allocation for each click.
 struct Clicks {
     chance: SmallRng,
     users: u64,
@@ -160,7 +160,7 @@ impl Clicks {
         }
     }
 
-    /// Reads the clock: the following clicks have this time.
+    /// Reads the clock. All clicks until the next call have this time.
     fn look_at_the_clock(&mut self) -> Result<()> {
         self.at.clear();
         Ok(write!(
@@ -170,7 +170,7 @@ impl Clicks {
         )?)
     }
 
-    /// The id of a user, and the time as text.
+    /// The next click: the id of a random user, and the time as text.
     fn next(&mut self) -> Result<(&str, &String)> {
         self.user.truncate(USER.len());
         write!(self.user, "{}", self.chance.random_range(0..self.users))?;

@@ -6,8 +6,8 @@
 //! cargo run --example clicks
 //! ```
 //!
-//! Each role is also a program of its own: `clicks emitter`, `clicks processor` (up to as many as there are partitions)
-//! and `clicks view`. Of each other, they know only the topics, which are the types in this file.
+//! Each role is also a program of its own: `clicks emitter`, `clicks processor` (at most one process per partition)
+//! and `clicks view`. The programs know only the topics of each other, which are the types in this file.
 
 mod emitter;
 mod options;
@@ -24,7 +24,7 @@ use clap::Parser;
 
 use options::{Options, Role};
 
-/// A user clicked, at this time. The key is the user's id.
+/// A click of a user. The key is the user's id, and the value is the time of the click.
 #[goka::stream("user-clicks", value = String)]
 struct UserClicks;
 

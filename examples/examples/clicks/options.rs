@@ -8,7 +8,7 @@ use goka::Config;
 
 /// Counts clicks by simulated users.
 ///
-/// An emitter writes them to Kafka, a processor counts them, a view shows the counts.
+/// An emitter writes the clicks to Kafka, a processor counts them, and a view shows the counts.
 #[derive(Parser)]
 pub(crate) struct Options {
     /// Which part to run; without it, all parts, on an embedded broker in this process.
@@ -50,7 +50,7 @@ pub(crate) struct Options {
 pub(crate) enum Role {
     /// Simulates users and writes their clicks to the topic `user-clicks`.
     Emitter,
-    /// Counts clicks in the table of the group `my-group`. Run up to as many as there are partitions.
+    /// Counts clicks in the table of the group `my-group`. Run at most one process per partition.
     Processor,
     /// Shows the table.
     View,

@@ -29,8 +29,8 @@ pub(crate) async fn run(config: Config) -> Result<()> {
     }
 }
 
-/// One line per group: which partitions run on which worker, the progress of recovering partitions, and the number of
-/// clicks counted.
+/// Returns one line per group: which partitions run on which worker, how many clicks were counted, and the progress of
+/// the partitions that are recovering.
 pub(crate) fn progress(running: &Running) -> String {
     let stats = running.stats();
     let groups = stats.groups.iter().map(|group| {

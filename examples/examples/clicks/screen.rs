@@ -1,11 +1,11 @@
-//! Status lines: in a terminal, new lines replace the previous ones; in other outputs, they are appended.
+//! Status lines. In a terminal, new lines replace the previous ones; in any other output, new lines are appended.
 
 use std::io::{self, IsTerminal, Write};
 
 /// Standard output.
 pub(crate) struct Screen {
     is_terminal: bool,
-    /// The lines drawn last, if nothing was printed after them.
+    /// The lines that were drawn last; empty if a line was printed after them.
     drawn: Vec<String>,
 }
 
@@ -17,14 +17,15 @@ impl Screen {
         }
     }
 
-    /// Replaces the lines drawn last, unless they are equal. Lines must fit in the width of a terminal.
+    /// Replaces the lines that were drawn last, unless the new lines are equal to them. Each line must fit in the
+    /// width of a terminal.
     pub(crate) fn draw(&mut self, lines: Vec<String>) -> io::Result<()> {
         if lines == self.drawn {
             return Ok(());
         }
         let mut out = io::stdout().lock();
         if self.is_terminal && !self.drawn.is_empty() {
-            // Move up to the first line drawn, and clear from there.
+            // Moves up to the first line that was drawn, and clears the screen from there.
             write!(out, "\x1b[{}A\x1b[J", self.drawn.len())?;
         }
         for line in &lines {

@@ -1,4 +1,4 @@
-//! The table of clicks as read from a view: the sum of all clicks, and the first rows.
+//! The table of clicks, as it is read from a view: the sum of all clicks, and the first rows.
 
 use std::time::{Duration, Instant};
 
@@ -6,15 +6,15 @@ use goka::View;
 
 use crate::Clicks;
 
-/// Maximum number of rows shown, so that they fit in a terminal.
+/// Maximum number of rows that are shown; this many rows fit in a terminal.
 const ROWS_SHOWN: usize = 15;
 
 #[derive(Default)]
 pub(crate) struct Table {
-    /// Clicks of all users.
+    /// The number of clicks of all users.
     pub(crate) total: u64,
     users: u64,
-    /// The first users, with their clicks.
+    /// The first users, each with the number of their clicks.
     rows: Vec<(String, i64)>,
     /// How long the read took.
     pub(crate) read_in: Duration,
@@ -25,7 +25,7 @@ impl Table {
     pub(crate) fn read(view: &View<Clicks>) -> goka::Result<Table> {
         let started = Instant::now();
         let mut table = Table::default();
-        // Meanwhile, other tasks of this thread move to other threads.
+        // While this thread is blocked, its other tasks move to other threads.
         tokio::task::block_in_place(|| {
             for row in view.iter() {
                 let (user, clicks) = row?;

@@ -1,4 +1,4 @@
-//! All roles in one process. At the end, checks that the table holds as many clicks as were emitted.
+//! Runs all roles in one process. At the end, checks that the table holds as many clicks as were emitted.
 
 use std::{
     future::pending,
@@ -22,12 +22,12 @@ use crate::{
     view::{REFRESH, Speed, recovered},
 };
 
-/// Maximum number of clicks that are emitted but not in the view yet. The embedded broker keeps 5 MB or 100,000 batches
-/// per partition; this many clicks are less, even if all go to one partition.
+/// Maximum number of clicks that are emitted but not yet in the view. The embedded broker keeps 5 MB or 100,000
+/// batches per partition; 50,000 clicks are less than that, even if all of them go to one partition.
 const AHEAD_MAX: u64 = 50_000;
-/// Minimum interval between two reads of the table.
+/// Minimum time between two reads of the table.
 const LOOK: Duration = Duration::from_millis(20);
-/// If no click was counted for this long, the remaining clicks are considered lost.
+/// How long no click may be counted until the remaining clicks are considered lost.
 const STALLED: Duration = Duration::from_secs(30);
 
 /// Emits, counts and shows clicks until `--clicks` are counted, or until Ctrl-C.
@@ -41,7 +41,7 @@ pub(crate) async fn run(options: &Options, config: Config) -> Result<()> {
         total = simulate(options, &config, &mut running, &mut screen) => total.map(Some),
         asked = goka_examples::asked_to_end() => asked.map(|()| None).map_err(Into::into),
     };
-    // Commit what was counted, also after an error.
+    // Commits the clicks that were counted, even after an error.
     let closed = running.shutdown().await;
     let total = ended?;
     closed?;
@@ -58,7 +58,7 @@ pub(crate) async fn run(options: &Options, config: Config) -> Result<()> {
     }
 }
 
-/// Waits until all partitions run, then emits. Returns the sum of the table when it reaches `--clicks`.
+/// Waits until all partitions run, and emits clicks. Returns the sum of the table when the sum reaches `--clicks`.
 async fn simulate(
     options: &Options,
     config: &Config,
@@ -85,13 +85,13 @@ async fn simulate(
         failed = emit_all => failed,
         ended = running.wait() => ended_by_itself(ended),
         total = show(options.clicks, &view, screen, |seen| {
-            // Fails only if the emitter has ended.
+            // This fails only if the emitter has ended.
             let _all_emitted = may_emit.send(seen.saturating_sub(before) + AHEAD_MAX);
         }) => total,
     }
 }
 
-/// The error of a processor that ended although it was not stopped.
+/// Returns the error of a processor that ended although nobody stopped it.
 fn ended_by_itself<T>(ended: goka::Result) -> Result<T> {
     ended?;
     bail!("the processor ended by itself")
@@ -114,8 +114,8 @@ async fn wait_for_partitions(running: &mut Running, screen: &mut Screen) -> Resu
     Ok(())
 }
 
-/// Shows the table until it holds `clicks`, and passes the sum to `seen`. Reads the table more often than it draws,
-/// because the emitter waits for the sum.
+/// Shows the table until it holds `clicks` clicks, and passes each sum to `seen`. Reads the table more often than it
+/// draws it, because the emitter waits for the sum.
 async fn show(
     clicks: Option<u64>,
     view: &View<Clicks>,
@@ -134,7 +134,8 @@ async fn show(
             drawn = Some(Instant::now());
         }
         if complete {
-            // Read once more later: a click that is counted twice arrives after the last one.
+            // Reads the table once more after a pause: if a click is counted twice, the second count comes after the
+            // last click.
             sleep(REFRESH).await;
             return Ok(Table::read(view)?.total);
         }

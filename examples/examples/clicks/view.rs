@@ -11,7 +11,7 @@ use tokio::time::{interval, sleep};
 
 use crate::{Clicks, options::Options, screen::Screen, table::Table};
 
-/// Interval at which the screen is redrawn.
+/// The time between two redraws of the screen.
 pub(crate) const REFRESH: Duration = Duration::from_millis(500);
 
 /// Shows the table until its sum reaches `--clicks`, or until Ctrl-C.
@@ -40,12 +40,12 @@ async fn show(options: &Options, config: &Config) -> Result<()> {
         if let ViewState::Failed(reason) = view.state() {
             bail!("the view is no longer kept up to date: {reason}");
         }
-        // Reading a large table takes a while; leave most of the time to other tasks.
+        // Reading a large table takes a while. The pause leaves most of the time to other tasks.
         sleep(REFRESH.max(4 * table.read_in)).await;
     }
 }
 
-/// Waits until the view has caught up, and shows its progress.
+/// Waits until the view has recovered, and shows its progress.
 pub(crate) async fn recovered(view: &View<Clicks>, screen: &mut Screen) -> Result<()> {
     let mut recovered = pin!(view.recovered());
     let mut ticks = interval(REFRESH);
@@ -62,7 +62,7 @@ pub(crate) async fn recovered(view: &View<Clicks>, screen: &mut Screen) -> Resul
     }
 }
 
-/// Clicks per second, from one total to the next.
+/// Measures the number of clicks per second between two totals.
 pub(crate) struct Speed {
     last: Option<(u64, Instant)>,
 }

@@ -2,7 +2,7 @@
 
 use crate::topics::{Feed, Message, Received};
 
-/// Messages kept for each user.
+/// Maximum number of messages that are kept for each user.
 const KEPT: usize = 10;
 
 #[goka::processor(group = "collector", input = Received, table = Feed)]

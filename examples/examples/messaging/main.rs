@@ -57,7 +57,7 @@ struct Options {
     place: Place,
 }
 
-/// Start the roles in this order: each needs the tables of those before it.
+/// The roles, in the order in which to start them: each role needs the tables of those before it.
 #[derive(Clone, Copy, ValueEnum)]
 enum Role {
     /// Keeps the table of blocked users.
@@ -99,7 +99,7 @@ async fn run(options: &Options) -> Result<()> {
     }
 }
 
-/// Runs all parts in this process; they communicate through the broker only.
+/// Runs all parts in this process. The parts communicate only through the broker.
 async fn together(options: &Options, config: &Config, detector: Detector) -> Result<()> {
     let mut running = App::new(config.clone())
         .processor(block::Processor)

@@ -27,7 +27,7 @@ struct Streams {
 }
 
 pub(crate) async fn run(config: &Config, http: SocketAddr) -> Result<()> {
-    // A request waits no longer than this for a broker that is unavailable.
+    // The maximum time for which a request waits if the broker is unavailable.
     let config = &config.clone().set_producer("message.timeout.ms", "2000");
     let streams = Streams {
         feeds: View::open(config).await?,

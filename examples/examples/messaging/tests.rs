@@ -1,4 +1,4 @@
-//! Tests of one or several processors, by their inputs and outputs, in memory and in milliseconds:
+//! Tests of one or several processors, by their inputs and outputs. They run in memory and take milliseconds:
 //! `cargo test --example messaging`.
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ fn send(tester: &mut Tester, from: &str, to: &str, content: &str) {
     tester.emit::<Sent>(from, &message(from, to, content));
 }
 
-// One processor with a table: the test reads its rows.
+// Tests one processor with a table, and reads the rows of the table.
 #[test]
 fn whoever_is_blocked_is_in_the_table_until_they_are_not() {
     let mut tester = Tester::new().processor(block::Processor);
@@ -51,7 +51,7 @@ fn the_filter_translates_and_hears_nobody_who_is_blocked() {
     assert_eq!(received[0].value.content, "hello dear");
 }
 
-// All processors together, composed as in the application.
+// Tests all processors together, composed as in the application.
 #[test]
 fn spammers_are_blocked_by_the_processors_together() {
     let detector = Detector {
@@ -80,7 +80,7 @@ fn spammers_are_blocked_by_the_processors_together() {
     assert_eq!(feed[heard].content, "no ham today");
 }
 
-// The service reads a view.
+// Tests the view that the service reads.
 #[test]
 fn a_view_has_what_was_collected() {
     let mut tester = Tester::new().processor(collect::Processor);

@@ -1,4 +1,4 @@
-//! The streams and tables of the messaging application: all that its programs know of each other.
+//! The streams and tables of the messaging application. Its programs know nothing else of each other.
 
 use goka::{Config, Stream};
 
@@ -39,7 +39,8 @@ pub(crate) struct TranslateWord;
 #[goka::table(group = "translator", value = String)]
 pub(crate) struct Translation;
 
-/// Lets a program create the streams that are missing. Then only the tables restrict the order in which programs start.
+/// Lets a program create the streams that are missing, so that only the tables restrict the order in which programs
+/// start.
 pub(crate) fn create_streams(config: Config, partitions: i32) -> Config {
     let streams = [
         Sent::NAME,

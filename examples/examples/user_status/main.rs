@@ -1,7 +1,7 @@
 //! The application user-status: the status of each user and, from the application click-count, how often the user
 //! clicked.
 //!
-//! It shares a type with click-count: its service opens a view of the table of click-count.
+//! The two applications share a type: the service of user-status opens a view of the table of click-count.
 //!
 //! ```sh
 //! cargo run --example user_status                             # all in one process, including click-count
@@ -14,7 +14,7 @@ mod emitter;
 mod processor;
 mod service;
 
-// Without a role, both applications run in this process. With a role, these modules are not used.
+// Without a role, both applications run in this process. With a role, the following two modules are not used.
 #[path = "../click_count/emitter.rs"]
 mod click_emitter;
 #[path = "../click_count/processor.rs"]
@@ -67,7 +67,7 @@ async fn run(options: &Options) -> Result<()> {
     }
 }
 
-/// Runs both applications in this process; their parts communicate through the broker only.
+/// Runs both applications in this process. Their parts communicate only through the broker.
 async fn together(options: &Options, config: &Config) -> Result<()> {
     let updates = Emitter::<StatusUpdate>::new(config)?;
     let clicks = Emitter::<UserClicks>::new(config)?;

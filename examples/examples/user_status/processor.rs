@@ -8,7 +8,7 @@ use goka_examples::{
 #[goka::processor(group = "user-status", input = StatusUpdate, table = UserStatus)]
 pub(crate) fn remember(ctx: &mut remember::Context, update: StatusUpdate) -> goka::Result {
     let since = match ctx.value()? {
-        // The status is unchanged: keep its time.
+        // The status is unchanged, so the time of the last change is kept.
         Some(before) if before.status == update.status => before.since,
         _ => rfc3339(ctx.timestamp()),
     };

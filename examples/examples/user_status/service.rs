@@ -1,4 +1,4 @@
-//! The service: combines what two applications know about a user, with a view of each application's table.
+//! The service: combines what two applications know about a user. It has a view of each application's table.
 
 use std::net::SocketAddr;
 

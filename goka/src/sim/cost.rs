@@ -1,5 +1,5 @@
-//! Counts the allocations of a record in the engine: with a typed handler and a local copy, on a Kafka
-//! that does nothing and allocates nothing, so that all counted allocations are the engine's.
+//! Counts the allocations that the engine makes for each record, with a typed handler and a local copy. The Kafka in
+//! this test does nothing and allocates nothing, so that all counted allocations are the engine's.
 
 use std::{
     cell::{Cell, RefCell},
@@ -35,9 +35,9 @@ use crate::{
 };
 
 const PARTITIONS: i32 = 2;
-/// The number of records of one partition in a row.
+/// The number of consecutive records that come from one partition.
 const RUN: u64 = 500;
-/// The time between two records.
+/// The virtual time between two records.
 const TICK: Duration = Duration::from_micros(3);
 
 #[goka::stream("clicks", value = String)]
@@ -54,7 +54,8 @@ fn count(ctx: &mut count::Context<'_>) -> crate::base::error::Result {
     ctx.set_value(&clicks)
 }
 
-/// Counts clicks, and sends a message for each record. Does not decode the value.
+/// Counts clicks, and sends a message for each click. The handler takes no value, so the value of the click is not
+/// decoded.
 #[goka::processor(group = "count", input = Clicks, table = Counts, output = Warnings)]
 fn warn(ctx: &mut warn::Context<'_>) -> crate::base::error::Result {
     let clicks = ctx.value()?.unwrap_or(0) + 1;
@@ -71,7 +72,7 @@ fn coalesced(ctx: &mut coalesced::Context<'_>) -> crate::base::error::Result {
     ctx.set_value(&clicks)
 }
 
-/// One worker and its local copies, in memory.
+/// One worker, with its local copies in memory.
 struct Engine {
     worker: Worker,
     /// The number of rows written to the changelog.
@@ -105,7 +106,7 @@ impl Engine {
         }
     }
 
-    /// Processes at least this number of further records.
+    /// Processes at least `records` more records.
     fn handle(&mut self, records: u64) {
         let until = self.status.handled_so_far() + records;
         while self.status.handled_so_far() < until {
@@ -114,18 +115,18 @@ impl Engine {
     }
 }
 
-/// A stub of Kafka: an endless topic of clicks, and every record that is sent is delivered.
+/// A stub of Kafka: its input is an endless topic of clicks, and it reports every record that is sent as delivered.
 struct Nowhere {
     keys: u64,
-    /// The key of the last record.
+    /// The key of the record that was returned last.
     key: RefCell<String>,
     now: Cell<Duration>,
     is_given: Cell<bool>,
     polled: Cell<u64>,
     chance: Cell<u64>,
-    /// The next offset of the input by partition; `None` while the partition is not assigned.
+    /// For each partition, the next offset of the input; `None` while the partition is not assigned.
     inputs: RefCell<[Option<i64>; PARTITIONS as usize]>,
-    /// The next offset of the changelog by partition.
+    /// For each partition, the next offset of the changelog.
     rows: RefCell<[i64; PARTITIONS as usize]>,
     written: Rc<Cell<u64>>,
     reports: RefCell<Vec<Report>>,
@@ -279,7 +280,7 @@ impl Kafka for Nowhere {
     }
 }
 
-/// The changelog, which is empty.
+/// Reads the changelog, which is empty.
 impl Reader for Nowhere {
     fn start(&self, partition: i32, _from: i64) -> Result<(), Error> {
         self.ended.borrow_mut().push(partition);
@@ -301,13 +302,13 @@ impl Reader for Nowhere {
 }
 
 const KEYS: u64 = 2_000;
-/// Allocations of a commit interval, which comes a thousand times less often than a record: positions, and
-/// what LMDB needs for a transaction.
+/// Maximum number of allocations for a thousand records. Only a commit interval allocates: for its positions, and for
+/// LMDB's transaction. Commit intervals are a thousand times less frequent than records.
 const PER_THOUSAND_RECORDS: u64 = 5;
 
 fn allocations<P: Processor>(processor: P, guarantee: Guarantee) -> u64 {
     let mut engine = Engine::start(processor, guarantee, KEYS);
-    // Buffers grow to their size first, and are used again.
+    // These records let the buffers grow to their final size. The buffers are then reused.
     engine.handle(200_000);
     let counted = allocation_counter::measure(|| engine.handle(100_000));
     counted.count_total
@@ -340,7 +341,7 @@ fn a_coalesced_row_is_written_once_a_key_and_interval() {
         let mut engine = Engine::start(coalesced::Processor, guarantee, KEYS);
         engine.handle(100_000);
         let (handled, written) = (engine.status.handled_so_far(), engine.written.get());
-        // An interval has some fifteen records of each key.
+        // A commit interval has about fifteen records of each key.
         assert!(
             written >= KEYS,
             "{guarantee:?}: {written} rows of {KEYS} keys"
@@ -352,10 +353,9 @@ fn a_coalesced_row_is_written_once_a_key_and_interval() {
     }
 }
 
-/// Measures how long a record keeps the processor busy in the engine alone, when called by hand: on
-/// Linux, in a release build, `cargo test --release -p goka --lib sim::cost -- --ignored --nocapture`.
-/// A build without optimizations handles a hundredth of the records: `--include-ignored` then only
-/// shows that the code works.
+/// Measures how much CPU time the engine alone takes for a record. Run this test by hand on Linux, in a release build:
+/// `cargo test --release -p goka --lib sim::cost -- --ignored --nocapture`. A build without optimizations handles only
+/// a hundredth of the records: there, `--include-ignored` shows no more than that the code works.
 #[test]
 #[ignore = "measures, and decides nothing"]
 fn a_record_takes_time() {

@@ -1,8 +1,8 @@
-//! Fuzzing of code that reads foreign bytes, with random inputs and damaged valid inputs. The code may not panic, nor
-//! allocate much more than the size of its input.
+//! Fuzzing of code that reads foreign bytes: an input is random, or a valid input that was damaged. The code may
+//! neither panic nor allocate much more than the size of its input.
 //!
-//! `GOKA_TEST_FUZZ=5000000 cargo test --release -p goka --lib fuzzed` tries five million inputs for each reader; the
-//! default is 20,000. `GOKA_TEST_SEED` repeats a failed run.
+//! `GOKA_TEST_FUZZ=5000000 cargo test --release -p goka --lib fuzzed` passes five million inputs to each function
+//! under test; the default is 20,000. To repeat a failed run, set `GOKA_TEST_SEED` to the seed that the run printed.
 
 mod codecs;
 
@@ -12,13 +12,14 @@ use std::{
     str::FromStr,
 };
 
-/// The default number of inputs for each reader.
+/// The default number of inputs for each function under test.
 const INPUTS: u64 = 20_000;
 
-/// The most bytes that a reader may allocate per input byte: one byte can be an empty list in a list.
+/// Maximum number of bytes that may be allocated per byte of input: a single byte can be an empty list, which takes
+/// memory in the list around it.
 const BYTES_FOR_A_BYTE: u64 = 128;
 
-/// Lengths that exceed the input, and first bytes of MessagePack and JSON values.
+/// Bytes with which inputs are damaged: lengths that exceed the input, and first bytes of MessagePack and JSON values.
 const TELLING: &[&[u8]] = &[
     &[0xff; 4],
     &[0x7f, 0xff, 0xff, 0xff],
@@ -46,11 +47,11 @@ const TELLING: &[&[u8]] = &[
     &[0xed, 0xa0, 0x80],
 ];
 
-/// A sequence of numbers from a seed.
+/// A sequence of pseudo-random numbers from a seed.
 pub(crate) struct Chance(u64);
 
 impl Chance {
-    /// splitmix64.
+    /// The next number, by splitmix64.
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -72,7 +73,7 @@ impl Chance {
         (0..length).map(|_| self.byte()).collect()
     }
 
-    /// Random bytes, or one of the valid inputs after some damage.
+    /// Returns random bytes, or one of the valid inputs after some damage.
     fn input(&mut self, valid: &[Vec<u8>]) -> Vec<u8> {
         if valid.is_empty() || self.below(4) == 0 {
             let length = if self.below(50) == 0 { 2000 } else { 24 };
@@ -124,8 +125,8 @@ fn number<T: FromStr>(variable: &str) -> Option<T> {
     Some(number.unwrap_or_else(|_| panic!("{variable} is `{set}`, which is not a number")))
 }
 
-/// Calls `read` with many inputs, some of them derived from `valid` ones. A call may allocate `constant` bytes plus an
-/// amount in proportion to the input.
+/// Calls `read` with many inputs, some of which are derived from the inputs in `valid`. A call may allocate `constant`
+/// bytes plus an amount in proportion to the size of its input.
 pub(crate) fn fuzz(what: &str, valid: &[Vec<u8>], constant: u64, read: impl Fn(&[u8])) {
     let inputs = number("GOKA_TEST_FUZZ").unwrap_or(INPUTS);
     let seed = number("GOKA_TEST_SEED")

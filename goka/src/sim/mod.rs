@@ -1,5 +1,5 @@
-//! Kafka in memory, and tests on it: the seeded simulation, the allocations of a record, fuzzing. With the feature
-//! `tester`, users' programs contain the Kafka in memory and [`parts`].
+//! Kafka in memory, and the tests that run on it: the seeded simulation, the allocations of a record, fuzzing. With
+//! the feature `tester`, users' programs contain the Kafka in memory and [`parts`].
 
 #[cfg(test)]
 mod cost;

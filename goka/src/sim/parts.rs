@@ -1,4 +1,4 @@
-//! The parts that a worker on the Kafka in memory is made of, with defaults. A caller changes what it is about by
+//! The parts of a worker on the Kafka in memory, with default values. A test replaces the values that matter to it by
 //! struct update: `Settings { records_max: 50, ..settings(guarantee, "one") }`. Must not know what is tested.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -26,10 +26,10 @@ use crate::{
     engine::program::EdgeInfo,
 };
 
-/// The codec that [`edge`] and [`identity`] name.
+/// The name of the codec in every [`edge`] and [`identity`].
 const CODEC: &str = "text";
 
-/// An edge whose records are text, and whose handler does not wait and has no policy.
+/// An edge of text records, with a handler that does not wait and has no policy.
 #[cfg(test)]
 pub(crate) fn edge(kind: Kind, topic: &'static str) -> EdgeInfo {
     EdgeInfo {
@@ -44,7 +44,7 @@ pub(crate) fn edge(kind: Kind, topic: &'static str) -> EdgeInfo {
     }
 }
 
-/// A connection of a dynamic member to the topics of a program. Nothing stops the member.
+/// The connection of a dynamic member to the topics of a program. Nothing stops the member at any point.
 pub(crate) fn connection(
     program: &dyn Program,
     guarantee: Guarantee,
@@ -68,7 +68,7 @@ pub(crate) fn connection(
     }
 }
 
-/// Settings of a worker. `name` is the instance that the offsets of the worker name.
+/// Settings of a worker. `name` is the name of the instance in the metadata of the worker's offsets.
 pub(crate) fn settings(guarantee: Guarantee, name: &str) -> Settings {
     Settings {
         guarantee,
@@ -107,7 +107,7 @@ pub(crate) fn identity(topic: &str, partitions: i32) -> Identity {
     }
 }
 
-/// A group table without a standby, whose local copies are below `dir`.
+/// A group table without a standby. Its local copies are in directories below `dir`.
 pub(crate) fn table(dir: PathBuf, identity: Identity) -> TableSpec {
     TableSpec {
         dir,
@@ -134,7 +134,7 @@ pub(crate) fn spec(program: Arc<dyn Program>, settings: Settings) -> Spec {
     }
 }
 
-/// A temporary directory in memory where the system has one: syncing to a disk would take most of a test's time.
+/// A temporary directory, in memory if the system allows it: syncing to a disk would take most of a test's time.
 #[cfg(test)]
 pub(crate) fn disk() -> tempfile::TempDir {
     let memory = std::path::Path::new("/dev/shm");

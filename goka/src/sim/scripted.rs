@@ -1,4 +1,4 @@
-//! A program made of closures, for tests of the engine: handlers without types and codecs.
+//! A program that consists of closures, for tests of the engine: its handlers have no types and no codecs.
 
 use std::{any::Any, rc::Rc, sync::Arc};
 
@@ -14,7 +14,7 @@ type Handle =
     dyn Fn(EdgeIx, Record<'_>, &mut Effects, Reads<'_>) -> Result<(), Failure> + Send + Sync;
 type HandleLater = dyn Fn(EdgeIx, Rc<OwnedRecord>, Effects, SharedReads) -> Waiting + Send + Sync;
 
-/// A program that calls a closure for every record, see [`Program::handle`].
+/// A program that calls a closure for every record; see [`Program::handle`].
 pub(crate) struct Scripted {
     group: &'static str,
     edges: Vec<EdgeInfo>,
@@ -40,7 +40,8 @@ impl Scripted {
         }
     }
 
-    /// Calls another closure for the records of edges whose handler waits, see [`Program::handle_later`].
+    /// Sets another closure, which is called for the records of edges whose handler waits; see
+    /// [`Program::handle_later`].
     pub(crate) fn later(
         self,
         handle_later: impl Fn(EdgeIx, Rc<OwnedRecord>, Effects, SharedReads) -> Waiting

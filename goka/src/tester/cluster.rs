@@ -1,5 +1,5 @@
-//! The tester: a Kafka in memory, and the processors, views and emitters around it. Must not know what a test does with
-//! them.
+//! The tester: a Kafka in memory, and the processors, views and emitters that use it. Must not know what a test does
+//! with these.
 
 use std::{any::Any, collections::VecDeque, fmt, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ use crate::{
     typed::{processor::Processor, program::Typed},
 };
 
-/// Default number of partitions of a topic.
+/// The number of partitions of a topic if the test does not set one.
 const PARTITIONS: i32 = 4;
 
 /// Test kit: processors, views and emitters on a Kafka in memory. See the [module](crate::tester) for an example.
@@ -40,13 +40,13 @@ pub struct Tester {
     pub(super) mailboxes: Vec<Arc<Mailbox>>,
     /// The state directory of the views.
     pub(super) disk: Option<Arc<StateDir>>,
-    /// Why groups stopped, until [`Tester::run`] returns it.
+    /// The errors that stopped groups, until [`Tester::run`] returns them.
     pub(super) failures: VecDeque<Error>,
     pub(super) crashes: u32,
-    /// Counts records without a key, which go to the partitions in turn.
+    /// The number of records without a key so far; these records go to the partitions in turn.
     pub(super) turn: i32,
-    /// The runtime of `async fn` handlers, and when its clock started; the clock follows that of `world`. `None` if the
-    /// tester is used inside another runtime.
+    /// The runtime of `async fn` handlers, and the time at which the runtime's clock started. The runtime's clock
+    /// follows that of `world`. `None` if the tester is used inside another runtime.
     pub(super) runtime: Option<(Runtime, Instant)>,
 }
 
@@ -76,8 +76,8 @@ impl Default for Tester {
 }
 
 impl Tester {
-    /// Creates a tester without topics. Topics will have 4 partitions, unless [`partitions`](Self::partitions) says
-    /// otherwise.
+    /// Creates a tester without topics. Topics that are added will have 4 partitions, unless
+    /// [`partitions`](Self::partitions) sets another number.
     ///
     /// # Panics
     /// If no tokio runtime can be created.
@@ -109,7 +109,8 @@ impl Tester {
         }
     }
 
-    /// Sets the number of partitions of the topics that processors and views add after this call, by default 4.
+    /// Sets the number of partitions of the topics that are added by later calls for processors and views. The default
+    /// is 4.
     ///
     /// # Panics
     /// If `partitions` is not positive.
@@ -121,7 +122,7 @@ impl Tester {
         self
     }
 
-    /// Sets the guarantee of the processors, by default at-least-once.
+    /// Sets the guarantee of all processors. The default is at-least-once.
     ///
     /// # Panics
     /// If a processor or a view has already been added.
@@ -133,9 +134,9 @@ impl Tester {
         self
     }
 
-    /// Simulates a network with a pseudo-random seed: how long records take, which partition is read first, which
-    /// answers get lost. The same seed gives the same run. Without a seed, everything happens without delay and in
-    /// order.
+    /// Simulates a network with a pseudo-random seed, which decides how long records take, which partition is read
+    /// first, and which answers get lost. The same seed gives the same run. Without a seed, everything happens in
+    /// order and without delay.
     ///
     /// # Panics
     /// If a processor or a view has already been added.
@@ -160,7 +161,7 @@ impl Tester {
         );
     }
 
-    /// Adds a processor, which runs as one instance, and its topics.
+    /// Adds a processor and its topics. The processor runs as one instance.
     ///
     /// # Panics
     /// If the tester has a processor of this group already, if a topic was added with another codec, partitioner or
@@ -209,7 +210,7 @@ impl Tester {
     #[track_caller]
     pub(super) fn group<P: Processor>(&mut self) -> &mut Group {
         let group = self.groups.iter_mut().find(|group| {
-            // Processors of different crates may have groups of the same name.
+            // Two crates may have processors whose groups have the same name.
             group.name == P::GROUP && group.processor.is::<P>()
         });
         group.unwrap_or_else(|| {
@@ -218,7 +219,7 @@ impl Tester {
         })
     }
 
-    /// Unwraps a result that is an error only if goka has a bug or the machine fails.
+    /// Unwraps a result. An error means that goka has a bug, or that the machine fails.
     #[track_caller]
     pub(super) fn expect<T>(&self, result: crate::base::error::Result<T>) -> T {
         result.unwrap_or_else(|error| {
@@ -226,7 +227,7 @@ impl Tester {
         })
     }
 
-    /// The seed, for reproducing a failure.
+    /// The seed for error messages, with which a failure can be reproduced.
     pub(super) fn origin(&self) -> String {
         match self.seed {
             None => "no seed".to_owned(),
@@ -236,7 +237,7 @@ impl Tester {
 }
 
 impl Group {
-    /// Whether an instance of it runs, or is about to start.
+    /// Whether any instance of this group runs, or is about to start.
     pub(super) fn is_wanted(&self) -> bool {
         self.instances.iter().any(|instance| instance.is_wanted)
     }

@@ -15,14 +15,14 @@ use crate::{
     typed::{check::has_table, edge::Visits, processor::Processor, program::TypedVisit},
 };
 
-/// Step of the commit protocol at which a process can be killed. See [`Tester::crash_at`].
+/// A step of the commit protocol at which a process can be killed. See [`Tester::crash_at`].
 ///
 /// The steps are in the order of at-least-once. Under exactly-once, offsets are committed before the local copy is
 /// written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CommitStep {
-    /// A handler has returned, and its effects were handed to the producer.
+    /// A handler has returned, and its effects have been handed to the producer.
     Handled,
     /// The brokers have acknowledged all records of the commit interval.
     Delivered,
@@ -32,7 +32,7 @@ pub enum CommitStep {
     Committed,
     /// A local copy is being restored from the changelog.
     Replaying,
-    /// Partitions were revoked and released.
+    /// Partitions were revoked, and the instance has released them.
     Released,
 }
 
@@ -49,13 +49,13 @@ impl From<CommitStep> for Step {
     }
 }
 
-/// Instances.
+/// Methods that act on instances.
 impl Tester {
-    /// Restarts all instances of a processor cleanly, as a deployment does, including those that stopped because a
-    /// handler failed.
+    /// Stops all instances of a processor cleanly and starts them again, as a deployment does. This includes instances
+    /// that stopped because a handler failed.
     ///
     /// # Panics
-    /// If `P` is not in this tester, or cannot stop.
+    /// If `P` is not in this tester, or if an instance cannot stop.
     #[track_caller]
     pub fn restart<P: Processor>(&mut self) {
         let group = self.group::<P>();
@@ -66,7 +66,7 @@ impl Tester {
         self.expect(stopped);
     }
 
-    /// Kills all instances of a processor now, and starts them again.
+    /// Kills all instances of a processor immediately, and starts them again.
     ///
     /// # Panics
     /// If `P` is not in this tester.
@@ -80,8 +80,8 @@ impl Tester {
         self.crashes += 1;
     }
 
-    /// Kills the instance of a processor that reaches this step next, and starts it again. Nothing after the step
-    /// happens before the kill. [`crashes`](Self::crashes) says whether an instance was killed.
+    /// Kills the first instance of a processor that reaches this step, and starts it again. The instance does nothing
+    /// between the step and the kill. [`crashes`](Self::crashes) says whether an instance was killed.
     ///
     /// ```
     /// # #[goka::table(group = "my-group", value = i64)]
@@ -109,13 +109,13 @@ impl Tester {
         }
     }
 
-    /// Number of instances that were killed so far.
+    /// The number of times that an instance was killed so far.
     pub fn crashes(&self) -> u32 {
         self.crashes
     }
 
-    /// Starts another instance of a processor, which takes its share of the partitions. Returns its number; that of the
-    /// first instance is 0.
+    /// Starts another instance of a processor, which takes its share of the partitions. Returns the number of the new
+    /// instance; the first instance of a processor has the number 0.
     ///
     /// # Panics
     /// If `P` is not in this tester.
@@ -127,10 +127,11 @@ impl Tester {
         number
     }
 
-    /// Stops an instance of a processor cleanly. Its partitions move to the other instances when its session expires.
+    /// Stops an instance of a processor cleanly. When the session of the instance expires, its partitions move to
+    /// other instances.
     ///
     /// # Panics
-    /// If `P` is not in this tester, has no instance of this number, or the instance cannot stop.
+    /// If `P` is not in this tester, if `P` has no instance of this number, or if the instance cannot stop.
     #[track_caller]
     pub fn stop_instance<P: Processor>(&mut self, number: usize) {
         let group = self.group::<P>();
@@ -146,7 +147,7 @@ impl Tester {
         self.expect(stopped);
     }
 
-    /// The partitions of an instance of a processor. Runs everything first.
+    /// The partitions that an instance of a processor has. Runs everything first.
     ///
     /// # Panics
     /// If `P` is not in this tester, or a handler failed.
@@ -160,12 +161,12 @@ impl Tester {
         partitions.unwrap_or_default().into_keys().collect()
     }
 
-    /// Visits all rows of the group table, in all instances, like [`Running::visit`](crate::Running::visit). Returns
+    /// Visits all rows of the group table in all instances, as [`Running::visit`](crate::Running::visit) does. Returns
     /// the number of visited keys. Runs everything first.
     ///
     /// # Errors
-    /// The error of the visitor, after which the group does not run until it is [restarted](Self::restart); or the
-    /// error of a handler that failed earlier.
+    /// Returns the error of the visitor, or the error of a handler that failed earlier. After an error of the visitor,
+    /// the group does not run until it is [restarted](Self::restart).
     ///
     /// # Panics
     /// If `P` is not in this tester.
@@ -217,15 +218,15 @@ impl Tester {
     }
 }
 
-/// Brokers.
+/// Methods that act on brokers.
 impl Tester {
-    /// Makes the brokers unavailable for some virtual time: they write nothing and answer nothing.
+    /// Makes the brokers unavailable for some virtual time: they write no records and answer no requests.
     pub fn outage(&mut self, time: Duration) {
         self.world.outage(time);
     }
 
-    /// Makes the delivery of the next `count` records that the instances of a processor write fail. If `written`, the
-    /// records are in their topics nevertheless: only the acknowledgement was lost.
+    /// Makes deliveries fail: those of the next `count` records that the instances of a processor write. If `written`,
+    /// these records are in their topics nevertheless, because only the acknowledgement is lost.
     ///
     /// # Panics
     /// If `P` is not in this tester.

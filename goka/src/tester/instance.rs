@@ -1,5 +1,5 @@
-//! One instance of a processor: a worker of the engine, and the replicas of the tables that it reads, driven turn by
-//! turn. Must not know types or other instances.
+//! One instance of a processor: a worker of the engine, and the replicas of the tables that the processor reads. Each
+//! turn drives all of them. Must not know types or other instances.
 
 use std::{
     cell::{Cell, RefCell},
@@ -30,23 +30,23 @@ use crate::{
     store::{Identity, Options, StateDir},
 };
 
-/// How long a turn waits if there is nothing to do, in virtual time.
+/// How long a turn waits in virtual time if there is nothing to do.
 pub(super) const IDLE: Duration = Duration::from_millis(10);
-/// Address space of a local copy, in bytes.
+/// Size of the address space of a local copy, in bytes.
 const MAP_BYTES: usize = 256 << 20;
-/// How long to wait for a local copy to be closed: a snapshot in the test may have it open.
+/// Maximum time to wait for a local copy to be closed: the test may hold a snapshot of the copy.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Name of the cluster in the paths of local copies.
 const CLUSTER: &str = "memory";
 
-/// An instance, running or not. Its disk outlives its process.
+/// An instance, which may or may not run. The disk of an instance outlives its process.
 pub(super) struct Instance {
-    /// The `group.instance.id`, and under exactly-once the transactional id.
+    /// The `group.instance.id`. Under exactly-once, also the transactional id.
     pub(super) name: String,
     disk: Arc<StateDir>,
     trap: Rc<Cell<Option<(Step, u32)>>>,
     pub(super) process: Option<Process>,
-    /// Whether to start the instance whenever it does not run.
+    /// Whether the instance is to be started whenever it does not run.
     pub(super) is_wanted: bool,
 }
 
@@ -91,7 +91,7 @@ impl Instance {
         })
     }
 
-    /// Kills the process when it reaches a step for the `nth` time.
+    /// Makes the process die when it reaches `step` for the `nth` time.
     pub(super) fn set_trap(&self, step: Step, nth: u32) {
         self.trap.set(Some((step, nth)));
     }
@@ -103,7 +103,7 @@ impl Instance {
         let is_exactly_once = setup.guarantee == Guarantee::ExactlyOnce;
         let kafka = setup.world.connect(ConnectionSpec {
             instance: Some(self.name.clone()),
-            // Not those of the program: `refused.rs` leaves some out.
+            // Taken from `edges` and not from the program, because `refused.rs` leaves some edges out.
             targets: edges.iter().map(|edge| edge.topic.to_owned()).collect(),
             transactional_id: is_exactly_once.then(|| self.name.clone()),
             on_point: Some(Rc::new(move |point| pass(&trap, &dies, point))),
@@ -146,7 +146,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Gives the worker and its replicas a turn. After an error, the process no longer runs.
+    /// Gives the worker and its replicas a turn. If this returns an error, the process has stopped.
     pub(super) fn turn(&mut self, world: &World) -> Result<Turn> {
         let Some(process) = &mut self.process else {
             return Ok(Turn::Done);
@@ -161,14 +161,14 @@ impl Instance {
                 Ok(Turn::Died)
             }
             Ok(()) => Ok(Turn::Done),
-            // As in `app/launch.rs`: a fenced worker joins the group again.
+            // A fenced worker joins the group again, as in `app/launch.rs`.
             Err(Error::Fenced(_)) => {
                 let process = self.process.take();
                 process.map_or(Ok(()), |process| process.worker.abandon())?;
                 Ok(Turn::Died)
             }
             Err(error) => {
-                // The first error is returned. What the process could not finish is processed again.
+                // The first error is returned. Records that the process could not finish are processed again.
                 let _ = self.stop();
                 Err(error)
             }
@@ -211,7 +211,7 @@ fn pass(trap: &Cell<Option<(Step, u32)>>, died: &Cell<bool>, point: Point) -> Re
 }
 
 impl Process {
-    /// Whether a commit interval has records that are not in the local copies yet.
+    /// Whether any commit interval has records that are not in the local copies yet.
     pub(super) fn is_busy(&self) -> bool {
         let mut partitions = self.worker.partitions().iter();
         partitions.any(|(_, partition)| !partition.intervals().is_empty())
@@ -254,7 +254,7 @@ impl Follower {
         self.keeper.borrow_mut().turn(Duration::ZERO, now, at_ms)
     }
 
-    /// Whether an open partition has not been read to its end.
+    /// Whether an open partition of the replica has not been read to the end of the table.
     pub(super) fn is_behind(&self, world: &World) -> Result<bool> {
         for partition in 0..self.replica.partitions() {
             let end = world.readable_end(&self.topic, partition)?;
@@ -283,7 +283,7 @@ fn options() -> Options {
     }
 }
 
-/// The directory of all partitions, from that of partition 0.
+/// The directory that contains the directories of all partitions, derived from the directory of partition 0.
 fn parent(mut path: std::path::PathBuf) -> std::path::PathBuf {
     path.pop();
     path

@@ -33,8 +33,8 @@
 //!
 //! A [`Tester`] is a Kafka and the programs around it. Each processor that is added runs as a process of its own, with
 //! its own local state. Every query first runs all processors until they have processed and committed everything, and
-//! then answers: a test never has to wait. Virtual time passes only while processors run, and only as much as needed: a
-//! test of a timeout takes milliseconds.
+//! then answers, so that a test never has to wait. Virtual time passes only while processors run, and only as much as
+//! they need, so that a test of a timeout takes milliseconds.
 //!
 //! | to | call |
 //! |---|---|
@@ -51,8 +51,8 @@
 //! | move partitions | [`start_instance`](Tester::start_instance), [`stop_instance`](Tester::stop_instance) |
 //! | make the broker fail | [`outage`](Tester::outage), [`fail_deliveries`](Tester::fail_deliveries) |
 //!
-//! A mistake in a test, such as an unknown topic or a value of another type, is a panic that says what to do. An error
-//! of a handler is a panic as well, unless [`run`](Tester::run) has already returned it.
+//! A mistake in a test, such as an unknown topic or a value of another type, causes a panic that says what to do. An
+//! error of a handler causes a panic as well, unless [`run`](Tester::run) has already returned the error.
 
 mod cluster;
 mod faults;

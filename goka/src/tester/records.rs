@@ -38,7 +38,7 @@ pub struct Emitted<K, V> {
 }
 
 impl<K, V> Emitted<K, V> {
-    /// The value of the last header with this name; `None` if there is none, or if its value is null.
+    /// The value of the last header with this name; `None` if there is no such header, or if its value is null.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         let mut headers = self.headers.iter().rev();
         headers.find(|(n, _)| n == name)?.1.as_deref()
@@ -46,18 +46,18 @@ impl<K, V> Emitted<K, V> {
 }
 
 impl Tester {
-    /// Writes a message to a stream, as an [`Emitter`] does. Processors run at the next query of the tester, not
-    /// earlier.
+    /// Writes a message to a stream, as an [`Emitter`] does. The processors handle the message at the next query of
+    /// the tester, not earlier.
     ///
     /// # Panics
-    /// If no processor of this tester reads or writes the stream, or if one does with another codec or partitioner; if
-    /// the value cannot be encoded.
+    /// If no processor of this tester reads or writes the stream; if a processor declares the stream with another
+    /// codec or partitioner; or if the value cannot be encoded.
     #[track_caller]
     pub fn emit<S: Stream>(&mut self, key: &KeyOf<S>, value: &ValueOf<S>) {
         self.emit_with::<S>(key, value, Meta::new());
     }
 
-    /// Writes a message like [`emit`](Self::emit), with headers, a timestamp or a partition.
+    /// Writes a message as [`emit`](Self::emit) does, with headers, a timestamp or a partition.
     ///
     /// # Panics
     /// As [`emit`](Self::emit), and if the topic does not have the partition.
@@ -82,11 +82,11 @@ impl Tester {
         self.append(S::NAME, bytes_of::<S::Key>(key), None, Meta::new());
     }
 
-    /// Writes a message to an input of `P` by the name of its topic. For inputs that a processor names by a literal,
-    /// which have no type that a test could name. The codec is that of the input.
+    /// Writes a message to an input of `P`. The input is named by its topic. This is for inputs that the processor
+    /// names by a literal, because they have no type that a test could name. The codec is that of the input.
     ///
     /// # Panics
-    /// If `P` is not in this tester, has no input of this name, or the input has another value type.
+    /// If `P` is not in this tester, if `P` has no input of this name, or if the input has another value type.
     #[track_caller]
     pub fn emit_to<P: Processor>(
         &mut self,
@@ -97,7 +97,7 @@ impl Tester {
         self.emit_to_with::<P>(topic, key, value, Meta::new());
     }
 
-    /// Writes a message like [`emit_to`](Self::emit_to), with headers, a timestamp or a partition.
+    /// Writes a message as [`emit_to`](Self::emit_to) does, with headers, a timestamp or a partition.
     ///
     /// # Panics
     /// As [`emit_to`](Self::emit_to), and if the topic does not have the partition.
@@ -157,8 +157,8 @@ impl Tester {
         self.expect(written);
     }
 
-    /// An emitter of a stream, for services under test. It can be used on any thread. Deliveries are ready immediately;
-    /// the messages are written at the next query of the tester.
+    /// Creates an emitter of a stream, for services under test. The emitter can be used on any thread. Its deliveries
+    /// are ready immediately; its messages are written to the stream at the next query of the tester.
     ///
     /// # Panics
     /// As [`emit`](Self::emit).
@@ -183,7 +183,7 @@ impl Tester {
         Emitter::of(Outbox::in_memory(mailbox))
     }
 
-    /// Writes the messages of the emitters.
+    /// Writes the messages of all emitters to their streams.
     pub(super) fn collect(&mut self) {
         for mailbox in &self.mailboxes {
             let sent = mailbox.collect();
@@ -206,12 +206,12 @@ impl Tester {
         partitions.map(end).collect()
     }
 
-    /// All records that the processors have written to a stream so far, oldest first, without those that the test
-    /// wrote. Runs everything first.
+    /// All records that the processors have written to a stream so far, oldest first. Records that the test wrote are
+    /// left out. Runs everything first.
     ///
     /// # Panics
-    /// If no processor of this tester reads or writes the stream, or if one does with another codec or partitioner; if
-    /// a handler failed, or a record does not decode.
+    /// If no processor of this tester reads or writes the stream; if a processor declares the stream with another
+    /// codec or partitioner; if a handler failed; or if a record does not decode.
     #[track_caller]
     pub fn emitted<S: Stream>(&mut self) -> Vec<Emitted<S::Key, S::Value>> {
         self.topics.stream::<S>(S::NAME);
@@ -245,7 +245,7 @@ impl Tester {
         emitted.collect()
     }
 
-    /// The current virtual time. It starts at the beginning of 2026.
+    /// The current virtual time. Virtual time starts at the beginning of 2026.
     pub fn now(&self) -> SystemTime {
         from_ms(self.world.wall_ms())
     }

@@ -1,4 +1,4 @@
-//! Tests that a commit interval is never committed if the producer refused a part of a record's effects, although the
+//! Tests a record of which the producer refused some effects: its commit interval is never committed, even if the
 //! process shuts down cleanly. Must not know types other than its own.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ struct Sum;
 #[goka::stream("receipts", value = i64)]
 struct Receipts;
 
-/// Adds up sales; a sale of more than 10 emits a receipt.
+/// Adds up sales. A sale of more than 10 also emits a receipt.
 #[goka::processor(group = "sells", input = "sales", table = Sum, output(Receipts))]
 fn sells(ctx: &mut sells::Context<'_>, sale: i64) -> goka::Result {
     let sum = ctx.value()?.unwrap_or(0) + sale;
@@ -35,7 +35,7 @@ fn a_record_of_which_a_part_was_refused_is_not_committed_by_a_good_end() {
             world.create_topic(topic, 1);
         }
         let program: Arc<dyn Program> = Arc::new(Typed(Arc::new(sells::Processor)));
-        // The connection does not know the output, and refuses records for it.
+        // The connection does not know the output topic, and refuses records for that topic.
         let mut edges = program.edges();
         edges.retain(|edge| edge.kind != Kind::Output);
         let setup = Setup {

@@ -17,12 +17,12 @@ use crate::{
 };
 
 impl Tester {
-    /// Reads a row of a table, of a processor of this tester or of another group; `None` if there is no row. Runs
-    /// everything first.
+    /// Reads a row of a table, which belongs to a processor of this tester or to another group; `None` if there is no
+    /// row. Runs everything first.
     ///
     /// # Panics
-    /// If no processor or view of this tester uses the table, or if one does with another codec or partitioner; if a
-    /// handler failed, or the row does not decode.
+    /// If no processor or view of this tester uses the table; if one declares the table with another codec or
+    /// partitioner; if a handler failed; or if the row does not decode.
     #[track_caller]
     pub fn get<T: Table>(&mut self, key: &KeyOf<T>) -> Option<T::Value> {
         let key = bytes_of::<T::Key>(key).unwrap_or_default();
@@ -55,12 +55,13 @@ impl Tester {
         all
     }
 
-    /// Writes a row of a table. The table of another group is written as that group would do it. For the table of a
-    /// processor of this tester, the tester stops the processor, writes the row, and starts the processor again.
+    /// Writes a row of a table. A row of another group's table is written as that group would write it. For a table
+    /// that a processor of this tester writes, the tester stops the processor, writes the row, and starts the
+    /// processor again.
     ///
     /// # Panics
-    /// If no processor or view of this tester uses the table, or if one does with another codec or partitioner; if a
-    /// handler failed, or the value cannot be encoded.
+    /// If no processor or view of this tester uses the table; if one declares the table with another codec or
+    /// partitioner; if a handler failed; or if the value cannot be encoded.
     #[track_caller]
     pub fn set<T: Table>(&mut self, key: &KeyOf<T>, value: &ValueOf<T>) {
         let mut bytes = Vec::new();
@@ -71,7 +72,7 @@ impl Tester {
         self.write_row::<T>(key, Some(&bytes));
     }
 
-    /// Deletes a row of a table, in the way in which [`set`](Self::set) writes one.
+    /// Deletes a row of a table, in the same way as [`set`](Self::set) writes a row.
     ///
     /// # Panics
     /// As [`set`](Self::set).
@@ -80,7 +81,7 @@ impl Tester {
         self.write_row::<T>(key, None);
     }
 
-    /// Opens a view of a table, for services under test. It is up to date after each query of the tester.
+    /// Opens a view of a table, for services under test. After each query of the tester, the view is up to date.
     ///
     /// # Panics
     /// If the topic was added with another codec, partitioner or kind.
@@ -136,7 +137,7 @@ impl Tester {
         let (_, declared) = self.topics.table::<T>(home::<T>());
         if let Some(writer) = declared.writer {
             self.run_well();
-            // Only the group itself may write its rows while it runs.
+            // Only the group itself may write to its table while it runs.
             let group = self.groups.iter_mut().find(|group| group.name == writer);
             let stopped = group.map_or(Ok(()), |group| group.stop());
             self.expect(stopped);
@@ -145,7 +146,7 @@ impl Tester {
         self.expect(written);
     }
 
-    /// The rows of a partition, from the changelog.
+    /// The rows of a partition, as the changelog defines them.
     #[track_caller]
     fn table(&self, topic: &str, partition: i32) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let mut rows = BTreeMap::new();
@@ -159,8 +160,8 @@ impl Tester {
         rows
     }
 
-    /// Checks that the local copy of the instance that has the partition agrees with the changelog. This tests goka
-    /// itself.
+    /// Checks that a local copy agrees with the changelog: the copy of the instance that has the partition. This check
+    /// tests goka itself.
     #[track_caller]
     fn compare_copy(&self, topic: &str, partition: i32, key: &[u8], row: Option<&[u8]>) {
         let writer = self.topics.declared[topic].writer;

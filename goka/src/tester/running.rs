@@ -11,20 +11,20 @@ use crate::{
     },
 };
 
-/// How long all work may take, in virtual time, before the tester assumes a bug in goka.
+/// Maximum virtual time for all work. If the work takes longer, the tester assumes a bug in goka.
 pub(super) const PATIENCE: Duration = Duration::from_secs(600);
-/// How long the tester waits for `async fn` handlers, deferred records and retries, in virtual time.
+/// Maximum virtual time that the tester waits for `async fn` handlers, deferred records and retries.
 const HELD_BACK: Duration = Duration::from_secs(3600);
-/// How much virtual time passes in one step while all work is held back; shorter than any session timeout.
+/// Maximum virtual time that passes in one step while all work is held back; shorter than any session timeout.
 const STEP_MAX: Duration = Duration::from_millis(500);
-/// Virtual time between a kill and the restart, in which records in the socket of the killed process arrive.
+/// Virtual time between a kill and the restart. In this time, records in the socket of the killed process arrive.
 const START: Duration = Duration::from_secs(1);
 
-/// Work that is left.
+/// The kind of work that is left.
 enum Left {
-    /// With a description.
+    /// Work that can proceed, with a description.
     Work(String),
-    /// All of it waits for an `async fn` handler, a deferred record, or a retry.
+    /// All work that is left waits for an `async fn` handler, a deferred record, or a retry.
     HeldBack,
 }
 
@@ -35,14 +35,14 @@ impl Tester {
     /// [`lag`](Self::lag).
     ///
     /// # Errors
-    /// The error of a handler, or of the engine. The group then stops, as an app does, until it is
-    /// [restarted](Self::restart); it then reads the record again.
+    /// Returns the error of a handler, or of the engine. After an error, the group stops, as an app does, until it is
+    /// [restarted](Self::restart). It then reads the failed record again.
     pub fn run(&mut self) -> Result {
         self.settle();
         self.failures.pop_front().map_or(Ok(()), Err)
     }
 
-    /// [`run`](Self::run), for callers that expect no error.
+    /// Does the same as [`run`](Self::run), for callers that expect no error.
     #[track_caller]
     pub(super) fn run_well(&mut self) {
         if let Err(error) = self.run() {
@@ -51,7 +51,7 @@ impl Tester {
         }
     }
 
-    /// Lets virtual time pass, and runs the processors in the meantime.
+    /// Lets virtual time pass, and runs the processors during that time.
     pub fn advance(&mut self, time: Duration) {
         let until = self.world.now() + time;
         while self.world.now() < until {
@@ -61,7 +61,7 @@ impl Tester {
         }
     }
 
-    /// Consumer lag of a processor: number of records in its inputs and its loop that it has not processed and
+    /// The consumer lag of a processor: the number of records in its inputs and its loop that it has not processed and
     /// committed. Runs everything first.
     ///
     /// # Panics
@@ -93,7 +93,7 @@ impl Tester {
                     if self.world.now() > since + HELD_BACK {
                         return;
                     }
-                    // Only time can help. The steps get larger and larger.
+                    // Only the passing of time can help. The steps of time become larger and larger.
                     self.world.advance(step);
                     step = (step * 2).min(STEP_MAX);
                 }
@@ -102,7 +102,7 @@ impl Tester {
         }
     }
 
-    /// Gives all instances and views a turn.
+    /// Gives each instance and each view one turn.
     pub(super) fn round(&mut self) {
         self.collect();
         let began = self.world.now();
@@ -124,7 +124,7 @@ impl Tester {
             self.world.advance(IDLE);
         }
         if let Some((runtime, origin)) = &self.runtime {
-            // Timers of handlers use the clock of `world`.
+            // Moves the clock of the runtime, which the timers of handlers use, to the time of `world`.
             let now = *origin + self.world.now();
             runtime.block_on(async { tokio::time::sleep_until(now).await });
         }
@@ -182,7 +182,7 @@ impl Group {
     fn give_up(&mut self) {
         for instance in &mut self.instances {
             instance.is_wanted = false;
-            // The failure is known already.
+            // The error that caused the failure is already known.
             let _ = instance.stop();
         }
     }
@@ -245,7 +245,7 @@ impl Group {
         Ok(lags.iter().map(|(_, _, lag)| *lag).sum())
     }
 
-    /// The consumer lag of each partition.
+    /// The consumer lag of each partition of each topic that the processor reads.
     fn lags(&self, world: &World) -> Result<Vec<(&'static str, i32, u64)>> {
         let mut lags = Vec::new();
         let is_source = |kind| matches!(kind, Kind::Input | Kind::Loop);
@@ -260,7 +260,7 @@ impl Group {
         Ok(lags)
     }
 
-    /// Shuts all instances down cleanly. They start again at their next turn.
+    /// Shuts all instances down cleanly. An instance starts again at its next turn.
     pub(super) fn stop(&mut self) -> Result {
         let mut stopped = Ok(());
         for instance in &mut self.instances {

@@ -1,5 +1,5 @@
-//! The topics of a tester: only those that its processors and views name, so that a misspelt name is found. Must not
-//! know records.
+//! The topics of a tester: only those that its processors and views name, so that a misspelt name is detected. Must
+//! not know records.
 
 use std::{any::TypeId, collections::BTreeMap};
 
@@ -14,19 +14,19 @@ use crate::{
     },
 };
 
-/// A topic, as the graphs declare it.
+/// A topic, as the graphs of the processors and views declare it.
 #[derive(Clone, Debug)]
 pub(super) struct Declared {
     pub(super) partitioner: Partitioner,
     codec: &'static str,
     is_table: bool,
-    /// Whether it was named only for dead letters so far, which may be bytes of any codec.
+    /// Whether the topic was named only for dead letters so far: its values may be bytes of any codec.
     is_open: bool,
-    /// The first that named it, for errors.
+    /// The first processor or view that named the topic, for error messages.
     by: String,
-    /// For a table: the group that writes it, if the tester has the group.
+    /// For a table, the group that writes it, if that group is in the tester; otherwise `None`.
     pub(super) writer: Option<&'static str>,
-    /// The types that declare it.
+    /// The types that declare the topic.
     types: Vec<TypeId>,
 }
 
@@ -89,7 +89,7 @@ impl Topics {
         known.types.extend(new.types);
     }
 
-    /// The topic of a stream, by its name.
+    /// The topic of a stream, found by its name.
     ///
     /// # Panics
     /// If no processor or view names the topic, or if one declares it differently.
@@ -102,7 +102,7 @@ impl Topics {
         known
     }
 
-    /// The topic of a table, by its name, or by its type: a bare table has its name from its processor.
+    /// The topic of a table, found by its name, or else by its type: a bare table gets its name from its processor.
     ///
     /// # Panics
     /// If no processor or view names the topic, or if one declares it differently.

@@ -1,4 +1,4 @@
-//! Faults that the tester injects, in both guarantees.
+//! Faults that the tester injects, under both guarantees.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -33,8 +33,8 @@ fn exactly_once_counts_once_wherever_it_crashes() {
 
 #[test]
 fn at_least_once_repeats_what_was_delivered_and_not_stored() {
-    // A crash between the broker's answer and the local commit: the row is in the changelog, and the
-    // record is processed again.
+    // The second step is a crash after the broker's answer and before the local commit: the row is in the changelog,
+    // and the record is processed again.
     let expected = [(STEPS[0], 1), (STEPS[1], 2), (STEPS[2], 1), (STEPS[3], 1)];
     for (step, counted) in expected {
         let mut tester = counter(Guarantee::AtLeastOnce);
@@ -113,7 +113,8 @@ fn a_delivery_that_fails_is_handled_again() {
         tester.emit::<UserClicks>("alice", &1);
         assert_eq!(tester.get::<Clicks>("alice"), Some(1), "{guarantee:?}");
     }
-    // The record is written, but the answer is lost: at-least-once counts it twice, exactly-once does not.
+    // The record is written, but the answer is lost: at-least-once counts the click twice, exactly-once counts it
+    // once.
     for (guarantee, counted) in [(Guarantee::AtLeastOnce, 2), (Guarantee::ExactlyOnce, 1)] {
         let mut tester = counter(guarantee);
         tester.run().expect("started");

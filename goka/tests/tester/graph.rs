@@ -1,4 +1,4 @@
-//! A small graph with every kind of edge, for the tests beside this file.
+//! A small graph with every kind of edge, for the tests in this directory.
 
 use std::sync::{
     Arc,
@@ -7,7 +7,7 @@ use std::sync::{
 
 use goka::{Context, Meta};
 
-/// Clicks of users; the value is their number.
+/// Clicks of users; the value is the number of clicks.
 #[goka::stream("user-clicks", value = i64)]
 pub(crate) struct UserClicks;
 
@@ -29,7 +29,7 @@ pub(crate) struct Profiles;
 #[goka::table(group = "prices", key = u64, value = i64)]
 pub(crate) struct Prices;
 
-/// A table without a group of its own: it belongs to the processor that names it.
+/// A table whose declaration names no group: the table belongs to the processor that names it.
 #[goka::table(value = i64)]
 pub(crate) struct Points;
 
@@ -54,13 +54,13 @@ pub(crate) struct Rewards {
     pub(crate) calls: Arc<AtomicU32>,
 }
 
-/// Sets the points of everyone.
+/// The argument of a visit that sets the points of all users.
 #[derive(Clone)]
 pub(crate) struct SetAll(pub(crate) i64);
 
 #[goka::processor(group = "rewards", table = Points, join(Profiles), lookup(Prices))]
 impl Rewards {
-    /// A prize is worth its price; a blocked user gets nothing.
+    /// Adds the price of a prize to the user's points. A blocked user gets nothing.
     #[input(Prizes)]
     fn prize(&self, ctx: &mut Context<'_, Self>, _what: String) -> goka::Result {
         self.calls.fetch_add(1, Ordering::Relaxed);
@@ -71,7 +71,7 @@ impl Rewards {
         ctx.set_value(&(ctx.value()?.unwrap_or(0) + worth))
     }
 
-    /// Half of the points go on to the user's friend.
+    /// The points go to a friend of the user, through the loop.
     #[input("user-gifts-made")]
     fn give(&self, ctx: &mut Context<'_, Self>, (friend, points): (String, i64)) -> goka::Result {
         ctx.loopback(&friend, &points)

@@ -1,6 +1,7 @@
-//! Two groups, of which the first has a loop and writes to the second. Seeds choose when and at which step processes
-//! are killed, when partitions move, brokers are down and answers get lost. Expected values come from a plain model.
-//! `GOKA_SIM_SEEDS=1000` runs 1000 seeds, `GOKA_SIM_SEEDS=500..900` runs the seeds of this range.
+//! Two groups: the first has a loop and writes to the input of the second. A seed chooses when and at which step
+//! processes are killed, when partitions move, when brokers are unavailable, and which answers get lost. The expected
+//! values come from a plain model. `GOKA_SIM_SEEDS=1000` runs 1000 seeds, `GOKA_SIM_SEEDS=500..900` runs the seeds of
+//! this range.
 
 use std::{collections::BTreeMap, env, ops::Range, time::Duration};
 
@@ -9,11 +10,11 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 const USERS: u64 = 12;
 
-/// A rumour; the value is how many more times it is passed on.
+/// A rumour. The value is how many more times the rumour is passed on.
 #[goka::stream("rumours", value = u64)]
 struct Rumours;
 
-/// Users who were told a rumour, and by whom.
+/// Users who were told a rumour; the value is the user who told them.
 #[goka::stream("told", value = String)]
 struct Told;
 
@@ -21,7 +22,7 @@ struct Told;
 #[goka::table(group = "gossip", value = u64)]
 struct Heard;
 
-/// The number of rumours that each user was told, counted by the second group.
+/// The number of times that each user was told a rumour, as the second group counts them.
 #[goka::table(group = "talkers", value = u64)]
 struct Talks;
 
@@ -57,7 +58,7 @@ fn count(ctx: &mut count::Context, _by: String) -> goka::Result {
     ctx.set_value(&(talks + 1))
 }
 
-/// The users to whom a user passes a rumour on.
+/// The user to whom `user` passes a rumour on.
 fn next(user: &str, times: u64) -> String {
     let number: u64 = user.parse().expect("users are numbers");
     ((number * 7 + times + 1) % USERS).to_string()
@@ -65,7 +66,7 @@ fn next(user: &str, times: u64) -> String {
 
 type Counts = BTreeMap<String, u64>;
 
-/// The expected tables: how many rumours each user has heard, and was told.
+/// The expected tables: how many rumours each user has heard, and how many each user was told.
 fn model(rumours: &[(String, u64)]) -> (Counts, Counts) {
     let (mut heard, mut told) = (Counts::new(), Counts::new());
     for (user, times) in rumours {
@@ -92,7 +93,7 @@ fn seeds() -> Range<u64> {
     }
 }
 
-/// Sends rumours while faults happen to both groups. Returns the rumours and the tester.
+/// Emits rumours while faults happen to both groups. Returns the rumours and the tester.
 fn run(seed: u64, guarantee: Guarantee) -> (Vec<(String, u64)>, Tester) {
     let mut chance = StdRng::seed_from_u64(seed);
     let mut tester = Tester::new()

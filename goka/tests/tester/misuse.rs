@@ -1,4 +1,4 @@
-//! Mistakes in tests: the tester panics with a message that says what to do.
+//! Mistakes in tests: for each mistake, the tester panics with a message that says what to do.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -6,7 +6,7 @@ use goka::Tester;
 
 use crate::graph::{Gifts, Prices, Rewards, count, rewards};
 
-/// The message with which a test panics.
+/// Runs a test that panics, and returns the message of the panic.
 fn panic_of<T>(test: impl FnOnce() -> T) -> String {
     let panic = catch_unwind(AssertUnwindSafe(test))
         .err()
@@ -82,7 +82,8 @@ fn processors_that_do_not_go_together() {
     says(&panic_of(twice), &["`my-group`", "Tester::start_instance"]);
     let late = || Tester::new().processor(count::Processor).seed(7);
     says(&panic_of(late), &["Tester::seed", "before"]);
-    // A join reads the key's row from the partition of the input record.
+    // A join reads the row in the partition that has the same number as the input record's partition, so both topics
+    // must have the same number of partitions.
     let differs = || {
         let mut tester = Tester::new().partitions(2);
         let _ = tester.view::<crate::graph::Profiles>();
@@ -110,7 +111,7 @@ fn an_error_that_nobody_asked_for_is_a_panic_with_the_seed() {
     );
 }
 
-/// Text that no program may read or write.
+/// A text codec that refuses every program, whether it reads or writes.
 struct Unregistered;
 
 impl goka::Codec<String> for Unregistered {

@@ -1,5 +1,5 @@
-//! Messages to a partition that the topic does not have: the handler gets an error before any effect of its record is
-//! sent, so a restart cannot add effects of a record that was never processed.
+//! Messages to a partition that the topic does not have. The handler gets an error before any effect of its record is
+//! sent, so that a restart cannot add effects of a record that was never processed.
 
 use goka::{Context, Guarantee, Meta, Tester};
 
@@ -12,7 +12,8 @@ struct Receipts;
 
 const BOTH: [Guarantee; 2] = [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce];
 
-/// Adds up sales, and writes two receipts: by key, and to the partition whose number is the sale.
+/// Adds up sales, and writes two receipts: one to the partition of the key, and one to the partition whose number is
+/// the sale.
 fn sell<P>(ctx: &mut Context<'_, P>, sale: i64) -> goka::Result
 where
     P: goka::Processor<Key = String> + goka::graph::Persists<Sum> + goka::graph::Emits<Receipts>,
@@ -84,7 +85,7 @@ struct Stations;
 #[goka::stream("passed", value = i32)]
 struct Passed;
 
-/// Sends the rest of a journey through all partitions, one after another, with one key.
+/// Sends the remaining hops of a journey through the partitions, one after another and all with one key.
 struct Travels;
 
 #[goka::processor(group = "travels", table = Stations, output(Passed))]

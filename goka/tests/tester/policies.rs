@@ -1,5 +1,5 @@
-//! Records that cannot be processed: each policy at each stage, in both guarantees, and in virtual time. Expected
-//! values are written by hand.
+//! Records that cannot be processed: each policy at each stage, under both guarantees, and in virtual time. The
+//! expected values are written by hand.
 
 use std::{
     sync::{
@@ -11,7 +11,7 @@ use std::{
 
 use goka::{BoxError, Context, DeadLetter, Deferred, Guarantee, Headers, Meta, Tester};
 
-/// Sizes of jobs. Other text does not decode.
+/// Jobs; the value is the size of the job. Text that is not a number does not decode.
 #[goka::stream("jobs", value = i64)]
 struct Jobs;
 #[goka::stream("jobs", value = String)]
@@ -24,7 +24,7 @@ struct Log;
 const BOTH: [Guarantee; 2] = [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce];
 const STAGES: [(&str, &str); 3] = [("decode", "x"), ("handler", "13"), ("panic", "666")];
 
-/// Adds up sizes. After it has written a row and a message, 13 returns an error, and 666 panics.
+/// Adds up sizes, and writes a row and a message. After that, the size 13 causes an error, and the size 666 a panic.
 fn work<P>(ctx: &mut Context<'_, P>, size: i64) -> Result<(), BoxError>
 where
     P: goka::Processor<Key = String> + goka::graph::Persists<Done> + goka::graph::Emits<Log>,
@@ -86,7 +86,7 @@ fn skip_passes_over_the_record_and_all_it_did() {
     }
 }
 
-/// At 13, returns an error of its own `Emitter` or `View`.
+/// For the size 13, the handler returns an error that comes from an `Emitter` or a `View` of its own.
 struct Uses {
     fails: fn() -> goka::Error,
     attempts: Arc<AtomicU32>,
@@ -212,12 +212,12 @@ fn a_key_that_does_not_decode_is_kept_too() {
     assert_eq!((kept.len(), kept[0].key.as_str()), (1, "no number"));
 }
 
-/// Fails this number of times before it succeeds.
+/// Fails a given number of times before it succeeds.
 #[derive(Clone, Default)]
 struct Flaky {
     failures_left: Arc<AtomicU32>,
     attempts: Arc<AtomicU32>,
-    /// The keys of successful records, in order.
+    /// The keys of the records that were processed, in the order of processing.
     worked: Arc<Mutex<Vec<String>>>,
 }
 
@@ -308,7 +308,7 @@ fn a_retry_holds_up_its_own_partition_only() {
         tester.emit_with::<Jobs>("free", &1, to(1));
         tester.emit_with::<Jobs>("behind", &1, to(0));
     }
-    // The record is tried at 0, 100, 300 and 700 ms.
+    // The record is tried at 0, 100, 300 and 700 ms, so that at 500 ms it still waits for its last attempt.
     tester.advance(Duration::from_millis(500));
     let worked = flaky.worked.lock().expect("nobody panics").clone();
     assert_eq!(worked, vec!["free"; MANY]);
@@ -437,7 +437,7 @@ fn a_deferred_record_that_fails_takes_what_is_behind_it_back() {
     assert!(String::from_utf8_lossy(why).contains("the other system is away"));
 }
 
-/// Takes points from all users; fails for users with too few points.
+/// The argument of a visit that takes points from all users. The visit of a user with too few points fails.
 #[derive(Clone)]
 struct Take(i64);
 
@@ -472,7 +472,7 @@ fn a_visitor_skips_rows_and_tries_them_again() {
     }
     flaky.failures_left.store(2, Ordering::Relaxed);
     tester.run().expect("all is well");
-    // Of two failures the first panics, and the second is an error, which skips the row.
+    // The first failure is a panic, after which the row is tried again. The second is an error, which skips the row.
     let visited = tester.visit(Take(2)).expect("all rows");
     assert_eq!(visited, 3);
     assert_eq!(tester.get::<Done>("alice"), Some(3));
@@ -519,7 +519,7 @@ fn a_record_too_large_to_be_written_is_its_handlers_error() {
     }
 }
 
-/// Repairs dead letters: text that is not a number becomes 1.
+/// Repairs dead letters: text that is not a number becomes the number 1.
 #[goka::processor(group = "mend", input = Kept, output(AnyJobs))]
 fn mend(ctx: &mut mend::Context<'_>, job: String) -> goka::Result {
     let Some(letter) = DeadLetter::of(ctx.headers()) else {
@@ -561,7 +561,7 @@ struct Ratios;
 #[goka::table(value = f64, codec = Json)]
 struct Ratio;
 
-/// Divides by what it reads.
+/// Divides by numbers that it reads from the input; some results are not numbers.
 #[goka::processor(group = "divides", input = Jobs, table = Ratio, output(Ratios), on_error = skip)]
 fn divides(ctx: &mut divides::Context<'_>, by: i64) -> goka::Result {
     let ratio = 0.0 / by as f64;

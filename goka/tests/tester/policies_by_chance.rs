@@ -1,5 +1,5 @@
-//! Policies under random faults: seeds choose how long records take, which answers get lost, when partitions move, and
-//! when processes are killed. Expected values come from a plain model.
+//! Policies under random faults. A seed chooses how long records take, which answers get lost, when partitions move,
+//! and when processes are killed. The expected values come from a plain model.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,7 +20,7 @@ struct Shop;
 
 #[goka::processor(group = "shop", table = Spent, output(Receipts))]
 impl Shop {
-    /// Every 5th record fails each time it is tried; every 7th one waits.
+    /// An order that is a multiple of 5 fails each time it is tried; an order that is a multiple of 7 waits.
     #[input(Orders, on_error(decode = dead_letter, handler = retry(2, backoff_ms = 30..=50, then = dead_letter)))]
     async fn ordered(&self, ctx: &mut Context<'_, Self>, order: u64) -> Result<(), BoxError> {
         let spent = ctx.value()?.unwrap_or(0);

@@ -1,4 +1,4 @@
-//! `async` handlers that wait, deferred records, and virtual time.
+//! Tests of `async` handlers that wait, of deferred records, and of virtual time.
 
 use std::{
     sync::{Arc, Mutex},
@@ -78,7 +78,7 @@ impl Visit for Text {
     }
 }
 
-/// Collects the warnings of one thread, as text. Installed for the whole process: tracing may miss a
+/// Collects the warnings that one thread logs, as text. Installed for the whole process, because tracing may miss the
 /// subscriber of a single thread while other threads log.
 #[derive(Clone)]
 struct Warnings(Arc<Mutex<Vec<String>>>, ThreadId);

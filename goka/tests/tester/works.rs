@@ -86,7 +86,7 @@ fn what_was_emitted_has_headers_partition_and_time() {
     assert_eq!(prizes[0].timestamp, at);
     let place = goka::Partitioner::Murmur2.partition(b"alice", 4);
     assert_eq!(prizes[0].partition, place);
-    // Messages that the test has sent do not count as emitted.
+    // Messages that the test itself has sent are not among the emitted ones.
     assert_eq!(tester.emitted::<UserClicks>(), []);
 }
 
@@ -108,7 +108,7 @@ fn processors_are_composed_by_streams_tables_joins_and_lookups() {
     assert_eq!(tester.get::<Points>("bob"), Some(1));
     tester.tombstone::<Gifts>("bob");
     assert_eq!(tester.get::<Points>("bob"), None);
-    // The price changes while all groups run.
+    // The price is changed while all groups run.
     tester.set::<Prices>(&1, &50);
     tester.run().expect("the lookup is up to date");
     tester.emit::<UserClicks>("carol", &100);
@@ -117,7 +117,7 @@ fn processors_are_composed_by_streams_tables_joins_and_lookups() {
 
 #[test]
 fn topics_may_have_different_numbers_of_partitions() {
-    // A looked-up table may have another number of partitions.
+    // The number of partitions of a looked-up table may differ from that of the inputs.
     let mut tester = Tester::new().partitions(2);
     let _ = tester.view::<Prices>();
     let mut tester = tester.partitions(7).processor(rewards());
@@ -175,7 +175,7 @@ fn an_error_of_a_handler_is_a_value_and_names_its_record() {
     ] {
         assert!(error.contains(part), "{part} in {error}");
     }
-    // The other groups go on. The failed group is down, and reads the record again after a restart.
+    // The other groups continue. The failed group is down, and reads the failed record again after a restart.
     assert_eq!(tester.get::<Clicks>("bob"), Some(1));
     tester.emit::<Prizes>("carol", &"a cup".to_owned());
     assert_eq!(tester.get::<Points>("carol"), None);
@@ -219,7 +219,7 @@ fn emitters_write_from_any_thread() {
         let second = other.emit("alice", &100).expect("taken").wait();
         (first.offset, second.expect("written").offset)
     });
-    // The first message is the one that the test has sent.
+    // The message at offset 0 is the one that the test sent before the thread started.
     assert_eq!(thread.join().expect("ends"), (1, 2));
     assert_eq!(tester.get::<Clicks>("alice"), Some(111));
     assert_eq!(emitter.emit_sync("alice", &1).expect("written").offset, 3);

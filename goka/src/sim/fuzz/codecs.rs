@@ -1,4 +1,5 @@
-//! Fuzzing of codecs, keys and headers of dead letters: a decoded value that is encoded and decoded once more is equal.
+//! Fuzzing of codecs, keys and headers of dead letters. A decoded value is encoded and decoded again, and must not
+//! change.
 
 use std::{collections::BTreeMap, fmt::Debug, thread};
 
@@ -16,10 +17,11 @@ use crate::{
     },
 };
 
-/// Allocations of error texts and of a few fields.
+/// Bytes that may be allocated for error texts and a few fields.
 const SMALL: u64 = 8 << 10;
 
-/// An untagged enum creates an error text at each of up to 128 levels.
+/// Bytes that may be allocated for an untagged enum, which creates an error text at each of up to 128 levels of
+/// nesting.
 const UNTAGGED: u64 = 1 << 20;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -44,7 +46,7 @@ enum Kind {
     },
 }
 
-/// serde buffers these two before it knows their types.
+/// serde buffers the content of this enum and of the next enum before it knows the variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 enum Tagged {
@@ -70,7 +72,7 @@ struct Linked {
     next: Option<Box<Linked>>,
 }
 
-/// rmp-serde does not count enums as levels of nesting.
+/// rmp-serde does not count an enum as a level of nesting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Term {
     Number(i64),
@@ -89,7 +91,8 @@ fn encoded<C: Codec<T>, T>(values: &[T]) -> Vec<Vec<u8>> {
 }
 
 fn codec<C: Codec<T>, T: Debug>(what: &str, valid: &[T], constant: u64) {
-    // The encoded value is about as long as the input, and is decoded a second time.
+    // Four times `constant`, because the value is also encoded, as about as many bytes as the input has, and decoded
+    // again.
     fuzz(what, &encoded::<C, T>(valid), 4 * constant, |bytes| {
         let Ok(value) = C::decode(bytes) else { return };
         let again = encoded::<C, T>(&[value]);
@@ -221,7 +224,7 @@ fn headers_of_dead_letters_are_fuzzed() {
         "stage",
         "error",
     ];
-    // One damaged header after the other, with all others valid.
+    // Damages one header at a time; all other headers are valid.
     for (damaged, name) in names.iter().enumerate() {
         let seeds = [valid[damaged].as_bytes().to_vec(), b"-1".to_vec()];
         fuzz(&format!("goka-{name}"), &seeds, SMALL, |bytes| {
@@ -240,7 +243,8 @@ fn headers_of_dead_letters_are_fuzzed() {
     }
 }
 
-/// Runs on a thread with the stack size of a worker's, in a build that uses more stack than a release build.
+/// Runs `read` on a thread with the stack size of a worker's thread. This test build uses more stack than a release
+/// build.
 fn on_a_small_stack(read: impl FnOnce() + Send + 'static) {
     let thread = thread::Builder::new().stack_size(2 << 20).spawn(read);
     thread.expect("it starts").join().expect("no panic");
@@ -283,7 +287,7 @@ fn what_cannot_be_read_for_its_depth_is_not_written() {
         let term = (0..depth).fold(Term::Number(1), |term, _| Term::Not(Box::new(term)));
         let mut bytes = Vec::new();
         let written = MsgPack::encode(&term, &mut bytes);
-        // A number inside a map as well.
+        // The limit is 128 levels, of which the number inside the innermost map is one.
         assert_eq!(written.is_ok(), depth < 128, "{depth}");
         let read = <MsgPack as Codec<Term>>::decode(&bytes);
         assert_eq!(read.ok(), written.ok().map(|()| term));

@@ -1,5 +1,5 @@
-//! Commits in flight to the coordinator. The coordinator may take offsets immediately or after a rebalance, and its
-//! answer may be lost. Must not know who waits for the answer.
+//! Offset commits in flight to the coordinator. The coordinator may store the offsets immediately or after a
+//! rebalance, and its answer may be lost. Must not know who waits for the answer.
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::{
     engine::port::{CommitError, Position},
 };
 
-/// The longest time for which the coordinator holds back an answer: as long as a slow member of a rebalance takes.
+/// Maximum time for which the coordinator holds back an answer: as long as a rebalance with a slow member takes.
 const KEPT_MAX_MS: u64 = 1500;
 
 /// The commit in flight of a connection, if there is one.
@@ -21,21 +21,21 @@ struct Pending {
     what: What,
 }
 
-/// A commit, and the member that sends it.
+/// A commit, and the id of the member that sends it.
 pub(super) struct Sent {
     pub(super) member: Option<MemberId>,
     pub(super) entries: Vec<CommitEntry>,
 }
 
 enum What {
-    /// The commit has not arrived yet.
+    /// The commit has not arrived at the coordinator yet.
     Sent(Sent),
     Answered(Result<(), CommitError>),
 }
 
 impl Committing {
-    /// Commits and waits. The answer of a commit in flight is discarded; that commit arrives first, because the
-    /// requests of a connection are handled in order.
+    /// Commits, and returns the coordinator's answer. If another commit is in flight, that commit arrives first,
+    /// because the requests of a connection are handled in order. The answer to that other commit is discarded.
     pub(super) fn take(
         &self,
         state: &mut State,
@@ -62,7 +62,7 @@ impl Committing {
         self.0.replace(Some(Pending { answered_at, what }));
     }
 
-    /// A commit in flight arrives now at the latest.
+    /// Lets a commit that is in flight arrive at the coordinator now.
     pub(super) fn arrive(&self, state: &mut State, group: &str) {
         let mut pending = self.0.borrow_mut();
         if let Some(What::Sent(sent)) = pending.as_mut().map(|pending| &mut pending.what) {
@@ -88,7 +88,7 @@ impl Committing {
 }
 
 impl State {
-    /// A commit arrives at the coordinator.
+    /// Handles a commit that arrives at the coordinator.
     pub(super) fn take_commit(&mut self, group: &str, sent: Sent) -> Result<(), CommitError> {
         let (member, mut entries) = (sent.member, sent.entries);
         if let Some(refusal) = self.refuse_commit(group, member) {
@@ -100,7 +100,7 @@ impl State {
         for entry in entries {
             self.commit(group, entry);
         }
-        // The offsets are taken, but the answer is lost.
+        // The offsets are stored, but the answer is lost.
         if self.chance.one_in(50) {
             self.mishaps.refused_commits += 1;
             return Err(CommitError::Again(Error::kafka(

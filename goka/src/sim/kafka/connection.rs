@@ -1,8 +1,8 @@
 //! A worker's connection: [`Kafka`] in memory.
 //!
-//! A connection holds no borrow of the world while it calls back, because the callee may call the connection. A
+//! A connection holds no borrow of the world while it calls back, because the called code may use the connection. A
 //! connection that is dropped without a close is a process that died: its member stays in the group until the session
-//! times out, and records in flight may still be written. Must not know the engine.
+//! times out, and its records in flight may still be written. Must not know the engine.
 
 use std::{
     cell::{Cell, RefCell},
@@ -34,7 +34,8 @@ use crate::{
     },
 };
 
-/// How far the clock of a dead process is ahead, so that anything it waits for in its shutdown times out immediately.
+/// How far the clock of a dead process is ahead of the world's: everything that the process waits for while it shuts
+/// down times out immediately.
 const AFTER_DEATH: Duration = Duration::from_secs(86_400);
 
 /// One worker's connection to a world.
@@ -51,9 +52,9 @@ pub(crate) struct Connection {
     membership: RefCell<Membership>,
     committing: Committing,
     fetching: RefCell<Fetching>,
-    /// How many records may still be returned before the pending event of the group.
+    /// How many records may still be returned before the pending event of the group; `None` until that is decided.
     overtaking: Cell<Option<u64>>,
-    /// Set once the connection is closed or its process has died: how far its clock is ahead.
+    /// How far the clock of this connection is ahead; `None` until the connection is closed or its process dies.
     dead: Cell<Option<Duration>>,
 }
 
@@ -104,7 +105,7 @@ impl Connection {
         })
     }
 
-    /// The process dies: nothing that it calls while it shuts down has an effect.
+    /// Ends the process. No call that the process makes while it shuts down has an effect.
     fn die(&self) {
         if self.is_dead() {
             return;
@@ -132,7 +133,7 @@ impl Connection {
         })
     }
 
-    /// The entries that commit these positions for this connection.
+    /// The commit entries for these positions, in the name of this connection.
     fn entries(&self, positions: &[Position], metadata: &str) -> Result<Vec<CommitEntry>, Error> {
         let entry = |position: &Position| {
             let topic = self.source(position.source)?;
@@ -141,7 +142,7 @@ impl Connection {
         positions.iter().map(entry).collect()
     }
 
-    /// Passes a point, where the simulation may end the process.
+    /// Tells the simulation that the worker has reached a point, where the simulation may end the process.
     fn pass(&self, point: Point) -> Result<(), Error> {
         if self.is_dead() {
             return Err(Error::Closed("this connection"));
@@ -158,7 +159,7 @@ impl Connection {
         })
     }
 
-    /// An error if the brokers do not answer requests now.
+    /// Returns an error if the brokers do not answer requests now.
     fn answer(&self, doing: &str) -> Result<(), Error> {
         self.pass(Point::Asks)?;
         self.state.borrow_mut().answer(doing)
@@ -175,7 +176,7 @@ impl Connection {
         }
     }
 
-    /// Sends a heartbeat: librdkafka sends heartbeats whatever its application does.
+    /// Sends a heartbeat. Called in every wait, because librdkafka sends heartbeats whatever its application does.
     fn be_heard(&self, state: &mut State) {
         let (member, now) = (self.membership.borrow().member, state.now);
         let group = state.groups.get_mut(&self.group);
@@ -383,8 +384,8 @@ impl Producer for Connection {
 
     fn serve(&self, wait: Duration, on: &mut dyn FnMut(Report)) {
         if self.pass(Point::Asks).is_err() {
-            // The process is dead: all its records have failed, so nobody waits for them, and its clock runs on, so
-            // that later waits end as well.
+            // The process is dead. All its records have failed, so nobody waits for them. Its clock runs on, so that
+            // later waits end as well.
             self.dead.update(|ahead| ahead.map(|ahead| ahead + wait));
             let reports = self.writer.take_reports(&mut self.state.borrow_mut());
             return reports.into_iter().for_each(on);
@@ -422,7 +423,8 @@ impl Transactions for Connection {
         let Some(transacting) = self.transacting() else {
             return;
         };
-        // The simulation may pause the worker at the point below; it then continues with this knowledge.
+        // The simulation may pause the worker in `pass` below. After the pause, the worker continues with what it read
+        // here.
         let member = self.membership.borrow().member;
         let generation = self.state.borrow().generation(&self.group);
         let entries = self.entries(positions, metadata);

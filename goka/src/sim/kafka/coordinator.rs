@@ -1,9 +1,9 @@
 //! The transaction coordinator: the owner of each transactional id, and the state of its transaction.
 //!
-//! As on brokers, records and offsets of a transaction are stored immediately, undecided. When the transaction is
-//! decided, each partition and the group get a marker of their own, each at its own moment. A producer that initializes
-//! a transactional id takes the id over, and the open transaction of the id is aborted. Must not know what is behind a
-//! connection.
+//! As on brokers, records and offsets of an open transaction are stored immediately, but are undecided. When the
+//! transaction is decided, each partition and the group get their own markers, at different moments. A producer that
+//! initializes a transactional id becomes its owner, and the open transaction of the id is aborted. Must not know what
+//! is behind a connection.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -14,32 +14,32 @@ use std::{
 use super::{positions::Positions, producer::Place};
 use crate::base::error::Error;
 
-/// All transactional ids, and the requests and answers in flight.
+/// All transactional ids, and the requests and answers that are in flight.
 #[derive(Default)]
 pub(super) struct Coordinator {
     pub(super) ids: BTreeMap<Rc<str>, Id>,
     pub(super) jobs: Vec<Job>,
     pub(super) answers: BTreeMap<u64, VecDeque<(Duration, Answer)>>,
-    /// Connections that do not know the outcome of their last transaction: they need a new producer.
+    /// Connections that do not know the outcome of their last transaction, and need a new producer.
     pub(super) in_doubt: BTreeSet<u64>,
 }
 
 #[derive(Default)]
 pub(super) struct Id {
-    /// The producer that may write; all others are fenced.
+    /// The producer that owns the id and may write; all others are fenced.
     pub(super) producer: u64,
-    /// Transactions of that producer up to this number are over.
+    /// The number of the last transaction of `producer` that is over.
     pub(super) finished: u64,
     pub(super) open: Option<Transaction>,
 }
 
 pub(super) struct Transaction {
-    /// Identifies the transaction in all logs.
+    /// Identifies the transaction in the logs of all partitions.
     pub(super) name: u64,
     pub(super) times_out_at: Duration,
     pub(super) places: BTreeSet<Place>,
     pub(super) positions: Option<Positions>,
-    /// Set once the transaction is decided: whether it is committed, and when each marker is written.
+    /// `None` until the transaction is decided: whether it is committed, and the time at which each marker is written.
     pub(super) decided: Option<(bool, Vec<(Duration, Marker)>)>,
 }
 
@@ -48,7 +48,7 @@ pub(super) enum Marker {
     InGroup,
 }
 
-/// A request in flight.
+/// A request in flight to the coordinator.
 pub(super) struct Job {
     pub(super) at: Duration,
     /// The connection that sent the request.
@@ -62,14 +62,14 @@ pub(super) struct Job {
 pub(super) enum Wish {
     Commit(Positions),
     Abort,
-    /// Initializes the id of another worker.
+    /// Initializes the transactional id of another worker, which fences that worker.
     Fence,
 }
 
-/// The answer to a request, with the new producer if one took over.
+/// The answer to a request; contains the id of the new producer if one took over.
 pub(super) type Answer = Result<Option<u64>, Error>;
 
-/// What happens to a record of a transaction that reaches its partition.
+/// What happens to a transaction's record that reaches its partition.
 pub(super) enum Landing {
     At(i64),
     NotBefore(Duration),
@@ -77,7 +77,7 @@ pub(super) enum Landing {
 }
 
 impl Coordinator {
-    /// Sends a request. Requests of one connection are handled in order.
+    /// Sends a request. The requests of one connection are handled in order.
     pub(super) fn ask(&mut self, mut job: Job) {
         let before = self.jobs.iter().filter(|b| b.connection == job.connection);
         job.at = before.map(|before| before.at).fold(job.at, Duration::max);
@@ -90,14 +90,14 @@ impl Coordinator {
         Some(answer)
     }
 
-    /// Forgets a connection whose process is gone. Requests that are not lost still arrive.
+    /// Forgets a connection whose process is gone. Its requests in flight still arrive, unless `is_lost`.
     pub(super) fn forget(&mut self, connection: u64, is_lost: bool) {
         self.jobs
             .retain(|job| job.connection != connection || !is_lost);
         self.answers.remove(&connection);
     }
 
-    /// When the coordinator will act next, after `now`.
+    /// The time of the coordinator's next action after `now`.
     pub(super) fn next_at(&self, now: Duration, broker_is_back_at: Duration) -> Option<Duration> {
         let jobs = self.jobs.iter().map(|job| job.at);
         let open = self.ids.values().filter_map(|id| id.open.as_ref());
@@ -106,13 +106,14 @@ impl Coordinator {
             Some((_, markers)) => markers.iter().map(|(at, _)| *at).collect(),
         });
         let answers = self.answers.values().flatten().map(|(at, _)| *at);
-        // Answers that are due wait for the connection to take them.
+        // Answers that are already due are left out: they wait until their connection takes them.
         let answers = answers.filter(|at| *at > now);
         let first = jobs.chain(steps).min().map(|at| at.max(broker_is_back_at));
         first.into_iter().chain(answers).min()
     }
 
-    /// Whether a transaction contains offsets of a partition and is undecided, or its group has no marker yet.
+    /// Whether there is a transaction with offsets of this partition that is undecided, or whose marker the group
+    /// lacks.
     pub(super) fn is_unstable(&self, group: &str, topic: &str, partition: i32) -> bool {
         let open = self.ids.values().filter_map(|id| id.open.as_ref());
         let positions = open.filter_map(|transaction| transaction.positions.as_ref());

@@ -39,7 +39,7 @@ impl State {
         }))
     }
 
-    /// A record of a transaction reaches its partition.
+    /// Handles a record of a transaction that reaches its partition.
     pub(super) fn land_in_transaction(
         &mut self,
         (producer, id): (u64, &Rc<str>),
@@ -71,7 +71,7 @@ impl State {
         }
     }
 
-    /// Commits or aborts the open transaction of an id, unless it is decided.
+    /// Commits or aborts the open transaction of an id, unless the transaction is already decided.
     fn decide(&mut self, id: &Rc<str>, committed: bool) {
         let chance = &mut self.chance;
         let Some(entry) = self.coordinator.ids.get_mut(id) else {
@@ -80,7 +80,7 @@ impl State {
         let Some(open) = entry.open.as_mut().filter(|open| !open.is_decided()) else {
             return;
         };
-        // Now and then a broker is slow to write a marker, and others must wait for the marker.
+        // Sometimes a broker is slow to write a marker, and readers and producers must wait for it.
         let mut at = || {
             let slowest_us = if chance.one_in(8) { 3_000_000 } else { 60_000 };
             self.now + Duration::from_micros(chance.below(slowest_us))
@@ -147,7 +147,7 @@ impl State {
         }
     }
 
-    /// Handles the requests, timeouts and markers that are due.
+    /// Handles all requests, timeouts and markers that are due.
     pub(super) fn coordinate(&mut self) {
         if self.is_broker_away() {
             return;
@@ -209,7 +209,7 @@ impl State {
         let markers = markers.into_iter().flat_map(|(_, markers)| markers);
         let last_marker = markers.map(|(at, _)| *at).max().unwrap_or(self.now);
         let takes = self.delay();
-        // A new producer gets the id when all markers of the old one are written.
+        // The answer with a new producer comes after all markers of the old producer are written.
         let at = match answer {
             Ok(Some(_)) => last_marker + takes,
             _ => self.now + takes,
@@ -225,7 +225,7 @@ impl State {
         }
     }
 
-    /// Commits a transaction. An error says whether its outcome is unknown to the worker.
+    /// Commits a transaction. The `bool` in the error is `true` if the worker does not learn the outcome.
     fn commit_transaction(
         &mut self,
         id: &Rc<str>,

@@ -1,5 +1,5 @@
-//! The fetches of a consumer: the positions of its partitions, and fetched records that were not returned yet. Must not
-//! know groups.
+//! The fetches of a consumer: the positions of its partitions, and records that are fetched but not yet returned. Must
+//! not know groups.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -19,9 +19,9 @@ pub(super) enum Fetched {
 
 #[derive(Default)]
 pub(super) struct Fetching {
-    /// By partition, the next offset of each source; `None` after an offset that was out of range.
+    /// For each partition, the next offset of each source; `None` after an offset that was out of range.
     positions: BTreeMap<i32, Vec<Option<i64>>>,
-    /// Fetched records of partitions that were unassigned before the records were returned.
+    /// Records that were fetched before their partition was unassigned, and are returned later.
     late: VecDeque<(usize, i32, Rc<Written>)>,
 }
 
@@ -32,7 +32,7 @@ impl Fetching {
         self.positions.insert(partition, offsets);
     }
 
-    /// Stops fetching a partition. A few records may have been fetched already, and come later.
+    /// Stops fetching a partition. A few of its records may already have been fetched; they are returned later.
     pub(super) fn unassign(
         &mut self,
         partition: i32,
@@ -66,7 +66,7 @@ impl Fetching {
             .find_map(|partition| self.fetch_from(partition, sources, topics, chance))
     }
 
-    /// Fetches from any source. Records of one source are in order, sources are not.
+    /// Fetches a record from any source. The records of one source come in order; the order of the sources is random.
     fn fetch_from(
         &mut self,
         partition: i32,

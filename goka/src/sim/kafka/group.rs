@@ -1,9 +1,10 @@
-//! A consumer group as its coordinator knows it: members, owners of partitions, committed offsets.
+//! A consumer group as its coordinator sees it: members, owners of partitions, committed offsets.
 //!
-//! Partitions move as with `cooperative-sticky`: as few as possible, in two steps. The coordinator asks the owner to
-//! give a partition back, and the next owner gets it after the answer. A member that sends no heartbeat for a session
-//! is expelled, and its partitions go to other members immediately. The expelled member may be alive (a zombie), and
-//! learns of it later. Must not know records or producers, and no time but the time it is given.
+//! Partitions move as with `cooperative-sticky`: as few as possible, and in two steps. The coordinator asks the owner
+//! to give a partition back, and assigns the partition to the next owner after the answer. A member that sends no
+//! heartbeat for the duration of a session is expelled, and its partitions go to other members immediately. The
+//! expelled member may be alive (a zombie), and learns of its expulsion later. Must not know records or producers, and
+//! no time but the time it is given.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -12,7 +13,7 @@ use std::{
 
 use crate::engine::port::Committed;
 
-/// Id of a member, never used twice: a member that comes back gets another id.
+/// Id of a member. No id is used twice: a member that comes back gets a new id.
 pub(super) type MemberId = u64;
 
 /// What the coordinator asks of a member.
@@ -24,25 +25,25 @@ pub(super) enum Order {
 
 pub(super) struct Group {
     partitions: i32,
-    /// How long it takes until a member learns of a change.
+    /// How long a member takes to learn of a change.
     takes: Duration,
     members: BTreeMap<MemberId, Member>,
-    /// Static members that another member with the same instance id has replaced.
+    /// Static members that were replaced by a member with the same instance id.
     fenced: BTreeSet<MemberId>,
     committed: BTreeMap<(String, i32), Committed>,
-    /// Changes whenever a partition gets a new owner.
+    /// Increases whenever a partition gets a new owner.
     generation: u64,
 }
 
 struct Member {
-    /// Instance id of a static member: a member that joins with this id takes over its partitions.
+    /// Instance id of a static member; a new member with this id takes over the partitions.
     instance: Option<String>,
     /// Time of the last heartbeat.
     heard: Duration,
     owned: BTreeSet<i32>,
-    /// The partitions of `owned` that the member was asked to give back.
+    /// The partitions in `owned` that the member was asked to give back.
     leaving: BTreeSet<i32>,
-    /// Orders that the member has not got yet, and when it gets them at the earliest.
+    /// Orders that the member has not received yet, each with the earliest time at which the member receives it.
     orders: VecDeque<(Duration, Order)>,
 }
 
@@ -90,7 +91,7 @@ impl Group {
         self.rebalance(now);
     }
 
-    /// A member leaves. A static member stays until its session times out.
+    /// Removes a member that leaves. A static member stays until its session times out.
     pub(super) fn leave(&mut self, id: MemberId, now: Duration) {
         let stays = |member: &Member| member.instance.is_some();
         if !self.members.get(&id).is_some_and(stays) && self.members.remove(&id).is_some() {
@@ -98,7 +99,7 @@ impl Group {
         }
     }
 
-    /// Expels members without a heartbeat for a session, and returns them.
+    /// Expels the members that have sent no heartbeat for the duration of a session, and returns their ids.
     pub(super) fn expel(&mut self, session: Duration, now: Duration) -> Vec<MemberId> {
         let silent =
             |(id, member): (&MemberId, &Member)| (member.heard + session <= now).then_some(*id);
@@ -112,18 +113,18 @@ impl Group {
         expelled
     }
 
-    /// The oldest last heartbeat of all members.
+    /// The time of the last heartbeat of the member that has been silent for longest.
     pub(super) fn most_silent(&self) -> Option<Duration> {
         self.members.values().map(|member| member.heard).min()
     }
 
-    /// A heartbeat of a member. Returns `false` if it is not a member (any more).
+    /// Handles a heartbeat. Returns `false` if its sender is not, or no longer, a member.
     pub(super) fn hear(&mut self, id: MemberId, now: Duration) -> bool {
         let member = self.members.get_mut(&id);
         member.map(|member| member.heard = now).is_some()
     }
 
-    /// Counts all members as heard until `now`, because the coordinator was away.
+    /// Treats all members as if they had sent a heartbeat at `now`, because the coordinator was away until then.
     pub(super) fn hear_all(&mut self, now: Duration) {
         for member in self.members.values_mut() {
             member.heard = member.heard.max(now);
@@ -152,7 +153,7 @@ impl Group {
         order.is_some_and(|(at, _)| *at <= now)
     }
 
-    /// When a member will get its next order, after `now`.
+    /// The next time, after `now`, at which a member receives an order.
     pub(super) fn next_order_at(&self, now: Duration) -> Option<Duration> {
         let fronts = self
             .members
@@ -177,7 +178,7 @@ impl Group {
         member.is_some_and(|member| member.owned.contains(&partition))
     }
 
-    /// Whether a member was asked to give partitions back, and has not answered.
+    /// Whether a member was asked to give partitions back and has not done so yet.
     pub(super) fn is_rebalancing(&self) -> bool {
         self.members
             .values()
@@ -193,7 +194,7 @@ impl Group {
         self.committed.get(&(topic.to_owned(), partition))
     }
 
-    /// Gives each member an equal share, and moves as few partitions as possible.
+    /// Gives each member an equal share of the partitions, and moves as few as possible.
     fn rebalance(&mut self, now: Duration) {
         let mut order: Vec<MemberId> = self.members.keys().copied().collect();
         let Some(at_least) = usize::try_from(self.partitions)
@@ -203,7 +204,8 @@ impl Group {
             return;
         };
         let spare = usize::try_from(self.partitions).unwrap_or(0) % order.len();
-        // The member with most partitions keeps most; among equals, the oldest member.
+        // Members with the most partitions come first; among equals, the oldest member. The first members get the
+        // larger shares.
         order.sort_by_key(|id| (usize::MAX - self.members[id].owned.len(), *id));
 
         let owned = |member: &Member| member.owned.clone();

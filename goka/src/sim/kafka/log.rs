@@ -1,7 +1,7 @@
 //! Topics: logs of records.
 //!
-//! The whole history is kept for tests. Readers see less of it once a partition was compacted or its beginning was
-//! deleted, and while transactions are open. Must not know groups, producers or time.
+//! The whole history is kept for tests. Readers do not see compacted or deleted records, nor records after the
+//! beginning of an open transaction. Must not know groups, producers or time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +24,7 @@ pub(crate) struct Written {
     pub(crate) headers: OwnedHeaders,
     /// The writer: the name of a connection, or [`TEST`](super::TEST).
     pub(crate) by: Rc<str>,
-    /// Position of the write in the total order of all that happens in this world.
+    /// Position of this write in the total order of all that happens in this world.
     pub(crate) moment: u64,
 }
 
@@ -45,17 +45,17 @@ impl Written {
 #[derive(Default)]
 pub(super) struct Log {
     start: i64,
-    /// All records; the index is the offset.
+    /// All records and markers ever written; the index is the offset.
     history: Vec<Rc<Written>>,
     compacted: BTreeSet<i64>,
-    /// Offsets of each transaction whose marker is not written yet.
+    /// For each transaction without a marker so far, the offsets of its records.
     open: BTreeMap<u64, Vec<i64>>,
-    /// Offsets of records of aborted transactions, and of markers. Readers do not get them.
+    /// Offsets of markers and of records of aborted transactions, which readers do not get.
     hidden: BTreeSet<i64>,
 }
 
 impl Log {
-    /// Log start offset and last stable offset.
+    /// The log start offset and the last stable offset.
     pub(super) fn bounds(&self) -> (i64, i64) {
         (self.start, self.stable())
     }
@@ -65,12 +65,12 @@ impl Log {
         first.min().copied().unwrap_or(self.end())
     }
 
-    /// End offset (the high watermark).
+    /// The end offset (the high watermark).
     pub(super) fn end(&self) -> i64 {
         i64::try_from(self.history.len()).unwrap_or(i64::MAX)
     }
 
-    /// The offset after the last record that a reader gets.
+    /// The offset after the last record that readers get.
     pub(super) fn readable_end(&self) -> i64 {
         let stable = self.stable();
         let readable = |offset: &i64| *offset < stable && !self.hidden.contains(offset);
@@ -85,14 +85,14 @@ impl Log {
         records.cloned().collect()
     }
 
-    /// Adds a record of a transaction.
+    /// Appends a record of a transaction, and returns its offset.
     pub(super) fn append_to(&mut self, transaction: u64, record: Written) -> i64 {
         let offset = self.append(record);
         self.open.entry(transaction).or_default().push(offset);
         offset
     }
 
-    /// Writes the marker that ends a transaction.
+    /// Appends the marker that ends a transaction.
     pub(super) fn end_transaction(&mut self, transaction: u64, committed: bool, marker: Written) {
         let Some(offsets) = self.open.remove(&transaction) else {
             return;

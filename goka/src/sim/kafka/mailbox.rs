@@ -1,5 +1,5 @@
-//! Records that emitters on any thread have sent to a topic in memory, until the thread of the world collects them.
-//! Must not know emitters.
+//! Records that emitters on any thread have sent to a topic in memory, and that the thread of the world has not
+//! collected yet. Must not know emitters.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +9,7 @@ use crate::{
     kafka::{Collect, Letter},
 };
 
-/// A record that was sent.
+/// A record that an emitter has sent.
 pub(crate) struct Sent {
     pub(crate) partition: i32,
     pub(crate) key: Option<Vec<u8>>,
@@ -26,7 +26,7 @@ pub(crate) struct Mailbox {
 
 struct Inside {
     sent: Vec<Sent>,
-    /// The next offset of each partition.
+    /// For each partition, the offset of the next record.
     ends: Vec<i64>,
 }
 
@@ -47,7 +47,7 @@ impl Mailbox {
         std::mem::take(&mut self.lock().sent)
     }
 
-    /// Sets the end offsets of the partitions. Records that are not collected yet follow them.
+    /// Sets the end offsets of the partitions. Records that are not collected yet get the offsets after these.
     pub(crate) fn set_ends(&self, mut ends: Vec<i64>) {
         let mut inside = self.lock();
         for sent in &inside.sent {
@@ -76,7 +76,8 @@ impl Collect for Mailbox {
         self.partitions
     }
 
-    /// The offset holds unless another client writes to the partition before the record is collected.
+    /// Returns the offset of the record. This offset is wrong if another client writes to the partition before the
+    /// record is collected.
     fn put(&self, letter: &Letter<'_>) -> Result<i64, SendError> {
         let mut inside = self.lock();
         let index = usize::try_from(letter.partition).ok();

@@ -1,4 +1,4 @@
-//! A member's own view of its membership, which lags behind the coordinator's. Must not know what is fetched.
+//! A worker's view of its own membership, which lags behind the coordinator's. Must not know what is fetched.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -14,18 +14,18 @@ pub(super) enum Told {
 
 #[derive(Default)]
 pub(super) struct Membership {
-    /// The member id, as far as the worker knows.
+    /// The member id that the worker believes to have.
     pub(super) member: Option<MemberId>,
-    /// Partitions that the worker got and has not given back.
+    /// Partitions that were assigned to the worker and that it has not given back.
     held: BTreeSet<i32>,
-    /// The member was expelled, and the worker does not know it yet.
+    /// Whether the member was expelled and the worker has not been told yet.
     expelled: bool,
     fenced: bool,
 }
 
 impl Membership {
-    /// Sends a heartbeat. A worker that is not a member joins as `new`, once it has given back all partitions of an
-    /// earlier membership. Returns `true` if it has joined now.
+    /// Sends a heartbeat. A worker that is not a member joins with the id `new`, after it has given back all
+    /// partitions of an earlier membership. Returns `true` if this call has joined the group.
     pub(super) fn heartbeat(
         &mut self,
         group: &mut Group,
@@ -48,12 +48,12 @@ impl Membership {
         joins
     }
 
-    /// Whether [`Membership::listen`] would return something.
+    /// Whether [`Membership::listen`] would return a message.
     pub(super) fn has_news(&self, group: &Group, now: Duration) -> bool {
         self.fenced || self.expelled || self.member.is_some_and(|id| group.has_order(id, now))
     }
 
-    /// The next message of the group.
+    /// The next message of the group to this worker.
     pub(super) fn listen(&mut self, group: &mut Group, now: Duration) -> Option<Told> {
         if self.fenced {
             return Some(Told::Fenced);

@@ -1,10 +1,10 @@
 //! Kafka in memory: topics, groups, producers and a clock, in one thread and without a network.
 //!
-//! It behaves as brokers and librdkafka do wherever the engine could notice. Partitions move in two steps. A member
-//! that is silent for too long is expelled, and learns of it later. Records take time to arrive, and may be written
-//! after their sender died. A delivery report may get lost although its record was written. All of this happens in
-//! virtual time, which passes only while a caller waits, and from one seed. Must not know the engine: it sees the
-//! traits of [`crate::engine::port`].
+//! The Kafka in memory behaves as brokers and librdkafka do wherever the engine could notice. Partitions move in two
+//! steps. A member that is silent for too long is expelled, and learns of it later. Records take time to arrive, and
+//! may be written after their sender died. A delivery report may get lost although its record was written. All of this
+//! happens in virtual time, which passes only while a caller waits. One seed gives one run. Must not know the engine:
+//! it sees only the traits of [`crate::engine::port`].
 
 mod chance;
 mod committing;

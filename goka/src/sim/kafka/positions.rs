@@ -1,4 +1,4 @@
-//! Positions that members commit. Must not know whether the group takes them.
+//! Positions that members commit. Must not know whether the group accepts them.
 
 use std::rc::Rc;
 
@@ -13,9 +13,9 @@ pub(crate) struct CommitEntry {
     pub(crate) partition: i32,
     pub(crate) offset: i64,
     pub(crate) metadata: String,
-    /// Position of the commit in the total order of all that happens in this world.
+    /// Position of this commit in the total order of all that happens in this world.
     pub(crate) moment: u64,
-    /// Whether the member owned the partition.
+    /// Whether the member owned the partition when it committed.
     pub(crate) owned: bool,
 }
 

@@ -1,9 +1,9 @@
 //! Records in flight from a producer to their partitions.
 //!
-//! Records of a partition land (are written) in the order in which they were sent. A record lands before its report
-//! arrives: in between, the record is in the topic and its sender does not know it. A record that is not reported
-//! within the message timeout is reported as failed, and may have landed nevertheless. Must not know groups, and no
-//! time but the time it is given.
+//! The records of a partition land (are written) in the order in which they were sent. A record lands before its
+//! delivery report arrives: in between, the record is in the topic and its sender does not know that. A record without
+//! a report within the message timeout is reported as failed, although it may have landed. Must not know groups, and
+//! no time but the time it is given.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,23 +21,23 @@ pub(super) type Place = (Rc<str>, i32);
 pub(super) struct Flight {
     pub(super) record: Written,
     pub(super) tag: u32,
-    /// Number of the producer's transaction that the record belongs to.
+    /// Number of the producer's transaction that contains the record; `None` without transactions.
     pub(super) transaction: Option<u64>,
     pub(super) lands_at: Duration,
-    /// How long the report takes after the record has landed.
+    /// Time from the landing of the record to the arrival of its report.
     pub(super) report_takes: Duration,
     pub(super) times_out_at: Duration,
-    /// Whether the record never lands.
+    /// Whether the record is lost and never lands.
     pub(super) lost: bool,
-    /// Whether the record was reported as failed already, or its sender is gone.
+    /// Whether nobody waits for the report: the record was already reported as failed, or its sender is gone.
     pub(super) forgotten: bool,
 }
 
-/// What is due in a producer.
+/// An event in a producer that is due.
 pub(super) enum Due {
-    /// A record lands: append it to its partition, then call [`Producer::landed`].
+    /// A record lands. The caller appends it to its partition, and then calls [`Producer::landed`].
     Land(Place, Box<Flight>),
-    /// A record timed out.
+    /// A record was lost or timed out.
     TimedOut,
 }
 
@@ -45,7 +45,7 @@ pub(super) enum Due {
 pub(super) struct Producer {
     pub(super) transactional_id: Option<Rc<str>>,
     lanes: BTreeMap<Place, VecDeque<Flight>>,
-    /// Reports in flight, per partition, in order.
+    /// For each partition, the reports in flight, in order.
     reports_due: BTreeMap<Place, VecDeque<(Duration, Report)>>,
     reports: VecDeque<Report>,
     in_flight: usize,
@@ -66,7 +66,7 @@ impl Producer {
         self.reports.drain(..).collect()
     }
 
-    /// When something is due next.
+    /// The time of the next event in this producer.
     pub(super) fn next_at(&self, broker_is_back_at: Duration) -> Option<Duration> {
         let lands = |flight: &Flight| flight.lands_at.max(broker_is_back_at);
         let front = |lane: &VecDeque<Flight>| lane.front().map(|f| lands(f).min(f.times_out_at));
@@ -76,7 +76,7 @@ impl Producer {
         flights.chain(reports).min()
     }
 
-    /// Takes one record that is due to land or has timed out.
+    /// Takes one record that is due to land or has timed out, and returns what happens to it.
     pub(super) fn next(&mut self, now: Duration, broker_is_back_at: Duration) -> Option<Due> {
         let due = |flight: &Flight| {
             flight.times_out_at <= now || flight.lands_at.max(broker_is_back_at) <= now
@@ -99,7 +99,7 @@ impl Producer {
         Some(Due::Land(place, Box::new(flight)))
     }
 
-    /// Schedules the delivery report of a record from [`Producer::next`] that was written at `offset`.
+    /// Schedules the delivery report of a record that [`Producer::next`] returned and that was written at `offset`.
     pub(super) fn landed(&mut self, place: Place, flight: &Flight, offset: i64, now: Duration) {
         if flight.forgotten {
             return;
@@ -121,7 +121,7 @@ impl Producer {
         reports.push_back((arrives_at.min(flight.times_out_at), report));
     }
 
-    /// Delivers the reports that are due.
+    /// Delivers the reports that are due at `now`.
     pub(super) fn deliver_reports(&mut self, now: Duration) {
         for lane in self.reports_due.values_mut() {
             while lane.front().is_some_and(|(at, _)| *at <= now) {
@@ -132,20 +132,21 @@ impl Producer {
         self.reports_due.retain(|_, lane| !lane.is_empty());
     }
 
-    /// Puts a record back that cannot land yet.
+    /// Returns a record that cannot land yet to the front of its queue.
     pub(super) fn put_back(&mut self, place: Place, flight: Flight) {
         self.lanes.entry(place).or_default().push_front(flight);
     }
 
-    /// The brokers reject a record.
+    /// Reports a record as failed because the brokers reject it.
     pub(super) fn refused(&mut self, flight: &Flight, why: &str) {
         if !flight.forgotten {
             self.reports.push_back(failed(flight.tag, why));
         }
     }
 
-    /// Reports everything that is not reported yet as failed, and returns how many records that were. Records that the
-    /// network has taken still land: of each partition, any number of the first records, by `until` at the latest.
+    /// Reports every record that has no report yet as failed, and returns the number of these records. Records that
+    /// the network has already taken still land: any number of the first records of each partition, by `until` at the
+    /// latest.
     pub(super) fn purge(&mut self, chance: &mut Chance, until: Duration) -> u32 {
         let before = self.reports.len();
         for lane in self.reports_due.values_mut() {
@@ -168,7 +169,7 @@ impl Producer {
         u32::try_from(self.reports.len() - before).unwrap_or(u32::MAX)
     }
 
-    /// Whether nothing is in flight.
+    /// Whether no record and no report is in flight.
     pub(super) fn is_idle(&self) -> bool {
         self.lanes.is_empty() && self.reports_due.is_empty()
     }

@@ -18,14 +18,14 @@ pub(crate) struct MemoryReader {
     state: Rc<RefCell<State>>,
     topic: Rc<str>,
     reading: RefCell<BTreeMap<i32, Reading>>,
-    /// The process of the reader is gone.
+    /// Whether the process of the reader is gone.
     dead: Cell<bool>,
 }
 
 #[derive(Clone, Copy)]
 struct Reading {
     next: i64,
-    /// The reader has reported the end, and nothing was written since.
+    /// Whether the reader has reported the end, and nothing was written since then.
     at_end: bool,
 }
 
@@ -45,7 +45,7 @@ impl MemoryReader {
         }
     }
 
-    /// End offset of a partition, including records of undecided transactions.
+    /// The end offset of a partition. Records of undecided transactions are before it.
     pub(super) fn end(&self, partition: i32) -> Result<i64, Error> {
         let state = self.state.borrow();
         Ok(state.topics.log(&self.topic, partition)?.end())

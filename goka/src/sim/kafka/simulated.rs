@@ -1,4 +1,4 @@
-//! What only simulations ask of a world and do to it: faults, compaction, retention, traces. Must not know the engine.
+//! What only simulations do to a world and ask of it: faults, compaction, retention, traces. Must not know the engine.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use super::{
 use crate::{base::error::Error, engine::port::Committed};
 
 impl World {
-    /// Log start offset and end offset of a partition.
+    /// The log start offset and the end offset of a partition.
     pub(crate) fn bounds(&self, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
         let state = self.0.borrow();
         let log = state.topics.log(topic, partition)?;
         Ok(log.bounds())
     }
 
-    /// Every commit that was accepted.
+    /// All commits that were accepted.
     pub(crate) fn commits(&self) -> Vec<CommitEntry> {
         self.0.borrow().commits.clone()
     }
@@ -34,19 +34,19 @@ impl World {
         }
     }
 
-    /// From now on, producers refuse records for this topic, as a producer with a fatal error does.
+    /// Makes all producers refuse records for this topic from now on, as a producer with a fatal error does.
     pub(crate) fn refuse(&self, topic: Option<&str>) {
         self.0.borrow_mut().refused = topic.map(str::to_owned);
     }
 
-    /// For some time, records and reports take up to `delay` longer.
+    /// For the duration `time`, makes records and delivery reports take up to `delay` longer.
     pub(crate) fn slow_down(&self, time: Duration, delay: Duration) {
         let mut state = self.0.borrow_mut();
         let until = state.now + time;
         state.slow = Slow { until, delay };
     }
 
-    /// Ends outages, delays and failures that were asked for.
+    /// Ends all outages, delays and failed deliveries.
     pub(crate) fn heal(&self) {
         let mut state = self.0.borrow_mut();
         state.broker_is_back_at = state.broker_is_back_at.min(state.now);
@@ -76,12 +76,12 @@ impl World {
         Ok(())
     }
 
-    /// Counts of what has gone wrong so far.
+    /// The numbers of mishaps so far.
     pub(crate) fn mishaps(&self) -> Mishaps {
         self.0.borrow().mishaps
     }
 
-    /// From now on, keeps a trace: a line for each thing that happens.
+    /// Keeps a trace from now on, with a line for each event.
     pub(crate) fn keep_trace(&self) {
         self.0.borrow_mut().trace = Some(Vec::new());
     }

@@ -16,10 +16,10 @@ pub(crate) enum Point {
     Asks,
 }
 
-/// Called at every point that a worker passes. An error ends the process there.
+/// A function that is called at every point that a worker passes. If it returns an error, the process ends there.
 pub(crate) type OnPoint = Rc<dyn Fn(Point) -> Result<(), Error>>;
 
-/// A worker that connects.
+/// Describes a worker that connects.
 pub(crate) struct ConnectionSpec {
     /// Name of the connection, for traces and for [`super::World::fail_deliveries`].
     pub(crate) name: String,
@@ -28,9 +28,9 @@ pub(crate) struct ConnectionSpec {
     pub(crate) instance: Option<String>,
     pub(crate) sources: Vec<String>,
     pub(crate) targets: Vec<String>,
-    /// The changelog.
+    /// The topic of the changelog.
     pub(crate) table: Option<String>,
-    /// Set for exactly-once.
+    /// The transactional id; `None` unless the worker runs with exactly-once.
     pub(crate) transactional_id: Option<String>,
     pub(crate) on_point: Option<OnPoint>,
 }

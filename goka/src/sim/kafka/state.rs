@@ -1,5 +1,5 @@
-//! The state of a world, and the passing of its time: time jumps from one thing that is due to the next. Must not know
-//! what is behind a connection.
+//! The state of a world, and its virtual time, which jumps from each event to the next. Must not know what is behind a
+//! connection.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,16 +20,16 @@ use crate::{
     engine::port::{CommitError, Committed, Outgoing, Report, SendError},
 };
 
-/// Wall clock of a new world: 2026-01-01, milliseconds since 1970.
+/// Wall clock of a new world: 2026-01-01, in milliseconds since 1970.
 const BEGINNING_MS: i64 = 1_767_225_600_000;
 
-/// How long records of a dead process may still land: those in its socket.
+/// How long after the death of a process the records in its socket may still land.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// How long a request takes to fail while the brokers are away.
 const NO_ANSWER: Duration = Duration::from_millis(100);
 
-/// How long a call takes that does not wait.
+/// How much time a call takes that does not wait.
 const CALL: Duration = Duration::from_micros(1);
 
 /// The settings of a world.
@@ -37,17 +37,17 @@ const CALL: Duration = Duration::from_micros(1);
 pub(crate) struct Settings {
     /// `session.timeout.ms`
     pub(crate) session: Duration,
-    /// How long it takes until a member learns that partitions move.
+    /// How long a member takes to learn that partitions move.
     pub(crate) rebalance: Duration,
     /// `message.timeout.ms`
     pub(crate) message_timeout: Duration,
     /// `transaction.timeout.ms`
     pub(crate) transaction_timeout: Duration,
-    /// How many records a producer holds, `queue.buffering.max.messages`.
+    /// How many records a producer holds at most, `queue.buffering.max.messages`.
     pub(crate) queue_max: usize,
-    /// Size of the largest record, `message.max.bytes`.
+    /// Maximum size of a record, `message.max.bytes`.
     pub(crate) record_bytes_max: usize,
-    /// Decides delays, overtaking and rejections; without a seed there are none.
+    /// Decides delays, overtaking and rejections. Without a seed there are none of these.
     pub(crate) chance: Chance,
 }
 
@@ -65,7 +65,7 @@ impl Default for Settings {
     }
 }
 
-/// Counts of what has gone wrong in a world. If nothing has, every record is handled exactly once.
+/// Counts what has gone wrong in a world. If all counts are 0, every record is handled exactly once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mishaps {
     pub(crate) expelled: u32,
@@ -91,7 +91,7 @@ pub(super) struct State {
     pub(super) chance: Chance,
     pub(super) topics: Topics,
     pub(super) groups: BTreeMap<String, Group>,
-    /// Producers refuse records for this topic.
+    /// The topic for which producers refuse records.
     pub(super) refused: Option<String>,
     pub(super) producers: BTreeMap<u64, Producer>,
     pub(super) coordinator: Coordinator,
@@ -131,7 +131,7 @@ impl State {
         BEGINNING_MS.saturating_add(passed)
     }
 
-    /// A new id for a member or a producer.
+    /// Returns a new id for a member or a producer.
     pub(super) fn new_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
@@ -165,7 +165,7 @@ impl State {
         self.append_to(topic, partition, record, None)
     }
 
-    /// Appends a record, of a transaction if one is given.
+    /// Appends a record, as a part of `transaction` if there is one.
     pub(super) fn append_to(
         &mut self,
         topic: &str,
@@ -199,7 +199,7 @@ impl State {
         self.settings.record_bytes_max
     }
 
-    /// Checks whether a producer takes a record.
+    /// Checks whether a producer accepts a record.
     pub(super) fn accept(
         &self,
         producer: u64,
@@ -225,7 +225,7 @@ impl State {
         }
     }
 
-    /// A record leaves its producer. This decides when it lands, when its report arrives, and whether it is lost.
+    /// Sends a record from a producer, and decides when it lands, when its report arrives, and whether it is lost.
     pub(super) fn send(
         &mut self,
         (producer, transaction): (u64, Option<u64>),
@@ -248,7 +248,7 @@ impl State {
             tag,
             transaction,
             lands_at: self.now + delay,
-            // A record that lands fails if its report does not arrive within the timeout.
+            // A record that lands fails nevertheless if its report does not arrive within the timeout.
             report_takes: if fate == Some(true) {
                 timeout
             } else {
@@ -263,7 +263,7 @@ impl State {
         }
     }
 
-    /// How long something takes on the network, by chance.
+    /// Returns a random time that a transfer through the network takes.
     pub(super) fn delay(&mut self) -> Duration {
         let slow = if self.now < self.slow.until {
             self.slow.delay
@@ -274,7 +274,7 @@ impl State {
         Duration::from_micros(self.chance.below(10_000) + self.chance.below(slow_us))
     }
 
-    /// Purges a producer: its records are reported as failed. With `dead`, its process and socket are gone.
+    /// Reports all records of a producer as failed. If `dead`, the process of the producer and its socket are gone.
     pub(super) fn purge(&mut self, producer: u64, dead: bool) {
         let until = if dead {
             self.now + LAST_WORDS
@@ -297,7 +297,7 @@ impl State {
         producer.map(Producer::take_reports).unwrap_or_default()
     }
 
-    /// An error if the brokers do not answer now. The error takes [`NO_ANSWER`].
+    /// Returns an error if the brokers do not answer now. Returning the error takes [`NO_ANSWER`].
     pub(super) fn answer(&mut self, doing: &str) -> Result<(), Error> {
         if !self.is_broker_away() {
             return Ok(());
@@ -306,7 +306,7 @@ impl State {
         Err(Error::kafka(doing, "the brokers do not answer"))
     }
 
-    /// Why a member cannot commit now; `None` if it can.
+    /// The reason why a member cannot commit now; `None` if it can.
     pub(super) fn refuse_commit(
         &mut self,
         group: &str,
@@ -330,7 +330,7 @@ impl State {
         self.groups.get(group).map_or(0, Group::generation)
     }
 
-    /// Marks the entries whose partitions a member owns now.
+    /// Marks the entries of partitions that the member owns now.
     pub(super) fn mark_owned(&self, group: &str, member: MemberId, entries: &mut [CommitEntry]) {
         for entry in entries {
             let group = self.groups.get(group);
@@ -338,7 +338,7 @@ impl State {
         }
     }
 
-    /// Stores a position of a member that can commit.
+    /// Stores a position of a member that may commit.
     pub(super) fn commit(&mut self, group: &str, entry: CommitEntry) {
         let moment = self.next_moment();
         let Some(group) = self.groups.get_mut(group) else {
@@ -356,26 +356,26 @@ impl State {
         self.commits.push(CommitEntry { moment, ..entry });
     }
 
-    /// Returns the deadline of a call that waits. Every such call takes a little time, so that a loop of polls makes
-    /// time pass.
+    /// Begins a call that waits, and returns its deadline. Every such call takes a little time, so that time passes in
+    /// a loop of polls that find nothing.
     pub(super) fn begin_wait(&mut self, wait: Duration) -> Duration {
         self.advance_to(self.now + CALL);
         self.now + wait
     }
 
-    /// Lets time pass until the next thing happens. Returns `false` if the deadline has come.
+    /// Lets time pass until the next event. Returns `false` if the deadline has passed.
     pub(super) fn go_on_waiting(&mut self, deadline: Duration) -> bool {
         if self.now >= deadline {
             return false;
         }
-        // Not longer than the interval of heartbeats, so that a connection that waits sends them.
+        // The step is at most as long as the heartbeat interval, so that a connection that waits sends its heartbeats.
         let next = self.next_at().unwrap_or(deadline);
         let step = next.min(deadline).min(self.now + self.settings.session / 3);
         self.advance_to(step.max(self.now));
         true
     }
 
-    /// Lets time pass until a moment, and everything happen that is due by then.
+    /// Lets time pass until the moment `until`, and handles everything that is due by then.
     pub(super) fn advance_to(&mut self, until: Duration) {
         while let Some(at) = self.next_at().filter(|at| *at <= until) {
             self.now = self.now.max(at);
@@ -384,14 +384,14 @@ impl State {
         self.now = self.now.max(until);
     }
 
-    /// When something is due next.
+    /// The time of the next event.
     pub(super) fn next_at(&self) -> Option<Duration> {
         let back_at = self.broker_is_back_at;
         let producers = self.producers.values();
         let producers = producers.filter_map(|producer| producer.next_at(back_at));
         let session = self.settings.session;
         let silent = self.groups.values().filter_map(Group::most_silent);
-        // When the coordinator comes back, it restarts the session timeouts.
+        // The coordinator restarts the session timeouts when it comes back.
         let expelled = silent.map(|heard| heard.max(back_at) + session);
         let groups = self.groups.values();
         let told = groups.filter_map(|group| group.next_order_at(self.now));
@@ -399,7 +399,7 @@ impl State {
         producers.chain(expelled).chain(told).chain(decided).min()
     }
 
-    /// Does everything that is due now.
+    /// Handles everything that is due now.
     fn happen(&mut self) {
         let (now, back_at) = (self.now, self.broker_is_back_at);
         let ids: Vec<u64> = self.producers.keys().copied().collect();

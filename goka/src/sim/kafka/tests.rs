@@ -1,4 +1,4 @@
-//! The behaviour of the Kafka in memory, one test for each property.
+//! Tests of the behaviour of the Kafka in memory, one for each property.
 
 mod transactions;
 
@@ -49,7 +49,7 @@ fn connect(world: &World, name: &str) -> Connection {
     world.connect(spec(name)).unwrap()
 }
 
-/// The next event, as one line.
+/// The next event of a connection, as one line.
 fn event(connection: &Connection) -> String {
     let mut line = "nothing".to_owned();
     connection.poll(Duration::ZERO, &mut |event| {

@@ -1,5 +1,5 @@
-//! A connection's side of its transactions: records that wait for the next transaction, and requests in flight. Must
-//! not know what is in a transaction.
+//! A connection's side of its transactions: the records that wait for the next transaction, and the requests in
+//! flight. Must not know what is in a transaction.
 
 use std::{
     cell::{Cell, RefCell},
@@ -22,14 +22,14 @@ use crate::{
 
 pub(super) struct Transacting {
     pub(super) id: Rc<str>,
-    /// Identifies the connection, for answers.
+    /// Identifies the connection to the coordinator, for its answers.
     connection: u64,
     producer: Cell<u64>,
-    /// Replaced producers.
+    /// Former producers of this connection, which were replaced.
     retired: RefCell<Vec<u64>>,
-    /// Number of the current producer's transaction that takes records.
+    /// Number of the current producer's transaction to which records are added.
     number: Cell<u64>,
-    /// The transaction has ended: records that are sent wait for the next one.
+    /// Whether the transaction has ended: records that are sent now wait for the next transaction.
     has_ended: Cell<bool>,
     waiting: RefCell<Vec<(Place, Written, u32)>>,
     given_up: RefCell<Vec<Report>>,
@@ -104,7 +104,7 @@ impl Transacting {
         });
     }
 
-    /// The outcome of the last request, returned once.
+    /// The outcome of the last request. Each outcome is returned once.
     pub(super) fn outcome(&self, state: &mut State) -> Option<Result<(), Error>> {
         if let Some(why) = self.refused.borrow_mut().take() {
             return Some(Err(why));
@@ -150,14 +150,14 @@ impl Transacting {
         sent + self.waiting.borrow().len() + self.given_up.borrow().len()
     }
 
-    /// Drops the state of a process that is gone.
+    /// Discards the state of this connection, whose process is gone.
     pub(super) fn die(&self, state: &mut State) {
         state.purge(self.producer.get(), true);
         let is_lost = state.chance.one_in(2);
         state.coordinator.forget(self.connection, is_lost);
     }
 
-    /// Starts to abort the open transactions of other workers that committed a partition last.
+    /// Starts to abort the open transactions of other workers: those that made the last commits of this partition.
     pub(super) fn fence(
         &self,
         state: &mut State,

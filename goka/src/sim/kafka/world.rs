@@ -1,4 +1,4 @@
-//! A Kafka in memory, as tests and the tester hold it. Must not know who connects to it.
+//! A Kafka in memory, as tests and the tester use it. Must not know who connects to it.
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
@@ -14,10 +14,10 @@ use crate::{
     engine::port::{Committed, Reader},
 };
 
-/// The writer of records from [`World::append`].
+/// The name of the writer of all records from [`World::append`].
 pub(crate) const TEST: &str = "test";
 
-/// A Kafka in memory. Clones share it.
+/// A Kafka in memory. Clones share one world.
 #[derive(Clone)]
 pub(crate) struct World(pub(super) Rc<RefCell<State>>);
 
@@ -42,7 +42,8 @@ impl World {
         self.append_with(topic, partition, (key, value), None, &OwnedHeaders::new())
     }
 
-    /// Writes a record with headers and, unless it is now, a timestamp; see [`append`](Self::append).
+    /// Writes a record like [`append`](Self::append), with headers and a timestamp. The default timestamp is the
+    /// current time.
     pub(crate) fn append_with(
         &self,
         topic: &str,
@@ -64,7 +65,7 @@ impl World {
         state.append(topic, partition, record)
     }
 
-    /// Every record that was ever written to a partition, including compacted records, without aborted ones.
+    /// All records that were ever written to a partition, including compacted records, but not aborted ones.
     pub(crate) fn history(&self, topic: &str, partition: i32) -> Result<Vec<Rc<Written>>, Error> {
         let state = self.0.borrow();
         let log = state.topics.log(topic, partition)?;
@@ -77,18 +78,18 @@ impl World {
         Ok(state.topics.log(topic, partition)?.readable_end())
     }
 
-    /// End offset of a partition, markers included.
+    /// The end offset of a partition, after its last record or marker.
     pub(crate) fn end(&self, topic: &str, partition: i32) -> Result<i64, Error> {
         let state = self.0.borrow();
         Ok(state.topics.log(topic, partition)?.end())
     }
 
-    /// Number of partitions of a topic; 0 if there is no such topic.
+    /// The number of partitions of a topic; 0 if the topic does not exist.
     pub(crate) fn partitions(&self, topic: &str) -> i32 {
         self.0.borrow().topics.partitions(topic)
     }
 
-    /// Wall clock, milliseconds since 1970.
+    /// The wall clock, in milliseconds since 1970.
     pub(crate) fn wall_ms(&self) -> i64 {
         self.0.borrow().wall_ms()
     }
@@ -100,7 +101,7 @@ impl World {
         group.committed(topic, partition).cloned()
     }
 
-    /// Connects a worker. It joins its group with its first poll.
+    /// Connects a worker. The worker joins its group with its first poll.
     pub(crate) fn connect(&self, spec: ConnectionSpec) -> Result<Connection, Error> {
         Connection::new(Rc::clone(&self.0), spec)
     }
@@ -110,26 +111,27 @@ impl World {
         Box::new(MemoryReader::new(Rc::clone(&self.0), topic.into()))
     }
 
-    /// Time since this world began.
+    /// The time since this world began.
     pub(crate) fn now(&self) -> Duration {
         self.0.borrow().now
     }
 
-    /// Lets time pass, and everything happen that is due in that time.
+    /// Lets time pass, and handles everything that is due in that time.
     pub(crate) fn advance(&self, time: Duration) {
         let mut state = self.0.borrow_mut();
         let until = state.now + time;
         state.advance_to(until);
     }
 
-    /// The brokers are away for some time: they write no records and answer no requests.
+    /// Makes the brokers unavailable for some time: they write no records and answer no requests.
     pub(crate) fn outage(&self, time: Duration) {
         let mut state = self.0.borrow_mut();
         state.broker_is_back_at = state.now + time;
         state.mishaps.outages += 1;
     }
 
-    /// The next `count` records of a connection are reported as failed. If `landed`, they are written nevertheless.
+    /// Makes the deliveries of the next `count` records of the connection `name` fail. If `landed`, the records are
+    /// written nevertheless.
     pub(crate) fn fail_deliveries(&self, name: &str, count: u64, landed: bool) {
         let mut state = self.0.borrow_mut();
         state.failing.insert(name.into(), (count, landed));
@@ -140,7 +142,7 @@ impl World {
         self.0.borrow().is_idle()
     }
 
-    /// Number of transactions that are undecided or whose markers are not all written.
+    /// The number of transactions that are undecided, or that lack some of their markers.
     pub(crate) fn open_transactions(&self) -> usize {
         self.0.borrow().coordinator.open_transactions()
     }

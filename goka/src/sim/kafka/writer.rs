@@ -1,5 +1,5 @@
-//! What a connection writes with: a plain producer, or a transactional one that is replaced when it fails. Must not
-//! know groups or topics.
+//! The producer of a connection: a plain one, or a transactional one, which is replaced when it fails. Must not know
+//! groups or topics.
 
 use super::{log::Written, producer::Place, state::State, transacting::Transacting};
 use crate::engine::port::Report;
@@ -10,7 +10,7 @@ pub(super) enum Writer {
 }
 
 impl Writer {
-    /// The current producer.
+    /// The id of the current producer.
     pub(super) fn producer(&self) -> u64 {
         match self {
             Writer::Plain(producer) => *producer,
@@ -46,7 +46,7 @@ impl Writer {
         }
     }
 
-    /// Drops the state of a process that is gone.
+    /// Discards the state of this connection, whose process is gone.
     pub(super) fn die(&self, state: &mut State) {
         match self {
             Writer::Plain(producer) => state.purge(*producer, true),

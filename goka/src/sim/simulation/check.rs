@@ -1,14 +1,14 @@
 //! Checks the result of a simulation against a plain model.
 //!
-//! The model is the inputs: a key's count must be the number of its records. Reads topics and local
-//! copies, and must not know how they came about.
+//! The model is the inputs: for example, the count of a key must be the number of the key's input records. Reads only
+//! topics and local copies. Must not know how these came about.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ECHO, INPUTS, TABLE, VISITS, Visited, schedule::SLOTS, stage::Stage, turned};
 use crate::sim::kafka::{Mishaps, Written};
 
-/// A record of an input: the index of the input, partition and offset.
+/// An input record: the index of the input, the partition and the offset.
 type Input = (usize, i32, i64);
 
 /// A row of the changelog.
@@ -17,20 +17,20 @@ struct Row {
     count: u64,
 }
 
-/// A record of an input.
+/// What the checks need of an input record.
 struct Fed {
     key: Vec<u8>,
-    /// For the key of a switch: whether it was turned on.
+    /// For a record of a switch: whether it turns the switch on. `None` for a record of any other key.
     is_on: Option<bool>,
 }
 
 /// The contents of the topics after a run.
 struct Seen {
-    /// By input and partition, in the order of offsets.
+    /// For each input and partition, the records in the order of their offsets.
     inputs: BTreeMap<(usize, i32), Vec<Fed>>,
-    /// By key, in the order of offsets.
+    /// For each key, the rows in the order of their offsets.
     rows: BTreeMap<Vec<u8>, Vec<Row>>,
-    /// By input record: the times at which its echoes were written.
+    /// For each input record, the moments at which its echoes were written.
     echoes: BTreeMap<Input, Vec<u64>>,
 }
 
@@ -112,7 +112,8 @@ impl Seen {
         times
     }
 
-    /// The expected rows of each switch, one for every time it was turned: the offset at which it was turned on, or 0.
+    /// The expected rows of each switch, one row for each record that turns the switch: the record's offset plus 1 if
+    /// it turns the switch on, otherwise 0.
     fn turns(&self) -> BTreeMap<&[u8], Vec<u64>> {
         let mut turns: BTreeMap<&[u8], Vec<u64>> = BTreeMap::new();
         for inputs in self.inputs.values() {
@@ -128,7 +129,8 @@ impl Seen {
         turns
     }
 
-    /// Each switch ends as it was turned last. With exactly-once, each turn was applied once.
+    /// Checks that the last row of each switch is that of its last turn. With exactly-once, each turn has exactly one
+    /// row.
     fn every_switch_was_turned(&self, exactly: bool) -> Result<(), String> {
         for (key, turns) in self.turns() {
             let rows = self.rows.get(key).map(Vec::as_slice).unwrap_or_default();
@@ -155,7 +157,7 @@ impl Seen {
                     "{key} occurs {fed} times in the input, and its last row is {last}"
                 ));
             }
-            // A lower count after a zombie's row may be right: the zombie may have counted a record twice.
+            // After a zombie's row, a lower count may be right: the zombie may have counted a record twice.
             if last < highest && mishaps.expelled == 0 {
                 return Err(format!(
                     "the last row of {key} is {last}, and was {highest} earlier"
@@ -170,8 +172,8 @@ impl Seen {
         Ok(())
     }
 
-    /// With exactly-once: the rows of a key are its counts, one by one; with `coalesce` some of the counts, in
-    /// order, and the last.
+    /// Checks exactly-once: the rows of a key are its counts from 1, one by one. With `coalesce`, the rows are some of
+    /// these counts, in order, and include the last.
     fn every_key_was_counted_up(&self, coalesce: bool) -> Result<(), String> {
         for (key, fed) in self.fed() {
             let rows = self.rows.get(key).map(Vec::as_slice).unwrap_or_default();
@@ -191,8 +193,8 @@ impl Seen {
         Ok(())
     }
 
-    /// Before an offset is committed, all records before it are processed and their effects delivered. Only the
-    /// owner of a partition commits, and never backwards.
+    /// Checks that every record before a committed offset was already processed and its effects delivered. Only the
+    /// owner of a partition may commit, and an offset never goes back.
     fn nothing_was_committed_too_early(&self, stage: &Stage) -> Result<(), String> {
         let mut committed: BTreeMap<(usize, i32), i64> = BTreeMap::new();
         let mut counted: BTreeMap<&[u8], u64> = BTreeMap::new();
@@ -224,7 +226,7 @@ impl Seen {
                 let rows = rows.iter().take_while(|row| row.moment < commit.moment);
                 let mut counts = rows.map(|row| row.count);
                 let is_there = match is_on {
-                    // Or the row of a later turn of the switch.
+                    // With `coalesce`, a row of a later turn of the switch will do as well.
                     Some(_) if stage.schedule.coalesce => counts.any(|count| {
                         count == 0 || i64::try_from(count).is_ok_and(|count| count > offset)
                     }),
@@ -248,7 +250,8 @@ impl Seen {
     }
 }
 
-/// A completed visit has visited every row that existed when the visit was requested; with `once`, exactly once.
+/// Checks that a completed visit has visited every row that existed when the visit was requested. With `once`, the
+/// visit has visited each of these rows exactly once.
 fn visits_were_whole(stage: &Stage, once: bool) -> Result<(), String> {
     for visit in stage.visits() {
         let mut rows = 0;
@@ -262,12 +265,12 @@ fn visits_were_whole(stage: &Stage, once: bool) -> Result<(), String> {
             let table = history(stage, TABLE, partition)?;
             let before = table.iter().filter(|row| row.moment <= visit.moment);
             let keys: BTreeSet<_> = before.map(|row| bytes(row.key.as_ref())).collect();
-            // An owner deletes rows that only a zombie has written.
+            // A deleted row need not be visited. An owner also deletes rows that only a zombie has written.
             let deleted = table.iter().filter(|row| row.value.is_none());
             let mut deleted: BTreeSet<_> = deleted.map(|row| bytes(row.key.as_ref())).collect();
             if stage.schedule.coalesce {
-                // A switch that was turned off and on within an interval was deleted meanwhile; the changelog does
-                // not show it.
+                // A switch that was turned off and on again within one commit interval was deleted in between, but the
+                // changelog does not show the deletion.
                 let inputs = history(stage, INPUTS[0], partition)?;
                 let keys = inputs
                     .iter()
@@ -295,9 +298,9 @@ fn visits_were_whole(stage: &Stage, once: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// A local copy has the rows of the changelog up to the copy's position; for a batch that was stored in parts, rows
-/// may be newer, up to the stored offset `reaches`. With `may_be_ahead`, which exactly-once excludes, a row may also
-/// have the value of the key's next row.
+/// Checks that a local copy has the rows of the changelog up to the copy's position. If the last batch was stored only
+/// in part, rows may be newer, up to the stored offset `reaches`. With `may_be_ahead`, which is not used for
+/// exactly-once, a row may also have the key's next value.
 fn copies_are_what_they_say(stage: &Stage, may_be_ahead: bool) -> Result<(), String> {
     for slot in 0..SLOTS {
         for copy in stage.copies(slot)? {
@@ -357,7 +360,8 @@ fn bytes(bytes: Option<&Vec<u8>>) -> Vec<u8> {
     bytes.cloned().unwrap_or_default()
 }
 
-/// The count in a row; 0 for a tombstone, because an owner deletes a zombie's row of a key without records so far.
+/// The count in a row. A tombstone counts as 0: if a zombie has written the row of a key without records so far, the
+/// owner deletes the row.
 fn number(value: Option<&Vec<u8>>) -> Result<u64, String> {
     if value.is_none() {
         return Ok(0);
@@ -366,7 +370,7 @@ fn number(value: Option<&Vec<u8>>) -> Result<u64, String> {
     text.parse().map_err(|_| format!("`{text}` is not a count"))
 }
 
-/// The input record that an echo names: `input/partition/offset`.
+/// The input record that an echo names, in the form `input/partition/offset`.
 fn echoed(value: Option<&Vec<u8>>) -> Result<Input, String> {
     let text = String::from_utf8(bytes(value)).map_err(|error| error.to_string())?;
     let mut parts = text.split('/').map(str::parse::<i64>);

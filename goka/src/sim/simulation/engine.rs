@@ -35,7 +35,7 @@ use crate::{
     store::{Identity, Options, StateDir, Store},
 };
 
-/// How long a turn waits if there is nothing to do.
+/// How long a turn waits if there is nothing to do, in virtual time.
 const IDLE: Duration = Duration::from_millis(10);
 
 /// Creates workers of the engine.
@@ -63,7 +63,8 @@ impl Rig {
             handlers_are_slow: schedule.handlers_are_slow,
             handlers_defer: schedule.handlers_defer,
             coalesce: schedule.coalesce,
-            // By the seed, without a draw, so that the draws of a seed do not change.
+            // Derived from the seed without a draw, so that the other values that are drawn from the seed do not
+            // change.
             stored_at_once: [STORED_AT_ONCE, 0, 3][schedule.seed as usize % 3],
             standby: schedule.standby,
             guarantee: match schedule.exactly_once {
@@ -80,7 +81,7 @@ impl Rig {
         self.disk.path().join(slot.to_string())
     }
 
-    /// The standby of a slot, and the keeper that updates it.
+    /// The standby of a slot, and the keeper that updates the standby's copies.
     fn standby(&self, slot: usize, world: &World) -> Result<(Arc<Standby>, Keeper), Error> {
         let replica = Replica::without_thread(ReplicaSpec {
             _lock: Arc::new(StateDir::in_memory()?),
@@ -107,7 +108,7 @@ impl Rig {
 fn options() -> Options {
     Options {
         map_size: 8 << 20,
-        // Nearly every batch is stored in parts.
+        // So small that nearly every batch is stored in parts.
         part_pages: 2,
         ..parts::options()
     }
@@ -127,7 +128,7 @@ impl super::Rig for Rig {
             bytes_max: 1 << 20,
             stored_at_once: self.stored_at_once,
             fault: self.fault,
-            // With exactly-once this is the transactional id.
+            // This name is also the transactional id under exactly-once.
             ..parts::settings(self.guarantee, &format!("{GROUP}-worker-{slot}"))
         };
         let table = TableSpec {
@@ -171,7 +172,7 @@ impl super::Rig for Rig {
     }
 
     fn wipe(&mut self, slot: usize) {
-        // There may be nothing to delete.
+        // Fails if there is nothing to delete, which is fine.
         let _ = std::fs::remove_dir_all(self.dir(slot));
     }
 
@@ -203,7 +204,7 @@ impl super::Rig for Rig {
     }
 }
 
-/// A worker, and the records that its handlers have deferred, which are dropped with it.
+/// A worker, and the guards of its deferred records, which are dropped with the worker.
 struct Process {
     worker: Worker,
     /// Updates the standby copies.
@@ -223,7 +224,7 @@ impl Driven for Process {
         self.clock.store(now_ms, Ordering::Relaxed);
         {
             let mut guards = self.guards.lock().unwrap_or_else(PoisonError::into_inner);
-            // Guards complete in another order than they were created, and some of them much later.
+            // The guards are not completed in the order in which they were created, and some are completed much later.
             let done = match self.turns % 5 {
                 0 => guards.pop_back(),
                 1 | 3 => guards.pop_front(),

@@ -1,12 +1,12 @@
-//! The simulation finds each fault that can be planted in the engine within a thousand seeds, and
-//! reports the seed and a short schedule.
+//! Tests that the simulation finds each fault that can be planted in the engine within a thousand seeds, and reports
+//! the seed and a short schedule.
 
 use super::{MakeRig, engine, report_in, run, schedule::Schedule};
 use crate::engine::port::fault::Fault;
 
-/// The number of seeds that is enough to find a fault.
+/// The number of seeds within which each fault must be found.
 const SEEDS: u64 = 1000;
-/// The number of attempts to shorten a schedule: a trace of some pages is short enough.
+/// Maximum number of attempts to shorten a schedule: a trace of a few pages is short enough.
 const TRIES: usize = 150;
 
 const AT_LEAST_ONCE: fn(u64) -> Schedule = Schedule::of;
@@ -19,7 +19,7 @@ fn is_found(fault: Fault, guarantees: &[fn(u64) -> Schedule]) {
         let found = (0..SEEDS).map(draw).find(fails);
         let schedule = found.unwrap_or_else(|| panic!("{fault:?} was not found"));
         let report = report_in(&schedule, rig, TRIES);
-        // The seed, and the trace up to the end of the schedule.
+        // The report has the seed, and the trace at least to the end of the schedule.
         let seed = format!("seed {}: ", schedule.seed);
         let trace = "from here on nothing goes wrong";
         assert!(

@@ -1,11 +1,11 @@
 //! Seeded simulations: the workers of one group on a Kafka in memory, with random faults.
 //!
-//! A seed determines a schedule of inputs, turns, crashes, pauses and failures. After the schedule no
-//! more faults happen until everything is processed. Then the topics and the local copies are compared
-//! with a plain model. A schedule that fails is shortened to the actions that the failure needs.
+//! A seed determines a schedule of inputs, turns, crashes, pauses and failures. After the schedule, everything is
+//! processed without further faults. The topics and the local copies are then compared with a plain model. A schedule
+//! that fails is shortened to the actions that the failure needs.
 //!
 //! `GOKA_SIM_SEEDS=10000` runs 10,000 seeds, `GOKA_SIM_SEEDS=500..900` runs the seeds of this range, and
-//! `GOKA_SIM_SEED=7` runs one seed with its trace; `-- --nocapture` shows which seeds passed.
+//! `GOKA_SIM_SEED=7` runs one seed and prints its trace if it fails; `-- --nocapture` shows which seeds passed.
 
 mod check;
 mod engine;
@@ -32,10 +32,10 @@ const INPUTS: [&str; 2] = ["clicks", "more-clicks"];
 const TABLE: &str = "counts-state";
 const ECHO: &str = "echo";
 const VISITS: &str = "visits";
-/// The topics, by index of their edge in the graph.
+/// The names of the topics; the index of a topic is that of its edge in the graph.
 const TOPICS: [&str; 5] = [INPUTS[0], INPUTS[1], TABLE, ECHO, VISITS];
 
-/// The prefix of the keys of switches, which are all in the first input.
+/// The prefix of the keys that are switches. All switches are in the first input.
 const SWITCH: &str = "switch-";
 
 /// The number of seeds in a normal test run.
@@ -43,17 +43,17 @@ const SEEDS: u64 = 100;
 
 /// A worker in a simulation. Dropping it without `close` is a crash.
 trait Driven {
-    /// One bounded step.
+    /// Makes one step of bounded length.
     fn turn(&mut self) -> Result<(), Error>;
-    /// Finishes, commits and leaves the group.
+    /// Finishes all work, commits, and leaves the group.
     fn close(self: Box<Self>) -> Result<(), Error>;
-    /// Requests a visit of its rows at this moment, if it supports visits.
+    /// Requests a visit of this worker's rows at `moment`, if the worker supports visits.
     fn visit(&mut self, _moment: u64) {}
-    /// Makes the next handler call fail, and the turn with it, if handlers can fail.
+    /// If handlers can fail, makes the next handler call fail, and with it the turn.
     fn fail_next(&mut self, _panics: bool) {}
 }
 
-/// Creates workers, with a disk for each slot.
+/// Creates the workers of a run, and has a disk for each slot.
 trait Rig {
     fn start(
         &mut self,
@@ -63,11 +63,11 @@ trait Rig {
     ) -> Result<Box<dyn Driven>, Error>;
     /// Deletes the disk of a slot.
     fn wipe(&mut self, slot: usize);
-    /// The visits that have completed.
+    /// The visits that have been completed.
     fn visits(&self) -> Vec<Visited> {
         Vec::new()
     }
-    /// The local copies on the disk of a slot, while no worker runs there.
+    /// The local copies on the disk of a slot. No worker may run in the slot.
     fn copies(&self, slot: usize) -> Result<Vec<Copy>, Error>;
 }
 
@@ -75,27 +75,27 @@ trait Rig {
 #[derive(Clone)]
 struct Copy {
     partition: i32,
-    /// Next offset in the changelog.
+    /// The copy's position: the next offset in the changelog.
     table: i64,
-    /// All rows come from before this offset, also if the worker ended while it stored a batch in parts.
+    /// All rows come from before this offset, even if the worker ended while it stored a batch in parts.
     reaches: i64,
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-/// A completed visit: all rows of these partitions were visited.
+/// A completed visit, which visited all rows of these partitions.
 #[derive(Clone, Debug)]
 struct Visited {
-    /// The mark that its visitor has written for each row.
+    /// The mark that the visitor wrote for each row.
     mark: String,
-    /// When the visit was requested.
+    /// The moment at which the visit was requested.
     moment: u64,
     partitions: Vec<i32>,
-    /// The number of rows, according to the result of the visit.
+    /// The number of visited rows, as the visit reported it.
     keys: u64,
 }
 
-/// Whether a record turns a switch on or off: switches are keys of the table that are added and deleted. `None`
-/// for a record of any other key, which is counted.
+/// Whether a record turns a switch on (`true`) or off (`false`). A switch is a key whose row is added and deleted.
+/// `None` for a record of any other key, which is counted.
 fn turned(key: &[u8], value: Option<&[u8]>) -> Option<bool> {
     key.starts_with(SWITCH.as_bytes())
         .then(|| value == Some(b"on"))
@@ -104,7 +104,7 @@ fn turned(key: &[u8], value: Option<&[u8]>) -> Option<bool> {
 /// Creates a rig for one run.
 type MakeRig<'a> = &'a dyn Fn(&Schedule) -> Box<dyn Rig>;
 
-/// Runs a schedule. The error has what went wrong, and the trace if `traced`.
+/// Runs a schedule. The error says what went wrong, and has the trace if `traced`.
 fn run(schedule: &Schedule, rig: MakeRig<'_>, traced: bool) -> Result<(), (String, Vec<String>)> {
     let world = World::new(Stage::settings(schedule));
     if traced {
@@ -117,7 +117,8 @@ fn run(schedule: &Schedule, rig: MakeRig<'_>, traced: bool) -> Result<(), (Strin
     outcome.map_err(|why| (why, world.trace()))
 }
 
-/// Runs many seeds. Panics with the shortest schedule that fails; prints which seeds passed.
+/// Runs many seeds, and prints which seeds passed. If a schedule fails, panics with the shortest schedule found that
+/// still fails.
 fn simulate(what: &str, draw: fn(u64) -> Schedule, rig: MakeRig<'_>) {
     let seeds = seeds();
     for seed in seeds.clone() {
@@ -155,7 +156,7 @@ fn report(schedule: &Schedule, rig: MakeRig<'_>) -> String {
     report_in(schedule, rig, shrink::TRIES_MAX)
 }
 
-/// As [`report`], with at most `tries` attempts to shorten the schedule.
+/// Like [`report`], with at most `tries` attempts to shorten the schedule.
 fn report_in(schedule: &Schedule, rig: MakeRig<'_>, tries: usize) -> String {
     let fails = |shorter: &Schedule| run(shorter, rig, false).is_err();
     let short = shrink::shrink(schedule, tries, &fails);
@@ -191,7 +192,7 @@ fn a_plain_worker_holds() {
     });
 }
 
-/// Every flaw is found, with a short schedule.
+/// Checks that every flaw of a plain worker is found, with a short schedule.
 #[test]
 fn flaws_are_found() {
     for flaw in plain::FLAWS {

@@ -1,7 +1,7 @@
-//! Turns a panic in a simulation into an error with its message and place, without printing it.
+//! Turns a panic in a simulation into an error with the message and place of the panic, without printing it.
 //!
-//! Shortening a failing schedule runs it a thousand times, and must not print a thousand panics. Panics
-//! elsewhere are printed as usual.
+//! Shortening a failing schedule runs the schedule a thousand times, and must not print a thousand panics. Panics
+//! outside of simulations are printed as usual.
 
 use std::{
     cell::RefCell,
@@ -10,11 +10,12 @@ use std::{
 };
 
 thread_local! {
-    /// Set while panics of this thread are caught: the last panic.
+    /// The last panic of this thread. `None` while the panics of this thread are not caught; empty before the first
+    /// panic.
     static KEPT: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs `run`, and turns a panic into an error with the panic's message and place.
+/// Calls `run`, and turns a panic into an error with the panic's message and place.
 pub(super) fn caught<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -1,7 +1,7 @@
-//! A minimal worker, which shows that the simulation finds faults.
+//! A minimal worker, with which tests show that the simulation finds faults.
 //!
-//! It processes one record after another, and commits each before the next: slow, and obviously
-//! right. With a [`Flaw`] it is wrong, and the simulation has to fail. Must not use the engine.
+//! The worker processes one record after another, and commits each record before the next: slow, and obviously
+//! correct. With a [`Flaw`] the worker is incorrect, and the simulation has to fail. Must not use the engine.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     sim::kafka::{Connection, World},
 };
 
-/// A fault of a plain worker.
+/// A fault that a plain worker has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
     None,
@@ -24,13 +24,13 @@ pub(super) enum Flaw {
     CommitsEarly,
     /// The local copy is written before the records are delivered.
     StoresEarly,
-    /// The changelog is not read before records are processed.
+    /// Records are processed without reading the changelog first.
     SkipsReplay,
-    /// A failed delivery counts as delivered.
+    /// A record is treated as delivered although its delivery failed.
     IgnoresFailures,
-    /// Records are processed without a check that the worker still owns the partition.
+    /// Records are processed without checking that the worker still owns the partition.
     TrustsItself,
-    /// Offsets are committed for partitions that were given up.
+    /// Offsets are committed for partitions that the worker has given back.
     CommitsForeign,
 }
 
@@ -47,7 +47,7 @@ pub(super) const FLAWS: [Flaw; 6] = [
 const TABLE_TARGET: usize = 2;
 const ECHO_TARGET: usize = 3;
 
-/// The disk of a slot: by partition, the local copy and the next offset of each input.
+/// The disk of a slot: for each partition, the local copy and the next offset of each input.
 type Disk = Rc<RefCell<BTreeMap<i32, (Copy, Vec<i64>)>>>;
 
 /// Creates plain workers.
@@ -95,11 +95,11 @@ struct Plain {
     kafka: Box<dyn Kafka>,
     flaw: Flaw,
     disk: Disk,
-    /// Its partitions; those that run have the next offset of each input.
+    /// The partitions of the worker: the next offset of each input, or `None` before the partition is recovered.
     partitions: BTreeMap<i32, Option<Vec<i64>>>,
 }
 
-/// Whether a step was done; `false` if the worker has lost the partition.
+/// Whether a step was done. `false` if it could not be done, because the worker may have lost the partition.
 type Done = Result<bool, Error>;
 
 impl Driven for Plain {
@@ -192,7 +192,7 @@ impl Plain {
         if offset < positions[source] {
             return Ok(());
         }
-        // A commit of offsets that are committed already succeeds for the owner alone.
+        // The worker commits the offsets that are already committed: only the owner's commit succeeds.
         if self.flaw != Flaw::TrustsItself && !self.commit(number, &positions)? {
             return self.begin_again(number);
         }
@@ -254,7 +254,7 @@ impl Plain {
         }
     }
 
-    /// The offset of the row, if everything was delivered.
+    /// Waits for all delivery reports. Returns the offset of the row, or `None` if a delivery failed.
     fn wait_for_reports(&self) -> Option<i64> {
         let (mut row, mut failed) = (None, false);
         while self.kafka.in_flight() > 0 {
@@ -282,7 +282,7 @@ impl Plain {
         }
     }
 
-    /// Reads the changelog again before further records are processed.
+    /// Unassigns a partition and forgets its positions, so that its changelog is read again before further records.
     fn begin_again(&mut self, number: i32) -> Result<(), Error> {
         self.partitions.insert(number, None);
         self.kafka.unassign(number)
@@ -326,9 +326,9 @@ impl Copy {
     }
 }
 
-/// A copy of an event, which outlives its poll.
+/// A copy of an event that outlives the poll of the event.
 enum Owned {
-    /// Partition, source, offset and key.
+    /// The partition, source, offset and key.
     Record(i32, usize, i64, Vec<u8>),
     Assigned(Vec<i32>),
     Revoked(Vec<i32>),

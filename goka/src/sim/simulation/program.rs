@@ -1,4 +1,4 @@
-//! The program of simulated workers: it counts, and its handlers may wait, defer and fail.
+//! The program of the simulated workers: it counts records, and its handlers may wait, defer and fail.
 //!
 //! Must not know which faults happen.
 
@@ -31,30 +31,30 @@ use crate::{
     sim::{parts, scripted::Scripted},
 };
 
-/// The value that a handler writes before it fails, which must not be found anywhere.
+/// The value that a handler writes before it fails. No topic and no copy may contain this value.
 const FAILED: &str = "failed";
 
-/// The guards of deferred records that are not completed.
+/// The guards of deferred records that are not completed yet.
 pub(super) type Guards = Arc<Mutex<VecDeque<Deferred>>>;
 
-/// Whether the next handler call fails: `Some(true)` by a panic, `Some(false)` by an error.
+/// How the next handler call fails: `Some(true)` by a panic, `Some(false)` by an error, `None` not at all.
 pub(super) type Failing = Arc<Mutex<Option<bool>>>;
 
-/// How long handlers that wait take, in ms by the offset of their record: mostly no time, sometimes longer
-/// than a membership lease or a session.
+/// How long handlers that wait take, in milliseconds. The offset of the record selects the entry: mostly no time,
+/// sometimes longer than a membership lease or a session.
 const SLOW_MS: [u64; 6] = [0, 0, 30, 300, 3000, 7000];
 
-/// Virtual time of the current turn, in milliseconds.
+/// The virtual time at the beginning of the current turn, in milliseconds.
 pub(super) type Clock = Arc<AtomicU64>;
 
 /// A program that counts the records of each key, turns switches on and off, and writes an echo of every record.
 pub(super) struct Count {
     /// Whether the handler of the second input waits.
     pub(super) waits: bool,
-    /// Limits how long that handler waits; `None` if it takes no time.
+    /// The clock by which that handler waits; `None` if the handler takes no virtual time.
     pub(super) clock: Option<Clock>,
     pub(super) coalesce: bool,
-    /// Whether the handler of the first input defers every other record.
+    /// The guards, if the handler of the first input defers every other record; otherwise `None`.
     pub(super) guards: Option<Guards>,
     pub(super) failing: Failing,
 }
@@ -108,7 +108,7 @@ impl Count {
     }
 }
 
-/// As [`run`], after some polls, and not before the clock shows `until`.
+/// Does the same as [`run`], but only after some polls, and not before the clock shows `until`.
 fn run_later(
     failing: Failing,
     until: Option<(Clock, u64)>,
@@ -124,7 +124,7 @@ fn run_later(
             waking.waker().wake_by_ref();
             return Poll::Pending;
         }
-        // As a timer of the application's runtime, it does not wake the task before its time.
+        // Like a timer of the application's runtime, this does not wake the task before `until`.
         if let Some((clock, until)) = &until
             && clock.load(Ordering::Relaxed) < *until
         {
@@ -141,7 +141,7 @@ fn run_later(
     }))
 }
 
-/// Writes the row of a record, and an output that names the record.
+/// Writes the row of a record, and an output record (echo) that names the input record.
 fn run(
     failing: &Failing,
     edge: EdgeIx,
@@ -184,7 +184,8 @@ fn run(
     }
 }
 
-/// The row after a record: one more than before; for a switch, the offset at which it was turned on, or none.
+/// The row after a record: the count, one more than before. For a switch that is on, the offset of the record plus 1;
+/// for a switch that is off, no row.
 fn row(record: &Record<'_>, rows: &Rows) -> Result<Option<String>, Failure> {
     let key = record.key.unwrap_or_default();
     if let Some(is_on) = turned(key, record.value) {

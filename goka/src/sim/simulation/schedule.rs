@@ -1,7 +1,7 @@
 //! The schedule of a simulation: a list of actions drawn from a seed.
 //!
-//! Every action can be left out, and the rest still makes sense, so that a failing schedule can be
-//! shortened. Must not know how actions are carried out.
+//! A schedule still makes sense without any of its actions, so that a failing schedule can be shortened. Must not know
+//! how actions are carried out.
 
 use std::fmt;
 
@@ -15,13 +15,13 @@ pub(super) const SLOTS: usize = 3;
 
 #[derive(Clone, Debug)]
 pub(super) enum Action {
-    /// Records of a key are written to an input.
+    /// Records of one key are written to an input.
     Feed {
         input: usize,
         key: u64,
         count: u64,
     },
-    /// A worker makes a turn, if it runs.
+    /// A worker makes a turn, if it is running.
     Turn {
         slot: usize,
     },
@@ -39,7 +39,7 @@ pub(super) enum Action {
     Kill {
         slot: usize,
     },
-    /// A worker pauses between two turns, while the others go on.
+    /// A worker pauses between two turns, while the other workers continue.
     Freeze {
         slot: usize,
         ms: u64,
@@ -50,7 +50,7 @@ pub(super) enum Action {
         point: Point,
         nth: u64,
     },
-    /// A worker pauses in the middle of a turn.
+    /// A worker pauses in the middle of a turn, when it reaches a point for the `nth` time from now.
     FreezeAt {
         slot: usize,
         point: Point,
@@ -93,27 +93,27 @@ pub(super) enum Action {
     },
 }
 
-/// Everything that is drawn from a seed.
+/// All values that are drawn from a seed.
 #[derive(Clone, Debug)]
 pub(super) struct Schedule {
     pub(super) seed: u64,
     pub(super) partitions: i32,
     /// The number of records that fit into a producer's queue.
     pub(super) queue_max: usize,
-    /// Workers are static members, and come back under their names.
+    /// Whether workers are static members, which come back under their names.
     pub(super) static_members: bool,
-    /// Handlers of one input are `async`.
+    /// Whether the handler of one input is `async`.
     pub(super) handlers_wait: bool,
-    /// Some of these handlers take seconds.
+    /// Whether some calls of that handler take seconds.
     pub(super) handlers_are_slow: bool,
-    /// Handlers of the other input defer some of their records.
+    /// Whether the handler of the other input defers some of its records.
     pub(super) handlers_defer: bool,
-    /// Rows are coalesced: one row per key and interval.
+    /// Whether rows are coalesced: one row per key and commit interval.
     pub(super) coalesce: bool,
     pub(super) exactly_once: bool,
-    /// Workers keep standby copies of the partitions of other workers.
+    /// Whether workers keep standby copies of the partitions of other workers.
     pub(super) standby: bool,
-    /// The worker that is killed at the end and does not come back: others take over.
+    /// The slot of a worker that is killed at the end and does not come back, so that others take over.
     pub(super) missing: Option<usize>,
     pub(super) actions: Vec<Action>,
 }
@@ -125,7 +125,7 @@ impl Schedule {
         let queue_max = if chance.one_in(4) { 4 } else { 1000 };
         let static_members = chance.one_in(3);
         let handlers_wait = chance.one_in(3);
-        // One action in this many is a fault.
+        // One action in `calm` is a fault; 0 means no faults.
         let calm = [0, 40, 15, 6][chance.index(4)];
         let only_zombies = chance.one_in(5);
         let keys = [2, 12, 60][chance.index(3)];
@@ -139,7 +139,7 @@ impl Schedule {
                 (false, false) => actions.push(work_of(&mut chance, keys)),
             }
         }
-        // Drawn last, so that earlier draws of a seed do not change.
+        // Drawn last, so that the values drawn before do not change.
         let handlers_defer = chance.one_in(3);
         for _ in 0..chance.below(6) {
             let (at, slot) = (chance.index(actions.len()), chance.index(SLOTS));
@@ -188,8 +188,8 @@ impl Schedule {
         }
     }
 
-    /// The schedule of a seed for plain workers, which do not look for rows of zombies, and have neither
-    /// visitors nor switches.
+    /// The schedule of a seed for plain workers, which do not look for rows of zombies, and have no visitors and no
+    /// switches.
     pub(super) fn without_zombies(seed: u64) -> Self {
         let mut schedule = Schedule::of(seed);
         let is_left_out = |action: &Action| match action {
@@ -289,14 +289,14 @@ fn trouble_of(chance: &mut Chance) -> Action {
             landed: chance.one_in(2),
         },
         10 => Action::Outage { ms },
-        // Time for a paused worker's session to time out, while others make turns in between.
+        // In this time, the session of a paused worker can time out, while the other workers make turns in between.
         _ => Action::Wait {
             ms: [1000, 2500, 7000][chance.index(3)],
         },
     }
 }
 
-/// An action during which no worker starts or ends.
+/// An action with which no worker starts or ends.
 fn lively_of(chance: &mut Chance, keys: u64) -> Action {
     match work_of(chance, keys) {
         Action::Start { slot } | Action::Stop { slot } => Action::Turn { slot },
@@ -304,10 +304,10 @@ fn lively_of(chance: &mut Chance, keys: u64) -> Action {
     }
 }
 
-/// A worker pauses between the proof of its membership and a record that it sends. Nothing keeps that record
-/// from being written, so the next owner has to notice it. If the next owner leaves before that, a count
-/// stays too low, because at-least-once has no fencing. So only one worker becomes a zombie, and the others
-/// stay.
+/// A worker becomes a zombie: it pauses after the proof of its membership and before it sends a record. Nothing keeps
+/// that record from being written, so the next owner has to notice the record. If the next owner leaves before it
+/// notices, a count stays too low, because at-least-once has no fencing. This is why only one worker becomes a zombie,
+/// and the other workers stay.
 fn zombie_of(chance: &mut Chance) -> Vec<Action> {
     let freeze = Action::FreezeAt {
         slot: 0,

@@ -1,13 +1,13 @@
 //! Shortens a failing schedule to the actions that the failure needs.
 //!
-//! Must not know why it fails.
+//! Must not know why the schedule fails.
 
 use super::schedule::Schedule;
 
-/// The number of attempts to shorten a schedule that has to be short.
+/// Maximum number of attempts to shorten a schedule, if it has to become short.
 pub(super) const TRIES_MAX: usize = 1500;
 
-/// The shortest schedule found that still fails.
+/// Returns the shortest schedule found that still fails, after at most `tries_max` attempts.
 pub(super) fn shrink(
     schedule: &Schedule,
     tries_max: usize,
@@ -23,7 +23,7 @@ pub(super) fn shrink(
         };
         (tries <= tries_max && fails(&shorter)).then_some(shorter)
     };
-    // First cut its end, then smaller and smaller pieces.
+    // First cuts off the end of the schedule, then cuts out smaller and smaller pieces.
     let mut enough = shortest.actions.len();
     let mut too_few = 0;
     while too_few + 1 < enough {

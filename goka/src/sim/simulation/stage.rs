@@ -1,7 +1,7 @@
 //! Carries out a schedule: workers in slots, on one thread, in one world.
 //!
-//! A worker that pauses in the middle of a turn stays on the stack, and the rest of the schedule
-//! runs above it. Must not know what a worker is, nor what is expected of it.
+//! A worker that pauses in the middle of a turn stays on the call stack, and the following actions of the schedule run
+//! above it on the stack. Must not know what a worker is, nor what is expected of it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -18,15 +18,17 @@ use crate::{
     sim::kafka::{Chance, ConnectionSpec, Point, Settings, World},
 };
 
-/// How long a process takes to start. By then the records in the socket of a dead process are written.
+/// How long a process takes to start. In this time, the records in the socket of the slot's dead process are written.
 const START: Duration = Duration::from_secs(1);
-/// How long processing everything may take once no more faults happen.
+/// Maximum virtual time for processing everything once no more faults happen.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// As [`PATIENCE`], if each record of a partition may take seconds.
+/// The same maximum as [`PATIENCE`], for schedules in which each record of a partition may take seconds.
 const PATIENCE_WITH_SLOW: Duration = Duration::from_secs(3600);
-/// `transaction.timeout.ms`, longer than [`PATIENCE`], so that the timeout does not hide an open transaction.
+/// `transaction.timeout.ms`: longer than [`PATIENCE`], so that a transaction that stays open is found before it times
+/// out.
 const TRANSACTION: Duration = Duration::from_secs(300);
-/// How long idle workers run at the end: they check for rows of others from time to time.
+/// How long idle workers keep running at the end: long enough for their checks for rows of other workers, which happen
+/// only from time to time.
 const AFTERWARDS: Duration = Duration::from_secs(40);
 
 pub(super) struct Stage {
@@ -44,7 +46,7 @@ struct Slot {
     worker: RefCell<Worker>,
     trap: RefCell<Option<Trap>>,
     frozen_until: Cell<Duration>,
-    /// Whether a handler of its worker has to fail.
+    /// Whether a handler of the slot's worker was told to fail.
     may_fail: Cell<bool>,
     free_at: Cell<Duration>,
 }
@@ -54,22 +56,22 @@ enum Worker {
     #[default]
     None,
     Waiting(Box<dyn Driven>),
-    /// Its turn is on the stack.
+    /// The worker is in a turn, and the turn is on the call stack.
     Driven,
-    /// Its turn is on the stack, and the worker is killed when the stack returns to it.
+    /// The worker is in a turn, and is killed as soon as the call stack returns to it.
     Dying,
 }
 
-/// What happens when a worker reaches a point for the `nth` time.
+/// What happens when a worker reaches `point` for the `nth` time.
 struct Trap {
     point: Point,
     nth: u64,
-    /// How long it pauses; `None` kills it.
+    /// How long the worker pauses, in milliseconds; `None` kills the worker.
     freeze_ms: Option<u64>,
 }
 
 impl Stage {
-    /// Runs a schedule, and then until everything is processed. The error has what went wrong.
+    /// Runs a schedule, and continues until everything is processed. The error says what went wrong.
     pub(super) fn run(
         schedule: Schedule,
         rig: Box<dyn Rig>,
@@ -96,7 +98,7 @@ impl Stage {
     pub(super) fn settings(schedule: &Schedule) -> Settings {
         Settings {
             queue_max: schedule.queue_max,
-            // As on a real Kafka: longer than a record usually takes to be written.
+            // Longer than a record usually takes to be written, as on a real Kafka.
             rebalance: Duration::from_millis(50),
             transaction_timeout: TRANSACTION,
             chance: Chance::seeded(!schedule.seed),
@@ -270,7 +272,7 @@ impl Stage {
                 *at.worker.borrow_mut() = Worker::Waiting(worker);
                 return;
             }
-            // A handler has failed: its process shuts down.
+            // A handler has failed, and the process of the handler shuts down.
             Err(Error::Record { .. }) if !is_dying && at.may_fail.take() => {
                 return self.close(slot, worker);
             }
@@ -317,7 +319,7 @@ impl Stage {
         };
     }
 
-    /// Called when a worker reaches a point: the worker may be killed here, or pause while others go on.
+    /// Called when a worker reaches a point, where the worker may be killed or may pause while other workers continue.
     fn pass(self: &Rc<Self>, slot: usize, point: Point) -> Result<(), Error> {
         let at = &self.slots[slot];
         let mut trap = at.trap.borrow_mut();
@@ -344,7 +346,7 @@ impl Stage {
         }
     }
 
-    /// Without further faults: waits until everything is processed, and then stops all workers.
+    /// Ends all faults, waits until everything is processed, and stops all workers.
     fn settle(self: &Rc<Self>) -> Result<(), String> {
         let world = &self.world;
         world.note(|| "-- from here on nothing goes wrong".to_owned());
@@ -389,12 +391,13 @@ impl Stage {
         Ok(())
     }
 
-    /// Describes a partition that is not fully processed and committed.
+    /// Describes work that is left, for example a partition that is not fully processed and committed; `None` if there
+    /// is none.
     fn left(&self) -> Result<Option<String>, String> {
         if !self.world.is_idle() {
             return Ok(Some("records are under way".to_owned()));
         }
-        // The transaction of the missing worker stays open, unless it blocks another worker.
+        // The open transaction of the missing worker may stay open, unless it blocks another worker.
         if self.schedule.missing.is_none() && self.world.open_transactions() > 0 {
             return Ok(Some("a transaction is open".to_owned()));
         }
@@ -415,7 +418,7 @@ impl Stage {
 }
 
 impl Slot {
-    /// Takes the worker out of its slot to make a turn.
+    /// Takes the worker out of its slot for a turn or for a stop. `None` if there is no worker that waits.
     fn take(&self) -> Option<Box<dyn Driven>> {
         let mut worker = self.worker.borrow_mut();
         match std::mem::take(&mut *worker) {

@@ -1,5 +1,5 @@
-//! Visits of the engine's worker in a simulation: requests them, and records the completed ones. Must not know what
-//! is expected of them.
+//! Visits of the engine's worker in a simulation: this file requests visits, and records those that complete. Must not
+//! know what is expected of them.
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
@@ -26,9 +26,9 @@ const TARGET: EdgeIx = EdgeIx::new(4);
 /// The completed visits of all workers.
 pub(super) type Answered = Rc<RefCell<Vec<Visited>>>;
 
-/// The visits of one worker, one after another.
+/// The visits of one worker. At most one visit is in progress.
 pub(super) struct Visiting {
-    /// The name of this process, for the marks of its visits.
+    /// The name of the process, which is a part of the marks of its visits.
     pub(super) name: String,
     pub(super) visits: Arc<Visits>,
     pub(super) answered: Answered,
@@ -63,7 +63,7 @@ impl Visiting {
         });
     }
 
-    /// Called before a turn: notes the partitions that the worker has when the visit begins.
+    /// Called before each turn. When a visit begins, notes the partitions that the worker has at that moment.
     pub(super) fn before(&mut self, worker: &Worker) {
         if let Some(asked) = self.asked.as_mut().filter(|asked| asked.is_new) {
             asked.is_new = false;
@@ -85,7 +85,7 @@ impl Visiting {
     }
 }
 
-/// A visitor that writes its mark for every row.
+/// A visitor that writes a record with its mark for every row.
 struct Marks(String);
 
 impl Visit for Marks {

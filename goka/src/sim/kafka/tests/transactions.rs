@@ -1,4 +1,4 @@
-//! Transactions behave as on brokers.
+//! Tests that transactions in memory behave as on brokers.
 
 use super::*;
 use crate::engine::port::{OURS, Transactions};
@@ -38,7 +38,7 @@ fn values(world: &World) -> Vec<String> {
     values.map(text).collect()
 }
 
-/// Waits until all records are reported. Returns whether all were delivered.
+/// Waits until all records are reported, and returns whether all were delivered.
 fn delivered(connection: &Connection) -> bool {
     let mut all = true;
     connection.serve(SECOND, &mut |report| all &= report.result.is_ok());
@@ -122,7 +122,7 @@ fn a_fenced_producer_commits_nothing() {
     commit(&world, &one).unwrap();
     send(&one, "a");
     assert!(delivered(&one));
-    // The worker that committed last is to be fenced.
+    // Worker `two` fences the worker that committed last, which is `one`.
     exactly_once(&world, "two").fence(0);
     world.advance(SECOND);
     assert_eq!(world.open_transactions(), 0);
