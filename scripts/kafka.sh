@@ -2,22 +2,22 @@
 # Runs a real Apache Kafka 4.1 (KRaft, one node, on 127.0.0.1) without containers, from its published jars.
 #
 #   kafka.sh start [--secured] DIR [PORT [PROXY_PORT]]
-#       Starts Kafka with its data in DIR, waits until it answers, and prints its address.
-#       PORT        The port of the broker, default 9092; the controller uses PORT+1. `any` chooses free ports, and the
-#                   same ports again for a DIR that has been used before.
-#       PROXY_PORT  Adds a listener on PORT+2 for a proxy: the broker tells clients of this listener to connect to
-#                   127.0.0.1:PROXY_PORT.
-#       --secured   Adds a listener on PORT+2 that requires TLS (certificate authority in DIR/ca.pem) and SASL (PLAIN or
-#                   SCRAM-SHA-256). User `admin` may do everything; `emitter`, `processor` and `viewer` may do what ACLs
-#                   allow. The password of NAME is `NAME-hush-hush`. For tests only: PORT stays open to every process on
-#                   this machine.
+#       Starts Kafka with its data in DIR, waits until Kafka answers, and prints the address of the broker.
+#       PORT        The port of the broker, by default 9092; the controller uses PORT+1. `any` chooses free ports, or
+#                   the ports of the previous start if DIR has been used before.
+#       PROXY_PORT  Adds a listener on PORT+2 for a proxy: the broker tells clients that use this listener to
+#                   connect to 127.0.0.1:PROXY_PORT.
+#       --secured   Adds a listener on PORT+2 that requires TLS (certificate authority in DIR/ca.pem) and SASL (PLAIN
+#                   or SCRAM-SHA-256). The user `admin` may do everything; `emitter`, `processor` and `viewer` may do
+#                   what ACLs allow. The password of the user NAME is `NAME-hush-hush`. This is for tests only: PORT
+#                   stays open to every process on this machine.
 #   kafka.sh stop DIR
-#       Stops Kafka and waits until it has ended. The data stays in DIR; `start` uses it again.
+#       Stops Kafka and waits until it has ended. The data stays in DIR, and the next `start` with DIR uses it again.
 #   kafka.sh tool CLASS ARGS...
 #       Runs one of Kafka's own tools, for example
 #       org.apache.kafka.tools.TopicCommand --bootstrap-server 127.0.0.1:9092 --list
 #
-# Needs Java 17 or newer, and Maven for the first run, which downloads the jars to ~/.cache/goka (or KAFKA_LIBS).
+# Needs Java 17 or newer. The first run also needs Maven, to download the jars to ~/.cache/goka (or KAFKA_LIBS).
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -38,7 +38,7 @@ need() {
   command -v "$1" >/dev/null || fail "\`$1\` is missing. Install it, on Debian and Ubuntu: apt-get install $2"
 }
 
-# Downloads to a temporary directory and then renames it, so that an interrupted run leaves no incomplete result.
+# Downloads the jars to a temporary directory and then renames it, so that an interrupted run leaves no incomplete jars.
 fetch_jars() {
   need java openjdk-17-jre-headless
   [ -d "$libs" ] && return
@@ -58,7 +58,7 @@ answers() {
   (echo >"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# Three consecutive free ports, below the range from which systems assign ephemeral ports.
+# Prints the first of three consecutive free ports, below the range from which systems assign ephemeral ports.
 free_port() {
   local port
   for _ in $(seq 100); do
@@ -71,12 +71,12 @@ free_port() {
   fail "found no three consecutive free ports between 20000 and 30000"
 }
 
-# The port that DIR was last started with, which is also stored in its data.
+# Prints the port with which Kafka was last started in DIR. The settings in DIR store it. Fails if there is none.
 used_port() {
   sed -n 's|^listeners=PLAINTEXT://127.0.0.1:\([0-9]*\),.*|\1|p' "$1/server.properties" 2>/dev/null | grep .
 }
 
-# Whether the process of DIR is running. Checks its command line, because the process id may have been reused.
+# Whether the Kafka of DIR is running. Checks the command line of the process, because its id may have been reused.
 alive() {
   local pid
   pid=$(cat "$1/pid" 2>/dev/null) && [ -n "$pid" ] || return 1
@@ -120,7 +120,7 @@ write_settings() {
     listeners+=",SECURED://127.0.0.1:$((port + 2))"
     advertised+=",SECURED://127.0.0.1:$((port + 2))"
   fi
-  # One node allows one replica only. Groups do not wait for more members. Clients create the topics that they need.
+  # With one node, topics have one replica only. Groups do not wait for more members. No topic is created automatically.
   cat >"$dir/server.properties" <<EOF
 process.roles=broker,controller
 node.id=1
@@ -142,7 +142,7 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 log.cleaner.dedupe.buffer.size=20000000
 EOF
-  # Clients of the other listeners are ANONYMOUS: the broker itself, and the code that prepares tests.
+  # Clients that connect to the other listeners are ANONYMOUS: the broker itself, and the code that prepares tests.
   [ -z "$secured" ] || cat >>"$dir/server.properties" <<EOF
 listener.name.secured.ssl.keystore.type=PKCS12
 listener.name.secured.ssl.keystore.location=$dir/keys.p12
@@ -209,7 +209,7 @@ stop() {
   dir=$(cd "${1:?}" && pwd)
   alive "$dir" || { rm -f "$dir/pid" && return; }
   pid=$(cat "$dir/pid")
-  # The process may have ended meanwhile.
+  # The kill fails if the process has ended in the meantime.
   kill "$pid" 2>/dev/null || true
   while alive "$dir"; do
     [ $SECONDS -lt $deadline ] || { echo "kafka.sh: Kafka did not end within $wait_seconds s; killing it" >&2 && kill -KILL "$pid"; }

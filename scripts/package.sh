@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Packages goka-macros and goka as for crates.io, and runs the tests of the packages as they are unpacked: nothing in them may
-# need a file of the repository. Needs no network if the dependencies are there.
+# Packages goka-macros and goka as for crates.io, and runs the tests of the unpacked packages: nothing in a package may
+# need a file that only the repository has. Needs no network if all dependencies are downloaded already.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 crates=(goka-macros goka)
 
-# cargo lets goka find goka-macros, which is not published, among the packages of the same command.
+# goka-macros is not published. In one command with both packages, cargo lets goka find it among the packages.
 cargo package --locked --no-verify "${@:---offline}" -p goka-macros -p goka
 
-# Always at the same place, where the paths that are compiled into tests stay valid, and with the present time: all files in a
-# package have one fixed time, by which cargo would not see that they changed.
+# The directory is always the same, so that the paths that are compiled into tests stay valid. Unpacked files get the
+# present time: in a package, all files have one fixed time, so cargo would not notice that they have changed.
 unpacked=$target/package/unpacked
 rm -rf "$unpacked"
 mkdir -p "$unpacked"
@@ -23,7 +23,8 @@ for crate in "${crates[@]}"; do
   done
 done
 
-# A workspace of the two, with the repository's versions and profiles, so that their dependencies are not compiled again.
+# A workspace of the two packages. It has the repository's versions and profiles, so that their dependencies are not
+# compiled again.
 {
   printf '[workspace]\nresolver = "3"\nmembers = ["goka-macros-%s", "goka-%s"]\n' "$version" "$version"
   printf '[patch.crates-io]\ngoka-macros = { path = "goka-macros-%s" }\n' "$version"

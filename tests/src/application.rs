@@ -1,5 +1,5 @@
-//! Starts the programs of an example application of several programs, each with topics and state directories of its
-//! own.
+//! Starts the programs of an example application that consists of several programs. Each application has its own topics
+//! and state directories.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::{Broker, Program, example, unique};
 
-/// Programs that share a prefix on a broker, and a directory for their states.
+/// The programs of one application. Their topics share a prefix on a broker, and their states share a directory.
 pub struct Application<'a> {
     broker: &'a Broker,
     prefix: String,
@@ -19,7 +19,7 @@ pub struct Application<'a> {
 }
 
 impl<'a> Application<'a> {
-    /// An application of which no program runs yet.
+    /// An application whose programs are not started yet.
     pub fn on(broker: &'a Broker, name: &str) -> Application<'a> {
         Application {
             broker,
@@ -39,17 +39,17 @@ impl<'a> Application<'a> {
         self.broker.address()
     }
 
-    /// The physical name of a topic.
+    /// The physical name of a topic: the prefix and `topic`.
     pub fn physical(&self, topic: &str) -> String {
         format!("{}{topic}", self.prefix)
     }
 
-    /// The state directory of a program.
+    /// The state directory `name` of this application.
     pub fn state(&self, name: &str) -> PathBuf {
         self.states.path().join(name)
     }
 
-    /// Starts an example, with a state directory of its own.
+    /// Starts an example program, whose state directory is the one named `state`.
     pub fn start(&self, program: &str, arguments: &[&str], state: &str) -> Program {
         let mut command = Command::new(example(program));
         command
@@ -62,7 +62,7 @@ impl<'a> Application<'a> {
         Program::run(command)
     }
 
-    /// Starts processors, and waits until they run.
+    /// Starts the example program `program` with the argument `role`, and waits until all four of its partitions run.
     pub fn processor(&self, program: &str, role: &str) -> Program {
         let mut processor = self.start(program, &[role], role);
         processor.wait_for("partitions that run", |line| {
@@ -71,7 +71,8 @@ impl<'a> Application<'a> {
         processor
     }
 
-    /// Starts a service, and returns its address, `http://host:port`.
+    /// Starts a service, waits until it prints its address, and returns the service and the address,
+    /// `http://host:port`.
     pub fn service(&self, program: &str, arguments: &[&str], state: &str) -> (Program, String) {
         let mut service = self.start(program, arguments, state);
         let address = service.wait_for("address", |line| {

@@ -1,5 +1,6 @@
-//! The broker that tests run on: the real Kafka that `GOKA_TEST_BROKERS` names, or without this variable the mock
-//! cluster of librdkafka, on which goka's embedded broker is built as well. The mock cluster is started without goka.
+//! The broker that tests run on: the real Kafka at the address in `GOKA_TEST_BROKERS`, or, without this variable, the
+//! mock cluster of librdkafka. goka's embedded broker is built on the same mock cluster; here, the mock cluster is
+//! started without goka.
 
 use std::{
     env, process,
@@ -24,11 +25,12 @@ use rdkafka::{
 
 use crate::DEADLINE;
 
-/// How long a running broker may take for its first answer.
+/// The longest time that a running broker may take for its first answer.
 const ANSWER: Duration = Duration::from_secs(15);
 
-/// How long a group on the mock cluster waits for members before its first rebalance. The default is 3 s. A member that
-/// joins later costs 5 s, so all members of a process should join within this time.
+/// How long a group on the mock cluster waits for members before its first rebalance, in milliseconds. The mock
+/// cluster's default is 3 s. A member that joins later takes 5 s to join, so all members of a process should join
+/// within this time.
 const FIRST_REBALANCE_MS: i32 = 300;
 
 type MockProducer = BaseProducer<DefaultProducerContext>;
@@ -49,8 +51,8 @@ pub fn broker() -> &'static Broker {
     })
 }
 
-/// Fails a test that needs a real Kafka, where `GOKA_TEST_BROKERS` names none. Such a test is marked
-/// `#[ignore = "needs a real Kafka"]`, so that a run without Kafka reports it as ignored, and not as passed.
+/// Fails a test that needs a real Kafka if `GOKA_TEST_BROKERS` is not set. Such a test is marked
+/// `#[ignore = "needs a real Kafka"]`, so that a run without Kafka reports the test as ignored, and not as passed.
 #[track_caller]
 pub fn needs_kafka() {
     assert!(
@@ -60,7 +62,7 @@ pub fn needs_kafka() {
     );
 }
 
-/// A name that no other test uses, and no earlier run on the broker.
+/// A name that is used by no other test, and by no earlier test run on the same broker.
 pub fn unique(name: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let since_1970 = SystemTime::now()
@@ -71,7 +73,7 @@ pub fn unique(name: &str) -> String {
 }
 
 impl Broker {
-    /// A real Kafka that runs already.
+    /// A real Kafka that is already running at `address`. Panics if Kafka does not answer.
     pub fn kafka(address: &str) -> Broker {
         let broker = Broker {
             address: address.to_owned(),
@@ -91,8 +93,8 @@ impl Broker {
             .create()
             .expect("librdkafka has a mock cluster");
         let address = mock_cluster(&producer).bootstrap_servers();
-        // SAFETY: the client is alive, and was configured to have a mock cluster, so the pointer is valid; the call
-        // only stores a number in it, under the cluster's own lock.
+        // SAFETY: the client is alive and was configured to have a mock cluster, so the pointer is valid. The call only
+        // stores a number in the cluster, under the cluster's own lock.
         unsafe {
             let cluster = rd_kafka_handle_mock_cluster(producer.client().native_ptr());
             rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, FIRST_REBALANCE_MS);
@@ -103,22 +105,23 @@ impl Broker {
         }
     }
 
-    /// The address for clients.
+    /// The address that clients connect to.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Whether it is a real Kafka, which compacts, has topic settings, and repeats no records around rebalances.
+    /// Whether this broker is a real Kafka. Unlike the mock cluster, a real Kafka compacts topics, has topic settings,
+    /// and repeats no records around rebalances.
     pub fn is_kafka(&self) -> bool {
         self.mock.is_none()
     }
 
-    /// Creates a topic that must not exist yet.
+    /// Creates a topic. The topic must not exist yet.
     pub fn create_topic(&self, topic: &str, partitions: i32) {
         self.create_topic_with(topic, partitions, &[]);
     }
 
-    /// Creates a topic like [`create_topic`](Self::create_topic), with settings, which a mock cluster ignores.
+    /// Creates a topic like [`create_topic`](Self::create_topic), but with topic settings. A mock cluster ignores them.
     pub fn create_topic_with(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
         if let Some(producer) = &self.mock {
             let created = mock_cluster(producer).create_topic(topic, partitions, 1);
@@ -135,7 +138,7 @@ impl Broker {
         self.wait_for_partitions(&admin, topic, partitions);
     }
 
-    /// Adds partitions to a topic, up to `partitions`. A real Kafka only.
+    /// Adds partitions to a topic until it has `partitions`. Works only on a real Kafka.
     pub fn add_partitions(&self, topic: &str, partitions: i32) {
         let total = usize::try_from(partitions).expect("a count of partitions is positive");
         let admin = self.admin();
@@ -146,7 +149,8 @@ impl Broker {
         self.wait_for_partitions(&admin, topic, partitions);
     }
 
-    /// The number of offsets in all partitions of a topic; `None` if the topic does not exist. A real Kafka only.
+    /// The total number of offsets in all partitions of a topic; `None` if the topic does not exist. Works only on a
+    /// real Kafka.
     pub fn count_offsets(&self, topic: &str) -> Option<u64> {
         let admin = self.admin();
         let metadata = admin
@@ -166,7 +170,7 @@ impl Broker {
         Some(counts.sum())
     }
 
-    /// Deletes a topic. A real Kafka only.
+    /// Deletes a topic. Works only on a real Kafka.
     pub fn delete_topic(&self, topic: &str) {
         let admin = self.admin();
         let deleted =
@@ -174,7 +178,7 @@ impl Broker {
         check("delete", topic, deleted);
     }
 
-    /// Changes a setting of a topic, and resets all others to their defaults. A real Kafka only.
+    /// Changes one setting of a topic, and resets all its other settings to their defaults. Works only on a real Kafka.
     pub fn alter_topic(&self, topic: &str, name: &str, value: &str) {
         let admin = self.admin();
         let altered = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(name, value);
@@ -193,7 +197,8 @@ impl Broker {
             .expect("an admin client needs no other setting")
     }
 
-    /// The controller answers before the broker serves the new partitions.
+    /// Waits until all partitions of a topic have a leader: the controller answers before the broker serves new
+    /// partitions.
     fn wait_for_partitions(
         &self,
         admin: &AdminClient<DefaultClientContext>,

@@ -1,4 +1,4 @@
-//! Starts the roles of the example `clicks` with topics and state directories of their own, and computes the expected
+//! Starts the roles of the example `clicks` with their own topics and state directories, and computes the expected
 //! counts.
 
 use std::{
@@ -19,19 +19,19 @@ use crate::{
     read_until, unique,
 };
 
-/// Programs that share a prefix on a broker, and a directory for their states.
+/// The programs of one run of the example. Their topics share a prefix on a broker, and their states share a directory.
 pub struct Clicks<'a> {
     broker: &'a Broker,
-    /// The broker's address for the programs.
+    /// The address at which the programs connect to the broker.
     address: String,
     prefix: String,
     states: TempDir,
-    /// Further environment variables of the programs.
+    /// Environment variables that the programs get in addition.
     environment: Vec<(String, String)>,
 }
 
 impl<'a> Clicks<'a> {
-    /// A group of programs of which none runs yet.
+    /// The programs of one run, none of which is started yet.
     pub fn on(broker: &'a Broker) -> Clicks<'a> {
         Clicks {
             broker,
@@ -48,18 +48,19 @@ impl<'a> Clicks<'a> {
             .push((variable.to_owned(), value.to_owned()));
     }
 
-    /// Programs that are started later connect to the broker through this proxy.
+    /// Makes programs that are started later connect to the broker through the proxy at `address`.
     pub fn go_through(&mut self, address: &str) {
         address.clone_into(&mut self.address);
     }
 
-    /// Creates the input with four partitions, and writes clicks, user by user in turn, with a plain client.
+    /// Creates the input with four partitions, and writes `clicks` clicks with a plain client, one user after the other
+    /// in turn.
     pub fn produce(&self, clicks: u64, users: u64) {
         self.broker.create_topic(&self.input(), 4);
         self.produce_more(clicks, users);
     }
 
-    /// Writes clicks like [`produce`](Self::produce), into the existing topic.
+    /// Writes clicks like [`produce`](Self::produce), but into the input that exists already.
     pub fn produce_more(&self, clicks: u64, users: u64) {
         let clicks = (0..clicks).map(|n| Message::new(format!("user-{}", n % users), "now"));
         produce(self.broker.address(), &self.input(), clicks);
@@ -70,7 +71,7 @@ impl<'a> Clicks<'a> {
         self.broker.address()
     }
 
-    /// Starts an emitter, with further arguments.
+    /// Starts an emitter with these additional arguments.
     pub fn emitter(&self, arguments: &[&str]) -> Program {
         self.start("emitter", arguments, None)
     }
@@ -84,7 +85,7 @@ impl<'a> Clicks<'a> {
         emitter
     }
 
-    /// Waits until the changelog holds this number of rows.
+    /// Waits until the changelog has received this number of rows.
     pub fn wait_for_rows(&self, rows: usize) {
         let mut seen = 0;
         read_until(self.broker.address(), &self.table(), |_| {
@@ -93,7 +94,7 @@ impl<'a> Clicks<'a> {
         });
     }
 
-    /// Starts a processor with the state directory `state`, and waits until its topics are found or created.
+    /// Starts a processor with the state directory `state`, and waits until it has found or created its topics.
     pub fn processor(&self, state: &str) -> Program {
         let mut processor = self.processor_with(state, &[]);
         processor.wait_for("partitions", |line| {
@@ -102,12 +103,13 @@ impl<'a> Clicks<'a> {
         processor
     }
 
-    /// Starts a processor with the state directory `state`, as the last arguments of another command.
+    /// Starts a processor with the state directory `state`. If `by` is not empty, it is a command that runs the
+    /// processor: the processor's command line is appended to it.
     pub fn processor_with(&self, state: &str, by: &[&str]) -> Program {
         self.start_by(by, "processor", &[], Some(&self.state(state)))
     }
 
-    /// Starts the example `counter`, which is configured only by environment variables.
+    /// Starts the example `counter`, which is configured by environment variables only.
     pub fn counter(&self) -> Program {
         let mut command = Command::new(example("counter"));
         command
@@ -118,15 +120,16 @@ impl<'a> Clicks<'a> {
         Program::run(command)
     }
 
-    /// Waits until the sum over the table is at least `clicks`, as read by a view in a process of its own.
+    /// Waits until the sum of all counts in the table is at least `clicks`. A view in a process of its own reads the
+    /// table.
     pub fn wait_until_counted(&self, clicks: u64) {
         let state = self.state(&unique("view"));
         self.start("view", &["--clicks", &clicks.to_string()], Some(&state))
             .succeed();
     }
 
-    /// Waits until the group has committed the end of the input, as queried by a plain client: a kill repeats nothing
-    /// then. A real Kafka only.
+    /// Waits until the group has committed the end offsets of the input, so that a kill repeats no record. A plain
+    /// client queries the committed offsets. Works only on a real Kafka.
     pub fn wait_until_committed(&self) {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", self.broker.address())
@@ -154,8 +157,8 @@ impl<'a> Clicks<'a> {
         }
     }
 
-    /// Waits until the table has at least the expected clicks of each user. The sum is not enough: a click that was
-    /// counted twice would hide a click that is not counted yet.
+    /// Waits until the table has at least the expected clicks of each user. Comparing only the sum of all users would
+    /// not be enough: a click that is counted twice would hide a click that is not counted yet.
     pub fn wait_until_all_counted(&self, expected: &BTreeMap<String, i64>) {
         let mut missing = expected.clone();
         read_until(self.broker.address(), &self.table(), |row| {
@@ -199,7 +202,7 @@ impl<'a> Clicks<'a> {
         Program::run(command)
     }
 
-    /// The state directory of a processor.
+    /// The state directory `name` of a processor or a view.
     pub fn state(&self, name: &str) -> PathBuf {
         self.states.path().join(name)
     }
@@ -214,12 +217,12 @@ impl<'a> Clicks<'a> {
         format!("{}my-group-state", self.prefix)
     }
 
-    /// The expected table, counted from the input with a plain client.
+    /// The expected table: the clicks of each user in the input, read with a plain client.
     pub fn expected(&self) -> BTreeMap<String, i64> {
         count_by_key(&read_topic(self.broker.address(), &self.input()))
     }
 
-    /// The table, read from its changelog with a plain client.
+    /// The current table, read from its changelog with a plain client.
     pub fn counted(&self) -> BTreeMap<String, i64> {
         let rows = last_values(&read_topic(self.broker.address(), &self.table()));
         rows.into_iter()

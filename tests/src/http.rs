@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::DEADLINE;
 
-/// Pause between two requests to a service that does not notify of changes.
+/// The pause between two requests to a service that does not notify clients of changes.
 const BETWEEN: Duration = Duration::from_millis(10);
 
 /// The answer of a service.
@@ -19,18 +19,18 @@ const BETWEEN: Duration = Duration::from_millis(10);
 pub struct Answer {
     /// The status code, for example 200.
     pub status: u16,
-    /// The content type.
+    /// The value of the header `content-type`.
     pub content_type: String,
-    /// The body as JSON; other text is a JSON string.
+    /// The body as JSON. A body that is not JSON becomes a JSON string.
     pub body: Value,
 }
 
-/// Sends a GET request; `base` is `http://host:port`, `path` is encoded already.
+/// Sends a GET request. `base` is `http://host:port`; `path` must be encoded already.
 pub fn get(base: &str, path: &str) -> Answer {
     request("GET", base, path, None)
 }
 
-/// Sends a request like [`get`], with any method and a JSON body.
+/// Sends a request like [`get`], but with any method, and with a JSON body if there is one.
 pub fn request(method: &str, base: &str, path: &str, body: Option<&Value>) -> Answer {
     let answered = try_request(method, base, path, body);
     answered.unwrap_or_else(|error| panic!("{method} {base}{path}: {error}"))
@@ -65,8 +65,8 @@ fn try_request(
     })
 }
 
-/// Repeats a GET request until the answer is as wanted, and returns the answer: for services that show recent writes of
-/// other programs.
+/// Repeats a GET request until `wanted` accepts the answer, and returns that answer. This is for services that show
+/// recent writes of other programs.
 pub fn get_until(base: &str, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
     let started = Instant::now();
     loop {

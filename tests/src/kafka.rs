@@ -1,5 +1,5 @@
-//! A real Kafka for a single test, which may stop it, restart it or put a proxy before it. `scripts/kafka.sh` starts
-//! it.
+//! A real Kafka for a single test. The test may stop Kafka, restart it, or put a proxy in front of it.
+//! `scripts/kafka.sh` starts Kafka.
 
 use std::{
     fs,
@@ -13,40 +13,42 @@ use tempfile::TempDir;
 
 use crate::{Broker, Proxy, needs_kafka};
 
-/// A Kafka that is stopped on drop. Its data is deleted as well, unless its directory was given.
+/// A Kafka that is stopped on drop. The drop also deletes Kafka's data, unless the caller chose the directory of the
+/// data.
 pub struct Kafka {
     directory: PathBuf,
-    /// Deleted on drop, after the broker is stopped.
+    /// The temporary directory of the data, deleted on drop, after the broker is stopped.
     _temporary: Option<TempDir>,
-    /// The port, which a restart uses again.
+    /// The port of the broker. A restart uses the same port.
     port: u16,
     third: Third,
 }
 
-/// The listener of a Kafka besides the plain one.
+/// The additional listener of a Kafka, besides the plaintext listener and the controller's listener.
 #[derive(Clone, Copy)]
 enum Third {
     Nothing,
-    /// For clients behind a proxy at this port.
+    /// A listener for clients that connect through a proxy at this port.
     Proxied(u16),
-    /// For clients with TLS and a login.
+    /// A listener for clients that use TLS and log in.
     Secured,
 }
 
 impl Kafka {
-    /// Starts a Kafka. Fails as [`needs_kafka`] does where `GOKA_TEST_BROKERS` names no real Kafka: a machine that
-    /// runs one can run another.
+    /// Starts a Kafka. Like [`needs_kafka`], it panics if `GOKA_TEST_BROKERS` is not set: a machine that runs one Kafka
+    /// can run another.
     pub fn start() -> Kafka {
         Self::started(Third::Nothing)
     }
 
-    /// Starts a Kafka that also has a port with TLS, logins and ACLs, see `scripts/kafka.sh --help`.
+    /// Starts a Kafka with an additional port that requires TLS and logins and checks ACLs, see
+    /// `scripts/kafka.sh --help`.
     pub fn start_secured() -> Kafka {
         Self::started(Third::Secured)
     }
 
-    /// Starts a Kafka that advertises the proxy's address to clients of the proxy, so that all their traffic passes
-    /// the proxy.
+    /// Starts a Kafka that advertises the proxy's address to clients that connect through the proxy, so that all
+    /// traffic of these clients passes through the proxy.
     pub fn start_behind(proxy: &Proxy) -> Kafka {
         let kafka = Self::started(Third::Proxied(proxy.port()));
         proxy.forward_to(kafka.behind());
@@ -60,7 +62,7 @@ impl Kafka {
         Self::running(path, Some(temporary), third)
     }
 
-    /// Starts a Kafka with its data in a directory, whether or not `GOKA_TEST_BROKERS` is set.
+    /// Starts a Kafka that keeps its data in `directory`, whether or not `GOKA_TEST_BROKERS` is set.
     pub fn start_in(directory: &Path) -> Kafka {
         Self::running(directory.to_owned(), None, Third::Nothing)
     }
@@ -80,12 +82,12 @@ impl Kafka {
         }
     }
 
-    /// The broker, to prepare topics, and for clients that do not use the proxy.
+    /// The broker itself: for preparing topics, and for clients that do not use the proxy.
     pub fn broker(&self) -> Broker {
         Broker::kafka(&format!("127.0.0.1:{}", self.port))
     }
 
-    /// The target for a proxy.
+    /// The address of the additional listener, to which a proxy forwards.
     pub fn behind(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port + 2))
     }
@@ -95,12 +97,12 @@ impl Kafka {
         self.behind().to_string()
     }
 
-    /// The file of the CA certificate for clients.
+    /// The file with the CA certificate that clients need.
     pub fn ca(&self) -> PathBuf {
         self.directory.join("ca.pem")
     }
 
-    /// Stops the broker; its data stays.
+    /// Stops the broker, but keeps its data.
     pub fn stop(&self) {
         let stopped = script().arg("stop").arg(&self.directory).status();
         let stopped =
@@ -108,14 +110,14 @@ impl Kafka {
         assert!(stopped.success(), "scripts/kafka.sh cannot stop its Kafka");
     }
 
-    /// Kills the broker with SIGKILL; its data stays.
+    /// Kills the broker with SIGKILL, but keeps its data.
     pub fn kill(&self) {
         let pid = fs::read_to_string(self.directory.join("pid")).unwrap_or_default();
         let pid = pid.trim().parse().ok().and_then(Pid::from_raw);
         let pid = pid.expect("the script notes the number of the process that it starts");
         let killed = kill_process(pid, Signal::KILL);
         killed.unwrap_or_else(|error| panic!("cannot kill Kafka: {error}"));
-        // The broker is not a child process: a closed port shows that it has ended.
+        // The broker is not a child process of this process: only a closed port shows that the broker has ended.
         while TcpStream::connect(("127.0.0.1", self.port)).is_ok() {}
         self.stop();
     }
@@ -132,7 +134,7 @@ impl Drop for Kafka {
     }
 }
 
-/// Runs one of Kafka's tools, given by its class, and returns its output. Panics if the tool fails.
+/// Runs the Kafka tool whose Java class is `class`, and returns its output. Panics if the tool fails.
 pub fn kafka_tool(class: &str, arguments: &[&str]) -> String {
     let output = script().arg("tool").arg(class).args(arguments).output();
     let output = output.unwrap_or_else(|error| panic!("cannot run scripts/kafka.sh: {error}"));

@@ -1,8 +1,8 @@
-//! Support for the integration tests: a broker, plain clients that read and write topics without goka, programs as
-//! child processes, and a proxy that counts bytes.
+//! Support for the integration tests: a broker, plain clients that read and write topics without goka, programs that
+//! run as child processes, and a proxy that counts bytes.
 //!
-//! Nothing here uses goka, so that tests check goka by independent means. All functions panic with a message when they
-//! fail, because only tests call them.
+//! Nothing here uses goka, so that tests check goka by independent means. All functions panic with a message on
+//! failure, because only tests call them.
 
 mod application;
 mod broker;
@@ -29,5 +29,6 @@ pub use topic::{
 
 use std::time::Duration;
 
-/// How long a test waits for an event before it fails. Far above what events take: a slow machine must not fail a test.
+/// How long a test waits for an event before the test fails. It is far longer than events take, so that no test fails
+/// only because the machine is slow.
 pub const DEADLINE: Duration = Duration::from_secs(60);

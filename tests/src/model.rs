@@ -1,10 +1,10 @@
-//! Models of tables: the expected rows, computed only from the records of a topic.
+//! Models of tables: they compute the expected rows, only from the records of a topic.
 
 use std::collections::BTreeMap;
 
 use crate::Record;
 
-/// The number of records of each key.
+/// Maps each key to the number of its records.
 pub fn count_by_key(records: &[Record]) -> BTreeMap<String, i64> {
     let mut counts = BTreeMap::new();
     for record in records {
@@ -13,8 +13,9 @@ pub fn count_by_key(records: &[Record]) -> BTreeMap<String, i64> {
     counts
 }
 
-/// The last value of each key, without deleted keys: the table that a changelog describes. A key belongs to one
-/// partition, so the order between partitions does not matter. Panics if a key is in two partitions.
+/// Maps each key that is not deleted to its last value: the table that a changelog describes. All records of a key are
+/// in one partition, so the order of records of different partitions does not matter. Panics if a key has records in
+/// two partitions.
 pub fn last_values(records: &[Record]) -> BTreeMap<String, String> {
     let mut partitions = BTreeMap::new();
     let mut values = BTreeMap::new();

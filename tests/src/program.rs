@@ -1,4 +1,4 @@
-//! The examples as child processes: tests start them, wait for lines of their output, interrupt and kill them.
+//! The examples as child processes: tests start them, wait for lines of their output, and interrupt or kill them.
 
 use std::{
     env,
@@ -17,7 +17,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::{DEADLINE, kafka::root};
 
-/// The executable of an example, which is built if it is not up to date.
+/// The path of the executable of an example. The first call builds all examples that are not up to date.
 pub fn example(name: &str) -> PathBuf {
     static BUILT: OnceLock<Vec<(String, PathBuf)>> = OnceLock::new();
     let built = BUILT.get_or_init(build_examples);
@@ -26,7 +26,8 @@ pub fn example(name: &str) -> PathBuf {
     path.clone()
 }
 
-/// Builds the examples with the profile and the packages of the tests, so that hardly anything is compiled twice.
+/// Builds the examples with the same profile and the same packages as the tests, so that hardly anything is compiled
+/// twice.
 fn build_examples() -> Vec<(String, PathBuf)> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -56,8 +57,8 @@ fn build_examples() -> Vec<(String, PathBuf)> {
         .collect()
 }
 
-/// A command that runs the test `name` of this executable in another process. The caller sets a variable by which the
-/// test knows that it is the other process.
+/// A command that runs the test `name` of this test executable in another process. The caller sets an environment
+/// variable by which the test recognizes that it runs in that other process.
 pub fn this_test(name: &str) -> Command {
     let this =
         env::current_exe().unwrap_or_else(|error| panic!("cannot name this program: {error}"));
@@ -71,19 +72,19 @@ pub struct Program {
     name: String,
     child: Child,
     lines: Receiver<String>,
-    /// All lines of both outputs so far, which a failed test shows.
+    /// All lines of stdout and stderr that have been received so far. A test that fails prints them.
     seen: Vec<String>,
 }
 
 impl Program {
-    /// Starts a program with its output captured and its input closed.
+    /// Starts a program. Its output is captured, and its standard input is closed.
     pub fn start(path: &Path, arguments: &[&str]) -> Program {
         let mut command = Command::new(path);
         command.args(arguments);
         Self::run(command)
     }
 
-    /// Starts a program like [`start`](Self::start), from a command that sets its environment.
+    /// Starts a program like [`start`](Self::start), but from a command, which may also set environment variables.
     pub fn run(mut command: Command) -> Program {
         let name = format!("{command:?}");
         command.stdin(Stdio::null());
@@ -100,7 +101,7 @@ impl Program {
             let sender = sender.clone();
             thread::spawn(move || {
                 for line in BufReader::new(output).lines().map_while(Result::ok) {
-                    // Fails once the test is over.
+                    // Sending fails once the test is over.
                     let _over = sender.send(line);
                 }
             });
@@ -113,7 +114,8 @@ impl Program {
         }
     }
 
-    /// Waits for a line for which `wanted` returns a value, and returns the value.
+    /// Waits for a line for which `wanted` returns a value, and returns that value. `what` names the line in the panic
+    /// message.
     pub fn wait_for<T>(&mut self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> T {
         let started = Instant::now();
         loop {
@@ -136,7 +138,7 @@ impl Program {
         }
     }
 
-    /// Reads both outputs to their ends, waits until the program has ended, and returns its status.
+    /// Reads stdout and stderr to their ends, waits until the program has ended, and returns its exit status.
     pub fn wait(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
@@ -151,7 +153,7 @@ impl Program {
         status.unwrap_or_else(|error| panic!("cannot wait for {}: {error}", self.name))
     }
 
-    /// Waits like [`wait`](Self::wait), and panics if the program has failed.
+    /// Waits like [`wait`](Self::wait), and panics if the exit status is not success.
     pub fn succeed(&mut self) {
         let status = self.wait();
         if !status.success() {
@@ -161,12 +163,12 @@ impl Program {
 
     /// Kills the program with SIGKILL, and returns when it has ended.
     pub fn kill(&mut self) {
-        // Fails only if the program has ended by itself.
+        // The kill fails only if the program has ended by itself.
         let _ended_already = self.child.kill();
         let _status = self.child.wait();
     }
 
-    /// The process id, to see what the process holds.
+    /// The process id, for looking up what the process holds.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -181,7 +183,8 @@ impl Program {
         self.signal(Signal::TERM);
     }
 
-    /// Stops the process until [`resume`](Self::resume): its session times out without its knowledge.
+    /// Pauses the process with SIGSTOP until [`resume`](Self::resume). In the meantime, the session of the process can
+    /// time out without its knowledge.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
@@ -191,7 +194,8 @@ impl Program {
         self.signal(Signal::CONT);
     }
 
-    /// Removes the limit of the size of its files, as if a full disk had space again.
+    /// Removes the limit of the size of the program's files. For the program, this looks like a full disk that has
+    /// space again.
     pub fn let_files_grow(&self) {
         let unlimited = Rlimit {
             current: None,
@@ -207,7 +211,7 @@ impl Program {
         sent.unwrap_or_else(|error| panic!("cannot send {signal:?} to {}: {error}", self.name));
     }
 
-    /// The output so far, up to the last line that was waited for.
+    /// The output up to the last line that a call has waited for.
     pub fn output(&self) -> String {
         self.seen.join("\n")
     }

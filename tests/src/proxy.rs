@@ -1,6 +1,6 @@
-//! A TCP proxy that counts bytes, to show how much a client has read, whatever its log says. A cut of the proxy looks
-//! to clients like a broker that is down. Knows nothing of Kafka's protocol: the broker must advertise the proxy's
-//! address, see [`Kafka::start_behind`](crate::Kafka::start_behind).
+//! A TCP proxy that counts bytes: it shows how much a client has read, whatever the client's log says. To clients, a
+//! cut proxy looks like a broker that is down. The proxy knows nothing of Kafka's protocol, so the broker must
+//! advertise the proxy's address, see [`Kafka::start_behind`](crate::Kafka::start_behind).
 
 use std::{
     io::{self, Read, Write},
@@ -20,9 +20,9 @@ pub struct Proxy {
 
 #[derive(Default)]
 struct Shared {
-    /// Bytes from the broker to clients.
+    /// Number of bytes sent from the broker to clients.
     served: AtomicU64,
-    /// Bytes from clients to the broker.
+    /// Number of bytes sent from clients to the broker.
     received: AtomicU64,
     route: Mutex<Route>,
 }
@@ -30,7 +30,7 @@ struct Shared {
 #[derive(Default)]
 struct Route {
     target: Option<SocketAddr>,
-    /// Both ends of all connections since the last cut, to close them.
+    /// Both sockets of each connection since the last cut, so that the next cut can close them.
     connections: Vec<TcpStream>,
 }
 
@@ -43,44 +43,44 @@ impl Proxy {
         let theirs = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                // If the broker cannot be reached, the client sees its connection closed.
+                // If the broker cannot be reached, the client's connection is closed.
                 let _refused = theirs.connect(client);
             }
         });
         Proxy { port, shared }
     }
 
-    /// Its port on 127.0.0.1.
+    /// The proxy's port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The address for clients.
+    /// The proxy's address, for clients.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Forwards new connections to this address.
+    /// Forwards connections that clients open from now on to `target`.
     pub fn forward_to(&self, target: SocketAddr) {
         self.shared.route().target = Some(target);
     }
 
-    /// Closes all connections and refuses new ones, until [`forward_to`](Self::forward_to).
+    /// Closes all connections, and refuses new ones until the next [`forward_to`](Self::forward_to).
     pub fn cut(&self) {
         let mut route = self.shared.route();
         route.target = None;
         for connection in route.connections.drain(..) {
-            // Fails if the other end has closed the connection.
+            // Fails if the peer has closed the connection.
             let _closed_already = connection.shutdown(Shutdown::Both);
         }
     }
 
-    /// The number of bytes from the broker to clients so far.
+    /// The number of bytes sent from the broker to clients so far.
     pub fn bytes_served(&self) -> u64 {
         self.shared.served.load(Ordering::SeqCst)
     }
 
-    /// The number of bytes from clients to the broker so far.
+    /// The number of bytes sent from clients to the broker so far.
     pub fn bytes_received(&self) -> u64 {
         self.shared.received.load(Ordering::SeqCst)
     }
@@ -91,7 +91,7 @@ impl Shared {
         self.route.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Connects a client to the target. Holds the lock meanwhile, so that a cut misses no connection.
+    /// Connects a client to the target. Holds the lock while it connects, so that a cut misses no connection.
     fn connect(self: &Arc<Self>, client: TcpStream) -> io::Result<()> {
         let mut route = self.route();
         let target = route.target.ok_or(io::ErrorKind::ConnectionRefused)?;
@@ -108,11 +108,12 @@ impl Shared {
     }
 }
 
-/// Copies bytes until either end closes, and then closes both.
+/// Copies bytes from one socket to the other until either socket closes, and then closes both. Adds their number to
+/// `bytes`.
 fn copy(mut from: TcpStream, mut to: TcpStream, bytes: &AtomicU64) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer) {
-        // Counted before it is sent, so that a receiver finds its bytes counted.
+        // Counted before the bytes are sent on, so that whoever receives bytes finds them counted.
         bytes.fetch_add(read as u64, Ordering::SeqCst);
         if to.write_all(&buffer[..read]).is_err() {
             break;

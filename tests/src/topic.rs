@@ -22,17 +22,17 @@ use crate::{DEADLINE, broker};
 /// A record that was read from a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its partition.
+    /// The record's partition.
     pub partition: i32,
-    /// Its offset in the partition.
+    /// The record's offset in its partition.
     pub offset: i64,
-    /// Milliseconds since 1970.
+    /// Timestamp in milliseconds since 1970; `None` if the record has none.
     pub timestamp: Option<i64>,
-    /// `None` is a null key.
+    /// The key; `None` is a null key.
     pub key: Option<Vec<u8>>,
-    /// `None` is a tombstone.
+    /// The value; `None` is a tombstone.
     pub value: Option<Vec<u8>>,
-    /// Headers in their order; a value may be null.
+    /// The headers in their order. The value of a header may be null.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
@@ -48,8 +48,8 @@ impl Record {
     }
 }
 
-/// A timestamp in the past, in milliseconds since 1970. Within `retention.ms`: the broker deletes older records at its
-/// first check, half a minute after its start.
+/// A timestamp one hour ago, in milliseconds since 1970. It must be within `retention.ms`: half a minute after its
+/// start, the broker deletes records that are older.
 pub fn an_hour_ago() -> i64 {
     let then = SystemTime::now() - Duration::from_secs(3600);
     let since_1970 = then.duration_since(SystemTime::UNIX_EPOCH);
@@ -64,20 +64,21 @@ fn text<'a>(what: &str, bytes: Option<&'a [u8]>) -> &'a str {
 /// A record to be written.
 #[derive(Clone, Debug, Default)]
 pub struct Message {
-    /// May be null.
+    /// The key; `None` is a null key.
     pub key: Option<Vec<u8>>,
-    /// `None` is a tombstone.
+    /// The value; `None` is a tombstone.
     pub value: Option<Vec<u8>>,
-    /// By default, the partition that Kafka's Java clients choose for the key (murmur2).
+    /// The partition. If it is `None`, the record goes to the partition that Kafka's Java clients choose for its key
+    /// (murmur2).
     pub partition: Option<i32>,
-    /// Milliseconds since 1970; the current time by default.
+    /// Timestamp in milliseconds since 1970; `None` is the current time.
     pub timestamp: Option<i64>,
-    /// Headers in their order.
+    /// The headers in their order.
     pub headers: Vec<(String, Vec<u8>)>,
 }
 
 impl Message {
-    /// A record with only a key and a value.
+    /// A record with a key and a value, and defaults for everything else.
     pub fn new(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Message {
         Message {
             key: Some(key.into()),
@@ -86,7 +87,7 @@ impl Message {
         }
     }
 
-    /// A tombstone.
+    /// A tombstone for a key.
     pub fn tombstone(key: impl Into<Vec<u8>>) -> Message {
         Message {
             key: Some(key.into()),
@@ -95,7 +96,8 @@ impl Message {
     }
 }
 
-/// Writes records, and returns when the broker has acknowledged all of them. Records of one key keep their order.
+/// Writes records, and returns once the broker has acknowledged all of them. Records with the same key keep their
+/// order.
 pub fn produce(address: &str, topic: &str, messages: impl IntoIterator<Item = Message>) {
     let delivered = Delivered::default();
     let taken = Arc::clone(&delivered.0);
@@ -160,7 +162,8 @@ impl ProducerContext for Delivered {
     }
 }
 
-/// Sets a group's committed offset in partition 0 of a topic, as an operator does; the group must have no members.
+/// Sets a group's committed offset in partition 0 of a topic, as an operator would do it. The group must have no
+/// members.
 pub fn commit_offset(address: &str, group: &str, topic: &str, offset: i64) {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", address)
@@ -175,7 +178,8 @@ pub fn commit_offset(address: &str, group: &str, topic: &str, offset: i64) {
     committed.unwrap_or_else(|error| panic!("cannot set the offset of `{group}`: {error}"));
 }
 
-/// All committed records that a topic holds now, by partition and offset. Panics if the topic does not exist.
+/// Returns all committed records that a topic holds now, sorted by partition and offset. Panics if the topic does not
+/// exist.
 pub fn read_topic(address: &str, topic: &str) -> Vec<Record> {
     let mut records = Vec::new();
     visit_topic(address, topic, |record| records.push(record));
@@ -183,8 +187,8 @@ pub fn read_topic(address: &str, topic: &str) -> Vec<Record> {
     records
 }
 
-/// Reads a topic like [`read_topic`], but passes the records one by one, for topics that are larger than memory.
-/// Records of one partition are passed in order.
+/// Reads a topic like [`read_topic`], but passes the records to `visit` one by one. This is for topics that are larger
+/// than memory. Records of the same partition are passed in the order of their offsets.
 pub fn visit_topic(address: &str, topic: &str, mut visit: impl FnMut(Record)) {
     let (consumer, partitions) = reader(address, topic);
     let mut ended = HashSet::new();
@@ -199,8 +203,8 @@ pub fn visit_topic(address: &str, topic: &str, mut visit: impl FnMut(Record)) {
     });
 }
 
-/// Reads a topic from its start, and further as it grows, until `last` returns true for a record. Records of different
-/// partitions are passed in any order.
+/// Reads a topic from its start, and continues while the topic grows, until `last` returns true for a record. Returns
+/// all records that were read. Records of different partitions may come in any order.
 pub fn read_until(
     address: &str,
     topic: &str,
@@ -219,8 +223,8 @@ pub fn read_until(
     records
 }
 
-/// Waits until a topic of the broker under test has this number of records, and returns all records. Reads on another
-/// thread, because handlers may need the caller's runtime meanwhile.
+/// Waits until a topic of the broker under test has this number of records, and returns all its records. Reads the
+/// topic on another thread, because handlers may need the caller's runtime at the same time.
 pub async fn wait_for_records(topic: String, records: usize) -> Vec<Record> {
     let mut seen = 0;
     let enough = move |_: &Record| {
@@ -230,8 +234,8 @@ pub async fn wait_for_records(topic: String, records: usize) -> Vec<Record> {
     wait_until(topic, enough).await
 }
 
-/// Waits until each of these keys has had this value in a topic of the broker under test, and returns all records. For
-/// rows that may be repeated, so that the number of records is not known.
+/// Waits until each of these keys has had the expected value in a topic of the broker under test, and returns all
+/// records of the topic. This is for rows that may be repeated, so that the number of records is not known.
 pub async fn wait_for_values(topic: String, mut expected: BTreeMap<String, String>) -> Vec<Record> {
     let all_seen = move |record: &Record| {
         let value = expected.get(record.key_text());
@@ -258,14 +262,14 @@ async fn wait_until(
 
 enum Event {
     Record(Record),
-    /// The end of a partition was reached.
+    /// The end of the partition with this number was reached.
     End(i32),
 }
 
 fn reader(address: &str, topic: &str) -> (BaseConsumer, usize) {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", address)
-        // librdkafka requires a group name; nothing is committed with it.
+        // librdkafka requires a group id, but no offset is committed for this group.
         .set("group.id", "goka-tests-reader")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
@@ -296,7 +300,7 @@ fn reader(address: &str, topic: &str) -> (BaseConsumer, usize) {
     (consumer, all.count())
 }
 
-/// Passes events to `done` until it returns true. Panics if nothing new arrives within the deadline.
+/// Passes events to `done` until `done` returns true. Panics if no record arrives within the deadline.
 fn read(consumer: &BaseConsumer, topic: &str, mut done: impl FnMut(Event) -> bool) {
     let mut last_record = Instant::now();
     loop {
@@ -319,7 +323,8 @@ fn read(consumer: &BaseConsumer, topic: &str, mut done: impl FnMut(Event) -> boo
                 })
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => Event::End(partition),
-            // librdkafka reports a lost connection, and reconnects; the deadline limits how long that may take.
+            // librdkafka reports a lost connection, and reconnects by itself. The deadline limits how long reconnecting
+            // may take.
             Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_passing) => continue,
             Some(Err(error)) => panic!("cannot read `{topic}`: {error}"),
         };
@@ -329,7 +334,7 @@ fn read(consumer: &BaseConsumer, topic: &str, mut done: impl FnMut(Event) -> boo
     }
 }
 
-/// Whether it is an error of a lost connection, or of a broker that has just started.
+/// Whether the error will pass: a connection was lost, or a broker has just started.
 fn is_passing(error: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::{
         AllBrokersDown, BrokerTransportFailure, LeaderNotAvailable, NotLeaderForPartition,

@@ -1,5 +1,5 @@
-//! The example applications of several programs, as users run them, each part in a process of its own. Checked with a
-//! plain Kafka client, a plain HTTP client, and models of a few lines.
+//! Runs the example applications of several programs as users run them, with each part in a process of its own. Checks
+//! them with a plain Kafka client, a plain HTTP client, and models of a few lines.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,13 +25,14 @@ fn emitter(application: &Application, program: &str, arguments: &[&str]) -> Prog
     emitter
 }
 
-/// The number of clicks of each user, counted from the stream.
+/// The number of clicks of each user, computed from the stream of clicks.
 fn clicks(application: &Application) -> BTreeMap<String, i64> {
     let clicks = read_topic(application.address(), &application.physical("user-clicks"));
     count_by_key(&clicks)
 }
 
-/// Writes one click each of many users. Once these are counted, all earlier clicks are counted, in every partition.
+/// Writes one click for each of many new users. Once these clicks are counted, all earlier clicks are counted in every
+/// partition.
 fn click_for_the_last_time(application: &Application) {
     let user = |n| format!("last-{n}");
     let last = (0..64).map(|n| Message::new(user(n), "now"));
@@ -45,7 +46,7 @@ fn click_for_the_last_time(application: &Application) {
     });
 }
 
-/// The table, read with a plain client.
+/// The table of counts, read with a plain client.
 fn table(application: &Application) -> BTreeMap<String, i64> {
     let topic = application.physical("click-count-state");
     let rows = last_values(&read_topic(application.address(), &topic)).into_iter();
@@ -53,7 +54,7 @@ fn table(application: &Application) -> BTreeMap<String, i64> {
         .collect()
 }
 
-/// The last status of each user and its time, computed from the stream.
+/// The last status of each user and the time of this status, computed from the stream of statuses.
 fn statuses(application: &Application) -> BTreeMap<String, (String, String)> {
     #[derive(Deserialize)]
     struct Update {
@@ -75,7 +76,7 @@ fn statuses(application: &Application) -> BTreeMap<String, (String, String)> {
     last
 }
 
-/// The answer of `GET /clicks`.
+/// The body that `GET /clicks` should answer with for these counts.
 fn listed(clicks: impl IntoIterator<Item = (String, i64)>) -> Value {
     let users = clicks.into_iter();
     users
@@ -97,7 +98,7 @@ fn assert_refused(answer: &Answer, status: u16, with: &str) {
 fn separate_programs_end_with_what_an_independent_count_finds() {
     let mut apps = Application::on(broker(), "composed");
     if broker().is_kafka() {
-        // At-least-once counts the clicks of the open interval twice after a kill.
+        // With at-least-once, a kill makes the group count the clicks of the unfinished commit interval twice.
         apps.set("GOKA_GUARANTEE", "exactly_once");
     }
     let load = ["--rate", "600", "--messages", "3000", "--users", "40"];
@@ -116,7 +117,7 @@ fn separate_programs_end_with_what_an_independent_count_finds() {
     };
     let (counts, users) = (replicas("click_count"), replicas("user_status"));
 
-    // The processor is killed while it counts. On the embedded broker a rebalance repeats records.
+    // Kill the processor while it counts, but not on the embedded broker, where a rebalance repeats records.
     if broker().is_kafka() {
         let mut rows = 0;
         read_until(apps.address(), &apps.physical("click-count-state"), |_| {
@@ -207,7 +208,7 @@ fn without_a_broker_a_service_is_not_ready_but_answers() {
     assert_refused(&unready, 503, "click-count-state");
     assert!(clicked(3)(&get(&address, "/clicks/alice")));
     assert_eq!(get(&address, "/clicks/bob").status, 404);
-    // The service must not end meanwhile: a restarted service could not begin without the broker.
+    // The service must keep running during the outage: a restarted service could not begin without the broker.
     assert_eq!(get(&address, "/healthz").status, 200);
 
     kafka.start_again();
@@ -268,7 +269,7 @@ fn a_click_is_answered_when_it_is_in_the_stream() {
     server.succeed();
 }
 
-/// Starts an example without a role, on its embedded broker.
+/// Starts an example without a role argument, so that all its parts run in one process, on its embedded broker.
 fn together(program: &str) -> (Program, String) {
     let mut command = Command::new(example(program));
     for variable in [

@@ -1,5 +1,5 @@
-//! Handlers that block their worker's thread: records that were sent before are delivered and committed meanwhile, in
-//! both guarantees.
+//! Handlers that block their worker's thread: while they do, records that were sent before are delivered and committed.
+//! Tests this with both guarantees.
 
 mod place;
 
@@ -22,7 +22,7 @@ struct Letters;
 #[goka::table(group = "slow", value = i64)]
 struct Counts;
 
-/// Blocks the worker's thread for the number of milliseconds in the letter.
+/// Blocks the worker's thread for as many milliseconds as the letter says.
 #[goka::processor(group = "slow", input = Letters, table = Counts)]
 fn slow(ctx: &mut slow::Context<'_>, millis: u64) -> goka::Result {
     let (_sender, receiver) = channel::<()>();
@@ -59,7 +59,7 @@ async fn every_row_once_and_in_order(place: &Place, config: Config, letters: &[u
 #[tokio::test]
 async fn effects_of_slow_handlers_are_delivered_while_more_records_wait() {
     let place = Place::new("slow");
-    // Sixty letters take longer than the delivery timeout of a record.
+    // Sixty of these letters take longer than the delivery timeout of a record.
     every_row_once_and_in_order(&place, place.config(), &[50; 130]).await;
 }
 
@@ -75,12 +75,12 @@ async fn records_behind_a_handler_that_takes_seconds_are_delivered() {
 async fn slow_handlers_do_not_outlast_their_transaction() {
     let place = Place::new("slow-once");
     let config = place.config().guarantee(Guarantee::ExactlyOnce);
-    // Sixty letters take longer than the transaction timeout.
+    // Sixty of these letters take longer than the transaction timeout.
     let config = config.set_producer("transaction.timeout.ms", "5000");
     every_row_once_and_in_order(&place, config, &[90; 130]).await;
 }
 
-/// The app of the test below, in a process of its own.
+/// The app of the test below, which runs it in a process of its own.
 async fn run_until_the_second_signal() {
     tracing_subscriber::fmt().init();
     let app = App::from_env().expect("the settings of the test below");
@@ -94,7 +94,7 @@ async fn a_second_signal_ends_an_app_whose_handler_does_not_return() {
         return run_until_the_second_signal().await;
     }
     let place = Place::new("never");
-    // The number of partitions that the embedded broker gives to topics that another process creates.
+    // Four is the number of partitions that the embedded broker gives to topics that another process creates.
     broker().create_topic(&place.physical("letters"), 4);
     let hour = Message::new("key", "3600000");
     produce(broker().address(), &place.physical("letters"), [hour]);

@@ -1,4 +1,4 @@
-//! The example `clicks` as a user runs it, in one process and as separate programs.
+//! Runs the example `clicks` as users run it: all roles in one process, and as separate programs.
 
 use std::{
     process::Command,
@@ -7,7 +7,7 @@ use std::{
 
 use goka_tests::{Clicks, Program, broker, example, read_topic};
 
-/// All roles in one process, on its embedded broker.
+/// Starts all roles in one process, on its embedded broker.
 fn together(arguments: &[&str]) -> Program {
     let mut command = Command::new(example("clicks"));
     for variable in [
@@ -46,7 +46,7 @@ fn shows_counts_growing_and_ends_when_interrupted() {
     clicks.interrupt();
     let interrupted = Instant::now();
     clicks.succeed();
-    // The only test of a duration: a user who presses Ctrl-C waits for the end.
+    // Only this test asserts a duration, because a user who presses Ctrl-C waits for the program to end.
     let took = interrupted.elapsed();
     assert!(took < Duration::from_secs(2), "it took {took:?} to end");
 }
@@ -82,7 +82,7 @@ fn the_program_of_the_readme_ends_when_terminated_and_goes_on_where_it_was() {
     const CLICKS: usize = 2_000;
     let clicks = Clicks::on(broker());
     clicks.produce(CLICKS as u64, 50);
-    // The program prints nothing, so the test waits for its table.
+    // The program prints nothing, so the test watches the program's table instead.
     let compacted = [("cleanup.policy", "compact")];
     broker().create_topic_with(&clicks.table(), 4, &compacted);
     for run in 1..=2 {
@@ -118,7 +118,7 @@ fn invalid_arguments_are_refused_with_what_to_do() {
 #[test]
 fn a_broker_that_does_not_answer_is_named() {
     for role in ["emitter", "processor", "view"] {
-        // Nothing listens on port 9 (discard).
+        // No program listens on port 9 (discard).
         let mut clicks = together(&[role, "--brokers", "127.0.0.1:9"]);
         assert_eq!(clicks.wait().code(), Some(1), "{role}");
         assert!(

@@ -5,14 +5,15 @@ use std::{collections::BTreeSet, fs};
 use goka_tests::{Clicks, Kafka, Program, Proxy, broker, needs_kafka};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-/// A random generator, whose seed is printed so that a run can be repeated.
+/// A random generator. Its seed is printed, so that a run can be repeated.
 fn chance() -> StdRng {
     let seed = rand::random();
     println!("seed {seed}");
     StdRng::seed_from_u64(seed)
 }
 
-/// The running partitions of each worker, from a line of a processor's output.
+/// The running partitions of each worker, parsed from a line of a processor's output; `None` if the line does not tell
+/// them.
 fn workers(line: &str) -> Option<Vec<BTreeSet<i32>>> {
     let (_, rest) = line.split_once(" of 4 partitions run here (")?;
     let (workers, _) = rest.split_once(')')?;
@@ -23,8 +24,7 @@ fn workers(line: &str) -> Option<Vec<BTreeSet<i32>>> {
     Some(workers.split('|').map(worker).collect())
 }
 
-/// Waits until this number of partitions runs in a processor, evenly shared by its workers, and
-/// returns the partitions.
+/// Waits until this number of partitions runs in a processor, evenly shared by its workers, and returns the partitions.
 fn wait_for_partitions(processor: &mut Program, partitions: usize) -> BTreeSet<i32> {
     processor.wait_for(&format!("{partitions} of 4"), |line| {
         let workers = workers(line)?;
@@ -34,7 +34,7 @@ fn wait_for_partitions(processor: &mut Program, partitions: usize) -> BTreeSet<i
     })
 }
 
-/// The running partitions, from each line of a processor's output.
+/// The running partitions of a processor over time: one set for each line of its output that tells them.
 fn partitions_over_time(processor: &Program) -> Vec<BTreeSet<i32>> {
     let output = processor.output();
     let lines = output.lines().filter_map(workers);
@@ -46,7 +46,7 @@ fn partitions_over_time(processor: &Program) -> Vec<BTreeSet<i32>> {
 #[test]
 #[ignore = "needs a real Kafka"]
 fn killed_ten_times_it_never_counts_too_low() {
-    // The embedded broker repeats records around each rebalance, so that this would show nothing.
+    // The embedded broker repeats records around each rebalance, so this test would show nothing there.
     needs_kafka();
     let mut chance = chance();
     let clicks = Clicks::on(broker());
@@ -86,14 +86,16 @@ fn a_restart_reads_only_the_tail_and_a_lost_state_is_rebuilt() {
     let kafka = Kafka::start_behind(&proxy);
     let broker = kafka.broker();
     let mut clicks = Clicks::on(&broker);
-    // On a machine that is busy for seconds, records of the open interval would be processed twice.
+    // With a short session timeout, a machine that is busy for seconds would make the group process the records of the
+    // unfinished commit interval twice.
     clicks.set("GOKA_KAFKA__SESSION_TIMEOUT_MS", "30000");
     clicks.produce(120_000, 100_000);
     let mut processor = clicks.processor("one");
     clicks.wait_until_counted(120_000);
     processor.interrupt();
     processor.succeed();
-    // So few rows are stored at the end of each interval; more rows would be stored once a second.
+    // So few rows are stored at the end of each commit interval. If there were more rows, they would be stored once a
+    // second.
     let mut processor = clicks.processor("one");
     wait_for_partitions(&mut processor, 4);
     clicks.produce_more(400, 100_000);
@@ -148,7 +150,7 @@ fn a_second_processor_joins_and_leaves_and_no_click_is_lost() {
     two.interrupt();
     two.succeed();
     wait_for_partitions(&mut one, 4);
-    // Partitions that need not move run all the time, also when the other processor joins and leaves.
+    // Partitions that need not move run all the time, even while the other processor joins or leaves.
     for (line, here) in partitions_over_time(&one).iter().enumerate().skip(settled) {
         assert!(
             here.is_superset(&stayed),
@@ -219,7 +221,7 @@ fn full_disk(guarantee: &str) {
     clicks.set("GOKA_GUARANTEE", guarantee);
     clicks.set("RUST_LOG", "goka=warn");
     clicks.produce(20_000, 20_000);
-    // No file may grow beyond 128 KiB: for its file system, the disk is full.
+    // No file may grow beyond 128 KiB, which looks to the processor like a full disk.
     let mut processor = clicks.processor_with("one", &["sh", "-c", FULL_DISK, "sh"]);
     for _ in 0..3 {
         processor.wait_for("an error with its remedy", |line| {
@@ -241,5 +243,6 @@ fn full_disk(guarantee: &str) {
     assert_eq!(expected.iter().find(lower), None, "counted too low");
 }
 
-/// A file that would grow further gives an error instead of a signal; blocks are of 512 bytes.
+/// A shell script that runs a command with a limit of the size of its files, in blocks of 512 bytes. Writing beyond the
+/// limit fails with an error instead of a signal.
 const FULL_DISK: &str = "trap '' XFSZ; ulimit -S -f 256; exec \"$@\"";

@@ -1,5 +1,5 @@
 //! Deferred records: the engine holds back a deferred record and all later records of its partition. After a kill or a
-//! restart no record is lost, and no later record counts twice.
+//! restart, no record is lost, and no record after the first deferred record counts twice.
 
 mod place;
 
@@ -29,7 +29,7 @@ struct Sums;
 #[goka::stream("booked", value = i64)]
 struct Booked;
 
-/// The guards of deferred records, which the test completes.
+/// The guards of the deferred records, which the test completes from outside the handler.
 type Elsewhere = Arc<Mutex<Vec<Deferred>>>;
 
 struct Ledger {
@@ -71,7 +71,7 @@ fn invoices(keys: &[&str]) -> Vec<Message> {
     keys.iter().zip(1..).map(invoice).collect()
 }
 
-/// A place with the topics of the group, and these records in the input.
+/// A place with the topics of the group, and with these invoices in the input.
 fn place(invoices: Vec<Message>) -> Place {
     let place = Place::new("deferred");
     broker().create_topic(&place.physical("invoices"), 4);
@@ -90,7 +90,7 @@ async fn end(running: Running) {
     ended.expect("it ends").expect("nothing failed");
 }
 
-/// Waits until this number of guards exists.
+/// Waits until there are this many guards.
 async fn guards(elsewhere: &Elsewhere, count: usize) {
     let there = async {
         while elsewhere.lock().expect("no panic").len() < count {
@@ -115,7 +115,8 @@ async fn a_deferred_record_holds_back_its_partition_until_it_is_done() {
     let elsewhere = Elsewhere::default();
     let running = start(&place, &elsewhere).await;
     guards(&elsewhere, 2).await;
-    // Later records are handled and see the held-back rows; another partition goes on.
+    // Later records of the partition are handled, and their handlers see the rows that are held back. Another partition
+    // goes on.
     let elsewhere_partition = (0..50).map(|n| Message {
         partition: Some(1),
         ..Message::new(format!("other-{n}"), "1")
@@ -219,7 +220,7 @@ async fn a_guard_that_is_dropped_or_fails_ends_the_processor_and_names_the_recor
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
 async fn with_exactly_once_deferring_is_refused_with_what_to_do() {
-    // The embedded broker has no exactly-once.
+    // The embedded broker does not support exactly-once.
     needs_kafka();
     let place = place(invoices(&["a", "slow", "a"]));
     let config = place.config().guarantee(Guarantee::ExactlyOnce);
@@ -247,7 +248,7 @@ async fn a_deferred_record_that_is_never_done_holds_back_a_bounded_number_of_rec
     let app = App::new(place.config().workers(1)).processor(ledger);
     let running = app.start().await.expect("the app starts");
     guards(&elsewhere, 1).await;
-    // Another partition of the worker goes on meanwhile.
+    // Another partition of the same worker goes on in the meantime.
     let other = (0..5_000).map(|_| Message {
         partition: Some(1),
         ..Message::new("other", "1")
@@ -269,7 +270,8 @@ async fn a_deferred_record_that_is_never_done_holds_back_a_bounded_number_of_rec
     assert_eq!(sums(&rows), expected);
 }
 
-/// The app of the test below, in a process of its own: handles invoices, and defers the slow ones until it is killed.
+/// The app of the test below, in a process of its own: it handles invoices, and defers the slow ones until it is
+/// killed.
 async fn defer_until_killed() {
     let variable = |name| env::var(name).expect("set by the test that starts it");
     let config = goka::Config::new()
@@ -290,7 +292,7 @@ async fn killed_while_records_are_deferred_none_is_lost() {
     if env::var_os("DEFERRED_BROKERS").is_some() {
         return defer_until_killed().await;
     }
-    // The embedded broker repeats records around the rebalance that a kill makes.
+    // The embedded broker repeats records around the rebalance that a kill causes.
     needs_kafka();
     let place = place(invoices(&["a", "slow", "a", "slow", "b"]));
     for _ in 0..3 {
@@ -313,7 +315,8 @@ async fn killed_while_records_are_deferred_none_is_lost() {
         .expect("no panic")
         .drain(..)
         .for_each(Deferred::done);
-    // At-least-once: records before the first deferred one may count twice after a kill; later records may not.
+    // With at-least-once, records before the first deferred record may count twice after a kill, but later records may
+    // not.
     let expected = text(&[("b", 5), ("slow", 6)]);
     let rows = wait_for_values(place.physical("ledger-state"), expected.clone()).await;
     end(running).await;

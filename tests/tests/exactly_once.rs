@@ -1,6 +1,6 @@
-//! Exactly-once: kills, pauses and rebalances do not change the result. A plain client that reads committed records
-//! finds every click counted once. Needs a real Kafka: the embedded broker does not hide aborted records, and repeats
-//! records around rebalances.
+//! Exactly-once: kills, pauses and rebalances do not change the result. A plain client that reads only committed
+//! records finds every click counted once. Needs a real Kafka, because the embedded broker does not hide aborted
+//! records, and repeats records around rebalances.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer},
 };
 
-/// A random generator, whose seed is printed so that a run can be repeated.
+/// A random generator. Its seed is printed, so that a run can be repeated.
 fn chance() -> StdRng {
     let seed = rand::random();
     println!("seed {seed}");
@@ -30,8 +30,8 @@ fn wait_for_partitions(processor: &mut Program, partitions: usize) {
     processor.wait_for(&wanted, |line| line.contains(&wanted).then_some(()));
 }
 
-/// Waits until every click is counted, and compares every committed row with the model: the counts of a user go up by
-/// one.
+/// Waits until every click is counted, and checks every committed row: each row of a user must count one more than the
+/// row before, and the last rows must be the expected counts.
 fn all_counted_once(clicks: &Clicks<'_>) {
     let expected = clicks.expected();
     clicks.wait_until_all_counted(&expected);
@@ -141,7 +141,7 @@ fn a_processor_that_was_paused_past_its_session_does_no_harm() {
     wait_for_partitions(&mut two, 2);
     for _ in 0..2 {
         one.pause();
-        // Once the other processor runs its partitions, its session has timed out.
+        // Once `two` runs the partitions of `one`, the session of `one` has timed out.
         wait_for_partitions(&mut two, 4);
         one.resume();
         wait_for_partitions(&mut two, 2);
@@ -178,7 +178,8 @@ fn whatever_happens_to_three_processors_every_click_is_counted_once() {
             }
             _ => {
                 processor.pause();
-                // Shorter than the session timeout, or longer, because the others wait for it.
+                // The pause may be shorter than the session timeout. It is longer if these rows come only after the
+                // other processors have waited for the timeout.
                 rows += chance.random_range(1..20_000);
                 clicks.wait_for_rows(rows);
                 processor.resume();
@@ -208,7 +209,8 @@ fn after_a_kill_only_the_tail_is_read_again() {
     clicks.wait_until_counted(120_000);
     processor.interrupt();
     processor.succeed();
-    // All of that is stored. The kill comes while little input is left: reading the rest again counts as well.
+    // All rows so far are stored in the local copy. The kill comes while little input is left, because input that is
+    // read again after the kill counts as well.
     let mut processor = clicks.processor("one");
     wait_for_partitions(&mut processor, 4);
     clicks.produce_more(4_000, 100_000);
@@ -250,8 +252,8 @@ fn an_outage_in_the_middle_is_waited_out_and_every_click_is_counted_once() {
     processor.succeed();
 }
 
-/// The new owner of a partition ends the open transaction of the previous owner, in the changelog and in the group's
-/// offsets, long before the transaction times out.
+/// The new owner of a partition ends the open transaction of the previous owner long before the transaction times out.
+/// The transaction is open in the changelog and in the group's offsets.
 #[test]
 #[ignore = "needs a real Kafka"]
 fn a_transaction_that_was_left_open_is_ended() {
@@ -281,7 +283,7 @@ fn a_transaction_that_was_left_open_is_ended() {
     ghost.cannot_commit();
 }
 
-/// A producer with an open transaction, under the transactional id of a previous owner of partition 0.
+/// A zombie: a producer with an open transaction, under the transactional id that a previous owner of partition 0 used.
 struct Ghost(BaseProducer);
 
 impl Ghost {

@@ -1,4 +1,4 @@
-//! The code that the guide and the README show, and the programs that they name, exist.
+//! The guide and the README are right: the code that they show and the programs that they name exist.
 
 use std::{fs, path::Path};
 
@@ -7,7 +7,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The code blocks of a language, each with the text before it.
+/// The code blocks of a language in `text`, each with the text before it.
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<(&'a str, &'a str)> {
     let begin = format!("\n```{language}\n");
     let starts = text.match_indices(&begin);

@@ -1,5 +1,5 @@
-//! The handle of a running processor: it reads the partitions that run in this process, and names a
-//! partition that does not.
+//! The handle of a running processor: it reads the partitions that run in this process, and returns an error that names
+//! the partition if a key belongs to another partition.
 
 mod place;
 
@@ -32,7 +32,7 @@ async fn a_handle_tells_what_is_here_and_what_is_elsewhere() {
     recovered.expect("it recovers").expect("it runs");
     wait_for_records(place.physical("handled-state"), 100).await;
     let stored = async {
-        // A row is in the changelog before it is in the local copy.
+        // A row is in the changelog before it is in the local copy, so this waits for the local copy.
         while handle.get::<Sums>("key-7").ok().flatten() != Some(520) {
             tokio::task::yield_now().await;
         }

@@ -1,5 +1,5 @@
-//! The effects of handlers are applied all or not at all, for functions and methods, with and without `async`. Checked
-//! with a plain client.
+//! The effects of a handler are applied completely or not at all. This holds for functions and methods, with and
+//! without `async`. The tests check it with a plain client.
 
 mod place;
 
@@ -19,7 +19,7 @@ use goka_tests::{
 use place::Place;
 use tokio::time::timeout;
 
-/// Waits until a topic has this number of records, and returns all records.
+/// Waits until a topic has this number of records, and returns all records of the topic.
 fn read_all(place: &Place, topic: &str, records: usize) -> Vec<Record> {
     let (address, topic) = (broker().address(), place.physical(topic));
     let mut seen = 0;
@@ -125,7 +125,7 @@ struct Waited;
 
 #[goka::processor(group = "waiters", input = "tables", table = Waited)]
 async fn wait_on(ctx: &mut wait_on::Context<'_>, guests: i64) -> goka::Result {
-    // Needs the application's runtime, and lets records queue up.
+    // The handler needs the application's runtime here, and lets records queue up behind it.
     tokio::task::yield_now().await;
     let sum = ctx.value()?.unwrap_or(0);
     if guests % 10 == 0 {
@@ -146,7 +146,7 @@ async fn handlers_that_wait_keep_the_order_of_their_partition() {
     let running = app.start().await.expect("the app starts");
     let place = Arc::new(place);
     let reading = place.clone();
-    // Beside the runtime, which handlers need meanwhile.
+    // Reads on another thread, because handlers need the runtime in the meantime.
     let read = move || read_all(&reading, "waiters-state", 2_000);
     let rows = tokio::task::spawn_blocking(read).await.expect("rows");
     end(running).await;
@@ -258,7 +258,7 @@ impl Office {
             ctx.partition(),
             ctx.offset()
         );
-        // By default: the partition of its key, and the timestamp of the input record.
+        // Without metadata, a message goes to the partition of its key, and has the timestamp of the input record.
         ctx.emit::<Copies>("plain", &at_hand)?;
         let later = ctx.timestamp() + Duration::from_secs(1);
         let meta = Meta::new()

@@ -1,4 +1,4 @@
-//! Tests of the test support: every other test relies on it.
+//! Tests of the test support, on which every other test relies.
 
 use std::process::Command;
 
@@ -53,7 +53,7 @@ fn an_empty_topic_reads_as_no_records() {
 fn keys_are_partitioned_as_the_jvm_clients_do_it() {
     let topic = unique("harness-partitions");
     broker().create_topic(&topic, 4);
-    // toPositive(murmur2(key)) % 4; the tests of Kafka's Utils.murmur2 list these hashes.
+    // A key's partition is `toPositive(murmur2(key)) % 4`. The tests of Kafka's `Utils.murmur2` list these hashes.
     let hashes = [
         ("21", -973_932_308),
         ("foobar", -790_332_482),
@@ -124,7 +124,7 @@ fn programs_are_watched_interrupted_and_killed() {
         command.args(["-c", script]);
         Program::run(command)
     };
-    // Not with SIGINT: a shell cannot trap SIGINT when the tests run in the background.
+    // SIGINT would not work here: a shell cannot trap SIGINT when the tests run in the background.
     let mut program = shell(
         "trap 'kill $!; echo asked to end; exit 3' TERM; sleep 600 >/dev/null 2>&1 & echo ready; wait",
     );

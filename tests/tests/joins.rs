@@ -1,5 +1,5 @@
-//! Joins and lookups: the tables are complete before the first record, kept up to date, and shared by all readers in a
-//! process.
+//! Joins and lookups: the tables are complete before the first record is handled, they are kept up to date, and all
+//! readers in a process share them.
 
 mod place;
 
@@ -59,7 +59,7 @@ impl Till {
     }
 }
 
-/// The processor of another group, as an `async` function.
+/// A processor of another group with the same join and lookup, written as an `async` function.
 #[goka::processor(group = "kiosk", input = Purchases, output = Bills, join(Customers), lookup(Prices))]
 async fn sold(ctx: &mut sold::Context<'_>, product: u64) -> goka::Result {
     tokio::task::yield_now().await;
@@ -91,7 +91,7 @@ async fn end(running: Running) {
     ended.expect("it ends").expect("nothing failed");
 }
 
-/// Creates the topics, and writes names and prices, before any processor runs.
+/// Creates the topics, and writes names and prices. Call this before any processor runs.
 async fn shop(place: &Place, customers: usize, products: u64) {
     create(place);
     let names = (0..customers).map(|n| Message::new(customer(n), format!("Name {n}")));
@@ -115,7 +115,7 @@ fn customer(n: usize) -> String {
     format!("customer-{n}")
 }
 
-/// Waits until a record of a topic has this key and value.
+/// Waits until the topic of bills has a record with this key and value.
 async fn wait_for_bill(place: &Place, key: &str, value: &str) {
     let topic = place.physical("bills");
     let (key, value) = (key.to_owned(), value.to_owned());
@@ -132,7 +132,7 @@ async fn tables_are_whole_before_the_first_record_and_followed_from_there() {
     const CUSTOMERS: usize = 3_000;
     let place = Place::new("joins");
     shop(&place, CUSTOMERS, 500).await;
-    // Every third purchase is by an unknown customer.
+    // Every third purchase is made by an unknown customer.
     let purchase = |n: usize| {
         (
             if n.is_multiple_of(3) {
@@ -163,7 +163,7 @@ async fn tables_are_whole_before_the_first_record_and_followed_from_there() {
             format!("Name {n}")
         };
         let price = if *product < 500 { product * 10 } else { 0 };
-        // One bill of the group `till`, one of the group `kiosk`.
+        // Each purchase yields two bills: one from the group `till`, and one from the group `kiosk`.
         *model
             .entry((by.clone(), format!("{name} pays {price}")))
             .or_insert(0) += 2;
@@ -175,7 +175,7 @@ async fn tables_are_whole_before_the_first_record_and_followed_from_there() {
     }
     assert_eq!(found, model);
 
-    // Running processors soon see changes of the tables.
+    // Running processors soon see changes of the joined tables.
     feed(
         &place,
         "customer-names",
@@ -199,7 +199,7 @@ async fn tables_are_whole_before_the_first_record_and_followed_from_there() {
         }
     };
     timeout(DEADLINE, seen).await.expect("the tables change");
-    // Views, joins and lookups of a process share one copy, and see the same rows.
+    // The views, joins and lookups of a process share one local copy, and so see the same rows.
     feed(
         &place,
         "purchases",
@@ -249,7 +249,7 @@ async fn refusal(config: Config) -> String {
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
 async fn a_joined_table_that_is_missing_or_has_other_partitions_is_refused_with_what_to_do() {
-    // The embedded broker creates what it is asked for, with its own number of partitions.
+    // The embedded broker creates each topic that a client asks for, with a number of partitions of its own choice.
     needs_kafka();
     let place = Place::new("refused-joins");
     create(&place);

@@ -1,5 +1,5 @@
-//! A local copy that outgrows its map ends the processor with an error that names the setting. With a larger map the
-//! processor goes on, and no row is missing.
+//! If a local copy outgrows its map size, the processor ends with an error that names the setting. After a restart with
+//! a larger map, the processor goes on, and no row is missing.
 
 mod place;
 
@@ -43,7 +43,7 @@ async fn a_full_map_names_its_setting_and_goes_on_with_a_larger_one() {
 
     let app = App::new(place.config().map_size(64 << 20)).processor(keep::Processor);
     let running = app.start().await.expect("the app starts");
-    // The records of the failed interval are processed again.
+    // The records of the commit interval in which the processor failed are processed again.
     let rows = wait_for_values(place.physical("latest-state"), texts.clone()).await;
     let ended = timeout(DEADLINE, running.shutdown()).await;
     ended.expect("it ends").expect("nothing failed");

@@ -1,4 +1,4 @@
-//! The example `messaging` as separate programs: the received messages are compared with a model.
+//! Runs the example `messaging` as separate programs, and compares the received messages with a model.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 const USERS: [&str; 8] = ["ada", "ben", "cleo", "dan", "eve", "fay", "gus", "hal"];
 const BLOCKED: [&str; 2] = ["dan", "eve"];
 const TRANSLATIONS: [(&str, &str); 2] = [("durn", "darn"), ("ouch!", "hello")];
-/// The rows of the example.
+/// The number of messages that the example keeps in a row.
 const KEPT: usize = 10;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -45,10 +45,10 @@ struct Messaging<'a> {
 }
 
 impl Messaging<'_> {
-    /// Starts all programs except those that `later` starts.
+    /// Starts all programs except those that are started with `later`.
     fn start() -> Self {
         let mut application = Application::on(broker(), "messaging");
-        // On the embedded broker a second member of a group takes seconds to join.
+        // On the embedded broker, a second member of a group takes seconds to join, so there is only one worker.
         application.set("GOKA_WORKERS", "1");
         if broker().is_kafka() {
             application.set("GOKA_GUARANTEE", "exactly_once");
@@ -86,7 +86,7 @@ impl Messaging<'_> {
         records.iter().map(Message::of).collect()
     }
 
-    /// Waits until all of these messages are received, in any order.
+    /// Waits until all of these messages are received, in any order. A message is given by its sender and its content.
     fn wait_until_received(&self, messages: impl IntoIterator<Item = (String, String)>) {
         let mut missing: BTreeSet<_> = messages.into_iter().collect();
         let topic = self.application.physical("messages-received");
@@ -97,7 +97,7 @@ impl Messaging<'_> {
         });
     }
 
-    /// Waits until all these keys are in a table, or none of them.
+    /// If `kept` is true, waits until all these keys are in a table; if it is false, until none of them is.
     fn wait_until_kept(&self, table: &str, keys: &[&str], kept: bool) {
         let mut last = HashMap::new();
         let topic = self.application.physical(table);
@@ -107,12 +107,12 @@ impl Messaging<'_> {
         });
     }
 
-    /// Whether a message of `from` is delivered. Other users write after it, at least one in each partition: once their
-    /// messages are delivered, the filter has decided.
+    /// Sends a message of `from`, and returns whether it is delivered. Other users write after it, at least one in each
+    /// partition: once their messages are delivered, the filter has decided about the message of `from`.
     fn is_heard(&self, from: &str, content: &str) -> bool {
         self.send(from, "ada", content);
         let others = (0..64).map(|n| {
-            // New users each time, so that none of them counts as a spammer.
+            // The users are new in each call, so that none of them counts as a spammer.
             let name = format!("{n}-after-{}", content.replace(' ', "-"));
             (name, format!("after {content}"))
         });
@@ -127,7 +127,7 @@ impl Messaging<'_> {
     }
 }
 
-/// The model of the filter.
+/// The messages that should be received, according to a model of the filter.
 fn may_be_heard(sent: &[Message]) -> Vec<Message> {
     let heard = sent
         .iter()
@@ -147,7 +147,7 @@ fn may_be_heard(sent: &[Message]) -> Vec<Message> {
     translated.collect()
 }
 
-/// The messages by sender and receiver: each such pair keeps its order.
+/// The contents of the messages by sender and receiver. Each pair of sender and receiver keeps its order.
 fn conversations(messages: &[Message]) -> BTreeMap<(String, String), Vec<&str>> {
     let mut conversations = BTreeMap::<_, Vec<_>>::new();
     for Message { from, to, content } in messages {
@@ -175,19 +175,19 @@ fn everyone_hears_what_they_may_hear() {
             Some(json!({ "into": into })),
         );
     }
-    // This user was unblocked before the first message.
+    // `fay` was blocked and is unblocked before the first message.
     messaging.ask("PUT", "/blocked/fay", Some(json!({ "why": "a mistake" })));
     messaging.ask("DELETE", "/blocked/fay", None);
     messaging.wait_until_kept("blocker-state", &BLOCKED, true);
     messaging.wait_until_kept("blocker-state", &["fay"], false);
     let words = TRANSLATIONS.map(|(word, _)| word);
     messaging.wait_until_kept("translator-state", &words, true);
-    // The processors start with complete tables.
+    // These processors are started when the tables that they join are complete.
     messaging.later("filter");
     messaging.later("detector");
 
     let some_words = ["hi", "durn", "ouch!", "durndurn", "you", "", "über"];
-    // Few enough messages of each user that none counts as a spammer.
+    // Each user sends so few messages that no user counts as a spammer.
     for n in 0..12 {
         for from in USERS {
             let to = USERS.choose(&mut chance).expect("there are users");
@@ -230,7 +230,7 @@ fn everyone_hears_what_they_may_hear() {
 }
 
 fn who_only_talks_is_blocked_until_let_back_in(messaging: &Messaging<'_>) {
-    // One message less than a spammer writes.
+    // After this loop, the user has written one message less than makes a user a spammer.
     let spam = |n| ("spammer".to_owned(), format!("buy {n}"));
     for n in 1..20 {
         messaging.send("spammer", "ben", &spam(n).1);
@@ -240,7 +240,7 @@ fn who_only_talks_is_blocked_until_let_back_in(messaging: &Messaging<'_>) {
     messaging.wait_until_kept("blocker-state", &["spammer"], true);
     let until = |heard: bool| {
         let started = Instant::now();
-        // The filter sees the row a moment after the changelog has it.
+        // The filter sees the row of the blocker a moment after the changelog has the row.
         for n in 0.. {
             if messaging.is_heard("spammer", &format!("heard {heard} {n}")) == heard {
                 break;

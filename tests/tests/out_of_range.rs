@@ -1,5 +1,5 @@
-//! An input whose next record no longer exists: a setting chooses the position where the group resumes, and the
-//! position is kept.
+//! Inputs whose next record to be read no longer exists: a setting chooses the position at which the group resumes, and
+//! that position is kept.
 
 mod place;
 
@@ -24,7 +24,7 @@ fn sums(ctx: &mut sums::Context, size: i64) -> goka::Result {
     ctx.set_value(&(done + size))
 }
 
-/// The guarantees to test: the embedded broker has no exactly-once.
+/// The guarantees that the broker under test supports. The embedded broker does not support exactly-once.
 fn guarantees() -> Vec<Guarantee> {
     match broker().is_kafka() {
         true => vec![Guarantee::AtLeastOnce, Guarantee::ExactlyOnce],
@@ -37,7 +37,8 @@ async fn end(running: Running) {
     ended.expect("it ends").expect("nothing failed");
 }
 
-/// A group whose committed offset is beyond the end of its input, as after the topic was created again.
+/// A group whose committed offset is beyond the end of its input, as it is after the input was deleted and created
+/// again.
 fn place_beyond_the_end() -> Place {
     let place = Place::new("out-of-range");
     let (group, jobs) = (place.physical("sums"), place.physical("jobs"));
@@ -67,7 +68,8 @@ async fn start_where(place: &Place, guarantee: Guarantee, out_of_range: OutOfRan
 async fn an_input_that_fell_off_retention_goes_on_with_the_oldest_record() {
     for guarantee in guarantees() {
         let place = place_beyond_the_end();
-        // The new position is kept, in the group and in the local copy: no record is read again.
+        // The group's committed offset and the local copy keep the new position: the second instance reads no record
+        // again.
         for (out_of_range, rows) in [(OutOfRange::Earliest, 2), (OutOfRange::Fail, 3)] {
             let running = start_where(&place, guarantee, out_of_range).await;
             let rows = wait_for_records(place.physical("sums-state"), rows).await;
@@ -97,7 +99,7 @@ async fn an_input_that_fell_off_retention_goes_on_with_what_comes() {
     assert_eq!(rows[0].value_text(), "1", "{rows:?}");
 }
 
-/// A group whose committed offset, 2, is below the start of its input, which has offsets from 5 to 10.
+/// A group whose committed offset, 2, is below the start offset of its input, which has the offsets 5 to 10.
 fn place_below_the_start() -> Place {
     let place = Place::new("fell-off");
     let (group, jobs) = (place.physical("sums"), place.physical("jobs"));
@@ -136,7 +138,7 @@ async fn an_offset_below_what_is_left_does_as_the_setting_says() {
             assert!(said.contains(part), "{said}");
         }
         drop(running);
-        // The failure has changed no offset.
+        // The failure has not changed the committed offset.
         let running = start_where(&place, guarantee, OutOfRange::Earliest).await;
         let rows = wait_for_records(place.physical("sums-state"), 5).await;
         end(running).await;

@@ -1,5 +1,5 @@
-//! Records that cannot be processed, on a broker: each policy at each stage, in both guarantees; which partitions a
-//! retry blocks; kills during retries; dead letters that are repaired and written again.
+//! Records that cannot be processed, on a broker. The tests cover each policy at each stage, in both guarantees; which
+//! partitions a retry blocks; kills during retries; and dead letters that are repaired and written to the input again.
 
 mod place;
 
@@ -27,7 +27,8 @@ struct Log;
 #[goka::table(value = i64)]
 struct Done;
 
-/// Adds up sizes. After the effects of any other size, 13 returns an error, and 666 panics.
+/// Adds up sizes. The size 13 returns an error and the size 666 panics, but only after they have had the same effects
+/// as any other size.
 fn work<P>(ctx: &mut Context<'_, P>, size: i64) -> Result<(), BoxError>
 where
     P: goka::Processor<Key = String> + goka::graph::Persists<Done> + goka::graph::Emits<Log>,
@@ -75,7 +76,7 @@ fn insists(ctx: &mut insists::Context<'_>, size: i64) -> Result<(), BoxError> {
 
 const STAGES: [(&str, &str); 3] = [("decode", "x"), ("handler", "13"), ("panic", "666")];
 
-/// The guarantees to test: the embedded broker has no exactly-once.
+/// The guarantees that the broker under test supports. The embedded broker does not support exactly-once.
 fn guarantees() -> Vec<Guarantee> {
     match broker().is_kafka() {
         true => vec![Guarantee::AtLeastOnce, Guarantee::ExactlyOnce],
@@ -83,7 +84,7 @@ fn guarantees() -> Vec<Guarantee> {
     }
 }
 
-/// A place with the topics of `work` and these jobs.
+/// A place with the topics of `work`, and with these jobs in the input.
 fn place(jobs: impl IntoIterator<Item = Message>) -> Place {
     let place = Place::new("policies");
     broker().create_topic(&place.physical("jobs"), 4);
@@ -92,7 +93,7 @@ fn place(jobs: impl IntoIterator<Item = Message>) -> Place {
     place
 }
 
-/// Good jobs around each bad job, with a header.
+/// Jobs for each user: bad jobs, with good jobs between them. Each job has a header.
 fn jobs() -> Vec<Message> {
     let sizes = ["1", "x", "2", "13", "4", "666", "8"];
     let job = |(user, size): (usize, &str)| Message {
@@ -168,7 +169,7 @@ async fn a_retry_that_says_no_more_fails_in_the_end() {
 async fn skip_dead_letter_and_retry_at_each_stage() {
     for guarantee in guarantees() {
         let place = place(jobs());
-        // An existing dead-letter topic may have any number of partitions.
+        // The dead-letter topic of `tries` exists already. Such a topic may have any number of partitions.
         broker().create_topic(&place.physical("given-up"), 1);
         let app = App::new(place.config().guarantee(guarantee).workers(1))
             .processor(skips::Processor)
@@ -190,7 +191,7 @@ async fn skip_dead_letter_and_retry_at_each_stage() {
         let stats = running.stats();
         end(running).await;
         let counted = stats.groups.iter().map(|group| {
-            // More, if a partition moved to another worker meanwhile.
+            // There are more retries if a partition moved to another worker in the meantime.
             let retries = if group.group == "tries" { 80 } else { 0 };
             assert!(group.handled >= 140 && group.retries >= retries);
             (group.group, group.skipped / 60, group.dead_letters / 60)
@@ -218,7 +219,7 @@ async fn skip_dead_letter_and_retry_at_each_stage() {
                 assert_eq!(header(letter, "goka-stage"), *stage);
             }
         }
-        // The group has created the topic with the partitions of the input.
+        // The group has created this dead-letter topic, with as many partitions as the input has.
         assert!(
             kept.iter()
                 .all(|l| l.partition.to_string() == header(l, "goka-partition"))
@@ -227,7 +228,7 @@ async fn skip_dead_letter_and_retry_at_each_stage() {
     }
 }
 
-/// Fails until the test declares the outage to be over.
+/// A processor that fails until the test declares the outage to be over.
 #[derive(Clone, Default)]
 struct Outage {
     is_over: Arc<AtomicBool>,
@@ -302,7 +303,7 @@ async fn a_retry_holds_up_its_partition_and_no_other_of_its_worker() {
     }
 }
 
-/// The app of the test below, in a process of its own: retries a job again and again, until it is killed.
+/// The app of the test below, in a process of its own: it retries a job again and again, until it is killed.
 async fn retry_until_killed() {
     let variable = |name| env::var(name).expect("set by the test that starts it");
     let guarantee = match variable("POLICIES_GUARANTEE").as_str() {
@@ -328,7 +329,7 @@ async fn killed_in_the_middle_of_retries_nothing_is_lost() {
     if env::var_os("POLICIES_BROKERS").is_some() {
         return retry_until_killed().await;
     }
-    // The embedded broker repeats records around the rebalance that a kill makes.
+    // The embedded broker repeats records around the rebalance that a kill causes.
     needs_kafka();
     for guarantee in guarantees() {
         let keys = ["a", "stuck", "b", "stuck", "b"];
@@ -358,7 +359,7 @@ async fn killed_in_the_middle_of_retries_nothing_is_lost() {
         end(running).await;
         let mut done = last_values(&rows);
         let a = done.remove("a").expect("it is done").parse::<i64>();
-        // At-least-once: records before the retried one may count twice after a kill.
+        // With at-least-once, records before the retried record may count twice after each kill.
         let most = if guarantee == Guarantee::ExactlyOnce {
             1
         } else {
@@ -369,13 +370,13 @@ async fn killed_in_the_middle_of_retries_nothing_is_lost() {
     }
 }
 
-/// The dead letters of `keeps` as text; [`AnyJobs`] are the jobs as text.
+/// The dead letters of `keeps`, read as text. [`AnyJobs`] are the jobs, written as text.
 #[goka::stream("keeps-dead-letter", value = String)]
 struct Kept;
 #[goka::stream("jobs", value = String)]
 struct AnyJobs;
 
-/// Repairs a value: text that is not a number becomes 16, and a refused size is reduced by 1.
+/// Repairs the value of a dead letter: text that is not a number becomes 16, and a refused size is reduced by 1.
 #[goka::processor(group = "mend", input = Kept, output(AnyJobs))]
 fn mend(ctx: &mut mend::Context<'_>, job: String) -> Result<(), BoxError> {
     let letter = DeadLetter::of(ctx.headers()).ok_or("no dead letter")?;
@@ -462,7 +463,7 @@ fn least(ctx: &mut least::Context<'_>, size: i64) -> goka::Result {
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
 async fn a_processor_may_have_a_guarantee_of_its_own() {
-    // The embedded broker has no exactly-once.
+    // The embedded broker does not support exactly-once.
     needs_kafka();
     for of_app in guarantees() {
         let place = place((0..50).map(|n| Message::new(format!("key-{n}"), "1")));
@@ -474,7 +475,7 @@ async fn a_processor_may_have_a_guarantee_of_its_own() {
         wait_for_records(place.physical("log"), 50).await;
         wait_for_records(place.physical("copies"), 50).await;
         end(running).await;
-        // The marker of a transaction takes an offset in each partition that the transaction wrote to.
+        // The marker of a transaction takes one offset in each partition that the transaction has written to.
         let offsets = |topic| broker().count_offsets(&place.physical(topic));
         assert!(offsets("log") > Some(50), "{:?}", offsets("log"));
         assert_eq!(offsets("copies"), Some(50));

@@ -1,5 +1,5 @@
-//! goka rebuilds local copies that it cannot trust, and logs the reason. Needs a real Kafka, which has ids and settings
-//! of topics.
+//! goka rebuilds local copies that it cannot trust, and logs the reason. Needs a real Kafka, because the tests need
+//! topic ids and topic settings.
 
 use std::{fs, path::Path};
 
@@ -17,7 +17,7 @@ fn clicks() -> Clicks<'static> {
     clicks
 }
 
-/// Counts one click of each user, and shuts down.
+/// Counts one click for each user, and shuts the processor down.
 fn count_once(clicks: &Clicks<'_>) {
     clicks.produce(USERS, USERS);
     let mut processor = clicks.processor("one");
@@ -33,7 +33,7 @@ fn wait_until_all_run(processor: &mut Program) -> String {
     processor.output()
 }
 
-/// Asserts that no unfinished rebuild is left next to a copy.
+/// Asserts that no unfinished rebuild of a local copy is left.
 fn no_rebuild_is_left(clicks: &Clicks<'_>) {
     let mut left = vec![clicks.state("one")];
     while let Some(directory) = left.pop() {
@@ -48,7 +48,8 @@ fn no_rebuild_is_left(clicks: &Clicks<'_>) {
     }
 }
 
-/// Compaction removes tombstones after `delete.retention.ms`, so an older copy may have missed deletions.
+/// Compaction removes tombstones after `delete.retention.ms`, so a copy that is older than that may have missed
+/// deletions.
 #[test]
 #[ignore = "needs a real Kafka"]
 fn a_copy_that_is_older_than_deletions_are_kept() {
@@ -56,7 +57,7 @@ fn a_copy_that_is_older_than_deletions_are_kept() {
     let compacted = [("cleanup.policy", "compact"), ("delete.retention.ms", "1")];
     broker().create_topic_with(&clicks.table(), 4, &compacted);
     count_once(&clicks);
-    // Rows that the old copies do not have.
+    // The old local copies do not have these rows.
     let rows = (0..USERS).map(|n| Message::new(format!("user-{n}"), "1"));
     produce(clicks.address(), &clicks.table(), rows);
 
@@ -73,7 +74,7 @@ fn a_copy_that_is_older_than_deletions_are_kept() {
     assert_eq!(clicks.counted(), clicks.expected());
 }
 
-/// Rows of a deleted topic are not rows of a new topic with the same name.
+/// The rows of a deleted topic do not belong to a new topic with the same name.
 #[test]
 #[ignore = "needs a real Kafka"]
 fn a_copy_of_a_topic_that_was_deleted_and_created_again() {
@@ -86,7 +87,7 @@ fn a_copy_of_a_topic_that_was_deleted_and_created_again() {
     let mut processor = clicks.processor("one");
     let output = wait_until_all_run(&mut processor);
     assert!(output.contains("was deleted and created again"), "{output}");
-    // The earlier clicks were counted, but their rows are deleted.
+    // The earlier clicks have been counted, but the rows with these counts were deleted with the topic.
     clicks.produce_more(USERS, USERS);
     clicks.wait_for_rows(usize::try_from(USERS).expect("a small number"));
     processor.interrupt();
@@ -97,7 +98,7 @@ fn a_copy_of_a_topic_that_was_deleted_and_created_again() {
     no_rebuild_is_left(&clicks);
 }
 
-/// Overwrites the boot id that open copies note, and returns the number of such copies.
+/// Overwrites the boot id that each open copy has noted, and returns the number of these copies.
 fn pretend_a_power_cut(directory: &Path) -> usize {
     let entries = fs::read_dir(directory).expect("a directory that stays");
     let cut = entries.map(|entry| {
@@ -114,7 +115,8 @@ fn pretend_a_power_cut(directory: &Path) -> usize {
     cut.sum()
 }
 
-/// The kernel keeps the written pages of a killed process, but loses them in a power failure.
+/// When a process is killed, the kernel keeps the pages that the process has written; in a power failure, they are
+/// lost.
 #[test]
 #[ignore = "needs a real Kafka"]
 fn a_copy_that_was_open_when_the_machine_stopped() {

@@ -1,4 +1,4 @@
-//! Invalid input, settings and topics: goka refuses each with an error that says what to do, and loses nothing.
+//! Invalid input, settings and topics: goka refuses each of them with an error that says what to do, and loses no data.
 
 mod place;
 
@@ -34,13 +34,13 @@ async fn start(place: &Place) -> goka::Result<Running> {
     app.start().await
 }
 
-/// The error of an app that does not start.
+/// The error of an app that fails to start.
 async fn refusal(place: &Place) -> String {
     let started = start(place).await;
     started.expect_err("it is refused").to_string()
 }
 
-/// The error of an app that ends.
+/// The error of an app that ends by itself.
 async fn failure(running: &mut Running) -> Error {
     let ended = timeout(DEADLINE, running.wait()).await;
     ended
@@ -67,7 +67,7 @@ async fn a_broker_that_does_not_answer() {
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
 async fn an_input_that_is_missing() {
-    // The embedded broker creates a topic when a client asks for it.
+    // The embedded broker creates a missing topic when a client asks for the topic.
     needs_kafka();
     let place = place();
     contains(
@@ -94,7 +94,7 @@ async fn a_table_with_other_partitions_than_the_input() {
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
 async fn a_table_that_is_not_compacted() {
-    // The embedded broker has no topic settings.
+    // The embedded broker does not have topic settings.
     needs_kafka();
     let place = place();
     broker().create_topic(&place.physical("numbers"), 2);
@@ -142,7 +142,7 @@ async fn a_message_that_does_not_decode() {
     };
     feed(&place, [good("a", "1"), bad, good("a", "10")]);
     for _ in 0..2 {
-        // Also after a restart: no offset past the record is committed.
+        // The second start fails as well, because no offset past the record is committed.
         let mut running = start(&place).await.expect("the app starts");
         let failure = failure(&mut running).await;
         let Error::Record {
@@ -187,7 +187,7 @@ async fn a_null_key() {
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
 async fn partitions_that_were_added_to_an_input() {
-    // Partitions cannot be added on the embedded broker.
+    // On the embedded broker, partitions cannot be added to a topic.
     needs_kafka();
     let place = place();
     broker().create_topic(&place.physical("numbers"), 2);
@@ -243,7 +243,7 @@ async fn an_input_offset_that_is_not_there() {
         ..Message::new("a", "1")
     };
     feed(&place, [first]);
-    // As an operator might do by mistake.
+    // An operator might set such an offset by mistake.
     let group = place.physical("refusals");
     commit_offset(
         broker().address(),

@@ -1,4 +1,4 @@
-//! A group after a reset counts every record once, and keeps no earlier row on any instance.
+//! After a reset, a group counts every record once, and no instance keeps a row from before the reset.
 
 mod place;
 
@@ -43,7 +43,7 @@ fn steps(range: std::ops::Range<i64>) -> Vec<Message> {
         .collect()
 }
 
-/// The expected table.
+/// The expected table after these steps.
 fn model(steps: std::ops::Range<i64>) -> BTreeMap<String, String> {
     let mut model = BTreeMap::new();
     for n in steps {
@@ -68,7 +68,7 @@ async fn written(place: &Place, records: usize) {
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
 async fn a_reset_group_starts_empty_on_every_instance() {
-    // The embedded broker has nothing to reset; the test below checks its error.
+    // On the embedded broker, there is nothing to reset. The test below checks the error that a reset returns there.
     needs_kafka();
     let place = Place::new("reset");
     broker().create_topic(&place.physical("steps"), 4);
@@ -80,7 +80,7 @@ async fn a_reset_group_starts_empty_on_every_instance() {
         steps(0..1_000),
     );
 
-    // Each instance has run all partitions once, so both keep local copies.
+    // Each of the two instances runs all partitions once, so that each of them has local copies.
     for config in [here(), elsewhere()] {
         let running = start(config).await;
         written(&place, 1_000).await;

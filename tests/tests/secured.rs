@@ -1,5 +1,5 @@
-//! A Kafka with TLS and logins: all parts work in both guarantees, wrong settings fail soon and with clear errors, and
-//! neither errors nor logs contain secrets. Needs a real Kafka, and the feature `tls`.
+//! A Kafka with TLS and logins: all parts of goka work in both guarantees, wrong settings soon lead to clear errors,
+//! and neither errors nor logs contain secrets. Needs a real Kafka, and the feature `tls`.
 
 use std::{
     env,
@@ -28,10 +28,10 @@ fn count(ctx: &mut count::Context, clicks: i64) -> goka::Result {
 const PASSWORD: &str = "admin-hush-hush";
 const WRONG: &str = "no-such-password";
 
-/// How long connecting, or giving up, may take, with a reserve for busy machines.
+/// How long connecting or giving up may take. This includes a reserve for busy machines.
 const SOON: Duration = Duration::from_secs(15);
 
-/// One Kafka for the tests that run at the same time; the last of them stops it.
+/// The Kafka that the tests share while they run at the same time. The last test to drop it stops it.
 fn kafka() -> Arc<Kafka> {
     static KAFKA: Mutex<Weak<Kafka>> = Mutex::new(Weak::new());
     let mut shared = KAFKA.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,12 +53,12 @@ fn secured(address: &str, ca: &Path, mechanism: &str, password: &str) -> Config 
         .set("sasl.password", password)
 }
 
-/// Sends a record through all parts: emitter, processor and view.
+/// Sends a record through all parts of goka: emitter, processor and view.
 async fn work(config: &Config) {
     work_of([config, config, config], 111).await;
 }
 
-/// Does what [`work`] does, with settings for each part: emitter, processor, view.
+/// Does what [`work`] does, but with separate settings for emitter, processor and view.
 async fn work_of([emitter, processor, view]: [&Config; 3], expected: i64) {
     let emitter = Emitter::<Clicks>::new(emitter).expect("it connects");
     let app = App::new(processor.clone()).processor(count::Processor);
@@ -100,7 +100,7 @@ async fn all_parts_work_with_tls_and_a_login_in_both_guarantees() {
     }
 }
 
-/// Grants rights to a user, for resources with these names or prefixes.
+/// Grants rights to a user. `things` are the options that select the resources, by names or by prefixes.
 fn grant(kafka: &Kafka, user: &str, rights: &[&str], things: &[&str]) {
     let (broker, principal) = (kafka.broker(), format!("User:{user}"));
     let mut arguments = vec!["--bootstrap-server", broker.address(), "--add"];
@@ -110,7 +110,7 @@ fn grant(kafka: &Kafka, user: &str, rights: &[&str], things: &[&str]) {
     kafka_tool("org.apache.kafka.tools.AclCommand", &arguments);
 }
 
-/// The table of docs/operating.md.
+/// Checks the table of rights in docs/operating.md.
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
 async fn each_part_works_with_the_rights_that_are_documented() {
@@ -159,7 +159,7 @@ async fn each_part_works_with_the_rights_that_are_documented() {
     }
 }
 
-/// The errors of all parts with wrong settings.
+/// The errors of an app, a view and an emitter with these wrong settings.
 async fn refusals(config: Config) -> Vec<String> {
     let started = Instant::now();
     let app = App::new(config.clone()).processor(count::Processor);
@@ -179,7 +179,7 @@ async fn refusals(config: Config) -> Vec<String> {
     let said = errors.iter().map(|error| {
         let sources = std::iter::successors(std::error::Error::source(error), |e| e.source());
         let sources: Vec<_> = sources.map(ToString::to_string).collect();
-        // What a program finds that matches on the error.
+        // The text that a program finds if it matches on the error and prints its source.
         let cause = match error {
             Error::Kafka { source, .. } => format!("{source:?}"),
             _ => String::new(),
@@ -219,7 +219,7 @@ async fn errors_of_wrong_settings_come_soon_and_contain_no_secrets() {
     }
 }
 
-/// Creates a certificate with keytool, which comes with Java.
+/// Creates a certificate authority with keytool, which comes with Java.
 fn make_other_ca(directory: &Path, certificate: &Path) {
     let keytool = |arguments: &[&str]| {
         let mut command = Command::new("keytool");
@@ -243,7 +243,7 @@ fn make_other_ca(directory: &Path, certificate: &Path) {
     keytool(&["-exportcert", "-rfc", "-file", file]);
 }
 
-/// The process of the test below: does all that can be logged, at the most verbose levels.
+/// The process of the test below: it does everything that can be logged, with the most verbose log levels.
 async fn log_everything() {
     let variable = |name| env::var(name).expect("set by the test that starts it");
     let log = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
@@ -293,7 +293,7 @@ async fn nothing_that_is_printed_has_a_secret_in_it() {
     ] {
         assert!(output.contains(said), "`{said}` was not printed");
     }
-    // As plain text, and as PLAIN sends them.
+    // The secrets as plain text, and the beginning of the message in which the mechanism PLAIN sends a login.
     for secret in [PASSWORD, WRONG, "\0admin"] {
         let line = output.lines().find(|line| line.contains(secret));
         assert_eq!(line, None);

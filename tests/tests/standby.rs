@@ -1,5 +1,6 @@
-//! Standbys: an instance that takes partitions over has their rows already, an instance that recovers ahead joins the
-//! group only after that, and copies of lost partitions are deleted. The log shows how many rows a program has read.
+//! Standbys. An instance that takes over partitions has their rows already. An instance that recovers ahead joins the
+//! group only when its copies have caught up. Copies of lost partitions are deleted. The log shows how many rows a
+//! program has read.
 
 use std::{collections::BTreeSet, fs, time::Instant};
 
@@ -8,7 +9,7 @@ use goka_tests::{Clicks, Program, broker, needs_kafka};
 /// The number of rows in the changelog before the first takeover.
 const ROWS: u64 = 40_000;
 
-/// Programs that log what they do, and leave the group when they stop.
+/// A run of the example with these settings, whose programs log what they do and leave the group when they stop.
 fn clicks(settings: &[(&str, &str)]) -> Clicks<'static> {
     let mut clicks = Clicks::on(broker());
     let always = [
@@ -26,14 +27,14 @@ fn wait_for_partitions(processor: &mut Program, partitions: usize) -> BTreeSet<i
     let wanted = format!("{partitions} of 4 partitions run here (");
     processor.wait_for(&wanted, |line| {
         let (_, rest) = line.split_once(&wanted)?;
-        // The workers log one by one, with other lines in between.
+        // The workers log one after the other, with other lines in between.
         let numbers = rest.split_once(')')?.0.split([' ', '|']);
         let numbers = numbers.filter(|number| !number.is_empty());
         numbers.map(str::parse).collect::<Result<_, _>>().ok()
     })
 }
 
-/// Waits until a processor has up-to-date copies of all partitions, before it joins.
+/// Waits until a processor has up-to-date local copies of all partitions, which happens before it joins the group.
 fn wait_until_ahead(processor: &mut Program) {
     processor.wait_for("all local copies have caught up", |line| {
         line.contains("all local copies have caught up")
@@ -41,7 +42,7 @@ fn wait_until_ahead(processor: &mut Program) {
     });
 }
 
-/// The number of rows read from the changelog, from the lines of a log.
+/// The number of rows read from the changelog, added up from the lines of a log.
 fn rows_read<'a>(lines: impl IntoIterator<Item = &'a str>) -> u64 {
     let told = lines
         .into_iter()
@@ -53,7 +54,7 @@ fn rows_read<'a>(lines: impl IntoIterator<Item = &'a str>) -> u64 {
     rows.sum()
 }
 
-/// Asserts that no click is lost, and that with exactly-once no click is counted twice.
+/// Asserts that no click is lost, and, if `exactly` is true, that no click is counted twice.
 fn judge(clicks: &Clicks<'_>, exactly: bool) {
     let expected = clicks.expected();
     clicks.wait_until_all_counted(&expected);
@@ -65,8 +66,8 @@ fn judge(clicks: &Clicks<'_>, exactly: bool) {
     assert_eq!(expected.iter().find(lower), None, "counted too low");
 }
 
-/// Two instances take partitions from each other, once by a shutdown and twice by kills. Neither reads rows again that
-/// its copies have.
+/// Two instances take over partitions from each other, twice after a kill and once after a shutdown. Neither instance
+/// reads rows again that its local copies have.
 fn taken_over_without_reading(guarantee: &str) {
     let mut clicks = clicks(&[("GOKA_STANDBY", "all"), ("GOKA_GUARANTEE", guarantee)]);
     clicks.produce(ROWS, ROWS / 2);
@@ -79,7 +80,7 @@ fn taken_over_without_reading(guarantee: &str) {
     wait_until_ahead(&mut two);
     wait_for_partitions(&mut two, 2);
     wait_for_partitions(&mut one, 2);
-    // An instance follows the partitions that it has given up, which the other one writes.
+    // Each instance follows the partitions that it has given up, and which the other instance writes now.
     clicks.produce_more(ROWS / 4, ROWS / 2);
     clicks.wait_until_counted(ROWS + ROWS / 4);
 
@@ -98,7 +99,7 @@ fn taken_over_without_reading(guarantee: &str) {
         assert!(rows < ROWS / 10, "{rows} rows were read:\n{output}");
         clicks.produce_more(ROWS / 4, ROWS / 2);
         clicks.wait_until_counted(ROWS + (round + 2) * ROWS / 4);
-        // It comes back, with the copies that it had when it was killed.
+        // The killed instance comes back, with the local copies that it had when it was killed.
         *killed = clicks.processor(name);
         wait_until_ahead(killed);
         wait_for_partitions(killed, 2);
@@ -127,7 +128,8 @@ fn a_standby_takes_over_without_reading_exactly_once() {
     taken_over_without_reading("exactly_once");
 }
 
-/// An instance with an empty disk joins when its copies are complete, and reads no row again then.
+/// An instance with an empty state directory joins when its local copies are complete, and reads no row again after
+/// that.
 fn no_partition_before_it_has_caught_up(guarantee: &str) {
     let mut clicks = clicks(&[("GOKA_STANDBY", "all"), ("GOKA_GUARANTEE", guarantee)]);
     clicks.produce(ROWS, ROWS);
@@ -189,7 +191,7 @@ fn copies_of_partitions_that_run_elsewhere_are_deleted_after_the_delay() {
         });
     }
     assert_eq!(copies(&clicks, "one"), here, "what runs here stays");
-    // The partitions come back, and their rows are read again.
+    // The partitions come back to `one`, which has to read their rows again.
     two.interrupt();
     two.succeed();
     wait_for_partitions(&mut one, 4);
@@ -208,7 +210,7 @@ fn recovering_ahead_without_a_standby_is_refused() {
     assert!(output.contains("needs `standby = all`"), "{output}");
 }
 
-/// The partitions with a copy in a processor's state directory.
+/// The partitions of which a processor's state directory has a local copy.
 fn copies(clicks: &Clicks<'_>, state: &str) -> BTreeSet<i32> {
     let mut found = BTreeSet::new();
     let mut left = vec![clicks.state(state)];

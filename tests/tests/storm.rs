@@ -1,6 +1,6 @@
-//! Another program joins and is killed again and again while a processor restores a large table: the restore completes,
-//! the table is right, and no files, threads and memory maps leak. Needs a real Kafka; Linux only, where these can be
-//! counted.
+//! Another program joins and is killed again and again while a processor restores a large table. The restore completes,
+//! the table is right, and no files, threads or memory maps leak. Needs a real Kafka, and Linux, where files, threads
+//! and maps can be counted.
 
 #![cfg(target_os = "linux")]
 
@@ -11,12 +11,12 @@ use goka_tests::{Clicks, Program, broker, needs_kafka};
 const ROWS: u64 = 300_000;
 const JOINS: usize = 10;
 
-/// The resources that a process holds.
+/// The numbers of resources that a process holds.
 #[derive(Debug)]
 struct Resources {
     files: usize,
     threads: usize,
-    /// Memory maps of files of local copies.
+    /// Number of memory maps of files of local copies.
     maps: usize,
 }
 
@@ -39,7 +39,7 @@ impl Resources {
     }
 }
 
-/// Another processor joins, gets partitions, and is killed.
+/// Several times, starts another processor, waits until it gets partitions, and kills it.
 fn storm(clicks: &Clicks<'_>) {
     for _ in 0..JOINS {
         let mut other = clicks.processor("two");
@@ -50,7 +50,8 @@ fn storm(clicks: &Clicks<'_>) {
     }
 }
 
-/// Waits until all partitions run, counting only lines of output after the storm.
+/// Waits until a line of the output says that all partitions run, and the process has mapped four local copies. Lines
+/// from before the storm do not count.
 fn wait_until_all_run(processor: &mut Program) {
     let process = processor.id();
     processor.wait_for("4 partitions that run", |line| {
@@ -83,7 +84,7 @@ fn a_storm_of_joins_and_leaves_neither_stops_a_recovery_nor_leaks() {
     wait_until_all_run(&mut processor);
     let after = Resources::of(processor.id());
     println!("before {before:?}, after {after:?}");
-    // librdkafka may close a connection a little later.
+    // librdkafka may close a connection a little later, so a small difference is allowed.
     let slack = 4;
     assert!(
         after.files <= before.files + slack

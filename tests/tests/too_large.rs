@@ -1,5 +1,6 @@
-//! A topic that accepts smaller records than the producer: the broker refuses a record that was sent. The processor
-//! ends with an error that names cause and remedy, and commits no offset past the record. Needs a real Kafka.
+//! The output topic accepts only smaller records than the producer does, so the broker refuses a record that was sent.
+//! The processor ends with an error that names cause and remedy, and commits no offset past the record. Needs a real
+//! Kafka.
 
 mod place;
 
@@ -20,7 +21,7 @@ struct Texts;
 #[goka::table(value = u32)]
 struct Written;
 
-/// Writes a text of this number of bytes, and adds up the numbers.
+/// Writes a text with as many bytes as the job says, and adds up these numbers in the table.
 #[goka::processor(group = "writes", input = Jobs, table = Written, output(Texts))]
 fn write(ctx: &mut write::Context<'_>, bytes: u32) -> Result<(), BoxError> {
     let written = ctx.value()?.unwrap_or(0);
@@ -29,7 +30,7 @@ fn write(ctx: &mut write::Context<'_>, bytes: u32) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// A text that does not compress well.
+/// A text of this many bytes that does not compress well.
 fn noise(bytes: u32) -> String {
     let (mut text, mut state) = (String::new(), u64::from(bytes));
     while text.len() < bytes as usize {
@@ -109,7 +110,7 @@ async fn a_record_that_the_topic_refuses_ends_the_processor_and_is_written_once_
                 assert_eq!(lengths, [10, 20_000, 30]);
                 assert_eq!(last, [10, 20_010, 20_040]);
             }
-            // Records may be repeated, but none is missing.
+            // With at-least-once, texts may be written more than once, but none is missing.
             Guarantee::AtLeastOnce => {
                 for size in [10, 20_000, 30] {
                     assert!(lengths.contains(&size), "{lengths:?}");

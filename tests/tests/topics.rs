@@ -1,5 +1,5 @@
-//! Topics that do not match each other, and topics that change while a group runs: the app ends with an error that says
-//! what to do.
+//! Topics that do not match each other, and topics that change while a group runs: in both cases, the app ends with an
+//! error that says what to do.
 
 mod place;
 
@@ -19,7 +19,7 @@ fn sum(ctx: &mut sum::Context, number: i64) -> goka::Result {
     ctx.set_value(&(sum + number))
 }
 
-/// Starts an app that checks its topics at short intervals.
+/// Starts an app that checks its topics often, and waits until the app has recovered.
 async fn running(place: &Place) -> Running {
     broker().create_topic(&place.physical("numbers"), 2);
     let config = place.config().metadata_interval(Duration::from_millis(200));
@@ -30,7 +30,7 @@ async fn running(place: &Place) -> Running {
     running
 }
 
-/// The error of an app that ends.
+/// The error of an app that ends by itself.
 async fn failure(mut running: Running) -> String {
     let ended = timeout(DEADLINE, running.wait()).await;
     let ended = ended.expect("it ends by itself");
@@ -106,7 +106,7 @@ struct Rates;
 #[goka::table(group = "rates", value = i64, codec = Json)]
 struct OtherRates;
 
-/// Shows whether anything still holds the processor.
+/// A processor whose field shows whether anything still holds the processor.
 struct Reads {
     _alive: Arc<()>,
 }

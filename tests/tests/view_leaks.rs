@@ -1,5 +1,5 @@
-//! A closed view leaks no files, threads and memory maps. In a test program of its own, where nothing else opens any.
-//! Linux only, where these can be counted.
+//! A closed view leaks no files, threads or memory maps. The test is in a test program of its own, where nothing else
+//! opens any of these. It runs only on Linux, where they can be counted.
 
 #![cfg(target_os = "linux")]
 
@@ -15,14 +15,15 @@ use tokio::time::timeout;
 #[goka::table(group = "viewed", value = i64)]
 struct Viewed;
 
-/// Allowed difference. One leak per round would be far above it.
+/// Number of views that are opened and closed. It is far above the allowed difference, so that a leak in each round
+/// would be found.
 const ROUNDS: usize = 40;
 
 #[derive(Debug, PartialEq, Eq)]
 struct Resources {
     files: usize,
     threads: usize,
-    /// Memory maps of files of local copies.
+    /// Number of memory maps of files of local copies.
     maps: usize,
 }
 
@@ -49,7 +50,7 @@ async fn open_and_close(place: &Place, value: i64) {
     drop(other);
     view.close().await.expect("it closes");
     assert_eq!(watch.value().expect("it is read"), Some(value));
-    // The last view that keeps the copy open.
+    // These three are the last that keep the local copy open.
     drop((watch, updates, snapshot));
 }
 
@@ -68,7 +69,7 @@ async fn views_give_back_what_they_took() {
         open_and_close(&place, 7).await;
     }
     let after = resources();
-    // librdkafka may close a connection a little later.
+    // librdkafka may close a connection a little later, so a small difference is allowed.
     let slack = 4;
     assert!(
         after.files <= before.files + slack

@@ -1,5 +1,5 @@
-//! Visits: a visitor is called once for every row of the local partitions, its effects are committed like those of
-//! records, and a visit is cancelled when a partition is lost.
+//! Visits: a visitor is called once for every row of the local partitions, the visitor's effects are committed like
+//! those of records, and a visit is cancelled when a partition is lost.
 
 mod place;
 
@@ -22,7 +22,7 @@ use tokio::{sync::Semaphore, time::timeout};
 struct Balance;
 
 struct Bank {
-    /// The permits that let a slow visitor continue.
+    /// Each call of the slow visitor needs one of these permits to continue.
     permits: Arc<Semaphore>,
     began: Arc<AtomicUsize>,
 }
@@ -65,11 +65,11 @@ impl Bank {
     }
 }
 
-/// Adds interest to every account, and closes empty accounts.
+/// A visit that adds interest to every account, and closes empty accounts.
 #[derive(Clone)]
 struct Interest(i64);
 
-/// Adds interest to every account, once it is permitted.
+/// A visit that adds interest to every account, but waits for a permit before each account.
 #[derive(Clone)]
 struct Slowly(i64);
 
@@ -94,7 +94,7 @@ fn accounts(count: usize) -> impl Iterator<Item = String> + Clone {
     (0..count).map(|n| format!("account-{n}"))
 }
 
-/// Waits until the changelog holds this number of rows.
+/// Waits until the changelog has received this number of rows.
 async fn wait_for_rows(place: &Place, rows: usize) {
     wait_for_records(place.physical("bank-state"), rows).await;
 }
@@ -129,7 +129,7 @@ async fn every_row_is_visited_once_while_records_are_handled() {
     let place = Place::new("visits");
     let running = start(&place, bank()).await;
     let mut model = BTreeMap::new();
-    // Every tenth account is empty, and is closed by the visit.
+    // Every tenth account is empty, so the visit closes it.
     let opened = accounts(ACCOUNTS).zip(0..).map(|(key, n)| (key, n % 10));
     model.extend(opened.clone());
     pay(&place, opened);
@@ -139,13 +139,13 @@ async fn every_row_is_visited_once_while_records_are_handled() {
     assert_eq!(keys, ACCOUNTS as u64);
     model.retain(|_, balance| *balance != 0);
     model.values_mut().for_each(|balance| *balance += 100);
-    // The effects of a visit are committed when its result is returned.
+    // When the result of a visit is returned, the effects of the visit are committed.
     assert_eq!(balances(&place), model);
     let bank = running.processor::<Bank>().expect("it runs here");
     assert_eq!(bank.get("account-3").expect("it is here"), Some(103));
     assert_eq!(bank.get("account-10").expect("it is here"), None);
 
-    // Payments and visits run at the same time; the final sums contain both.
+    // Payments and visits go on at the same time; the final sums contain both.
     pay(&place, accounts(ACCOUNTS).map(|key| (key, 5)));
     let twice = async {
         let first = running.visit(Interest(1_000));
@@ -227,7 +227,7 @@ async fn a_visitor_that_waits_is_given_up_with_its_future_and_another_visit_goes
     assert_eq!(keys.expect("it ends").expect("all are here"), 40);
     end(running).await;
     for (account, balance) in balances(&place) {
-        // One or two rows of the first visit were in flight when it was cancelled.
+        // When the first visit was cancelled, one or two of its rows were in flight.
         assert!([11, 12].contains(&balance), "{account}: {balance}");
     }
 }
@@ -235,7 +235,7 @@ async fn a_visitor_that_waits_is_given_up_with_its_future_and_another_visit_goes
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
 async fn a_visit_is_cancelled_when_a_partition_goes() {
-    // On the mock cluster a second member takes 5 s to join, and records are repeated.
+    // On the mock cluster, a second member takes 5 s to join, and records are repeated.
     needs_kafka();
     let place = Place::new("cancelled");
     let bank = bank();

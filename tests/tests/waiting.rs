@@ -1,4 +1,4 @@
-//! `async` handlers that wait: each blocks only its own partition, and all workers share what belongs to the
+//! `async` handlers that wait: each handler blocks only its own partition. All workers share what belongs to the
 //! application's runtime, for example an HTTP client.
 
 mod place;
@@ -100,11 +100,11 @@ struct Sightings;
 #[goka::table(group = "birds", value = String)]
 struct Birds;
 
-/// Sends an HTTP request to a service.
+/// A processor that sends an HTTP request to a service for each record.
 struct Catalogue {
     client: reqwest::Client,
     url: String,
-    /// The workers that have sent a request.
+    /// The threads of the workers that have sent a request.
     threads: Arc<Mutex<HashSet<ThreadId>>>,
 }
 

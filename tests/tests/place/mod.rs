@@ -1,4 +1,4 @@
-//! Topic names and a state directory that only one test uses.
+//! Gives each test its own topic names and its own state directory.
 
 use std::path::PathBuf;
 
@@ -6,14 +6,14 @@ use goka::Config;
 use goka_tests::{broker, unique};
 use tempfile::TempDir;
 
-/// A prefix of names and a state directory for one test. Dropping it deletes the state directory.
+/// A prefix of names, and a directory for states, that only one test uses. Dropping the place deletes the directory.
 pub(crate) struct Place {
     prefix: String,
     state: TempDir,
 }
 
 impl Place {
-    /// A new place, with a unique prefix that begins with `name`.
+    /// A new place, whose prefix is unique and begins with `name`.
     pub(crate) fn new(name: &str) -> Place {
         Place {
             prefix: unique(name) + "-",
@@ -21,7 +21,7 @@ impl Place {
         }
     }
 
-    /// A configuration for the broker under test, with this prefix and state directory.
+    /// A configuration for the broker under test, with the prefix and the state directory of this place.
     pub(crate) fn config(&self) -> Config {
         Config::new()
             .brokers(broker().address())
@@ -29,7 +29,7 @@ impl Place {
             .state_dir(self.state_dir())
     }
 
-    /// The state directory.
+    /// The state directory of this place.
     pub(crate) fn state_dir(&self) -> PathBuf {
         self.state.path().join("state")
     }

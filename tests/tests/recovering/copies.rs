@@ -1,5 +1,5 @@
-//! Local copies that do not match the changelog any more: the changelog was compacted, or deleted and created again, is
-//! empty, or the copy is so old that it may have missed deletions.
+//! Local copies that do not match the changelog any more: the changelog was compacted, was deleted and created again,
+//! or is empty, or the copy is so old that it may have missed deletions.
 
 use goka::{App, Guarantee, config::Start};
 use goka_tests::{Message, broker, read_topic, read_until};
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{BOTH, DEADLINE, Group, end, local, of, sum};
 
-/// Topic settings with tiny segments, so that the broker compacts at its next check, every 15 s.
+/// Topic settings with tiny segments. With them, the broker compacts the topic at its next check, every 15 s.
 const COMPACTED_SOON: [(&str, &str); 4] = [
     ("segment.ms", "50"),
     ("min.cleanable.dirty.ratio", "0.001"),
@@ -16,8 +16,8 @@ const COMPACTED_SOON: [(&str, &str); 4] = [
     ("delete.retention.ms", "100"),
 ];
 
-/// Waits until compaction has removed all rows and tombstones of a key. Writes other rows meanwhile, because a segment
-/// ends only when a later record is written.
+/// Waits until compaction has removed all rows and tombstones of a key. In the meantime, writes rows of another key,
+/// because a segment ends only when a later record is written.
 fn compact_away(group: &Group, key: &str) {
     loop {
         group.write([Message::new("filler", "0")]);
@@ -29,7 +29,7 @@ fn compact_away(group: &Group, key: &str) {
     }
 }
 
-/// A pause between two reads: the broker does not notify of compaction.
+/// Pauses between two reads, because the broker does not notify of compaction.
 fn wait_for_broker() {
     let (_kept, never) = std::sync::mpsc::channel::<()>();
     let _timed_out = never.recv_timeout(std::time::Duration::from_millis(500));
@@ -72,7 +72,7 @@ async fn compacted(guarantee: Guarantee) {
     );
     end(running).await;
 
-    // While no instance runs, a row is deleted, and compaction removes the tombstone.
+    // While no instance runs, a row is deleted, and compaction removes the row's tombstone as well.
     group.write([Message::tombstone("deleted"), Message::new("a", "2")]);
     group.write((3..=50).map(|row| Message::new("a", row.to_string())));
     compact_away(&group, "deleted");
@@ -118,7 +118,8 @@ async fn compacted(guarantee: Guarantee) {
     );
 }
 
-/// Kafka forgets the offsets of a topic that is deleted, and the positions in the local copy are of another topic.
+/// Kafka forgets committed offsets in a topic that is deleted, and the positions in the local copy belong to the
+/// deleted topic.
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
 async fn an_input_that_was_created_again_is_read_from_its_start() {
@@ -131,7 +132,7 @@ async fn an_input_that_was_created_again_is_read_from_its_start() {
 
         broker().delete_topic(&group.input());
         broker().create_topic(&group.input(), 1);
-        // More records than the old topic had, so that the end offset does not show the difference.
+        // There are more records than in the old topic, so that the end offset does not show that the topic is new.
         group.feed(&[("a", 10), ("a", 20), ("a", 30), ("a", 40)]);
         let app = App::new(group.config()).processor(sum::Processor);
         let mut running = app.start().await.expect("the app starts");
@@ -159,7 +160,8 @@ async fn a_changelog_that_was_created_again_is_empty_whatever_the_copy_has() {
 
         broker().delete_topic(&group.table());
         group.create_table(&[]);
-        // As many records as the old topic had, so that the end offset does not show the difference.
+        // There are not fewer records than in the old topic, so that the end offset does not show that the topic is
+        // new.
         group.write((0..10).map(|row| Message::new("x", row.to_string())));
         let running = group.start().await;
         assert_eq!(

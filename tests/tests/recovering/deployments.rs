@@ -1,4 +1,4 @@
-//! A rolling deployment that changes the inputs of a group: no two members ever own the same partition.
+//! A rolling deployment that changes the inputs of a group: at no time do two members own the same partition.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -44,7 +44,7 @@ mod after {
 
     pub(super) struct Sum;
 
-    /// With another input, listed first.
+    /// This version has an additional input, which is listed first.
     #[goka::processor(group = "deployed", table = Sums)]
     impl Sum {
         #[input(More)]
@@ -68,7 +68,7 @@ mod after {
 const PARTITIONS: usize = 4;
 
 fn place() -> Place {
-    // The embedded broker repeats records around each rebalance.
+    // The embedded broker repeats records around each rebalance, so the number of rows would not be known.
     needs_kafka();
     let place = Place::new("deployed");
     for topic in ["numbers", "more", "copied"] {
@@ -121,7 +121,8 @@ async fn rows(place: &Place, rows: usize) -> BTreeMap<String, String> {
             seen >= rows
         });
         let rows = read_topic(broker().address(), &topic);
-        // If two members owned a partition, they would process its records twice.
+        // If two members owned a partition at the same time, its records would be processed twice, and there would be
+        // more rows.
         (rows.len(), last_values(&rows))
     };
     let (seen, values) = tokio::task::spawn_blocking(read).await.expect("it is read");

@@ -1,5 +1,5 @@
-//! Producers outside the group that write to its topics in transactions: open transactions, aborted transactions, and
-//! markers at the end of a log.
+//! Producers outside the group that write to the group's topics in transactions: open transactions, aborted
+//! transactions, and transaction markers at the end of a log.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use tokio::time::timeout;
 use super::{BOTH, Group, end, local, of};
 
 const WAIT: Duration = Duration::from_secs(20);
-/// The broker checks for timed-out transactions every 10 s.
+/// Transaction timeout of these producers, in milliseconds. The broker looks for timed-out transactions every 10 s.
 const TIMEOUT_MS: &str = "3000";
 
-/// A producer with an open transaction in a topic, which contains a wrong row of `key`.
+/// Opens a transaction in a topic, and writes a wrong row of `key` in it. Returns the producer, which has not ended it.
 fn open_transaction(topic: &str, key: &str) -> BaseProducer {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", broker().address())
@@ -89,7 +89,7 @@ async fn a_log_that_ends_in_markers_is_read_to_its_end() {
     for guarantee in BOTH {
         let group = Group::new(guarantee);
         group.create_table(&[]);
-        // Only markers, then rows and a marker, then an aborted row and its marker.
+        // The log has first only markers, then rows and a marker, then an aborted row and its marker.
         let aborted = open_transaction(&group.table(), "a");
         aborted
             .abort_transaction(WAIT)
@@ -104,7 +104,8 @@ async fn a_log_that_ends_in_markers_is_read_to_its_end() {
 
         let expected = of(&[("a", 5), ("b", 6), ("c", 999_999)]);
         assert_eq!(group.written(), expected);
-        // Read from the start of the log, then from after the last marker, then from the middle.
+        // The first start reads from the start of the log, the second start from after the last marker. The start below
+        // reads from the middle of the log.
         for _ in 0..2 {
             let running = group
                 .start_with(group.config().start(goka::config::Start::Earliest))
@@ -125,8 +126,8 @@ async fn a_log_that_ends_in_markers_is_read_to_its_end() {
     }
 }
 
-/// Only a group writes to its changelog. With at-least-once the owner overwrites rows of other writers, because nothing
-/// else keeps late rows of a previous owner away.
+/// Only the group itself may write to its changelog. With at-least-once, the owner of a partition overwrites rows of
+/// other writers, because nothing else protects the table from late rows of a previous owner.
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
 async fn rows_of_others_are_written_over_at_least_once() {

@@ -1,5 +1,5 @@
-//! Restarts after topics, offsets or local copies have changed while the group was down: no restart hangs or shows
-//! wrong rows, and where the right position cannot be known, goka asks what to do. Needs a real Kafka.
+//! Restarts after topics, offsets or local copies have changed while the group was down. No restart hangs or shows
+//! wrong rows, and if goka cannot know the right position, it asks what to do. Needs a real Kafka.
 
 mod copies;
 mod deployments;
@@ -39,7 +39,7 @@ const BOTH: [Guarantee; 2] = [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce];
 
 type Table = BTreeMap<String, i64>;
 
-/// A group with its input and its table, each with one partition.
+/// A group whose input and table have one partition each.
 struct Group {
     place: Place,
     guarantee: Guarantee,
@@ -66,14 +66,14 @@ impl Group {
         self.place.physical("recovering")
     }
 
-    /// Creates the changelog, which the group would create otherwise.
+    /// Creates the changelog with these settings, before the group creates it.
     fn create_table(&self, settings: &[(&str, &str)]) {
         let settings = [&[("cleanup.policy", "compact")], settings].concat();
         broker().create_topic_with(&self.table(), 1, &settings);
     }
 
-    /// Settings with which an instance leaves the group when it ends, so that the next one need not wait for the
-    /// session timeout.
+    /// A configuration with which an instance leaves the group when it ends, so that the next instance need not wait
+    /// for the session timeout.
     fn config(&self) -> Config {
         let config = self.place.config().membership(Membership::Dynamic);
         config.workers(1).guarantee(self.guarantee)
@@ -108,12 +108,12 @@ impl Group {
         running
     }
 
-    /// Waits until the changelog has this number of rows, and returns the table.
+    /// Waits until the changelog has this number of rows, and returns the table that they describe.
     async fn rows(&self, rows: usize) -> Table {
         table(&last_values(&wait_for_records(self.table(), rows).await))
     }
 
-    /// The table, read from the changelog now.
+    /// The current table, read from the changelog with a plain client.
     fn written(&self) -> Table {
         table(&last_values(&read_topic(broker().address(), &self.table())))
     }

@@ -1,5 +1,5 @@
-//! A member that is cut off from the network for longer than its session, and goes on as far as it can: it learns
-//! that it was removed from the group only when the network is back.
+//! A member that is cut off from the network for longer than its session timeout, and goes on as far as it can. The
+//! member learns only when the network is back that it was removed from the group.
 
 use std::time::{Duration, Instant};
 
@@ -74,7 +74,7 @@ fn a_shutdown_does_not_wait_for_brokers_that_are_down() {
         clicks.wait_for_rows(2_000);
 
         proxy.cut();
-        // Undelivered records are dropped, and then each partition fetches its offsets.
+        // The processor drops undelivered records, and then each partition is in the phase of fetching its offsets.
         wait_for_partitions(&mut processor, 0);
         let asked = Instant::now();
         processor.terminate();

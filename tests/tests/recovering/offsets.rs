@@ -1,4 +1,4 @@
-//! Restarts of a group whose committed offsets have expired, or were changed by an operator.
+//! Restarts of a group whose committed offsets have expired or were changed by an operator.
 
 use goka::{App, Error, config::Start};
 use goka_tests::{broker, kafka_tool};
@@ -8,14 +8,14 @@ use super::{BOTH, DEADLINE, Group, end, of, sum};
 
 const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 
-/// Runs Kafka's tool for consumer groups on the group.
+/// Runs Kafka's tool for consumer groups with these arguments on the group.
 fn operate(group: &Group, arguments: &[&str]) {
     let (address, name) = (broker().address(), group.name());
     let whom = ["--bootstrap-server", address, "--group", &name];
     kafka_tool(GROUPS, &[&whom, arguments].concat());
 }
 
-/// Starts a group, lets it process ten numbers, and shuts it down.
+/// Starts the group, waits until it has processed ten numbers, and shuts it down.
 async fn group_that_ended(group: &Group) {
     let numbers: Vec<_> = (1..=10).map(|number| ("a", number)).collect();
     group.feed(&numbers);
@@ -65,7 +65,7 @@ async fn offsets_that_an_operator_reset_win() {
             "{guarantee:?}"
         );
         end(running).await;
-        // And forwards: the skipped records stay skipped.
+        // A reset forwards is kept as well: the records that it skips stay skipped.
         group.feed(&[("a", 1_000), ("a", 10_000)]);
         let reset = [
             "--reset-offsets",
@@ -115,7 +115,7 @@ async fn with_neither_offsets_nor_a_local_copy_it_asks_what_to_do() {
             assert!(refusal.contains(part), "`{part}` is missing in: {refusal}");
         }
         drop(running);
-        // It has written and committed nothing, and refuses to start until the question is answered.
+        // The instance has written and committed nothing. The group refuses to start until the question is answered.
         assert_eq!(group.written(), of(&[("a", 55)]), "{guarantee:?}");
     }
 }
@@ -155,14 +155,14 @@ async fn the_local_copy_of_a_previous_owner_does_not_set_the_position() {
     for guarantee in BOTH {
         let group = Group::new(guarantee);
         group_that_ended(&group).await;
-        // Another instance continues, with its own disk.
+        // Another instance, with a state directory of its own, continues.
         let elsewhere = group.place.state_dir().with_file_name("elsewhere");
         group.feed(&[("a", 100)]);
         let other = group.start_with(group.config().state_dir(&elsewhere)).await;
         group.rows(11).await;
         end(other).await;
         operate(&group, &["--delete"]);
-        // Also at the second start.
+        // The group refuses the first start, and also the second.
         for _ in 0..2 {
             let app = App::new(group.config()).processor(sum::Processor);
             let mut running = app.start().await.expect("the app starts");
@@ -173,7 +173,7 @@ async fn the_local_copy_of_a_previous_owner_does_not_set_the_position() {
             assert!(refusal.contains("`start`"), "{guarantee:?}: {refusal}");
         }
         assert_eq!(group.written(), of(&[("a", 155)]), "{guarantee:?}");
-        // The copy of the last owner has the right positions.
+        // The local copy of the last owner has the right positions, so this instance starts.
         let other = group.start_with(group.config().state_dir(&elsewhere)).await;
         end(other).await;
         assert_eq!(group.written(), of(&[("a", 155)]), "{guarantee:?}");

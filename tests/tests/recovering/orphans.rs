@@ -1,5 +1,5 @@
-//! A static member that is killed in the middle of a rebalance, after it has given up partitions that have no new owner
-//! yet.
+//! A static member is killed in the middle of a rebalance, after it has given up partitions and before these partitions
+//! have a new owner.
 
 use goka_tests::{Clicks, Program, broker, needs_kafka};
 

@@ -1,4 +1,5 @@
-//! A table of a million rows: after `kill -9` a restart reads only the rows that were written since.
+//! A table of a million rows: a restart after `kill -9` reads only the tail of the changelog, which is the rows written
+//! since the local copy was stored.
 
 use std::time::Instant;
 
@@ -42,7 +43,7 @@ fn a_million_rows_are_read_once_whatever_was_killed() {
         processor.kill();
         println!("{guarantee}: {whole} bytes were read first, {tail} after the kill");
         assert!(tail * 10 < whole, "{tail} bytes of {whole} were read again");
-        // No row was lost: the later clicks were added to the earlier rows.
+        // No row was lost: the clicks were added to the rows that existed before.
         clicks.wait_until_all_counted(&(0..1_000).map(|n| (format!("user-{n}"), 8)).collect());
     }
 }

@@ -1,5 +1,5 @@
-//! No test passes by ending early because a broker or a variable is missing: a test that cannot run everywhere is
-//! marked `#[ignore]`, and fails where it runs without what it needs.
+//! Finds tests that pass by ending early because a broker or a variable is missing. A test that cannot run everywhere
+//! has to be marked `#[ignore]`, and has to fail if it runs without what it needs.
 
 use syn::{
     Attribute, Block, Expr, ExprReturn, ItemFn, Stmt,
@@ -8,7 +8,7 @@ use syn::{
 
 use crate::{report, sources};
 
-/// Sentences for the tests in `text` that may pass without having tested anything.
+/// One sentence for each test in `text` that can pass without having tested anything.
 fn early_ends(path: &str, text: &str) -> Vec<String> {
     let file =
         syn::parse_file(text).unwrap_or_else(|error| panic!("{path} cannot be parsed: {error}"));
@@ -40,7 +40,7 @@ impl<'ast> Visit<'ast> for Tests {
     }
 
     fn visit_expr_return(&mut self, end: &'ast ExprReturn) {
-        // Another function, which does the test's work in another process, may take over.
+        // A return of a call is allowed: the called function does the test's work in another process.
         let says_nothing = match end.expr.as_deref() {
             None | Some(Expr::Macro(_)) => true,
             Some(Expr::Call(call)) => {
@@ -54,7 +54,8 @@ impl<'ast> Visit<'ast> for Tests {
         }
     }
 
-    // A handler or a loop that returns has done its work; methods are not tests.
+    // A closure, an `async` block or a loop that returns has done its work, and methods are not tests. So returns in
+    // them are not looked at.
     fn visit_impl_item_fn(&mut self, _: &'ast syn::ImplItemFn) {}
     fn visit_trait_item_fn(&mut self, _: &'ast syn::TraitItemFn) {}
     fn visit_expr_closure(&mut self, _: &'ast syn::ExprClosure) {}
@@ -69,13 +70,13 @@ impl<'ast> Visit<'ast> for Tests {
     }
 }
 
-/// `#[test]`, `#[tokio::test]`.
+/// Whether the attribute marks a test: `#[test]` or `#[tokio::test]`.
 fn is_test(attribute: &Attribute) -> bool {
     let last = attribute.path().segments.last();
     last.is_some_and(|last| last.ident == "test")
 }
 
-/// Whether it is an `if` without `else`, and nothing more.
+/// Whether the block consists of a single `if` without `else`.
 fn is_one_condition(block: &Block) -> bool {
     matches!(&block.stmts[..], [Stmt::Expr(Expr::If(only), _)] if only.else_branch.is_none())
 }

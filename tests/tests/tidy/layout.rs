@@ -1,4 +1,5 @@
-//! The layout of this repository: its rooms (modules with one purpose), and which rooms each may import.
+//! The layout of this repository: its rooms (a room is a set of modules with one purpose), and which rooms each room
+//! may import.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -9,34 +10,35 @@ use crate::{
     tree::{Import, Tree},
 };
 
-/// The rooms of `goka/src/`, from the ground floor up.
+/// The rooms of `goka/src/`. A room is listed after the rooms that it builds on.
 const ROOMS: &[Room] = &[
     // Plain data and errors.
     room("base", &["base/"], &[]),
     room("store", &["store/"], &[&["base"]]),
-    // What the engine needs of Kafka.
+    // What the engine needs from Kafka.
     room("engine/port", &["engine/port/"], &[&["base"]]),
-    // Rows of one partition, for a worker and for a replica.
+    // The rows of one partition. Workers and replicas use them.
     room(
         "engine/table",
         &["engine/table/"],
         &[GROUND, &["engine/port"]],
     ),
-    // Tables that a process follows.
+    // Tables that a process follows, which means that it reads them without writing them.
     room(
         "engine/replica",
         &["engine/replica/"],
         &[GROUND, &["engine/port", "engine/table"]],
     ),
-    // Small files that the rooms of a worker share: what handlers read and do, settings, setbacks.
+    // Small files that the rooms of a worker share: what handlers read and do, settings, and setbacks (events that void
+    // uncommitted work).
     room("engine", &["engine/"], &[GROUND, TABLES]),
-    // The state of the partitions of a worker.
+    // The state of a worker's partitions.
     room(
         "engine/partition",
         &["engine/partition/"],
         &[GROUND, TABLES, &["engine"]],
     ),
-    // These three do not know each other.
+    // The next three rooms do not know each other.
     room(
         "engine/handling",
         &["engine/handling/"],
@@ -52,7 +54,7 @@ const ROOMS: &[Room] = &[
         &["engine/recovery/"],
         &[GROUND, TABLES, STATE],
     ),
-    // What a worker holds, its loop, and what the rooms pass to each other.
+    // What a worker holds, the loop of a worker, and what the rooms of a worker pass to each other.
     room(
         "engine/worker",
         &["engine/core.rs", "engine/worker.rs", "engine/assignment.rs"],
@@ -60,7 +62,7 @@ const ROOMS: &[Room] = &[
     ),
     room("kafka", &["kafka/"], &[&["base", "engine/port"]]),
     room("typed", &["typed/"], &[GROUND, TABLES, &["engine"]]),
-    // Nobody above the engine knows how it handles, commits and recovers.
+    // The rooms above the engine do not know how the engine handles records, commits and recovers.
     room("app", &["app/"], &[GROUND, ENGINE, &["kafka", "typed"]]),
     room(
         "emitter",
@@ -72,14 +74,14 @@ const ROOMS: &[Room] = &[
         &["view/"],
         &[GROUND, ENGINE, &["kafka", "typed", "app"]],
     ),
-    // Kafka in memory, the simulation, and what else only tests and the tester need.
+    // Kafka in memory, the simulation, and everything else that only tests and the tester need.
     room("sim", &["sim/"], &[GROUND, ENGINE, ROOF]),
     room("tester", &["tester/"], &[GROUND, ENGINE, ROOF, &["sim"]]),
 ];
 const GROUND: &[&str] = &["base", "store"];
 const TABLES: &[&str] = &["engine/port", "engine/table", "engine/replica"];
 const STATE: &[&str] = &["engine", "engine/partition"];
-/// The rooms of the engine that others may import.
+/// The rooms of the engine that rooms outside the engine may import.
 const ENGINE: &[&str] = &[
     "engine",
     "engine/port",
@@ -97,7 +99,7 @@ const fn room(
     Room { name, at, may }
 }
 
-/// The crate whose `lib.rs` is in `folder`.
+/// The module tree of the crate `name`, whose `lib.rs` is in `folder`.
 fn tree(name: &str, folder: &str) -> Tree {
     let sources = sources(&["rs"]).into_iter().filter_map(|source| {
         let path = source.path.strip_prefix(folder)?.to_owned();
@@ -115,7 +117,7 @@ fn every_file_of_the_crates_is_declared_by_a_module() {
     assert_eq!(unreached, [] as [&str; 0]);
 }
 
-/// Fails with a sentence for each violation.
+/// Fails the test with one sentence for each violation.
 fn none(wrong: Vec<Wrong>) {
     report(&wrong.into_iter().map(|wrong| wrong.why).collect::<Vec<_>>());
 }
@@ -145,7 +147,8 @@ fn rooms_import_only_what_the_table_allows() {
 
 #[test]
 fn files_import_each_other_in_no_circle() {
-    // Traits of the typed surface name each other: an edge its processor, a processor its context, a context its edges.
+    // Traits of the typed surface refer to each other: an edge to its processor, a processor to its context, a context
+    // to its edges.
     let of_types = |circle: &[&str]| circle.iter().all(|file| file.starts_with("typed/"));
     none(circles(&GOKA.imports(), of_types));
     none(circles(&MACROS.imports(), |_| false));

@@ -1,5 +1,5 @@
-//! The invariants of ARCHITECTURE.md that can be read off the tree, and the habits that a reviewer should not have to
-//! look for. A broken rule is a sentence with the file and the line.
+//! Checks the invariants of ARCHITECTURE.md that can be read off the source tree, and habits that a reviewer should not
+//! have to look for. For each violation, a test prints a sentence with the file and the line.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ const COLUMNS: usize = 120;
 const LINES: usize = 800;
 
 struct Source {
-    /// From the repository's root, with `/`.
+    /// The path relative to the root of the repository, with `/` between folders.
     path: String,
     text: String,
     /// Whether the whole file is compiled only for tests.
@@ -24,7 +24,7 @@ struct Source {
 }
 
 impl Source {
-    /// Lines of code, numbered from 1, without what follows `//`.
+    /// The lines of code with their numbers, which begin at 1. Everything after `//` is cut off.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self
             .text
@@ -33,7 +33,8 @@ impl Source {
         lines.enumerate().map(|(index, line)| (index + 1, line))
     }
 
-    /// Lines of code like those of `code`, without the tests.
+    /// Like `code`, but only the lines before the module of tests; no line if the whole file is compiled only for
+    /// tests.
     fn shipped(&self) -> impl Iterator<Item = (usize, &str)> {
         let mut tests = self.text.match_indices("#[cfg(test)]\n");
         let inside = tests.find(|(at, attribute)| {
@@ -46,7 +47,8 @@ impl Source {
         self.code().take(lines)
     }
 
-    /// Modules that the file declares only for tests, as the paths that their files begin with.
+    /// The modules that this file declares only for tests. Each is given as the path with which the module's files
+    /// begin.
     fn test_modules(&self) -> impl Iterator<Item = String> {
         let folder = match self
             .path
@@ -73,7 +75,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// All text files of the repository but what is built, fetched or locked.
+/// All text files of the repository with these extensions, except for folders of built or fetched files.
 fn sources(extensions: &[&str]) -> Vec<Source> {
     let mut found = Vec::new();
     let mut folders = vec![root()];
@@ -115,7 +117,7 @@ fn sources(extensions: &[&str]) -> Vec<Source> {
     found
 }
 
-/// Files of programs that trybuild compiles, each a few lines made to fail.
+/// Whether the file is a case for trybuild: a program of a few lines that trybuild compiles.
 fn is_ui_case(source: &Source) -> bool {
     source.path.starts_with("ui-tests/") && !source.path.starts_with("ui-tests/src/")
 }
@@ -139,7 +141,7 @@ fn only_kafka_names_rdkafka_and_only_store_names_heed() {
     ];
     let mut broken = Vec::new();
     for source in sources(&["rs"]) {
-        // The tests check goka with rdkafka itself, and with LMDB itself.
+        // The tests use rdkafka and LMDB directly, to check goka by independent means.
         if source.path.starts_with("tests/") {
             continue;
         }
@@ -203,7 +205,7 @@ fn the_engine_knows_bytes_and_edges_never_types() {
     report(&broken);
 }
 
-/// Whether the line is a row of a table in a comment.
+/// Whether the line is a row of a table in a doc comment.
 fn is_row(line: &str) -> bool {
     let line = line.trim_start();
     line.starts_with("/// |") || line.starts_with("//! |")
@@ -230,7 +232,8 @@ fn every_file_says_why_it_exists_and_stays_readable() {
             ));
         }
         for (index, line) in source.text.lines().enumerate() {
-            // A sentence for users stays on one line, where it can be searched for; so does a row of a table.
+            // A text for users stays on one line, so that it can be searched for. A row of a table must stay on one
+            // line, too.
             let whole = line.contains('"') || line.ends_with('\\') || is_row(line);
             if line.chars().count() > COLUMNS && !whole {
                 broken.push(format!(
@@ -261,11 +264,11 @@ fn what_is_shipped_neither_panics_at_will_nor_is_unfinished() {
 
 #[test]
 fn tests_wait_for_events_not_for_time() {
-    // Put together here, so that this file does not break its own rule.
+    // The names are put together from parts, so that this file does not break the rule that it checks.
     let sleeps = [concat!("thread::", "sleep"), concat!("time::", "sleep(")];
     let mut broken = Vec::new();
     for source in sources(&["rs"]) {
-        // In tests of the tester tokio's time is virtual: a handler's timer there waits for nothing.
+        // In tests of the tester, tokio's time is virtual, so a handler's timer waits for no real time.
         let is_virtual = source.path.starts_with("goka/tests/tester/");
         let sleeps = if is_virtual {
             &sleeps[..1]
@@ -338,8 +341,8 @@ fn the_readme_shows_a_program_that_compiles() {
     );
 }
 
-/// `scripts/package.sh` runs the tests of the packages; this test finds what would fail there without building a
-/// package.
+/// Finds what would make `scripts/package.sh` fail, which runs the tests of the packages, but finds it without building
+/// a package.
 #[test]
 fn a_package_needs_no_file_from_outside() {
     let mut broken = Vec::new();

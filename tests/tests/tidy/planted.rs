@@ -1,4 +1,5 @@
-//! Tests of the layering rules on crates of a few lines, each with one planted violation that has to be found.
+//! Tests of the layering rules. Each test checks a crate of a few lines with one planted violation, which has to be
+//! found.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,7 @@ const ROOMS: &[Room] = &[
     },
 ];
 
-/// The imports of a crate without violations, after `files` are added or replaced.
+/// The imports of a crate without violations, after `files` are added to the crate or replace some of its files.
 fn imports(files: &[(&str, &str)]) -> Vec<Import> {
     let sound = [
         (
@@ -74,7 +75,8 @@ fn all_circles(files: &[(&str, &str)]) -> Vec<Wrong> {
     circles(&imports(files), |_| false)
 }
 
-/// Asserts that the text of `ground/stone.rs` breaks one rule: line `line` imports `written` of `roof/mod.rs`.
+/// Asserts that `ground/stone.rs` with the text `stone` breaks one rule: in line `line`, it imports `written`, which is
+/// defined in `roof/mod.rs`.
 #[track_caller]
 fn assert_upward(stone: &str, line: usize, written: &str) {
     let wrong = arrows(&[("ground/stone.rs", stone)]);
@@ -139,14 +141,14 @@ fn a_wrong_arrow_is_found() {
         1,
         "super::super::roof::Tile",
     );
-    // In the arguments of a macro, through a module that is imported whole, and through `*`.
+    // Imports are found in the arguments of a macro, through a module that is imported as a whole, and through `*`.
     assert_upward(
         "use crate::roof;\npub struct Stone;\nfn a() { b!(c, roof::Tile::new().d) }",
         3,
         "roof::Tile::new",
     );
     assert_upward("use crate::roof::*;\npub struct Stone(Tile);", 2, "Tile");
-    // A re-export counts as an import of the room.
+    // A re-export counts as an import of the room that contains the re-export.
     assert_upward(
         "pub use crate::roof::Tile; pub struct Stone;",
         1,
@@ -216,7 +218,7 @@ fn a_circle_of_files_is_found() {
             "ground/mod.rs",
             "pub(crate) mod stone; pub(crate) mod sand; mod clay; pub(crate) use sand::Sand;",
         ),
-        // Through a re-export, in a function's body, and through a third file.
+        // The imports of the circle: through a re-export, in the body of a function, and in a third file.
         (
             "ground/stone.rs",
             "use super::Sand; pub struct Stone(Sand);",
@@ -263,7 +265,7 @@ fn what_tests_import_is_neither_an_arrow_nor_part_of_a_circle() {
     ];
     assert_eq!(arrows(&files), []);
     assert_eq!(all_circles(&files), []);
-    // Code that a feature turns on is shipped.
+    // Code that a feature turns on is shipped, so its imports count.
     let shipped = "#[cfg(any(test, feature = \"kit\"))] use crate::roof::Tile; pub struct Stone;";
     assert_eq!(arrows(&[("ground/stone.rs", shipped)]).len(), 1);
 }

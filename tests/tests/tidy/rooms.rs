@@ -1,6 +1,6 @@
-//! The layering rules: a room (a module of goka with one purpose) imports only the rooms that a table allows, no file
-//! of the crate imports through the re-exports of `lib.rs`, and files do not import each other in circles. Knows no
-//! file of the repository: `layout` names them.
+//! The layering rules. A room (a set of modules of goka with one purpose) imports only the rooms that a table allows,
+//! no file of the crate imports through the re-exports of `lib.rs`, and files do not import each other in circles. Must
+//! not know the files of the repository: `layout` names them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +9,15 @@ use crate::tree::Import;
 /// A set of files with one purpose.
 pub(crate) struct Room {
     pub(crate) name: &'static str,
-    /// Files, and folders with `/` at the end. A file belongs to the room with the longest match.
+    /// The files of the room, and its folders, which end with `/`. A file belongs to the room with the longest matching
+    /// entry.
     pub(crate) at: &'static [&'static str],
-    /// Other rooms that files of this room may import; `engine/` stands for `engine` and all rooms inside `engine`.
+    /// The other rooms that files of this room may import. `engine/` stands for `engine` and all rooms inside `engine`.
     pub(crate) may: &'static [&'static [&'static str]],
 }
 
 impl Room {
-    /// Whether a file is below one of the room's places; a room inside of this room may have it.
+    /// Whether a file is at one of the room's places. Even then, the file may belong to another room, inside this room.
     pub(crate) fn has(&self, file: &str) -> bool {
         self.at.iter().any(|place| is_at(place, file))
     }
@@ -61,9 +62,9 @@ impl Wrong {
     }
 }
 
-/// Imports of names that the crate's root re-exports. Tests may write the crate's own name, `goka::stream`: the macros
-/// print `::goka` into the tests of goka as well, so the root is present under that name, and tests of the macros show
-/// what a user writes.
+/// Finds imports of names through the re-exports of the crate's root. Tests may import through the root if they write
+/// the crate's own name, as in `goka::stream`. The reason is that the macros print `::goka` into the tests of goka as
+/// well, so the root must be known under this name; and that tests of the macros show what users write.
 pub(crate) fn through_the_face(imports: &[Import]) -> Vec<Wrong> {
     let through = imports.iter().filter(|import| {
         let as_a_user = import.is_test && import.by_own_name;
@@ -73,7 +74,8 @@ pub(crate) fn through_the_face(imports: &[Import]) -> Vec<Wrong> {
     through.map(|import| Wrong::new(import, why)).collect()
 }
 
-/// Imports that the table of rooms does not allow, and files that belong to no room. Test code may import everything.
+/// Finds imports that the table of rooms does not allow, and imports of or by files that belong to no room. Test code
+/// may import everything.
 pub(crate) fn wrong_arrows(rooms: &[Room], imports: &[Import]) -> Vec<Wrong> {
     let mut wrong = BTreeSet::new();
     for import in imports {
@@ -99,7 +101,7 @@ pub(crate) fn wrong_arrows(rooms: &[Room], imports: &[Import]) -> Vec<Wrong> {
     wrong.into_iter().collect()
 }
 
-/// Whether a file is `place`, or in the folder `place`.
+/// Whether a file is `place` itself, or is in the folder `place`.
 fn is_at(place: &str, file: &str) -> bool {
     place == file || place.ends_with('/') && file.starts_with(place)
 }
@@ -114,8 +116,9 @@ fn room_of<'a>(rooms: &'a [Room], file: &str) -> Option<&'a Room> {
         .map(|(_, room)| room)
 }
 
-/// Imports between files that import each other, directly or through others. A re-export draws no line: whoever uses
-/// the name imports the file that defines the name. `is_allowed` is called with the files of each circle.
+/// Finds imports between files that import each other, directly or through other files. Re-exports do not count,
+/// because a file that uses the name imports the file that defines the name. Circles for whose files `is_allowed`
+/// returns true are left out.
 pub(crate) fn circles(imports: &[Import], is_allowed: impl Fn(&[&str]) -> bool) -> Vec<Wrong> {
     let drawn = |import: &&Import| !import.is_test && !import.passes_on && import.from != "lib.rs";
     let drawn: Vec<&Import> = imports.iter().filter(drawn).collect();
@@ -158,7 +161,7 @@ fn shown(circle: &[&str]) -> String {
     }
 }
 
-/// The files that `start` imports, and those that they import.
+/// The files that `start` imports, directly or through other files.
 fn reachable<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>, start: &str) -> BTreeSet<&'a str> {
     let mut found = BTreeSet::new();
     let mut next: Vec<&str> = edges.get(start).into_iter().flatten().copied().collect();

@@ -1,5 +1,5 @@
-//! The module tree of a crate, parsed from its files. Resolves each path that is written in them to the file that
-//! defines the name, through re-exports. Knows nothing of the rules that `rooms` checks.
+//! The module tree of a crate, parsed from the crate's files. Each path that is written in these files is resolved,
+//! through re-exports, to the file that defines the name. Must not know the rules that `rooms` checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,31 +11,33 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// The longest chain of re-exports that is followed. A chain that leads back to itself ends here.
+/// The maximal number of steps when a path is resolved through re-exports. It ends chains of re-exports that lead back
+/// to themselves.
 const HOPS: usize = 20;
 
-/// The modules of a crate; the first is the root.
+/// The modules of a crate. The first module is the root.
 pub(crate) struct Tree {
     name: String,
     modules: Vec<Module>,
-    /// Files that no `mod` item declares.
+    /// Files of the crate that no `mod` item declares.
     pub(crate) unreached: Vec<String>,
 }
 
-/// A path that is written in one file and refers to another file of the crate.
+/// An import: a path that is written in one file and refers to another file of the crate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Import {
     pub(crate) from: String,
     pub(crate) line: usize,
-    /// The path as it is written; one path per name of a `use` tree.
+    /// The path as it is written. A `use` tree with several names yields one path for each name.
     pub(crate) written: String,
-    /// The file that defines the name.
+    /// The file that defines the imported name.
     pub(crate) to: String,
-    /// Whether the path leads through a re-export of `lib.rs`: of the root, or of a module that is written there.
+    /// Whether the path leads through a re-export in `lib.rs`: in the root module, or in a module whose content is in
+    /// `lib.rs`.
     pub(crate) by_face: bool,
-    /// Whether the path begins with the crate's own name, as in a user's code.
+    /// Whether the path begins with the crate's own name, as paths in users' code do.
     pub(crate) by_own_name: bool,
-    /// Whether it is a re-export: `pub use`, `pub(crate) use`, `pub(super) use`.
+    /// Whether the import is a re-export: `pub use`, `pub(crate) use` or `pub(super) use`.
     pub(crate) passes_on: bool,
     /// Whether the import is compiled only for tests.
     pub(crate) is_test: bool,
@@ -47,15 +49,15 @@ struct Module {
     parent: Option<usize>,
     is_test: bool,
     children: BTreeMap<String, usize>,
-    /// Names that are defined in this module itself.
+    /// Names that this module itself defines.
     items: BTreeSet<String>,
     uses: Vec<Use>,
     mentions: Vec<Mention>,
 }
 
-/// One name of a `use` tree.
+/// One name of a `use` tree; a tree with several names yields several of these.
 struct Use {
-    /// The name in this module; `None` for `*`.
+    /// The name under which the module knows the import; `None` for `*`.
     name: Option<String>,
     path: Vec<String>,
     line: usize,
@@ -63,24 +65,24 @@ struct Use {
     is_test: bool,
 }
 
-/// A path in code, outside `use`.
+/// A path in code outside `use` items.
 struct Mention {
     path: Vec<String>,
     line: usize,
     is_test: bool,
 }
 
-/// Where a path leads.
+/// The place to which a path leads.
 #[derive(Clone, Copy)]
 struct Target {
     module: usize,
-    /// Whether the path ends at a module, and not at a name in the module.
+    /// Whether the path leads to `module` itself, and not to a name in `module`.
     is_module: bool,
     by_face: bool,
 }
 
 impl Tree {
-    /// Parses the crate `name`. The keys of `files` are paths relative to the folder of `lib.rs`.
+    /// Parses the crate `name`. `files` maps paths, relative to the folder of `lib.rs`, to the texts of the files.
     pub(crate) fn of(name: &str, files: &BTreeMap<String, String>) -> Self {
         let mut tree = Tree {
             name: name.to_owned(),
@@ -94,7 +96,7 @@ impl Tree {
         tree
     }
 
-    /// Reads the module in `file`; the files of its submodules are in `folder`.
+    /// Reads the module in `file`, whose submodules have their files in `folder`. Returns the index of the module.
     fn read_file(
         &mut self,
         files: &BTreeMap<String, String>,
@@ -150,8 +152,8 @@ impl Tree {
         at
     }
 
-    /// All paths that refer to another file of the crate. A `use` of a module, or of `*`, does not count: the paths
-    /// that begin with the module's name, or with a name of the `*`, do.
+    /// All paths that refer to another file of the crate. A `use` of a module or of `*` does not count by itself.
+    /// Instead, each path counts that begins with the module's name or with a name that the `*` imports.
     pub(crate) fn imports(&self) -> Vec<Import> {
         let mut found = BTreeSet::new();
         for (at, module) in self.modules.iter().enumerate() {
@@ -169,7 +171,7 @@ impl Tree {
         found.into_iter().collect()
     }
 
-    /// Whether the path begins with a name that a `use` of the module `at` imports, so that the `use` counts already.
+    /// Whether the path begins with a name that the module `at` imports by a `use` that counts already as an import.
     fn is_in_use(&self, at: usize, path: &[String]) -> bool {
         let named = |each: &&Use| each.name.as_ref() == Some(&path[0]) && !each.passes_on;
         let whole = |each: &Use| {
@@ -206,7 +208,8 @@ impl Tree {
         })
     }
 
-    /// Resolves `path`, written in the module `at`; `None` if it belongs to another crate or to the language.
+    /// Resolves `path`, which is written in the module `at`. Returns `None` if it belongs to another crate or to the
+    /// language.
     fn resolve(&self, at: usize, path: &[String], hops: usize) -> Option<Target> {
         let (first, rest) = path.split_first()?;
         let (start, rest) = match first.as_str() {
@@ -223,7 +226,7 @@ impl Tree {
         if rest.is_empty() && first == "self" {
             return None;
         }
-        // A name that is not found is defined by a macro call in that module.
+        // A name that is not found is assumed to be defined in this module, by a macro call.
         let unknown = Target {
             module: start,
             is_module: false,
@@ -232,7 +235,7 @@ impl Tree {
         Some(self.find(start, rest, hops).unwrap_or(unknown))
     }
 
-    /// Resolves `path` in the scope of the module `at`, without `crate`, `self` and `super`.
+    /// Resolves `path`, which begins with a name in the module `at`, and not with `crate`, `self` or `super`.
     fn find(&self, at: usize, path: &[String], hops: usize) -> Option<Target> {
         let hops = hops.checked_sub(1)?;
         let module = &self.modules[at];
@@ -261,7 +264,7 @@ impl Tree {
         };
         let named = |each: &&Use| each.name.as_ref() == Some(name);
         if let Some(each) = module.uses.iter().find(named) {
-            // `use serde;` imports another crate, and would find itself.
+            // `use serde;` imports another crate. Resolving its path would find this `use` again.
             let own = each.path.len() == 1 && each.path[0] == *name;
             let path = [&each.path, rest].concat();
             let found = if own {
@@ -292,7 +295,8 @@ fn are_test(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// Whether the condition of a `cfg` holds only in tests; `any(test, feature = "tester")` also holds outside tests.
+/// Whether the condition of a `cfg` can hold only in tests. For example, `any(test, feature = "tester")` can also hold
+/// outside tests.
 fn is_test(condition: &Meta) -> bool {
     let parts = |list: &syn::MetaList| {
         let parts = list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated);
@@ -306,14 +310,14 @@ fn is_test(condition: &Meta) -> bool {
     }
 }
 
-/// Collects the names and paths of one module, without its submodules.
+/// Collects the names and the paths of one module, but not those of its submodules.
 struct Reader<'a> {
     module: &'a mut Module,
     is_test: bool,
 }
 
 impl Reader<'_> {
-    /// Visits the inside of an item with these attributes.
+    /// Calls `visit` for what is inside an item with these attributes.
     fn below(&mut self, attributes: &[Attribute], visit: impl FnOnce(&mut Self)) {
         let before = self.is_test;
         self.is_test |= are_test(attributes);
@@ -350,7 +354,7 @@ impl Reader<'_> {
         let mut path = before.to_vec();
         let mut name = name.map(ToString::to_string);
         match last.map(ToString::to_string) {
-            // `a::b::{self}` is `a::b`.
+            // The path `a::b::{self}` stands for `a::b`.
             Some(last) if last == "self" && !before.is_empty() => {
                 let is_renamed = name.as_ref().is_some_and(|name| name != "self");
                 name = if is_renamed {
@@ -371,7 +375,7 @@ impl Reader<'_> {
         });
     }
 
-    /// Collects the paths among the arguments of a macro call, which are tokens and no syntax tree.
+    /// Collects the paths among the arguments of a macro call. The arguments are tokens, which `syn` does not parse.
     fn scan(&mut self, tokens: TokenStream) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let is = |at: usize, wanted: char| match tokens.get(at) {
@@ -393,7 +397,8 @@ impl Reader<'_> {
                         at += 3;
                     }
                     let follows = |wanted| began > 0 && is(began - 1, wanted);
-                    // Not a field or a method (`.`), and not a path of another crate (`::`).
+                    // A name after `.` is a field or a method, and a name after `::` belongs to a path of another
+                    // crate.
                     if !follows('.') && !follows(':') {
                         self.mention(path, line);
                     }
@@ -423,7 +428,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
             }
             Item::Impl(item) => &item.attrs,
             Item::Use(item) => &item.attrs,
-            // Modules are read one by one; `extern crate` names other crates.
+            // Submodules are read by `read_items`, and `extern crate` names only other crates.
             _ => return,
         };
         self.below(attributes, |reader| visit::visit_item(reader, item));
@@ -504,7 +509,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         self.scan(called.tokens.clone());
     }
 
-    /// The `crate` or `super` in `pub(..)` imports nothing.
+    /// Does nothing, because the `crate` or `super` in `pub(..)` is not an import.
     fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
 
     fn visit_attribute(&mut self, attribute: &'ast Attribute) {

@@ -1,4 +1,4 @@
-//! Changes that a view reports, and waiting for changes.
+//! The changes that a view reports, and waiting for these changes.
 
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ use super::{
     Place, TOPIC, Table, Viewed, expected, message, open, pairs, place, row, within, write,
 };
 
-/// The changelog as a stream, for a program that writes the table itself.
+/// The changelog, declared as a stream for a program that writes the rows of the table itself.
 #[goka::stream("viewed-state", value = i64)]
 struct Direct;
 
-/// Writes messages, each in its own transaction, and leaves the last transaction open.
+/// Writes each message in a transaction of its own. Returns the producer, which has left the last transaction open.
 fn write_in_transactions(place: &Place, messages: &[Message]) -> BaseProducer {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", broker().address())
@@ -73,12 +73,12 @@ async fn a_program_that_writes_rows_reads_its_writes() {
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
 async fn a_view_passes_the_marks_of_transactions_and_shows_what_is_committed() {
-    // The mock cluster writes no transaction markers.
+    // The mock cluster does not write transaction markers.
     needs_kafka();
     let place = place(1);
     let view = open(&place).await;
     let producer = write_in_transactions(&place, &[row("a", 1), row("a", 2), row("a", 3)]);
-    // The last stable offset is after a transaction marker, which consumers never receive.
+    // The last stable offset is right after a transaction marker, and consumers never receive a marker.
     within(view.caught_up()).await.expect("it catches up");
     assert_eq!(view.get("a").expect("it is read"), Some(2));
     producer

@@ -1,5 +1,5 @@
-//! The local copy behind views: shared by all views of a process, caught up after a restart, and readable during an
-//! outage.
+//! The local copy behind views: all views of a process share it, it is caught up after a restart, and it stays readable
+//! during an outage.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ async fn views_of_a_table_share_one_copy() {
     within(second.caught_up()).await.expect("it is followed");
     assert_eq!(second.get("a").expect("it is read"), Some(3));
     drop(second);
-    // After all views are closed, the next view catches the copy up.
+    // All views are closed now. The next view has to catch up the local copy with the changelog.
     write(&place, [row("b", 4)]);
     let third = open(&place).await;
     assert_eq!(
@@ -75,7 +75,7 @@ async fn an_outage_is_waited_out_and_reads_go_on() {
     );
 }
 
-/// Offsets do not show the difference: the new topic has more rows than the old topic had.
+/// The offsets do not show that the topic is new: the new topic has more rows than the old topic had.
 #[tokio::test]
 #[ignore = "needs a real Kafka"]
 async fn a_topic_that_is_created_again_while_it_is_read_ends_the_view_and_the_next_one_is_rebuilt()

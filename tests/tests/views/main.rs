@@ -1,5 +1,5 @@
-//! Views: every way of reading shows the rows that a plain client finds in the changelog, also while the changelog is
-//! written; and views report changes.
+//! Views: every way of reading a view shows the rows that a plain client finds in the changelog, even while the
+//! changelog is written; and views report changes.
 
 mod changes;
 mod copies;
@@ -22,7 +22,7 @@ const TOPIC: &str = "viewed-state";
 
 type Table = BTreeMap<String, i64>;
 
-/// A place with a changelog.
+/// A place with a changelog that has this number of partitions.
 fn place(partitions: i32) -> Place {
     let place = Place::new("views");
     let topic = place.physical(TOPIC);
@@ -38,7 +38,7 @@ fn row(key: &str, value: i64) -> Message {
     Message::new(key, value.to_string())
 }
 
-/// The table, read from the changelog with a plain client.
+/// The expected table, read from the changelog with a plain client.
 fn expected(place: &Place) -> Table {
     let values = last_values(&read_topic(broker().address(), &place.physical(TOPIC)));
     let number = |value: String| value.parse().expect("a number was written");
@@ -62,8 +62,8 @@ fn pairs(rows: impl Iterator<Item = goka::Result<(String, i64)>>) -> Vec<(String
     rows.collect::<goka::Result<_>>().expect("it is read")
 }
 
-/// A random key, short or long. Long keys agree in more bytes than the store keeps of a key. There are more keys than a
-/// view reads in one chunk.
+/// A random key, short or long. The common prefix of the long keys has more bytes than the store keeps of a long key.
+/// There are more different keys than a view reads in one chunk.
 fn key(random: &mut StdRng) -> String {
     let number: u32 = random.random_range(0..1500);
     match number % 10 {

@@ -1,4 +1,5 @@
-//! Every way of reading a view shows the rows that a plain client finds in the changelog, also while it is written.
+//! Every way of reading a view shows the rows that a plain client finds in the changelog, even while the view is
+//! updated.
 
 use std::{
     ops::Bound,
@@ -11,7 +12,7 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use super::{TOPIC, Table, Viewed, expected, key, message, open, pairs, place, row, within, write};
 
-/// Asserts that every way of reading the view returns the table.
+/// Asserts that every way of reading the snapshot returns the rows of the table.
 fn check(snapshot: &ViewSnapshot<Viewed>, table: &Table, random: &mut StdRng) {
     let all: Vec<(String, i64)> = table.clone().into_iter().collect();
     assert_eq!(pairs(snapshot.iter()), all);
@@ -36,7 +37,7 @@ fn check(snapshot: &ViewSnapshot<Viewed>, table: &Table, random: &mut StdRng) {
             .collect();
         let range = (Bound::Excluded(&from[..]), Bound::Included(&to[..]));
         assert_eq!(pairs(snapshot.range(range)), between, "{from}..={to}");
-        // An iterator that is read from both ends, in any order, returns every row once.
+        // An iterator that is read alternately from both ends, in any order, returns every row once.
         let mut rows = snapshot.range(range);
         let (mut front, mut back) = (Vec::new(), Vec::new());
         loop {
@@ -82,7 +83,7 @@ async fn however_it_is_read_it_shows_the_table_also_while_it_is_written() {
             }
             done.store(true, Ordering::Relaxed);
         });
-        // A snapshot does not change, whatever is written meanwhile.
+        // A snapshot does not change, even if rows are written while it is read.
         while !done.load(Ordering::Relaxed) {
             let snapshot = view.snapshot().expect("taken");
             let table: Table = pairs(snapshot.iter()).into_iter().collect();

@@ -1,5 +1,5 @@
-//! Measures the cost of a waiting handler: one partition has a large backlog after the record of that handler, while
-//! the other partitions continue.
+//! Measures the cost of a handler that waits: one partition has a large backlog behind the record of this handler,
+//! while the handlers of the other partitions continue.
 
 use std::{sync::Arc, time::Instant};
 
@@ -41,7 +41,7 @@ impl Office {
 
 const LETTER_BYTES: u64 = 10_000;
 
-/// Number of letters after the waiting one.
+/// Number of letters behind the letter whose handler waits.
 fn behind(megabytes: u64) -> u64 {
     megabytes * 1_000_000 / LETTER_BYTES
 }
@@ -69,7 +69,8 @@ pub(crate) fn run(place: &Place, settings: &Settings, megabytes: u64) -> anyhow:
     });
     produce(place.address(), &topic, stuck.chain(backlog).chain(others));
     let measured = place.measure(What::Backlog { megabytes }, settings, &prefix)?;
-    // The keys are not in the partitions that the partitioner would choose, so only the total can be compared.
+    // The messages were not written to the partitions that the partitioner would choose for their keys, so the table is
+    // checked only by the total of its rows.
     let table = format!("{prefix}post-state");
     let mut rows = std::collections::HashMap::new();
     goka_tests::visit_topic(place.address(), &table, |row| {

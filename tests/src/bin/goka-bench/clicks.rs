@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::{place::Place, settings::Settings, table::Page};
 
-/// The topic of clicks for these settings. Runs with equal settings share the topic.
+/// The name of the topic of clicks for these settings. Runs with equal settings share the topic.
 pub(crate) fn topic(settings: &Settings) -> String {
     let Settings {
         messages,
@@ -22,7 +22,7 @@ pub(crate) fn topic(settings: &Settings) -> String {
     format!("goka-bench-clicks-{messages}-{users}-{partitions}-{bytes}")
 }
 
-/// Fills the topic, always with the same clicks, unless an earlier run has filled it.
+/// Fills the topic unless an earlier run has filled it. The clicks are always the same.
 pub(crate) fn fill(place: &Place, settings: &Settings) -> anyhow::Result<()> {
     let mut chance = StdRng::seed_from_u64(42);
     let clicks = (0..settings.messages).map(|_| {
@@ -48,9 +48,9 @@ pub(crate) fn text(chance: &mut StdRng, bytes: usize) -> String {
     (0..bytes).map(letter).collect()
 }
 
-/// The contents of a topic by user. Values are kept as hashes, because they may not fit into memory.
+/// The contents of a topic, by user. Values are kept as hashes, because the values themselves may not fit into memory.
 pub(crate) struct Model {
-    /// By user: the number of records, and the last value.
+    /// For each user, the number of records and the hash of the last value.
     users: HashMap<Vec<u8>, (u64, u64)>,
     records: u64,
     hasher: RandomState,
@@ -80,7 +80,7 @@ impl Model {
         });
     }
 
-    /// Whether the topic holds these records, in order for each user.
+    /// Whether the topic holds as many records of each user as this model, with the same last value.
     pub(crate) fn is_copied(&self, place: &Place, topic: &str) -> bool {
         let mut copy = Model {
             users: HashMap::new(),
@@ -91,7 +91,8 @@ impl Model {
         copy.records == self.records && copy.users == self.users
     }
 
-    /// Whether the last rows of the changelog are the counted clicks, and every click has written a row.
+    /// Whether the last row of each user in the changelog is as this model expects, and the changelog has at least one
+    /// row for each click.
     pub(crate) fn is_counted(&self, place: &Place, settings: &Settings, topic: &str) -> bool {
         let mut rows: HashMap<Vec<u8>, Record> = HashMap::new();
         let mut records = 0;

@@ -1,4 +1,4 @@
-//! Runs plain rdkafka and goka in turn, so that a busy machine slows both down alike.
+//! Runs plain rdkafka and goka alternately, so that other load on the machine slows down both alike.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use crate::{
     throughput,
 };
 
-/// Whether all runs were verified.
+/// Runs the comparison, prints it, and returns whether the results of all runs were verified.
 pub(crate) fn run(place: &Place, settings: &Settings, rounds: usize) -> anyhow::Result<bool> {
     clicks::fill(place, settings)?;
     let model = Model::of_clicks(place, settings);
@@ -24,7 +24,7 @@ pub(crate) fn run(place: &Place, settings: &Settings, rounds: usize) -> anyhow::
     let mut reports: Vec<Vec<Report>> = runners.iter().map(|_| Vec::new()).collect();
     let mut verified = true;
     for round in 0..rounds.max(1) {
-        // Each of them goes first, and last, equally often.
+        // The order rotates, so that each of them goes first, and last, equally often.
         for turn in 0..runners.len() {
             let turn = (turn + round) % runners.len();
             let report = match runners[turn] {
@@ -65,7 +65,7 @@ pub(crate) fn run(place: &Place, settings: &Settings, rounds: usize) -> anyhow::
     Ok(verified)
 }
 
-/// The median.
+/// The median of `values`; NaN if there are none.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

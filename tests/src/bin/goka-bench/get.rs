@@ -1,5 +1,5 @@
 //! Measures reads by key, in random order and on one thread: from a view, in a snapshot, and with plain heed from the
-//! same file, which is the limit.
+//! same files. Plain heed is the limit for the two others.
 
 use std::{path::Path, time::Instant};
 
@@ -53,8 +53,8 @@ pub(crate) async fn measure(
     let view = View::<Counts>::open(&config).await?;
     view.recovered().await?;
 
-    // The keys lie side by side in memory, as if each had just come with a request: this measures the table, and not
-    // cache misses of the keys.
+    // The keys lie side by side in memory, as if each key had just arrived with a request, so that this measures the
+    // table, and not cache misses of the keys.
     let mut chance = StdRng::seed_from_u64(42);
     let choices = (0..settings.messages).map(|_| chance.random_range(0..settings.users));
     let choices: Vec<u64> = choices.collect();
@@ -88,7 +88,8 @@ pub(crate) async fn measure(
     Ok(measured.with("sum", sum).with("sum_expected", expected))
 }
 
-/// Reads from the files of a copy, in one read transaction per file. Which file has a key is known beforehand.
+/// Reads from the files of a local copy with heed, in one read transaction per file. Which file holds which key is
+/// determined before the measurement.
 fn heed(state: &Path, keys: &[String], expected: u64) -> anyhow::Result<Measured> {
     let mut copies = Vec::new();
     for path in stored::find(state)? {

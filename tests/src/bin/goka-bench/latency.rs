@@ -1,4 +1,5 @@
-//! Measures how long a message takes through a processor in another process until a view shows the row.
+//! Measures latency: the time from writing a message until a view shows its row. A processor in another process writes
+//! the row.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use crate::{
     table::Marked,
 };
 
-/// Warm-up that does not count: clients connect, and files grow.
+/// Warm-up in seconds, which the results leave out: in this time, clients connect and files grow.
 const WARM_UP_SECONDS: u64 = 1;
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -100,7 +101,7 @@ pub(crate) async fn measure(
         .with("until_shown_by_a_view_ms", percentiles(shown)))
 }
 
-/// Records when reads of the view first see each mark. Runs as a task.
+/// Starts a task that records when the view reports each mark, which is when reads of the view first see the mark.
 fn show(view: &View<Marked>, marks: u64) -> JoinHandle<anyhow::Result<Vec<(u64, Instant)>>> {
     let mut updates = view.updates();
     tokio::spawn(async move {

@@ -5,9 +5,9 @@
 //!   throughput --compare 5 --brokers 127.0.0.1:9092
 //! ```
 //!
-//! The measured code runs in a process of its own, so that its time and memory can be measured separately. This process
-//! first prepares the topics, and afterwards verifies the result with a plain client. Run nothing else meanwhile: the
-//! broker shares the cores.
+//! The measured code runs in a process of its own, so that its time and memory can be measured separately. Before that
+//! process starts, goka-bench prepares the topics; after it has ended, goka-bench verifies the result with a plain
+//! client. Run nothing else during a measurement: the broker shares the CPU cores with the measured code.
 
 mod backlog;
 mod clicks;
@@ -39,7 +39,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{place::Place, settings::Settings};
 
-/// Says in the help whether the crash hooks of goka-chaos are part of this build.
+/// A text in the help that says whether the crash hooks of goka-chaos are part of this build.
 const HOOKS: &str = match cfg!(feature = "faults") {
     true => {
         "Built with the crash hooks of goka-chaos, which read one word of memory at each step of the commit protocol, \
@@ -64,12 +64,12 @@ enum What {
     Raw,
     /// A processor counts clicks per user, and writes every count to its table.
     Throughput {
-        /// Alternates `raw` and `throughput` for this number of rounds, and prints medians and ratios; with both
+        /// Alternates `raw` and `throughput` for this number of rounds, and prints medians and ratios. Compares both
         /// guarantees, unless `--guarantee` is set.
         #[arg(long, value_name = "ROUNDS")]
         compare: Option<usize>,
     },
-    /// A view and a processor restore a table from its changelog, and start once more with a local copy.
+    /// A view and a processor restore a table from its changelog, and then start again with their local copies.
     Recover {
         #[arg(skip)]
         #[serde(default)]
@@ -81,8 +81,8 @@ enum What {
         #[serde(default)]
         way: get::Way,
     },
-    /// Time from emitting a message to its row in a view, through a processor in another process; and, as the limit,
-    /// through a process that only forwards messages.
+    /// Time from emitting a message until a view shows its row, through a processor in another process and, as the
+    /// limit, through a process that only forwards messages.
     Latency {
         /// Messages per second.
         #[arg(long, default_value_t = 10_000)]
@@ -99,44 +99,46 @@ enum What {
         /// Messages per second.
         #[arg(long, default_value_t = 1_000)]
         rate: u64,
-        /// Dynamic membership: instances leave the group when they stop. Without it, the group waits for the session
-        /// timeout.
+        /// Uses dynamic membership: instances leave the group when they stop. By default, the group waits for the
+        /// session timeout.
         #[arg(long)]
         dynamic: bool,
     },
-    /// A handler waits, with a backlog after its record; measures the throughput of the other partitions meanwhile.
+    /// A handler waits, with a backlog behind its record; measures the throughput of the other partitions during that
+    /// time.
     Backlog {
         /// Size of the backlog in MB.
         #[arg(long, default_value_t = 1_000)]
         megabytes: u64,
     },
-    /// Handlers of one partition sleep; measures the throughput of the other partitions meanwhile.
+    /// Handlers of one partition sleep; measures the throughput of the other partitions during that time.
     Waiting {
         /// Sleep of each handler in ms.
         #[arg(long, default_value_t = 50)]
         sleep_ms: u64,
     },
-    /// An instance that another process measures.
+    /// An instance of the processor, started as a process of its own for a measurement in another process.
     #[command(skip)]
     Serve { instance: served::Instance },
-    /// The measured process, started by goka-bench itself.
+    /// The measured process, which goka-bench starts by itself.
     #[command(hide = true)]
     Measured { task: String },
 }
 
-/// The task of the measured process.
+/// The task of the measured process, passed to it as JSON.
 #[derive(Deserialize, Serialize)]
 struct Task {
     what: What,
     settings: Settings,
-    /// Prefix of the names of this run.
+    /// Prefix of the topic and group names of this run.
     prefix: String,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Logs go to stderr, so that they do not mix with results: warnings by default, or what RUST_LOG asks for. Logs of
-    // the plain clients are dropped: for rdkafka, every end of a partition is an error.
+    // Logs go to stderr, so that they do not mix with results. They contain warnings of goka by default, or whatever
+    // RUST_LOG asks for. Logs of the plain clients are dropped, because rdkafka logs each end of a partition as an
+    // error.
     let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("goka=warn"));
     tracing_subscriber::fmt()
         .with_env_filter(asked)
@@ -152,7 +154,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Runs the measurement; `false` if the result could not be verified.
+/// Runs the measurement, and returns `false` if the result could not be verified.
 async fn run(Options { what, settings }: Options) -> anyhow::Result<bool> {
     if let What::Measured { task } = what {
         serde_json::from_str::<Task>(&task)?.run().await?;

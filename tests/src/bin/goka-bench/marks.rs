@@ -1,5 +1,5 @@
-//! Marks: messages that are written at a steady rate, and the arrival times of their rows, from which latency and
-//! pauses are computed.
+//! Marks are numbered messages that are written at a steady rate. Latency and pauses are computed from the times at
+//! which marks are written and their rows arrive.
 
 use std::{
     sync::{
@@ -17,8 +17,8 @@ use tokio::time::interval;
 
 use crate::{plain, rows, settings::Settings, table::Marks};
 
-/// Writes marks, numbered from 0, until `is_over` returns true for the number of marks so far. Returns the time at
-/// which each mark was written.
+/// Writes marks, numbered from 0, until `is_over` returns true for the number of marks written so far. Returns the time
+/// at which each mark was written.
 pub(crate) async fn write(
     settings: &Settings,
     prefix: &str,
@@ -39,7 +39,7 @@ pub(crate) async fn write(
             }
             emitter.ready().await?;
             written.push(Instant::now());
-            // `close` reports messages that could not be delivered.
+            // The result is dropped because `close` reports messages that could not be delivered.
             drop(emitter.emit(&rows::key(mark % settings.users), &mark)?);
         }
     }
@@ -47,7 +47,7 @@ pub(crate) async fn write(
     Ok(written)
 }
 
-/// A row: its mark, its partition, and when a plain client received it.
+/// A row that a plain client received: its mark, its partition, and the time at which it arrived.
 #[derive(Clone, Copy)]
 pub(crate) struct Heard {
     pub(crate) mark: u64,
@@ -62,7 +62,8 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Reads from the start of the topic. After the stop it reads on until no more rows arrive.
+    /// Starts reading at the start of the topic. After `stop` is called, the client still reads until no row has
+    /// arrived for a second.
     pub(crate) fn start(settings: &Settings, prefix: &str) -> anyhow::Result<Listener> {
         let no_commits = [("enable.auto.commit", "false")];
         let consumer = plain::consumer(settings, &format!("{prefix}listener"), &no_commits)?;
@@ -72,7 +73,7 @@ impl Listener {
         let stopped = stop.clone();
         let heard = thread::spawn(move || {
             let mut heard = Vec::new();
-            // No row arrived for this long: there are no more.
+            // The time of the last row. After a second without a row, no more rows are expected.
             let mut last = Instant::now();
             while !(stopped.load(Ordering::Relaxed) && last.elapsed() > Duration::from_secs(1)) {
                 let Some(message) = consumer.poll(Duration::from_millis(50)) else {

@@ -1,6 +1,6 @@
-//! Measures time, CPU time and memory of this process, and passes them to the process that reports.
+//! Measures time, CPU time and memory of this process, which passes these values to the process that reports them.
 //!
-//! Memory is read from `/proc`, on Linux only.
+//! Memory is read from `/proc`, and so only on Linux.
 
 use std::{
     fs,
@@ -13,18 +13,18 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// The values that were measured.
+/// The values that one measurement yields.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Measured {
     pub(crate) messages: u64,
     pub(crate) seconds: f64,
-    /// User and system CPU time of the process.
+    /// User and system CPU time of the process, in seconds.
     pub(crate) cpu_seconds: f64,
-    /// Peak anonymous memory.
+    /// Peak anonymous memory, in MiB; `None` if it could not be read.
     pub(crate) peak_anonymous_mib: Option<f64>,
-    /// Peak memory that maps files, such as pages of tables. The system reclaims it when needed.
+    /// Peak memory that maps files, such as pages of tables, in MiB. The system reclaims such memory when needed.
     pub(crate) peak_file_mib: Option<f64>,
-    /// Values that only this measurement has.
+    /// Values that only this kind of measurement has.
     #[serde(flatten)]
     pub(crate) more: Map<String, Value>,
 }
@@ -34,7 +34,7 @@ impl Measured {
         self.messages as f64 / self.seconds
     }
 
-    /// Combines the values of two processes that worked on the same task together.
+    /// Combines the values of two processes that shared one task.
     pub(crate) fn together(self, other: Measured) -> Measured {
         let both = |one: Option<f64>, other: Option<f64>| Some(one? + other?);
         Measured {
@@ -54,7 +54,7 @@ impl Measured {
     }
 }
 
-/// A measurement that has begun.
+/// A measurement that has begun and not ended.
 pub(crate) struct Meter {
     cpu: Duration,
     stop: Sender<()>,
@@ -81,7 +81,7 @@ impl Meter {
         }
     }
 
-    /// The values for `messages` messages that were processed from `begun` to `done`.
+    /// Ends the measurement, and returns its values: `messages` messages were processed from `begun` to `done`.
     pub(crate) fn stop(self, messages: u64, begun: Instant, done: Instant) -> Measured {
         let cpu = cpu_now().saturating_sub(self.cpu);
         drop(self.stop);
@@ -105,7 +105,7 @@ fn cpu_now() -> Duration {
     )
 }
 
-/// Resident memory in MiB.
+/// Resident memory of this process, in MiB.
 #[derive(Clone, Copy)]
 struct Memory {
     anonymous: f64,

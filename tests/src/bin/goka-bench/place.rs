@@ -40,7 +40,7 @@ impl Place {
         &self.address
     }
 
-    /// A prefix for the names of a new run.
+    /// A unique prefix for the topic and group names of a new run.
     pub(crate) fn prefix(&self) -> String {
         unique("goka-bench") + "-"
     }
@@ -62,7 +62,7 @@ impl Place {
         Ok(())
     }
 
-    /// Creates a topic with `count` messages, unless an earlier run has filled it.
+    /// Creates a topic and writes `count` messages to it, unless an earlier run has done this.
     pub(crate) fn fill(
         &self,
         topic: &str,
@@ -89,7 +89,7 @@ impl Place {
         Ok(())
     }
 
-    /// Deletes a topic, to free its disk space.
+    /// Deletes a topic from a real Kafka, to free its disk space.
     pub(crate) fn delete(&self, topic: &str) {
         match &self.broker {
             Which::Embedded(_) => {}
@@ -97,7 +97,7 @@ impl Place {
         }
     }
 
-    /// Runs a task in a process of its own, and returns its measurement.
+    /// Runs a task in a process of its own, and returns what that process measured.
     pub(crate) fn measure(
         &self,
         what: What,
@@ -107,7 +107,7 @@ impl Place {
         self.measure_together(1, what, settings, prefix)
     }
 
-    /// Runs a task in several processes at the same time.
+    /// Runs a task in several processes at the same time, and returns their combined values.
     pub(crate) fn measure_together(
         &self,
         processes: usize,

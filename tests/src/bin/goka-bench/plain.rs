@@ -8,7 +8,7 @@ use rdkafka::{
 
 use crate::settings::Settings;
 
-/// A consumer with the settings of goka. librdkafka requires a group name.
+/// A consumer with the same settings as goka's consumers. librdkafka requires a group id, `group`.
 pub(crate) fn consumer(
     settings: &Settings,
     group: &str,
@@ -27,7 +27,7 @@ pub(crate) fn consumer(
     Ok(config.create()?)
 }
 
-/// Assigns these partitions of a topic, from their start.
+/// Makes the consumer read these partitions of a topic, from their starts.
 pub(crate) fn read(
     consumer: &BaseConsumer,
     topic: &str,
@@ -40,7 +40,8 @@ pub(crate) fn read(
     Ok(consumer.assign(&assigned)?)
 }
 
-/// A producer with goka's settings, except for `linger.ms` and the context that receives delivery reports.
+/// A producer with the same settings as goka's producers, except for `linger.ms` and the context that receives delivery
+/// reports.
 pub(crate) fn producer<C, P>(settings: &Settings, linger_ms: &str, context: C) -> anyhow::Result<P>
 where
     C: ClientContext,

@@ -1,8 +1,8 @@
 //! Measures the limit: how fast librdkafka copies one topic to another on this machine, with the settings that goka
 //! uses.
 //!
-//! Each worker has a consumer, a producer and its share of the partitions, as in goka. It runs no handler, keeps no
-//! state, and leaves commits to librdkafka's auto commit.
+//! Each worker has a consumer, a producer and its share of the partitions, as a worker of goka has. Unlike goka, it
+//! runs no handler, keeps no state, and leaves commits to librdkafka's auto commit.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -36,7 +36,7 @@ pub(crate) fn run(place: &Place, settings: &Settings) -> anyhow::Result<Report> 
     run_with(place, settings, &Model::of_clicks(place, settings))
 }
 
-/// Runs on a topic of clicks that was filled beforehand.
+/// Copies a topic of clicks that was filled beforehand, and checks the copy with the model.
 pub(crate) fn run_with(
     place: &Place,
     settings: &Settings,
@@ -77,8 +77,8 @@ pub(crate) fn measure(settings: &Settings, prefix: &str) -> anyhow::Result<Measu
     Ok(meter.stop(settings.messages, begun, done))
 }
 
-/// Copies these partitions to their ends. Returns the time at which the first message arrived, and the time at which
-/// the last was acknowledged.
+/// Copies these partitions up to their current ends. Returns the time at which the first message arrived, and the time
+/// at which the last message was acknowledged.
 fn copy(
     settings: &Settings,
     prefix: &str,
@@ -106,7 +106,8 @@ fn copy(
     let mut begun = None;
     let mut waiting = Instant::now();
     while left > 0 {
-        // An empty poll may have served another event before its timeout, so the time is measured here.
+        // A poll may return nothing even before its timeout, if it has served another event. So the time without a
+        // message is measured here.
         let Some(message) = consumer.poll(ANSWER) else {
             ensure!(
                 waiting.elapsed() < ANSWER,

@@ -1,4 +1,4 @@
-//! Measures rebalances: a second instance joins and leaves under load, and a plain client records how long each
+//! Measures rebalances: a second instance joins and leaves under load, and a plain client records for how long each
 //! partition writes no row.
 
 use std::{
@@ -20,7 +20,7 @@ use crate::{
     settings::{Guarantee, Settings},
 };
 
-/// Time without a change, before and after each join and leave.
+/// How long the group is left unchanged before and after each join and each leave.
 const CALM: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(
@@ -112,12 +112,13 @@ pub(crate) async fn measure(
 
 async fn calm() {
     let mut ticks = tokio::time::interval(CALM);
-    // The first tick of an interval completes immediately.
+    // The first tick of a tokio interval completes immediately.
     ticks.tick().await;
     ticks.tick().await;
 }
 
-/// The longest time without a row of the partition, of those that begin between two moments.
+/// The longest time between two consecutive rows of the partition, among the pauses that overlap the time between
+/// `from` and `to`.
 fn longest_pause(heard: &[Heard], partition: i32, from: Instant, to: Instant) -> Duration {
     let times = heard.iter().filter(|heard| heard.partition == partition);
     let times: Vec<Instant> = times.map(|heard| heard.at).collect();

@@ -1,5 +1,5 @@
-//! Measures how long it takes until a table can be read: without a local copy, with a local copy, and with the local
-//! copy of a killed process.
+//! Measures how long it takes until a table can be read: without a local copy, with a local copy, and with a local copy
+//! that a killed process left behind.
 
 use std::{io::Write as _, path::PathBuf, time::Instant};
 
@@ -17,12 +17,12 @@ use crate::{
     table::{Counts, count},
 };
 
-/// Who reads the table, and in which state directory.
+/// Who reads the table, in which state directory, and whether the reader is killed afterwards.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Copy {
     by: Keeper,
     state: PathBuf,
-    /// Whether the process kills itself with SIGKILL while its copy is open.
+    /// Whether the process kills itself with SIGKILL while its local copy is open.
     pub(crate) is_killed: bool,
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn run(place: &Place, settings: &Settings) -> anyhow::Result<Vec<Repo
     Ok(reports)
 }
 
-/// Measures from the start of the process.
+/// Measures the time from the start of the view or processor until the whole table can be read.
 pub(crate) async fn measure(
     copy: &Copy,
     settings: &Settings,
@@ -75,7 +75,7 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<Measured> {
     let config = rows::config(settings, prefix)?.state_dir(&copy.state);
     let (meter, begun) = (Meter::start(), Instant::now());
-    // The expected value of a row follows from the rule that wrote the row.
+    // The expected value of a row: the number of its user, because the rows were filled by this rule.
     let right = |user| Some(i64::try_from(user).unwrap_or(-1));
     match copy.by {
         Keeper::View => {
@@ -95,7 +95,8 @@ pub(crate) async fn measure(
             let app = App::new(config.start(Start::Earliest)).processor(count::Processor);
             let running = app.start().await?;
             running.recovered().await?;
-            // The first result may be a part of the table.
+            // When `recovered` returns for the first time, this process may run only some of the partitions, and so
+            // have only a part of the table.
             let partitions = usize::try_from(settings.partitions)?;
             while running.stats().groups[0].partitions.len() < partitions {
                 tokio::task::yield_now().await;
@@ -115,7 +116,7 @@ pub(crate) async fn measure(
     }
 }
 
-/// Prints the measurement, and kills this process if `kill` is set.
+/// If `copy.is_killed` is set, prints the measurement and kills this process with SIGKILL.
 fn killed(copy: &Copy, measured: &Measured) -> anyhow::Result<()> {
     if copy.is_killed {
         println!("{}", serde_json::to_string(measured)?);

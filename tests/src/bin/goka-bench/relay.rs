@@ -1,5 +1,5 @@
-//! The limit of latency: a process that forwards marks from topic to topic with plain rdkafka and the settings that
-//! goka uses, without handlers and state.
+//! The limit of latency: a process that forwards marks from one topic to another with plain rdkafka and the settings
+//! that goka uses, without handlers and without state.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -17,7 +17,8 @@ use crate::{plain, settings::Settings};
 
 const WAIT: Duration = Duration::from_millis(5);
 
-/// Forwards marks until standard input is closed. First prints its partitions: all.
+/// Prints the partitions that it serves, which are all partitions, and then forwards marks until standard input is
+/// closed.
 pub(crate) async fn serve(settings: &Settings, prefix: &str) -> anyhow::Result<()> {
     let all: Vec<i32> = (0..settings.partitions).collect();
     println!("{}", serde_json::to_string(&all)?);

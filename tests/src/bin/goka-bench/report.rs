@@ -1,4 +1,4 @@
-//! Prints a run, as text or as one line of JSON.
+//! Prints the result of a run, as text or as one line of JSON.
 
 use serde::Serialize;
 
@@ -33,7 +33,7 @@ impl Report {
         }
     }
 
-    /// Prints the run, and returns whether its result was verified.
+    /// Prints the result of the run, and returns whether the result was verified.
     pub(crate) fn show(&self, json: bool) -> anyhow::Result<bool> {
         if json {
             println!("{}", serde_json::to_string(self)?);

@@ -1,10 +1,10 @@
-//! A table that a plain client has filled, for measurements that only read it: user `user-7` has clicked 7 times.
+//! A table for measurements that only read it. A plain client fills it in advance: user `user-7` has clicked 7 times.
 
 use goka_tests::Message;
 
 use crate::{place::Place, settings::Settings};
 
-/// The changelog of the table. Runs with the same number of rows share it.
+/// The name of the table's changelog. Runs with the same numbers of rows and partitions share it.
 pub(crate) fn topic(settings: &Settings) -> String {
     let Settings {
         users, partitions, ..
@@ -27,7 +27,7 @@ pub(crate) fn key(user: u64) -> String {
     format!("user-{user}")
 }
 
-/// A configuration with the names of the run, except for the changelog.
+/// A configuration whose names have the prefix of the run, except for the changelog, which runs share.
 pub(crate) fn config(settings: &Settings, prefix: &str) -> anyhow::Result<goka::Config> {
     anyhow::ensure!(
         settings.value_bytes.is_none(),

@@ -1,7 +1,8 @@
-//! An instance of the processor of marks in a process of its own: the process itself, and the handle of the process
-//! that started it.
+//! An instance of the processor of marks that runs in a process of its own. This file has both sides: the code of that
+//! process, and the handle with which another process starts and controls it.
 //!
-//! The process prints its running partitions whenever they change, and ends when its standard input is closed.
+//! The process of the instance prints its running partitions whenever they change, and ends when its standard input is
+//! closed.
 
 use std::{
     collections::BTreeSet,
@@ -27,26 +28,26 @@ use tokio::{
 use crate::{Task, What, relay, settings::Settings, table::mark};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long partitions must not change until the group is stable: workers join one after the other, and members learn
-/// of a rebalance with their next heartbeat.
+/// The group counts as stable when its partitions have not changed for this long. Changes may come late: workers join
+/// one after the other, and members learn of a rebalance only with their next heartbeat.
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// The kind of an instance.
+/// The kind of instance that a process runs.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) enum Instance {
     #[default]
     Static,
-    /// Leaves its group when it stops.
+    /// A processor that leaves its group when it stops.
     Dynamic,
-    /// Not a processor, see `relay.rs`.
+    /// The relay of `relay.rs`, which is not a processor.
     Plain,
 }
 
-/// A running instance.
+/// A running instance. Dropping it kills its process.
 pub(crate) struct Served {
     child: Child,
     partitions: Arc<Mutex<BTreeSet<i32>>>,
-    /// How many times its partitions have changed.
+    /// How many times the instance has reported its running partitions.
     changes: Arc<AtomicU64>,
 }
 
@@ -87,13 +88,13 @@ impl Served {
         })
     }
 
-    /// Its running partitions.
+    /// The running partitions that the instance reported last.
     pub(crate) fn partitions(&self) -> BTreeSet<i32> {
         let partitions = self.partitions.lock();
         partitions.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until it runs `partitions` partitions.
+    /// Waits until the instance runs `partitions` partitions.
     pub(crate) async fn runs(&mut self, partitions: usize) -> anyhow::Result<()> {
         let started = Instant::now();
         let mut ticks = interval(Duration::from_millis(5));
@@ -111,7 +112,8 @@ impl Served {
         Ok(())
     }
 
-    /// Waits until it runs `partitions` partitions, and its workers no longer move partitions among themselves.
+    /// Waits until the instance runs `partitions` partitions, and its workers no longer move partitions among
+    /// themselves.
     pub(crate) async fn settles(&mut self, partitions: usize) -> anyhow::Result<()> {
         let mut looks = interval(SETTLED);
         looks.tick().await;
@@ -126,12 +128,12 @@ impl Served {
         }
     }
 
-    /// Asks the instance to shut down, without waiting.
+    /// Asks the instance to shut down, and returns without waiting for its end.
     pub(crate) fn stop(&mut self) {
         drop(self.child.stdin.take());
     }
 
-    /// Waits until the instance has ended.
+    /// Asks the instance to shut down, and waits until it has ended.
     pub(crate) fn end(mut self) -> anyhow::Result<()> {
         self.stop();
         let status = self.child.wait()?;
@@ -142,13 +144,13 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        // Fails only if the process has ended.
+        // The kill fails only if the process has ended already.
         let _ended = self.child.kill();
         let _status = self.child.wait();
     }
 }
 
-/// The main loop of the process.
+/// The main loop of the instance's process.
 pub(crate) async fn serve(
     instance: Instance,
     settings: &Settings,

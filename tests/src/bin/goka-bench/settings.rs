@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Args, Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Settings {
-    /// Bootstrap servers, or `embedded` for a broker in this process, which keeps 5 MB per partition.
+    /// Bootstrap servers, or `embedded`: a broker in this process that keeps 5 MB per partition.
     #[arg(long, global = true, default_value = "127.0.0.1:9092")]
     pub(crate) brokers: String,
     /// Number of messages in the input before the measurement begins.
@@ -31,8 +31,8 @@ pub(crate) struct Settings {
     /// Commit interval, for example `100ms`; goka's default if not set.
     #[arg(long = "commit-interval", global = true, value_parser = milliseconds)]
     pub(crate) commit_interval_ms: Option<u64>,
-    /// Size of values in the input and in the table, whose rows are then MessagePack. By default a click is a short
-    /// text and a row is a number.
+    /// Size of values in the input and in the table, in bytes; rows are then MessagePack. By default, a click is a
+    /// short text and a row is a number.
     #[arg(long, global = true)]
     pub(crate) value_bytes: Option<usize>,
     /// Prints one line of JSON per run.
@@ -70,7 +70,8 @@ impl Settings {
         }
     }
 
-    /// The configuration of goka; settings that are not options here come from the environment as usual.
+    /// The configuration of goka. Settings that this struct does not have are taken from environment variables, as
+    /// usual.
     pub(crate) fn config(&self, prefix: &str) -> anyhow::Result<goka::Config> {
         let config = goka::Config::from_env()?
             .brokers(&self.brokers)

@@ -1,6 +1,6 @@
-//! The measured processors, written as a user would write them.
+//! The processors that are measured, written as users would write them.
 
-/// Clicks by user.
+/// The input: clicks, keyed by user.
 #[goka::stream("clicks", value = String)]
 pub(crate) struct Clicks;
 
@@ -35,11 +35,11 @@ pub(crate) fn remember(ctx: &mut remember::Context, click: String) -> goka::Resu
     })
 }
 
-/// Marks, numbered in the order in which they are written.
+/// Marks: messages numbered in the order in which they are written.
 #[goka::stream("marks", value = u64)]
 pub(crate) struct Marks;
 
-/// The last mark of each key.
+/// The last mark that each key has received.
 #[goka::table(group = "marked", value = u64)]
 pub(crate) struct Marked;
 

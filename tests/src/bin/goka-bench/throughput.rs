@@ -1,4 +1,4 @@
-//! Measures throughput: a processor counts the clicks of a topic that was filled beforehand.
+//! Measures throughput: a processor counts the clicks in a topic that was filled beforehand.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use crate::{
     table::{count, remember},
 };
 
-/// The longest time without progress.
+/// The longest time without progress before the run fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(place: &Place, settings: &Settings) -> anyhow::Result<Report> {
@@ -29,7 +29,7 @@ pub(crate) fn run(place: &Place, settings: &Settings) -> anyhow::Result<Report> 
     run_with(place, settings, &model)
 }
 
-/// Runs on a topic of clicks that was filled beforehand.
+/// Counts the clicks of a topic that was filled beforehand, and checks the table with the model.
 pub(crate) fn run_with(
     place: &Place,
     settings: &Settings,
@@ -63,7 +63,7 @@ pub(crate) async fn measure(settings: &Settings, prefix: &str) -> anyhow::Result
     };
     let meter = Meter::start();
     let running = app.start().await?;
-    // One of several processes cannot know how many messages it will process.
+    // If there are several processes, none of them knows in advance how many messages it will process.
     let alone = settings.processes == 1;
     let (begun, handled) = handle(&running, if alone { settings.messages } else { 1 }).await?;
     let mut ticks = interval(Duration::from_millis(if alone { 2 } else { 20 }));
@@ -87,8 +87,8 @@ pub(crate) async fn measure(settings: &Settings, prefix: &str) -> anyhow::Result
     Ok(measured.with("seconds_until_handled", seconds))
 }
 
-/// Waits until `messages` messages are processed. Returns the times at which the first and the last message were
-/// processed.
+/// Waits until `messages` messages are processed. Returns the times at which the first and the last of these messages
+/// were processed.
 pub(crate) async fn handle(running: &Running, messages: u64) -> anyhow::Result<(Instant, Instant)> {
     let mut ticks = interval(Duration::from_millis(1));
     let (mut begun, mut moved, mut handled) = (None, Instant::now(), 0);
@@ -106,7 +106,7 @@ pub(crate) async fn handle(running: &Running, messages: u64) -> anyhow::Result<(
     Ok((begun.context("there are no messages")?, moved))
 }
 
-/// The committed offsets of the group, read with a plain client.
+/// Reads the committed offsets of the group with a plain client.
 struct Positions {
     consumer: BaseConsumer,
     asked: TopicPartitionList,
@@ -124,7 +124,8 @@ impl Positions {
         Ok(Positions { consumer, asked })
     }
 
-    /// Number of messages before the committed offsets. All partitions begin at 0, and hold messages only.
+    /// Number of messages before the committed offsets, in all partitions. Each partition begins at offset 0, and each
+    /// of its offsets holds a message.
     fn committed(&self) -> anyhow::Result<u64> {
         let committed = self
             .consumer

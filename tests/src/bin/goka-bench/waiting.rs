@@ -1,5 +1,5 @@
-//! Measures how sleeping handlers slow others down: handlers of one partition sleep, while the other partitions of the
-//! worker go on.
+//! Measures how much handlers that sleep slow down other partitions: the handlers of one partition sleep, while the
+//! worker's other partitions go on.
 
 use std::{
     future::pending,
@@ -29,7 +29,7 @@ struct Calls;
 #[goka::table(group = "exchange", value = u64)]
 struct Answered;
 
-/// Counts the calls of the partitions that do not sleep.
+/// Counts the calls that are handled in the partitions whose handlers do not sleep.
 #[derive(Default)]
 struct Others {
     wanted: u64,
@@ -63,11 +63,12 @@ impl Exchange {
 }
 
 const SLOW: i32 = 0;
-/// Calls in the sleeping partition: more than it processes until the other partitions are done.
+/// Number of calls in the sleeping partition. It is more than the partition can process before the other partitions are
+/// done.
 const CALLS_SLOW: u64 = 1_000;
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Two runs on the same calls: without sleep, and with sleep in one partition.
+/// Two runs with the same calls: one without sleep, and one in which the handlers of one partition sleep.
 pub(crate) fn run(
     place: &Place,
     settings: &Settings,

@@ -1,4 +1,4 @@
-//! Queries the broker for the committed offsets of the group and for open transactions.
+//! Queries the broker: for the committed offsets of the group, and for open transactions.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,7 +11,7 @@ use rdkafka::{
 
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// The broker, and the topic names of this run.
+/// The broker of a run, and the names of the run's topics.
 pub(crate) struct Cluster {
     pub(crate) address: String,
     pub(crate) prefix: String,
@@ -39,7 +39,7 @@ impl Cluster {
         })
     }
 
-    /// Creates the topics that the group does not create itself.
+    /// Creates the topics that the group does not create by itself.
     pub(crate) fn create_topics(&self) {
         let broker = Broker::kafka(&self.address);
         for topic in [self.input(), self.output()] {
@@ -63,7 +63,7 @@ impl Cluster {
         format!("{}chaos-state", self.prefix)
     }
 
-    /// Describes a partition with unprocessed records; `None` if the group has processed everything.
+    /// Describes the first partition that has unprocessed records; `None` if the group has processed everything.
     pub(crate) fn left(&self) -> anyhow::Result<Option<String>> {
         for topic in [self.input(), self.loopback()] {
             for partition in 0..self.partitions {
@@ -80,7 +80,7 @@ impl Cluster {
         Ok(None)
     }
 
-    /// The group's committed offset in each partition of a topic.
+    /// The group's committed offset in each partition of a topic; 0 where the group has committed none.
     pub(crate) fn committed(&self, topic: &str) -> anyhow::Result<BTreeMap<i32, i64>> {
         (0..self.partitions)
             .map(|partition| Ok((partition, self.committed_in(topic, partition)?.unwrap_or(0))))
@@ -99,7 +99,7 @@ impl Cluster {
         )
     }
 
-    /// Whether no committed record is at `offset` or later: only markers and aborted records.
+    /// Whether there is no committed record at `offset` or later, but at most transaction markers and aborted records.
     fn is_end(&self, topic: &str, partition: i32, offset: i64) -> anyhow::Result<bool> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.address)
@@ -115,7 +115,7 @@ impl Cluster {
         Ok(matches!(event, Some(Err(KafkaError::PartitionEOF(_)))))
     }
 
-    /// Partitions with an open transaction: the last stable offset, and the end offset.
+    /// Maps each partition with an open transaction to its last stable offset and its end offset.
     pub(crate) fn undecided(&self) -> anyhow::Result<BTreeMap<(String, i32), (i64, i64)>> {
         let mut undecided = BTreeMap::new();
         for topic in [self.input(), self.output(), self.loopback(), self.table()] {

@@ -1,6 +1,7 @@
-//! Compares local copies on disk, read with LMDB after all processes have ended, with the changelog, byte for byte. A
-//! copy has to hold what the changelog holds up to the position stored with the copy. If the process was killed while
-//! it stored rows in parts, single rows may be newer, up to the stored offset `reaches`.
+//! Compares the local copies on disk with the changelog, byte for byte. The copies are read with LMDB, after all
+//! processes have ended. A copy has to hold what the changelog holds up to the position that is stored in the copy. If
+//! a process was killed while it stored rows in several parts, single rows may be newer: as new as the changelog up to
+//! the offset `reaches`, which is also stored in the copy.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,23 +14,24 @@ use goka_tests::{
     stored::{self, Stored},
 };
 
-/// The byte before a key that is stored as it is; all keys of the input are short enough for that.
+/// The tag byte before a stored key whose rest is the key itself. All keys of the input are short enough to be stored
+/// like this.
 const WHOLE: u8 = 0;
 
-/// Rows by their keys.
+/// Maps the key of each row to its value.
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// A copy of one partition.
+/// The local copy of one partition.
 struct Copy {
     rows: Rows,
-    /// The next offset of the changelog to be read.
+    /// The offset of the next changelog record that the owner of this copy would read.
     position: i64,
-    /// All rows come from before this offset.
+    /// An upper limit: each row in the copy comes from a changelog record with a smaller offset.
     reaches: i64,
 }
 
-/// Compares every copy below a state directory with the changelog, whose records are in order of their offsets. Returns
-/// the partition and the position of each copy.
+/// Compares every copy below the directory `state` with the changelog. The records in `table` must be in the order of
+/// their offsets. Calls `complain` for each row that differs, and returns the partition and the position of each copy.
 pub(crate) fn compare(
     state: &Path,
     table: &[Record],
@@ -40,8 +42,8 @@ pub(crate) fn compare(
         let copy = read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let partition = path.file_name().and_then(|name| name.to_str());
         let partition = partition.unwrap_or_default();
-        // A copy that is being rebuilt is in the same directory as the old one, with the suffix `.new`; the same rules
-        // hold for it.
+        // A copy that is being rebuilt is in a directory next to the old copy's, named with the suffix `.new`. The same
+        // rules hold for both.
         let partition = partition.strip_suffix(".new").unwrap_or(partition);
         let partition: i32 = partition.parse().context("its name")?;
         let table = || table.iter().filter(|record| record.partition == partition);
@@ -69,7 +71,8 @@ pub(crate) fn compare(
     Ok(compared)
 }
 
-/// The rows of a partition of the changelog before an offset, and the offset of each row.
+/// The rows that result from a partition's changelog records before the offset `end`, and the offset of each key's last
+/// record.
 fn held<'r>(records: impl Iterator<Item = &'r Record>, end: i64) -> (Rows, BTreeMap<Vec<u8>, i64>) {
     let (mut rows, mut offsets) = (Rows::new(), BTreeMap::new());
     for record in records.filter(|record| record.offset < end) {

@@ -1,5 +1,5 @@
 //! Writes the input with a plain client: numbered records of a few hundred keys, at a steady rate, even while the
-//! broker is killed. The judge derives the expected result from the topic.
+//! broker is killed. Does not record what it writes: the judge derives the expected result from the input topic.
 
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
@@ -15,15 +15,16 @@ use rdkafka::{
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
 
-/// One record in this many is a tombstone.
+/// On average, one record among this many is a tombstone.
 const TOMBSTONE_EVERY: u32 = 40;
-/// One key in this many is deleted at the end, so that no later record hides a dropped tombstone.
+/// One key among this many is deleted at the end of the run, so that no later record of the key can hide a dropped
+/// tombstone.
 const DELETED_AT_LAST: u32 = 7;
 const TICK: Duration = Duration::from_millis(20);
-/// Longer than a broker is down.
+/// How long writing may take before the feed fails. It is longer than any outage of the broker.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// What is written, and how fast.
+/// What the feed writes, and how fast.
 #[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) brokers: String,
@@ -34,7 +35,7 @@ pub(crate) struct Plan {
     pub(crate) keys: u32,
 }
 
-/// The thread that writes, until [`finish`](Self::finish).
+/// The thread that writes the input, until [`finish`](Self::finish) is called.
 pub(crate) struct Feed {
     end: Sender<()>,
     thread: JoinHandle<anyhow::Result<i64>>,
@@ -47,7 +48,8 @@ impl Feed {
         Feed { end, thread }
     }
 
-    /// Deletes some keys, waits until all records are acknowledged, and returns the number of records.
+    /// Deletes some keys, waits until all records are acknowledged, and returns the number of records that the feed has
+    /// written.
     pub(crate) fn finish(self) -> anyhow::Result<i64> {
         drop(self.end);
         let written = self.thread.join();

@@ -18,10 +18,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::worker;
 
-/// Lines of a log that are shown of a process that failed.
+/// Number of lines at the end of its log that are shown for a process that failed.
 const LINES_SHOWN: usize = 12;
 
-/// All processes, by number. Dropping the fleet kills those that run.
+/// All processes, by number. Dropping the fleet kills the processes that run.
 pub(crate) struct Fleet {
     directory: PathBuf,
     environment: Vec<(String, String)>,
@@ -34,9 +34,10 @@ pub(crate) struct Fleet {
 #[derive(Default)]
 pub(crate) struct Member {
     child: Option<Child>,
-    /// The number of this start, to recognize lines that an earlier start has printed.
+    /// The number of the process's latest start. It distinguishes the output of this start from output of earlier
+    /// starts.
     life: u64,
-    /// The partitions that the process reports as running.
+    /// The partitions that the process reported last as running.
     pub(crate) running: BTreeSet<i32>,
     pub(crate) is_paused: bool,
 }
@@ -49,24 +50,24 @@ struct Heard {
 
 enum What {
     Running(BTreeSet<i32>),
-    /// The process closed its output.
+    /// The process has closed its output.
     Silent,
 }
 
-/// The outcome of waiting.
+/// The result of `Fleet::wait`.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// The running partitions of a process changed.
+    /// The running partitions of a process have changed.
     Changed,
-    /// A process ended by itself.
+    /// A process has ended by itself.
     Ended { member: usize, status: ExitStatus },
-    /// Nothing happened before the deadline.
+    /// Nothing happened until the deadline.
     Nothing,
 }
 
 impl Fleet {
-    /// A fleet of which no process runs yet. All processes get this environment, and keep their state and log in
-    /// `directory`.
+    /// A fleet none of whose processes has been started. Each process gets `environment`, and keeps its state and its
+    /// log in `directory`.
     pub(crate) fn new(
         processes: usize,
         directory: PathBuf,
@@ -103,7 +104,7 @@ impl Fleet {
         self.directory.join(format!("log-{member}"))
     }
 
-    /// Starts a process, with `more` variables in its environment.
+    /// Starts a process, with the variables `more` added to its environment.
     pub(crate) fn start(&mut self, number: usize, more: &[(&str, String)]) -> anyhow::Result<()> {
         let mut command = Command::new(env::current_exe().context("cannot find this program")?);
         command
@@ -131,11 +132,11 @@ impl Fleet {
         Ok(())
     }
 
-    /// Kills the process, like `kill -9`.
+    /// Kills a process with SIGKILL, as `kill -9` does.
     pub(crate) fn kill(&mut self, number: usize) {
         let member = &mut self.members[number];
         if let Some(mut child) = member.child.take() {
-            // Fails only if the process has ended by itself.
+            // The kill fails only if the process has ended by itself.
             let _ended_already = child.kill();
             let _status = child.wait();
         }
@@ -170,7 +171,7 @@ impl Fleet {
 
     pub(crate) fn delete_state(&self, number: usize) -> anyhow::Result<()> {
         match fs::remove_dir_all(self.state(number)) {
-            // The process was killed before it created one.
+            // The directory does not exist, because the process was killed before it created one.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             deleted => {
                 deleted.with_context(|| format!("cannot delete the state of process {number}"))
@@ -178,7 +179,7 @@ impl Fleet {
         }
     }
 
-    /// Waits until the running partitions of a process change, or a process ends.
+    /// Waits until the running partitions of a process change, a process ends, or the time `until` is reached.
     pub(crate) fn wait(&mut self, until: Instant) -> anyhow::Result<News> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -210,7 +211,7 @@ impl Fleet {
         }
     }
 
-    /// Whether every partition runs in exactly one process, none of which is missing or paused.
+    /// Whether all processes are alive and not paused, and every partition runs in exactly one of them.
     pub(crate) fn is_calm(&self, partitions: i32) -> bool {
         let all_up = self.members.iter().all(|m| m.is_alive() && !m.is_paused);
         let running: Vec<i32> = self.running().collect();
@@ -218,7 +219,7 @@ impl Fleet {
         all_up && running.len() == distinct.len() && distinct == (0..partitions).collect()
     }
 
-    /// The partitions that run in processes that are not paused.
+    /// The partitions that run in processes that are not paused. A partition that runs in two processes occurs twice.
     pub(crate) fn running(&self) -> impl Iterator<Item = i32> {
         let awake = self.members.iter().filter(|member| !member.is_paused);
         awake.flat_map(|member| member.running.iter().copied())
@@ -241,7 +242,7 @@ impl Drop for Fleet {
 
 fn listen(output: ChildStdout, member: usize, life: u64, tell: Sender<Heard>) {
     thread::spawn(move || {
-        // Nobody listens any more once the run is over.
+        // Sending fails once the run is over, because nobody receives any more.
         let tell = |what| {
             let heard = Heard { member, life, what };
             let _over = tell.send(heard);

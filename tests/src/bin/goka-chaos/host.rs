@@ -1,4 +1,4 @@
-//! The broker of a run: one that already runs, or one that goka-chaos starts and may kill.
+//! The broker of a run: either a broker that is running already, or a broker that goka-chaos starts and may kill.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ impl Host {
         }
     }
 
-    /// Kills the broker with SIGKILL, and starts it with the same data.
+    /// Kills the broker with SIGKILL, and restarts it with the same data.
     pub(crate) fn kill_and_start_again(&mut self) -> anyhow::Result<()> {
         let Host::Ours(kafka) = self else {
             bail!("goka-chaos can only kill a broker that it has started: set --kafka-dir");

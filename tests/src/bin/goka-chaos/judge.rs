@@ -1,4 +1,5 @@
-//! Checks the result of a run: compares what a plain client reads from the topics, and what is on disk, with the model.
+//! Checks the result of a run: compares the topics, read with a plain client, and the local copies on disk with the
+//! model.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -13,32 +14,32 @@ use crate::{
     worker::{echo, loop_key},
 };
 
-/// How many violations are listed; further ones are only counted.
+/// How many violations are listed. All violations beyond this number are only counted.
 const TOLD: usize = 25;
 
-/// The counts and violations of a run.
+/// What the judge has counted, and the violations that it has found in a run.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Findings {
-    /// Number of input records.
+    /// Number of records in the input.
     pub(crate) records: usize,
-    /// Input records without an echo, or without their loop message.
+    /// Number of input records without their echo, or without their loop message.
     pub(crate) lost: u64,
-    /// Echoes and loop messages beyond the first of a record.
+    /// Number of echoes and loop messages that repeat the echo or loop message of an input record.
     pub(crate) doubled: u64,
-    /// Rows, echoes and local copies that differ from the model.
+    /// Number of rows, echoes and local copies that differ from what is expected.
     pub(crate) mismatches: u64,
-    /// Rows of the table that were compared with the model.
+    /// Number of rows of the table that were compared with the model.
     pub(crate) rows: usize,
-    /// Local copies that were compared with the changelog.
+    /// Number of local copies that were compared with the changelog.
     pub(crate) copies: u64,
-    /// Partitions with an open transaction at the end of the run.
+    /// Number of partitions with an open transaction at the end of the run.
     pub(crate) open_transactions: usize,
-    /// The group's committed offsets in the input before the first kill or pause.
+    /// The group's committed offsets in the input just before the first kill or pause, by partition.
     #[serde(skip)]
     pub(crate) quiet: BTreeMap<i32, i64>,
-    /// Why the run ended early.
+    /// Why the run ended early; `None` if it did not.
     pub(crate) stuck: Option<String>,
-    /// The first violations, each with topic, partition, and key or offset.
+    /// The first violations, each as a text with topic, partition, and key or offset.
     pub(crate) violations: Vec<String>,
     pub(crate) violations_in_all: u64,
 }
@@ -62,7 +63,8 @@ impl Findings {
         self.violation(what);
     }
 
-    /// A record that was processed twice. At-least-once allows that for records after the first kill or pause.
+    /// Counts an input record that was processed twice. This is a violation with exactly-once, and also with
+    /// at-least-once if the record was committed before the first kill or pause.
     fn doubled(&mut self, source: &Record, is_exactly_once: bool, what: String) {
         self.doubled += 1;
         let quiet = self.quiet.get(&source.partition).copied().unwrap_or(0);
@@ -72,7 +74,7 @@ impl Findings {
     }
 }
 
-/// Reads all topics and local copies, and compares them with the model. No process may run any more.
+/// Reads all topics and local copies, and compares them with the model. All processes must have ended.
 pub(crate) fn judge<'a>(
     cluster: &Cluster,
     states: impl IntoIterator<Item = &'a Path>,
@@ -104,8 +106,8 @@ pub(crate) fn judge<'a>(
     Ok(())
 }
 
-/// For each partition, the copy of the last owner has to be complete: a copy that is never updated would otherwise
-/// match the changelog at its old position.
+/// Checks that some local copy of each partition reaches the end of the changelog, as the last owner's copy must.
+/// Without this check, a copy that is never updated would pass, because it matches the changelog at its old position.
 fn whole(
     cluster: &Cluster,
     table: &[Record],
@@ -127,7 +129,7 @@ fn whole(
     }
 }
 
-/// Every input record has its echo, in the order of the input.
+/// Checks that every input record has its echo, and, with exactly-once, that the echoes are in the order of the input.
 fn echoes(cluster: &Cluster, input: &[Record], is_exactly_once: bool, findings: &mut Findings) {
     let mut missing = BTreeMap::new();
     for record in input {
@@ -166,7 +168,7 @@ fn echoes(cluster: &Cluster, input: &[Record], is_exactly_once: bool, findings: 
     }
 }
 
-/// Every input record that sends a loop message has sent the message once.
+/// Checks that every input record that sends a loop message has sent it, and counts messages that were sent again.
 fn looped(
     cluster: &Cluster,
     input: &[Record],
@@ -200,8 +202,8 @@ fn looped(
     }
 }
 
-/// Compares the rows with the model: with exactly-once every row, with at-least-once the last row of each key, which
-/// may count too much but not too little.
+/// Compares the rows with the model. With exactly-once, every row of a key is compared; with at-least-once, only its
+/// last row, which may count too much but not too little.
 fn rows(
     cluster: &Cluster,
     table: &[Record],
@@ -253,14 +255,14 @@ fn rows(
     }
 }
 
-/// Whether a row counts at least what the model counts, and ends with the same last record.
+/// Whether a row counts and sums up to at least as much as the model's row, with the same first and last record.
 fn is_at_least(row: Row, right: Row) -> bool {
     row.count >= right.count
         && row.sum >= right.sum
         && (row.last, row.born) == (right.last, right.born)
 }
 
-/// Reports the first row of a key that differs from the model's row at the same place of the key's history.
+/// Reports the first row of a key that differs from the model's row at the same place in the history of the key.
 fn history(
     topic: &str,
     key: &str,

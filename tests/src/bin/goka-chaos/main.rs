@@ -1,13 +1,13 @@
-//! Kills and pauses processors on a real Kafka, at random moments and at points of the commit protocol, and checks with
-//! plain clients whether records were lost or doubled.
+//! Kills and pauses processors on a real Kafka, at random moments and at points of the commit protocol. Then checks
+//! with plain clients whether records were lost or doubled.
 //!
 //! ```sh
 //! cargo run --release -p goka-tests --bin goka-chaos -- \
 //!     --brokers 127.0.0.1:9092 --guarantee exactly-once --processes 3 --kills 60 --seed 1 --json
 //! ```
 //!
-//! Exit code: 0 if no violation was found, 1 if one was found, 2 if the run could not be completed. After a violation
-//! the logs and state directories of the processes are kept.
+//! Exit code: 0 if no violation was found, 1 if a violation was found, 2 if the run could not be completed. After a
+//! violation, the logs and state directories of the processes are kept.
 
 mod cluster;
 mod copies;
@@ -45,12 +45,12 @@ use crate::{
 
 /// How long records are processed before the first kill or pause.
 const QUIET: Duration = Duration::from_secs(2);
-/// How long processing the rest of the input may take after the last kill or pause.
+/// How long the processes may take, after the last kill or pause, to process the rest of the input.
 const DRAIN: Duration = Duration::from_secs(300);
 /// How long a transaction may stay open after all processes have shut down. It is shorter than goka's
 /// `transaction.timeout.ms` of 15 s, after which the broker aborts the transaction and hides the violation.
 const DECIDED: Duration = Duration::from_secs(5);
-/// From this number of kills and pauses on, a process has to be killed at each point of the commit protocol.
+/// Number of kills and pauses from which on a run must have killed a process at each point of the commit protocol.
 const ALL_POINTS: u32 = 60;
 const LOOK: Duration = Duration::from_millis(300);
 
@@ -103,7 +103,7 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Role {
-    /// A worker process, started by goka-chaos itself.
+    /// The worker process, which goka-chaos starts by itself.
     #[command(hide = true)]
     Worker,
 }
@@ -120,7 +120,7 @@ enum Guarantee {
 enum Fault {
     /// Commits offsets before the broker has acknowledged the records.
     CommitBeforeAck,
-    /// Does not read the part of the changelog that the local copy lacks.
+    /// Does not read the tail: the part of the changelog that the local copy lacks.
     SkipTail,
     /// Does not write tombstones to the changelog.
     DropTombstone,
@@ -128,7 +128,7 @@ enum Fault {
     DoubleApply,
 }
 
-/// The report that is printed.
+/// The report of a run, as it is printed.
 #[derive(Serialize)]
 struct Report {
     guarantee: Guarantee,
@@ -166,7 +166,7 @@ fn work() -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     let ended = runtime.block_on(worker::run());
-    // A thread may still be reading from standard input.
+    // A thread of the runtime may still be reading from standard input, so its end is not awaited.
     runtime.shutdown_background();
     ended.map(|()| ExitCode::SUCCESS)
 }
@@ -259,7 +259,7 @@ fn environment(options: &Options, cluster: &Cluster) -> Vec<(String, String)> {
     owned.collect()
 }
 
-/// Runs the processes, from the first start to the last shutdown.
+/// Runs the processes, from the first start of a process to the last shutdown.
 fn run(
     storm: &mut Storm<'_>,
     cluster: &Cluster,
@@ -276,7 +276,8 @@ fn run(
         keys: options.keys,
     });
     storm.pass(Instant::now() + QUIET, findings, |_| false)?;
-    // Nothing was killed so far: not even at-least-once may process these records twice.
+    // Nothing has been killed or paused so far, so not even at-least-once may process the records before these offsets
+    // twice.
     findings.quiet = cluster
         .committed(&cluster.input())
         .context("cannot read the committed offsets of the group")?;

@@ -1,5 +1,5 @@
-//! The expected result: computes the rows of each key from the input records in their order. Knows nothing of
-//! processes, commits and owners of partitions.
+//! The model of the expected result: computes the rows of each key from the input records in their order. Knows nothing
+//! of processes, commits and owners of partitions.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use goka_tests::Record;
 
 use crate::row::Row;
 
-/// All rows of each key, in order; `None` for a deletion.
+/// Maps each key to all its rows, in the order in which they are written; `None` stands for a deletion.
 pub(crate) type Histories = BTreeMap<String, Vec<Option<Row>>>;
 
-/// The number in a record; `None` for a tombstone.
+/// The number that a record holds; `None` if the record is a tombstone.
 pub(crate) fn number(record: &Record) -> Option<i64> {
     let text = record.value.is_some().then(|| record.value_text());
     text.map(|text| {
@@ -19,7 +19,8 @@ pub(crate) fn number(record: &Record) -> Option<i64> {
     })
 }
 
-/// Computes the rows from the records of all counted topics. A key may occur in one topic only.
+/// Computes the rows from the records of all topics that the table counts. All records of a key must be in the same
+/// topic.
 pub(crate) fn histories<'a>(records: impl IntoIterator<Item = &'a Record>) -> Histories {
     let mut histories = Histories::new();
     for record in records {

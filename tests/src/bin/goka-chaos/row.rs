@@ -1,5 +1,5 @@
-//! The table's row, shared by worker and judge. It summarizes the history of a key, so that a missing record, a doubled
-//! record and a dropped tombstone each change it.
+//! The row of the table, shared by worker and judge. It summarizes the history of a key so that each missing record,
+//! doubled record and dropped tombstone changes the row.
 
 use std::{fmt, str::FromStr};
 
@@ -8,18 +8,18 @@ use anyhow::{Context as _, bail};
 /// The summary of a key's records since its last tombstone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
-    /// Number of records.
+    /// Number of these records.
     pub(crate) count: i64,
-    /// Sum of their numbers.
+    /// Sum of the numbers in these records.
     pub(crate) sum: i64,
-    /// Number of the last record.
+    /// The number in the last of these records.
     pub(crate) last: i64,
-    /// Offset of the first record.
+    /// The offset of the first of these records.
     pub(crate) born: i64,
 }
 
 impl Row {
-    /// The row after one more record, where `row` is the text of the row before the record.
+    /// The row after one more record. `row` is the text of the row before this record; `None` if there was no row.
     pub(crate) fn after(row: Option<&str>, offset: i64, number: i64) -> anyhow::Result<Row> {
         let before = row.map(str::parse).transpose()?;
         let before = before.unwrap_or(Row {
@@ -31,7 +31,7 @@ impl Row {
         Ok(before.and(number))
     }
 
-    /// The row after one more record.
+    /// The row that follows this row after one more record, which holds `number`.
     pub(crate) fn and(self, number: i64) -> Row {
         Row {
             count: self.count + 1,

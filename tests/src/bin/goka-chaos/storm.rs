@@ -1,4 +1,4 @@
-//! Draws from a seed what happens to the processes, and when. The draws of a seed are always the same; how far a
+//! Draws from a seed what happens to the processes, and when. The same seed always yields the same draws, but how far a
 //! process has come when it is killed depends on the machine.
 
 use std::{
@@ -22,59 +22,61 @@ use crate::{
     tally::Tally,
 };
 
-/// How long it may take until every partition runs in exactly one process again, when nothing else happens. Far above
-/// what it takes: a busy machine is not a violation.
+/// How long it may take until every partition runs in exactly one process again, if nothing else happens. It is far
+/// longer than this takes, because a busy machine is not a violation.
 const CALM: Duration = Duration::from_secs(180);
-/// How long a killed process stays down, unless its partitions run in other processes earlier.
+/// How long a killed process stays down if its partitions do not run in other processes earlier.
 const AWAY: Duration = Duration::from_secs(20);
-/// How long a process that is to kill itself at a crash point is left alone.
+/// How long a process is left alone after it was started to kill itself at a crash point.
 const AT_POINT: Duration = Duration::from_secs(5);
-/// How long the news that a process ended may take to arrive.
+/// How long it may take until the fleet reports that a process has ended.
 const HEARD: Duration = Duration::from_secs(2);
-/// Longer than goka's default session timeout of 6 s.
+/// The duration of a long pause in ms. It is longer than goka's default session timeout of 6 s.
 const PAUSE_MS: std::ops::Range<u64> = 6_500..10_000;
 const SHORT_PAUSE_MS: std::ops::Range<u64> = 200..5_000;
 
-/// Points of the commit protocol at which a process kills itself, by their names in `GOKA_CRASH_AT`, and how many
-/// times, at most, the process passes the point before it kills itself there.
+/// The crash points, which are points of the commit protocol at which a process kills itself. Each has its name in
+/// `GOKA_CRASH_AT`, and a number: the process kills itself at a random pass of the point, at the latest at the pass
+/// with this number.
 const POINTS: &[(&str, u32)] = &[
     ("handled", 500),
     ("delivered", 20),
     (OFFSETS_SENT, 20),
     ("committed", 20),
     ("stored", 20),
-    // A killed process lacks only the rows of one commit interval, so few are replayed.
+    // A killed process lacks only the rows of one commit interval, so few rows are replayed at these two points.
     ("replayed", 3),
     ("replaying", 2),
     ("revoking", 1),
     ("released", 1),
 ];
-/// Points that a process passes only when it gives up partitions.
+/// Crash points that a process passes only when it gives up partitions.
 const MOVES: [&str; 2] = ["revoking", "released"];
-/// Points that a process passes only when its local copies lack rows.
+/// Crash points that a process passes only when its local copies lack rows.
 const REPLAYS: [&str; 2] = ["replayed", "replaying"];
-/// A point that only exactly-once passes.
+/// The crash point that a process passes only with exactly-once.
 const OFFSETS_SENT: &str = "offsets-sent";
 
-/// What happens to one process.
+/// What happens to a process in one step of the storm.
 #[derive(Clone, Copy, Debug)]
 enum Act {
-    /// Killed, and started again immediately.
+    /// The process is killed, and started again immediately.
     Restart,
-    /// Killed, and started again after other processes have taken over its partitions.
+    /// The process is killed, and started again after other processes have taken over its partitions.
     Away,
-    /// Paused, mostly for longer than the session timeout, and resumed.
+    /// The process is paused, mostly for longer than the session timeout, and resumed.
     Pause,
-    /// Killed, and started again with an empty state directory.
+    /// The process is killed, and started again with an empty state directory.
     LoseState,
-    /// Shut down, and started again.
+    /// The process is shut down, and started again.
     End,
-    /// Killed, and started again so that it kills itself at this point of the commit protocol.
+    /// The process is killed, and started again so that it kills itself at this crash point, at a random pass. The
+    /// number is that of the last possible pass.
     KillAt(&'static str, u32),
 }
 
-/// The acts of one deck, to which each crash point is added. A deck is shuffled and used up before the next one, so
-/// that every kind of act happens early in a run.
+/// The acts of one deck; an act for each crash point is added to them. Each deck is shuffled, and is used up before the
+/// next deck is made, so that every kind of act happens early in a run.
 const ACTS: &[Act] = &[
     Act::Restart,
     Act::Restart,
@@ -89,25 +91,25 @@ const ACTS: &[Act] = &[
     Act::End,
 ];
 
-/// An act that is due later.
+/// An act that will be due later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Later {
     Resume(usize),
     Start(usize),
 }
 
-/// What is measured while nothing else happens.
+/// A measurement in progress: how long `partitions` take to run again. It is given up when something else happens.
 struct Watch {
     partitions: BTreeSet<i32>,
     since: Instant,
     within: Within,
 }
 
-/// Which processes the partitions have to run in.
+/// In which processes the partitions have to run, so that the measurement ends.
 enum Within {
-    /// In the process that ran them before.
+    /// In the process with this number, which ran the partitions before.
     Restarted(usize),
-    /// In any process.
+    /// In any processes that are not paused.
     Others,
 }
 
@@ -121,11 +123,12 @@ pub(crate) struct Storm<'a> {
     pub(crate) tally: Tally,
     later: Vec<(Instant, Later)>,
     watch: Option<Watch>,
-    /// By process: the crash point at which it is to kill itself.
+    /// For each process, the crash point at which it is to kill itself, if any.
     armed: Vec<Option<&'static str>>,
-    /// Crash points that were tried.
+    /// Crash points at which a process was to kill itself at least once.
     tried: BTreeSet<&'static str>,
-    /// While the broker is down, a process that ends by itself is not a violation.
+    /// Whether the broker is down or was just restarted. In this time, a process that ends by itself is not a
+    /// violation.
     is_broker_away: bool,
 }
 
@@ -168,7 +171,8 @@ impl<'a> Storm<'a> {
         self.calm(findings)
     }
 
-    /// Kills and pauses processes `disturbances` times, and kills the broker `broker_kills` times in between.
+    /// Kills or pauses processes until this has happened `disturbances` times, and spreads `broker_kills` kills of the
+    /// broker over this time.
     pub(crate) fn rage(
         &mut self,
         disturbances: u32,
@@ -190,7 +194,7 @@ impl<'a> Storm<'a> {
                 _ => self.calm(findings)?,
             }
         }
-        // From here on no process kills itself.
+        // From here on, no process may kill itself, so processes with a crash point are replaced.
         for member in 0..self.armed.len() {
             if self.armed[member].is_some() {
                 self.kill(member);
@@ -225,7 +229,7 @@ impl<'a> Storm<'a> {
     fn act(&mut self, findings: &mut Findings) -> anyhow::Result<()> {
         let members = self.fleet.members().iter().enumerate();
         let awake = members.filter(|(_, member)| member.is_alive() && !member.is_paused);
-        // Prefer a process that runs partitions: killing an idle process tests little.
+        // Prefer processes that run partitions, because killing an idle process tests little.
         let (busy, idle): (Vec<_>, Vec<_>) =
             awake.partition(|(_, member)| !member.running.is_empty());
         let victims = if busy.is_empty() { idle } else { busy };
@@ -251,7 +255,8 @@ impl<'a> Storm<'a> {
                 self.restart(member, had)?;
             }
             Act::Away => {
-                // Only one failure is measured at a time: a process that is paused or comes back also moves partitions.
+                // Failovers are measured only if nothing else is going on: a process that is paused or that comes back
+                // moves partitions, too.
                 let members = self.fleet.members().iter();
                 let is_alone = self.later.is_empty()
                     && members
@@ -289,12 +294,13 @@ impl<'a> Storm<'a> {
             Act::KillAt(point, passes) => {
                 self.kill(member);
                 let pass = self.chance.random_range(1..=passes);
-                // A point that an earlier process did not reach is used at the first pass.
+                // If no process has been killed at this point although the point was tried before, the first pass is
+                // used.
                 let is_missed =
                     self.tally.kills_at.get(point) == Some(&0) && !self.tried.insert(point);
                 let pass = if is_missed { 1 } else { pass };
                 if is_missed && REPLAYS.contains(&point) {
-                    // A complete copy has nothing to replay.
+                    // A process whose local copies are complete has nothing to replay, and would not pass this point.
                     self.fleet.delete_state(member)?;
                     self.tally.states_deleted += 1;
                 }
@@ -311,8 +317,9 @@ impl<'a> Storm<'a> {
         Ok(())
     }
 
-    /// Kills another process. Its partitions move to this process, which has to give partitions back when the other one
-    /// returns. Returns the time until which this process may take to pass its crash point.
+    /// Kills another process, so that its partitions move to the process `member`, which has to give partitions back
+    /// when the killed process returns. Returns the time until which `member` may take to pass its crash point; `None`
+    /// if there is no other process to kill.
     fn move_partitions(&mut self, member: usize) -> Option<Instant> {
         let members = self.fleet.members().iter().enumerate();
         let mut others =
@@ -330,7 +337,8 @@ impl<'a> Storm<'a> {
         self.fleet.kill(member);
     }
 
-    /// Starts a process that was killed, and measures how long it takes until it runs the partitions that it had.
+    /// Starts a process that was killed or shut down, and measures how long it takes until it runs the partitions that
+    /// it had.
     fn restart(&mut self, member: usize, had: BTreeSet<i32>) -> anyhow::Result<()> {
         self.fleet.start(member, &[])?;
         self.watch = (!had.is_empty()).then(|| Watch {
@@ -341,7 +349,7 @@ impl<'a> Storm<'a> {
         Ok(())
     }
 
-    /// Shuts a process down.
+    /// Shuts down a process, and waits until it has ended.
     pub(crate) fn end(&mut self, member: usize, findings: &mut Findings) -> anyhow::Result<()> {
         self.fleet.ask_to_end(member);
         let until = Instant::now() + CALM;
@@ -376,17 +384,18 @@ impl<'a> Storm<'a> {
         self.tally.broker_kills += 1;
         self.is_broker_away = true;
         self.host.kill_and_start_again()?;
-        // A process that was starting meanwhile may have failed; this news comes first.
+        // A process that was starting while the broker was down may have ended. Its end is handled here, while it does
+        // not yet count as a violation.
         self.pass(Instant::now() + HEARD, findings, |_| false)?;
         self.calm(findings)?;
         self.is_broker_away = false;
         Ok(())
     }
 
-    /// Waits until every partition runs in exactly one process.
+    /// Waits until every partition runs in exactly one process. If this does not happen in time, adds a violation.
     pub(crate) fn calm(&mut self, findings: &mut Findings) -> anyhow::Result<()> {
         let partitions = self.partitions;
-        // Acts that are due later come first, and take their time.
+        // Acts that are due later are performed first, and take time.
         let until = Instant::now() + CALM + AWAY;
         self.pass(until, findings, |storm| {
             storm.later.is_empty() && storm.fleet.is_calm(partitions)
@@ -403,7 +412,8 @@ impl<'a> Storm<'a> {
         Ok(())
     }
 
-    /// Waits until `done`, and meanwhile performs the acts that are due.
+    /// Waits until `done` returns true or the time `until` is reached, and performs the acts that become due in the
+    /// meantime.
     pub(crate) fn pass(
         &mut self,
         until: Instant,
@@ -448,7 +458,7 @@ impl<'a> Storm<'a> {
         }
     }
 
-    /// Whether a process has killed itself at its crash point.
+    /// Whether a process has killed itself at its crash point. If so, counts this kill.
     fn has_crashed(&mut self, member: usize, status: ExitStatus) -> bool {
         let is_killed = status.signal() == Some(Signal::KILL.as_raw());
         let Some(point) = self.armed[member].take_if(|_| is_killed) else {
@@ -460,7 +470,7 @@ impl<'a> Storm<'a> {
         true
     }
 
-    /// Ends the measurement if the watched partitions run.
+    /// Ends the measurement in progress, if there is one and its partitions run.
     fn look(&mut self) {
         let Some(watch) = &self.watch else {
             return;

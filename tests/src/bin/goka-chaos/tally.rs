@@ -1,4 +1,4 @@
-//! Counts kills and pauses of a run, and measures how long partitions took to run again.
+//! Counts the kills and pauses of a run, and measures how long partitions took until they ran again.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,32 +6,32 @@ use serde::{Serialize, Serializer};
 
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Tally {
-    /// Kills with SIGKILL at random moments.
+    /// Number of kills with SIGKILL at random moments.
     pub(crate) kills: u32,
-    /// Kills with SIGKILL, by point of the commit protocol.
+    /// Number of kills with SIGKILL at each point of the commit protocol.
     pub(crate) kills_at: BTreeMap<&'static str, u32>,
-    /// Pauses with SIGSTOP and SIGCONT.
+    /// Number of pauses with SIGSTOP, each ended with SIGCONT.
     pub(crate) pauses: u32,
-    /// Shutdowns.
+    /// Number of shutdowns.
     pub(crate) ends: u32,
-    /// Kills after which the state directory was deleted.
+    /// Number of kills after which the state directory was deleted.
     pub(crate) states_deleted: u32,
     pub(crate) broker_kills: u32,
-    /// From the start of a process until it runs all partitions that it ran before the kill.
+    /// Times from the start of a process until it runs all partitions that it ran before it ended.
     #[serde(rename = "restart_ms")]
     pub(crate) restarts: Times,
-    /// From the kill of a process until all its partitions run in other processes.
+    /// Times from the kill of a process until all its partitions run in other processes.
     #[serde(rename = "failover_ms")]
     pub(crate) failovers: Times,
 }
 
 impl Tally {
-    /// Kills and pauses.
+    /// Number of kills and pauses of processes.
     pub(crate) fn disturbances(&self) -> u32 {
         self.kills + self.kills_at.values().sum::<u32>() + self.pauses
     }
 
-    /// Points of the commit protocol at which no process was killed.
+    /// The points of the commit protocol at which no process was killed.
     pub(crate) fn never_hit(&self) -> impl Iterator<Item = &'static str> {
         let points = self.kills_at.iter();
         points.filter_map(|(point, kills)| (*kills == 0).then_some(*point))

@@ -1,5 +1,5 @@
-//! The worker process: a processor whose table and output show for every input record how many times it was processed.
-//! Configured through the environment, as any program that uses goka.
+//! The worker process: a processor whose table and output show for each input record how many times it was processed.
+//! Like any program that uses goka, it is configured by environment variables.
 
 use std::{
     collections::BTreeSet,
@@ -16,27 +16,27 @@ use tokio::{
 
 use crate::row::Row;
 
-/// Interval between checks of which partitions run.
+/// The time between two checks of which partitions run.
 const LOOK: Duration = Duration::from_millis(20);
-/// One record in this many sends a loop message to another key, which may be in another partition.
+/// One record among this many sends a loop message to another key, which may belong to another partition.
 const LOOP_EVERY: i64 = 8;
 /// Number of keys that receive loop messages.
 const LOOP_KEYS: i64 = 40;
 
-/// The key to which a record sends a loop message, if it sends one.
+/// The key to which the record with this number sends a loop message; `None` if it sends none.
 pub(crate) fn loop_key(number: i64) -> Option<String> {
     (number % LOOP_EVERY == 0).then(|| format!("loop-{}", number / LOOP_EVERY % LOOP_KEYS))
 }
 
-/// The input: numbered records, and tombstones, which delete the row.
+/// The input: numbered records, and tombstones, each of which deletes the row of its key.
 #[goka::stream("numbers", value = i64)]
 struct Numbers;
 
-/// One record for each input record: its partition, its offset and its number.
+/// The output: one record for each input record, with the partition, offset and number of the input record.
 #[goka::stream("echo", value = String)]
 struct Echo;
 
-/// A summary of the records of each key, see [`Row`].
+/// The table: for each key, a summary of its records, see [`Row`].
 #[goka::table(value = String)]
 struct Rows;
 
@@ -65,7 +65,7 @@ impl Chaos {
     }
 }
 
-/// The text that is written to the output for an input record.
+/// The text that is written to the output for an input record. `number` is `None` for a tombstone.
 pub(crate) fn echo(partition: i32, offset: i64, number: Option<i64>) -> String {
     let held = number.map_or("tombstone".to_owned(), |number| number.to_string());
     format!("{partition} {offset} {held}")
@@ -99,7 +99,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     }
 }
 
-/// The word before the partition numbers on a line of the worker's output.
+/// The first word of a line of the worker's output, before the numbers of the running partitions.
 pub(crate) const RUNNING: &str = "running";
 
 fn say(partitions: &BTreeSet<i32>) -> io::Result<()> {
