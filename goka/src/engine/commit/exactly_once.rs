@@ -22,8 +22,8 @@ use crate::engine::{
     port::{Step, fault::Fault},
 };
 
-/// How often an idle worker commits its positions again: by default, brokers keep the offsets of topics that a group does
-/// not subscribe to for a week. Beside busy partitions, a transaction commits them, see [`stale`].
+/// How often an idle worker commits its positions again: by default, brokers keep the offsets of topics that a group
+/// does not subscribe to for a week. Beside busy partitions, a transaction commits them, see [`stale`].
 const REFRESH: Duration = Duration::from_secs(3600);
 /// How long a transaction may take to be committed that a partition waits for before it runs.
 const ALONE_TIMEOUT: Duration = Duration::from_secs(30);
