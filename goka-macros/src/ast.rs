@@ -1,4 +1,4 @@
-//! The model of a processor, alike for a function and for an `impl` block. Must not know what is printed.
+//! The model of a processor, which is the same for a function and for an `impl` block. Must not know what is printed.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -20,15 +20,17 @@ pub(crate) struct Processor {
     /// The type that implements `Processor`.
     pub(crate) processor: TokenStream,
     pub(crate) args: ProcessorArgs,
-    /// Those whose signature is right, in the order in which they are printed.
+    /// The methods whose signature is right, in the order in which they are printed.
     pub(crate) methods: Vec<Method>,
-    /// Inputs of methods whose signature is wrong: in use, although nothing is printed for them.
+    /// Inputs of methods whose signature is wrong. The fallback names these types, so that they count as used although
+    /// nothing is printed for the methods.
     pub(crate) lost: Vec<Path>,
     pub(crate) item: Item,
 }
 
 impl Processor {
-    /// Parses an attribute and its item. If there is no model, what is left of the item to print.
+    /// Parses an attribute and its item. If the item is too wrong for a model, the error holds the tokens of the item
+    /// that are printed nevertheless.
     pub(crate) fn parse(
         errors: &mut Errors,
         args: TokenStream,
@@ -45,7 +47,8 @@ impl Processor {
                 Ok(Self::function(errors, group, args, function))
             }
             Item::Block(block) => {
-                // Without its type, the block is not printed: its methods would be further errors.
+                // Without the name of its type, the block is not printed, because its methods would cause further
+                // errors.
                 let name = refuse::ensure_plain_block(errors, &block);
                 let name = name.ok_or_else(TokenStream::new)?;
                 Ok(Self::block(errors, group, args, name, block))

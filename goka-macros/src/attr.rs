@@ -25,12 +25,12 @@ pub(crate) struct ProcessorArgs {
     krate: Option<Path>,
     pub(crate) group: Option<LitStr>,
     pub(crate) input: Option<TopicRef>,
-    /// Inputs beside the first: a function has one.
+    /// Inputs after the first. They are a mistake: a function has one input.
     pub(crate) more_inputs: Vec<Path>,
     pub(crate) key: Option<Type>,
-    /// In the order in which they are printed.
+    /// The edges, in the order in which they are printed.
     pub(crate) edges: Vec<Edge>,
-    /// For all methods that handle records.
+    /// The policies for all methods that handle records.
     pub(crate) on_error: Option<OnError>,
     pub(crate) options: ProcessorOptions,
 }
@@ -131,7 +131,7 @@ fn known() -> String {
     format!("`group`, `input`, {edges}`key`, `on_error`, {options}, `crate`")
 }
 
-/// What is meant by an argument that `#[processor]` does not have.
+/// Says what the user may have meant by an argument that `#[processor]` does not have.
 fn hint(word: &str) -> String {
     let meant = edge::meant(word).or(match word {
         "inputs" | "topic" | "stream" => Some("input"),
@@ -164,7 +164,7 @@ pub(crate) struct TopicArgs {
     pub(crate) options: TopicOptions,
 }
 
-/// The attributes on types. Each has arguments of its own.
+/// The attributes on types, each with different arguments.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum TopicKind {
     Stream,
@@ -220,7 +220,7 @@ impl TopicArgs {
         Ok(())
     }
 
-    /// The name of a stream, which stands first and is not an argument.
+    /// Takes the name of a stream, which stands before the arguments; returns the arguments.
     fn leading_name(&mut self, errors: &mut Errors, tokens: TokenStream) -> TokenStream {
         let parser = |input: ParseStream<'_>| {
             let is_argument = input.peek2(Token![=]) || input.is_empty();
@@ -254,7 +254,7 @@ impl TopicKind {
     }
 }
 
-/// What is meant by an argument that the attribute does not have.
+/// Says what the user may have meant by an argument that the attribute does not have.
 fn topic_hint(kind: TopicKind, word: &str) -> &'static str {
     use TopicKind::{Message, Stream};
     match (kind, word) {
@@ -272,13 +272,13 @@ fn topic_hint(kind: TopicKind, word: &str) -> &'static str {
     }
 }
 
-/// `crate = path`, for a dependency that was renamed.
+/// Returns the path of goka: that of `crate = path`, for a dependency that was renamed, or `::goka`.
 fn krate(named: &Option<Path>, span: Span) -> Path {
     let named = named.clone();
     named.unwrap_or_else(|| syn::parse_quote_spanned!(span=> ::goka))
 }
 
-/// Takes a name that stands first, where it should be `group = "..."`; returns the other arguments.
+/// Takes a name that stands first, where `group = "..."` should stand; returns the other arguments.
 fn leading_group(
     errors: &mut Errors,
     group: &mut Option<LitStr>,

@@ -1,5 +1,5 @@
 //! Reports mistakes that the tokens of a whole processor show. rustc reports mistakes in types and traits, and
-//! constants of goka those in names. Must not know what is printed.
+//! constants of goka report mistakes in names. Must not know what is printed.
 
 use quote::ToTokens;
 use syn::Type;
@@ -12,7 +12,8 @@ use crate::{
     word::TopicRef,
 };
 
-/// Checks the model. What is reported is removed from it, so that rustc does not report it again.
+/// Checks the model, and removes each wrong part that it reports, so that rustc does not report the same mistake
+/// again.
 pub(crate) fn processor(errors: &mut Errors, model: &mut Processor) {
     ensure_name(errors, &model.group, "group");
     ensure_key(errors, &mut model.args.key);
@@ -26,8 +27,9 @@ pub(crate) fn processor(errors: &mut Errors, model: &mut Processor) {
     ensure_some_input(errors, model);
 }
 
-/// Reports methods that claim the same, as far as tokens show it: the same type, or the same literal. A constant of
-/// goka finds the rest. Of two methods with `#[cfg]`s one may be absent.
+/// Reports two methods that claim the same topic or the same arguments, as far as the tokens show it: the same type,
+/// or the same literal. A constant of goka finds the other cases. Methods with a `#[cfg]` are not compared, because
+/// one of the two may be absent.
 fn ensure_distinct(errors: &mut Errors, model: &mut Processor) {
     let mut kept: Vec<Method> = Vec::new();
     for method in std::mem::take(&mut model.methods) {
@@ -69,7 +71,7 @@ fn ensure_some_input(errors: &mut Errors, model: &Processor) {
     }
 }
 
-/// Refuses types of the language that are not keys. rustc refuses any other type, in several places.
+/// Refuses built-in types that are not keys. Any other type that is not a key is reported by rustc, in several places.
 fn ensure_key(errors: &mut Errors, key: &mut Option<Type>) {
     const NO_KEYS: [&str; 6] = ["bool", "char", "f32", "f64", "isize", "usize"];
     let no_key = key.take_if(|key| NO_KEYS.contains(&key.to_token_stream().to_string().as_str()));

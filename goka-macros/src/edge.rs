@@ -1,25 +1,25 @@
-//! The edges that `#[processor]` declares to topics that are types: one row each, which the parser of arguments, the
-//! printer and the fallback read. Must not know how an edge is parsed or printed.
+//! The kinds of edges that the arguments of `#[processor]` declare; their topics are types. Each kind is one row,
+//! which the parser of arguments, the printer and the fallback read. Must not know how an edge is parsed or printed.
 //!
-//! Inputs and loopbacks are not here: each belongs to a method, and is a row of `method.rs`.
+//! Inputs and loopbacks are not here: they belong to methods, and their kinds are rows of `method.rs`.
 
 use syn::Path;
 
 /// One kind of edge.
 pub(crate) struct EdgeKind {
-    /// The argument of the attribute, and the constructor of `goka::graph::Edge`.
+    /// The name of the argument of the attribute, and of the constructor of `goka::graph::Edge`.
     pub(crate) keyword: &'static str,
     /// The trait of goka that the processor implements for each topic.
     pub(crate) marker: &'static str,
-    /// The supertrait of `marker`: whether a type fits the edge.
+    /// The supertrait of `marker`, which says whether a type fits the edge.
     pub(crate) fits: &'static str,
-    /// What printed names of its topics begin with.
+    /// The word in the printed names of topics of this kind, between `__` and a number.
     pub(crate) alias: &'static str,
-    /// The attribute that declares its topics.
+    /// The attribute that declares topics of this kind.
     pub(crate) declared_with: &'static str,
-    /// Why a processor has at most one; `None` if it may have several.
+    /// Why a processor has at most one edge of this kind; `None` if it may have several.
     pub(crate) only_one: Option<&'static str>,
-    /// What people write instead of `keyword`.
+    /// Words that people write by mistake instead of `keyword`.
     pub(crate) mistaken: &'static [&'static str],
 }
 
@@ -66,12 +66,12 @@ pub(crate) static EDGES: [EdgeKind; 4] = [
     },
 ];
 
-/// The kind that an argument declares.
+/// Returns the kind of edge that the argument `keyword` declares.
 pub(crate) fn kind(keyword: &str) -> Option<&'static EdgeKind> {
     EDGES.iter().find(|kind| kind.keyword == keyword)
 }
 
-/// The keyword that is meant by a word which is none.
+/// Returns the keyword that the user probably meant by `word`, which is no keyword.
 pub(crate) fn meant(word: &str) -> Option<&'static str> {
     let kind = EDGES.iter().find(|kind| kind.mistaken.contains(&word));
     kind.map(|kind| kind.keyword)
@@ -80,13 +80,13 @@ pub(crate) fn meant(word: &str) -> Option<&'static str> {
 /// An edge that a processor declares.
 pub(crate) struct Edge {
     pub(crate) kind: &'static EdgeKind,
-    /// Within its kind, from 0.
+    /// The index of the edge within its kind, from 0.
     pub(crate) number: usize,
     /// The topic's type.
     pub(crate) path: Path,
 }
 
-/// Sorts edges as they are printed: by kind, and within a kind as the attribute has them.
+/// Sorts edges into the order in which they are printed: by kind, and within a kind in the order of the attribute.
 pub(crate) fn sort(edges: &mut [Edge]) {
     let place = |edge: &Edge| {
         EDGES

@@ -1,8 +1,8 @@
 //! Prints impls of the traits of `goka`, and nothing that a person could not write by hand: no logic, no `unsafe`.
 //! Must not look for mistakes.
 //!
-//! Each printed token has the span of the user's token that it is about: if one token of an item has none, rustc
-//! points at the whole attribute. Printed names begin with `__`.
+//! Each printed token has the span of the user's token that it is about: if one token of a printed item has no such
+//! span, rustc points at the whole attribute. Printed names begin with `__`.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -24,7 +24,7 @@ pub(crate) fn processor(model: &Processor) -> TokenStream {
     with_item(model, quote!(#named #graph #edges #methods #checks))
 }
 
-/// The user's item, and `printed` in a scope of its own.
+/// Returns the user's item, followed by `printed` in a separate scope.
 pub(crate) fn with_item(model: &Processor, printed: TokenStream) -> TokenStream {
     let span = model.name.span();
     let krate = at(span, model.args.krate(span));
@@ -46,8 +46,8 @@ pub(crate) fn with_item(model: &Processor, printed: TokenStream) -> TokenStream 
     }
 }
 
-/// The module that goes with a processor function. For `fn count`, it is `mod count` with `count::Processor` and
-/// `count::Context`; a function and a module may have the same name.
+/// Prints the module that goes with a processor function. For `fn count`, the module is `mod count` with
+/// `count::Processor` and `count::Context`; a function and a module may have the same name.
 fn module(name: &Ident, function: &Function, krate: &TokenStream) -> TokenStream {
     let vis = &function.vis;
     let about = format!("The processor of the handler [`{name}`](fn@{name}).");
@@ -64,8 +64,8 @@ fn module(name: &Ident, function: &Function, krate: &TokenStream) -> TokenStream
     }
 }
 
-/// An edge of the attribute, with a name for its topic: the user's path is printed once, so that a wrong path is one
-/// error.
+/// An edge of the attribute, with an alias for its topic. The user's path is printed only once, for the alias, so that
+/// a wrong path causes one error.
 pub(crate) struct Declared<'a> {
     path: &'a Path,
     alias: Ident,
@@ -129,13 +129,13 @@ pub(crate) fn graph(model: &Processor) -> TokenStream {
     }
 }
 
-/// A constructor is named as the keyword that declares the edge.
+/// Prints an edge. The constructor has the name of the keyword that declares the edge.
 fn edge(constructor: &str, topic: &Ident) -> TokenStream {
     let constructor = Ident::new(constructor, topic.span());
     quote_spanned!(topic.span()=> __goka::Edge::#constructor::<#topic>())
 }
 
-/// The marker of each declared edge.
+/// Prints the `impl` of the marker trait of each declared edge.
 fn edges(model: &Processor) -> TokenStream {
     declared(model).map(|topic| marker(model, &topic)).collect()
 }
@@ -149,7 +149,7 @@ pub(crate) fn marker(model: &Processor, topic: &Declared<'_>) -> TokenStream {
     quote_spanned!(span=> impl __goka::#marker<#alias> for #processor {})
 }
 
-/// The `impl` of each method, with the types that it names. A kind of method has one function here.
+/// Prints the `impl` of each method, with the types that the `impl` names. One function prints each kind of method.
 pub(crate) fn methods(model: &Processor) -> TokenStream {
     let read = streams(model).map(|(stream, method)| consumes(model, method, &stream));
     let rows = model.methods.iter();
@@ -158,7 +158,7 @@ pub(crate) fn methods(model: &Processor) -> TokenStream {
     read.chain(visited).collect()
 }
 
-/// `Consumes`, and the stream itself where no type was named.
+/// Prints the `impl` of `Consumes`, and also the type of the stream if the user named none.
 fn consumes(model: &Processor, method: &Method, stream: &Ident) -> TokenStream {
     let (span, cfgs) = (stream.span(), &method.callee.cfgs);
     let processor = at(span, &model.processor);
@@ -172,7 +172,7 @@ fn consumes(model: &Processor, method: &Method, stream: &Ident) -> TokenStream {
     };
     let params = quote_spanned!(name=> #this, __ctx);
     let closure = closure(&method.callee, &params, &quote!(#message #call));
-    // A function gives its name to its processor.
+    // The processor of a function has the function's name, so the handler needs none.
     let named = matches!(model.item, Item::Block(_)).then(|| named(&method.callee));
     let tombstones = argument.filter(|message| message.tombstones);
     let tombstones = tombstones
@@ -192,7 +192,7 @@ fn consumes(model: &Processor, method: &Method, stream: &Ident) -> TokenStream {
     }
 }
 
-/// `Visits`, for the arguments of a visitor.
+/// Prints the `impl` of `Visits` for the arguments of a visitor.
 fn visits(model: &Processor, method: &Method, i: usize) -> TokenStream {
     let args = method.argument.as_ref().map(|argument| &argument.ty);
     let (span, cfgs) = (args.span(), &method.callee.cfgs);
@@ -216,7 +216,7 @@ fn visits(model: &Processor, method: &Method, i: usize) -> TokenStream {
     }
 }
 
-/// The closure that calls a method, as a variant of `Handler` or `Visitor`.
+/// Prints the closure that calls a method, as a variant of `Handler` or `Visitor`.
 fn closure(callee: &Callee, params: &TokenStream, body: &TokenStream) -> TokenStream {
     let span = callee.name.span();
     match callee.waits {
@@ -227,14 +227,14 @@ fn closure(callee: &Callee, params: &TokenStream, body: &TokenStream) -> TokenSt
     }
 }
 
-/// The name of a method, for errors; without the `r#` of a keyword.
+/// Prints the name of a method, for errors, without the `r#` of a keyword.
 fn named(callee: &Callee) -> TokenStream {
     let span = callee.name.span();
     let text = LitStr::new(&callee.name.unraw().to_string(), span);
     quote_spanned!(span=> const NAME: &'static str = #text;)
 }
 
-/// Gets the message, for a handler that takes one.
+/// Prints the code that gets the message, for a handler that takes a message.
 fn message(method: &Method, stream: &Ident) -> Option<TokenStream> {
     let message = method.argument.as_ref()?;
     let (ty, span) = (&message.ty, message.ty.span());
@@ -245,7 +245,7 @@ fn message(method: &Method, stream: &Ident) -> Option<TokenStream> {
     Some(quote_spanned!(span=> let __message = __goka::check::#get::<#stream, #ty>(__ctx)?;))
 }
 
-/// Calls the user's function and converts what it returns.
+/// Prints the code that calls the user's function and converts what the function returns.
 fn call(model: &Processor, callee: &Callee, last: Option<TokenStream>) -> TokenStream {
     let returned = callee.returns.span();
     let name = Ident::new(&callee.name.to_string(), returned);
@@ -264,7 +264,7 @@ fn call(model: &Processor, callee: &Callee, last: Option<TokenStream>) -> TokenS
     quote_spanned!(returned=> __goka::check::outcome(#call #wait))
 }
 
-/// The stream that a handler reads: an alias of the user's type, or a type that is printed.
+/// Prints the stream that a handler reads: an alias of the user's type, or a new type.
 fn types(model: &Processor, method: &Method, stream: &Ident) -> TokenStream {
     let (span, cfgs) = (stream.span(), &method.callee.cfgs);
     match &method.cause {
@@ -287,8 +287,8 @@ fn types(model: &Processor, method: &Method, stream: &Ident) -> TokenStream {
     }
 }
 
-/// The stream of a topic that has no type: one named by a literal, or the loopback. Its value is what the handler
-/// takes.
+/// Prints the type of a stream for which the user has no type: a topic named by a literal, or the loopback. The value
+/// of the stream is the message that the handler takes.
 fn anonymous(
     model: &Processor,
     method: &Method,
@@ -320,7 +320,7 @@ fn anonymous(
     }
 }
 
-/// A loopback is partitioned as the first input that is always there.
+/// Prints the partitioner of a loopback, which is that of the first input without a `#[cfg]`.
 fn partitioner_of_input(model: &Processor, span: Span) -> Option<TokenStream> {
     let mut inputs = streams(model).filter(|(_, method)| {
         matches!(method.cause, Cause::Input(_)) && method.callee.cfgs.is_empty()
@@ -332,8 +332,9 @@ fn partitioner_of_input(model: &Processor, span: Span) -> Option<TokenStream> {
     })
 }
 
-/// What goka's constants check: each edge, at the token that declares it, dead letters, and that visitors have a table.
-/// Edges are counted as the compiler counts them, without those that a `#[cfg]` leaves out.
+/// Prints the constants with which goka checks each edge (at the token that declares the edge), checks dead letters,
+/// and checks that a group with visitors has a table. The index of an edge does not count the edges that a `#[cfg]`
+/// leaves out, because the compiler does not count them either.
 fn checks(model: &Processor) -> TokenStream {
     let read = streams(model).map(|(stream, method)| (stream, method.callee.cfgs.as_slice()));
     let others = declared(model).map(|topic| (topic.alias, [].as_slice()));
@@ -369,7 +370,7 @@ fn checks(model: &Processor) -> TokenStream {
     checks
 }
 
-/// `+ 1` where all predicates of these `#[cfg]`s hold.
+/// Prints `+ 1`, which applies if all predicates of these `#[cfg]`s hold.
 fn condition(cfgs: &[Attribute], topic: &Ident) -> Option<TokenStream> {
     let predicates = cfgs.iter().filter_map(|cfg| match &cfg.meta {
         Meta::List(list) => Some(&list.tokens),

@@ -1,5 +1,5 @@
-//! Prints what goes beside errors: all that is right, an edge to each type that fits, and no checks, so that what
-//! depends on the wrong part is not a second error. Must not report anything itself.
+//! Prints the code that goes beside errors: everything that is right, an edge to each type that fits, and no checks,
+//! so that code that depends on the wrong part does not cause a second error. Must not report anything itself.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
@@ -32,7 +32,7 @@ pub(crate) fn processor(model: &Processor, errors: Errors) -> TokenStream {
     quote!(#errors #printed)
 }
 
-/// The one edge of a kind that allows one; otherwise an edge to each type that fits.
+/// Prints the declared edge of a kind that allows only one; for any other kind, prints an edge to each type that fits.
 fn edges(model: &Processor, kind: &EdgeKind) -> TokenStream {
     if kind.only_one.is_some() {
         let mut declared = expand::declared(model);
@@ -46,7 +46,7 @@ fn edges(model: &Processor, kind: &EdgeKind) -> TokenStream {
     }
 }
 
-/// What could not be parsed is printed back, so that what it names still exists.
+/// Prints unchanged an item that could not be parsed, so that the names that the item defines still exist.
 pub(crate) fn item(item: TokenStream, errors: Errors) -> TokenStream {
     let errors = errors.into_tokens();
     quote!(#errors #item)

@@ -1,5 +1,5 @@
-//! The items that `#[processor]` stands on. Bodies of functions stay tokens, so that mistakes in a half-typed body
-//! are left to rustc and to the editor. Must not know what handlers are.
+//! The items that `#[processor]` stands on. Bodies of functions are kept as tokens, so that mistakes in a half-typed
+//! body are left to rustc and to the editor. Must not know what handlers are.
 
 use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -134,7 +134,7 @@ impl ToTokens for Member {
     }
 }
 
-/// Without generics and trait: a block that has them does not become a processor.
+/// Prints the block without generics and trait, because a block that has them does not become a processor.
 impl ToTokens for Block {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         let (attrs, keyword, ty, members) = (&self.attrs, &self.keyword, &self.ty, &self.members);

@@ -1,5 +1,5 @@
-//! The attribute macros of [`goka`](https://docs.rs/goka), which re-exports and documents them: depend on `goka`, not
-//! on this crate.
+//! The attribute macros of [`goka`](https://docs.rs/goka). That crate re-exports and documents the macros: depend on
+//! `goka`, not on this crate.
 //!
 //! Each macro runs the same stages:
 //!
@@ -7,46 +7,48 @@
 //! |---|---|
 //! | parse tokens into a model | `attr`, `options`, `item`, `method`, `ast` |
 //! | report mistakes | `refuse` (of an item), `signature` (of a function), `check` (of the model) |
-//! | print impls | `expand`, `topic`; beside errors `fallback` prints what is right |
+//! | print impls | `expand`, `topic`; if there are errors, `fallback` prints the parts that are right |
 //!
-//! Files import only what stands above them in this list: `report`, `item`, `edge`; `name`, `parse`, `signature`,
-//! `word`; `policy`, `options`; `attr`, `method`; `refuse`; `ast`, `topic`; `check`, `expand`; `fallback`. A kind of
-//! edge is a row of `edge.rs`, a kind of method a row of `method.rs`, an option a field of `options.rs`.
+//! Files import only files that stand before them in this list: `report`, `item`, `edge`; `name`, `parse`,
+//! `signature`, `word`; `policy`, `options`; `attr`, `method`; `refuse`; `ast`, `topic`; `check`, `expand`;
+//! `fallback`. A kind of edge is a row of `edge.rs`, a kind of method a row of `method.rs`, an option a field of
+//! `options.rs`.
 //!
 //! The traits of `goka` are the product: whatever a macro prints can be written by hand. rustc reports mistakes in
-//! types, the macros report mistakes in syntax, constants report mistakes in names. A mistake is one error, at the
-//! user's token, and says how to fix it.
+//! types, the macros report mistakes in syntax, constants report mistakes in names. Each mistake causes one error,
+//! which points at the user's token and says how to fix the mistake.
 //!
 //! # What rustc does with printed code
 //!
-//! Found by trying; the tests in `ui-tests` keep it so.
+//! These facts were found by trying. The tests in `ui-tests` check that they still hold.
 //!
-//! 1. Every token of a printed item needs the span of a user's token, those of `format_ident!` and of interpolated
-//!    paths too: if one has none, rustc underlines the whole attribute. `span.resolved_at(call_site)` brings back the
-//!    note "originates in the attribute macro", so the macro's own tokens get the user's span as it is, and
-//!    `report::at` moves tokens of the user.
-//! 2. Stable Rust cannot join spans: rustc underlines the first token. The macros choose that token: the last segment
-//!    of a path, `one` in `&mut one::Context`.
-//! 3. A user's path is printed once, as an alias, and the alias is used elsewhere: a wrong name is one error instead
-//!    of one per place, and the texts still show the user's type.
-//! 4. Bounds are asked once. rustc implies the bounds of supertraits where a trait is used, so a supertrait asks
-//!    whether a type fits (`Emits: Emittable`), in the `impl` that declares the edge.
-//! 5. A bound without an inference variable fails in method probing, E0599, and rustc drops its text: the traits of
-//!    edges have a type parameter that the methods of the context leave open.
-//! 6. `do_not_recommend` stops rustc from descending into an `impl`: right for codecs, whose serde bounds are noise,
-//!    wrong where the inner text is the better one. It has no effect on projections.
-//! 7. Constants are asked through what is declared, `P::GRAPH`, and not through a topic's own traits: then a type
-//!    that does not fit is not a second error. `#[track_caller]` on goka's `const fn`s leaves the user's token as the
-//!    only place that rustc shows.
-//! 8. The span of a wrong return type is what the user wrote, within `outcome(..)`: otherwise rustc suggests `fn
-//!    Ok(..)`.
+//! 1. Every token of a printed item needs the span of a user's token, even the tokens of `format_ident!` and of
+//!    interpolated paths: if one token has no such span, rustc underlines the whole attribute.
+//!    `span.resolved_at(call_site)` would bring back the note "originates in the attribute macro". So the macro's own
+//!    tokens get the user's span unchanged, and `report::at` moves tokens of the user to another span.
+//! 2. Stable Rust cannot join spans, so rustc underlines only the first token. The macros choose which token that is:
+//!    the last segment of a path, but `one` in `&mut one::Context`.
+//! 3. A user's path is printed once, to define an alias, and the alias is used elsewhere. So a wrong name causes one
+//!    error instead of one error per place, and the error texts still show the user's type.
+//! 4. Each bound is checked once. Where a trait is used, rustc assumes the bounds of its supertraits. So a supertrait
+//!    says whether a type fits (`Emits: Emittable`), and rustc checks this only in the `impl` that declares the edge.
+//! 5. A bound without an inference variable fails in method probing (E0599), and rustc then drops the error text of
+//!    the trait. So the traits of edges have a type parameter that the methods of the context leave open.
+//! 6. `do_not_recommend` stops rustc from descending into an `impl`. This is right for codecs, whose serde bounds are
+//!    noise, and wrong where the text of the inner bound is better. The attribute has no effect on projections.
+//! 7. The checks read constants through the declared graph, `P::GRAPH`, and not through a topic's own traits, so that
+//!    a type that does not fit does not cause a second error. With `#[track_caller]` on goka's `const fn`s, the user's
+//!    token is the only place that rustc shows.
+//! 8. The printed call `outcome(..)`, with the call inside it, has the span of the return type that the user wrote.
+//!    Otherwise, for a wrong return type, rustc suggests `fn Ok(..)`.
 //! 9. The fallback keeps everything that is right: the function with its body, its module, the edges that fit. So
-//!    there are no unused imports and no second errors, and editors go on completing.
-//! 10. A missing argument is reported only where nothing else is wrong: the wrong argument may be the missing one.
+//!    there are no unused imports and no second errors, and completion in editors continues to work.
+//! 10. A missing argument is reported only if nothing else is wrong, because a wrong argument may be meant as the
+//!     missing argument.
 //! 11. Bodies are never parsed: mistakes in a half-typed body are left to rustc and to the editor.
-//! 12. Printed names begin with `__`, parameters of closures too: otherwise they would shadow a handler called
-//!     `message`. Names that handlers write are in the printed module, names that the attribute writes are outside of
-//!     it: each is resolved where the user expects it.
+//! 12. Printed names begin with `__`, even the parameters of closures: otherwise a parameter could shadow a handler
+//!     called `message`. Names that the user writes in a handler are in the printed module; names that the user writes
+//!     in the attribute are outside that module. So each name is resolved where the user expects it.
 
 mod ast;
 mod attr;
@@ -73,7 +75,8 @@ use proc_macro2::TokenStream;
 
 use report::Errors;
 
-/// Makes a processor of a function (one handler) or of an `impl` block (several). Documented at `goka::processor`.
+/// Makes a processor of a function (one handler) or of an `impl` block (several handlers). Documented at
+/// `goka::processor`.
 #[proc_macro_attribute]
 pub fn processor(
     args: proc_macro::TokenStream,

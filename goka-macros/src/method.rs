@@ -1,5 +1,6 @@
-//! The functions of a user that goka calls: what each is called for, and how its mark and its signature are written. A
-//! kind of method is one row of `KINDS`. Must not know the processor that methods belong to, nor what is printed.
+//! The functions of a user that goka calls: what each function is called for, and how its mark (an attribute on it)
+//! and its signature are written. Each kind of method is one row of `KINDS`. Must not know the processor that methods
+//! belong to, nor what is printed.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -20,15 +21,17 @@ use crate::{
 
 /// One kind of method.
 pub(crate) struct MethodKind {
-    /// The name of the attribute that marks it. If it handles records, also the constructor of `goka::graph::Edge`.
+    /// The name of the attribute that marks such a method. If the method handles records, also the name of the
+    /// constructor of `goka::graph::Edge`.
     pub(crate) keyword: &'static str,
     parse: fn(&mut Errors, &Attribute) -> Mark,
     words: &'static Words,
-    /// Whether its last parameter is required, and owned: it chooses the method.
+    /// Whether the last parameter chooses the method, and is therefore required and owned.
     is_chosen_by_argument: bool,
-    /// Whether it is called for records, and not for rows.
+    /// Whether the method is called for records, and not for rows.
     pub(crate) has_records: bool,
-    /// Why a function has no such mark; the rest of the sentence says what to do.
+    /// First part of the error text if a function has this mark: why it must not. The rest of the text says what to
+    /// do.
     on_function: &'static str,
 }
 
@@ -75,9 +78,9 @@ static VISITOR: Words = Words {
 pub(crate) enum Cause {
     /// The records of a stream.
     Input(TopicRef),
-    /// The records that the group sends to itself. With the place of the mark.
+    /// The records that the group sends to itself. The span is the place of the mark.
     Loopback(Span),
-    /// The rows of the table, by a visit. With the place of the mark.
+    /// The rows of the table, by a visit. The span is the place of the mark.
     Visitor(Span),
 }
 
@@ -102,7 +105,7 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    /// The mark of a function, whose input its processor's attribute names.
+    /// Returns the mark of a function. The attribute of the processor names the function's input.
     pub(crate) fn function(input: TopicRef) -> Self {
         Mark {
             cause: Cause::Input(input),
@@ -110,7 +113,7 @@ impl Mark {
         }
     }
 
-    /// Takes the mark off a method: marks are not printed. `None` if it has none.
+    /// Takes the mark off a method, because marks are not printed. Returns `None` if the method has no mark.
     pub(crate) fn take(errors: &mut Errors, attrs: &mut Vec<Attribute>) -> Option<Self> {
         let mut mark = None;
         attrs.retain(|attr| {
@@ -131,7 +134,7 @@ impl Mark {
     }
 }
 
-/// Takes the marks off a function, which is the handler of its input and nothing else, and reports them.
+/// Takes the marks off a function and reports them: a function is the handler of its input and nothing else.
 pub(crate) fn ensure_unmarked(errors: &mut Errors, attrs: &mut Vec<Attribute>) {
     attrs.retain(|attr| {
         let Some(MethodKind { on_function, .. }) = marked(attr) else {
@@ -150,7 +153,7 @@ fn marked(attr: &Attribute) -> Option<&'static MethodKind> {
     kinds.find(|kind| attr.path().is_ident(kind.keyword))
 }
 
-/// `#[input(topic)]`, `#[input(topic, on_error = ...)]`.
+/// Parses `#[input(topic)]` and `#[input(topic, on_error = ...)]`.
 fn parse_input(errors: &mut Errors, attr: &Attribute) -> Mark {
     let parsed = attr.parse_args_with(|input: ParseStream<'_>| {
         let topic = input.parse()?;
@@ -168,7 +171,7 @@ fn parse_input(errors: &mut Errors, attr: &Attribute) -> Mark {
     }
 }
 
-/// `#[loopback]`, `#[loopback(on_error = ...)]`.
+/// Parses `#[loopback]` and `#[loopback(on_error = ...)]`.
 fn parse_loopback(errors: &mut Errors, attr: &Attribute) -> Mark {
     Mark {
         cause: Cause::Loopback(point(attr.path())),
@@ -176,7 +179,7 @@ fn parse_loopback(errors: &mut Errors, attr: &Attribute) -> Mark {
     }
 }
 
-/// `#[visitor]`, `#[visitor(on_error = ...)]`, without dead letters: a visit has no record.
+/// Parses `#[visitor]` and `#[visitor(on_error = ...)]`. Dead letters are not allowed, because a visit has no record.
 fn parse_visitor(errors: &mut Errors, attr: &Attribute) -> Mark {
     let why = "a visit finds it by the type of its last parameter";
     let on_error = parse_only_on_error(errors, attr, why);
@@ -214,7 +217,7 @@ fn begins_with_name(tokens: &TokenStream) -> bool {
     }
 }
 
-/// The one argument that all marks have.
+/// Parses `on_error`, the only argument that all marks have.
 fn parse_on_error(errors: &mut Errors, of: &str, tokens: TokenStream) -> Option<OnError> {
     let mut on_error = None;
     each(errors, tokens, |errors, name, input| {
@@ -237,7 +240,7 @@ pub(crate) struct Method {
     pub(crate) cause: Cause,
     pub(crate) callee: Callee,
     pub(crate) argument: Option<Argument>,
-    /// Its own; a method that handles records has that of the processor otherwise.
+    /// The policies of the method itself. If `None`, a method that handles records has the policies of the processor.
     pub(crate) on_error: Option<OnError>,
 }
 
@@ -246,24 +249,25 @@ pub(crate) struct Callee {
     pub(crate) name: Ident,
     /// `#[cfg(...)]`s of the function, copied to whatever is printed for it.
     pub(crate) cfgs: Vec<Attribute>,
-    /// An `async fn`.
+    /// Whether the function is an `async fn`.
     pub(crate) waits: bool,
-    /// Where to point when the context is that of another processor.
+    /// Where to point if the context is the context of another processor.
     pub(crate) context: Span,
-    /// Where to point when the return type is wrong: the type, or the name if none is written.
+    /// Where to point if the return type is wrong: the return type, or the function's name if no return type is
+    /// written.
     pub(crate) returns: TokenStream,
 }
 
 /// The last parameter of a method: a message, or the arguments of a visit.
 pub(crate) struct Argument {
-    /// Of a message, without the `Option`.
+    /// The type of the parameter; for a message, without the `Option`.
     pub(crate) ty: Type,
-    /// A message that is written as an `Option`: `None` is a tombstone.
+    /// Whether the message is written as an `Option`, whose `None` is a tombstone.
     pub(crate) tombstones: bool,
 }
 
 impl Method {
-    /// Parses the signature. What is wrong with it is reported; then the cause comes back.
+    /// Parses the signature. If the signature is wrong, reports why, and returns the cause of the method as the error.
     pub(crate) fn parse(
         errors: &mut Errors,
         mark: Mark,
@@ -293,7 +297,8 @@ impl Method {
         })
     }
 
-    /// What no two methods of a processor may share: a stream, the loopback, the type of a visit's arguments.
+    /// Returns what no two methods of a processor may share: a stream, the loopback, or the type of a visit's
+    /// arguments.
     pub(crate) fn claim(&self) -> (usize, String) {
         let text = match (&self.cause, &self.argument) {
             (Cause::Input(topic), _) => topic.to_token_stream(),
@@ -304,13 +309,14 @@ impl Method {
     }
 }
 
-/// Sorts methods as they are printed: by kind, and within a kind as the `impl` block has them.
+/// Sorts methods into the order in which they are printed: by kind, and within a kind in the order of the `impl`
+/// block.
 pub(crate) fn sort(methods: &mut [Method]) {
     methods.sort_by_key(|method| method.cause.place());
 }
 
 impl Callee {
-    /// With the type of the last parameter, if there is one beside the context.
+    /// Parses the signature of a function. Also returns the type of the parameter after the context, if there is one.
     fn parse(
         errors: &mut Errors,
         function: &Function,

@@ -5,10 +5,11 @@ use syn::LitStr;
 
 use crate::report::Errors;
 
-/// Reports a name that Kafka refuses: Kafka allows 1 to 249 of `[a-zA-Z0-9._-]`. `what` is "topic" or "group".
+/// Reports a name that Kafka refuses: Kafka allows 1 to 249 characters of `[a-zA-Z0-9._-]`. `what` is "topic" or
+/// "group".
 pub(crate) fn ensure_name(errors: &mut Errors, literal: &LitStr, what: &str) {
     let value = literal.value();
-    // The topics of a group add a suffix to its name.
+    // The name of a group's topic is the name of the group with a suffix.
     let longest = if what == "group" { 243 } else { 249 };
     let is_legal = |c: &char| c.is_ascii_alphanumeric() || "._-".contains(*c);
     if value.is_empty() || value.len() > longest {
@@ -26,7 +27,7 @@ pub(crate) fn ensure_name(errors: &mut Errors, literal: &LitStr, what: &str) {
     }
 }
 
-/// A name in place of a missing one, so that the rest is still printed.
+/// Returns a name in place of a missing name, so that the rest is still printed.
 pub(crate) fn stand_in() -> LitStr {
     LitStr::new("missing", Span::call_site())
 }

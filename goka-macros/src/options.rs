@@ -1,5 +1,6 @@
-//! The options of a topic's type and of a processor. Each set is one value: an option is a field here, with its
-//! argument, its check and what is printed for it. Must not know the items that the attributes are on.
+//! The options of a topic's type and of a processor. Each set of options is one struct here. Each option is one field,
+//! with its argument, its check and the code that is printed for it. Must not know the items that the attributes are
+//! on.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -16,13 +17,13 @@ use crate::{
 pub(crate) struct TopicOptions {
     codec: Option<Type>,
     partitioner: Option<Ident>,
-    /// Of a table.
+    /// The option `coalesce` of a table.
     coalesce: Option<LitBool>,
 }
 
-/// The codecs of goka, which need no path.
+/// The codecs of goka, which a user names without a path.
 const CODECS: [&str; 4] = ["Json", "MsgPack", "Raw", "Text"];
-/// The partitioners, and their variants of `goka::Partitioner`. The first is the default.
+/// The arguments that name the partitioners, and the variants of `goka::Partitioner`. The first is the default.
 const PARTITIONERS: [(&str, &str); 3] = [
     ("murmur2", "Murmur2"),
     ("fnv1a", "Fnv1a"),
@@ -30,7 +31,7 @@ const PARTITIONERS: [(&str, &str); 3] = [
 ];
 
 impl TopicOptions {
-    /// The arguments, for error texts. A stream has the same without `coalesce`.
+    /// The arguments of a stream, for error texts. A table also has `coalesce`.
     pub(crate) const KNOWN: &str = "`codec`, `partitioner`";
     pub(crate) const KNOWN_OF_TABLE: &str = "`codec`, `partitioner`, `coalesce`";
 
@@ -56,14 +57,14 @@ impl TopicOptions {
         Some(parsed)
     }
 
-    /// Reports values that do not exist.
+    /// Reports unknown values.
     pub(crate) fn check(&self, errors: &mut Errors) {
         self.ensure_codec(errors);
         self.ensure_partitioner(errors);
     }
 
-    /// A codec named without a path is one of goka's or a type in scope, and rustc reports a wrong one. Only a name
-    /// that is nearly one of goka's has a better answer.
+    /// Reports a codec whose name is nearly the name of a codec of goka. Any other codec without a path is a codec of
+    /// goka or a type in scope, and rustc reports it if it is wrong.
     fn ensure_codec(&self, errors: &mut Errors) {
         let Some(codec) = &self.codec else { return };
         let name = codec.to_token_stream().to_string();
@@ -94,7 +95,8 @@ impl TopicOptions {
         }
     }
 
-    /// Whether the codec is made of serde. What a codec of the user's needs, the user derives.
+    /// Whether the codec needs serde's derives. If the codec is the user's own, the user writes the derives that it
+    /// needs.
     pub(crate) fn needs_serde(&self) -> bool {
         match &self.codec {
             None => true,
@@ -106,7 +108,7 @@ impl TopicOptions {
         }
     }
 
-    /// The codec's type. Beside errors it is the default, which suits any value.
+    /// Prints the codec's type. If there are errors, prints the default codec, which suits any value.
     pub(crate) fn codec(&self, is_right: bool, value: Span) -> TokenStream {
         let is_ours = |codec: &Type| {
             let name = codec.to_token_stream().to_string();
@@ -119,7 +121,7 @@ impl TopicOptions {
         }
     }
 
-    /// As a constant of the `impl` of `Topic`.
+    /// Prints the options of a topic as a constant of the `impl` of `Topic`.
     pub(crate) fn of_topic(&self) -> Option<TokenStream> {
         let declared = self.partitioner.as_ref()?;
         let others = &PARTITIONERS[1..];
@@ -130,7 +132,7 @@ impl TopicOptions {
         })
     }
 
-    /// As a constant of the `impl` of `Table`.
+    /// Prints the options of a table as a constant of the `impl` of `Table`.
     pub(crate) fn of_table(&self) -> Option<TokenStream> {
         let mut set = TokenStream::new();
         if let Some(coalesce) = &self.coalesce {
@@ -170,7 +172,7 @@ impl ProcessorOptions {
         Some(parsed)
     }
 
-    /// Reports values that do not exist, and removes them.
+    /// Reports unknown values, and removes them.
     pub(crate) fn check(&mut self, errors: &mut Errors) {
         let is_unknown = |name: &mut Ident| !GUARANTEES.iter().any(|known| name == known);
         if let Some(name) = self.guarantee.take_if(is_unknown) {
@@ -181,7 +183,7 @@ impl ProcessorOptions {
         }
     }
 
-    /// As a constant of the `impl` of `Processor`.
+    /// Prints the options as a constant of the `impl` of `Processor`.
     pub(crate) fn print(&self) -> Option<TokenStream> {
         let mut set = TokenStream::new();
         if let Some(name) = &self.guarantee {

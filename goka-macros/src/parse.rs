@@ -11,7 +11,7 @@ use syn::{
 
 use crate::report::Errors;
 
-/// Parses `name = value` and `name(values)`, separated by commas; `one` parses what follows a name.
+/// Parses `name = value` and `name(values)`, separated by commas; `one` parses the tokens that follow a name.
 pub(crate) fn each(
     errors: &mut Errors,
     tokens: TokenStream,
@@ -56,7 +56,7 @@ pub(crate) fn assigned_name(input: ParseStream<'_>) -> syn::Result<LitStr> {
     literal(input)
 }
 
-/// Parses a name as a literal, because the macro makes other names of it.
+/// Parses a name, which must be a literal, because the macro derives other names from it.
 pub(crate) fn literal(input: ParseStream<'_>) -> syn::Result<LitStr> {
     match input.peek(LitStr) {
         true => input.parse(),
@@ -92,7 +92,7 @@ pub(crate) fn listed_types(
     Ok(found)
 }
 
-/// Whether both are written with the same tokens.
+/// Whether both paths are written with the same tokens.
 pub(crate) fn is_same_path(one: &Path, other: &Path) -> bool {
     quote!(#one).to_string() == quote!(#other).to_string()
 }
@@ -109,7 +109,7 @@ pub(crate) fn list<T>(
         match one(&content) {
             Ok(item) => found.push(item),
             Err(error) => {
-                // syn reports tokens that are left unread, as a second error.
+                // Otherwise syn would report tokens that are left unread as a second error.
                 content.parse::<TokenStream>()?;
                 return Err(error);
             }
@@ -121,12 +121,12 @@ pub(crate) fn list<T>(
     Ok(found)
 }
 
-/// Keeps the first `value` of an argument and reports another one.
+/// Keeps `value` if it is the first value of the argument `name`; otherwise reports the argument.
 pub(crate) fn once<T>(errors: &mut Errors, name: &Ident, slot: &mut Option<T>, value: T) {
     once_by(errors, name, slot, value, "one is enough");
 }
 
-/// Like [`once`], with the rule that the error ends with.
+/// Like [`once`]; the error text ends with `rule`.
 pub(crate) fn once_by<T>(
     errors: &mut Errors,
     name: &Ident,

@@ -1,5 +1,5 @@
 //! The argument `on_error`: what happens to records that cannot be processed. Parses and prints it. Must not know the
-//! items that it is on.
+//! items that the argument is on.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -30,11 +30,12 @@ pub(crate) struct Policy {
 struct Retry {
     name: Ident,
     times: LitInt,
-    /// The first and the longest.
+    /// The first and the longest backoff, in milliseconds.
     backoff: Option<(LitInt, LitInt)>,
 }
 
-/// The policies that end it: all but a retry. With the name as it was written.
+/// The last step of a policy, after all retries if there are any. Each variant holds the step's name as the user wrote
+/// it.
 #[derive(Clone)]
 enum Last {
     Fail(Ident),
@@ -47,7 +48,7 @@ const POLICIES: &str = "`fail`, `skip`, `dead_letter`, `dead_letter(\"topic\")`,
 const LAST: &str = "`fail`, `skip`, `dead_letter` or `dead_letter(\"topic\")`";
 
 impl OnError {
-    /// Parses what follows the name of the argument. A mistake is reported and leaves a policy out.
+    /// Parses what follows the name of the argument. Reports mistakes, and leaves out each policy that is wrong.
     pub(crate) fn parse(errors: &mut Errors, input: ParseStream<'_>) -> syn::Result<Self> {
         if !input.peek(Paren) {
             input.parse::<Token![=]>()?;
@@ -108,7 +109,7 @@ impl OnError {
         }
     }
 
-    /// The name of a policy that writes dead letters, if one does.
+    /// Returns the name of the first policy that writes dead letters, if there is one.
     pub(crate) fn dead_letter(&self) -> Option<&Ident> {
         self.policies()
             .into_iter()
@@ -118,7 +119,7 @@ impl OnError {
             })
     }
 
-    /// As a constant of the `impl` of an edge.
+    /// Prints the policies as a constant of the `impl` of an edge.
     pub(crate) fn print(&self) -> TokenStream {
         let (span, value) = match self {
             OnError::All(policy) => {
@@ -138,7 +139,7 @@ impl OnError {
         quote_spanned!(span=> const ON_ERROR: __goka::OnError = #value;)
     }
 
-    /// Lets goka's constants check the topics of dead letters.
+    /// Prints the constants with which goka checks the topics of dead letters.
     pub(crate) fn checks(&self, cfgs: &[syn::Attribute], processor: &TokenStream) -> TokenStream {
         let checks = self.policies().into_iter().filter_map(|policy| {
             let Last::DeadLetter(name, topic) = &policy.last else {
@@ -172,7 +173,7 @@ impl Policy {
         let content;
         syn::parenthesized!(content in input);
         let Ok(times) = content.parse::<LitInt>() else {
-            // syn reports tokens that are left unread, as a second error.
+            // Otherwise syn would report tokens that are left unread as a second error.
             content.parse::<TokenStream>()?;
             return Err(syn::Error::new_spanned(
                 name,
@@ -314,7 +315,7 @@ fn named(input: ParseStream<'_>) -> syn::Result<Ident> {
     name.map_err(|error| syn::Error::new(error.span(), format!("expected a policy: {POLICIES}")))
 }
 
-/// Parses `= 100` or `= 100..=10_000`, milliseconds.
+/// Parses `= 100` or `= 100..=10_000`, in milliseconds.
 fn parse_backoff(input: ParseStream<'_>) -> syn::Result<(LitInt, LitInt)> {
     let first: LitInt = assigned(input).map_err(|error| {
         let text = "expected milliseconds: `backoff_ms = 100`, or `backoff_ms = 100..=10_000` to double from one to the other";

@@ -1,5 +1,5 @@
-//! Reports mistakes in the shape of an item and in what its attribute leaves out, before there is a model. rustc
-//! reports mistakes in types and traits, and constants of goka those in names. Must not know the model.
+//! Reports mistakes in the shape of an item, and arguments that its attribute lacks, before there is a model. rustc
+//! reports mistakes in types and traits, and constants of goka report mistakes in names. Must not know the model.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -13,8 +13,8 @@ use crate::{
     word::TopicRef,
 };
 
-/// The name of the group. A missing argument is reported only if nothing else is wrong: a wrong argument may be the one
-/// that is missing.
+/// Returns the name of the group. Reports a missing name only if nothing else is wrong, because a wrong argument may
+/// be meant as the missing argument.
 pub(crate) fn ensure_group(errors: &mut Errors, args: &ProcessorArgs) -> LitStr {
     if args.group.is_none() && errors.is_empty() {
         errors.missing("missing `group = \"...\"`, the name of the processor group");
@@ -33,7 +33,7 @@ pub(crate) fn ensure_input(
     input.unwrap_or_else(|| TopicRef::Literal(stand_in()))
 }
 
-/// Refuses an item that is neither a function nor an `impl` block; it begins with `keyword`.
+/// Refuses an item that is neither a function nor an `impl` block. `keyword` is the first token of the item.
 pub(crate) fn ensure_item(errors: &mut Errors, keyword: TokenStream) {
     errors.at(
         keyword,
@@ -53,7 +53,7 @@ pub(crate) fn ensure_no_receiver(errors: &mut Errors, function: &Function) -> Op
     None
 }
 
-/// The name of the type of an `impl` block. Refuses paths, generics and traits.
+/// Returns the name of the type of an `impl` block. Refuses paths, generics and traits.
 pub(crate) fn ensure_plain_block(errors: &mut Errors, block: &Block) -> Option<Ident> {
     let generic =
         "a processor cannot be generic: its graph is one constant; write one processor per type";
@@ -106,7 +106,7 @@ pub(crate) fn ensure_some_handler(errors: &mut Errors, handlers: usize, name: &I
     }
 }
 
-/// The item as a struct or an enum; without one, no impls are printed.
+/// Returns the item if it is a struct or an enum. For any other item, returns `None`, and no impls are printed.
 pub(crate) fn ensure_struct_or_enum(errors: &mut Errors, item: TokenStream) -> Option<DeriveInput> {
     let item: DeriveInput = errors.take(syn::parse2(item))?;
     if let syn::Data::Union(union) = &item.data {
@@ -119,7 +119,7 @@ pub(crate) fn ensure_struct_or_enum(errors: &mut Errors, item: TokenStream) -> O
     Some(item)
 }
 
-/// Refuses a generic topic, and one that is neither a value nor a marker for values of another type.
+/// Refuses a generic topic, and a topic whose type is neither a value nor a marker for values of another type.
 pub(crate) fn ensure_topic_type(errors: &mut Errors, args: &TopicArgs, item: &DeriveInput) {
     let ident = &item.ident;
     args.options.check(errors);

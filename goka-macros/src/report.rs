@@ -15,7 +15,7 @@ impl Errors {
         self.0.push(syn::Error::new_spanned(tokens, message));
     }
 
-    /// Reports something that is missing: there is no token, so rustc underlines the attribute.
+    /// Reports something that is missing. There is no token to point at, so rustc underlines the attribute.
     pub(crate) fn missing(&mut self, message: impl Display) {
         self.0.push(syn::Error::new(Span::call_site(), message));
     }
@@ -33,7 +33,8 @@ impl Errors {
     }
 }
 
-/// Moves tokens to `span`: rustc points at the whole attribute when the tokens of one item come from several places.
+/// Moves tokens to `span`, because rustc points at the whole attribute when the tokens of one item come from several
+/// places.
 pub(crate) fn at(span: Span, tokens: impl ToTokens) -> TokenStream {
     let tokens = tokens.to_token_stream().into_iter();
     let moved = tokens.map(|mut token| {
@@ -43,7 +44,7 @@ pub(crate) fn at(span: Span, tokens: impl ToTokens) -> TokenStream {
     moved.collect()
 }
 
-/// Where rustc should point for a path: its last segment, as stable Rust cannot join spans.
+/// Returns where rustc should point for a path: at its last segment, because stable Rust cannot join spans.
 pub(crate) fn point(path: &Path) -> Span {
     let last = path.segments.last();
     last.map_or_else(Span::call_site, |last| last.ident.span())

@@ -1,5 +1,5 @@
-//! Reports mistakes in the signature of a method that goka calls. Each sentence ends with the expected signature, in
-//! the user's own names. Must not know types: rustc reports those.
+//! Reports mistakes in the signature of a method that goka calls. Each error text ends with the expected signature,
+//! with the user's own names. Must not know types: rustc reports those.
 
 use std::fmt::{self, Display};
 
@@ -14,22 +14,22 @@ use crate::report::Errors;
 
 /// The words for one kind of method.
 pub(crate) struct Words {
-    /// "handler"
+    /// What such a method is called, for example "handler".
     pub(crate) what: &'static str,
-    /// The last parameter: "message"
+    /// The name of the last parameter, for example "message".
     pub(crate) last: &'static str,
-    /// How many of the last parameter: "at most one message"
+    /// How many parameters may follow the context, for example "at most one message".
     pub(crate) most: &'static str,
 }
 
-/// What the signature should be.
+/// The signature that the function should have.
 pub(crate) struct Expected {
     words: &'static Words,
     text: String,
 }
 
 impl Expected {
-    /// With the user's own names, and with the lifetime that an `async fn` must write.
+    /// Makes the expected signature, with the user's own names, and with the lifetime that an `async fn` must write.
     pub(crate) fn new(words: &'static Words, signature: &Signature, is_method: bool) -> Self {
         let (name, last) = (&signature.ident, words.last);
         let asyncness = signature.asyncness.map_or("", |_| "async ");
@@ -50,7 +50,7 @@ impl Display for Expected {
     }
 }
 
-/// Refuses what is generic, `const`, `unsafe` or `extern`.
+/// Refuses a function that is generic, `const`, `unsafe` or `extern`.
 pub(crate) fn ensure_plain_fn(
     errors: &mut Errors,
     signature: &Signature,
@@ -105,7 +105,7 @@ pub(crate) fn ensure_receiver(
     None
 }
 
-/// Asks for the context, first and by mutable reference; returns the token to point at.
+/// Requires that the first parameter is the context, by mutable reference. Returns the span of the token to point at.
 pub(crate) fn ensure_context(
     errors: &mut Errors,
     first: Option<&FnArg>,
@@ -132,7 +132,7 @@ pub(crate) fn ensure_context(
     None
 }
 
-/// The processor in `other::Context<'_>` or in `Context<'_, Other>`.
+/// Returns the span of the processor in `other::Context<'_>` or in `Context<'_, Other>`.
 fn processor_in(context: &Path) -> Span {
     if let Some(last) = context.segments.last()
         && let PathArguments::AngleBracketed(args) = &last.arguments
@@ -143,7 +143,7 @@ fn processor_in(context: &Path) -> Span {
     context.span()
 }
 
-/// Asks for the arguments of a visit, by value: they choose the visitor.
+/// Requires the arguments of a visit, by value, because their type chooses the visitor.
 pub(crate) fn ensure_args(
     errors: &mut Errors,
     args: Option<Type>,

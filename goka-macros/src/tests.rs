@@ -1,5 +1,5 @@
-//! What the macros print, as snapshots, so that a review shows each change. `INSTA_UPDATE=always cargo test -p
-//! goka-macros` writes them again.
+//! Tests what the macros print, with snapshots, so that a review shows each change.
+//! `INSTA_UPDATE=always cargo test -p goka-macros` writes the snapshots again.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::quote;
@@ -10,7 +10,7 @@ fn pretty(printed: TokenStream) -> String {
     prettyplease::unparse(&syn::parse2(printed).expect("what is printed are items"))
 }
 
-/// The snapshot shows what was printed for what.
+/// Compares printed code with a snapshot.
 macro_rules! snapshot {
     ($name:literal, $printed:expr) => {
         insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
@@ -67,7 +67,7 @@ fn a_function() {
     snapshot!("function", counter());
 }
 
-/// Without the user's own function.
+/// Counts the printed lines without the user's own function.
 #[test]
 fn the_counter_is_small() {
     let lines = pretty(counter()).lines().count() - 4;

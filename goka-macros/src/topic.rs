@@ -92,7 +92,8 @@ pub(crate) fn message(
     Some(quote!(#derives #item))
 }
 
-/// The item with the `impl`s of a topic: `Topic`, and in `kind` those of a stream or a table.
+/// Prints the item with the `impl`s of a topic: the `impl` of `Topic`, and in `kind` the `impl`s of a stream or a
+/// table.
 fn topic(errors: &Errors, args: &TopicArgs, item: &DeriveInput, kind: TokenStream) -> TokenStream {
     let ident = &item.ident;
     let krate = args.krate(ident.span());
@@ -129,8 +130,8 @@ fn topic(errors: &Errors, args: &TopicArgs, item: &DeriveInput, kind: TokenStrea
     quote!(#derives #item #impls)
 }
 
-/// serde's derives, without those that the item has. Only derives below the attribute can be seen: rustc expands from
-/// top to bottom.
+/// Prints serde's derives, except the derives that the item already has. The macro sees only derives below the
+/// attribute, because rustc expands attributes from top to bottom.
 fn derives(krate: &Path, item: &DeriveInput) -> Option<TokenStream> {
     let (mut derived, mut named) = (Vec::new(), false);
     for attr in &item.attrs {

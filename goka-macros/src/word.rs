@@ -1,5 +1,5 @@
-//! Values of arguments: words, types and topics, and what to write where something else stands in their place. Must not
-//! know which argument a value belongs to.
+//! Parses values of arguments (words, types and topics), and says what to write if something else stands in their
+//! place. Must not know which argument a value belongs to.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -54,7 +54,7 @@ impl ToTokens for TopicRef {
     }
 }
 
-/// Parses `= word`, one of the words in `known`. An unknown word is returned: the caller reports it.
+/// Parses `= word`, one of the words in `known`. An unknown word is returned too, and the caller reports it.
 pub(crate) fn word(name: &Ident, input: ParseStream<'_>, known: &[&str]) -> syn::Result<Ident> {
     input.parse::<Token![=]>()?;
     let meant = |text: &str| {
@@ -96,12 +96,13 @@ pub(crate) fn word(name: &Ident, input: ParseStream<'_>, known: &[&str]) -> syn:
             path,
             format!("`{name}` takes a word, not a path: {}", words()),
         )),
-        // The caller reports an unknown word: it knows what the words mean.
+        // The caller reports an unknown word, because the caller knows what the words mean.
         Some(_) | None => Ok(last.ident.clone()),
     }
 }
 
-/// Parses `= Type`. A string that names a type is reported and taken for the type, so that it is the only error.
+/// Parses `= Type`. A string that names a type is reported, and then taken for the type, so that there is only one
+/// error.
 pub(crate) fn named_type(
     errors: &mut Errors,
     name: &Ident,
@@ -123,7 +124,7 @@ pub(crate) fn named_type(
     Err(syn::Error::new_spanned(literal, text))
 }
 
-/// Parses `= Codec`: one of those in `known`, or a type of the user's.
+/// Parses `= Codec`: a codec in `known`, or a type of the user.
 pub(crate) fn codec(name: &Ident, input: ParseStream<'_>, known: &[&str]) -> syn::Result<Type> {
     input.parse::<Token![=]>()?;
     if !input.peek(Lit) {
@@ -159,7 +160,7 @@ pub(crate) fn table(name: &Ident, input: ParseStream<'_>) -> syn::Result<Path> {
     Err(syn::Error::new_spanned(literal, text))
 }
 
-/// Reports a name that stands first without an argument, and takes it for the name of the group.
+/// Reports a name that stands first and belongs to no argument, and takes it for the name of the group.
 pub(crate) fn unnamed_group(
     errors: &mut Errors,
     input: ParseStream<'_>,
@@ -176,7 +177,8 @@ pub(crate) fn unnamed_group(
     Ok(Some(group))
 }
 
-/// Without case and punctuation: `ExactlyOnce`, `exactly-once` and `EXACTLY_ONCE` are the same word.
+/// Returns the text without case and punctuation, so that `ExactlyOnce`, `exactly-once` and `EXACTLY_ONCE` are the
+/// same word.
 fn plain(text: &str) -> String {
     let letters = text.chars().filter(|c| c.is_alphanumeric());
     letters.flat_map(char::to_lowercase).collect()

@@ -1,4 +1,5 @@
-//! Writes to a stream from any program: an [`Emitter`] sends messages, a [`Delivery`] says when Kafka has one.
+//! Writes to a stream from any program: an [`Emitter`] sends messages, and a [`Delivery`] says when Kafka has
+//! acknowledged a message.
 
 // Must not know brokers: bytes go to an `Outbox`.
 
@@ -46,24 +47,26 @@ use crate::{
 /// # Ok::<(), goka::Error>(())
 /// ```
 ///
-/// An emitter works in any program, with or without an async runtime. It is an idempotent producer: messages of one
-/// thread with the same key are written once each, in the order in which they were emitted. Clones share one
-/// connection, and can be used by many threads.
+/// An emitter works in any program, with or without an async runtime. An emitter is an idempotent producer: if one
+/// thread emits several messages with the same key, each message is written once, and the messages are written in the
+/// order in which the thread emitted them. Clones of an emitter share one connection, and many threads can use them.
 ///
 /// Memory is bounded. While `queue.buffering.max.messages` (100,000) messages or `queue.buffering.max.kbytes` (32 MiB)
-/// are in flight, [`emit`](Self::emit) blocks the calling thread. An async program awaits [`ready`](Self::ready) first.
+/// are in flight, [`emit`](Self::emit) blocks the calling thread. An async program should await [`ready`](Self::ready)
+/// before it emits.
 ///
-/// Await [`close`](Self::close) at the end: its result says whether all messages were delivered. Without it, dropping
-/// the last clone blocks for up to two seconds until the messages in flight are delivered. After that, goka logs a
-/// warning and continues in the background; messages that are still not delivered when the process ends are lost.
+/// Await [`close`](Self::close) at the end: its result says whether all messages were delivered. Without a call of
+/// `close`, dropping the last clone blocks for up to two seconds, until the messages in flight are delivered. If some
+/// messages are not delivered in this time, goka logs a warning and continues to deliver them in the background;
+/// messages that are still not delivered when the process ends are lost.
 pub struct Emitter<S> {
     outbox: Arc<Outbox>,
-    /// Counts messages without a key, which go to the partitions in turn.
+    /// Number of messages sent so far without a key. Such messages go to the partitions in turn.
     turn: Arc<AtomicU32>,
     stream: PhantomData<fn() -> S>,
 }
 
-/// Position of a message that was delivered: its partition and offset.
+/// Position of a delivered message: its partition and offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivered {
@@ -75,12 +78,12 @@ pub struct Delivered {
 
 /// Delivery report of an emitted message, as a future: await it, [`wait`](Self::wait) for it, or drop it.
 ///
-/// If the delivery was dropped and the message fails, goka logs the failure, and the next
-/// [`flush`](Emitter::flush) or [`close`](Emitter::close) returns an error.
+/// If a `Delivery` is dropped and its message fails, goka logs the failure, and the next [`flush`](Emitter::flush) or
+/// [`close`](Emitter::close) returns an error.
 pub struct Delivery(Receipt);
 
 thread_local! {
-    /// A buffer that is reused, so that a message costs no allocation.
+    /// Buffer for the bytes of a message. Each message reuses the buffer, so that sending costs no allocation.
     static BYTES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -93,7 +96,7 @@ impl<S> Emitter<S> {
     /// [`Error::Topic`] if the topic does not exist, and [`Error::Prepare`] if the codec refuses the topic.
     pub fn new(config: &Config) -> Result<Self, Error>
     where
-        // Only here, so that a type that is not a stream causes a single compile error.
+        // The bound stands only here, so that a type that is not a stream causes a single compile error.
         S: Stream,
     {
         let cluster = Cluster::connect(config)?;
@@ -119,8 +122,8 @@ impl<S: Topic> Emitter<S> {
     /// broker, but blocks the thread while too many messages are in flight.
     ///
     /// # Errors
-    /// If the codec cannot encode the value, the message is larger than the producer allows, or the emitter was closed.
-    /// Later errors are in the [`Delivery`].
+    /// If the codec cannot encode the value, the message is larger than the producer allows, or the emitter was
+    /// closed. The [`Delivery`] returns errors that occur later.
     pub fn emit(&self, key: &KeyOf<S>, value: &ValueOf<S>) -> Result<Delivery, Error> {
         self.emit_with(key, value, Meta::new())
     }
@@ -128,7 +131,7 @@ impl<S: Topic> Emitter<S> {
     /// Sends a message like [`emit`](Self::emit), with headers, a timestamp or a partition.
     ///
     /// # Errors
-    /// As [`emit`](Self::emit), and if the topic does not have the partition.
+    /// The errors of [`emit`](Self::emit), and an error if the topic does not have the partition.
     pub fn emit_with(
         &self,
         key: &KeyOf<S>,
@@ -141,7 +144,7 @@ impl<S: Topic> Emitter<S> {
     /// Sends a tombstone: a record with this key and without a value. A compacted topic then deletes the key.
     ///
     /// # Errors
-    /// As [`emit`](Self::emit).
+    /// The errors of [`emit`](Self::emit).
     pub fn tombstone(&self, key: &KeyOf<S>) -> Result<Delivery, Error> {
         self.send(key, None, &Meta::new())
     }
@@ -149,7 +152,7 @@ impl<S: Topic> Emitter<S> {
     /// Sends a message like [`emit`](Self::emit), and blocks the thread until the broker has acknowledged it.
     ///
     /// # Errors
-    /// As [`emit`](Self::emit), and if the message could not be delivered.
+    /// The errors of [`emit`](Self::emit), and an error if the message could not be delivered.
     pub fn emit_sync(&self, key: &KeyOf<S>, value: &ValueOf<S>) -> Result<Delivered, Error> {
         self.emit(key, value)?.wait()
     }
@@ -175,7 +178,7 @@ impl<S: Topic> Emitter<S> {
     /// Closes the emitter and all of its clones, and waits until the broker has acknowledged all messages.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush).
+    /// The errors of [`flush`](Self::flush).
     pub async fn close(&self) -> Result<(), Error> {
         self.outbox.close();
         self.flush().await
@@ -204,7 +207,7 @@ impl<S: Topic> Emitter<S> {
         sent.map(Delivery)
     }
 
-    /// Encodes the key, then the value; returns the length of the key.
+    /// Appends the encoded key and then the encoded value to `bytes`, and returns the length of the key in bytes.
     fn encode(
         &self,
         key: &KeyOf<S>,
@@ -259,7 +262,7 @@ impl Delivery {
 }
 
 /// # Panics
-/// If it is polled after it was ready.
+/// If the delivery is polled again after it was ready.
 impl Future for Delivery {
     type Output = Result<Delivered, Error>;
 

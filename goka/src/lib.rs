@@ -1,13 +1,14 @@
 //! Stream processing on Kafka, after [lovoo/goka](https://github.com/lovoo/goka) for Go.
 //!
-//! - A **processor** handles the records of streams with annotated functions and keeps one *group table*: a row per
-//!   key, in a compacted Kafka topic (the changelog) and in a local copy on disk. Processes of the same group share
-//!   the partitions.
+//! - A **processor** handles the records of streams with annotated functions. It can keep one *group table*, which has
+//!   one row per key and is stored in a compacted Kafka topic (the changelog) and in a local copy on disk. Processes
+//!   of the same group share the partitions among them.
 //! - An **emitter** writes records to a stream, from any program.
 //! - A **view** is a local, read-only copy of a whole table, which services answer from.
 //!
-//! These are separate programs that communicate only through Kafka. Programs are composed by sharing the Rust types
-//! of their streams and tables, so a mismatch of keys, values or names does not compile.
+//! Processors, emitters and views can be separate programs, because they communicate only through Kafka. Programs are
+//! composed by sharing the Rust types of their streams and tables, so a mismatch of keys, values or names does not
+//! compile.
 //!
 //! ```no_run
 //! /// Clicks per user. Every update goes to the compacted topic `my-group-state`.
@@ -47,12 +48,12 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `tester` | `goka::tester`: processors on a Kafka in memory, for dev-dependencies |
-//! | `ssl`, `ssl-vendored` | TLS, with the system's OpenSSL or with one that is compiled |
+//! | `ssl`, `ssl-vendored` | TLS: `ssl` uses the system's OpenSSL, `ssl-vendored` compiles OpenSSL |
 //! | `sasl`, `gssapi` | SASL and Kerberos, with the system's Cyrus SASL |
-//! | `zstd` | records that are compressed with zstd |
+//! | `zstd` | compression of records with zstd |
 //! | `cmake-build` | builds librdkafka with CMake |
 
-// The macros print `::goka`, and tests of this crate use the macros.
+// The code that the macros print names `::goka`, and tests of this crate use the macros.
 #[allow(unused_extern_crates)]
 extern crate self as goka;
 
@@ -96,10 +97,11 @@ pub use view::View;
 pub mod graph {
     //! The graph of a group as data: which topics a processor reads and writes, and what handles their records.
     //!
-    //! [`Graph`] draws the graphs of processors, for people as Mermaid, and for programs as JSON.
+    //! [`Graph`] draws the graphs of processors as Mermaid, for people, and writes them as JSON, for programs.
     //!
-    //! The other items declare a graph without macros: `#[goka::processor]` prints an `impl` of
-    //! [`Processor`](crate::Processor) with a constant list of [`Edge`]s, and one `impl` for each edge:
+    //! The other items serve to declare a graph without macros. A program then writes what `#[goka::processor]`
+    //! prints: an `impl` of [`Processor`](crate::Processor) with a constant list of [`Edge`]s, and one `impl` for each
+    //! edge:
     //!
     //! | an edge | what the processor implements | where a type fits |
     //! |---|---|---|
@@ -110,8 +112,9 @@ pub mod graph {
     //! | [`Edge::join`] | [`Joins`] | [`Joinable`]: a shared table with the group's key ([`JoinKey`]) |
     //! | [`Edge::lookup`] | [`Lookups`] | [`Lookupable`]: any shared table |
     //!
-    //! The arguments of a visit implement [`Visits`], with a [`Visitor`]. A handler gets its message with [`message`].
-    //! [`Processor`](crate::Processor) shows a counter that is written by hand.
+    //! The type of the arguments of a visit implements [`Visits`], with a [`Visitor`]. A handler gets its message with
+    //! [`message`]. The documentation of [`Processor`](crate::Processor) shows a counter that is written without
+    //! macros.
 
     pub use crate::{
         base::{
@@ -133,7 +136,8 @@ pub mod graph {
     };
 }
 
-/// What the macros print names. No part of the public interface: anything here may change in any release.
+/// The items that the printed code of the macros names. They are not part of the public interface: anything here may
+/// change in any release.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
@@ -154,6 +158,6 @@ pub mod __private {
             topic::{Home, SharedTable, Stream, Table, Topic},
         },
     };
-    /// For the derives that the macros print: a user's crate needs no dependency on serde.
+    /// Re-exported for the derives that the macros print, so that a user's crate needs no dependency on serde.
     pub use serde;
 }

@@ -30,7 +30,7 @@ struct Row {
     headers: OwnedHeaders,
 }
 
-/// All records of the stream, by partition and offset.
+/// Reads all records of the stream, in the order of their partitions and offsets.
 fn read_all(bench: &Bench, partitions: i32) -> Vec<Row> {
     let reader = bench.cluster().reader(Clicks::NAME).unwrap();
     let mut rows = Vec::new();
@@ -80,7 +80,7 @@ fn each_key_keeps_its_order_and_its_partition() {
             scope.spawn(move || {
                 for number in 0..500_u64 {
                     let key = format!("{thread}-{}", number % 5);
-                    // Dropped: `close` below would return a failure.
+                    // The delivery is dropped: if the message failed, `close` below would return an error.
                     emitter.emit(&key, &number).unwrap();
                 }
             });
@@ -205,7 +205,7 @@ fn a_failure_whose_delivery_was_dropped_is_returned_by_the_next_flush() {
     let told = asked.wait().unwrap_err().to_string();
     assert!(told.contains("partition 0"), "{told}");
     block_on(emitter.flush()).unwrap();
-    // Also if the message had failed before its delivery was dropped.
+    // The next flush also returns an error if the message had failed before its delivery was dropped.
     let late = emitter.emit("key", &3).unwrap();
     emitter.outbox.purge();
     block_on(emitter.flush()).unwrap();
@@ -231,7 +231,7 @@ fn dropping_an_emitter_delivers_its_messages() {
     for number in 0..1000 {
         emitter.emit("key", &number).unwrap();
     }
-    // The process could end here.
+    // After the drop, the process could end without losing a message.
     drop(emitter);
     assert_eq!(read_all(&bench, 1).len(), 1000);
 }

@@ -1,7 +1,8 @@
-//! The attribute macros with their documentation, here because its examples need this crate. Must not hold anything
-//! else.
+//! Re-exports the attribute macros and documents them. The documentation is here because its examples need this crate.
+//! Must not hold anything else.
 
-/// Makes a processor: of a function, which is its one handler, or of an `impl` block, whose methods are its handlers.
+/// Makes a processor of a function, which is then its only handler, or of an `impl` block, whose marked methods are
+/// its handlers.
 ///
 /// The function `count` becomes the processor `count::Processor`:
 ///
@@ -23,14 +24,14 @@
 /// | argument | |
 /// |---|---|
 /// | `group = "..."` | the name of the group |
-/// | `input = ...` | of a function: the stream that it reads, a type, or the name of a topic as a literal |
+/// | `input = ...` | only on a function: the stream that the function reads, given as a type, or as the name of a topic in a literal |
 /// | `table = T` | the group table, which holds a row per key |
 /// | `output(S, ...)` | streams that handlers write to, with [`ctx.emit`](crate::Context::emit) |
 /// | `join(T, ...)` | tables of other groups, read at the key of the record, with [`ctx.join`](crate::Context::join) |
 /// | `lookup(T, ...)` | tables of other groups, read at any key, with [`ctx.lookup`](crate::Context::lookup) |
-/// | `key = K` | the type of the keys of its inputs and its table; default `String` |
+/// | `key = K` | the type of the keys of the inputs and of the table; default `String` |
 /// | `on_error = ...` | what happens to records that cannot be processed; default `fail` |
-/// | `guarantee = exactly_once` | overrides the guarantee of the app; or `at_least_once` |
+/// | `guarantee = exactly_once` | overrides the guarantee of the app; the other value is `at_least_once` |
 /// | `crate = path` | the path of `goka`, if the dependency was renamed |
 ///
 /// # Handlers
@@ -44,10 +45,10 @@
 /// | none | nothing: the value is not decoded |
 ///
 /// A handler returns nothing, [`goka::Result`](crate::Result), or a `Result<(), E>` whose error converts into
-/// [`BoxError`](crate::BoxError): the errors of `std` and of `anyhow` do.
+/// [`BoxError`](crate::BoxError), as the errors of `std` and of `anyhow` do.
 ///
-/// An `async fn` may wait. Its signature names the lifetime of its context. It runs on the thread of its partition,
-/// one record after another:
+/// A handler that is an `async fn` may wait. The signature of such a handler names the lifetime of the context. The
+/// handler runs on the thread of the record's partition, for one record after another:
 ///
 /// ```
 /// # #[goka::table(value = String)]
@@ -62,9 +63,9 @@
 ///
 /// # Several inputs, and a loopback
 ///
-/// In an `impl` block each handler is a method with an input of its own. All workers share `&self`, which holds what
-/// the program injects. The method that is marked `#[loopback]` handles the messages that the group sends to other
-/// keys of its own, through the topic `<group>-loop`:
+/// In an `impl` block, each handler is a method with its own input. All workers share one `&self`, which holds what
+/// the program injects. The method that is marked `#[loopback]` handles the messages that handlers of the group send
+/// to other keys of the same group, through the topic `<group>-loop`:
 ///
 /// ```
 /// use goka::Context;
@@ -93,8 +94,9 @@
 ///
 /// # Tables of other groups
 ///
-/// A joined table has the key type and the partitioner of the group, so a process keeps only the rows of its own
-/// partitions. A table with another key type or partitioner is looked up, and each process keeps the whole table:
+/// A joined table must have the key type and the partitioner of the group, so a process keeps only the rows of its own
+/// partitions. A table with another key type or partitioner can only be looked up; each process then keeps the whole
+/// table:
 ///
 /// ```
 /// use goka::Context;
@@ -129,13 +131,14 @@
 /// | policy | what happens to the record |
 /// |---|---|
 /// | `fail` | the processor ends; the next start reads the record again |
-/// | `skip` | goka logs, counts and skips it |
-/// | `dead_letter`, `dead_letter("topic")` | goka writes it to `<group>-dead-letter`, or to the topic, and goes on |
-/// | `retry(5)`, `retry(5, backoff_ms = 100..=10_000, then = skip)` | goka handles it again, up to 5 times; then `fail`, or what `then` says |
+/// | `skip` | goka logs the record, counts it and skips it |
+/// | `dead_letter`, `dead_letter("topic")` | goka writes the record to `<group>-dead-letter`, or to the named topic, and continues with the next record |
+/// | `retry(5)`, `retry(5, backoff_ms = 100..=10_000, then = skip)` | goka handles the record again, up to 5 times; if it still fails, the policy `fail` applies, or the policy that `then` names |
 ///
-/// Each stage can have a policy of its own: `on_error(decode = skip, handler = retry(5), panic = fail)`. On an `impl`
-/// block `on_error` applies to all handlers of records; a method can have its own. See [`OnError`](crate::OnError) and
-/// [`Policy`](crate::Policy).
+/// Each stage (decoding, the handler, a panic) can have its own policy:
+/// `on_error(decode = skip, handler = retry(5), panic = fail)`. On an `impl` block, `on_error` applies to all methods
+/// that handle records; a method that has an `on_error` of its own uses its own policies instead. See
+/// [`OnError`](crate::OnError) and [`Policy`](crate::Policy).
 ///
 /// ```
 /// use goka::Context;
@@ -160,7 +163,7 @@
 /// # Visitors
 ///
 /// [`Running::visit`](crate::Running::visit) calls a method that is marked `#[visitor]` for every row of the group
-/// table. It finds the method by the type of the arguments:
+/// table. The type of the arguments that `visit` gets chooses the method:
 ///
 /// ```no_run
 /// use goka::Context;
@@ -199,12 +202,12 @@
 ///
 /// # What the attribute prints
 ///
-/// Implementations of [`Processor`](crate::Processor) and of the traits in [`graph`](crate::graph), which you can also
-/// write by hand.
+/// The attribute prints implementations of [`Processor`](crate::Processor) and of the traits in
+/// [`graph`](crate::graph). You can also write these implementations by hand.
 pub use goka_macros::processor;
 
-/// Declares a topic of events as a type: its name, key, value and codec in one place, for all programs that read or
-/// write the topic.
+/// Declares a topic of events as a type. The type states the topic's name, key, value and codec in one place, for all
+/// programs that read or write the topic.
 ///
 /// ```
 /// /// The values are of this type.
@@ -225,16 +228,17 @@ pub use goka_macros::processor;
 /// |---|---|
 /// | the first | the logical name of the topic |
 /// | `value = T` | on a unit struct: the type of the values |
-/// | `key = K` | the type of the keys; default `String`. An integer, `Vec<u8>`, `()` for the null key, or your own [`Key`](crate::Key) |
-/// | `codec = C` | default [`ByType`](crate::typed::codec::ByType). `Json`, `MsgPack`, `Text`, `Raw`, or your own [`Codec`](crate::Codec) |
-/// | `partitioner = fnv1a` | the partitioner of Goka for Go; `crc32`, the default of librdkafka's clients; default `murmur2`, that of Kafka's Java clients |
+/// | `key = K` | the type of the keys: `String` (the default), an integer, `Vec<u8>`, `()` for the null key, or your own [`Key`](crate::Key) |
+/// | `codec = C` | the codec of the values: [`ByType`](crate::typed::codec::ByType) (the default), `Json`, `MsgPack`, `Text`, `Raw`, or your own [`Codec`](crate::Codec) |
+/// | `partitioner = fnv1a` | the partitioner: `murmur2` (the default), as in Kafka's Java clients; `fnv1a`, as in Goka for Go; or `crc32`, the default of librdkafka's clients |
 /// | `crate = path` | the path of `goka`, if the dependency was renamed |
 ///
-/// The attribute adds serde's derives where the codec needs them, except those that the type has *below* the
+/// If the codec needs serde's derives, the attribute adds them, except the derives that stand on the type *below* the
 /// attribute.
 pub use goka_macros::stream;
 
-/// Declares the table of a group as a type: one row per key, in a compacted topic (the changelog) and in a local copy.
+/// Declares the table of a group as a type. A table has one row per key, and is stored in a compacted topic (the
+/// changelog) and in a local copy.
 ///
 /// ```
 /// /// Other programs can read it: its changelog is `click-count-state`.
@@ -252,25 +256,27 @@ pub use goka_macros::stream;
 /// assert_eq!(ClickCount::NAME, "click-count-state");
 /// ```
 ///
-/// The arguments are those of [`stream`](macro@crate::stream) without the name, and:
+/// The attribute takes the arguments of [`stream`](macro@crate::stream) except the name, and also these:
 ///
 /// | argument | |
 /// |---|---|
 /// | `group = "..."` | the group that writes the table |
-/// | `topic = "..."` | with `group`: the changelog, instead of `<group>-state` |
+/// | `topic = "..."` | only with `group`: the name of the changelog, instead of `<group>-state` |
 /// | `coalesce = true` | the changelog gets at most one record per key and commit interval: the last value |
 ///
-/// Every update of a row is a record of the changelog, unless the table coalesces. Coalescing saves writes and
-/// storage if the same keys are updated again and again. Handlers see their own writes as without it, and a crash
-/// repeats no more records. But readers of the table (views, joins, other programs) see fewer values of a key, up to a
-/// commit interval later: do not coalesce a table whose readers need every value.
+/// Every update of a row is a record of the changelog, unless the table coalesces. Coalescing saves writes and storage
+/// if the same keys are updated again and again. For handlers, coalescing changes nothing: handlers see their own
+/// writes, and after a crash no more records are handled again than without coalescing. But readers of the table
+/// (views, joins, other programs) see fewer values of a key, and see a value up to one commit interval later: do not
+/// coalesce a table whose readers need every value.
 ///
-/// A field that is added later needs `#[serde(default)]` or an `Option`, because existing rows lack it.
+/// A field that is added to the type later needs `#[serde(default)]` or must be an `Option`, because existing rows
+/// lack the field.
 pub use goka_macros::table;
 
-/// Makes a type usable in messages by adding serde's derives: the message of an input that is named by a literal, or
-/// a field of another message. A type that is marked [`stream`](macro@crate::stream) or [`table`](macro@crate::table)
-/// needs no more.
+/// Makes a type usable in messages, by adding serde's derives: as the message of an input that is named by a literal,
+/// or as a field of another message. A type that is marked [`stream`](macro@crate::stream) or
+/// [`table`](macro@crate::table) does not need this attribute.
 ///
 /// ```
 /// #[goka::message]

@@ -4,7 +4,7 @@
 //!
 //! | codec | bytes | values |
 //! |---|---|---|
-//! | [`ByType`], the default | by the type of the value: text, raw bytes or MessagePack | types with serde's derives |
+//! | [`ByType`], the default | text, raw bytes or MessagePack, depending on the type of the value | types with serde's derives |
 //! | [`Text`] | UTF-8 text | types with `Display` and `FromStr` |
 //! | [`Json`] | JSON | types with serde's derives |
 //! | [`MsgPack`] | MessagePack with named fields | types with serde's derives |
@@ -12,9 +12,10 @@
 
 // Must not know topics.
 //
-// Rust has no specialisation, so `String` and `u64`, which are serde types too, cannot have impls of their own beside
-// the one for all serde types. `ByType` compares types instead, which the optimiser resolves, and is an ordinary
-// `Codec<T>`. Which types `ByType` writes as text is part of the data format: the list is closed.
+// Rust has no specialisation. `String` and `u64` are serde types, so they cannot have their own impls beside the impl
+// for all serde types. `ByType` compares types instead, and the optimiser resolves the comparisons; otherwise `ByType`
+// is an ordinary `Codec<T>`. Which types `ByType` writes as text is part of the data format, so the list of these
+// types is closed.
 
 mod nesting;
 mod prepare;
@@ -36,10 +37,11 @@ pub use self::{
 };
 use crate::base::{error::BoxError, excerpt};
 
-/// Encodes and decodes values of type `T`. A codec is a type, not a value: topics name it, and goka calls its
+/// Encodes and decodes values of type `T`. A codec is a type, not a value: topics name the type, and goka calls its
 /// functions.
 ///
-/// The bytes are part of the data format: programs that share a topic must use the same codec. A codec of your own:
+/// The bytes are part of the data format: programs that share a topic must use the same codec. An example of your own
+/// codec:
 ///
 /// ```
 /// use goka::{BoxError, Codec};
@@ -65,31 +67,32 @@ use crate::base::{error::BoxError, excerpt};
     note = "`Text` takes what has `Display` and `FromStr`, `Raw` takes `Vec<u8>`; for a codec of your own: `impl goka::Codec<{T}> for MyCodec`, and `codec = MyCodec` on the topic"
 )]
 pub trait Codec<T> {
-    /// Appends the bytes of `value` to `out`. [`decode`](Self::decode) must give the value back.
+    /// Appends the bytes of `value` to `out`. From these bytes, [`decode`](Self::decode) must return the same value.
     ///
     /// # Errors
-    /// The value has no bytes in this codec, or could not be decoded again. The handler or the emitter that writes it
-    /// gets the error.
+    /// The codec cannot represent the value, or could not decode it again. The handler that writes the value, or the
+    /// caller of the emitter, gets the error.
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<(), BoxError>;
 
-    /// Decodes the value in `bytes`, which must be read to their end. The bytes come from other programs: this must not
-    /// panic.
+    /// Decodes the value in `bytes`. An implementation must read `bytes` to their end, and must not panic on any
+    /// bytes, because other programs write them.
     ///
     /// # Errors
-    /// The bytes are not a value of this type. The policy of the handler for `decode` applies.
+    /// The bytes are not a value of this type. The policy of the handler for the stage `decode` applies.
     fn decode(bytes: &[u8]) -> Result<T, BoxError>;
 
-    /// The name of the format, by default the path of the codec's type. A local copy of a table stores the name, and
-    /// goka rebuilds a local copy of another name from the changelog: change the name whenever the bytes change.
+    /// Returns the name of the format; by default, the path of the codec's type. Goka stores this name in each local
+    /// copy of a table, and if the stored name differs from the current name, goka rebuilds the local copy from the
+    /// changelog. So change the name whenever the format of the bytes changes.
     fn name() -> &'static str {
         type_name::<Self>()
     }
 
-    /// Shows the value in `bytes` to people and as JSON: in logs, tools and web pages. By default as text, if the bytes
-    /// are UTF-8, otherwise in hexadecimal.
+    /// Shows the value in `bytes` to people and as JSON: in logs, tools and web pages. The default implementation
+    /// shows the bytes as text if they are UTF-8, and otherwise in hexadecimal.
     ///
-    /// The bytes come from other programs: this must not panic, and shows bytes that do not decode as bytes. A codec of
-    /// your own that decodes to a type with `Serialize`:
+    /// An implementation must not panic on any bytes, because other programs write them; if the bytes do not decode,
+    /// it should show them as bytes. An example, for a codec that decodes to a type with `Serialize`:
     ///
     /// ```
     /// # use goka::{BoxError, Codec, codec::{Form, Shown}};
@@ -108,20 +111,24 @@ pub trait Codec<T> {
         Shown::bytes_of(bytes)
     }
 
-    /// Prepares the codec for a topic before the program reads or writes the topic. Does nothing by default.
+    /// Prepares the codec for a topic before the program reads or writes the topic. The default implementation does
+    /// nothing.
     ///
-    /// A processor calls it once for each edge when its [`App`](crate::App) starts, an [`Emitter`](crate::Emitter) and
-    /// a [`View`](crate::View) once when they are made. It may block, for example to ask a schema registry.
+    /// A processor calls this function once for each edge when its [`App`](crate::App) starts; an
+    /// [`Emitter`](crate::Emitter) and a [`View`](crate::View) call it once when they are made. The function may
+    /// block, for example to query a schema registry.
     ///
     /// # Errors
-    /// Why the topic cannot be used. The program does not start, with an error that names the topic.
+    /// The reason why the topic cannot be used. The program then does not start, and fails with an error that names
+    /// the topic.
     fn prepare(_: &Prepare<'_>) -> Result<(), BoxError> {
         Ok(())
     }
 }
 
 /// The default codec: [`Text`] for `String`, numbers and `bool`, [`Raw`] for `Vec<u8>`, [`MsgPack`] for all other
-/// types with serde's derives. For a type without these derives, `impl Codec<MyType> for ByType` adds it.
+/// types with serde's derives. To use `ByType` for a type without these derives, write
+/// `impl Codec<MyType> for ByType`.
 ///
 /// ```
 /// use goka::{Codec, codec::ByType};
@@ -134,7 +141,7 @@ pub trait Codec<T> {
 #[derive(Debug)]
 pub struct ByType;
 
-/// Calls `$then!(Codec, Type)` for each type that has a plain form.
+/// Calls `$then!` with the list of all types that have a plain form, grouped by the codec of this form.
 macro_rules! each_plain_type {
     ($then:ident) => {
         $then! {
@@ -198,18 +205,19 @@ impl<T: Serialize + DeserializeOwned + 'static> Codec<T> for ByType {
     }
 }
 
-/// Numbers and `bool` as JSON, all else as its codec shows it.
+/// Shows numbers and `bool` as JSON, and all other values as their codec shows them.
 fn show_plain<C: Codec<T>, T: Serialize + 'static>(bytes: &[u8]) -> Shown {
     let is_text = [TypeId::of::<String>(), TypeId::of::<Vec<u8>>()].contains(&TypeId::of::<T>());
     let number = (!is_text).then(|| Shown::json_of(&C::decode(bytes).ok()?).ok());
     match number.flatten() {
-        // JSON has no such number.
+        // `null` means that JSON has no such number.
         Some(json) if json.text() != "null" => json,
         Some(_) | None => C::show(bytes),
     }
 }
 
-/// UTF-8 text, of types with `Display` and `FromStr`. Integers are the same as those of `codec.Int64` in Goka for Go.
+/// UTF-8 text, for types with `Display` and `FromStr`. Integers have the same bytes as with `codec.Int64` of Goka for
+/// Go.
 #[derive(Debug)]
 pub struct Text;
 
@@ -248,10 +256,11 @@ impl Codec<Vec<u8>> for Raw {
     }
 }
 
-/// MessagePack, with the names of fields, so fields can be added and removed. A field that is added needs
-/// `#[serde(default)]` or an `Option`, because existing records lack it.
+/// MessagePack with the names of fields, so that fields can be added to a type and removed from it. A field that is
+/// added needs `#[serde(default)]` or must be an `Option`, because existing records lack the field.
 ///
-/// All bytes must be part of the value. Lists and maps can be nested up to 128 levels deep.
+/// All bytes must be part of the value: bytes that are left over are an error of the decoder. Lists and maps can be
+/// nested up to 128 levels deep.
 ///
 /// `Some(None)` is an error of the encoder, because it would be decoded as `None`.
 ///
@@ -270,7 +279,7 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for MsgPack {
         let before = out.len();
         let mut named = rmp_serde::Serializer::new(&mut *out).with_struct_map();
         strict::serialize::<_, false>(value, &mut named).map_err(with_cure)?;
-        // What is written can be read.
+        // Checked, so that everything that is written can be read again.
         Ok(nesting::check(&out[before..])?)
     }
     fn decode(bytes: &[u8]) -> Result<T, BoxError> {
@@ -297,11 +306,12 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for MsgPack {
     }
 }
 
-/// JSON text. A field that is added needs `#[serde(default)]` or an `Option`, because existing records lack it.
+/// JSON text. A field that is added needs `#[serde(default)]` or must be an `Option`, because existing records lack
+/// the field.
 ///
-/// Values that JSON does not have, or that could not be decoded again, are an error of the encoder: NaN, infinities,
-/// `Some(None)`, maps whose keys are lists or maps, and lists and objects nested more than 127 levels deep. [`MsgPack`]
-/// has NaN and infinities.
+/// The encoder refuses values that JSON does not have, or that could not be decoded again: NaN, infinities,
+/// `Some(None)`, maps whose keys are lists or maps, and lists and objects nested more than 127 levels deep.
+/// [`MsgPack`] supports NaN and infinities.
 ///
 /// ```
 /// use goka::{Codec, codec::Json};
@@ -332,7 +342,7 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Json {
     }
 }
 
-/// Compact JSON that is nested no deeper than serde_json reads.
+/// Formatter of compact JSON. It refuses JSON that is nested more deeply than serde_json can read.
 struct NestedJson {
     depth: usize,
 }
@@ -366,15 +376,16 @@ impl serde_json::ser::Formatter for NestedJson {
     }
 }
 
-/// Whether the deserializer has read all bytes: reading one more value fails at its first byte. rmp-serde does not say
-/// what is left, and its deserializer that does would copy each string.
+/// Whether the deserializer has read all bytes: if so, reading one more value fails at its first byte. The
+/// deserializer that is used here does not say how many bytes are left; another deserializer of rmp-serde does, but
+/// would copy each string.
 fn is_at_end<'de>(rest: impl Deserializer<'de, Error = rmp_serde::decode::Error>) -> bool {
     use rmp_serde::decode::Error;
     matches!(<()>::deserialize(rest), Err(Error::InvalidMarkerRead(_)))
 }
 
-/// The error of serde, cut to a bounded length because it may repeat a value. For a missing field, the text says how to
-/// fix it.
+/// Returns the text of an error of serde, cut to a bounded length, because the text may repeat a value. If a field is
+/// missing, the text also says how to fix this.
 fn with_cure(error: impl std::error::Error) -> String {
     let text = excerpt::text(error.to_string());
     match text.contains("missing field") {

@@ -27,9 +27,9 @@ use crate::{
     },
 };
 
-/// The borrowed form of a topic's key: `str` for `String`.
+/// The borrowed form of a topic's key, for example `str` for `String`.
 pub(crate) type KeyOf<T> = <<T as Topic>::Key as Key>::Ref;
-/// The value of a topic.
+/// The type of a topic's values.
 pub(crate) type ValueOf<T> = <T as Topic>::Value;
 
 /// The context of a handler: the current record, the rows that the handler can read, and what it can write.
@@ -43,8 +43,8 @@ pub(crate) type ValueOf<T> = <T as Topic>::Value;
 /// | read tables of other groups | [`join`](Self::join), [`lookup`](Self::lookup) | `join(T)`, `lookup(T)` |
 /// | finish the record later | [`defer`](Self::defer) | |
 ///
-/// A method compiles only if the processor declares its edge. Writes take effect together when the handler returns
-/// `Ok`; if the handler fails, goka drops them all.
+/// A method compiles only if the processor declares the edge in the last column. All writes of a handler take effect
+/// together when the handler returns `Ok`; if the handler fails, goka drops them all.
 ///
 /// A function that several processors share names the edges that it needs:
 ///
@@ -73,9 +73,10 @@ pub struct Context<'a, P: Processor> {
     at_hand: &'a dyn UsedOnlyInsideItsHandler,
 }
 
-/// The current record, the rows of its partition, and the tables of other groups.
+/// What a handler can read: the current record, the rows of the record's partition, and the tables of other groups.
 pub(crate) struct AtHand<'a> {
-    /// The logical name of the topic; `None`: that of the group table.
+    /// The logical name of the record's topic. `None` in a visitor: the record then stands for a row of the group
+    /// table.
     topic: Option<&'static str>,
     record: Record<'a>,
     reads: Reads<'a>,
@@ -83,7 +84,8 @@ pub(crate) struct AtHand<'a> {
 }
 
 impl<'a> AtHand<'a> {
-    /// The record of a handler, from a topic of this logical name. `None`: the row of a visitor.
+    /// Makes the state for one call. `topic` is the logical name of the topic that the record is from, or `None` if
+    /// the record stands for the row of a visitor.
     pub(crate) fn new(topic: Option<&'static str>, record: Record<'a>, reads: Reads<'a>) -> Self {
         AtHand {
             topic,
@@ -97,16 +99,17 @@ impl<'a> AtHand<'a> {
         self.record.value
     }
 
-    /// Whether goka could not read its own local copies for this handler: another record would fail as well. Noted
-    /// where it happens, because a handler may fail with the same variants of [`Error`], which it got from an
-    /// `Emitter` or a `View` of its own.
+    /// Whether goka failed to read its own local copies for this handler, so that another record would fail as well.
+    /// The read that fails notes this, because the error that the handler returns does not show it: a handler may
+    /// return the same variants of [`Error`] from an `Emitter` or a `View` that it uses.
     pub(crate) fn is_broken(&self) -> bool {
         self.is_broken.get()
     }
 }
 
-/// [`AtHand`] behind a name for errors: rustc prints it when a program sends a context to another thread. Without this
-/// trait rustc would report each part that is not `Send`, by its own name.
+/// Hides [`AtHand`] behind a name that explains an error: rustc prints the name of this trait when a program sends a
+/// context to another thread. Without this trait, rustc would report each part of the context that is not `Send`,
+/// under the name of that part.
 trait UsedOnlyInsideItsHandler {
     fn topic(&self) -> Option<&'static str>;
     fn record(&self) -> &Record<'_>;
@@ -133,8 +136,8 @@ impl UsedOnlyInsideItsHandler for AtHand<'_> {
     }
 }
 
-/// The current record. What these methods return borrows from the record and not from the context, so
-/// `ctx.emit::<S>(ctx.key(), ..)` compiles.
+/// Methods that read the current record. The values that they return borrow from the record and not from the context,
+/// so `ctx.emit::<S>(ctx.key(), ..)` compiles.
 impl<'a, P: Processor> Context<'a, P> {
     pub(crate) fn new(
         at_hand: &'a AtHand<'_>,
@@ -158,14 +161,14 @@ impl<'a, P: Processor> Context<'a, P> {
         self.key
     }
 
-    /// The logical name of the topic that the record is from; in a visitor, that of the changelog.
+    /// The logical name of the topic that the record is from; in a visitor, the logical name of the changelog.
     pub fn topic(&self) -> &'static str {
         let table = || P::GRAPH.iter().find(|edge| edge.kind == Kind::Table);
         let topic = self.at_hand.topic();
         topic.unwrap_or_else(|| table().map_or("", |edge| edge.topic.name))
     }
 
-    /// The partition of the record; in a visitor, that of the row.
+    /// The partition of the record; in a visitor, the partition of the row.
     pub fn partition(&self) -> i32 {
         self.at_hand.record().partition
     }
@@ -175,8 +178,9 @@ impl<'a, P: Processor> Context<'a, P> {
         self.at_hand.record().offset
     }
 
-    /// The timestamp of the record, with milliseconds: set by the producer or the broker, as the topic is configured.
-    /// 1970 if the record has none. In a visitor, the time of the visit.
+    /// The timestamp of the record, in milliseconds, set by the producer or by the broker, depending on how the topic
+    /// is configured. For a record without a timestamp, this method returns the start of 1970; in a visitor, the time
+    /// of the visit.
     pub fn timestamp(&self) -> SystemTime {
         from_ms(self.at_hand.record().timestamp)
     }
@@ -192,8 +196,8 @@ impl<'a, P: Processor> Context<'a, P> {
 }
 
 impl<P: Processor> Context<'_, P> {
-    /// Reads the row of the group table at the key of the record: what this handler has already written, otherwise
-    /// what earlier handlers left. `None` if there is no row.
+    /// Reads the row of the group table at the key of the record. Returns what this handler has already written, or
+    /// otherwise what earlier handlers wrote; `None` if there is no row.
     ///
     /// # Errors
     /// The codec cannot decode the row, or goka cannot read the local copy.
@@ -241,12 +245,12 @@ impl<P: Processor> Context<'_, P> {
     /// Reads the row of the joined table `T` at the key of the record, from this process's local copy of `T`. `None`
     /// if there is no row.
     ///
-    /// The local copy follows the changelog of `T`. It holds at least the rows that `T` had when the partition
-    /// started, and two calls may return different values. What the handler reads is not part of the transaction of
-    /// the record.
+    /// The local copy follows the changelog of `T`, so two calls may return different values. The copy holds at least
+    /// the rows that `T` had when the record's partition started. What the handler reads from the copy is not part of
+    /// the transaction of the record.
     ///
     /// # Errors
-    /// The codec cannot decode the row, goka cannot read the local copy, or goka no longer updates it
+    /// The codec cannot decode the row, goka cannot read the local copy, or goka no longer updates the local copy
     /// ([`Error::Stale`](crate::Error::Stale)).
     pub fn join<T: Topic>(&self) -> Result<Option<ValueOf<T>>>
     where
@@ -259,8 +263,8 @@ impl<P: Processor> Context<'_, P> {
         decoded.map_err(Error::decode(P::TOPIC.name))
     }
 
-    /// Reads the row of the table `T` at any key, from this process's local copy of the whole table. The copy is as
-    /// up to date as that of a [`join`](Self::join).
+    /// Reads the row of the table `T` at `key`, which can be any key, from this process's local copy of the whole
+    /// table. The copy is as up to date as the local copy that [`join`](Self::join) reads. `None` if there is no row.
     ///
     /// # Errors
     /// The errors of [`join`](Self::join).
@@ -278,26 +282,27 @@ impl<P: Processor> Context<'_, P> {
         decoded.map_err(Error::decode(P::TOPIC.name))
     }
 
-    /// Defers the record: goka commits it only after [`Deferred::done`]. For work that goes on elsewhere, such as a
-    /// request to another system.
+    /// Defers the record: goka commits it only after a call of [`Deferred::done`]. Use `defer` for work that continues
+    /// outside the handler, such as a request to another system.
     ///
-    /// Until then, goka holds back the writes of this handler and of the later records of the partition: none of
-    /// them is in Kafka or in the local copy. Handlers of those records run meanwhile, and see what this handler
-    /// wrote; goka bounds how many wait. After a crash or a restart the record is handled again, and so are the
-    /// later records, whose writes had no effect.
+    /// Until `done` is called, goka holds back the writes of this handler and the writes of the handlers of later
+    /// records of the partition: none of these writes is in Kafka or in the local copy. The handlers of the later
+    /// records run meanwhile, and see what this handler wrote; goka bounds how many records wait. After a crash or a
+    /// restart, goka handles the deferred record and the later records again; the earlier writes of their handlers had
+    /// no effect.
     ///
-    /// A guard that is dropped without `done` fails the record like an error of its handler, and the policy of the
-    /// handler applies. Unless the policy [ends the processor](crate::Policy::FAIL), goka handles the later records
-    /// again.
+    /// If the guard is dropped without a call of `done`, the record fails as if its handler had returned an error, and
+    /// the policy for the handler applies. Unless this policy [ends the processor](crate::Policy::FAIL), goka handles
+    /// the later records again.
     ///
-    /// Only under at-least-once. Under exactly-once the record fails, because the partitions of a worker commit
-    /// together.
+    /// Deferring works only under at-least-once. Under exactly-once the record fails, because the partitions of a
+    /// worker commit together.
     pub fn defer(&mut self) -> Deferred {
         self.effects.defer()
     }
 
-    /// Writes a message to the output `S`, with the timestamp of the current record. Goka sends it after the handler
-    /// returned `Ok`.
+    /// Writes a message to the output `S`, with the timestamp of the current record. Goka sends the message after the
+    /// handler has returned `Ok`.
     ///
     /// # Errors
     /// The codec cannot encode the value.
@@ -320,8 +325,8 @@ impl<P: Processor> Context<'_, P> {
         self.send::<S>(edge, P::TOPIC.name, key, Some(value), meta)
     }
 
-    /// Writes a tombstone to the output `S`: a record with a key and no value. Handlers that take an `Option` get
-    /// `None`. A compacted topic forgets the key.
+    /// Writes a tombstone to the output `S`: a record with a key and no value. Handlers of the stream that take an
+    /// `Option` get `None`. A compacted topic deletes the key.
     ///
     /// # Errors
     /// Currently infallible; returns `Result` for forward compatibility.
@@ -334,7 +339,7 @@ impl<P: Processor> Context<'_, P> {
     }
 
     /// Sends a message to another key of this group, through the topic `<group>-loop`, with the timestamp of the
-    /// current record. The handler that is marked `#[loopback]` gets it.
+    /// current record. The handler that is marked `#[loopback]` gets the message.
     ///
     /// # Errors
     /// The codec cannot encode the value.
@@ -382,7 +387,8 @@ impl<P: Processor> Context<'_, P> {
         Ok(())
     }
 
-    /// Notes whether a read of goka's own local copies failed, see [`AtHand::is_broken`].
+    /// Returns `read`, the result of a read of goka's own local copies, and notes whether the read failed (see
+    /// [`AtHand::is_broken`]).
     fn noted<R>(&self, read: Result<R>) -> Result<R> {
         if read.is_err() {
             self.at_hand.is_broken().set(true);

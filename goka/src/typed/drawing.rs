@@ -17,8 +17,8 @@ use crate::{
 /// The graph of a program: which groups read and write which topics. It is plain data that can be
 /// drawn as Mermaid and written as JSON.
 ///
-/// [`App::graph`](crate::App::graph) returns the graph of all processors of an app, [`Graph::of`] the graph of one.
-/// Groups are connected by topics of the same name.
+/// [`App::graph`](crate::App::graph) returns the graph of all processors of an app, and [`Graph::of`] the graph of a
+/// single processor. Two groups are connected if both have an edge to a topic of the same name.
 ///
 /// ```
 /// # #[goka::table(group = "click-count", value = i64)]
@@ -61,11 +61,11 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Graph {
-    /// The names of the groups, in the order in which the app has them.
+    /// The names of the groups, in the order in which their processors were added to the app.
     pub groups: Vec<&'static str>,
     /// The topics that the groups have edges to, sorted by name.
     pub topics: Vec<GraphTopic>,
-    /// The edges, group by group.
+    /// The edges: all edges of the first group, then those of the next group, and so on.
     pub edges: Vec<GraphEdge>,
 }
 
@@ -73,9 +73,11 @@ pub struct Graph {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct GraphTopic {
-    /// The logical name. On the broker, the prefix of the [`Config`](crate::Config) comes before it.
+    /// The logical name of the topic. On the broker, the prefix of the [`Config`](crate::Config) comes before this
+    /// name.
     pub name: &'static str,
-    /// Whether it is a stream or a table. A topic that is the table of one group and an input of another is a table.
+    /// Whether the topic is a stream or a table. A topic that is the table of one group and an input of another group
+    /// is a table.
     pub kind: TopicKind,
     /// The group that writes the table. `None` for a stream.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,9 +89,9 @@ pub struct GraphTopic {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum TopicKind {
-    /// Events.
+    /// A topic of events.
     Stream,
-    /// A row per key.
+    /// The changelog of a table, which holds one row per key.
     Table,
 }
 
@@ -99,23 +101,23 @@ pub enum TopicKind {
 pub struct GraphEdge {
     /// The name of the group.
     pub group: &'static str,
-    /// What the topic is to the group.
+    /// The role of the topic in the group, for example input or table.
     pub kind: Kind,
     /// The logical name of the topic.
     pub topic: &'static str,
     /// The partitioner that assigns keys to partitions.
     pub partitioner: Partitioner,
-    /// The codec of the values: [`Codec::name`](crate::Codec::name).
+    /// The name of the codec of the values: [`Codec::name`](crate::Codec::name).
     pub codec: &'static str,
-    /// The name of the handler: of an input or loopback.
+    /// The name of the handler. `None` unless the edge is an input or the loopback.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handler: Option<&'static str>,
-    /// Whether the handler is an `async fn`. False for an edge without a handler.
+    /// Whether the handler is an `async fn`; false for an edge without a handler.
     pub waits: bool,
 }
 
 impl Graph {
-    /// The graph of one processor.
+    /// Returns the graph of one processor.
     pub fn of<P: Processor>() -> Self {
         let mut graph = Graph::default();
         graph.add::<P>();
@@ -177,14 +179,14 @@ impl Graph {
         }
     }
 
-    /// The graph as indented JSON.
+    /// Returns the graph as indented JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("lists of strings are JSON")
     }
 
-    /// The graph as a flowchart of [Mermaid](https://mermaid.js.org), which GitHub draws in Markdown files. Groups are
-    /// boxes, streams have rounded ends, tables are cylinders. A lookup is a dotted line, because each process holds
-    /// the whole table.
+    /// Returns the graph as a flowchart of [Mermaid](https://mermaid.js.org), which GitHub draws in Markdown files.
+    /// Groups are boxes, streams have rounded ends, tables are cylinders. A lookup is a dotted line, to show that each
+    /// process holds the whole table.
     pub fn to_mermaid(&self) -> String {
         let mut text = String::from("flowchart LR\n");
         let mut line =
@@ -204,7 +206,7 @@ impl Graph {
                 .topics
                 .iter()
                 .position(|topic| topic.name == edge.topic);
-            // Fields are public, so the group or the topic of an edge may be missing.
+            // The fields of a graph are public, so a program may have removed the group or the topic of an edge.
             let (Some(g), Some(t)) = (group, topic) else {
                 continue;
             };

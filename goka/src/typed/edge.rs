@@ -2,9 +2,9 @@
 //! of [`Context`](crate::Context) are bounded by these traits, so using an undeclared edge does not compile. Must not
 //! know how an edge is run.
 //!
-//! Each trait has a supertrait, `..able`, with one blanket impl: whether a type fits the edge. rustc implies
-//! supertraits where a trait is used, so rustc asks whether the type fits once, in the `impl` that declares the edge,
-//! and a mistake is one error.
+//! Each trait has a supertrait, whose name ends in `able` and which has one blanket impl. The supertrait says whether
+//! a type fits the edge. Where code uses a trait, rustc assumes the supertraits of that trait. So rustc checks only
+//! once whether a type fits, in the `impl` that declares the edge, and a mistake causes one error.
 
 use crate::{
     base::policy::OnError,
@@ -16,7 +16,8 @@ use crate::{
     },
 };
 
-/// The processor has the stream `S` as an input, and handles its records. In the attribute: `input = S`.
+/// The processor has the stream `S` as an input, and handles its records. The attribute declares this with
+/// `input = S`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no handler for the stream `{S}`",
     label = "no handler for `{S}`"
@@ -24,9 +25,10 @@ use crate::{
 pub trait Consumes<S>: Processor + Consumable<S> {
     /// The handler, which is called for each record.
     const HANDLER: Handler<Self>;
-    /// The name of the handler in errors and graphs. If it is empty, the name of the processor.
+    /// The name of the handler in errors and graphs. An empty string stands for the name of the processor.
     const NAME: &'static str = "";
-    /// Whether the handler is called for tombstones, which are records without a value. If not, goka skips them.
+    /// Whether the handler is called for tombstones, which are records without a value. If false, goka skips
+    /// tombstones.
     const TOMBSTONES: bool = false;
     /// What happens to records that cannot be processed.
     const ON_ERROR: OnError = OnError::FAIL;
@@ -44,8 +46,8 @@ where
     const TOPIC: EdgeTopic = EdgeTopic::stream::<S>();
 }
 
-/// The processor has the stream `S` as an output: [`Context::emit`](crate::Context::emit) writes to it. In the
-/// attribute: `output(S)`.
+/// The processor has the stream `S` as an output: [`Context::emit`](crate::Context::emit) writes to it. The attribute
+/// declares this with `output(S)`.
 #[diagnostic::on_unimplemented(
     message = "this processor does not declare the output `{S}`",
     label = "undeclared output",
@@ -64,7 +66,7 @@ impl<P: Processor, S: Stream> Emittable<S> for P {
 }
 
 /// The processor has the group table `T`: [`Context::value`](crate::Context::value) reads a row, and
-/// [`Context::set_value`](crate::Context::set_value) writes it. In the attribute: `table = T`.
+/// [`Context::set_value`](crate::Context::set_value) writes a row. The attribute declares this with `table = T`.
 #[diagnostic::on_unimplemented(
     message = "this processor has no table",
     label = "needs a group table",
@@ -72,7 +74,7 @@ impl<P: Processor, S: Stream> Emittable<S> for P {
 )]
 pub trait Persists<T>: Processor + Persistable<T> {}
 
-/// `T` can be the group table of the processor: it has the key type of the group.
+/// `T` can be the group table of the processor: it is a table with the key type of the group.
 pub trait Persistable<T> {
     /// The changelog of the table, as data.
     const TOPIC: EdgeTopic;
@@ -88,7 +90,7 @@ where
 }
 
 /// The processor has the stream `S` as its loopback: [`Context::loopback`](crate::Context::loopback) sends messages to
-/// other keys of its own group. In the attribute: a method that is marked `#[loopback]`.
+/// other keys of the same group. With the attribute, a method that is marked `#[loopback]` declares this.
 #[diagnostic::on_unimplemented(
     message = "this processor has no loopback",
     label = "needs a loopback",
@@ -96,8 +98,8 @@ where
 )]
 pub trait Loops<S>: Consumes<S> {}
 
-/// The processor joins the table `T` of another group: [`Context::join`](crate::Context::join) reads the row at the key
-/// of the record. In the attribute: `join(T)`.
+/// The processor joins the table `T` of another group: [`Context::join`](crate::Context::join) reads the row at the
+/// key of the record. The attribute declares this with `join(T)`.
 #[diagnostic::on_unimplemented(
     message = "this processor does not declare a join with `{T}`",
     label = "undeclared join",
@@ -119,8 +121,8 @@ where
     const TOPIC: EdgeTopic = EdgeTopic::table::<T>(T::NAME, Some(owner::<T>()));
 }
 
-/// The processor looks up the table `T` of another group: [`Context::lookup`](crate::Context::lookup) reads the row
-/// at any key. In the attribute: `lookup(T)`.
+/// The processor looks up the table `T` of another group: [`Context::lookup`](crate::Context::lookup) reads the row at
+/// any key. The attribute declares this with `lookup(T)`.
 #[diagnostic::on_unimplemented(
     message = "this processor does not declare a lookup of `{T}`",
     label = "undeclared lookup",
@@ -144,10 +146,11 @@ const fn owner<T: SharedTable>() -> &'static str {
     }
 }
 
-/// The arguments of a visitor of the processor `P`. [`Running::visit`](crate::Running::visit) calls the visitor for
-/// each row of the group table, each time with a clone of the arguments. In the attribute: a method that is marked
-/// `#[visitor]`.
-// Implemented for the arguments and not for the processor: so rustc looks at the argument of `visit`, and names it.
+/// `Self` is the type of the arguments of a visitor of the processor `P`. [`Running::visit`](crate::Running::visit)
+/// calls the visitor for each row of the group table, each time with a clone of the arguments. With the attribute, a
+/// method that is marked `#[visitor]` declares this.
+// The trait is implemented for the arguments and not for the processor, so that rustc looks at the argument of `visit`
+// and names it in errors.
 #[diagnostic::on_unimplemented(
     message = "`{P}` has no visitor for `{Self}`",
     label = "no visitor takes `{Self}`",
@@ -156,9 +159,9 @@ const fn owner<T: SharedTable>() -> &'static str {
 pub trait Visits<P: Processor>: Clone + Send + Sync + 'static {
     /// The visitor, which is called for each row.
     const VISITOR: Visitor<P, Self>;
-    /// The name of the visitor in errors. If it is empty, the name of the processor.
+    /// The name of the visitor in errors. An empty string stands for the name of the processor.
     const NAME: &'static str = "";
-    /// What happens if the visitor fails at a row: fail, skip or retry. A visit has no record, so there is no dead
-    /// letter.
+    /// What happens if the visitor fails at a row: fail, skip or retry. A visit has no record, so a visit cannot write
+    /// dead letters.
     const ON_ERROR: OnError = OnError::FAIL;
 }

@@ -17,19 +17,19 @@ use crate::{
     },
 };
 
-/// What a handler or visitor returns: nothing, or any error.
+/// What a handler or visitor returns: nothing if it succeeds, or any error.
 pub type Outcome = Result<(), BoxError>;
 
-/// The future of a handler that is an `async fn`. It borrows the context, so it stays on the thread of its partition,
-/// and need not be `Send`.
+/// The future of a handler or visitor that is an `async fn`. The future borrows the context, so the future stays on
+/// the thread of the record's partition and need not be `Send`.
 pub type Later<'c> = Pin<Box<dyn Future<Output = Outcome> + 'c>>;
 
 /// A handler as data: a function that goka calls for each record of an input or loopback. Calling a plain `fn`
-/// allocates nothing; an `async fn` allocates its future.
+/// allocates nothing; calling an `async fn` allocates its future.
 pub enum Handler<P: Processor> {
     /// A plain function.
     Now(fn(&P, &mut Context<'_, P>) -> Outcome),
-    /// An asynchronous function, as a function that returns its boxed future.
+    /// An `async fn`, wrapped in a function that returns its boxed future.
     Later(for<'c> fn(&'c P, &'c mut Context<'_, P>) -> Later<'c>),
 }
 impl<P: Processor> Clone for Handler<P> {
@@ -50,7 +50,7 @@ impl<P: Processor> Handler<P> {
 pub enum Visitor<P: Processor, A> {
     /// A plain function.
     Now(fn(&P, &mut Context<'_, P>, A) -> Outcome),
-    /// An asynchronous function, as a function that returns its boxed future.
+    /// An `async fn`, wrapped in a function that returns its boxed future.
     Later(for<'c> fn(&'c P, &'c mut Context<'_, P>, A) -> Later<'c>),
 }
 impl<P: Processor, A> Clone for Visitor<P, A> {
@@ -60,7 +60,7 @@ impl<P: Processor, A> Clone for Visitor<P, A> {
 }
 impl<P: Processor, A> Copy for Visitor<P, A> {}
 
-/// The topic of an edge as data: what goka knows of it without its type.
+/// The topic of an edge as data: what goka knows of the topic without its Rust type.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct EdgeTopic {
@@ -70,21 +70,21 @@ pub struct EdgeTopic {
     pub owner: Option<&'static str>,
     /// The partitioner that assigns keys to partitions.
     pub partitioner: Partitioner,
-    /// How the group keeps the table. The default for a stream.
+    /// How the group keeps the table; the default options for a stream.
     pub options: TableOptions,
-    /// [`Codec::name`] of the topic's codec.
+    /// The function [`Codec::name`] of the topic's codec.
     pub codec: fn() -> &'static str,
-    /// [`Codec::show`] of the topic's codec.
+    /// The function [`Codec::show`] of the topic's codec.
     pub show: fn(&[u8]) -> Shown,
-    /// [`Codec::prepare`] of the topic's codec.
+    /// The function [`Codec::prepare`] of the topic's codec.
     pub(crate) prepare: fn(&Prepare<'_>) -> Result<(), BoxError>,
-    /// What the tester knows of its type.
+    /// What the tester knows of the topic's Rust type.
     #[cfg(any(test, feature = "tester"))]
     pub(crate) typing: crate::typed::typing::Typing,
 }
 
 impl EdgeTopic {
-    /// The topic of a table.
+    /// Returns the topic of a table.
     pub(crate) const fn table<T: Table>(name: &'static str, owner: Option<&'static str>) -> Self {
         EdgeTopic {
             options: T::OPTIONS,
@@ -92,7 +92,7 @@ impl EdgeTopic {
         }
     }
 
-    /// The topic of a stream.
+    /// Returns the topic of a stream.
     pub(crate) const fn stream<S: Stream>() -> Self {
         Self::of::<S>(S::NAME, None)
     }
@@ -112,17 +112,17 @@ impl EdgeTopic {
     }
 }
 
-/// An edge of a group graph: a topic, what it is to the group, and the handler of its records.
+/// An edge of a group graph: a topic, its role in the group, and the handler of its records.
 ///
-/// Edges are made by constructors such as [`Edge::input`], which compile only for types that the processor declares:
-/// by an `impl` of [`Consumes`], [`Emits`], [`Persists`], [`Joins`], [`Lookups`] or [`Loops`].
+/// Edges are made by constructors such as [`Edge::input`]. A constructor compiles only for a type that the processor
+/// declares by an `impl` of [`Consumes`], [`Emits`], [`Persists`], [`Joins`], [`Lookups`] or [`Loops`].
 #[non_exhaustive]
 pub struct Edge<P: Processor> {
-    /// What the topic is to the group.
+    /// The role of the topic in the group, for example input or table.
     pub kind: Kind,
     /// The topic.
     pub topic: EdgeTopic,
-    /// The handler of its records: of an input or loopback.
+    /// The handler of the topic's records. `None` unless the edge is an input or the loopback.
     pub handler: Option<Handler<P>>,
     /// The name of the handler: [`Consumes::NAME`].
     pub handler_name: &'static str,
@@ -158,7 +158,7 @@ impl<P: Processor> Edge<P> {
         }
     }
 
-    /// An input: the handler is called for each record of `S`.
+    /// Returns an input: the handler is called for each record of `S`.
     pub const fn input<S>() -> Self
     where
         P: Consumes<S>,
@@ -166,7 +166,7 @@ impl<P: Processor> Edge<P> {
         Self::handled(Kind::Input)
     }
 
-    /// The loopback: the group writes to `S`, and its handler reads it.
+    /// Returns the loopback: handlers of the group write messages to `S`, and the handler of the loopback gets them.
     pub const fn loopback<S>() -> Self
     where
         P: Loops<S>,
@@ -174,7 +174,7 @@ impl<P: Processor> Edge<P> {
         Self::handled(Kind::Loop)
     }
 
-    /// An output: the group writes to `S`.
+    /// Returns an output: the group writes to `S`.
     pub const fn output<S>() -> Self
     where
         P: Emits<S>,
@@ -182,7 +182,7 @@ impl<P: Processor> Edge<P> {
         Self::plain(Kind::Output, P::TOPIC)
     }
 
-    /// The group table.
+    /// Returns the edge to the group table.
     pub const fn table<T>() -> Self
     where
         P: Persists<T>,
@@ -190,7 +190,7 @@ impl<P: Processor> Edge<P> {
         Self::plain(Kind::Table, P::TOPIC)
     }
 
-    /// A join: handlers read the row of `T` at the key of the record.
+    /// Returns a join: handlers read the row of `T` at the key of the record.
     pub const fn join<T>() -> Self
     where
         P: Joins<T>,
@@ -198,7 +198,7 @@ impl<P: Processor> Edge<P> {
         Self::plain(Kind::Join, P::TOPIC)
     }
 
-    /// A lookup: handlers read the row of `T` at any key.
+    /// Returns a lookup: handlers read the row of `T` at any key.
     pub const fn lookup<T>() -> Self
     where
         P: Lookups<T>,
@@ -225,8 +225,8 @@ impl<P: Processor> fmt::Debug for Edge<P> {
     }
 }
 
-/// The index of an edge in the graph, found when compiling. At run time an edge is this index. A processor that
-/// implements the trait of an edge that is not in its graph does not compile.
+/// Returns the index of an edge in the graph, at compile time. At run time, goka identifies an edge by this index. A
+/// processor that implements the trait of an edge does not compile if its graph lacks this edge.
 pub(crate) const fn slot<P: Processor>(kind: Kind, topic: &str) -> usize {
     let graph: &[Edge<P>] = P::GRAPH;
     let mut i = 0;

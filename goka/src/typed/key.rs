@@ -1,4 +1,4 @@
-//! Keys of records: their bytes choose a partition and a row. Must not know topics.
+//! Keys of records: the bytes of a key choose its partition and its row. Must not know topics.
 
 use std::io::Write;
 
@@ -9,15 +9,17 @@ use crate::base::error::BoxError;
 /// | type | bytes |
 /// |---|---|
 /// | `String` | UTF-8 |
-/// | integers of 8 to 128 bits | decimal text, as Goka for Go writes them |
+/// | integers of 8 to 128 bits | decimal text, as Goka for Go writes integers |
 /// | `Vec<u8>` | the bytes themselves |
-/// | `()` | Kafka's null key, for groups that keep nothing by key |
+/// | `()` | Kafka's null key, for groups that store nothing per key |
 ///
 /// The bytes are part of the data format: all programs that share a topic must write the same bytes for a key. A key
-/// has one encoding only, because each encoding would be a row of its own: [`encode`](Key::encode) writes exactly the
-/// bytes that [`decode`](Key::decode) accepts. So `+1` and `007` are not integer keys.
+/// must have only one encoding, because a second encoding of the same key would be a second row:
+/// [`encode`](Key::encode) must write exactly the bytes that [`decode`](Key::decode) accepts. So `+1` and `007` are
+/// not integer keys.
 ///
-/// Handlers get the borrowed form of a key and pass it on: `&str` for `String`. A key of your own:
+/// Handlers get keys in borrowed form, for example `&str` for `String`, and pass them on in this form. An example of
+/// your own key type:
 ///
 /// ```
 /// use goka::{BoxError, Key};
@@ -52,7 +54,7 @@ use crate::base::error::BoxError;
     note = "a key is a `String`, an integer, a `Vec<u8>`, or `()` for records without a key; for another type: `impl goka::Key for {Self}`"
 )]
 pub trait Key: Clone + Ord + Send + Sync + 'static {
-    /// The borrowed form of the key: `str` for `String`, the type itself for most others.
+    /// The borrowed form of the key: `str` for `String`, the key type itself for most other types.
     type Ref: ?Sized + 'static;
 
     /// Whether the type is Kafka's null key: true only for `()`.
@@ -64,17 +66,19 @@ pub trait Key: Clone + Ord + Send + Sync + 'static {
     /// Appends the bytes of the key to `out`.
     fn encode(key: &Self::Ref, out: &mut Vec<u8>);
 
-    /// Decodes a key from all of `bytes`. The bytes come from other programs: this must not panic.
+    /// Decodes a key from all of `bytes`. An implementation must not panic on any bytes, because other programs write
+    /// them.
     ///
     /// # Errors
     /// The bytes are not what [`encode`](Key::encode) writes for any key.
     fn decode(bytes: &[u8]) -> Result<Self, BoxError>;
 
-    /// Borrows a key from `bytes`, for a handler to look at. Types whose bytes are the key, such as `String`, return
-    /// the bytes without copying them. Other types decode the key into `slot`, and borrow it there: the default.
+    /// Borrows a key from `bytes`, for the call of a handler. A type whose bytes are the key itself, such as `String`,
+    /// returns a reference to the bytes, without copying them. Other types decode the key into `slot` and return a
+    /// reference to it; the default implementation does this.
     ///
     /// # Errors
-    /// As [`decode`](Key::decode).
+    /// The errors of [`decode`](Key::decode).
     fn borrow<'a>(bytes: &'a [u8], slot: &'a mut Option<Self>) -> Result<&'a Self::Ref, BoxError> {
         Ok(slot.insert(Self::decode(bytes)?).as_ref())
     }
@@ -97,7 +101,7 @@ impl Key for String {
     }
 }
 
-/// The bytes are the key.
+/// The bytes are the elements of the vector.
 impl Key for Vec<u8> {
     type Ref = [u8];
     fn as_ref(&self) -> &[u8] {
@@ -114,7 +118,7 @@ impl Key for Vec<u8> {
     }
 }
 
-/// Kafka's null key: for groups that keep nothing by key. Such a group has no table, join or loopback.
+/// Kafka's null key, for groups that store nothing per key. Such a group has no table, join or loopback.
 impl Key for () {
     type Ref = ();
     const IS_NULL: bool = true;
@@ -154,7 +158,7 @@ macro_rules! decimal {
 }
 decimal! { u8 u16 u32 u64 u128 i8 i16 i32 i64 i128 }
 
-/// Whether `Display` writes exactly this text for the number.
+/// Whether `number` is exactly the text that `Display` writes for this number.
 fn is_canonical(number: &[u8]) -> bool {
     match number {
         b"0" => true,

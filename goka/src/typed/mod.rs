@@ -1,5 +1,5 @@
-//! The typed surface: topics, keys, codecs, handlers and the graph that they form. The engine below sees only bytes and
-//! edges. Must not know Kafka.
+//! The typed surface of the crate: topics, keys, codecs, handlers and the graph that they form. The engine, the layer
+//! below, sees only bytes and edges. Must not know Kafka.
 
 pub(crate) mod attribute;
 pub mod check;

@@ -8,7 +8,7 @@ use crate::{
 /// A processor: its group, the type of its keys, and its edges to topics.
 ///
 /// `#[goka::processor]` implements this trait, and one trait of [`graph`](crate::graph) for each edge. A counter that
-/// is written by hand:
+/// is written without the macro:
 ///
 /// ```
 /// use goka::{Context, Processor, graph::{Consumes, Edge, Handler, Persists}};
@@ -38,8 +38,8 @@ use crate::{
 /// }
 /// ```
 ///
-/// All workers of a process share one value of the type. Its fields are what the program injects: clients, settings.
-/// State that belongs to a key goes to the table.
+/// All workers of a process share one value of the processor type. Its fields hold what the program injects, such as
+/// clients and settings. State that belongs to a key must be kept in the group table.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a processor",
     label = "not a processor",
@@ -48,9 +48,9 @@ use crate::{
 pub trait Processor: Sized + Send + Sync + 'static {
     /// The name of the consumer group. Processes of the same group share the partitions.
     const GROUP: &'static str;
-    /// The edges to topics. Inputs come first. Goka checks the graph when compiling.
+    /// The edges to topics. Inputs come first. Goka checks the graph at compile time.
     const GRAPH: &'static [Edge<Self>];
-    /// The type of the keys of its inputs and of its table.
+    /// The type of the keys of the inputs and of the table.
     type Key: Key;
     /// Options that override the [`Config`](crate::Config) of the app.
     const OPTIONS: ProcessorOptions = ProcessorOptions::DEFAULT;

@@ -1,5 +1,5 @@
-//! Implements the engine's view of a processor: here the bytes of a record become a key, a context and the call of a
-//! handler. Must not know when the engine calls, nor what it does with the effects.
+//! Implements the engine's view of a processor: turns the bytes of a record into a key, a context and the call of a
+//! handler. Must not know when the engine calls it, nor what the engine does with the effects.
 
 use std::{
     any::{Any, type_name},
@@ -37,7 +37,7 @@ use crate::{
     },
 };
 
-/// A processor for the engine, which does not know its types.
+/// A processor as the engine sees it: without the processor's types.
 pub(crate) struct Typed<P: Processor>(pub(crate) Arc<P>);
 
 impl<P: Processor> Program for Typed<P> {
@@ -46,7 +46,7 @@ impl<P: Processor> Program for Typed<P> {
     }
 
     fn edges(&self) -> Vec<EdgeInfo> {
-        // A graph by hand has seen no macro.
+        // No macro has checked a graph that is written by hand.
         const { check::graph::<P>() };
         let edges = P::GRAPH.iter();
         let edges = edges.map(|edge| EdgeInfo {
@@ -129,8 +129,8 @@ pub(crate) fn dead_letters<P: Processor>() -> Vec<&'static str> {
     policy::dead_letters(P::GRAPH.iter().map(named))
 }
 
-/// The name of a handler or visitor. If it has none, the name of the processor: for a function, the name of the
-/// function.
+/// Returns `name`, the name of a handler or visitor. If `name` is empty, returns the name of the processor; for a
+/// processor that is a function, this is the name of the function.
 pub(crate) fn named<P: Processor>(name: &'static str) -> &'static str {
     if !name.is_empty() {
         return name;
@@ -164,7 +164,7 @@ async fn later<P: Processor>(
     handled.map_err(|source| failure(edge, &at_hand, source))
 }
 
-/// A visitor with its arguments for the engine, which does not know their types.
+/// A visitor with its arguments as the engine sees it: without the types of the processor and the arguments.
 pub(crate) struct TypedVisit<P: Processor, A> {
     pub(crate) processor: Arc<P>,
     pub(crate) args: A,
@@ -250,7 +250,8 @@ fn undecodable_key(source: BoxError) -> Failure {
     }
 }
 
-/// Why a handler failed. The handler decodes its message itself, so a message that no handler takes is not decoded.
+/// Says why a handler failed. The handler decodes its message itself, so that a message that the handler does not take
+/// is not decoded; an error may therefore come from decoding.
 #[cold]
 fn failure<P: Processor>(edge: &Edge<P>, at_hand: &AtHand<'_>, source: BoxError) -> Failure {
     match source.downcast::<Undecodable>() {
@@ -266,8 +267,8 @@ fn failure<P: Processor>(edge: &Edge<P>, at_hand: &AtHand<'_>, source: BoxError)
     }
 }
 
-/// Why a handler failed that did not fail to decode. Whether goka itself is broken is noted where that happens, and not
-/// taken from the error: a handler may return the same error from an `Emitter` or `View` of its own.
+/// Says why a handler failed whose error does not come from decoding. `at_hand` says whether goka itself is broken.
+/// The error does not say it: a handler may return the same error from an `Emitter` or `View` that it uses.
 fn run_failure(at_hand: &AtHand<'_>, source: BoxError) -> Failure {
     Failure {
         stage: match at_hand.is_broken() {

@@ -1,4 +1,4 @@
-//! Topics as types: name, key, value, codec and partitioner are known when compiling. Must not know who reads and
+//! Topics as types: name, key, value, codec and partitioner are known at compile time. Must not know who reads and
 //! writes a topic.
 
 use crate::{
@@ -8,8 +8,8 @@ use crate::{
 
 /// A Kafka topic as a type: the types of its keys and values, and how they become bytes.
 ///
-/// A topic is a [`Stream`] or a [`Table`]; these traits add its name. `#[goka::stream]` and `#[goka::table]` implement
-/// them. By hand:
+/// A topic is a [`Stream`] or a [`Table`]; these traits add the name of the topic. `#[goka::stream]` and
+/// `#[goka::table]` implement the traits. An implementation without macros:
 ///
 /// ```
 /// struct Clicks;
@@ -35,8 +35,8 @@ pub trait Topic: 'static {
     type Value: 'static;
     /// The codec that turns values into bytes and bytes into values.
     type Codec: Codec<Self::Value>;
-    /// The partitioner that assigns keys to partitions. The inputs, the table and the joined tables of a group have the
-    /// same partitioner.
+    /// The partitioner that assigns keys to partitions. The inputs, the table and the joined tables of a group must
+    /// have the same partitioner.
     const PARTITIONER: Partitioner = Partitioner::Murmur2;
 }
 
@@ -48,7 +48,8 @@ pub trait Topic: 'static {
     note = "a table is written only by its own group, with `ctx.set_value`"
 )]
 pub trait Stream: Topic {
-    /// The logical name of the topic. On the broker, the prefix of the [`Config`](crate::Config) comes before it.
+    /// The logical name of the topic. On the broker, the prefix of the [`Config`](crate::Config) comes before this
+    /// name.
     const NAME: &'static str;
 }
 
@@ -59,8 +60,8 @@ pub trait Stream: Topic {
     note = "a stream holds events, it has no value per key"
 )]
 pub trait Table: Topic {
-    /// The group that writes the table, and the changelog. `None` for a bare `#[goka::table]`, whose changelog is
-    /// `<group>-state` of the processor that names the table.
+    /// The group that writes the table, and the name of the changelog. `None` for a `#[goka::table]` without `group`.
+    /// Its changelog is `<group>-state`, where `<group>` is the group of the processor that names the table.
     const HOME: Option<Home>;
     /// How the group keeps the table.
     const OPTIONS: TableOptions = TableOptions::DEFAULT;
@@ -75,7 +76,8 @@ pub struct Home {
     pub topic: &'static str,
 }
 
-/// A table that names its group, so that other programs can read it: by a [`View`](crate::View), a join or a lookup.
+/// A table that names its group, so that other programs can read the table, with a [`View`](crate::View), a join or a
+/// lookup.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a table that others can read",
     label = "expected a type declared with `#[goka::table(group = \"...\")]`",

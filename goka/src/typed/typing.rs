@@ -1,4 +1,5 @@
-//! The type of a topic as functions, for the tester: the graph holds only data. Must not know the tester.
+//! Represents the type of a topic by functions, for the tester, because the graph holds only data and no types. Must
+//! not know the tester.
 
 use std::any::{Any, TypeId, type_name};
 
@@ -7,13 +8,13 @@ use crate::{
     typed::{codec::Codec, topic::Topic},
 };
 
-/// Encodes a value; `None` if the value is of another type.
+/// A function that encodes a value, and returns `None` if the value is not of the topic's value type.
 type Encode = fn(&dyn Any, &mut Vec<u8>) -> Option<Result<(), BoxError>>;
 
-/// The type of a topic, as functions.
+/// The type of a topic, represented by functions.
 #[derive(Clone, Copy)]
 pub(crate) struct Typing {
-    /// The type that declares the topic.
+    /// Returns the ID of the type that declares the topic.
     pub(crate) topic: fn() -> TypeId,
     value: fn() -> &'static str,
     encode: Encode,
@@ -28,7 +29,7 @@ impl Typing {
         }
     }
 
-    /// The bytes of a value, by the codec of the topic.
+    /// Encodes a value with the codec of the topic, and returns its bytes.
     pub(crate) fn encode<V: 'static>(self, topic: &str, value: &V) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let encoded = (self.encode)(value, &mut bytes).ok_or_else(|| {

@@ -18,7 +18,7 @@ impl Undecoded {
         let first = bytes.trim_ascii_start().first();
         Undecoded {
             codec,
-            // As MessagePack these are the numbers 123 and 91, which no topic of structs begins with.
+            // As MessagePack, these bytes are the numbers 123 and 91, and the bytes of a struct begin with neither.
             looks_like_json: codec == "msgpack" && matches!(first, Some(b'{' | b'[')),
             source,
         }
@@ -76,7 +76,7 @@ mod tests {
             let said = said::<Order>(json);
             assert!(said.contains("`codec = Json`"), "{said}");
         }
-        // JSON would not show it better than text.
+        // The codec of a `u64` is text, for which no hint at JSON is given.
         assert!(!said::<u64>(b"{}").contains("Json"));
     }
 }

@@ -1,5 +1,5 @@
 //! Merges the rows of partitions by key, from either end. Each partition is read in chunks, because a read transaction
-//! that is held between reads would keep the local copy from reusing pages. Must not know types: rows are bytes.
+//! that is held between reads would prevent the local copy from reusing pages. Must not know types: rows are bytes.
 
 use std::{
     collections::VecDeque,
@@ -17,7 +17,7 @@ const CHUNK_ROWS: usize = 256;
 /// Maximum size of a chunk, in bytes.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// A source of rows: gives a snapshot of a partition.
+/// A source of rows, which gives access to a snapshot of each partition.
 pub(super) trait Source {
     fn read(
         &self,
@@ -26,12 +26,12 @@ pub(super) trait Source {
     ) -> Result<(), Error>;
 }
 
-/// A range of keys, as bytes.
+/// A range of encoded keys.
 pub(super) type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
 pub(super) const ALL: Bounds = (Bound::Unbounded, Bound::Unbounded);
 
-/// The bytes of a range of typed keys.
+/// Encodes the bounds of a range of typed keys.
 pub(super) fn range<'k, T, R>(range: &R) -> Bounds
 where
     T: Topic,
@@ -48,9 +48,10 @@ where
     (encoded(range.start_bound()), encoded(range.end_bound()))
 }
 
-/// The range of all keys that begin with a prefix.
+/// Returns the range of all keys that begin with `prefix`.
 pub(super) fn prefix(prefix: &[u8]) -> Bounds {
-    // The range ends at the next greater prefix of at most this length. After a prefix of 255s only, it has no end.
+    // The range ends before the next greater prefix of at most the same length. If all bytes of the prefix are 255,
+    // the range has no end.
     let behind = prefix.iter().rposition(|byte| *byte < 255).map(|last| {
         let mut behind = prefix[..=last].to_vec();
         behind[last] += 1;
@@ -67,19 +68,19 @@ pub(super) struct Merge {
     descending: End,
 }
 
-/// What was read from one end.
+/// The state of reading from one end.
 struct End {
     reverse: bool,
     cursors: Vec<Cursor>,
-    /// The last key that was returned.
+    /// The last key that was returned from this end.
     given: Option<Vec<u8>>,
 }
 
-/// Progress in one partition.
+/// The progress of reading in one partition.
 struct Cursor {
     partition: i32,
     rows: VecDeque<(Vec<u8>, Vec<u8>)>,
-    /// The last key that was read.
+    /// The last key that was read from the partition.
     read: Option<Vec<u8>>,
     at_end: bool,
 }
@@ -106,7 +107,7 @@ impl Merge {
         }
     }
 
-    /// The next row, from the front or from the back.
+    /// Returns the next row: from the front, or from the back if `reverse`. `None` if the two ends have met.
     pub(super) fn next(
         &mut self,
         source: &dyn Source,

@@ -1,4 +1,5 @@
-//! Reads tables in any program: a [`View`] is a local, read-only copy of a whole table that follows the changelog.
+//! Reads tables in any program: a [`View`] is a local, read-only copy of a whole table, and follows the table's
+//! changelog.
 //!
 //! | to | see |
 //! |---|---|
@@ -6,7 +7,7 @@
 //! | read several rows as of one moment | [`View::snapshot`], [`ViewSnapshot`] |
 //! | wait for a row to change | [`View::watch`], [`Watch`] |
 //! | follow all changes | [`View::updates`], [`Updates`] |
-//! | know whether the copy is up to date, and how far it lags | [`ViewState`], [`ViewStats`] |
+//! | know whether the copy is up to date, and its consumer lag | [`ViewState`], [`ViewStats`] |
 
 // Must not know how the copy is kept up to date.
 

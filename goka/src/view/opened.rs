@@ -29,12 +29,13 @@ use crate::{
 
 /// View of the table `T`: a local, read-only copy of the whole table, kept up to date in the background.
 ///
-/// Reads never wait for Kafka: they answer from the local copy, also while the broker does not answer. While the view
-/// recovers, they see the rows that have been restored so far; wait for [`recovered`](Self::recovered) first.
+/// Reads never wait for Kafka: they use only the local copy, even while the broker does not answer. While the view
+/// recovers, reads see only the rows that have been restored so far; to read the complete table, first wait for
+/// [`recovered`](Self::recovered).
 ///
-/// Clones are cheap. The local copy is kept up to date as long as a clone exists, or an iterator, a snapshot, a watch
-/// or an [`Updates`](crate::view::Updates) of one. All views, joins and lookups of a table in a process share one local
-/// copy.
+/// Clones are cheap. The local copy is kept up to date as long as there is a clone, or an iterator, a snapshot, a
+/// watch or an [`Updates`](crate::view::Updates) of a clone. All views, joins and lookups of a table in a process
+/// share one local copy.
 ///
 /// ```no_run
 /// # #[goka::table(group = "my-group", value = i64)]
@@ -57,11 +58,12 @@ pub struct View<T> {
 
 /// What the clones of a view share.
 struct Shared {
-    // Before the replica, because it does not keep the replica alive.
+    // Dropped before `replica`, because a `Wanted` does not keep the replica alive.
     _wanted: Vec<Wanted>,
     replica: Arc<Replica>,
-    /// For connecting again to query the ends of partitions, because an open connection costs threads and takes time to
-    /// close. `None` for a view that a tester keeps up to date.
+    /// The settings for a new connection that queries the end offsets of partitions. The view keeps no connection
+    /// open, because an open connection costs threads and takes time to close. `None` for a view that a tester keeps
+    /// up to date.
     config: Option<Config>,
 }
 
@@ -88,8 +90,8 @@ impl<T> View<T> {
     /// # Errors
     /// If no broker answers within 10 seconds, the table topic does not exist (the processor that owns the table
     /// creates it), the local copy cannot be opened, or the codec refuses the topic ([`Error::Prepare`]).
-    // Boxed: rustc checks the bounds of an `async fn` again where it is awaited, so that a type that is not a table
-    // would cause two compile errors.
+    // The future is boxed, because rustc checks the bounds of an `async fn` again where its future is awaited: a type
+    // that is not a table would cause two compile errors.
     pub fn open(config: &Config) -> Pin<Box<dyn Future<Output = Result<Self>> + Send>>
     where
         T: SharedTable,
@@ -115,7 +117,7 @@ impl<T> View<T> {
         Ok(Self::of(replica, Some(config.clone())))
     }
 
-    /// A view of all partitions of a replica.
+    /// Returns a view of all partitions of `replica`.
     pub(crate) fn of(replica: Arc<Replica>, config: Option<Config>) -> Self {
         let shared = Shared {
             _wanted: replica.want_all(),
@@ -128,8 +130,9 @@ impl<T> View<T> {
         }
     }
 
-    /// Closes this clone of the view. If nothing else in this process reads the table, waits until its local copy is
-    /// closed. Dropping a view does the same, but blocks the thread for about 100 ms, which async code should not do.
+    /// Closes this clone of the view. If nothing else in this process reads the table, this method waits until the
+    /// local copy is closed. Dropping a view does the same, but blocks the thread for about 100 ms, and async code
+    /// should not block its thread.
     ///
     /// # Errors
     /// [`Error::System`] if no thread can be started.
@@ -142,7 +145,7 @@ impl<T> View<T> {
         .await
     }
 
-    /// Waits until `is` is true for every partition.
+    /// Waits until `is` returns true for every partition.
     pub(super) async fn all(&self, is: impl Fn(&Replica, i32) -> bool) -> Result {
         let replica = self.replica();
         self.until(replica.changes(), || {
@@ -151,7 +154,7 @@ impl<T> View<T> {
         .await
     }
 
-    /// Waits until `is` is true; calls it now, and after each change.
+    /// Waits until `is` returns true. Calls `is` at once, and again after each change.
     pub(super) async fn until(
         &self,
         mut changes: watch::Receiver<u64>,
@@ -179,7 +182,7 @@ impl<T> View<T> {
         &self.shared.replica
     }
 
-    /// The table topic, by its name on the broker.
+    /// The name of the table topic on the broker.
     pub(super) fn topic(&self) -> &str {
         &self.replica().spec().identity.topic
     }
@@ -197,7 +200,7 @@ impl<T: Topic> View<T> {
     /// Reads the value at `key`; `None` if there is no row.
     ///
     /// # Errors
-    /// [`Error::Decode`] if the value does not decode; and if the local copy cannot be read.
+    /// [`Error::Decode`] if the value does not decode; another error if the local copy cannot be read.
     pub fn get(&self, key: &KeyOf<T>) -> Result<Option<T::Value>> {
         let key = self.place(key);
         let snapshot = self.replica().snapshot(key.partition)?;
@@ -217,8 +220,8 @@ impl<T: Topic> View<T> {
         Ok(snapshot.get(&key.bytes)?.is_some())
     }
 
-    /// Reads the values at several keys, in the order of `keys`. Keys of one partition are read from the same snapshot.
-    /// Faster than single reads.
+    /// Reads the values at several keys, and returns them in the order of `keys`. All values of one partition are read
+    /// from one snapshot. This is faster than a separate read of each key.
     ///
     /// ```no_run
     /// # #[goka::table(group = "my-group", value = i64)]
@@ -231,7 +234,7 @@ impl<T: Topic> View<T> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Decode`] if a value does not decode; and if the local copy cannot be read.
+    /// [`Error::Decode`] if a value does not decode; another error if the local copy cannot be read.
     pub fn get_many<'k>(
         &self,
         keys: impl IntoIterator<Item = &'k KeyOf<T>>,
@@ -280,7 +283,7 @@ impl<T: Topic> View<T> {
         Ok((self.decode_key(key)?, self.decode(key, value)?))
     }
 
-    /// An error that names the row.
+    /// Returns an error that names the row.
     fn undecodable(&self, what: &str, key: &[u8], source: BoxError) -> Error {
         let (key, source) = (excerpt::key(key), excerpt::text(source.to_string()));
         let source = format!("the {what} of the row `{key}`: {source}");

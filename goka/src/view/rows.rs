@@ -16,8 +16,9 @@ impl<T: Topic> View<T> {
     /// Iterates over all rows, in ascending order of the bytes of their keys, or in descending order with
     /// [`rev`](Iterator::rev).
     ///
-    /// `String` keys are in text order; integer keys are decimal text and are in its order. Partitions are read in
-    /// chunks: a row that is written during the iteration may be seen or not. For consistent reads, take a
+    /// `String` keys are in the order of their text. Integer keys are encoded as decimal text, so integer keys are in
+    /// the order of this text, and not in the order of their values. Partitions are read in chunks, so the iterator
+    /// may or may not return a row that is written during the iteration. For consistent reads, take a
     /// [`snapshot`](Self::snapshot).
     ///
     /// # Errors
@@ -49,7 +50,7 @@ impl<T: Topic> View<T> {
         Rows::new(self.clone(), merge::range::<T, R>(&range))
     }
 
-    /// Iterates over the rows whose keys begin with these bytes (with this text, for `String` keys), like
+    /// Iterates over the rows whose keys begin with the bytes of `prefix` (for `String` keys, with this text), like
     /// [`iter`](Self::iter).
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Rows<T> {
         Rows::new(self.clone(), merge::prefix(prefix.as_ref()))

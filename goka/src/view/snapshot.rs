@@ -22,15 +22,17 @@ impl<T: Topic> View<T> {
     }
 }
 
-/// Snapshot of a [`View`]: later writes do not change what it reads. It can be sent to another thread.
+/// Snapshot of a [`View`]: writes to the table after the snapshot was taken do not change what is read from it. A
+/// snapshot can be sent to another thread.
 ///
 /// A snapshot is consistent within each partition. The partitions are captured one after another: if a processor
 /// writes two rows in different partitions together, a snapshot may contain only one of them.
 ///
 /// Drop a snapshot soon. While it is held, the local copy cannot reuse the space of deleted and overwritten rows, and
-/// its file grows with every write. The first write after [`Config::snapshot_max`](crate::Config::snapshot_max) (one
-/// minute by default) therefore releases the snapshot, and its reads then fail with [`Error::Expired`]. They also do
-/// when the local copy was rebuilt.
+/// its file grows with every write. Therefore, when a snapshot has been held for
+/// [`Config::snapshot_max`](crate::Config::snapshot_max) (one minute by default), the next write to the local copy
+/// releases the snapshot, and reads of the snapshot then fail with [`Error::Expired`]. Reads also fail with this error
+/// after the local copy was rebuilt.
 ///
 /// ```no_run
 /// # #[goka::table(group = "my-group", value = i64)]
@@ -47,7 +49,7 @@ impl<T: Topic> View<T> {
 /// # }
 /// ```
 pub struct ViewSnapshot<T> {
-    // Before the view, which keeps the local copy open.
+    // Dropped before `view`, which keeps the local copy open.
     moments: Vec<Moment>,
     view: View<T>,
 }
@@ -63,19 +65,19 @@ impl<T> ViewSnapshot<T> {
         })
     }
 
-    /// Number of rows. Reads no rows.
+    /// Returns the number of rows, without reading them.
     ///
     /// # Errors
-    /// [`Error::Expired`] if the snapshot was released; and if the local copy cannot be read.
+    /// [`Error::Expired`] if the snapshot was released; another error if the local copy cannot be read.
     pub fn len(&self) -> Result<u64> {
         let moments = self.moments.iter();
         moments.map(|moment| moment.read(Snapshot::len)).sum()
     }
 
-    /// Whether the table has no rows.
+    /// Whether the snapshot has no rows.
     ///
     /// # Errors
-    /// As [`len`](Self::len).
+    /// The errors of [`len`](Self::len).
     pub fn is_empty(&self) -> Result<bool> {
         Ok(self.len()? == 0)
     }
@@ -85,8 +87,8 @@ impl<T: Topic> ViewSnapshot<T> {
     /// Reads the value at `key`; `None` if there is no row.
     ///
     /// # Errors
-    /// [`Error::Decode`] if the value does not decode, [`Error::Expired`] if the snapshot was released; and if the
-    /// local copy cannot be read.
+    /// [`Error::Decode`] if the value does not decode, [`Error::Expired`] if the snapshot was released; another error
+    /// if the local copy cannot be read.
     pub fn get(&self, key: &KeyOf<T>) -> Result<Option<T::Value>> {
         let key = self.view.place(key);
         self.moments[key.index()].read(|snapshot| {
@@ -100,7 +102,7 @@ impl<T: Topic> ViewSnapshot<T> {
     /// Whether there is a row at `key`. Does not decode the value.
     ///
     /// # Errors
-    /// [`Error::Expired`] if the snapshot was released; and if the local copy cannot be read.
+    /// [`Error::Expired`] if the snapshot was released; another error if the local copy cannot be read.
     pub fn has(&self, key: &KeyOf<T>) -> Result<bool> {
         let key = self.view.place(key);
         self.moments[key.index()].read(|snapshot| Ok(snapshot.get(&key.bytes)?.is_some()))
@@ -120,7 +122,7 @@ impl<T: Topic> ViewSnapshot<T> {
         SnapshotRows::new(self, merge::range::<T, R>(&range))
     }
 
-    /// Iterates over the rows whose keys begin with these bytes (with this text, for `String` keys).
+    /// Iterates over the rows whose keys begin with the bytes of `prefix` (for `String` keys, with this text).
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> SnapshotRows<'_, T> {
         SnapshotRows::new(self, merge::prefix(prefix.as_ref()))
     }

@@ -1,4 +1,5 @@
-//! State, statistics and consumer lag of a view, and waiting until it has read enough. Must not know rows.
+//! State, statistics and consumer lag of a view, and methods that wait until the view has read up to an offset. Must
+//! not know rows.
 
 use std::{collections::BTreeMap, time::SystemTime};
 
@@ -23,15 +24,16 @@ use crate::{
 pub enum ViewState {
     /// The local copy is being restored: some partitions have not been read to their ends since the view was opened.
     Recovering {
-        /// Rows read so far.
+        /// Number of rows read so far.
         rows: u64,
         /// Share of the changelog that has been read, from 0 to 1: the mean of all partitions.
         progress: f64,
     },
     /// Every partition has been read to its end, and new records are applied as they arrive.
     Running,
-    /// The local copy is no longer updated, for this reason. Reads still answer from it. To open the table again, first
-    /// drop all of its views, with their iterators, snapshots, watches and updates.
+    /// The local copy is no longer updated; the string is the reason. Reads still return the rows of the local copy.
+    /// To open the table again, first drop all views of the table, and all of their iterators, snapshots, watches and
+    /// updates.
     Failed(String),
 }
 
@@ -43,9 +45,10 @@ pub struct ViewStats {
     pub rows: u64,
     /// Size of the files of the local copy, in bytes, including space that will be reused.
     pub bytes: u64,
-    /// Consumer lag: number of offsets between what reads see and the last known ends, over all partitions.
+    /// Consumer lag: the number of offsets between the position up to which reads see the changelog and the last known
+    /// end of the changelog, summed over all partitions.
     pub lag: u64,
-    /// When reads last saw new rows; `None`: never.
+    /// Time at which new rows last became visible to reads; `None` if there have been none yet.
     pub updated: Option<SystemTime>,
     /// Statistics of each partition.
     pub partitions: BTreeMap<i32, ViewPartition>,
@@ -67,13 +70,13 @@ pub struct ViewPartition {
     pub end: i64,
     /// Consumer lag: `end` minus `offset`.
     pub lag: u64,
-    /// When reads last saw new rows; `None`: never.
+    /// Time at which new rows last became visible to reads; `None` if there have been none yet.
     pub updated: Option<SystemTime>,
 }
 
 impl<T> View<T> {
-    /// Waits until the view has recovered: every partition was read to its end once. From then on, reads see everything
-    /// that was in the table when the view was opened.
+    /// Waits until the view has recovered, which means that every partition has been read to its end once. After this,
+    /// reads see everything that was in the table when the view was opened.
     ///
     /// # Errors
     /// [`Error::Stale`] if the local copy is no longer updated.
@@ -81,7 +84,7 @@ impl<T> View<T> {
         self.all(Replica::is_up_to_date).await
     }
 
-    /// The current state of the view.
+    /// Returns the current state of the view.
     pub fn state(&self) -> ViewState {
         let replica = self.replica();
         if let Some(failure) = replica.failure() {
@@ -108,7 +111,7 @@ impl<T> View<T> {
         }
     }
 
-    /// The states of the view, as they change.
+    /// Returns the states of the view, as they change.
     pub fn state_changes(&self) -> ViewStates<T> {
         ViewStates {
             changes: self.replica().changes(),
@@ -117,7 +120,7 @@ impl<T> View<T> {
         }
     }
 
-    /// Statistics of the view: size and consumer lag. Does not query the broker.
+    /// Returns the statistics of the view: its size and its consumer lag. Does not query the broker.
     ///
     /// # Errors
     /// If the local copy cannot be read.
@@ -148,10 +151,10 @@ impl<T> View<T> {
         Ok(stats)
     }
 
-    /// Waits until reads see the record at `offset` in a partition of the table topic, or a newer record of its key.
-    /// For an offset that is never written, it waits for ever: use a timeout.
+    /// Waits until reads see the record at `offset` in `partition` of the table topic, or a newer record with the same
+    /// key. For an offset that is never written, this method waits for ever: use a timeout.
     ///
-    /// A program that writes a table itself can read its own writes:
+    /// A program that itself writes to the table topic can wait for its own writes before it reads them:
     ///
     /// ```
     /// use goka::{Config, Emitter, View};
@@ -197,8 +200,8 @@ impl<T> View<T> {
 
     /// Waits until reads see everything that was written to the table before this call, by any program.
     ///
-    /// Queries the broker for the end offsets of the table topic, on a new connection: for occasional use, not for
-    /// every read.
+    /// This method queries the broker for the end offsets of the table topic, over a new connection. It is meant for
+    /// occasional use, not for every read.
     ///
     /// ```no_run
     /// # #[goka::table(group = "my-group", value = i64)]
@@ -243,8 +246,9 @@ pub struct ViewStates<T> {
 }
 
 impl<T> ViewStates<T> {
-    /// The next state. The first call returns the current state; later calls wait until the state differs from the one
-    /// returned last, and return the newest. `None` after [`ViewState::Failed`], which is final.
+    /// Returns the next state. The first call returns the current state. Each later call waits until the state differs
+    /// from the state that was returned last, and returns the newest state. Returns `None` after
+    /// [`ViewState::Failed`], which is final.
     ///
     /// Cancel safe: dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<ViewState> {

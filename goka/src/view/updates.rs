@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl<T: Topic> View<T> {
-    /// Subscribes to the updates of the view: every row that changes from now on.
+    /// Subscribes to the updates of the view: to every row that changes from now on.
     pub fn updates(&self) -> Updates<T> {
         Updates::new(self.clone())
     }
@@ -19,19 +19,20 @@ impl<T: Topic> View<T> {
 /// An update of a view, from [`Updates::next`].
 #[non_exhaustive]
 pub enum Update<T: Topic> {
-    /// A row was written or deleted. Reads of the view see the change already.
+    /// A row was written or deleted. Reads of the view already see the change.
     Row {
         /// The key of the row.
         key: T::Key,
         /// The value of the row; `None` if the row was deleted.
         value: Option<T::Value>,
     },
-    /// This many updates were dropped because they were not taken in time. The view has their rows; the updates that
-    /// follow are newer.
+    /// This many updates were dropped, because the subscriber did not take them in time. Reads of the view see the
+    /// rows of the dropped updates; the updates that follow are newer than the dropped updates.
     Missed(u64),
-    /// The local copy of a partition was rebuilt from the changelog, because it could not be continued: the topic was
-    /// created again, or the view was without the broker for too long. Each row of the partition follows as an
-    /// [`Update::Row`]; rows that do not follow were deleted. Reads saw the old rows until now.
+    /// The local copy of a partition was rebuilt from the changelog, because goka could not continue the existing
+    /// local copy: the topic was created again, or the view could not reach the broker for too long. Each row of the
+    /// partition follows as an [`Update::Row`]; rows that do not follow were deleted. Until now, reads saw the old
+    /// rows.
     Rebuilt {
         /// The partition.
         partition: i32,
@@ -40,12 +41,11 @@ pub enum Update<T: Topic> {
 
 /// Subscription to the updates of a [`View`]. See [`View::updates`].
 ///
-/// Updates of one key arrive in order. Several updates of a key that become visible together are one update, the last
-/// one.
-/// While the view recovers, every row that is restored is an update.
+/// Updates of one key arrive in order. If several updates of a key become visible together, the subscription returns
+/// only the last of them. While the view recovers, every row that is restored is an update.
 ///
-/// Up to 16 MiB of updates wait to be taken. After that, the oldest are dropped and counted
-/// ([`Update::Missed`]), because the view does not wait for its subscribers.
+/// Up to 16 MiB of updates wait until the subscriber takes them. Beyond that size, goka drops the oldest updates and
+/// reports their number ([`Update::Missed`]), because the view does not wait for its subscribers.
 ///
 /// ```no_run
 /// # #[goka::table(group = "my-group", value = i64)]
@@ -74,11 +74,12 @@ impl<T: Topic> Updates<T> {
     /// Waits for the next update. Cancel safe: dropping the future loses nothing.
     ///
     /// # Errors
-    /// [`Error::Decode`](crate::Error::Decode) if a row does not decode; the next call continues after it.
-    /// [`Error::Stale`](crate::Error::Stale), after the last update, if the local copy is no longer updated.
+    /// [`Error::Decode`](crate::Error::Decode) if a row does not decode; the next call continues after this row.
+    /// [`Error::Stale`](crate::Error::Stale) if the local copy is no longer updated; this error comes after the last
+    /// update.
     pub async fn next(&mut self) -> Result<Update<T>> {
         loop {
-            // Checked before the last look at the feed, so that updates from before the failure are still returned.
+            // Checked before the feed is read, so that updates from before the failure are still returned.
             let failed = self.view.failed();
             match (self.feed.take(), failed) {
                 (Some(taken), _) => return self.typed(&taken),

@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl<T: Topic> View<T> {
-    /// Watches the row at `key`: waits for its changes.
+    /// Returns a watch of the row at `key`, which waits for changes of the row.
     pub fn watch(&self, key: &KeyOf<T>) -> Watch<T> {
         Watch::new(self.clone(), self.place(key).bytes)
     }
@@ -19,8 +19,8 @@ impl<T: Topic> View<T> {
 
 /// Watch of the row at one key of a [`View`]. See [`View::watch`].
 ///
-/// A watch returns the newest value. Of changes in quick succession, it may skip some, but never the last one. It
-/// outlives outages of the broker.
+/// A watch returns the newest value. If the row changes several times in quick succession, the watch may skip some of
+/// the values, but never the last value. A watch continues after outages of the broker.
 ///
 /// ```no_run
 /// # #[goka::table(group = "my-group", value = i64)]
@@ -37,7 +37,7 @@ impl<T: Topic> View<T> {
 pub struct Watch<T> {
     view: View<T>,
     key: Vec<u8>,
-    /// `Some` until this is dropped.
+    /// `Some` until the watch is dropped.
     changes: Option<watch::Receiver<()>>,
 }
 
@@ -50,9 +50,9 @@ impl<T: Topic> Watch<T> {
     /// Reads the current value, and marks it as seen; `None` if there is no row.
     ///
     /// # Errors
-    /// [`Error::Decode`] if the value does not decode; and if the local copy cannot be read.
+    /// [`Error::Decode`] if the value does not decode; another error if the local copy cannot be read.
     pub fn value(&mut self) -> Result<Option<T::Value>> {
-        // Before the value is read, so that a change in between is reported by the next call.
+        // Marked before the value is read, so that the next call of `changed` reports a change that comes in between.
         if let Some(changes) = &mut self.changes {
             changes.mark_unchanged();
         }
@@ -65,13 +65,14 @@ impl<T: Topic> Watch<T> {
             .transpose()
     }
 
-    /// Waits until the row has been written or deleted since it was last seen, and returns the newest value, which may
-    /// equal the previous one. A row that was never seen counts as seen when the watch began.
+    /// Waits until the row has been written or deleted since this watch last returned its value, and returns the
+    /// newest value, which may equal the previous value. Until a value has been returned, this method waits for a
+    /// change since the watch was made.
     ///
     /// Cancel safe: dropping the future loses nothing.
     ///
     /// # Errors
-    /// As [`value`](Self::value), and [`Error::Stale`] if the local copy is no longer updated.
+    /// The errors of [`value`](Self::value), and [`Error::Stale`] if the local copy is no longer updated.
     pub async fn changed(&mut self) -> Result<Option<T::Value>> {
         if let Some(failed) = self.view.failed() {
             return Err(failed);

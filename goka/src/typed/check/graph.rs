@@ -1,5 +1,6 @@
-//! Rules of a graph that need the values of constants: names, owners and partitioners of topics. A constant checks each
-//! edge, so that rustc points at the token that declares the edge. Must not know how a graph is run.
+//! Checks the rules of a graph that depend on the values of constants: the names, owners and partitioners of topics.
+//! Each edge is checked by a separate constant, so that rustc points at the token that declares the edge. Must not
+//! know how a graph is run.
 
 use std::str;
 
@@ -19,7 +20,7 @@ pub(super) const NAME_LENGTH_MAX: usize = 249;
 /// Checks the edge at `i` against the rules and against the rest of the graph.
 ///
 /// # Panics
-/// When compiling, with a sentence that says what is wrong and what to do.
+/// If a rule is broken: at compile time, with a sentence that says what is wrong and what to do.
 #[track_caller]
 pub const fn edge<P: Processor>(i: usize) {
     let graph: &[Edge<P>] = P::GRAPH;
@@ -59,7 +60,7 @@ pub const fn edge<P: Processor>(i: usize) {
     }
 }
 
-/// Checks all edges of a graph. For graphs that are written by hand, for which no macro prints the checks.
+/// Checks all edges of a graph. Used for graphs that are written by hand, because no macro prints checks for them.
 pub(crate) const fn graph<P: Processor>() {
     let graph: &[Edge<P>] = P::GRAPH;
     name(P::GROUP);
@@ -87,10 +88,10 @@ const fn dead_letters<P: Processor>(on_error: OnError) {
     }
 }
 
-/// Checks that a dead-letter topic is no other edge of its group.
+/// Checks that the dead-letter topic of a policy is not the topic of an edge of the group.
 ///
 /// # Panics
-/// When compiling, with a sentence that says what is wrong and what to do.
+/// If a rule is broken: at compile time, with a sentence that says what is wrong and what to do.
 #[track_caller]
 pub const fn dead_letter<P: Processor>(policy: Policy) {
     let topic = match policy.last {
@@ -132,7 +133,7 @@ pub const fn dead_letter<P: Processor>(policy: Policy) {
     }
 }
 
-/// Refuses dead letters of a visitor: a visit has no record.
+/// Refuses policies of a visitor that write dead letters, because a visit has no record.
 pub(crate) const fn no_dead_letter(on_error: OnError) {
     let policies = on_error.policies();
     let mut i = 0;
@@ -148,7 +149,7 @@ pub(crate) const fn no_dead_letter(on_error: OnError) {
 /// Checks that a group with a visitor has a table.
 ///
 /// # Panics
-/// When compiling, if the group has no table.
+/// At compile time, if the group has no table.
 #[track_caller]
 pub const fn has_table<P: Processor>() {
     let mut i = 0;
@@ -165,7 +166,8 @@ pub const fn has_table<P: Processor>() {
     ]);
 }
 
-/// Refuses `edge` if `other` has the same topic and they exclude each other. Of two inputs, the second is refused.
+/// Refuses `edge` if `other`, an edge with the same topic, excludes it. Of two edges of the same kind, for example two
+/// inputs, the second is refused.
 #[track_caller]
 const fn apart<P: Processor>(edge: &Edge<P>, other: &Edge<P>, is_first: bool) {
     let what = match (edge.kind, other.kind) {
@@ -252,7 +254,7 @@ const fn foreign<P: Processor>(what: &str, edge: &Edge<P>) {
     }
 }
 
-/// Refuses edges that need a key in a group with the null key.
+/// Refuses an edge that needs a key, if the group has the null key.
 #[track_caller]
 const fn keyed<P: Processor>(what: &str) {
     if P::Key::IS_NULL {
@@ -341,7 +343,7 @@ pub(crate) const fn equal(a: &str, b: &str) -> bool {
     true
 }
 
-/// Panics with the parts of a sentence, because a panic in a constant cannot format arguments.
+/// Panics with a sentence that is given in parts, because a panic in a constant cannot format arguments.
 #[track_caller]
 pub(crate) const fn fail(sentence: &[&str]) -> ! {
     let (mut text, mut len, mut i) = ([0; 1024], 0, 0);

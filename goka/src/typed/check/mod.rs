@@ -1,5 +1,6 @@
-//! Checks when compiling, for the code that the macros print: is the message of a handler the value of its stream, is
-//! the context that of its own processor, can the graph run? Must not know how a processor is run.
+//! Checks at compile time, for the code that the macros print: whether the message of a handler is the value of its
+//! stream, whether the context of a handler is the context of its processor, and whether the graph can run. Must not
+//! know how a processor is run.
 
 mod graph;
 
@@ -16,7 +17,7 @@ pub(crate) use graph::no_dead_letter;
 pub use graph::{dead_letter, edge, has_table};
 pub(crate) use graph::{equal, fail, graph};
 
-/// `Self` is the value type of the stream `S`. Only that type implements the trait.
+/// `Self` is the value type of the stream `S`. Only this value type implements the trait.
 #[diagnostic::on_unimplemented(
     message = "the stream `{S}` does not carry values of type `{Self}`",
     label = "not the value type of `{S}`",
@@ -36,7 +37,7 @@ impl<S: Topic<Value = V>, V> MessageOf<S> for V {
     }
 }
 
-/// Decodes the message of the current record, for a handler of the stream `S` that is written by hand.
+/// Decodes the message of the current record. This is for hand-written handlers of the stream `S`.
 ///
 /// ```
 /// use goka::{Context, Processor, graph::{Consumes, Edge, Handler, message}};
@@ -60,8 +61,8 @@ impl<S: Topic<Value = V>, V> MessageOf<S> for V {
 /// ```
 ///
 /// # Errors
-/// The codec cannot decode the value, or the record is a tombstone. A handler returns this error as it is, so that goka
-/// applies the policy for `decode`.
+/// The codec cannot decode the value, or the record is a tombstone. A handler must return this error unchanged, so
+/// that goka applies the policy for `decode`.
 pub fn message<S, M: MessageOf<S>>(ctx: &Context<'_, impl Processor>) -> Result<M, Undecodable> {
     match message_or_tombstone(ctx)? {
         Some(message) => Ok(message),
@@ -71,8 +72,8 @@ pub fn message<S, M: MessageOf<S>>(ctx: &Context<'_, impl Processor>) -> Result<
     }
 }
 
-/// Decodes the message of the current record; `None` for a tombstone. For a handler of the stream `S` that is written
-/// by hand, with [`Consumes::TOMBSTONES`](crate::graph::Consumes::TOMBSTONES).
+/// Decodes the message of the current record, or returns `None` for a tombstone. This is for hand-written handlers of
+/// the stream `S` with [`Consumes::TOMBSTONES`](crate::graph::Consumes::TOMBSTONES).
 ///
 /// # Errors
 /// The codec cannot decode the value.
@@ -83,8 +84,8 @@ pub fn message_or_tombstone<S, M: MessageOf<S>>(
     decoded.map_err(Undecodable)
 }
 
-/// The error of a value that does not decode. Goka tells it from an error of the handler: the policy for `decode`
-/// applies.
+/// The error of a value that does not decode. Goka distinguishes this error from other errors of the handler, and
+/// applies the policy for `decode`.
 #[derive(Debug)]
 pub struct Undecodable(pub(crate) BoxError);
 
@@ -99,14 +100,14 @@ impl std::error::Error for Undecodable {
     }
 }
 
-/// `Self` is the processor `P`. Only that type implements the trait.
+/// `Self` is the processor `P`. Only `P` itself implements the trait.
 #[diagnostic::on_unimplemented(
     message = "a handler of `{P}` cannot take the context of `{Self}`",
     label = "the context of `{Self}`",
     note = "each processor has a context of its own: its edges are what the context can do"
 )]
 pub trait Same<P: Processor>: Processor {
-    /// Returns the context.
+    /// Returns the context unchanged, as a context of `Self`.
     fn same<'c, 'a>(ctx: &'c mut Context<'a, P>) -> &'c mut Context<'a, Self>;
 }
 #[diagnostic::do_not_recommend]
@@ -116,15 +117,16 @@ impl<P: Processor> Same<P> for P {
     }
 }
 
-/// Returns the context for a handler, which must be a handler of this processor.
+/// Returns the context of the processor `P` as the context that a handler takes. A call does not compile if the
+/// handler takes the context of another processor.
 pub fn context<'c, 'a, P: Processor, Q: Same<P>>(
     ctx: &'c mut Context<'a, P>,
 ) -> &'c mut Context<'a, Q> {
     Q::same(ctx)
 }
 
-/// `Self` is the key type of the group, for an input. With another key type, the records of a key could be in
-/// several partitions.
+/// The key type `Self` of an input is the key type `K` of the group. With another key type, the records of one key
+/// could be in several partitions.
 #[diagnostic::on_unimplemented(
     message = "a group keyed by `{K}` cannot read a stream keyed by `{Self}`",
     label = "keyed by `{Self}`, not `{K}`",
@@ -133,7 +135,7 @@ pub fn context<'c, 'a, P: Processor, Q: Same<P>>(
 pub trait InputKey<K> {}
 impl<K> InputKey<K> for K {}
 
-/// `Self` is the key type of the group, for the group table.
+/// The key type `Self` of the group table is the key type `K` of the group.
 #[diagnostic::on_unimplemented(
     message = "a group keyed by `{K}` cannot have a table keyed by `{Self}`",
     label = "keyed by `{Self}`, not `{K}`",
@@ -142,8 +144,8 @@ impl<K> InputKey<K> for K {}
 pub trait TableKey<K> {}
 impl<K> TableKey<K> for K {}
 
-/// `Self` is the key type of the group, for a joined table. With another key type, the row of a key could be in
-/// another partition.
+/// The key type `Self` of a joined table is the key type `K` of the group. With another key type, the row of a key and
+/// the records of the key could be in different partitions.
 #[diagnostic::on_unimplemented(
     message = "a table keyed by `{Self}` cannot be joined by a group keyed by `{K}`",
     label = "keyed by `{Self}`, not `{K}`",
@@ -159,7 +161,7 @@ impl<K> JoinKey<K> for K {}
     note = "a handler returns nothing, `goka::Result`, or `Result<(), E>` with an error `E` that converts into `goka::BoxError`"
 )]
 pub trait Return {
-    /// Boxes the error.
+    /// Converts the returned value into an outcome, and boxes the error.
     ///
     /// # Errors
     /// The error of the handler.
@@ -178,7 +180,7 @@ impl<E: Into<BoxError>> Return for Result<(), E> {
     }
 }
 
-/// Converts what a handler returned.
+/// Converts what a handler returned into an outcome.
 ///
 /// # Errors
 /// The error of the handler.
@@ -186,7 +188,7 @@ pub fn outcome<R: Return>(returned: R) -> Outcome {
     returned.outcome()
 }
 
-/// Names of topics that follow from the name of a group.
+/// Names of topics that are derived from the name of a group.
 pub trait Derived {
     /// The changelog of a table that names no group.
     const STATE: &'static str;
@@ -196,7 +198,7 @@ pub trait Derived {
 impl<P: Processor> Derived for P {
     const STATE: &'static str = text(const { &suffixed(P::GROUP, "-state") });
     const DEAD_LETTER: &'static str = match P::GROUP.len() + DEAD_LETTER.len() {
-        // A group without dead letters may have a longer name.
+        // The name of a group without dead letters may be this long.
         NAME_TOO_LONG.. => "",
         _ => text(const { &suffixed(fitting(P::GROUP), DEAD_LETTER) }),
     };
@@ -213,8 +215,8 @@ const fn text((bytes, len): &'static ([u8; NAME_LENGTH_MAX], usize)) -> &'static
     }
 }
 
-/// The name of the group, or nothing if the suffix does not fit: the constant is computed for groups that have no dead
-/// letters, too, and must not fail for them.
+/// Returns the name of the group, or an empty string if the name would be too long with the suffix. The constant is
+/// computed for groups without dead letters too, and must not fail for them.
 const fn fitting(group: &'static str) -> &'static str {
     if group.len() + DEAD_LETTER.len() > NAME_LENGTH_MAX {
         return "";
@@ -222,7 +224,7 @@ const fn fitting(group: &'static str) -> &'static str {
     group
 }
 
-/// Concatenates two strings.
+/// Concatenates the name of a group and a suffix. Returns a buffer and the length of the text in it.
 const fn suffixed(group: &str, suffix: &str) -> ([u8; NAME_LENGTH_MAX], usize) {
     if group.len() + suffix.len() > NAME_LENGTH_MAX {
         fail(&[

@@ -1,9 +1,9 @@
-//! Checks MessagePack before it is decoded: how deeply lists and maps are nested, and whether their lengths fit the
-//! bytes. Must not know types.
+//! Checks MessagePack before it is decoded: how deeply lists and maps are nested, and whether the lengths that they
+//! declare fit the number of bytes. Must not know types.
 //!
-//! rmp-serde limits the depth, but does not count enums, and it decodes a recursive type by recursion: one malicious
-//! record could overflow the stack of a worker and end the process. And for a list with a false length, serde
-//! allocates up to a megabyte at each level.
+//! rmp-serde limits the depth but does not count enums, and it decodes a recursive type by recursion: one malicious
+//! record could overflow the stack of a worker and end the process. For a list that declares a false length, serde
+//! allocates up to a megabyte at each level of nesting.
 
 /// Maximum depth of nested lists and maps.
 const DEPTH_MAX: usize = 128;
@@ -13,12 +13,12 @@ pub(super) const JSON_DEPTH_MAX: usize = 127;
 const TOO_DEEP: &str = "lists and maps are nested more than 128 levels deep";
 pub(super) const JSON_TOO_DEEP: &str = "lists and objects are nested more than 127 levels deep";
 
-/// Bytes of up to this many values are always walked, whatever their length.
+/// Maximum number of values that are always walked. Bytes with more values are walked only if they may be harmful.
 const FEW: usize = 32;
 
-/// Refuses bytes that must not be decoded, with the reason. The decoder reports other mistakes.
+/// Returns an error with the reason if the bytes must not be decoded. The decoder reports other mistakes in the bytes.
 pub(super) fn check(bytes: &[u8]) -> Result<(), &'static str> {
-    // Each level of nesting takes at least one value.
+    // Each level of nesting takes at least one value, so `FEW` levels suffice for `FEW` values.
     match walk(bytes, FEW, &mut [0; FEW]) {
         Some(outcome) => outcome,
         None if may_be_harmful(bytes) => walk_all(bytes),
@@ -26,11 +26,11 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-/// A cheap test that finds most records of many values harmless: each level of nesting takes a byte that begins a
-/// list or map, and each length above 15 takes one of four byte values.
+/// Whether bytes with many values may be harmful. This cheap test counts bytes, and finds most records harmless: each
+/// level of nesting takes a byte that begins a list or map, and each length above 15 takes one of four byte values.
 fn may_be_harmful(bytes: &[u8]) -> bool {
     let (mut long, mut short) = (0, 0);
-    // In a byte, so that the compiler vectorizes the loop.
+    // The count of a chunk fits into a byte, so that the compiler vectorizes the loop.
     for chunk in bytes.chunks(128) {
         let mut short_here = 0_u8;
         for byte in chunk {
@@ -46,14 +46,15 @@ fn walk_all(bytes: &[u8]) -> Result<(), &'static str> {
     walk(bytes, usize::MAX, &mut [0; DEPTH_MAX]).unwrap_or(Ok(()))
 }
 
-/// Walks over one value, without recursion. `None`: there are more in it than `most`. `levels` are as deep as it may
-/// go: how many values are still to come at each.
+/// Walks over one value, without recursion. Returns `None` if this value contains more than `most` values. `levels`
+/// has one element for each level of nesting that is allowed: the number of values that are still to come at this
+/// level.
 fn walk(
     mut rest: &[u8],
     mut most: usize,
     levels: &mut [usize],
 ) -> Option<Result<(), &'static str>> {
-    // And in all.
+    // `promised` is the number of values that are still to come at all levels together.
     let (mut depth, mut promised) = (0, 1_usize);
     while promised > 0 {
         while depth > 0 && levels[depth - 1] == 0 {
@@ -95,11 +96,12 @@ fn walk(
 /// What follows the first byte of a value.
 struct Begun {
     bytes: usize,
-    /// The number of values in a list or map, which follow these bytes.
+    /// For a list or map, the number of its values, which come after these bytes; `None` for other values.
     values: Option<usize>,
 }
 
-/// `None` if the bytes end within the value, or are not MessagePack.
+/// Says what follows the first byte of a value, `marker`. Returns `None` if the bytes end within the length of the
+/// value, or are not MessagePack.
 fn begun(marker: u8, rest: &[u8]) -> Option<Begun> {
     let length = |width: usize| {
         let bytes = rest.get(..width)?;
@@ -113,7 +115,7 @@ fn begun(marker: u8, rest: &[u8]) -> Option<Begun> {
         0x90..=0x9f => Some((0, Some(low))),
         0xa0..=0xbf => plain(usize::from(marker & 0x1f)),
         0xc1 => None,
-        // Bytes and texts with a length; extensions, which also have a type.
+        // Bytes and texts with a length, and extensions, which also have a type.
         0xc4 | 0xd9 => plain(1 + length(1)?),
         0xc5 | 0xda => plain(2 + length(2)?),
         0xc6 | 0xdb => plain(4 + length(4)?),
@@ -163,7 +165,7 @@ mod tests {
                 bytes.extend([0; 600]);
                 bytes
             };
-            // A map has a key before the value: its depth is that of keys here.
+            // In a map, the first value is a key, so the nested maps here are keys.
             assert_eq!(check(&deep(DEPTH_MAX)), Ok(()));
             assert_eq!(check(&deep(DEPTH_MAX + 1)), Err(TOO_DEEP));
         }
@@ -178,7 +180,7 @@ mod tests {
             b"\xdf\xff\xff\xff\xff",
             b"\xdc\x00\x03\x01\x02",
             b"\xde\x00\x02\x01\x02\x03",
-            // The outer list takes what the inner one promises.
+            // The inner list declares values that the outer list needs too.
             b"\xdc\x00\x04\xdc\x00\x03\x01\x02\x03\x04",
         ] {
             let why = check(bytes).unwrap_err();

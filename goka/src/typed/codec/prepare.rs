@@ -6,7 +6,8 @@ use crate::base::{
     kind::Kind,
 };
 
-/// What [`Codec::prepare`](crate::Codec::prepare) gets: the topic, what the program does with it, and the settings.
+/// What [`Codec::prepare`](crate::Codec::prepare) gets: the topic, what the program does with the topic, and the
+/// settings.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Prepare<'a> {
@@ -19,7 +20,7 @@ pub struct Prepare<'a> {
 }
 
 impl<'a> Prepare<'a> {
-    /// Makes one, for tests of a codec: goka makes them otherwise.
+    /// Makes a `Prepare`, for tests of a codec. Outside of tests, goka makes it.
     pub fn new(topic: &'a str, role: Role, config: &'a Config) -> Self {
         Prepare {
             topic,
@@ -28,7 +29,7 @@ impl<'a> Prepare<'a> {
         }
     }
 
-    /// Calls [`Codec::prepare`](crate::Codec::prepare) of a topic.
+    /// Calls `codec`, which is [`Codec::prepare`](crate::Codec::prepare) of the topic's codec.
     pub(crate) fn by(&self, codec: fn(&Prepare<'_>) -> Result<(), BoxError>) -> Result<(), Error> {
         codec(self).map_err(|source| Error::Prepare {
             topic: self.topic.to_owned(),
@@ -39,11 +40,11 @@ impl<'a> Prepare<'a> {
 
 /// What a program does with a topic.
 //
-// No variant has the name of a type: rustc would then print the whole path of that type in its errors.
+// No variant has the name of a type, because rustc would then print the whole path of that type in its errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
-    /// A processor has this edge to the topic.
+    /// A processor has an edge of this kind to the topic.
     Processing(Kind),
     /// An [`Emitter`](crate::Emitter) writes to the topic.
     Emitting,

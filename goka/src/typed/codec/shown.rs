@@ -10,8 +10,8 @@ use serde_json::ser::{CompactFormatter, Formatter};
 
 use crate::base::error::BoxError;
 
-/// A value as people and JSON see it, made by [`Codec::show`](crate::Codec::show). The text is at most
-/// [`Shown::BYTES_MAX`] long.
+/// A value as a text for people and for JSON, made by [`Codec::show`](crate::Codec::show). The text is at most
+/// [`Shown::BYTES_MAX`] bytes long.
 ///
 /// ```
 /// use goka::{Codec, codec::{Form, Json, Shown}};
@@ -29,23 +29,24 @@ pub struct Shown {
     left_out: usize,
 }
 
-/// What the text of a [`Shown`] is.
+/// The form of the text of a [`Shown`].
 //
-// No variant has the name of a type: rustc would then print the whole path of that type in its errors.
+// No variant has the name of a type, because rustc would then print the whole path of that type in its errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Form {
-    /// Text that the value is, or that says it.
+    /// Plain text: the value itself is text, or its bytes are shown as text.
     PlainText,
-    /// A JSON document, which can be part of another JSON document as it is. Integers that a double cannot hold
+    /// A JSON document, which can be inserted unchanged into another JSON document. Integers that a double cannot hold
     /// (beyond 2^53) are JSON strings, because most readers of JSON would change them.
     JsonText,
-    /// The bytes of the value in hexadecimal, two digits a byte.
+    /// The bytes of the value in hexadecimal, two digits per byte.
     HexDigits,
 }
 
 impl Shown {
-    /// The longest text, bytes: 1 MiB. Longer text and bytes are cut, longer JSON is shown as bytes.
+    /// Maximum length of the text, in bytes: 1 MiB. Longer plain text and hexadecimal digits are cut; a value whose
+    /// JSON would be longer is shown as bytes.
     pub const BYTES_MAX: usize = 1 << 20;
 
     /// Shows a text.
@@ -61,7 +62,7 @@ impl Shown {
         }
     }
 
-    /// Shows bytes of which nothing is known: as text if they are UTF-8 without control characters other than line
+    /// Shows bytes whose format is not known: as text if they are UTF-8 without control characters other than line
     /// breaks and tabs, otherwise in hexadecimal.
     pub fn bytes_of(bytes: &[u8]) -> Self {
         let is_plain = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
@@ -83,10 +84,10 @@ impl Shown {
         }
     }
 
-    /// Shows a value as JSON, by its `Serialize`.
+    /// Shows a value as JSON, using its `Serialize`.
     ///
     /// # Errors
-    /// The value has no JSON, for example a map whose keys are lists, or its JSON is longer than
+    /// The value cannot be JSON (for example a map whose keys are lists), or its JSON is longer than
     /// [`BYTES_MAX`](Self::BYTES_MAX).
     pub fn json_of(value: &impl Serialize) -> Result<Self, BoxError> {
         let mut out = Json::default();
@@ -96,30 +97,31 @@ impl Shown {
         Ok(out.shown()?)
     }
 
-    /// Shows what a self-describing format says, as JSON.
+    /// Shows a value of a self-describing format as JSON. `format` is the deserializer of the value.
     pub(super) fn transcoded<'de, D: Deserializer<'de>>(format: D) -> Result<Self, D::Error> {
         let mut out = Json::default();
         format.deserialize_any(ToJson(&mut out))?;
         out.shown().map_err(D::Error::custom)
     }
 
-    /// What the text is.
+    /// Returns the form of the text.
     pub fn form(&self) -> Form {
         self.form
     }
 
-    /// The text: of the value itself, JSON, or hexadecimal digits, as [`form`](Self::form) says.
+    /// Returns the text: plain text, JSON or hexadecimal digits, as [`form`](Self::form) says.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// How many bytes of the value the text leaves out at the end, because the value is too long. 0 for most.
+    /// Returns the number of bytes at the end of the value that the text leaves out, because the value is too long; 0
+    /// for most values.
     pub fn left_out(&self) -> usize {
         self.left_out
     }
 }
 
-/// For people: the text, and how much it leaves out.
+/// Writes the text for people, and after it the number of bytes that the text leaves out.
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;
@@ -140,10 +142,10 @@ fn push_hex(text: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Integers up to this are the same as doubles.
+/// Integers up to this magnitude are exact as doubles.
 const EXACT_MAX: u64 = 1 << 53;
 
-/// JSON that is being written, up to a length.
+/// JSON that is being written, of at most `Shown::BYTES_MAX` bytes.
 #[derive(Default)]
 struct Json(Vec<u8>);
 
@@ -159,7 +161,8 @@ impl Json {
     }
 
     fn push_text(&mut self, text: &str) -> Result<(), &'static str> {
-        // As long as the text at least; so a text that is too long is not copied.
+        // The JSON of a text is at least as long as the text, so a text that is too long is refused before it is
+        // copied.
         if self.0.len() + text.len() > Shown::BYTES_MAX {
             return Err(TOO_LONG);
         }
@@ -186,7 +189,7 @@ impl Json {
     fn push_float(&mut self, value: f64, shortest: &str) -> Result<(), &'static str> {
         match value.is_finite() {
             true => self.push(shortest),
-            // JSON has no such number.
+            // JSON has no NaN and no infinities.
             false => self.push(&format!("\"{value}\"")),
         }
     }
@@ -215,14 +218,15 @@ impl io::Write for Json {
     }
 }
 
-/// Writes integers that a double cannot hold as strings.
+/// Formatter that writes an integer as a string if a double cannot hold it.
 #[derive(Default)]
 struct ExactIntegers {
-    /// An integer that is the key of a map is in quotes already.
+    /// Whether the formatter is inside a string. It is, for an integer that is the key of a map: serde_json writes the
+    /// quotes.
     is_in_quotes: bool,
 }
 
-/// `write_u64` and the like: the number itself, or in quotes.
+/// Implements methods such as `write_u64`, which write the number itself, or the number in quotes.
 macro_rules! integers {
     ($($write:ident: $number:ty, $exact:expr;)*) => { $(
         fn $write<W: ?Sized + io::Write>(&mut self, out: &mut W, value: $number) -> io::Result<()> {
@@ -253,7 +257,7 @@ impl Formatter for ExactIntegers {
     }
 }
 
-/// Writes what it visits as JSON.
+/// Visitor that writes each value that it visits as JSON.
 struct ToJson<'a>(&'a mut Json);
 
 impl<'de> DeserializeSeed<'de> for ToJson<'_> {
@@ -264,7 +268,7 @@ impl<'de> DeserializeSeed<'de> for ToJson<'_> {
     }
 }
 
-/// Visitor methods for values that are written by one call.
+/// Implements visitor methods for values that one call writes.
 macro_rules! visits {
     ($($visit:ident($type:ty): |$out:ident, $value:ident| $write:expr;)*) => { $(
         fn $visit<E: serde::de::Error>(self, $value: $type) -> Result<(), E> {
@@ -295,7 +299,7 @@ impl<'de> Visitor<'de> for ToJson<'_> {
         self.0.push("null").map_err(E::custom)
     }
 
-    /// An extension of MessagePack: its number, and its bytes.
+    /// Writes an extension of MessagePack: a list of its number and its bytes.
     fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<(), D::Error> {
         inner.deserialize_any(self)
     }
@@ -331,7 +335,7 @@ impl<'de> Visitor<'de> for ToJson<'_> {
     }
 }
 
-/// An item of a list, after its comma.
+/// An item of a list, which is written after a comma unless it is the first.
 struct Separated<'a> {
     out: &'a mut Json,
     is_first: bool,
@@ -348,7 +352,8 @@ impl<'de> DeserializeSeed<'de> for Separated<'_> {
     }
 }
 
-/// The key of a map as a string: JSON has no others. A key that is not a string is its own JSON.
+/// The key of a map, as a string, since JSON allows only string keys. For a key that is not a string, its JSON text is
+/// used: `7` becomes `"7"`.
 struct AsKey;
 
 impl<'de> DeserializeSeed<'de> for AsKey {

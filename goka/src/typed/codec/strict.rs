@@ -1,9 +1,9 @@
-//! A serializer around another one that refuses values which the format cannot give back: what is written can be read.
-//! Must not know the format's bytes.
+//! A serializer that wraps another serializer, and refuses values that the format cannot give back. So everything that
+//! is written can be read again. Must not know the format's bytes.
 //!
-//! serde's formats write some values as others: `Some(None)` as `None`, and JSON a float that is not a number as
-//! `null`. Whoever reads such bytes gets another value, or none. All of this is decided by types: the wrapper costs
-//! nothing at run time.
+//! serde's formats write some values like other values: they write `Some(None)` like `None`, and JSON writes NaN and
+//! infinities like `null`. A reader of such bytes gets another value, or no value. Type parameters decide what the
+//! wrapper checks, so it costs nothing at run time.
 
 use serde::ser::{
     Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
@@ -16,7 +16,8 @@ const NESTED: &str = "`Some` of an empty value would be read again as `None`: us
 const NOT_FINITE: &str = "JSON has no NaN and no infinity: write `None` of an `Option` for a missing number, or use \
                           `codec = MsgPack`, which has these values";
 
-/// Serializes `value` with the serializer `S`, whose format is JSON or not, or fails.
+/// Serializes `value` with `serializer`, or fails if the value could not be read again. `JSON` says whether the format
+/// is JSON.
 pub(super) fn serialize<S: Serializer, const JSON: bool>(
     value: &(impl Serialize + ?Sized),
     serializer: S,
@@ -24,13 +25,14 @@ pub(super) fn serialize<S: Serializer, const JSON: bool>(
     value.serialize(Strict::<S, JSON, false>(serializer))
 }
 
-/// `IN_SOME`: the value is directly in a `Some`, so that an empty one would be read as `None`.
+/// The serializer around the serializer `S`. `IN_SOME` says whether the value is directly in a `Some`, where an empty
+/// value would be read as `None`.
 struct Strict<S, const JSON: bool, const IN_SOME: bool>(S);
 
-/// A value of a value.
+/// A value inside another value, which is serialized with the same checks as the outer value.
 struct Inner<'a, T: ?Sized, const JSON: bool, const IN_SOME: bool>(&'a T);
 
-/// The values of a list, a map or a struct.
+/// The wrapper around `C`, which serializes the values of a list, a map or a struct.
 struct Values<C, const JSON: bool>(C);
 
 impl<T: Serialize + ?Sized, const JSON: bool, const IN_SOME: bool> Serialize
@@ -42,7 +44,7 @@ impl<T: Serialize + ?Sized, const JSON: bool, const IN_SOME: bool> Serialize
     }
 }
 
-/// Methods that change nothing.
+/// Implements methods that pass their value to the wrapped serializer unchanged.
 macro_rules! pass {
     ($($method:ident: $type:ty),*) => { $(
         #[inline]
@@ -103,7 +105,7 @@ impl<S: Serializer, const JSON: bool, const IN_SOME: bool> Serializer for Strict
     }
     #[inline]
     fn serialize_unit_struct(self, name: &'static str) -> Result<S::Ok, S::Error> {
-        // MessagePack has an empty list for it.
+        // MessagePack writes a unit struct as an empty list, which is not read as `None`.
         match IN_SOME && JSON {
             true => Err(S::Error::custom(NESTED)),
             false => self.0.serialize_unit_struct(name),
@@ -199,7 +201,7 @@ impl<S: Serializer, const JSON: bool, const IN_SOME: bool> Serializer for Strict
     }
 }
 
-/// `Trait, method`: what takes values only.
+/// Implements each `Trait` that takes only values, by its `method`.
 macro_rules! values {
     ($($trait:ident, $method:ident;)*) => { $(
         impl<C: $trait, const JSON: bool> $trait for Values<C, JSON> {
@@ -224,7 +226,7 @@ values! {
     SerializeTupleVariant, serialize_field;
 }
 
-/// `Trait`: what has names of fields.
+/// Implements each `Trait` that takes values with the names of their fields.
 macro_rules! fields {
     ($($trait:ident)*) => { $(
         impl<C: $trait, const JSON: bool> $trait for Values<C, JSON> {

@@ -1,4 +1,4 @@
-//! What graphs look like, word for word: programs that read them depend on it.
+//! Tests the exact text of graphs, because programs that read graphs depend on it.
 
 use super::*;
 use crate::typed::context::Context;
@@ -11,7 +11,7 @@ struct ClickCount;
 struct Prices;
 #[goka::table(value = u64)]
 struct Points;
-/// The table of one group, read as a stream by another.
+/// The table of one group, read as a stream by another group.
 #[goka::stream("click-count-state", value = i64)]
 struct CountChanges;
 

@@ -1,4 +1,4 @@
-//! From a record's bytes to the effects of its handler, without engine and Kafka.
+//! Tests the steps from a record's bytes to the effects of its handler, without the engine and Kafka.
 
 use std::{
     pin::pin,
@@ -33,7 +33,7 @@ struct Keyless;
 #[goka::table(group = "click-count", value = i64)]
 struct ClickCount;
 
-/// Counts, deletes at a tombstone, warns at 3, fails at 13.
+/// Counts clicks, deletes the row at a tombstone, warns if the click is 3, and fails if it is 13.
 #[goka::processor(group = "click-count", input = Clicks, table = ClickCount, output(Warnings, Keyless))]
 fn count(
     ctx: &mut count::Context<'_>,
@@ -54,7 +54,7 @@ fn count(
         ctx.emit_with::<Warnings>(ctx.key(), &format!("{clicks}"), meta)?;
         ctx.emit::<Keyless>(&(), &"three".to_owned())?;
     }
-    // A handler sees what it wrote.
+    // A handler sees what it has written.
     assert_eq!(ctx.value()?, Some(clicks));
     Ok(())
 }
@@ -233,7 +233,7 @@ fn a_mistake_of_the_engine_is_a_failure() {
     assert_eq!(result.expect_err("it waits").doing, "be found");
 }
 
-/// Joins, and fails as a handler may that uses an emitter or a view of its own: with an error of goka.
+/// Joins a table, or fails with an error of goka, as a handler may that uses its own emitter or view.
 #[goka::processor(group = "joins", input = Clicks, join(ClickCount))]
 fn joins(ctx: &mut joins::Context<'_>, click: u64) -> crate::base::error::Result<(), BoxError> {
     let path = "/state".into();
@@ -254,7 +254,7 @@ fn joins(ctx: &mut joins::Context<'_>, click: u64) -> crate::base::error::Result
 fn no_policy_applies_when_goka_cannot_read_its_own_local_copies() {
     let stage = |click: &str| {
         let click = record(Some(b"alice"), Some(click.as_bytes()));
-        // It has no local copy of what it joins.
+        // The processor has no local copy of the table that it joins.
         let (_, result) = handle(joins::Processor, click, &Rows::default());
         result.expect_err("it fails").stage
     };
@@ -315,7 +315,7 @@ fn edges_are_plain_data() {
     assert_eq!(later[1].topic, "later-state", "of a bare table");
 }
 
-/// A graph by hand, with a loop: `3` goes round as `2` and `1`.
+/// A processor without macros, with a loopback: it handles the number `3` by sending `2`, and `2` by sending `1`.
 struct Countdown;
 
 struct Rounds;

@@ -1,4 +1,4 @@
-//! What each codec shows of bytes that are values, and of bytes that are not.
+//! Tests what each codec shows for bytes that are values, and for bytes that are not.
 
 use std::collections::BTreeMap;
 
@@ -97,21 +97,21 @@ fn what_is_no_value_is_shown_as_bytes() {
     assert_eq!((shown.form(), shown.text()), (Form::HexDigits, "81a1"));
     let shown = <ByType as Codec<u8>>::show(b"300");
     assert_eq!((shown.form(), shown.text()), (Form::PlainText, "300"));
-    // Nested too deep to be decoded.
+    // This value is nested too deeply to be decoded.
     let shown = <MsgPack as Codec<Order>>::show(&[0x91; 1_000]);
     assert_eq!(shown.form(), Form::HexDigits);
 }
 
-/// Values that only other programs write: JSON has no such keys, bytes and numbers.
+/// Tests values that only other programs write, with keys, bytes and numbers that JSON does not have.
 #[test]
 fn messagepack_without_a_like_in_json_is_shown() {
     let msgpack = |bytes: &[u8]| <MsgPack as Codec<Order>>::show(bytes).text().to_owned();
-    // Keys: nil, a number, a list.
+    // The keys are nil, a number and a list.
     let keys = [0x83, 0xc0, 1, 5, 2, 0x92, 1, 2, 3];
     assert_eq!(msgpack(&keys), r#"{"null":1,"5":2,"[1,2]":3}"#);
     assert_eq!(msgpack(&[0xc4, 2, 0xab, 0xcd]), r#""abcd""#);
     assert_eq!(msgpack(&[0xca, 0x7f, 0x80, 0, 0]), r#""inf""#);
-    // An extension: its number, and its bytes.
+    // An extension is shown as its number and its bytes.
     assert_eq!(msgpack(&[0xd4, 7, 0xff]), r#"[7,"ff"]"#);
 }
 
@@ -130,7 +130,7 @@ fn what_is_shown_is_bounded() {
     let shown = <Json as Codec<String>>::show(format!("\"{long}\"").as_bytes());
     assert_eq!(shown.form(), Form::PlainText);
     assert!(shown.text().len() <= Shown::BYTES_MAX);
-    // A list of nothing is five times as long in JSON.
+    // A list of `null`s is five times as long in JSON as in MessagePack.
     let mut nothing = vec![0xdd, 0, 0x10, 0, 0];
     nothing.resize(nothing.len() + (1 << 20), 0xc0);
     assert_eq!(
@@ -138,7 +138,7 @@ fn what_is_shown_is_bounded() {
         Form::HexDigits
     );
     assert!(Shown::json_of(&long).is_err());
-    // Keys within keys: each level escapes what is within, which doubles the text.
+    // Each map is the key of the map around it, and each level escapes the text of its key, which doubles the text.
     let levels = 60;
     let mut keys = [vec![0x81; levels], b"\xa1a".to_vec()].concat();
     keys.resize(keys.len() + levels, 1);

@@ -1,15 +1,15 @@
-//! Visitors as the macro prints them: from a key's bytes to the effects of its visitor.
+//! Tests visitors that the macro prints: the steps from a key's bytes to the effects of the visitor.
 
 use super::*;
 
 #[goka::table(value = u64)]
 struct Points;
 
-/// At 7 it fails.
+/// The arguments of `subtract`, which fails if the number is 7.
 #[derive(Clone)]
 struct Subtract(u64);
 
-/// Held by a visit, to see how often its arguments are cloned.
+/// The arguments of `export`. All clones share the list of the rows that the visitor has seen.
 #[derive(Clone)]
 struct Export(Arc<std::sync::Mutex<Vec<String>>>);
 
