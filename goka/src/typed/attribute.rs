@@ -135,10 +135,9 @@
 /// | `dead_letter`, `dead_letter("topic")` | goka writes the record to `<group>-dead-letter`, or to the named topic, and continues with the next record |
 /// | `retry(5)`, `retry(5, backoff_ms = 100..=10_000, then = skip)` | goka handles the record again, up to 5 times; if it still fails, the policy `fail` applies, or the policy that `then` names |
 ///
-/// Each stage (decoding, the handler, a panic) can have its own policy:
-/// `on_error(decode = skip, handler = retry(5), panic = fail)`. On an `impl` block, `on_error` applies to all methods
-/// that handle records; a method that has an `on_error` of its own uses its own policies instead. See
-/// [`OnError`](crate::OnError) and [`Policy`](crate::Policy).
+/// Each stage (decoding, the handler, a panic) can have its own policy: `on_error(decode = skip, handler = retry(5),
+/// panic = fail)`. On an `impl` block, `on_error` applies to all methods that handle records; a method that has an
+/// `on_error` of its own uses its own policies instead. See [`OnError`](crate::OnError) and [`Policy`](crate::Policy).
 ///
 /// ```
 /// use goka::Context;
