@@ -81,7 +81,7 @@ impl Broker {
         };
         if let Err(error) = broker.admin().inner().fetch_metadata(None, ANSWER) {
             panic!(
-                "no Kafka answers at `{address}`, which GOKA_TEST_BROKERS or a test names: {error}"
+                "no Kafka answers at `{address}` (the address is from GOKA_TEST_BROKERS or from the test): {error}"
             );
         }
         broker

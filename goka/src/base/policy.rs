@@ -173,7 +173,7 @@ impl Policy {
         assert!(self.retries > 0, "a back-off belongs to a retry");
         assert!(
             first <= longest,
-            "the first wait is longer than the longest"
+            "the first wait is longer than the longest wait"
         );
         Policy {
             first_ms: first,

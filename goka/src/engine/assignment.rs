@@ -21,7 +21,7 @@ impl Core {
         let group = env.group();
         match numbers {
             [] if self.partitions.is_empty() => {
-                info!(group, "joined; other workers have all partitions");
+                info!(group, "joined the group; other workers have all partitions");
             }
             [] => {}
             _ => info!(group, partitions = ?numbers, "assigned"),

@@ -158,7 +158,7 @@ impl Core {
             return Ok(());
         }
         partition.feed_mut().set_out_of_range(source);
-        Err(Setback::dropped(number, "offset of an input out of range").into())
+        Err(Setback::dropped(number, "the next offset of an input is out of range").into())
     }
 
     /// Takes delivery reports, and makes due commits.

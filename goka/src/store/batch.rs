@@ -131,7 +131,7 @@ impl<'s> Batch<'s> {
             // The commit has succeeded. At worst, the copy looks damaged at the next open, and is rebuilt.
             tracing::warn!(
                 path = %path.display(), %error,
-                "cannot extend the file of a local copy; it may be rebuilt after a restart"
+                "cannot extend the file of a local copy; goka may rebuild the copy after a restart"
             );
         }
         Ok(())

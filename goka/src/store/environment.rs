@@ -135,7 +135,7 @@ pub(super) fn delete(path: &Path) -> Result<(), Error> {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(problem::state(
                     path,
-                    "delete a local copy that is discarded",
+                    "delete a local copy that is no longer needed",
                     error,
                 ));
             }

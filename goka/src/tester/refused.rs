@@ -1,4 +1,4 @@
-//! Tests a record of which the producer refused some effects: its commit interval is never committed, even if the
+//! Tests that a commit interval is never committed if the producer refused some effects of a record in it, even if the
 //! process shuts down cleanly. Must not know types other than its own.
 
 use std::sync::Arc;

@@ -81,8 +81,7 @@ impl Config {
         }
         if self.map_size < MAP_SIZE_MIN || self.map_size > MAP_SIZE_MAX {
             let allowed = format!(
-                "{MAP_SIZE_MIN} to {MAP_SIZE_MAX} bytes: an empty local copy already has a few pages, and a process has \
-                 only so much address space"
+                "{MAP_SIZE_MIN} to {MAP_SIZE_MAX} bytes: an empty local copy already needs a few pages, and the address space of a process is limited"
             );
             return refuse("`map_size` (GOKA_MAP_BYTES)", &self.map_size, &allowed);
         }

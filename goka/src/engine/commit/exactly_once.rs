@@ -189,7 +189,10 @@ impl ExactlyOnce {
         if self.is_open() && partitions.next(0, has_records).is_none() {
             return Ok(());
         }
-        Err(aborted(None, "the group took partitions"))
+        Err(aborted(
+            None,
+            "the group took partitions away from this worker",
+        ))
     }
 
     /// Aborts the transaction if it contains work of this scope. After an abort, all running partitions have to
@@ -251,7 +254,10 @@ impl ExactlyOnce {
             }
             self.transact(work, true)?;
             if work.env.kafka.now() > give_up {
-                return Err(aborted(None, "it could not be committed in time"));
+                return Err(aborted(
+                    None,
+                    "the transaction could not be committed in time",
+                ));
             }
             work.partitions.serve(&work.env, Duration::from_millis(2));
         }
@@ -308,7 +314,12 @@ pub(crate) fn commit_alone(work: &mut Work<'_>, number: i32) -> Result<(), Halt>
             None if env.kafka.now() <= give_up => {
                 work.partitions.serve(&env, Duration::from_millis(2));
             }
-            None => return Err(aborted(Some(number), "it could not be committed in time")),
+            None => {
+                return Err(aborted(
+                    Some(number),
+                    "the transaction could not be committed in time",
+                ));
+            }
         }
     }
 }

@@ -80,9 +80,11 @@ impl Work<'_> {
                 return Ok(());
             };
             if !self.prove()? {
-                return Err(
-                    Setback::dropped(number, "the group did not confirm it in time").into(),
-                );
+                return Err(Setback::dropped(
+                    number,
+                    "the group did not confirm this member in time",
+                )
+                .into());
             }
             next = left;
         }

@@ -149,7 +149,9 @@ impl Handling {
         };
         let is_it = |edge: &EdgeInfo| edge.kind == Kind::DeadLetter && edge.topic == topic;
         let Some((edge, _)) = env.edges.iter().find(|(_, edge)| is_it(edge)) else {
-            return Err(cannot("the graph lacks its topic".into()));
+            return Err(cannot(
+                "the graph has no edge for the dead-letter topic".into(),
+            ));
         };
         let reason = Reason {
             topic: topic_of(env, origin),

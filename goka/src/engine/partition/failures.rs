@@ -23,7 +23,7 @@ impl Failures {
         }
         let reason = match &**first == reason {
             true => reason.to_owned(),
-            false => format!("{first}; at last: {reason}"),
+            false => format!("{first}; most recently: {reason}"),
         };
         Some((FAILURES_MAX, reason))
     }

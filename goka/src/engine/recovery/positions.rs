@@ -74,7 +74,7 @@ impl Recovery {
             let (first, end) = match env.kafka.bounds(source, number) {
                 Ok(bounds) => bounds,
                 Err(error) => {
-                    debug!(partition = number, %error, "ends of an input not available; asking again");
+                    debug!(partition = number, %error, "first and end offsets of an input not available; asking again");
                     self.fetch_again(env, number);
                     return Ok(Resume::Unknown);
                 }

@@ -80,7 +80,7 @@ impl Recovery {
                 return Ok(());
             }
             Err(error) => {
-                debug!(partition = number, %error, "ends of the changelog not available; asking again");
+                debug!(partition = number, %error, "first and end offsets of the changelog not available; asking again");
                 self.ask_again(env, number, asked, false);
                 return Ok(());
             }

@@ -46,7 +46,8 @@ impl Replica {
             let keeper = AssertUnwindSafe(|| keep(Keeper::new(spec, board.clone(), reader)));
             if catch_unwind(keeper).is_err() {
                 board.fail(
-                    "its thread panicked, which is a bug in goka; please report it".to_owned(),
+                    "the thread of the replica panicked; this is a bug in goka, please report it"
+                        .to_owned(),
                 );
             }
         });

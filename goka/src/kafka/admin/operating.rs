@@ -192,7 +192,10 @@ impl Cluster {
 
 fn moved(topic: &str) -> Error {
     let doing = format!("read changelog `{topic}`");
-    Error::kafka(doing, "records were deleted during the reset: reset again")
+    Error::kafka(
+        doing,
+        "records were deleted during the reset: reset the group again",
+    )
 }
 
 /// Writes tombstones to one topic.
@@ -259,7 +262,7 @@ impl Grave {
                 let doing = format!("write tombstones to changelog `{topic}`");
                 return Err(Error::kafka(
                     doing,
-                    "the broker does not acknowledge them: check the brokers, and reset again",
+                    "the broker does not acknowledge the tombstones: check the brokers, and reset the group again",
                 ));
             }
         }

@@ -125,7 +125,7 @@ impl ClientContext for ClientLog {
         self.line(level as i32, facility, line);
     }
 
-    /// Called only while the client closes. Before that, `native/` reads librdkafka's events.
+    /// Called only while the client closes. Until then, errors arrive as events, which `native/` reads.
     fn error(&self, error: KafkaError, reason: &str) {
         let client = &*self.client;
         tracing::debug!(target: "goka::kafka", client, %error, reason, "error while closing");
@@ -139,7 +139,7 @@ impl ClientContext for ClientLog {
 }
 
 impl ConsumerContext for ClientLog {
-    /// Called only while the consumer closes. Before that, `native/` reads librdkafka's events.
+    /// Called only while the consumer closes. Until then, rebalances arrive as events, which `native/` reads.
     ///
     /// librdkafka takes the first answer as the answer to everything that it waits for, and may be gone before it
     /// replies to a second answer. So only the first rebalance is answered.

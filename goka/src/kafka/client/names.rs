@@ -82,7 +82,7 @@ pub(crate) fn check(what: &str, name: &str) -> Result<(), Error> {
     } else if name.len() > NAME_BYTES_MAX {
         format!("is longer than {NAME_BYTES_MAX} bytes")
     } else if name == "." || name == ".." {
-        "is a relative path".to_owned()
+        "is `.` or `..`, which Kafka does not allow".to_owned()
     } else if !name.bytes().all(allowed) {
         "contains characters other than letters, digits, `.`, `_` and `-`".to_owned()
     } else {

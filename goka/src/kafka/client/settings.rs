@@ -40,7 +40,7 @@ const OWN: &[(&str, &[&str], &str)] = &[
     (
         "group.id",
         &[],
-        "the attribute of the processor names the group",
+        "the group is named in the attribute of the processor",
     ),
     (
         "group.instance.id",
@@ -77,7 +77,7 @@ const OWN: &[(&str, &[&str], &str)] = &[
     (
         "enable.partition.eof",
         &[],
-        "goka sets it for readers that need to know the end of a changelog",
+        "goka sets this key for its readers, which need to know the end of a changelog",
     ),
     (
         "partition.assignment.strategy",

@@ -45,7 +45,7 @@ impl Fence {
             Err(error) => {
                 tracing::warn!(
                     target: "goka::kafka", group, %error,
-                    "cannot find the previous owner of a partition; its open transaction blocks the partition"
+                    "cannot find the previous owner of a partition, whose open transaction blocks the partition"
                 );
             }
             Ok(owners) => {
@@ -55,12 +55,12 @@ impl Fence {
                             target: "goka::kafka",
                             group,
                             transactional_id = id,
-                            "aborted the open transaction of a previous owner, which blocked a partition"
+                            "aborted a previous owner's open transaction, which had blocked a partition"
                         ),
                         Err(error) => tracing::warn!(
                             target: "goka::kafka",
                             group, transactional_id = id, %error,
-                            "cannot abort the open transaction of a previous owner, which blocks a partition"
+                            "cannot abort a previous owner's open transaction, which blocks a partition"
                         ),
                     }
                 }

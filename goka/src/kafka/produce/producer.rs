@@ -406,8 +406,8 @@ impl Producer {
         lock(&self.lanes).is_full_behind_line()
     }
 
-    /// Lets the records go that were sent after [`Producer::hold`]. All records that were sent before it must have
-    /// been reported.
+    /// Sends the records that have been held since [`Producer::hold`]. Call this only when the delivery of every record
+    /// that was sent before the hold has been reported.
     pub(crate) fn release(&self) {
         lock(&self.lanes).release();
     }

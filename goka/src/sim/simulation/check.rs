@@ -93,7 +93,9 @@ impl Seen {
                     0 => return Err(format!("{} was never handled", place())),
                     times if calm && times > 1 => {
                         let place = place();
-                        return Err(format!("{place} was handled {times} times for no reason"));
+                        return Err(format!(
+                            "{place} was handled {times} times, although no fault occurred"
+                        ));
                     }
                     _ => {}
                 }
@@ -165,7 +167,7 @@ impl Seen {
             }
             if calm && last != fed {
                 return Err(format!(
-                    "{key} occurs {fed} times in the input, and is {last} for no reason"
+                    "{key} occurs {fed} times in the input, but its last row is {last}, although no fault occurred"
                 ));
             }
         }

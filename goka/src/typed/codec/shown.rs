@@ -149,7 +149,7 @@ const EXACT_MAX: u64 = 1 << 53;
 #[derive(Default)]
 struct Json(Vec<u8>);
 
-const TOO_LONG: &str = "its JSON is longer than what is shown";
+const TOO_LONG: &str = "the JSON of the value is longer than the maximum that is shown";
 
 impl Json {
     fn push(&mut self, text: &str) -> Result<(), &'static str> {

@@ -30,7 +30,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<Vec<Report>> {
     ensure!(
         settings.users >= rate,
-        "`--users` must be at least the rate: of rows of one key that arrive together, a view shows only the last"
+        "`--users` must be at least the rate: if several rows of one key arrive together, a view shows only the last of them"
     );
     let marks = rate * (seconds + WARM_UP_SECONDS);
     let run = |(instance, name)| {
