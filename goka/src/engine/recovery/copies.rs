@@ -35,7 +35,7 @@ impl Copies {
         }
     }
 
-    /// Opens the local copy of a partition, or reads it anew if it is open already. `false`: the standby has not
+    /// Opens the local copy of a partition, or reads it again if it is open already. `false`: the standby has not
     /// released the copy yet.
     pub(super) fn open(
         &mut self,
