@@ -10,6 +10,7 @@
 mod assignment;
 mod commit;
 mod core;
+pub(crate) mod cut;
 mod edges;
 pub(crate) mod effects;
 mod env;

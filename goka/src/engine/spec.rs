@@ -81,7 +81,7 @@ pub(crate) struct Settings {
     pub(crate) handler_max: Duration,
     /// The metadata that is stored beside every committed offset. The metadata says who committed the offset. See
     /// [`mark`].
-    pub(crate) instance: String,
+    pub(crate) instance: Arc<str>,
     /// Where a group resumes if it has a table but no committed offsets.
     pub(crate) start: Option<Start>,
     /// Where a source resumes if its next offset is out of range.
@@ -91,6 +91,6 @@ pub(crate) struct Settings {
 
 /// The metadata that is stored beside a committed offset. The metadata says who committed the offset: an instance or,
 /// under exactly-once, a transactional id.
-pub(crate) fn mark(who: &str) -> String {
-    format!("{OURS}{who}")
+pub(crate) fn mark(who: &str) -> Arc<str> {
+    format!("{OURS}{who}").into()
 }

@@ -28,8 +28,8 @@ use crate::{
         record::{Headers, Record},
     },
     engine::port::{
-        Clock, CommitError, Committed, Event, Kafka, Member, Outgoing, Position, Producer, Reader,
-        Report, SendError, TableEvent, Transactions,
+        Clock, CommitError, Event, GroupOffsets, Kafka, Member, Outgoing, Position, Producer,
+        Reader, Report, SendError, TableEvent, Transactions,
     },
     typed::{processor::Processor, program::Typed},
 };
@@ -213,11 +213,11 @@ impl Member for Nowhere {
         Ok(())
     }
 
-    fn commit(&self, _positions: &[Position], _metadata: &str) -> Result<(), CommitError> {
+    fn commit(&self, _positions: &[Position]) -> Result<(), CommitError> {
         Ok(())
     }
 
-    fn begin_commit(&self, _positions: &[Position], _metadata: &str) {
+    fn begin_commit(&self, _positions: &[Position]) {
         self.committing.set(true);
     }
 
@@ -225,8 +225,11 @@ impl Member for Nowhere {
         self.committing.replace(false).then_some(Ok(()))
     }
 
-    fn committed(&self, _partition: i32) -> Result<Vec<Option<Committed>>, Error> {
-        Ok(vec![None])
+    fn committed(&self, _partition: i32) -> Result<GroupOffsets, Error> {
+        Ok(GroupOffsets {
+            sources: vec![None],
+            changelog: None,
+        })
     }
 
     fn bounds(&self, _source: SourceIx, _partition: i32) -> Result<(i64, i64), Error> {
@@ -265,7 +268,7 @@ impl Producer for Nowhere {
 }
 
 impl Transactions for Nowhere {
-    fn commit_transaction(&self, _positions: &[Position], _metadata: &str) {
+    fn commit_transaction(&self, _positions: &[Position]) {
         self.committing.set(true);
     }
 

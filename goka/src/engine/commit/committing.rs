@@ -34,10 +34,9 @@ impl Work<'_> {
             return;
         }
         let now = self.env.kafka.now();
-        let (positions, sent) = Sent::collect(self.partitions, now, |_, p| which(p));
-        self.env
-            .kafka
-            .begin_commit(&positions, &self.env.spec.settings.instance);
+        let instance = &self.env.spec.settings.instance;
+        let (positions, sent) = Sent::collect(self.partitions, now, instance, |_, p| which(p));
+        self.env.kafka.begin_commit(&positions);
         self.offsets.begin(sent);
     }
 
@@ -73,9 +72,9 @@ impl Work<'_> {
     ) -> Result<Answer, Halt> {
         self.offsets.forget(self.partitions);
         let now = self.env.kafka.now();
-        let (positions, sent) = Sent::collect(self.partitions, now, which);
         let instance = &self.env.spec.settings.instance;
-        let outcome = self.env.kafka.commit(&positions, instance);
+        let (positions, sent) = Sent::collect(self.partitions, now, instance, which);
+        let outcome = self.env.kafka.commit(&positions);
         self.answered(&sent, outcome)
     }
 
@@ -107,9 +106,9 @@ impl Work<'_> {
         // The connection has at most one commit in flight, so that this commit replaces an earlier one.
         self.offsets.forget(self.partitions);
         let began = self.env.kafka.now();
-        let offered: Vec<_> = positions_of(number, positions).collect();
         let instance = &self.env.spec.settings.instance;
-        match self.env.kafka.commit(&offered, instance) {
+        let offered: Vec<_> = positions_of(number, positions, instance).collect();
+        match self.env.kafka.commit(&offered) {
             Ok(()) => {
                 self.offsets.proven(began);
                 Ok(Ok(()))

@@ -131,6 +131,7 @@ impl ExactlyOnce {
 
     fn commit_if_delivered(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
         let numbers = closing(work.partitions);
+        let instance = &work.env.spec.settings.instance;
         let mut positions = Vec::new();
         for &number in &numbers {
             if !work.is_delivered(number) {
@@ -138,13 +139,17 @@ impl ExactlyOnce {
             }
             let partition = work.partitions.get(number);
             let behind = partition.and_then(|partition| partition.intervals().closing_positions());
-            positions.extend(positions_of(number, behind.unwrap_or_default()));
+            positions.extend(positions_of(number, behind.unwrap_or_default(), instance));
         }
         self.refreshed = stale(work);
         for &number in &self.refreshed {
             let partition = work.partitions.get(number);
             let acknowledged = partition.map(|partition| partition.intervals().acknowledged());
-            positions.extend(positions_of(number, acknowledged.unwrap_or_default()));
+            positions.extend(positions_of(
+                number,
+                acknowledged.unwrap_or_default(),
+                instance,
+            ));
         }
         let ledger = work.partitions.ledger_mut();
         let failures = numbers.iter();
@@ -158,8 +163,7 @@ impl ExactlyOnce {
         if work.env.spec.settings.fault.is(Fault::CommitBeforeAck) {
             acknowledge(work)?;
         }
-        let instance = &work.env.spec.settings.instance;
-        work.env.kafka.commit_transaction(&positions, instance);
+        work.env.kafka.commit_transaction(&positions);
         self.stage = Stage::Committing;
         Ok(())
     }
@@ -305,8 +309,7 @@ pub(crate) fn commit_alone(work: &mut Work<'_>, number: i32) -> Result<(), Halt>
     let env = work.env;
     let give_up = env.kafka.now() + ALONE_TIMEOUT;
     env.kafka.end_transaction();
-    env.kafka
-        .commit_transaction(&[], &env.spec.settings.instance);
+    env.kafka.commit_transaction(&[]);
     loop {
         match env.kafka.transaction() {
             Some(Ok(())) => return Ok(()),

@@ -1,13 +1,13 @@
 //! The offset commit in flight, and the membership lease: a commit that the group takes proves that this worker was a
 //! member when it sent the commit. Must not know how offsets are sent.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     base::index::SourceIx,
     engine::{
         partition::{Partition, Partitions},
-        port::Position,
+        port::{Log, Position},
     },
 };
 
@@ -126,13 +126,14 @@ impl Sent {
     pub(crate) fn collect(
         partitions: &mut Partitions,
         now: Duration,
+        instance: &Arc<str>,
         which: impl Fn(i32, &Partition) -> bool,
     ) -> (Vec<Position>, Self) {
         let (mut positions, mut numbers) = (Vec::new(), Vec::new());
         for (number, partition) in partitions.iter_mut() {
             if partition.is_running() && which(number, partition) {
                 let intervals = partition.intervals_mut();
-                positions.extend(positions_of(number, intervals.acknowledged()));
+                positions.extend(positions_of(number, intervals.acknowledged(), instance));
                 intervals.offered(now);
                 numbers.push(number);
             }
@@ -160,11 +161,16 @@ impl Sent {
 }
 
 /// The positions to commit for a partition, one per source.
-pub(crate) fn positions_of(partition: i32, offsets: &[i64]) -> impl Iterator<Item = Position> {
+pub(crate) fn positions_of(
+    partition: i32,
+    offsets: &[i64],
+    instance: &Arc<str>,
+) -> impl Iterator<Item = Position> {
     let offsets = offsets.iter().enumerate();
     offsets.map(move |(source, &offset)| Position {
-        source: SourceIx::new(source),
+        log: Log::Source(SourceIx::new(source)),
         partition,
         offset,
+        metadata: instance.clone(),
     })
 }

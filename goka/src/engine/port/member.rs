@@ -3,7 +3,7 @@
 
 use std::{error, fmt, time::Duration};
 
-use super::{Committed, Position};
+use super::{GroupOffsets, Position};
 use crate::base::{error::Error, index::SourceIx, record::Record};
 
 /// A member of a consumer group: rebalances, fetched records, committed offsets.
@@ -34,21 +34,22 @@ pub(crate) trait Member {
         Ok(())
     }
 
-    /// Commits positions to the group, with `metadata` beside each, and waits for the broker's answer.
-    fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), CommitError>;
+    /// Commits positions to the group, and waits for the broker's answer. If the group has refused any of the
+    /// positions, the commit has failed: the group may have taken the others.
+    fn commit(&self, positions: &[Position]) -> Result<(), CommitError>;
 
     /// Starts to commit positions and returns before the broker has answered: while the group rebalances, the answer
     /// takes as long as the slowest member of the group. At most one commit is in flight. A second commit, by this
     /// method or by [`Member::commit`], discards the answer to the first commit, whose positions the group may or may
     /// not have taken.
-    fn begin_commit(&self, positions: &[Position], metadata: &str);
+    fn begin_commit(&self, positions: &[Position]);
 
     /// The outcome of the last [`Member::begin_commit`], returned once. `None` until the broker has answered.
     fn commit_outcome(&self) -> Option<Result<(), CommitError>>;
 
-    /// The offsets that the group has committed for `partition`, one entry per source. Under exactly-once, this is an
-    /// error while an undecided transaction contains offsets of the partition (see [`is_unstable`]).
-    fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error>;
+    /// The offsets that the group has committed for `partition`. Under exactly-once, this is an error while an
+    /// undecided transaction contains offsets of the partition (see [`is_unstable`]).
+    fn committed(&self, partition: i32) -> Result<GroupOffsets, Error>;
 
     /// Log start offset and end offset (the next one to be written) of `partition` of a source.
     fn bounds(&self, source: SourceIx, partition: i32) -> Result<(i64, i64), Error>;

@@ -38,7 +38,7 @@ pub(crate) use self::{
     clock::Clock,
     kafka::Kafka,
     member::{CommitError, Event, Keys, Member, Unstable, is_unstable},
-    offsets::{Committed, OURS, Position},
+    offsets::{Committed, GroupOffsets, Log, OURS, Position},
     producer::{Outgoing, Producer, Report, SendError, Undelivered},
     reader::{Reader, TableEvent},
     step::Step,

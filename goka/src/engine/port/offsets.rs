@@ -1,14 +1,27 @@
 //! Offsets as a group stores them: members commit offsets directly or as part of a transaction. Must not know how
-//! offsets are sent.
+//! offsets are sent, nor what the metadata beside an offset means.
+
+use std::sync::Arc;
 
 use crate::base::index::SourceIx;
 
-/// A position to commit: the next offset to read from a partition of a source.
+/// A topic in which a group commits offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Log {
+    /// A topic whose records the group handles.
+    Source(SourceIx),
+    /// The topic of the group table, which no member of the group consumes as an input.
+    Changelog,
+}
+
+/// An offset to commit: the next offset to read from a partition of a log, with metadata that the group stores beside
+/// it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
-    pub(crate) source: SourceIx,
+    pub(crate) log: Log,
     pub(crate) partition: i32,
     pub(crate) offset: i64,
+    pub(crate) metadata: Arc<str>,
 }
 
 /// An offset that the group has committed, and the metadata that the committer stored beside it.
@@ -18,6 +31,15 @@ pub(crate) struct Committed {
     pub(crate) metadata: String,
 }
 
-/// Prefix of the metadata of an offset that goka committed. The prefix is followed by the name of the instance; under
-/// exactly-once, by the transactional id.
+/// The offsets that the group has committed for one partition. `None`: no offset is committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GroupOffsets {
+    /// One entry per source.
+    pub(crate) sources: Vec<Option<Committed>>,
+    /// `None` also for a group without a table.
+    pub(crate) changelog: Option<Committed>,
+}
+
+/// Prefix of the metadata of an input's offset that goka committed. The prefix is followed by the name of the
+/// instance; under exactly-once, by the transactional id.
 pub(crate) const OURS: &str = "goka ";

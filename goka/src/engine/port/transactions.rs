@@ -18,10 +18,9 @@ pub(crate) trait Transactions {
     /// back until the current one is committed.
     fn end_transaction(&self) {}
 
-    /// Starts to commit everything that was sent before [`Transactions::end_transaction`], together with positions
-    /// and, beside each position, `metadata`. All of the records must be acknowledged before this call.
-    /// [`Transactions::transaction`] returns the outcome.
-    fn commit_transaction(&self, _positions: &[Position], _metadata: &str) {}
+    /// Starts to commit everything that was sent before [`Transactions::end_transaction`], together with positions.
+    /// All of the records must be acknowledged before this call. [`Transactions::transaction`] returns the outcome.
+    fn commit_transaction(&self, _positions: &[Position]) {}
 
     /// Starts to abort everything that is not committed, on both sides of the line. Records in flight are reported as
     /// failed. A commit that is in flight may still succeed. [`Transactions::transaction`] returns the outcome.

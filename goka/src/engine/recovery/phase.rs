@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::engine::{port::Committed, table::replay::Replay};
+use crate::engine::{port::GroupOffsets, table::replay::Replay};
 
 /// A phase of recovery.
 pub(super) enum Phase {
@@ -13,14 +13,14 @@ pub(super) enum Phase {
     FetchingOffsets { at: Duration },
     /// Reads the changelog into the local copy.
     Restoring {
-        committed: Vec<Option<Committed>>,
+        committed: GroupOffsets,
         replay: Replay,
         /// Whether the reader was started for the partition.
         is_started: bool,
     },
     /// Claims the partition by a commit of its positions, as soon as the time `at` has come.
     Claiming {
-        committed: Vec<Option<Committed>>,
+        committed: GroupOffsets,
         at: Duration,
         /// Whether the rows of the partition were deleted (`start = reset`).
         is_reset: bool,

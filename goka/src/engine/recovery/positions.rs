@@ -45,14 +45,14 @@ impl Recovery {
         else {
             return Ok(Resume::Unknown);
         };
-        let known = self.known(env, committed, partition.copy().store());
+        let known = self.known(env, &committed.sources, partition.copy().store());
         let is_new = known.iter().all(Option::is_none);
         let start = env.spec.settings.start;
         if is_new && partition.copy().changelog() > 0 && !is_reset {
             // The rows may be those of another owner, which took the partition over after the committed offsets were
             // fetched. Therefore ask for the committed offsets again.
             let still = env.kafka.committed(number);
-            if !still.is_ok_and(|committed| committed.iter().all(Option::is_none)) {
+            if !still.is_ok_and(|committed| committed.sources.iter().all(Option::is_none)) {
                 self.fetch_again(env, number);
                 return Ok(Resume::Unknown);
             }

@@ -13,7 +13,7 @@ use crate::{
         env::Env,
         halt::{Halt, stored},
         partition::Partitions,
-        port::{Committed, Reader, Step, TableEvent, fault::Fault},
+        port::{GroupOffsets, Reader, Step, TableEvent, fault::Fault},
         spec::TableSpec,
         table::{replay::Replay, trust::distrust},
     },
@@ -57,7 +57,7 @@ impl Recovery {
         env: &Env<'_>,
         partitions: &mut Partitions,
         number: i32,
-        committed: Vec<Option<Committed>>,
+        committed: GroupOffsets,
     ) -> Result<(), Halt> {
         let (at_ms, asked) = (env.kafka.wall_ms(), env.kafka.now());
         let Some(reader) = env.kafka.table() else {
@@ -173,7 +173,7 @@ impl Recovery {
         let is_full = replay.take(rows, &record)?;
         env.kafka.reached(Step::Replayed)?;
         if is_full {
-            let no_offsets = committed.iter().all(Option::is_none);
+            let no_offsets = committed.sources.iter().all(Option::is_none);
             let at_ms = replay.at_ms(store, env.kafka.wall_ms());
             let written = replay.store(rows, store, no_offsets, at_ms);
             replay.log_progress(env.kafka.now());
@@ -207,7 +207,7 @@ impl Recovery {
         if let Some((rows, store)) = partition.copy_mut().layers()
             && next != store.position().changelog
         {
-            let no_offsets = committed.iter().all(Option::is_none);
+            let no_offsets = committed.sources.iter().all(Option::is_none);
             let written = replay.store(rows, store, no_offsets, env.kafka.wall_ms());
             stored(number, written)?;
         }
@@ -225,7 +225,7 @@ impl Recovery {
     }
 }
 
-fn claiming(committed: Vec<Option<Committed>>, at: std::time::Duration) -> Phase {
+fn claiming(committed: GroupOffsets, at: std::time::Duration) -> Phase {
     Phase::Claiming {
         committed,
         at,

@@ -12,7 +12,7 @@ use crate::{
         env::Env,
         halt::{Halt, stored},
         partition::{Partition, Partitions},
-        port::{Committed, is_unstable},
+        port::{GroupOffsets, is_unstable},
         rules::Rules,
     },
 };
@@ -153,7 +153,7 @@ impl Recovery {
 
     /// The committed offsets of a partition that is being claimed, and whether a reset has deleted its rows. `None`:
     /// the partition is not being claimed.
-    pub(super) fn claiming(&self, number: i32) -> Option<(&[Option<Committed>], bool)> {
+    pub(super) fn claiming(&self, number: i32) -> Option<(&GroupOffsets, bool)> {
         match self.phases.get(&number) {
             Some(Phase::Claiming {
                 committed,

@@ -27,8 +27,8 @@ use crate::{
         record::{Headers, Record, to_ms},
     },
     engine::port::{
-        self, CommitError, Committed, Event, Kafka, Keys, Outgoing, Position, Reader, Report,
-        SendError, Unstable,
+        self, CommitError, Committed, Event, GroupOffsets, Kafka, Keys, Log, Outgoing, Position,
+        Reader, Report, SendError, Unstable,
     },
     kafka::{
         client::{
@@ -218,19 +218,18 @@ impl WorkerConnection {
         )
     }
 
-    /// The positions as a list that librdkafka commits, with `metadata` beside each offset.
-    fn offsets(
-        &self,
-        positions: &[Position],
-        metadata: &str,
-    ) -> Result<TopicPartitionList, KafkaError> {
+    /// The positions as a list that librdkafka commits.
+    fn offsets(&self, positions: &[Position]) -> Result<TopicPartitionList, KafkaError> {
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for position in positions {
-            let topic = &self.sources[position.source.index()].physical;
+            let topic = match position.log {
+                Log::Source(source) => &*self.sources[source.index()].physical,
+                Log::Changelog => self.table.as_ref().map_or("", TopicReader::physical),
+            };
             let offset = Offset::Offset(position.offset);
             list.add_partition_offset(topic, position.partition, offset)?;
             if let Some(mut element) = list.find_partition(topic, position.partition) {
-                element.set_metadata(metadata);
+                element.set_metadata(&*position.metadata);
             }
         }
         Ok(list)
@@ -254,12 +253,8 @@ impl WorkerConnection {
         })
     }
 
-    fn send_offsets(
-        &self,
-        positions: &[Position],
-        metadata: &str,
-    ) -> Result<Commit, RDKafkaErrorCode> {
-        let list = self.offsets(positions, metadata).map_err(|error| {
+    fn send_offsets(&self, positions: &[Position]) -> Result<Commit, RDKafkaErrorCode> {
+        let list = self.offsets(positions).map_err(|error| {
             let code = error.rdkafka_error_code();
             code.unwrap_or(RDKafkaErrorCode::InvalidArgument)
         })?;
@@ -324,10 +319,10 @@ impl port::Member for WorkerConnection {
         self.assignment.released(&self.consumer, partitions)
     }
 
-    fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), CommitError> {
+    fn commit(&self, positions: &[Position]) -> Result<(), CommitError> {
         self.committing.take();
         let began = boot_time();
-        let code = match self.send_offsets(positions, metadata) {
+        let code = match self.send_offsets(positions) {
             Ok(commit) => commit
                 .answer(COMMIT_ANSWER)
                 .unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut)),
@@ -338,8 +333,8 @@ impl port::Member for WorkerConnection {
         Ok(())
     }
 
-    fn begin_commit(&self, positions: &[Position], metadata: &str) {
-        let begun = self.send_offsets(positions, metadata);
+    fn begin_commit(&self, positions: &[Position]) {
+        let begun = self.send_offsets(positions);
         self.committing.replace(Some(begun));
     }
 
@@ -353,21 +348,21 @@ impl port::Member for WorkerConnection {
         Some(outcome.map_err(|code| uncommitted(&self.group, code)))
     }
 
-    fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error> {
+    fn committed(&self, partition: i32) -> Result<GroupOffsets, Error> {
         let failed = |error| self.not_fetched("committed offsets", partition, error);
-        let list = self.assignment.list([partition], None).map_err(failed)?;
+        let mut list = self.assignment.list([partition], None).map_err(failed)?;
+        if let Some(table) = &self.table {
+            list.add_partition(table.physical(), partition);
+        }
         let wait = match self.producer {
             Writer::Plain(_) => SOON,
             Writer::Transactions(_) => STABLE_ANSWER,
         };
         let answer = self.client().committed_offsets(list, wait);
         let answer = answer.map_err(failed)?;
-        let mut committed = Vec::with_capacity(self.sources.len());
-        for source in &self.sources {
-            let element = answer.find_partition(&source.physical, partition);
-            let Some(element) = element else {
-                committed.push(None);
-                continue;
+        let of = |topic: &str| {
+            let Some(element) = answer.find_partition(topic, partition) else {
+                return Ok(None);
             };
             match element.error() {
                 Err(error) if error.rdkafka_error_code() == Some(UNSTABLE) => {
@@ -375,15 +370,20 @@ impl port::Member for WorkerConnection {
                 }
                 told => told.map_err(failed)?,
             }
-            committed.push(match element.offset() {
+            Ok(match element.offset() {
                 Offset::Offset(offset) => Some(Committed {
                     offset,
                     metadata: element.metadata().to_owned(),
                 }),
                 _ => None,
-            });
-        }
-        Ok(committed)
+            })
+        };
+        let sources = self.sources.iter().map(|source| of(&source.physical));
+        let table = self.table.as_ref().map(TopicReader::physical);
+        Ok(GroupOffsets {
+            sources: sources.collect::<Result<_, _>>()?,
+            changelog: table.map_or(Ok(None), of)?,
+        })
     }
 
     fn bounds(&self, source: SourceIx, partition: i32) -> Result<(i64, i64), Error> {
@@ -442,11 +442,11 @@ impl port::Transactions for WorkerConnection {
         }
     }
 
-    fn commit_transaction(&self, positions: &[Position], metadata: &str) {
+    fn commit_transaction(&self, positions: &[Position]) {
         let Some(transactions) = self.producer.transactions() else {
             return;
         };
-        let offsets = self.offsets(positions, metadata).map_err(|error| {
+        let offsets = self.offsets(positions).map_err(|error| {
             Error::kafka(format!("commit offsets of group `{}`", self.group), error)
         });
         match offsets.and_then(|offsets| Ok((offsets, self.membership()?))) {

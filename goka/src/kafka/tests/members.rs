@@ -158,15 +158,16 @@ fn commits_are_read_back_with_their_metadata() {
     create(&cluster, 2);
     let holder = Holder::of_all(&cluster, 2);
     let member = &*holder.member;
-    assert_eq!(member.committed(1).unwrap(), [None, None]);
+    assert_eq!(member.committed(1).unwrap().sources, [None, None]);
     let position = |source, offset| Position {
-        source: SourceIx::new(source),
+        log: Log::Source(SourceIx::new(source)),
         partition: 1,
         offset,
+        metadata: "instance-0".into(),
     };
     let mut refused = 0;
     until("the commit is taken", || {
-        match member.commit(&[position(0, 5), position(1, 0)], "instance-0") {
+        match member.commit(&[position(0, 5), position(1, 0)]) {
             Ok(()) => true,
             Err(CommitError::Again(_)) if refused < 1000 => {
                 refused += 1;
@@ -182,8 +183,11 @@ fn commits_are_read_back_with_their_metadata() {
             metadata: "instance-0".to_owned(),
         })
     };
-    assert_eq!(member.committed(1).unwrap(), [committed(5), committed(0)]);
-    assert_eq!(member.committed(0).unwrap(), [None, None]);
+    assert_eq!(
+        member.committed(1).unwrap().sources,
+        [committed(5), committed(0)]
+    );
+    assert_eq!(member.committed(0).unwrap().sources, [None, None]);
 }
 
 #[test]

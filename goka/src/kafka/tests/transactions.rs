@@ -39,12 +39,13 @@ fn outcome(member: &dyn Kafka) -> Result<(), Error> {
 
 fn commit(member: &dyn Kafka, offset: i64) -> Result<(), Error> {
     let position = Position {
-        source: SourceIx::new(0),
+        log: Log::Source(SourceIx::new(0)),
         partition: 0,
         offset,
+        metadata: "goka test".into(),
     };
     member.end_transaction();
-    member.commit_transaction(&[position], "goka test");
+    member.commit_transaction(&[position]);
     outcome(member)
 }
 
@@ -71,7 +72,7 @@ fn committed(member: &dyn Kafka) -> Option<i64> {
     let mut offset = None;
     until("the offsets are stable", || match member.committed(0) {
         Ok(committed) => {
-            offset = committed[0].as_ref().map(|c| c.offset);
+            offset = committed.sources[0].as_ref().map(|c| c.offset);
             true
         }
         Err(_) => false,

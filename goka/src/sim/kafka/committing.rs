@@ -113,13 +113,13 @@ impl State {
 }
 
 impl CommitEntry {
-    pub(super) fn of(position: &Position, topic: &Rc<str>, by: &Rc<str>, metadata: &str) -> Self {
+    pub(super) fn of(position: &Position, topic: &Rc<str>, by: &Rc<str>) -> Self {
         CommitEntry {
             by: Rc::clone(by),
             topic: Rc::clone(topic),
             partition: position.partition,
             offset: position.offset,
-            metadata: metadata.to_owned(),
+            metadata: position.metadata.to_string(),
             moment: 0,
             owned: false,
         }

@@ -29,8 +29,8 @@ use crate::{
         index::{EdgeIx, SourceIx},
     },
     engine::port::{
-        Clock, CommitError, Committed, Event, Kafka, Member, Outgoing, Position, Producer, Reader,
-        Report, SendError, Step, Transactions, Unstable,
+        Clock, CommitError, Event, GroupOffsets, Kafka, Log, Member, Outgoing, Position, Producer,
+        Reader, Report, SendError, Step, Transactions, Unstable,
     },
 };
 
@@ -125,19 +125,23 @@ impl Connection {
         self.writer.transacting()
     }
 
-    fn sent(&self, positions: &[Position], metadata: &str) -> Result<Sent, Error> {
+    fn sent(&self, positions: &[Position]) -> Result<Sent, Error> {
         self.answer("commit offsets")?;
         Ok(Sent {
             member: self.membership.borrow().member,
-            entries: self.entries(positions, metadata)?,
+            entries: self.entries(positions)?,
         })
     }
 
     /// The commit entries for these positions, in the name of this connection.
-    fn entries(&self, positions: &[Position], metadata: &str) -> Result<Vec<CommitEntry>, Error> {
+    fn entries(&self, positions: &[Position]) -> Result<Vec<CommitEntry>, Error> {
         let entry = |position: &Position| {
-            let topic = self.source(position.source)?;
-            Ok(CommitEntry::of(position, topic, &self.name, metadata))
+            let topic = match (position.log, &self.table) {
+                (Log::Source(source), _) => self.source(source)?,
+                (Log::Changelog, Some(table)) => table.topic(),
+                (Log::Changelog, None) => return Err(Error::Closed("the changelog")),
+            };
+            Ok(CommitEntry::of(position, topic, &self.name))
         };
         positions.iter().map(entry).collect()
     }
@@ -314,14 +318,14 @@ impl Member for Connection {
         Ok(())
     }
 
-    fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), CommitError> {
-        let sent = self.sent(positions, metadata).map_err(CommitError::Again)?;
+    fn commit(&self, positions: &[Position]) -> Result<(), CommitError> {
+        let sent = self.sent(positions).map_err(CommitError::Again)?;
         self.committing
             .take(&mut self.state.borrow_mut(), &self.group, sent)
     }
 
-    fn begin_commit(&self, positions: &[Position], metadata: &str) {
-        let sent = self.sent(positions, metadata);
+    fn begin_commit(&self, positions: &[Position]) {
+        let sent = self.sent(positions);
         self.committing
             .begin(&mut self.state.borrow_mut(), &self.group, sent);
     }
@@ -331,18 +335,22 @@ impl Member for Connection {
             .outcome(&mut self.state.borrow_mut(), &self.group)
     }
 
-    fn committed(&self, partition: i32) -> Result<Vec<Option<Committed>>, Error> {
+    fn committed(&self, partition: i32) -> Result<GroupOffsets, Error> {
         self.answer("fetch committed offsets")?;
         let mut state = self.state.borrow_mut();
         self.committing.arrive(&mut state, &self.group);
         let is_unstable =
             |topic: &Rc<str>| state.coordinator.is_unstable(&self.group, topic, partition);
-        if self.transacting().is_some() && self.sources.iter().any(is_unstable) {
+        let table = self.table.as_ref().map(MemoryReader::topic);
+        if self.transacting().is_some() && self.sources.iter().chain(table).any(is_unstable) {
             return Err(Error::kafka("fetch committed offsets", Unstable));
         }
         let group = state.groups.get(&self.group);
         let committed = |topic: &Rc<str>| group?.committed(topic, partition).cloned();
-        Ok(self.sources.iter().map(committed).collect())
+        Ok(GroupOffsets {
+            sources: self.sources.iter().map(committed).collect(),
+            changelog: table.and_then(committed),
+        })
     }
 
     fn bounds(&self, source: SourceIx, partition: i32) -> Result<(i64, i64), Error> {
@@ -419,7 +427,7 @@ impl Transactions for Connection {
         self.transacting().into_iter().for_each(Transacting::end);
     }
 
-    fn commit_transaction(&self, positions: &[Position], metadata: &str) {
+    fn commit_transaction(&self, positions: &[Position]) {
         let Some(transacting) = self.transacting() else {
             return;
         };
@@ -427,7 +435,7 @@ impl Transactions for Connection {
         // here.
         let member = self.membership.borrow().member;
         let generation = self.state.borrow().generation(&self.group);
-        let entries = self.entries(positions, metadata);
+        let entries = self.entries(positions);
         if self.pass(Point::Asks).is_err() {
             return;
         }

@@ -45,6 +45,10 @@ impl MemoryReader {
         }
     }
 
+    pub(super) fn topic(&self) -> &Rc<str> {
+        &self.topic
+    }
+
     /// The end offset of a partition. Records of undecided transactions are before it.
     pub(super) fn end(&self, partition: i32) -> Result<i64, Error> {
         let state = self.state.borrow();

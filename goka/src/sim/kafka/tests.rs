@@ -12,8 +12,8 @@ use crate::{
         record::{OwnedHeaders, RECORD_OVERHEAD},
     },
     engine::port::{
-        Clock, CommitError, Event, Kafka, Member, Outgoing, Position, Producer, Reader, Report,
-        SendError, Step, TableEvent,
+        Clock, CommitError, Event, Kafka, Log, Member, Outgoing, Position, Producer, Reader,
+        Report, SendError, Step, TableEvent,
     },
 };
 
@@ -108,9 +108,10 @@ fn values(world: &World) -> Vec<String> {
 
 fn at(offset: i64) -> [Position; 1] {
     [Position {
-        source: SourceIx::new(0),
+        log: Log::Source(SourceIx::new(0)),
         partition: 0,
         offset,
+        metadata: "m".into(),
     }]
 }
 
@@ -153,10 +154,10 @@ fn a_member_that_is_silent_too_long_is_expelled_and_learns_of_it_later() {
     let (zombie, other) = (connect(&world, "zombie"), connect(&world, "other"));
     assert_eq!(event(&zombie), "take [0, 1]");
     zombie.assign(0, &[0]).unwrap();
-    zombie.commit(&at(1), "m").unwrap();
+    zombie.commit(&at(1)).unwrap();
     world.advance(7 * SECOND);
     assert_eq!(event(&other), "take [0, 1]", "the silent one is not asked");
-    let refused = zombie.commit(&at(2), "m");
+    let refused = zombie.commit(&at(2));
     assert!(matches!(refused, Err(CommitError::NotMember(_))));
     assert_eq!(event(&zombie), "lost [0, 1]");
     assert_eq!(
@@ -260,7 +261,7 @@ fn an_outage_stops_everything_but_time() {
     world.outage(5 * SECOND);
     assert_eq!(event(&connection), "nothing");
     assert!(matches!(
-        connection.commit(&at(0), ""),
+        connection.commit(&at(0)),
         Err(CommitError::Again(_))
     ));
     assert!(connection.committed(0).is_err());
@@ -359,7 +360,7 @@ fn a_callback_may_use_the_connection() {
         assert_eq!(record.value, Some(&b"v"[..]));
         send(&connection, "k", "1", 0).unwrap();
         connection.serve(SECOND, &mut |report| assert_eq!(report.result, Ok(0)));
-        connection.commit(&at(1), "m").unwrap();
+        connection.commit(&at(1)).unwrap();
     });
     assert!(handled);
 }
@@ -384,7 +385,7 @@ fn a_process_that_dies_at_a_step_has_no_effect_on_its_way_out() {
         .unwrap();
     assert_eq!(event(&dying), "take [0]");
     assert!(dying.reached(Step::Stored).is_err());
-    assert!(dying.commit(&at(1), "m").is_err());
+    assert!(dying.commit(&at(1)).is_err());
     assert!(send(&dying, "k", "1", 0).is_err());
     let give_up = dying.now() + SECOND;
     dying.serve(SECOND, &mut |_| panic!("nothing was sent"));

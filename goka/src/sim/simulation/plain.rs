@@ -12,7 +12,9 @@ use crate::{
         index::{EdgeIx, SourceIx},
         record::{OwnedHeaders, Record},
     },
-    engine::port::{CommitError, Event, Kafka, Outgoing, Position, SendError, Step, TableEvent},
+    engine::port::{
+        CommitError, Event, Kafka, Log, Outgoing, Position, SendError, Step, TableEvent,
+    },
     sim::kafka::{Connection, World},
 };
 
@@ -149,7 +151,7 @@ impl Plain {
             let new = || (Copy::new(number), vec![0; INPUTS.len()]);
             disk.entry(number).or_insert_with(new).clone()
         };
-        for (position, committed) in positions.iter_mut().zip(committed) {
+        for (position, committed) in positions.iter_mut().zip(committed.sources) {
             *position = committed.map_or(0, |c| c.offset).max(*position);
         }
         if self.flaw != Flaw::SkipsReplay && !self.replay(number, &mut copy)? {
@@ -270,11 +272,12 @@ impl Plain {
     fn commit(&self, partition: i32, positions: &[i64]) -> Done {
         let positions = positions.iter().enumerate();
         let positions = positions.map(|(source, &offset)| Position {
-            source: SourceIx::new(source),
+            log: Log::Source(SourceIx::new(source)),
             partition,
             offset,
+            metadata: "plain".into(),
         });
-        match self.kafka.commit(&positions.collect::<Vec<_>>(), "plain") {
+        match self.kafka.commit(&positions.collect::<Vec<_>>()) {
             Ok(()) => Ok(true),
             Err(CommitError::Again(_) | CommitError::NotMember(_) | CommitError::Denied(_)) => {
                 Ok(false)

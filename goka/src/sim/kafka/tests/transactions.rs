@@ -1,13 +1,17 @@
 //! Tests that transactions in memory behave as on brokers.
 
 use super::*;
-use crate::engine::port::{OURS, Transactions};
+use crate::engine::port::{Log, OURS, Transactions};
 
-const FIRST: Position = Position {
-    source: SourceIx::new(0),
-    partition: 0,
-    offset: 5,
-};
+/// A position with the metadata `by`.
+fn first(by: &str) -> Position {
+    Position {
+        log: Log::Source(SourceIx::new(0)),
+        partition: 0,
+        offset: 5,
+        metadata: by.into(),
+    }
+}
 
 fn exactly_once(world: &World, name: &str) -> Connection {
     let transactional_id = Some(format!("counts-{name}"));
@@ -58,7 +62,7 @@ fn outcome(world: &World, connection: &Connection) -> Result<(), Error> {
 fn commit(world: &World, connection: &Connection) -> Result<(), Error> {
     connection.end_transaction();
     let owner = format!("{OURS}counts-one");
-    connection.commit_transaction(&[FIRST], &owner);
+    connection.commit_transaction(&[first(&owner)]);
     outcome(world, connection)
 }
 
@@ -74,7 +78,7 @@ fn what_is_not_committed_is_not_read() {
     commit(&world, &one).unwrap();
     assert_eq!(world.bounds(TABLE, 0).unwrap(), (0, 2), "with its marker");
     let committed = world.committed("counts", INPUT, 0).unwrap();
-    assert_eq!(committed.offset, FIRST.offset);
+    assert_eq!(committed.offset, first("").offset);
 }
 
 #[test]
@@ -104,7 +108,7 @@ fn what_is_sent_after_the_end_belongs_to_the_next() {
     assert!(delivered(&one));
     one.end_transaction();
     send(&one, "b");
-    one.commit_transaction(&[FIRST], "");
+    one.commit_transaction(&[first("")]);
     outcome(&world, &one).unwrap();
     assert!(delivered(&one));
     drop(one);
