@@ -14,8 +14,8 @@
 //! | `by=at-least-once` | the guarantee of the commit; `exactly-once` if a transaction contains it |
 //! | `clean=1` | the partition was given back with nothing in flight; otherwise `0` |
 //! | `at=1764547200000` | wall-clock time of the commit, milliseconds since 1970 |
-//! | `in=3d09ce2f1b6a7f44:98,..` | for each input, the hash of its name and id, and its committed offset |
-//! | `all=3d09ce2f1b6a7f44` | instead of `in`, if it would not fit: the hash of the text of `in` |
+//! | `in=0006d46bb6a126d3:98,..` | for each input, the hash of its name and id, and its committed offset |
+//! | `all=0006d46bb6a126d3` | instead of `in`, if it would not fit: the hash of the text of `in` |
 //!
 //! Hashes are SipHash-2-4 with a key of zeros, as 16 hexadecimal digits. What is hashed of an input is its logical topic
 //! name, `#`, and its topic id; without the `#` if the broker gives no ids. Must not know partitions or rows.
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(
             &*metadata,
             "goka-cut/1 t=120 by=at-least-once clean=1 at=1764547200000 \
-             in=01d5d0e1e1a34dc2:98,e3b6a6b0cbd1fa35:7"
+             in=0006d46bb6a126d3:98,c7ad08cd9eca14f0:7"
         );
     }
 
