@@ -45,9 +45,9 @@ impl Core {
     ) -> Result<(), Error> {
         let env = self.surroundings.env(kafka);
         info!(group = env.group(), partitions = ?numbers, lost, "giving back");
-        self.commit.forget(&mut self.partitions);
         let mut result = match lost {
             true => {
+                self.commit.forget(&mut self.partitions);
                 env.spec.status.left();
                 let lost = self.commit.lose(&env, &self.partitions);
                 self.unless_set_back(kafka, lost).map(|_| ())

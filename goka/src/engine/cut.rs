@@ -105,6 +105,23 @@ impl Cut {
     }
 }
 
+impl Cut {
+    /// Whether rows behind the cut belong to records that will be handled again. A transaction commits rows and offsets
+    /// together, so that rows behind its cut are those of someone else.
+    pub(crate) fn is_undone(&self) -> bool {
+        self.guarantee == Guarantee::AtLeastOnce
+    }
+
+    /// The cut in the metadata of a changelog's offset, without the proof that the inputs' offsets belong to it.
+    #[cfg(any(test, feature = "faults"))]
+    pub(crate) fn find_unproven(changelog: Option<&Committed>) -> Found {
+        match changelog.and_then(|changelog| parse(&changelog.metadata)) {
+            Some((cut, _)) => Found::Cut(cut),
+            None => Found::Nothing,
+        }
+    }
+}
+
 /// The part of the metadata that names the inputs.
 enum Proof<'a> {
     Inputs(&'a str),

@@ -14,7 +14,7 @@ pub(crate) struct Edges {
     all: Vec<EdgeInfo>,
     /// The index of each source's edge in the graph.
     sources: Vec<EdgeIx>,
-    /// The name under which a local copy stores its position in each source.
+    /// The name of each source in local copies and cuts, see [`names`](Self::names).
     positions: Vec<String>,
     table: Option<EdgeIx>,
 }
@@ -66,6 +66,12 @@ impl Edges {
     pub(crate) fn coalesce(&self) -> bool {
         self.table
             .is_some_and(|table| self.get(table).options.coalesce)
+    }
+
+    /// The name of each source under which local copies store positions and cuts name offsets: the logical name of the
+    /// topic, with its topic id if the id is known.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.positions.iter().map(String::as_str)
     }
 
     /// The offset of each source, with the name under which a local copy stores this position.

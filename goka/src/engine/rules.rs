@@ -16,9 +16,8 @@ pub(crate) struct Rules {
     /// Whether our rows are contiguous in the changelog, so that a gap between them is a foreign row (a row that a
     /// zombie wrote). With transactions, gaps are transaction markers, and there are no foreign rows.
     pub(crate) finds_gaps: bool,
-    /// Whether, at the instance that committed last, the positions in the local copy may be ahead of the group's
-    /// committed offsets.
-    pub(crate) copy_may_lead: bool,
+    /// Whether rows that are sent before a partition is claimed take effect only together with the claim.
+    pub(crate) claims_with_rows: bool,
 }
 
 impl Rules {
@@ -27,7 +26,7 @@ impl Rules {
         handler_max: None,
         fences: false,
         finds_gaps: true,
-        copy_may_lead: true,
+        claims_with_rows: false,
     };
 
     /// The rules of exactly-once. `handler_max` is half of `transaction.timeout.ms`.
@@ -37,7 +36,7 @@ impl Rules {
             handler_max: Some(handler_max),
             fences: true,
             finds_gaps: false,
-            copy_may_lead: false,
+            claims_with_rows: true,
         }
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct TableSpec {
     /// The changelog's `delete.retention.ms`: a local copy that is older than this may have missed tombstones. `None`:
     /// the age is not checked.
     pub(crate) age_max_ms: Option<i64>,
+    /// The changelog's `min.compaction.lag.ms`, milliseconds; `None` if it is not known.
+    pub(crate) compaction_lag_ms: Option<i64>,
     /// Whether the broker may drop rows that no later row overwrites, as the embedded broker does.
     pub(crate) forgets_rows: bool,
     /// The standby, which follows the partitions that no worker of this process has.

@@ -14,7 +14,7 @@ use crate::{
         core::Core,
         halt::{Halt, Setback, Why},
         port::{Event, Kafka, Reader, Step, fault::Fault},
-        recovery::{self, Recovery, Resume},
+        recovery::{self, Recovery, Resume, Undone},
         spec::Spec,
     },
 };
@@ -258,19 +258,43 @@ impl Core {
                 return self.claim(kafka, number);
             }
         };
-        self.recovery
-            .lower_copy(&env, &mut self.partitions, number, &positions)?;
+        let has_rows = self.recovery.must_undo(number);
+        if has_rows && !self.undo(kafka, number)? {
+            return Ok(());
+        }
+        let env = self.surroundings.env(kafka);
         let began = kafka.now();
-        match self
+        let changelog = self
+            .recovery
+            .claimed_changelog(&env, &self.partitions, number);
+        let cut = (&*positions, changelog);
+        let claimed = self
             .commit
-            .claim(&env, &mut self.partitions, number, &positions)?
-        {
-            Ok(()) => Ok(self
+            .claim(&env, &mut self.partitions, number, cut, has_rows)?;
+        match claimed {
+            Ok(()) => self
                 .recovery
-                .run(&env, &mut self.partitions, number, positions)?),
+                .run(&env, &mut self.partitions, number, positions),
             Err(error) => {
                 self.recovery.not_claimed(&env, number, began, &error);
                 Ok(())
+            }
+        }
+    }
+
+    /// Undoes the tail of a partition in a transaction of its own, which the claim will commit. `false`: not now, or the
+    /// tail has to be read again.
+    fn undo(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Halt> {
+        if self.commit.is_undecided() {
+            return Ok(false);
+        }
+        let env = self.surroundings.env(kafka);
+        self.commit.clear_transaction(&env, &mut self.partitions)?;
+        loop {
+            match self.recovery.undo(&env, &mut self.partitions, number)? {
+                Undone::Done => return Ok(true),
+                Undone::Again => return Ok(false),
+                Undone::Waiting => self.partitions.serve(&env, Duration::from_millis(2)),
             }
         }
     }

@@ -114,6 +114,7 @@ pub(crate) fn table(dir: PathBuf, identity: Identity) -> TableSpec {
         identity,
         options: options(),
         age_max_ms: None,
+        compaction_lag_ms: None,
         forgets_rows: false,
         standby: None,
     }

@@ -1,11 +1,13 @@
 //! The commit protocol for at-least-once. For each partition and interval, in this order: handlers run and their
-//! effects go to the producer; all delivery reports arrive; the positions are committed to the group. A failure before
-//! the last step voids the interval, and the partition recovers before the records of the interval run again.
+//! effects go to the producer; all delivery reports arrive; the positions in the inputs are committed to the group,
+//! together with the changelog offset behind the rows of the interval (a cut, see `cut.rs`); the rows are written to the
+//! local copy. A failure before the commit voids the interval. The partition then recovers, which undoes the rows behind
+//! the cut, before the records of the interval run again.
 //!
-//! Acknowledged rows are written to the local copy together with the positions after them, in one LMDB transaction:
-//! immediately if the rows are few, otherwise together with the rows of later intervals. The local copy never has rows
-//! that the changelog lacks. The local copy may lag behind the changelog by a second: a restart reads the missing rows
-//! from the changelog.
+//! Rows are written to the local copy together with the positions after them, in one LMDB transaction: as soon as the
+//! group has these positions if the rows are few, otherwise together with the rows of later intervals. The local copy is
+//! never ahead of the group's commit. The local copy may lag behind the changelog by a second: a restart reads the
+//! missing rows from the changelog.
 //!
 //! Nothing fences a zombie (a member that was paused past its session), so that rows of a zombie can follow newer rows
 //! in the changelog. Three rules prevent damage by such foreign rows: the producer gives up on a record well within
@@ -53,17 +55,19 @@ impl AtLeastOnce {
         let Some(partition) = work.partitions.running(number) else {
             return Err(Setback::dropped(number, "it does not run").into());
         };
-        if partition.intervals().open_records() < settings.records_max
+        let intervals = partition.intervals();
+        if intervals.open_records() < settings.records_max
+            && !intervals.is_barred()
             && partition.rows().open_size() < settings.bytes_max
         {
             return Ok(true);
         }
-        if !partition.intervals().is_closing() {
-            work.close_interval(number)?;
+        if !intervals.is_closing() && work.close_if_free(number)? {
             return Ok(false);
         }
         work.partitions.serve(&work.env, Duration::from_millis(5));
         advance(work, number)?;
+        offer(work)?;
         Ok(false)
     }
 
@@ -83,24 +87,14 @@ impl AtLeastOnce {
             from = number + 1;
             let partition = work.partitions.get(number);
             if partition.is_some_and(|partition| !partition.intervals().is_closing()) {
-                work.close_interval(number)?;
+                work.close_if_free(number)?;
             }
             advance(work, number)?;
         }
-        // Also commits the offsets of idle partitions again while other partitions are busy. Otherwise, these offsets
-        // would expire.
-        let is_offered = |partition: &Partition| {
-            let intervals = partition.intervals();
-            partition.is_running() && (intervals.is_uncommitted() || intervals.is_stale(now))
-        };
-        if now.saturating_sub(work.offsets.committed_at()) >= interval
-            && work.partitions.next(0, is_offered).is_some()
-        {
-            work.offsets.set_committed_at(now);
-            work.begin_commit(is_offered);
-            return Ok(());
+        match offer(work)? {
+            true => Ok(()),
+            false => self.keep_idle(work),
         }
-        self.keep_idle(work)
     }
 
     /// Keeps an idle worker ready: renews the membership lease before a record needs it, and checks for foreign rows.
@@ -124,12 +118,68 @@ impl AtLeastOnce {
     }
 }
 
+/// Sends the offsets that are due to the group. Returns whether any are due.
+fn offer(work: &mut Work<'_>) -> Result<bool, Halt> {
+    work.take_commit()?;
+    let (now, interval) = (work.env.now(), work.env.spec.settings.commit_interval);
+    // Also commits the offsets of idle partitions again while other partitions are busy. Otherwise, these offsets would
+    // expire.
+    let is_offered = |partition: &Partition| {
+        let intervals = partition.intervals();
+        partition.is_running() && (intervals.is_uncommitted() || intervals.is_stale(now))
+    };
+    if work.partitions.next(0, is_offered).is_none() {
+        return Ok(false);
+    }
+    let is_due = now.saturating_sub(work.offsets.committed_at()) >= interval;
+    if is_due || is_store_waiting(work) {
+        work.offsets.set_committed_at(now);
+        work.begin_commit(is_offered);
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// Whether a store that is due waits until offsets are sent to the group.
+fn is_store_waiting(work: &Work<'_>) -> bool {
+    let uncommitted = work
+        .partitions
+        .iter()
+        .filter(|(_, partition)| partition.is_running() && partition.intervals().is_uncommitted());
+    let mut numbers = uncommitted.map(|(number, _)| number);
+    !work.offsets.is_committing() && numbers.any(|number| work.is_store_urgent(number))
+}
+
 /// Advances the commit of the closing interval of a partition, as far as the delivery reports of the interval allow.
 fn advance(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
-    let is_closing = |partition: &Partition| partition.intervals().is_closing();
+    let Some(partition) = work.partitions.get(number) else {
+        return Ok(());
+    };
+    if partition.intervals().is_barred() {
+        return settle(work, number);
+    }
+    let is_closing = partition.intervals().is_closing();
     let is_delivered =
         work.is_delivered(number) || work.env.spec.settings.fault.is(Fault::CommitBeforeAck);
-    if !work.partitions.get(number).is_some_and(is_closing) || !is_delivered {
+    if !is_closing || !is_delivered {
+        return Ok(());
+    }
+    if let Some(failure) = work.partitions.ledger_mut().failure(number) {
+        let (scope, why) = (Scope::Partition(number), Why::Undelivered(failure));
+        return Err(Setback { scope, why }.into());
+    }
+    if work.partitions.ledger().has_gaps(number) && !is_harmless(work, number)? {
+        return of_partition(number, work.bar(number));
+    }
+    work.env.kafka.reached(Step::Delivered)?;
+    work.acknowledge(number);
+    work.store_if_due(number)
+}
+
+/// Repairs the foreign rows in the changelog of a barred partition, and acknowledges its closing interval when all
+/// delivery reports are in and no gap is left.
+fn settle(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
+    if work.partitions.ledger().pending(number) > 0 {
         return Ok(());
     }
     if let Some(failure) = work.partitions.ledger_mut().failure(number) {
@@ -138,16 +188,31 @@ fn advance(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     }
     let gaps = work.partitions.ledger_mut().take_gaps(number);
     if !gaps.is_empty() {
-        match work.repair(number, gaps) {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(Halt::Fatal(error)) => return Err(Setback::fatal(number, error).into()),
-            Err(setback) => return Err(setback),
+        let repaired = of_partition(number, work.repair(number, gaps))?;
+        if repaired != Some(0) {
+            return Ok(());
         }
     }
     work.env.kafka.reached(Step::Delivered)?;
-    work.acknowledge(number);
+    work.acknowledge_barred(number);
     work.store_if_due(number)
+}
+
+/// Makes an error the setback of one partition, so that the other partitions are not affected.
+fn of_partition<T>(number: i32, result: Result<T, Halt>) -> Result<T, Halt> {
+    result.map_err(|halt| match halt {
+        Halt::Fatal(error) => Setback::fatal(number, error).into(),
+        setback => setback,
+    })
+}
+
+/// The planted fault `BarrierOnlyIfRepair`: whether no foreign row in the gaps needs a repair. Otherwise `false`.
+fn is_harmless(work: &mut Work<'_>, number: i32) -> Result<bool, Halt> {
+    if !work.env.spec.settings.fault.is(Fault::BarrierOnlyIfRepair) {
+        return Ok(false);
+    }
+    let gaps = work.partitions.ledger_mut().take_gaps(number);
+    Ok(work.repair(number, gaps)? == Some(0))
 }
 
 /// Checks the changelog of an idle partition for foreign rows after our last row, and repairs such rows.
@@ -162,19 +227,21 @@ fn look_behind(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     };
     match reader.bounds(number) {
         Ok((_, end)) if end > next => {
-            work.partitions.ledger_mut().expect_row(number, end);
-            // Close an interval without records: the repairs are sent in this interval.
-            work.close_interval(number)?;
             let gaps = std::iter::once(next..end).collect();
-            work.partitions.ledger_mut().return_gaps(number, gaps);
-            advance(work, number)
+            let ledger = work.partitions.ledger_mut();
+            ledger.expect_row(number, end);
+            ledger.return_gaps(number, gaps);
+            // Closes an interval without records: the repairs are sent in this interval.
+            of_partition(number, work.bar(number))?;
+            settle(work, number)
         }
         _ => work.refresh(number),
     }
 }
 
-/// Waits for the records in flight of these partitions, and commits the positions after the handled records. Before
-/// the commit, checks for foreign rows, if no error has occurred before (`is_well`).
+/// Waits for the records in flight of these partitions, and commits the positions after the handled records, with the
+/// mark that the partitions are given back cleanly. Before the commit, checks for foreign rows, if no error has occurred
+/// before (`is_well`).
 pub(crate) fn finish(
     work: &mut Work<'_>,
     numbers: &[i32],
@@ -191,12 +258,14 @@ pub(crate) fn finish(
         }
         drain(work, numbers, give_up)?;
     }
-    let is_left = |number: i32, partition: &Partition| {
-        partition.intervals().is_uncommitted() && numbers.contains(&number)
-    };
+    let is_left =
+        |number: i32, partition: &Partition| partition.is_running() && numbers.contains(&number);
     for _ in 0..COMMIT_TRIES {
         let is_done = !work.partitions.iter().any(|(n, p)| is_left(n, p));
-        if is_done || work.env.kafka.now() > give_up || work.commit_of(is_left)? == Answer::Taken {
+        if is_done
+            || work.env.kafka.now() > give_up
+            || work.commit_of(true, is_left)? == Answer::Taken
+        {
             break;
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! The worker does not wait for the commit of an interval: during a rebalance the coordinator answers only when the
 //! last member has joined, and partitions that stay at this worker should go on meanwhile. The worker waits for the
-//! answer to a commit only where it has to prove membership before it goes on. Must not know when offsets are due.
+//! answer to a commit only where it has to prove membership before it goes on, and where it commits again: offsets of a
+//! partition are not sent while an earlier commit of them is unanswered. Must not know when offsets are due.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::{
     engine::{
         halt::{Halt, Scope, Setback, Why},
         partition::Partition,
-        port::{CommitError, Step},
+        port::{CommitError, Step, fault::Fault},
     },
 };
 
@@ -25,6 +26,10 @@ use crate::{
 const RENEW_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a worker waits between two attempts to prove membership.
 const RENEW_AGAIN: Duration = Duration::from_millis(20);
+/// How long after a commit was sent its answer is waited for. The connection gives up a commit after about this time.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a worker waits before it looks for the answer again.
+const ANSWER_AGAIN: Duration = Duration::from_millis(2);
 
 impl Work<'_> {
     /// Sends the offsets of the running partitions that `which` picks, and does not wait for the group's answer. Does
@@ -33,9 +38,7 @@ impl Work<'_> {
         if self.offsets.is_committing() {
             return;
         }
-        let now = self.env.kafka.now();
-        let instance = &self.env.spec.settings.instance;
-        let (positions, sent) = Sent::collect(self.partitions, now, instance, |_, p| which(p));
+        let (positions, sent) = Sent::collect(&self.env, self.partitions, false, |_, p| which(p));
         self.env.kafka.begin_commit(&positions);
         self.offsets.begin(sent);
     }
@@ -55,25 +58,39 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Waits for the answer to the commit in flight, because no offsets of a partition may be sent while an earlier
+    /// commit of them is unanswered. Forgets a commit that is not answered in time.
+    pub(crate) fn wait_for_commit(&mut self) -> Result<(), Halt> {
+        while let Some(began) = self.offsets.in_flight_since() {
+            self.take_commit()?;
+            if self.env.kafka.now() >= began + ANSWER_TIMEOUT {
+                self.offsets.forget(self.partitions);
+            } else if self.offsets.is_committing() {
+                self.partitions.serve(&self.env, ANSWER_AGAIN);
+            }
+        }
+        Ok(())
+    }
+
     /// Commits the offsets of the running partitions that `which` picks, and waits for the group's answer.
     pub(crate) fn commit(&mut self, which: impl Fn(&Partition) -> bool) -> Result<Answer, Halt> {
-        self.commit_of(|_, partition| which(partition))
+        self.commit_of(false, |_, partition| which(partition))
     }
 
     /// Commits the offsets of one running partition, and waits for the group's answer.
     pub(crate) fn commit_one(&mut self, number: i32) -> Result<Answer, Halt> {
-        self.commit_of(|of, _| of == number)
+        self.commit_of(false, |of, _| of == number)
     }
 
-    /// Commits the offsets of the running partitions that `which` picks, and waits for the group's answer.
+    /// Commits the offsets of the running partitions that `which` picks, and waits for the group's answer. `is_last`:
+    /// the partitions are given back after the commit.
     pub(crate) fn commit_of(
         &mut self,
+        is_last: bool,
         which: impl Fn(i32, &Partition) -> bool,
     ) -> Result<Answer, Halt> {
-        self.offsets.forget(self.partitions);
-        let now = self.env.kafka.now();
-        let instance = &self.env.spec.settings.instance;
-        let (positions, sent) = Sent::collect(self.partitions, now, instance, which);
+        self.wait_for_commit()?;
+        let (positions, sent) = Sent::collect(&self.env, self.partitions, is_last, which);
         let outcome = self.env.kafka.commit(&positions);
         self.answered(&sent, outcome)
     }
@@ -82,7 +99,10 @@ impl Work<'_> {
     pub(crate) fn renew(&mut self) -> Result<(), Halt> {
         let give_up = self.env.kafka.now() + RENEW_TIMEOUT;
         loop {
-            if self.commit(|_| true)? == Answer::Taken {
+            self.wait_for_commit()?;
+            if self.offsets.is_proven(self.env.kafka.now())
+                || self.commit(|_| true)? == Answer::Taken
+            {
                 return Ok(());
             }
             // When a rebalance ends, the group refuses the commit that waited for the rebalance, and takes the next
@@ -101,14 +121,14 @@ impl Work<'_> {
     pub(crate) fn claim(
         &mut self,
         number: i32,
-        positions: &[i64],
+        inputs: &[i64],
+        changelog: i64,
     ) -> Result<Result<(), Error>, Halt> {
-        // The connection has at most one commit in flight, so that this commit replaces an earlier one.
-        self.offsets.forget(self.partitions);
+        self.wait_for_commit()?;
         let began = self.env.kafka.now();
-        let instance = &self.env.spec.settings.instance;
-        let offered: Vec<_> = positions_of(number, positions, instance).collect();
-        match self.env.kafka.commit(&offered) {
+        let is_clean = self.env.spec.settings.fault.is(Fault::ClaimKeepsClean);
+        let positions = positions_of(&self.env, number, inputs, (changelog, is_clean));
+        match self.env.kafka.commit(&positions) {
             Ok(()) => {
                 self.offsets.proven(began);
                 Ok(Ok(()))
@@ -118,19 +138,26 @@ impl Work<'_> {
         }
     }
 
-    /// Handles the group's answer to a commit.
+    /// Handles the group's answer to a commit. If the group has the offsets, stores the rows that are due.
     fn answered(&mut self, sent: &Sent, outcome: Result<(), CommitError>) -> Result<Answer, Halt> {
+        let fault = self.env.spec.settings.fault;
         let error = match outcome {
             Ok(()) => {
                 self.offsets.taken(sent.began());
+                sent.taken(self.partitions);
                 self.env.kafka.reached(Step::Committed)?;
+                sent.numbers()
+                    .try_for_each(|number| self.store_if_due(number))?;
                 return Ok(Answer::Taken);
             }
             Err(CommitError::Denied(error)) => return Err(error.into()),
             Err(CommitError::NotMember(error)) => return Err(not_a_member(error.to_string())),
             Err(CommitError::Again(error)) => error,
         };
-        sent.mark_uncommitted(self.partitions);
+        if fault.is(Fault::StoreUnknown) {
+            sent.taken(self.partitions);
+        }
+        sent.not_taken(self.partitions);
         // One refusal is normal while the group rebalances.
         let (group, refusals) = (self.env.group(), self.offsets.refused());
         match refusals >= 2 && refusals.is_power_of_two() {

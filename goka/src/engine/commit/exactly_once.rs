@@ -19,7 +19,7 @@ use crate::engine::{
     env::Env,
     halt::{Halt, Scope, Setback, Voided, Why},
     partition::{Partition, Partitions},
-    port::{Step, fault::Fault},
+    port::{Position, Step, fault::Fault},
 };
 
 /// How often an idle worker commits its positions again: by default, brokers keep the offsets of topics that a group
@@ -131,25 +131,28 @@ impl ExactlyOnce {
 
     fn commit_if_delivered(&mut self, work: &mut Work<'_>) -> Result<(), Halt> {
         let numbers = closing(work.partitions);
-        let instance = &work.env.spec.settings.instance;
         let mut positions = Vec::new();
         for &number in &numbers {
             if !work.is_delivered(number) {
                 return Ok(());
             }
-            let partition = work.partitions.get(number);
-            let behind = partition.and_then(|partition| partition.intervals().closing_positions());
-            positions.extend(positions_of(number, behind.unwrap_or_default(), instance));
+            let Some(partition) = work.partitions.get(number) else {
+                continue;
+            };
+            let intervals = partition.intervals();
+            let inputs = intervals.closing_positions().unwrap_or_default();
+            let rows = work.partitions.ledger();
+            let rows = rows.changelog(number, intervals.closing_half());
+            let changelog = rows.unwrap_or(partition.copy().changelog());
+            positions.extend(positions_of(&work.env, number, inputs, (changelog, false)));
         }
         self.refreshed = stale(work);
         for &number in &self.refreshed {
-            let partition = work.partitions.get(number);
-            let acknowledged = partition.map(|partition| partition.intervals().acknowledged());
-            positions.extend(positions_of(
-                number,
-                acknowledged.unwrap_or_default(),
-                instance,
-            ));
+            if let Some(partition) = work.partitions.get(number) {
+                let inputs = partition.intervals().acknowledged();
+                let changelog = partition.copy().changelog();
+                positions.extend(positions_of(&work.env, number, inputs, (changelog, false)));
+            }
         }
         let ledger = work.partitions.ledger_mut();
         let failures = numbers.iter();
@@ -177,7 +180,8 @@ impl ExactlyOnce {
         let refreshed = std::mem::take(&mut self.refreshed);
         for &number in &refreshed {
             if let Some(partition) = work.partitions.running_mut(number) {
-                partition.intervals_mut().offered(now);
+                let changes = partition.intervals_mut().offered(now);
+                partition.intervals_mut().taken(changes);
             }
         }
         acknowledge(work)?;
@@ -276,7 +280,8 @@ fn acknowledge(work: &mut Work<'_>) -> Result<(), Halt> {
     for &number in &numbers {
         work.acknowledge(number);
         if let Some(partition) = work.partitions.get_mut(number) {
-            partition.intervals_mut().offered(now);
+            let changes = partition.intervals_mut().offered(now);
+            partition.intervals_mut().taken(changes);
         }
     }
     numbers
@@ -303,13 +308,17 @@ fn aborted(with: Option<i32>, reason: impl Into<String>) -> Halt {
     Setback { scope, why }.into()
 }
 
-/// Commits rows of a partition that does not run yet. The rows were sent outside of all intervals, and all of them
-/// must be delivered already.
-pub(crate) fn commit_alone(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
+/// Commits rows of a partition that does not run yet, together with these positions. The rows were sent outside of all
+/// intervals, and all of them must be delivered already.
+pub(crate) fn commit_alone(
+    work: &mut Work<'_>,
+    number: i32,
+    positions: &[Position],
+) -> Result<(), Halt> {
     let env = work.env;
     let give_up = env.kafka.now() + ALONE_TIMEOUT;
     env.kafka.end_transaction();
-    env.kafka.commit_transaction(&[]);
+    env.kafka.commit_transaction(positions);
     loop {
         match env.kafka.transaction() {
             Some(Ok(())) => return Ok(()),

@@ -3,7 +3,11 @@
 //!
 //! Our rows are contiguous in the changelog, so that a gap between them consists of foreign rows. Once the group has
 //! confirmed that the partition is ours, the worker compares each foreign row with our row for its key. If the values
-//! differ, the worker sends our row again. Must not know when gaps are looked for.
+//! differ, the worker sends our row again.
+//!
+//! While a gap is open, the partition handles no record, and its closing interval contains everything that was handled:
+//! a foreign row that equals our newest value needs no repair, but would be wrong in an earlier cut. Must not know when
+//! gaps are looked for.
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
@@ -23,20 +27,23 @@ type Foreign = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 impl Work<'_> {
     /// Repairs the foreign rows in these gaps: sends our row again for each key whose foreign row has another value.
-    /// `true`: no row had to be sent, so that all delivery reports of the closing interval are in. `false`: the
-    /// delivery reports of repairs have to be waited for, or the repair is put off, because the group did not confirm
-    /// that the partition is ours or the foreign rows could not be read in time.
-    pub(crate) fn repair(&mut self, number: i32, gaps: Vec<Range<i64>>) -> Result<bool, Halt> {
+    /// Returns the number of rows that were sent. `None`: the repair is put off, because the group did not confirm that
+    /// the partition is ours, or because the foreign rows could not be read in time.
+    pub(crate) fn repair(
+        &mut self,
+        number: i32,
+        gaps: Vec<Range<i64>>,
+    ) -> Result<Option<usize>, Halt> {
         let foreign = match self.commit_one(number)? {
             Answer::Taken => self.read_gaps(number, &gaps)?,
             Answer::Refused => None,
         };
         let Some(foreign) = foreign else {
             self.partitions.ledger_mut().return_gaps(number, gaps);
-            return Ok(false);
+            return Ok(None);
         };
         let Some(partition) = self.partitions.running(number) else {
-            return Ok(false);
+            return Ok(None);
         };
         let (rows, half) = (
             partition.rows().clone(),
@@ -61,10 +68,10 @@ impl Work<'_> {
                 partition = number,
                 rows = foreign.len(),
                 repairs,
-                "a previous owner wrote to the changelog after we took over; restoring our rows"
+                "a previous owner wrote to the changelog after this worker took the partition over; writing our rows again"
             );
         }
-        Ok(repairs == 0)
+        Ok(Some(repairs))
     }
 
     /// Reads the foreign rows in these gaps. `None`: the foreign rows could not be read in time.

@@ -26,7 +26,7 @@ use crate::{
 };
 use at_least_once::AtLeastOnce;
 use exactly_once::ExactlyOnce;
-use offsets::Offsets;
+use offsets::{Offsets, positions_of};
 use work::Work;
 
 /// A worker takes delivery reports and makes due commits before the next record if this much time has passed since it
@@ -246,21 +246,29 @@ impl Commit {
         let (protocol, mut work) = self.parts(env, partitions);
         match protocol {
             Protocol::AtLeastOnce(_) => Ok(()),
-            Protocol::ExactlyOnce(_) => exactly_once::commit_alone(&mut work, number),
+            Protocol::ExactlyOnce(_) => exactly_once::commit_alone(&mut work, number, &[]),
         }
     }
 
-    /// Commits the positions at which a partition resumes. The commit proves that the partition is ours. The inner
-    /// error: the group did not take the positions now.
+    /// Commits the positions at which a partition resumes, and the changelog offset behind the rows that belong to
+    /// them. The commit proves that the partition is ours. `with_rows`: rows were sent and delivered that must be
+    /// committed together with the positions. The inner error: the group did not take the positions now.
     pub(crate) fn claim(
         &mut self,
         env: &Env<'_>,
         partitions: &mut Partitions,
         number: i32,
-        positions: &[i64],
+        (inputs, changelog): (&[i64], i64),
+        with_rows: bool,
     ) -> Result<Result<(), Error>, Halt> {
-        let (_, mut work) = self.parts(env, partitions);
-        work.claim(number, positions)
+        let (protocol, mut work) = self.parts(env, partitions);
+        match protocol {
+            Protocol::ExactlyOnce(_) if with_rows => {
+                let positions = positions_of(env, number, inputs, (changelog, false));
+                exactly_once::commit_alone(&mut work, number, &positions).map(Ok)
+            }
+            _ => work.claim(number, inputs, changelog),
+        }
     }
 
     /// Writes the acknowledged rows of a partition to its local copy, together with the positions after these rows.
@@ -274,7 +282,7 @@ impl Commit {
         work.store(number)
     }
 
-    /// Treats the offset commit in flight, if there is one, as not made: its offsets will be committed again.
+    /// Treats the offset commit in flight, if there is one, as not made, because this worker is not a member any more.
     pub(crate) fn forget(&mut self, partitions: &mut Partitions) {
         self.offsets.forget(partitions);
     }

@@ -1,11 +1,13 @@
 //! The offset commit in flight, and the membership lease: a commit that the group takes proves that this worker was a
-//! member when it sent the commit. Must not know how offsets are sent.
+//! member when it sent the commit. Also what a commit of a partition contains. Must not know how offsets are sent.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use crate::{
     base::index::SourceIx,
     engine::{
+        cut::Cut,
+        env::Env,
         partition::{Partition, Partitions},
         port::{Log, Position},
     },
@@ -25,10 +27,10 @@ pub(crate) struct Offsets {
     refusals: u32,
 }
 
-/// A commit that was sent: when, and for which partitions.
+/// A commit that was sent: when, and for which partitions, each with the number of changes that its positions contain.
 pub(crate) struct Sent {
     began: Duration,
-    partitions: Vec<i32>,
+    partitions: Vec<(i32, u64)>,
 }
 
 /// The group's answer to a commit.
@@ -78,11 +80,18 @@ impl Offsets {
         self.proven_at.max(self.committed_at)
     }
 
-    /// Treats the commit in flight, if there is one, as not made: its offsets will be committed again.
+    /// Treats the commit in flight, if there is one, as not made: its offsets will be committed again. The group may
+    /// take the forgotten commit later, even after the next one. The committed offsets then go back, and a local copy
+    /// that is beyond them is rebuilt.
     pub(crate) fn forget(&mut self, partitions: &mut Partitions) {
         if let Some(sent) = self.end() {
-            sent.mark_uncommitted(partitions);
+            sent.not_taken(partitions);
         }
+    }
+
+    /// When the commit in flight was sent. `None`: no commit is in flight.
+    pub(crate) fn in_flight_since(&self) -> Option<Duration> {
+        self.committing.as_ref().map(|sent| sent.began)
     }
 
     /// Whether a commit is in flight.
@@ -122,25 +131,27 @@ impl Offsets {
 
 impl Sent {
     /// Collects the acknowledged positions of the running partitions that `which` picks, for a commit that is sent
-    /// now. From then on, these positions count as committed.
+    /// now. From then on, these positions count as offered. `is_last`: the partitions are given back after the commit.
     pub(crate) fn collect(
+        env: &Env<'_>,
         partitions: &mut Partitions,
-        now: Duration,
-        instance: &Arc<str>,
+        is_last: bool,
         which: impl Fn(i32, &Partition) -> bool,
     ) -> (Vec<Position>, Self) {
-        let (mut positions, mut numbers) = (Vec::new(), Vec::new());
+        let began = env.kafka.now();
+        let (mut positions, mut sent) = (Vec::new(), Vec::new());
         for (number, partition) in partitions.iter_mut() {
             if partition.is_running() && which(number, partition) {
-                let intervals = partition.intervals_mut();
-                positions.extend(positions_of(number, intervals.acknowledged(), instance));
-                intervals.offered(now);
-                numbers.push(number);
+                let is_clean = is_last && partition.intervals().is_empty();
+                let changelog = partition.copy().changelog();
+                let inputs = partition.intervals().acknowledged();
+                positions.extend(positions_of(env, number, inputs, (changelog, is_clean)));
+                sent.push((number, partition.intervals_mut().offered(began)));
             }
         }
         let sent = Sent {
-            began: now,
-            partitions: numbers,
+            began,
+            partitions: sent,
         };
         (positions, sent)
     }
@@ -150,27 +161,60 @@ impl Sent {
         self.began
     }
 
-    /// Marks the offsets of this commit as not committed: they are still to be committed.
-    pub(crate) fn mark_uncommitted(&self, partitions: &mut Partitions) {
-        for &number in &self.partitions {
+    /// The partitions of this commit.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = i32> {
+        self.partitions.iter().map(|(number, _)| *number)
+    }
+
+    /// Notes that the group has taken the offsets of this commit.
+    pub(crate) fn taken(&self, partitions: &mut Partitions) {
+        for &(number, changes) in &self.partitions {
             if let Some(partition) = partitions.running_mut(number) {
-                partition.intervals_mut().not_taken();
+                partition.intervals_mut().taken(changes);
+            }
+        }
+    }
+
+    /// Notes that the group has not taken the offsets of this commit, which are therefore still to be committed.
+    pub(crate) fn not_taken(&self, partitions: &mut Partitions) {
+        for &(number, changes) in &self.partitions {
+            if let Some(partition) = partitions.running_mut(number) {
+                partition.intervals_mut().not_taken(changes);
             }
         }
     }
 }
 
-/// The positions to commit for a partition, one per source.
+/// The positions to commit for a partition: the offset of each source and, for a group with a table, the changelog
+/// offset behind the last row that belongs to these offsets. `is_clean`: the partition is given back with nothing in
+/// flight.
 pub(crate) fn positions_of(
+    env: &Env<'_>,
     partition: i32,
-    offsets: &[i64],
-    instance: &Arc<str>,
-) -> impl Iterator<Item = Position> {
-    let offsets = offsets.iter().enumerate();
-    offsets.map(move |(source, &offset)| Position {
+    inputs: &[i64],
+    (changelog, is_clean): (i64, bool),
+) -> Vec<Position> {
+    let offsets = inputs.iter().enumerate();
+    let of_source = |(source, &offset): (usize, &i64)| Position {
         log: Log::Source(SourceIx::new(source)),
         partition,
         offset,
-        metadata: instance.clone(),
-    })
+        metadata: env.spec.settings.instance.clone(),
+    };
+    let mut positions: Vec<Position> = offsets.map(of_source).collect();
+    if env.edges.table().is_some() {
+        let cut = Cut {
+            changelog,
+            guarantee: env.spec.settings.guarantee,
+            is_clean,
+            at_ms: env.kafka.wall_ms(),
+        };
+        positions.push(Position {
+            log: Log::Changelog,
+            partition,
+            offset: changelog,
+            metadata: cut.metadata(env.edges.names().zip(inputs.iter().copied())),
+        });
+    }
+    positions
 }

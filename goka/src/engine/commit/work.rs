@@ -1,5 +1,10 @@
 //! The steps of a commit that both protocols share: close an interval, acknowledge the interval, store its rows in the
-//! local copy.
+//! local copy once the group has the interval's offsets.
+//!
+//! A local copy is never ahead of the group's commit: rows behind that commit belong to records that will be handled
+//! again. A row in memory has room for two values, that of the open interval and the one before. Therefore a store that
+//! is due needs a moment in which the group has everything that is acknowledged, and nothing is closing: the next
+//! interval is closed only after the answer to the commit, but at most [`HOLD`] later.
 //!
 //! Rows of a table with `coalesce = true` are sent when their interval closes: the changelog gets only the last value
 //! of each key, although handlers read every value immediately. Must not know when an interval is committed.
@@ -12,8 +17,8 @@ use crate::{
         env::Env,
         halt::{Halt, Setback, stored},
         partition::{Partitions, ledger::Sent},
-        port::Step,
-        table::rows::KEPT_BYTES,
+        port::{Step, fault::Fault},
+        table::rows::{KEPT_BYTES, UNCOMMITTED_BYTES},
     },
     store::Position,
 };
@@ -23,6 +28,8 @@ use crate::{
 /// write of an LMDB page stores many rows. After a kill, recovery reads from the changelog the rows that were still
 /// waiting.
 const STORE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the close of an interval waits for the answer to a commit, so that rows can be stored that are due.
+const HOLD: Duration = Duration::from_millis(100);
 /// The age, in milliseconds, at which the time in the local copy of an idle partition is renewed.
 const REFRESH_MS: i64 = 3_600_000;
 
@@ -51,16 +58,54 @@ impl Work<'_> {
             return Ok(());
         }
         // Some of the rows may have been sent before the error, so that the interval is void.
-        self.send_rows(number).map_err(|halt| match halt {
+        self.send_rows(number, 0).map_err(|halt| match halt {
             Halt::Fatal(error) => Setback::fatal(number, error).into(),
             setback => setback,
         })
     }
 
-    /// Sends the rows of the closing interval of a partition. Sends each row within the membership lease: if the lease
+    /// Closes the open interval of a partition, unless its close has to wait for a store that is due. Returns whether
+    /// the interval was closed.
+    pub(crate) fn close_if_free(&mut self, number: i32) -> Result<bool, Halt> {
+        let is_held = self.is_held(number);
+        if !is_held {
+            self.close_interval(number)?;
+        }
+        Ok(!is_held)
+    }
+
+    /// Whether the next interval of a partition is not to be closed yet, because rows are due to be stored and the group
+    /// has not confirmed their offsets. If these rows take too much memory, the partition waits until it has.
+    fn is_held(&mut self, number: i32) -> bool {
+        let now = self.env.now();
+        let is_urgent = self.is_store_urgent(number);
+        let bound = UNCOMMITTED_BYTES / self.partitions.len().max(1);
+        let Some(partition) = self.partitions.running_mut(number) else {
+            return false;
+        };
+        if !is_urgent || partition.intervals().is_taken() {
+            return false;
+        }
+        let since = partition.copy_mut().due_since(now);
+        now.saturating_sub(since) < HOLD || partition.rows().unstored().1 > bound
+    }
+
+    /// Closes everything that a partition has handled in one interval, and lets it handle no record before this interval
+    /// is acknowledged. If the table coalesces, also sends the rows that are not sent yet.
+    pub(crate) fn bar(&mut self, number: i32) -> Result<(), Halt> {
+        let Some(partition) = self.partitions.running_mut(number) else {
+            return Ok(());
+        };
+        let sent = partition.bar();
+        match self.env.edges.coalesce() {
+            true => self.send_rows(number, sent),
+            false => Ok(()),
+        }
+    }
+
+    /// Sends the rows of the closing interval of a partition, from the row with the index `next` on. Sends each row within the membership lease: if the lease
     /// is over, proves membership before the next row.
-    fn send_rows(&mut self, number: i32) -> Result<(), Halt> {
-        let mut next = 0;
+    fn send_rows(&mut self, number: i32, mut next: usize) -> Result<(), Halt> {
         loop {
             let Some(partition) = self.partitions.running(number) else {
                 return Ok(());
@@ -109,6 +154,19 @@ impl Work<'_> {
         }
     }
 
+    /// Marks the closing interval of a barred partition as acknowledged. It contains everything that was sent, and the
+    /// changelog offset after it is behind all own rows and all foreign rows.
+    pub(crate) fn acknowledge_barred(&mut self, number: i32) {
+        let ledger = self.partitions.ledger_mut();
+        let changelog = ledger.next_row(number);
+        for half in [0, 1] {
+            ledger.take(number, half);
+        }
+        if let Some(partition) = self.partitions.get_mut(number) {
+            partition.acknowledge(changelog);
+        }
+    }
+
     /// Stores the acknowledged rows of a partition, if they are to be stored now.
     pub(crate) fn store_if_due(&mut self, number: i32) -> Result<(), Halt> {
         match self.is_store_due(number) {
@@ -122,21 +180,40 @@ impl Work<'_> {
         KEPT_BYTES / self.partitions.len().max(1)
     }
 
-    /// Whether the acknowledged rows of a partition are to be stored now.
+    /// Whether the acknowledged rows of a partition can and should be stored now.
     fn is_store_due(&self, number: i32) -> bool {
         let Some(partition) = self.partitions.get(number).filter(|p| !p.is_stored()) else {
             return false;
         };
-        let (rows, bytes) = partition.rows().unstored();
+        let (rows, _) = partition.rows().unstored();
+        self.may_store(number)
+            && (rows <= self.env.spec.settings.stored_at_once || self.is_store_urgent(number))
+    }
+
+    /// Whether the acknowledged rows of a partition can be stored: the group has their offsets, and no interval is
+    /// closing, whose rows could not be distinguished from them.
+    fn may_store(&self, number: i32) -> bool {
+        let fault = self.env.spec.settings.fault;
+        let Some(partition) = self.partitions.get(number) else {
+            return false;
+        };
+        let intervals = partition.intervals();
+        let is_taken = intervals.is_taken()
+            || fault.is(Fault::CopyFirst)
+            || fault.is(Fault::CopyCurrent) && !self.offsets.is_committing();
+        is_taken && !intervals.is_closing()
+    }
+
+    /// Whether the acknowledged rows of a partition should not wait for later intervals any more.
+    pub(crate) fn is_store_urgent(&self, number: i32) -> bool {
+        let Some(partition) = self.partitions.get(number).filter(|p| !p.is_stored()) else {
+            return false;
+        };
         let is_late = || {
             let stored_at = partition.copy().stored_at();
             self.env.now().saturating_sub(stored_at) >= STORE_INTERVAL
         };
-        !partition.intervals().is_closing()
-            && (rows <= self.env.spec.settings.stored_at_once
-                || is_late()
-                || bytes > self.kept_bytes()
-                || self.is_visiting)
+        is_late() || partition.rows().unstored().1 > self.kept_bytes() || self.is_visiting
     }
 
     /// Stores the acknowledged rows of each partition whose rows are to be stored now.
@@ -153,14 +230,16 @@ impl Work<'_> {
     }
 
     /// Writes the acknowledged rows of a partition to its local copy, together with the positions after these rows.
-    /// Does nothing while an interval is closing, because the rows of the closing interval cannot be distinguished
-    /// from acknowledged rows.
+    /// Does nothing if the group does not have these positions, or while an interval is closing.
     pub(crate) fn store(&mut self, number: i32) -> Result<(), Halt> {
         let (env, kept) = (self.env, self.kept_bytes());
+        if !self.may_store(number) {
+            return Ok(());
+        }
         let Some(partition) = self.partitions.get_mut(number) else {
             return Ok(());
         };
-        if partition.is_stored() || partition.intervals().is_closing() {
+        if partition.is_stored() {
             return Ok(());
         }
         let inputs = match partition.copy().is_open() {
@@ -200,7 +279,14 @@ impl Work<'_> {
     /// Whether all delivery reports of the closing interval are in. `true` if no interval is closing.
     pub(crate) fn is_delivered(&self, number: i32) -> bool {
         let ledger = self.partitions.ledger();
-        let partition = self.partitions.get(number);
-        partition.is_none_or(|p| ledger.is_complete(number, p.intervals().closing_half()))
+        let Some(partition) = self.partitions.get(number) else {
+            return true;
+        };
+        let half = partition.intervals().closing_half();
+        #[cfg(any(test, feature = "faults"))]
+        if self.env.spec.settings.fault.is(Fault::OutputNotWaited) {
+            return ledger.has_only_outputs(number, half);
+        }
+        ledger.is_complete(number, half)
     }
 }

@@ -5,7 +5,7 @@ use std::{rc::Rc, time::Duration};
 
 use crate::{
     base::error::Error,
-    engine::table::rows::Rows,
+    engine::table::{overlay::Overlay, rows::Rows},
     store::{Position, Store},
 };
 
@@ -25,6 +25,8 @@ pub(crate) struct Copy {
     /// Whether the environment lacks acknowledged rows or positions.
     is_behind: bool,
     stored_at: Duration,
+    /// Since when a store is due that waits for the group's answer. `None`: no store waits.
+    due_since: Option<Duration>,
     /// How many times the disk has had no space since the copy was last written.
     rests: u32,
     rests_until: Duration,
@@ -101,6 +103,11 @@ impl Copy {
         self.stored_at
     }
 
+    /// Since when a store waits for the group's answer: since `now`, if no earlier call has noted it.
+    pub(crate) fn due_since(&mut self, now: Duration) -> Duration {
+        *self.due_since.get_or_insert(now)
+    }
+
     /// Writes the acknowledged rows, the changelog offset after them and the positions in the sources to the
     /// environment, in one transaction. Very many rows are written in parts, each in a transaction of its own: the
     /// last part contains the offset and the positions, and `part` is called between two parts.
@@ -114,7 +121,7 @@ impl Copy {
         kept: usize,
         part: &mut dyn FnMut() -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.stored_at = now;
+        (self.stored_at, self.due_since) = (now, None);
         if let Some(store) = &mut self.store {
             let position = Position {
                 changelog: self.changelog,
@@ -125,6 +132,43 @@ impl Copy {
         }
         (self.is_behind, self.rests) = (false, 0);
         Ok(())
+    }
+
+    /// Writes the rows in `kept` and the position that the partition was claimed at: the changelog offset of this copy and
+    /// these positions in the sources. Does nothing if the environment has this position already.
+    ///
+    /// # Errors
+    /// The disk has no space, or the environment fails.
+    pub(crate) fn claimed(
+        &mut self,
+        (inputs, at_ms): (Vec<(String, i64)>, i64),
+        mut kept: Overlay,
+    ) -> Result<(), Error> {
+        let Some(store) = &mut self.store else {
+            return Ok(());
+        };
+        let changelog = self.changelog;
+        let position = Position {
+            changelog,
+            inputs,
+            at_ms,
+        };
+        kept.close_interval();
+        kept.acknowledge();
+        if kept.unstored() == 0 {
+            let before = store.position();
+            let is_same = (before.changelog, &before.inputs) == (changelog, &position.inputs);
+            return match is_same {
+                true => Ok(()),
+                false => store.batch().and_then(|batch| batch.commit(position)),
+            };
+        }
+        for (key, value) in kept.sorted() {
+            self.rows.write(key, value);
+        }
+        self.rows.close_interval();
+        self.rows.acknowledge();
+        self.rows.store(store, position, 0, &mut || Ok(()))
     }
 
     /// Writes a position to the environment, without rows.
@@ -142,7 +186,7 @@ impl Copy {
     /// the changelog.
     pub(crate) fn drop_uncommitted(&mut self) {
         self.rows.forget();
-        self.is_behind = false;
+        (self.is_behind, self.due_since) = (false, None);
     }
 
     /// Notes that the environment lacks nothing, because the partition begins to run: its rows are those of the

@@ -34,10 +34,17 @@ pub(crate) struct Intervals {
     closing: Option<Interval>,
     /// The half of the partition's account in the ledger that the open interval uses: 0 or 1.
     parity: usize,
+    /// Whether the closing interval contains everything that was handled, and no record is handled before it is
+    /// acknowledged.
+    is_barred: bool,
     /// The offset after the acknowledged records, one per source. The local copy may lag behind these positions.
     acknowledged: Vec<i64>,
-    /// Whether the acknowledged positions are still to be committed to the group.
-    is_uncommitted: bool,
+    /// Counts how often the acknowledged positions have changed.
+    changes: u64,
+    /// The number of changes that the positions which were last sent to the group contain.
+    offered: u64,
+    /// The number of changes that the positions which the group has taken contain.
+    taken: u64,
     /// When the acknowledged positions were last sent to the group.
     offered_at: Duration,
     /// Progress of the visit, including rows that are not acknowledged yet.
@@ -56,7 +63,10 @@ impl Intervals {
             ..Interval::default()
         };
         self.closing = None;
-        self.is_uncommitted = false;
+        self.is_barred = false;
+        // A new number, so that the answer to an earlier commit is not taken for an answer to a later one.
+        self.changes += 1;
+        (self.offered, self.taken) = (self.changes, self.changes);
     }
 
     /// Drops the open and the closing interval, with the visit's progress in them.
@@ -64,7 +74,7 @@ impl Intervals {
         self.visited.clone_from(&self.visited_acknowledged);
         self.closing = None;
         self.open = Interval::default();
-        self.is_uncommitted = false;
+        self.is_barred = false;
     }
 
     /// Adds a handled record or a visited row to the open interval.
@@ -99,6 +109,27 @@ impl Intervals {
         self.parity ^= 1;
     }
 
+    /// Makes the records of the open interval part of the closing interval. No record may be handled before the closing
+    /// interval is acknowledged. Does nothing if no interval is closing.
+    pub(crate) fn bar(&mut self) {
+        let Some(closing) = &mut self.closing else {
+            return;
+        };
+        self.is_barred = true;
+        if self.open.records > 0 {
+            closing.records += self.open.records;
+            closing.timestamp = self.open.timestamp;
+            closing.positions.clone_from(&self.open.positions);
+            closing.visited.clone_from(&self.visited);
+            self.open.records = 0;
+        }
+    }
+
+    /// Whether no record may be handled before the closing interval is acknowledged.
+    pub(crate) fn is_barred(&self) -> bool {
+        self.is_barred
+    }
+
     /// Marks the closing interval as acknowledged. Returns `false` if no interval is closing.
     pub(crate) fn acknowledge(&mut self) -> bool {
         let Some(closing) = self.closing.take() else {
@@ -106,7 +137,8 @@ impl Intervals {
         };
         self.acknowledged = closing.positions;
         self.visited_acknowledged = closing.visited;
-        self.is_uncommitted = true;
+        self.is_barred = false;
+        self.changes += 1;
         true
     }
 
@@ -161,24 +193,37 @@ impl Intervals {
 
     /// Whether the acknowledged positions are still to be committed to the group.
     pub(crate) fn is_uncommitted(&self) -> bool {
-        self.is_uncommitted
+        self.offered != self.changes
     }
 
-    /// Notes that the acknowledged positions were sent to the group at `now`: they are committed, or their commit is
-    /// in flight.
-    pub(crate) fn offered(&mut self, now: Duration) {
-        self.is_uncommitted = false;
-        self.offered_at = now;
+    /// Whether the group has taken the acknowledged positions.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.taken == self.changes
     }
 
-    /// Notes that the group refused the acknowledged positions, which are therefore still to be committed.
-    pub(crate) fn not_taken(&mut self) {
-        self.is_uncommitted = true;
+    /// Notes that the acknowledged positions were sent to the group at `now`. Returns the number of changes that they
+    /// contain, for [`taken`](Self::taken) and [`not_taken`](Self::not_taken).
+    pub(crate) fn offered(&mut self, now: Duration) -> u64 {
+        (self.offered, self.offered_at) = (self.changes, now);
+        self.changes
+    }
+
+    /// Notes that the group has taken the positions with this number of changes.
+    pub(crate) fn taken(&mut self, changes: u64) {
+        self.taken = self.taken.max(changes);
+    }
+
+    /// Notes that the group has not taken the positions with this number of changes. If no later ones were sent since,
+    /// the acknowledged positions are still to be committed.
+    pub(crate) fn not_taken(&mut self, changes: u64) {
+        if self.offered == changes && self.taken < changes {
+            self.offered = self.taken;
+        }
     }
 
     /// Whether the acknowledged positions are to be committed again, so that they do not expire.
     pub(crate) fn is_stale(&self, now: Duration) -> bool {
-        !self.is_uncommitted && now.saturating_sub(self.offered_at) >= REFRESH
+        !self.is_uncommitted() && now.saturating_sub(self.offered_at) >= REFRESH
     }
 
     /// Progress of the visit, including rows that are not acknowledged yet.

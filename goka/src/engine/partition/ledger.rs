@@ -40,6 +40,9 @@ struct Account {
 struct Half {
     sent: u64,
     reported: u64,
+    /// How many of the records in flight are outputs. Only a planted fault asks for this number.
+    #[cfg(any(test, feature = "faults"))]
+    outputs: u64,
     failed: Option<Undelivered>,
     /// The changelog offset after the last delivered row of the interval (repairs do not count).
     changelog: Option<i64>,
@@ -68,7 +71,12 @@ impl Ledger {
 
     /// Counts a record with this tag that the producer accepted.
     pub(crate) fn sent(&mut self, tag: u32) {
-        self.account((tag >> 3) as i32).halves[(tag & 1) as usize].sent += 1;
+        let half = &mut self.account((tag >> 3) as i32).halves[(tag & 1) as usize];
+        half.sent += 1;
+        #[cfg(any(test, feature = "faults"))]
+        {
+            half.outputs += u64::from(tag >> 1 & 3 == Sent::Output as u32);
+        }
     }
 
     /// Counts a delivery report.
@@ -77,6 +85,11 @@ impl Ledger {
         let account = self.account((tag >> 3) as i32);
         let half = &mut account.halves[(tag & 1) as usize];
         half.reported += 1;
+        #[cfg(any(test, feature = "faults"))]
+        {
+            let outputs = u64::from(tag >> 1 & 3 == Sent::Output as u32);
+            half.outputs = half.outputs.saturating_sub(outputs);
+        }
         let offset = match report.result {
             Ok(offset) => offset,
             Err(failure) => {
@@ -122,6 +135,21 @@ impl Ledger {
         half.is_none_or(|half| half.sent == half.reported)
     }
 
+    /// Whether all delivery reports of an interval are in, except those of outputs.
+    #[cfg(any(test, feature = "faults"))]
+    pub(crate) fn has_only_outputs(&self, partition: i32, half: usize) -> bool {
+        let half = self
+            .0
+            .get(partition as usize)
+            .map(|account| &account.halves[half]);
+        half.is_none_or(|half| half.sent - half.reported == half.outputs)
+    }
+
+    /// The changelog offset after the rows of an interval that were delivered so far; `None` if there are none.
+    pub(crate) fn changelog(&self, partition: i32, half: usize) -> Option<i64> {
+        self.0.get(partition as usize)?.halves[half].changelog
+    }
+
     /// Clears the failed deliveries of a partition and returns one of them: a final failure (one that does not pass),
     /// if there is any.
     pub(crate) fn failure(&mut self, partition: i32) -> Option<Undelivered> {
@@ -135,11 +163,13 @@ impl Ledger {
     /// Takes the outcome of a complete interval. The interval's half of the account is empty afterwards.
     pub(crate) fn take(&mut self, partition: i32, half: usize) -> Outcome {
         let half = &mut self.account(partition).halves[half];
-        // The number of records in flight: zero, except with the planted fault `CommitBeforeAck`, which does not wait
-        // for the reports.
+        // The number of records in flight: zero, except with the planted faults `CommitBeforeAck` and
+        // `OutputNotWaited`, which do not wait for the reports.
         let sent = half.sent - half.reported;
         let left = Half {
             sent,
+            #[cfg(any(test, feature = "faults"))]
+            outputs: half.outputs,
             ..Half::default()
         };
         let half = std::mem::replace(half, left);
@@ -147,6 +177,12 @@ impl Ledger {
             failed: half.failed,
             changelog: half.changelog,
         }
+    }
+
+    /// Whether gaps were found between our rows in the changelog.
+    pub(crate) fn has_gaps(&self, partition: i32) -> bool {
+        let account = self.0.get(partition as usize);
+        account.is_some_and(|account| !account.gaps.is_empty())
     }
 
     /// Takes the gaps that were found between our rows in the changelog.

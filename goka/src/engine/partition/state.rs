@@ -66,6 +66,18 @@ impl Partition {
         self.copy.rows().close_interval();
     }
 
+    /// Closes everything that was handled in one interval, and bars the partition: no record may be handled before the
+    /// interval is acknowledged. Returns the number of rows of the interval that was closing before.
+    pub(crate) fn bar(&mut self) -> usize {
+        if !self.intervals.is_closing() {
+            self.close_interval();
+            self.intervals.bar();
+            return 0;
+        }
+        self.intervals.bar();
+        self.copy.rows().join_intervals()
+    }
+
     /// Marks the closing interval as acknowledged. `changelog` is the changelog offset after the interval's rows;
     /// `None` if the interval wrote no rows.
     pub(crate) fn acknowledge(&mut self, changelog: Option<i64>) {

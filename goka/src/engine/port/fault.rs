@@ -27,6 +27,38 @@ pub(crate) enum Fault {
     NoFence,
     /// Exactly-once: a partition fetches committed offsets while a transaction of this worker may still be committed.
     NoGate,
+    /// Rows behind the group's commit are never undone.
+    KeepTail,
+    /// The local copy is stored before the group has taken the interval's offsets.
+    CopyFirst,
+    /// On the group's answer, the local copy gets what is acknowledged by now, instead of what was offered.
+    CopyCurrent,
+    /// Recovery takes the row at the group's commit for a row before it.
+    TailBeyond,
+    /// A standby stores rows behind the group's commit.
+    StandbyAhead,
+    /// A claim says that the partition was given back cleanly.
+    ClaimKeepsClean,
+    /// A claim commits the changelog offset before the rows that undo the tail.
+    ClaimOldT,
+    /// An interval with a gap closes alone if no foreign row needs a repair.
+    BarrierOnlyIfRepair,
+    /// Rows of others between the rows that undo a tail are not noticed.
+    NoUndoGap,
+    /// An interval is acknowledged before the delivery reports of its outputs are in.
+    OutputNotWaited,
+    /// Offsets whose commit failed or got no answer count as taken.
+    StoreUnknown,
+    /// A cut is believed although another client has committed offsets of inputs.
+    OldTNewerInputs,
+    /// A local copy beyond the group's commit is used.
+    LateCommitWithoutRebuild,
+    /// Recovery does not notice that rows before the group's commit were compacted away.
+    Lag0LaggingCopy,
+    /// A commit of which the group refused a part counts as taken.
+    TornCommit,
+    /// Rows of a tail count as young, whatever their timestamps.
+    EventTimeRows,
 }
 
 /// The fault of one engine, if one is planted.
@@ -57,7 +89,7 @@ impl Planted {
 #[cfg(feature = "faults")]
 impl Planted {
     /// The names that `GOKA_FAULT` takes.
-    const NAMED: [(&str, Fault); 7] = [
+    const NAMED: [(&str, Fault); 23] = [
         ("commit-before-ack", Fault::CommitBeforeAck),
         ("skip-tail", Fault::SkipTail),
         ("drop-tombstone", Fault::DropTombstone),
@@ -65,6 +97,25 @@ impl Planted {
         ("keep-failed", Fault::KeepFailed),
         ("no-fence", Fault::NoFence),
         ("no-gate", Fault::NoGate),
+        ("keep-tail", Fault::KeepTail),
+        ("copy-first", Fault::CopyFirst),
+        ("copy-current", Fault::CopyCurrent),
+        ("tail-beyond", Fault::TailBeyond),
+        ("standby-ahead", Fault::StandbyAhead),
+        ("claim-keeps-clean", Fault::ClaimKeepsClean),
+        ("claim-old-t", Fault::ClaimOldT),
+        ("barrier-only-if-repair", Fault::BarrierOnlyIfRepair),
+        ("no-undo-gap", Fault::NoUndoGap),
+        ("output-not-waited", Fault::OutputNotWaited),
+        ("store-unknown", Fault::StoreUnknown),
+        ("old-t-newer-inputs", Fault::OldTNewerInputs),
+        (
+            "late-commit-without-rebuild",
+            Fault::LateCommitWithoutRebuild,
+        ),
+        ("lag0-lagging-copy", Fault::Lag0LaggingCopy),
+        ("torn-commit", Fault::TornCommit),
+        ("event-time-rows", Fault::EventTimeRows),
     ];
 
     /// Reads the fault from the environment variable `GOKA_FAULT`.

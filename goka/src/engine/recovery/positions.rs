@@ -13,13 +13,8 @@ use crate::{
         error::Error,
         index::SourceIx,
     },
-    engine::{
-        env::Env,
-        halt::{Halt, stored},
-        partition::Partitions,
-        port::Committed,
-    },
-    store::{Position, Store},
+    engine::{env::Env, halt::Halt, partition::Partitions, port::Committed},
+    store::Store,
 };
 
 /// Where a partition resumes.
@@ -45,7 +40,7 @@ impl Recovery {
         else {
             return Ok(Resume::Unknown);
         };
-        let known = self.known(env, &committed.sources, partition.copy().store());
+        let known = Self::known(env, &committed.sources, partition.copy().store());
         let is_new = known.iter().all(Option::is_none);
         let start = env.spec.settings.start;
         if is_new && partition.copy().changelog() > 0 && !is_reset {
@@ -90,7 +85,6 @@ impl Recovery {
 
     /// The known position in each source. `None`: neither the group nor the local copy has a position in this source.
     fn known(
-        &self,
         env: &Env<'_>,
         committed: &[Option<Committed>],
         store: Option<&Store>,
@@ -99,10 +93,7 @@ impl Recovery {
         let of_source = |(source, committed): (usize, &Option<Committed>)| {
             let local =
                 stored.and_then(|stored| env.edges.position_in(stored, SourceIx::new(source)));
-            match self.rules.copy_may_lead {
-                true => which_wins(committed.as_ref(), local, &env.spec.settings.instance),
-                false => group_wins(committed.as_ref(), local),
-            }
+            group_wins(committed.as_ref(), local)
         };
         committed.iter().enumerate().map(of_source).collect()
     }
@@ -111,62 +102,10 @@ impl Recovery {
         let at = env.now() + RETRY;
         self.set(number, Phase::FetchingOffsets { at });
     }
-
-    /// Sets the positions in the local copy back to `positions`, at which the partition resumes, if any position in
-    /// the copy is later: an operator has reset the group's offsets. The lower positions have to be stored before the
-    /// claim. After the claim, this instance is the one that committed last, and the later position, that of the copy,
-    /// would win.
-    pub(crate) fn lower_copy(
-        &self,
-        env: &Env<'_>,
-        partitions: &mut Partitions,
-        number: i32,
-        positions: &[i64],
-    ) -> Result<(), Halt> {
-        let Some(partition) = partitions.get_mut(number) else {
-            return Ok(());
-        };
-        let Some(stored_at) = partition
-            .copy()
-            .store()
-            .map(|store| store.position().clone())
-        else {
-            return Ok(());
-        };
-        let mut sources = positions.iter().enumerate();
-        let is_ahead = sources.any(|(source, offset)| {
-            let local = env
-                .edges
-                .position_in(&stored_at.inputs, SourceIx::new(source));
-            local.is_some_and(|local| local > *offset)
-        });
-        if !is_ahead {
-            return Ok(());
-        }
-        let lowered = Position {
-            inputs: env.edges.named(positions),
-            ..stored_at
-        };
-        stored(number, partition.copy_mut().move_to(lowered))
-    }
 }
 
-/// The position in a source that counts under at-least-once, at the instance whose commits have the mark `instance` as
-/// metadata. If this instance committed last, the later of the two positions counts: the local copy may be a commit
-/// interval ahead of the group, and then it also has the rows of that interval. If another instance or an operator
-/// committed last, the group's position counts. If the group has no position, that of the local copy counts.
-fn which_wins(committed: Option<&Committed>, local: Option<i64>, instance: &str) -> Option<i64> {
-    match (committed, local) {
-        (Some(committed), Some(local)) if committed.metadata == instance => {
-            Some(committed.offset.max(local))
-        }
-        (Some(committed), _) => Some(committed.offset),
-        (None, local) => local,
-    }
-}
-
-/// The position in a source that counts under exactly-once: the group's position, which was committed together with
-/// the rows. If the group has no position any more, that of the local copy counts.
+/// The position in a source that counts: the group's position, which was committed together with the changelog's. If the
+/// group has no position any more, that of the local copy counts.
 fn group_wins(committed: Option<&Committed>, local: Option<i64>) -> Option<i64> {
     committed.map(|committed| committed.offset).or(local)
 }
@@ -231,23 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_later_position_wins_at_the_instance_that_committed_last_and_elsewhere_the_groups() {
-        let me = mark("a");
-        let wins = |committed: Option<(i64, &str)>, local| {
-            let committed = committed.map(|(offset, by)| self::committed(offset, by));
-            which_wins(committed.as_ref(), local, &me)
-        };
-        assert_eq!(wins(Some((5, &me)), Some(7)), Some(7));
-        assert_eq!(wins(Some((9, &me)), Some(7)), Some(9));
-        assert_eq!(wins(Some((2, "")), Some(7)), Some(2));
-        assert_eq!(wins(Some((2, &mark("b"))), Some(7)), Some(2));
-        assert_eq!(wins(None, Some(7)), Some(7));
-        assert_eq!(wins(Some((3, "")), None), Some(3));
-        assert_eq!(wins(None, None), None);
-    }
-
-    #[test]
-    fn exactly_once_the_groups_position_wins() {
+    fn the_groups_position_wins() {
         let ours = mark("group-a-0");
         assert_eq!(group_wins(Some(&committed(5, &ours)), Some(7)), Some(5));
         assert_eq!(group_wins(None, Some(7)), Some(7));

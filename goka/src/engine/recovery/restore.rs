@@ -6,16 +6,19 @@ use super::{
     copies::Copies,
     phase::Phase,
     state::{RETRY, Recovery},
+    tail::{Share, Tail},
+    undo::Undo,
 };
 use crate::{
-    base::error::Error,
+    base::{error::Error, index::SourceIx, record::Record},
     engine::{
+        cut::{Cut, Found},
         env::Env,
         halt::{Halt, stored},
         partition::Partitions,
         port::{GroupOffsets, Reader, Step, TableEvent, fault::Fault},
         spec::TableSpec,
-        table::{replay::Replay, trust::distrust},
+        table::{overlay::Overlay, replay::Replay, trust::distrust},
     },
 };
 
@@ -57,12 +60,13 @@ impl Recovery {
         env: &Env<'_>,
         partitions: &mut Partitions,
         number: i32,
-        committed: GroupOffsets,
+        offsets: GroupOffsets,
+        start: Start,
     ) -> Result<(), Halt> {
         let (at_ms, asked) = (env.kafka.wall_ms(), env.kafka.now());
         let Some(reader) = env.kafka.table() else {
             self.blocked.cleared(number);
-            self.set(number, claiming(committed, env.now()));
+            self.set(number, claiming(offsets, env.now(), None, Tail::default()));
             return Ok(());
         };
         // Ask for the end of the log before the last stable offset. If the last stable offset is at least as high, all
@@ -86,10 +90,7 @@ impl Recovery {
             }
         };
         self.blocked.cleared(number);
-        let Some(spec) = &env.spec.table else {
-            return Ok(());
-        };
-        let Some(partition) = partitions.get_mut(number) else {
+        let (Some(spec), Some(partition)) = (&env.spec.table, partitions.get_mut(number)) else {
             return Ok(());
         };
         let copy = partition.copy_mut();
@@ -100,6 +101,7 @@ impl Recovery {
         if spec.forgets_rows && store.position().changelog < first {
             return Err(rows_are_gone(topic, number, first).into());
         }
+        let cut = cut_of(env, number, &offsets, (first, end), start.keep);
         let distrusted = distrust(
             store.position(),
             store.reaches(),
@@ -107,6 +109,9 @@ impl Recovery {
             spec.age_max_ms,
             at_ms,
         );
+        let is_checked = !env.spec.settings.fault.is(Fault::LateCommitWithoutRebuild);
+        let ahead = cut.filter(|cut| is_checked && store.reaches() > cut.changelog);
+        let distrusted = distrusted.or_else(|| ahead.map(|cut| is_ahead(store.reaches(), &cut)));
         if let Some(reason) = distrusted {
             warn!(
                 topic,
@@ -126,12 +131,17 @@ impl Recovery {
             next => next.max(first),
         };
         copy.reload()?;
+        let tail = match cut {
+            Some(cut) => Tail::behind(cut, (from, end), start.share, start.kept),
+            None => Tail::default(),
+        };
         let replay = replay(env, spec, number, (from, end));
         self.set(
             number,
             Phase::Restoring {
-                committed,
+                offsets,
                 replay,
+                tail: Box::new(tail),
                 is_started: false,
             },
         );
@@ -159,21 +169,29 @@ impl Recovery {
             TableEvent::Failed(error) => return Err(error.into()),
         };
         let number = record.partition;
+        if self.is_behind_cut(number, record.offset) {
+            self.reach_cut(env, partitions, number)?;
+            return self.take_tail(env, partitions, &record).map(|()| None);
+        }
         let partition = partitions.get_mut(number);
         let layers = partition.and_then(|partition| partition.copy_mut().layers());
         let (
             Some((rows, store)),
             Some(Phase::Restoring {
-                committed, replay, ..
+                offsets,
+                replay,
+                tail,
+                ..
             }),
         ) = (layers, self.phases.get_mut(&number))
         else {
             return Ok(None);
         };
+        tail.pass(record.offset);
         let is_full = replay.take(rows, &record)?;
         env.kafka.reached(Step::Replayed)?;
         if is_full {
-            let no_offsets = committed.sources.iter().all(Option::is_none);
+            let no_offsets = offsets.sources.iter().all(Option::is_none);
             let at_ms = replay.at_ms(store, env.kafka.wall_ms());
             let written = replay.store(rows, store, no_offsets, at_ms);
             replay.log_progress(env.kafka.now());
@@ -185,6 +203,77 @@ impl Recovery {
         Ok(None)
     }
 
+    /// Whether a row of a partition's changelog is at or behind the group's cut.
+    fn is_behind_cut(&self, number: i32, offset: i64) -> bool {
+        match self.phases.get(&number) {
+            Some(Phase::Restoring { tail, .. }) => tail.from().is_some_and(|from| offset >= from),
+            _ => false,
+        }
+    }
+
+    /// Notes that all rows before the group's cut were read: stores them, so that the local copy is at the cut.
+    fn reach_cut(
+        &mut self,
+        env: &Env<'_>,
+        partitions: &mut Partitions,
+        number: i32,
+    ) -> Result<(), Halt> {
+        let partition = partitions.get_mut(number);
+        let layers = partition.and_then(|partition| partition.copy_mut().layers());
+        let (
+            Some((rows, store)),
+            Some(Phase::Restoring {
+                offsets,
+                replay,
+                tail,
+                ..
+            }),
+        ) = (layers, self.phases.get_mut(&number))
+        else {
+            return Ok(());
+        };
+        if tail.is_reached() {
+            return Ok(());
+        }
+        tail.reach();
+        replay.pass(tail.from().unwrap_or(0));
+        if replay.next() != store.position().changelog {
+            let no_offsets = offsets.sources.iter().all(Option::is_none);
+            let at_ms = replay.at_ms(store, env.kafka.wall_ms());
+            stored(number, replay.store(rows, store, no_offsets, at_ms))?;
+        }
+        // Reads the local copy, to which the tail is compared.
+        Ok(rows.reload(Some(store))?)
+    }
+
+    /// Takes a row at or behind the group's cut.
+    fn take_tail(
+        &mut self,
+        env: &Env<'_>,
+        partitions: &mut Partitions,
+        record: &Record<'_>,
+    ) -> Result<(), Halt> {
+        let number = record.partition;
+        let Some(Phase::Restoring {
+            offsets,
+            replay,
+            tail,
+            ..
+        }) = self.phases.get_mut(&number)
+        else {
+            return Ok(());
+        };
+        replay.pass(record.offset + 1);
+        tail.take(record);
+        env.kafka.reached(Step::Replayed)?;
+        if tail.is_all_on_purpose() {
+            let (offsets, start) = (std::mem::take(offsets), Start::keeping(ON_PURPOSE));
+            stop(env, number)?;
+            return self.begin_restore(env, partitions, number, offsets, start);
+        }
+        Ok(())
+    }
+
     /// Completes the restore of a partition, because the reader has reached the end of its changelog. Returns the
     /// partition's number, unless the partition is not being restored.
     fn end_restore(
@@ -194,42 +283,213 @@ impl Recovery {
         number: i32,
     ) -> Result<Option<i32>, Halt> {
         let at = env.kafka.now();
+        let has_cut = match self.phases.get(&number) {
+            Some(Phase::Restoring { tail, .. }) => tail.from().is_some(),
+            _ => return Ok(None),
+        };
+        if has_cut {
+            self.reach_cut(env, partitions, number)?;
+        }
         let (
             Some(partition),
             Some(Phase::Restoring {
-                committed, replay, ..
+                offsets,
+                replay,
+                tail,
+                ..
             }),
         ) = (partitions.get_mut(number), self.phases.get_mut(&number))
         else {
             return Ok(None);
         };
-        let next = replay.next();
-        if let Some((rows, store)) = partition.copy_mut().layers()
+        // Markers of transactions and compacted rows have an offset, but are not read.
+        let reader = env.kafka.table();
+        let end = reader.and_then(|reader| reader.progress(number));
+        let next = replay.next().max(end.map_or(0, |(next, _)| next));
+        replay.pass(next);
+        if !has_cut
+            && let Some((rows, store)) = partition.copy_mut().layers()
             && next != store.position().changelog
         {
-            let no_offsets = committed.sources.iter().all(Option::is_none);
+            let no_offsets = offsets.sources.iter().all(Option::is_none);
             let written = replay.store(rows, store, no_offsets, env.kafka.wall_ms());
             stored(number, written)?;
         }
+        let mut tail = std::mem::take(&mut **tail);
+        let keys = tail.changed(partition.rows())?;
+        let offsets = std::mem::take(offsets);
+        if !keys.is_empty() {
+            let keep = match why_kept(env, number, &offsets, &tail) {
+                Ok(None) => None,
+                Ok(Some(reason)) => Some(Start::keeping(reason)),
+                Err(error) => {
+                    debug!(partition = number, %error, "first and end offsets of an input not available; asking again");
+                    stop(env, number)?;
+                    self.ask_again(env, number, at, false);
+                    return Ok(None);
+                }
+            };
+            if let Some(start) = keep {
+                stop(env, number)?;
+                self.begin_restore(env, partitions, number, offsets, start)?;
+                return Ok(None);
+            }
+        }
         replay.log_restored(at);
         partition.copy_mut().set_changelog(next);
-        let committed = std::mem::take(committed);
         stored(number, Copies::complete(env, partitions, number))?;
         if self.rules.finds_gaps {
             partitions.ledger_mut().expect_row(number, next);
         }
-        self.set(number, claiming(committed, env.now()));
+        let undo = Undo::of(keys, next);
+        self.set(number, claiming(offsets, env.now(), undo, tail));
         stop(env, number)?;
         env.kafka.reached(Step::Replaying)?;
         Ok(Some(number))
     }
 }
 
-fn claiming(committed: GroupOffsets, at: std::time::Duration) -> Phase {
+/// How a restore begins.
+#[derive(Default)]
+pub(super) struct Start {
+    /// Why the rows behind the cut are kept.
+    keep: Option<&'static str>,
+    /// The share of the tail's keys that is compared. `None` for the first one.
+    share: Option<Share>,
+    /// Rows that earlier shares have found to be written on purpose.
+    kept: Overlay,
+}
+
+impl Start {
+    fn keeping(reason: &'static str) -> Self {
+        Start {
+            keep: Some(reason),
+            ..Start::default()
+        }
+    }
+
+    pub(super) fn share(share: Share, kept: Overlay) -> Self {
+        Start {
+            keep: None,
+            share: Some(share),
+            kept,
+        }
+    }
+}
+
+/// How much younger than the changelog's `min.compaction.lag.ms` a row must be to be certain that no row before it was
+/// compacted away because of it, milliseconds: clocks differ.
+const LAG_MARGIN_MS: i64 = 300_000;
+const ON_PURPOSE: &str = "they were written after the group had stopped";
+
+/// The group's cut, if rows behind it are to be undone. Logs why rows are kept that are behind the cut.
+fn cut_of(
+    env: &Env<'_>,
+    number: i32,
+    offsets: &GroupOffsets,
+    (first, end): (i64, i64),
+    keep: Option<&'static str>,
+) -> Option<Cut> {
+    let fault = env.spec.settings.fault;
+    let names = env.edges.names();
+    let inputs = names.zip(offsets.sources.iter().map(|o| o.as_ref().map(|o| o.offset)));
+    let found = match fault.is(Fault::OldTNewerInputs) {
+        true => Cut::find_unproven(offsets.changelog.as_ref()),
+        false => Cut::find(offsets.changelog.as_ref(), inputs),
+    };
+    let (cut, reason) = match found {
+        Found::Nothing => return None,
+        Found::NotOurs(reason) => (None, Some(reason)),
+        Found::Cut(cut) if !cut.is_undone() => return None,
+        Found::Cut(cut) if cut.changelog < first => (
+            Some(cut),
+            Some("the changelog begins behind the group's commit"),
+        ),
+        Found::Cut(cut) if cut.changelog > end => (
+            Some(cut),
+            Some("the changelog ends before the group's commit, because brokers have lost rows"),
+        ),
+        Found::Cut(cut) => (Some(cut), keep),
+    };
+    if fault.is(Fault::KeepTail) {
+        return None;
+    }
+    let Some(reason) = reason else {
+        return cut.map(
+            |cut| match fault.is(Fault::TailBeyond) && cut.changelog < end {
+                true => Cut {
+                    changelog: cut.changelog + 1,
+                    ..cut
+                },
+                false => cut,
+            },
+        );
+    };
+    if end > cut.map_or(first, |cut| cut.changelog) {
+        warn!(
+            group = env.group(),
+            topic = env.changelog(),
+            partition = number,
+            cut = cut.map(|cut| cut.changelog),
+            end,
+            reason,
+            "rows behind the group's commit are kept; their records may be handled again, and count twice"
+        );
+    }
+    None
+}
+
+fn is_ahead(reaches: i64, cut: &Cut) -> String {
+    format!(
+        "the local copy is at offset {reaches}, beyond the group's commit, which is at offset {}",
+        cut.changelog
+    )
+}
+
+/// Why a tail is kept that was read; `None` if it can be undone.
+///
+/// # Errors
+/// The brokers did not say where an input begins.
+fn why_kept(
+    env: &Env<'_>,
+    number: i32,
+    offsets: &GroupOffsets,
+    tail: &Tail,
+) -> Result<Option<&'static str>, Error> {
+    let fault = env.spec.settings.fault;
+    let table = env.spec.table.as_ref();
+    let lag_ms = table.and_then(|table| table.compaction_lag_ms).unwrap_or(0);
+    let age_ms = tail.oldest_ms().map_or(0, |at| env.kafka.wall_ms() - at);
+    let is_old = age_ms > lag_ms - LAG_MARGIN_MS && !fault.is(Fault::EventTimeRows);
+    if tail.has_holes() && is_old && !fault.is(Fault::Lag0LaggingCopy) {
+        return Ok(Some(
+            "the rows that they replaced may be compacted away (see `min.compaction.lag.ms`)",
+        ));
+    }
+    for (source, committed) in offsets.sources.iter().enumerate() {
+        if let Some(committed) = committed {
+            let (first, _) = env.kafka.bounds(SourceIx::new(source), number)?;
+            if committed.offset < first {
+                return Ok(Some("an input no longer has the records of these rows"));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn claiming(
+    offsets: GroupOffsets,
+    at: std::time::Duration,
+    undo: Option<Undo>,
+    tail: Tail,
+) -> Phase {
     Phase::Claiming {
-        committed,
+        offsets,
         at,
         is_reset: false,
+        undo,
+        share: tail.share(),
+        kept: tail.into_kept(),
     }
 }
 

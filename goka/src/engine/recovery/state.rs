@@ -5,15 +5,16 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tracing::{debug, info};
 
-use super::{blocked::Blocked, copies::Copies, phase::Phase};
+use super::{blocked::Blocked, copies::Copies, phase::Phase, restore::Start, undo::Undone};
 use crate::{
     base::error::Error,
     engine::{
         env::Env,
         halt::{Halt, stored},
         partition::{Partition, Partitions},
-        port::{GroupOffsets, is_unstable},
+        port::{GroupOffsets, fault::Fault, is_unstable},
         rules::Rules,
+        table::overlay::Overlay,
     },
 };
 
@@ -109,7 +110,15 @@ impl Recovery {
                 self.fetch_offsets(env, partitions, number)?;
                 Ok(Step::Wait)
             }
-            Some(Phase::Claiming { at, .. }) if now >= *at => Ok(Step::Claim),
+            Some(Phase::Claiming { at, undo, .. }) if now >= *at => {
+                if undo.is_none() || self.rules.claims_with_rows {
+                    return Ok(Step::Claim);
+                }
+                match self.undo(env, partitions, number)? {
+                    Undone::Done => Ok(Step::Claim),
+                    Undone::Waiting | Undone::Again => Ok(Step::Wait),
+                }
+            }
             _ => Ok(Step::Wait),
         }
     }
@@ -123,7 +132,7 @@ impl Recovery {
     ) -> Result<(), Halt> {
         let asked = env.kafka.now();
         match env.kafka.committed(number) {
-            Ok(committed) => self.begin_restore(env, partitions, number, committed),
+            Ok(offsets) => self.begin_restore(env, partitions, number, offsets, Start::default()),
             Err(error) => {
                 debug!(partition = number, %error, "committed offsets not available; asking again");
                 self.ask_again(env, number, asked, is_unstable(&error));
@@ -156,10 +165,8 @@ impl Recovery {
     pub(super) fn claiming(&self, number: i32) -> Option<(&GroupOffsets, bool)> {
         match self.phases.get(&number) {
             Some(Phase::Claiming {
-                committed,
-                is_reset,
-                ..
-            }) => Some((committed, *is_reset)),
+                offsets, is_reset, ..
+            }) => Some((offsets, *is_reset)),
             _ => None,
         }
     }
@@ -177,14 +184,39 @@ impl Recovery {
         Ok(is_up_to_date)
     }
 
-    /// Starts to run the partition from these positions, after the group has accepted the claim.
+    /// The changelog offset behind all rows that belong to the positions at which a partition resumes.
+    pub(crate) fn claimed_changelog(
+        &self,
+        env: &Env<'_>,
+        partitions: &Partitions,
+        number: i32,
+    ) -> i64 {
+        let copy = partitions.get(number).map(Partition::copy);
+        let store = copy.and_then(|copy| copy.store());
+        match env.spec.settings.fault.is(Fault::ClaimOldT) {
+            true => store.map_or(0, |store| store.position().changelog),
+            false => copy.map_or(0, |copy| copy.changelog()),
+        }
+    }
+
+    /// Starts to run the partition from these positions, after the group has accepted the claim. The local copy now has
+    /// the claimed position.
     pub(crate) fn run(
         &mut self,
         env: &Env<'_>,
         partitions: &mut Partitions,
         number: i32,
         positions: Vec<i64>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Halt> {
+        let kept = match self.phases.get_mut(&number) {
+            Some(Phase::Claiming { kept, .. }) => std::mem::take(kept),
+            _ => Overlay::default(),
+        };
+        if let Some(partition) = partitions.get_mut(number) {
+            let at_ms = env.kafka.wall_ms();
+            let position = (env.edges.named(&positions), at_ms);
+            stored(number, partition.copy_mut().claimed(position, kept))?;
+        }
         env.kafka.assign(number, &positions)?;
         if let Some(partition) = partitions.get_mut(number) {
             partition.run_from(env.kafka.now(), positions);

@@ -160,6 +160,18 @@ impl Overlay {
         self.now = self.now.wrapping_add(1);
     }
 
+    /// Makes the rows of the open interval part of the closing interval, after the rows that it already has. A row that
+    /// both intervals wrote has the value of the open one, and appears twice. Returns the number of rows that the
+    /// closing interval had.
+    pub(crate) fn join_intervals(&mut self) -> usize {
+        let before = self.closing.len();
+        self.closing.append(&mut self.open);
+        self.open_bytes = 0;
+        self.closed = self.unstored.len();
+        self.now = self.now.wrapping_add(1);
+        before
+    }
+
     /// The value that a row had before the open interval: the value from the last earlier interval that wrote the row.
     fn value_before(&self, i: u32) -> Option<&[u8]> {
         let entry = &self.entries[i as usize];

@@ -35,6 +35,11 @@ pub(crate) const STORED_AT_ONCE: usize = 1_000;
 /// Memory, in bytes, for the stored rows that all partitions of a worker keep: enough for some 600,000 small rows.
 pub(crate) const KEPT_BYTES: usize = 48 << 20;
 
+/// Memory, in bytes, for rows of all partitions of a worker whose offsets the group has not confirmed yet. During a
+/// rebalance the answer can take as long as the membership lease (4 s), and partitions that stay go on meanwhile: this is
+/// enough for 4 s in which one million different rows a second are written.
+pub(crate) const UNCOMMITTED_BYTES: usize = 320 << 20;
+
 impl Layers {
     /// The newest value of `key`. Deferred rows do not count.
     fn sent(&self, key: &[u8]) -> Result<Option<&[u8]>, Error> {
@@ -121,6 +126,12 @@ impl Rows {
     /// closing.
     pub(crate) fn close_interval(&self) {
         self.0.borrow_mut().written.close_interval();
+    }
+
+    /// Makes the rows of the open interval part of the closing interval, after the rows that it already has. Returns the
+    /// number of the latter.
+    pub(crate) fn join_intervals(&self) -> usize {
+        self.0.borrow_mut().written.join_intervals()
     }
 
     /// Passes the rows of the closing interval to `take`, beginning at index `from`, until `take` returns `false`.

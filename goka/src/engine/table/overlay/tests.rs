@@ -12,6 +12,7 @@ type Model = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 enum Act {
     Put(Vec<u8>, Option<Vec<u8>>),
     Close,
+    Join,
     Acknowledge,
     Store { kept: usize },
     Clear,
@@ -28,6 +29,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         20 => (key, value).prop_map(|(key, value)| Act::Put(key, value)),
         2 => Just(Act::Close),
+        1 => Just(Act::Join),
         2 => Just(Act::Acknowledge),
         2 => prop_oneof![Just(0), Just(400), Just(usize::MAX)].prop_map(|kept| Act::Store { kept }),
         1 => Just(Act::Clear),
@@ -54,6 +56,10 @@ proptest! {
                 Act::Put(key, value) => {
                     overlay.put(&key, value.as_deref());
                     open.insert(key, value);
+                }
+                Act::Join => {
+                    overlay.join_intervals();
+                    closing.append(&mut open);
                 }
                 Act::Close if closing.is_empty() => {
                     overlay.close_interval();
