@@ -1,5 +1,5 @@
-//! A cut: the offsets of a partition's inputs and the changelog offset behind the last row that belongs to them, in one
-//! commit of the group.
+//! A cut: the offsets of a partition's inputs and the changelog offset behind the last row that belongs to them, in
+//! one commit of the group.
 //!
 //! Rows at or behind the cut belong to records that are handled again. The metadata of the changelog's offset proves
 //! that the offsets were committed together, so that offsets which something else has committed are not taken for a
@@ -17,8 +17,8 @@
 //! | `in=0006d46bb6a126d3:98,..` | for each input, the hash of its name and id, and its committed offset |
 //! | `all=0006d46bb6a126d3` | instead of `in`, if it would not fit: the hash of the text of `in` |
 //!
-//! Hashes are SipHash-2-4 with a key of zeros, as 16 hexadecimal digits. What is hashed of an input is its logical topic
-//! name, `#`, and its topic id; without the `#` if the broker gives no ids. Must not know partitions or rows.
+//! Hashes are SipHash-2-4 with a key of zeros, as 16 hexadecimal digits. What is hashed of an input is its logical
+//! topic name, `#`, and its topic id; without the `#` if the broker gives no ids. Must not know partitions or rows.
 
 use std::{fmt::Write as _, hash::Hasher as _, sync::Arc};
 

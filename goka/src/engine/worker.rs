@@ -282,8 +282,8 @@ impl Core {
         }
     }
 
-    /// Undoes the tail of a partition in a transaction of its own, which the claim will commit. `false`: not now, or the
-    /// tail has to be read again.
+    /// Undoes the tail of a partition in a transaction of its own, which the claim will commit. `false`: not now, or
+    /// the tail has to be read again.
     fn undo(&mut self, kafka: &dyn Kafka, number: i32) -> Result<bool, Halt> {
         if self.commit.is_undecided() {
             return Ok(false);

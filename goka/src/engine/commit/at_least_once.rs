@@ -1,12 +1,12 @@
 //! The commit protocol for at-least-once. For each partition and interval, in this order: handlers run and their
 //! effects go to the producer; all delivery reports arrive; the positions in the inputs are committed to the group,
-//! together with the changelog offset behind the rows of the interval (a cut, see `cut.rs`); the rows are written to the
-//! local copy. A failure before the commit voids the interval. The partition then recovers, which undoes the rows behind
-//! the cut, before the records of the interval run again.
+//! together with the changelog offset behind the rows of the interval (a cut, see `cut.rs`); the rows are written to
+//! the local copy. A failure before the commit voids the interval. The partition then recovers, which undoes the rows
+//! behind the cut, before the records of the interval run again.
 //!
 //! Rows are written to the local copy together with the positions after them, in one LMDB transaction: as soon as the
-//! group has these positions if the rows are few, otherwise together with the rows of later intervals. The local copy is
-//! never ahead of the group's commit. The local copy may lag behind the changelog by a second: a restart reads the
+//! group has these positions if the rows are few, otherwise together with the rows of later intervals. The local copy
+//! is never ahead of the group's commit. The local copy may lag behind the changelog by a second: a restart reads the
 //! missing rows from the changelog.
 //!
 //! Nothing fences a zombie (a member that was paused past its session), so that rows of a zombie can follow newer rows
@@ -240,8 +240,8 @@ fn look_behind(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
 }
 
 /// Waits for the records in flight of these partitions, and commits the positions after the handled records, with the
-/// mark that the partitions are given back cleanly. Before the commit, checks for foreign rows, if no error has occurred
-/// before (`is_well`).
+/// mark that the partitions are given back cleanly. Before the commit, checks for foreign rows, if no error has
+/// occurred before (`is_well`).
 pub(crate) fn finish(
     work: &mut Work<'_>,
     numbers: &[i32],

@@ -74,8 +74,8 @@ impl Work<'_> {
         Ok(!is_held)
     }
 
-    /// Whether the next interval of a partition is not to be closed yet, because rows are due to be stored and the group
-    /// has not confirmed their offsets. If these rows take too much memory, the partition waits until it has.
+    /// Whether the next interval of a partition is not to be closed yet, because rows are due to be stored and the
+    /// group has not confirmed their offsets. If these rows take too much memory, the partition waits until it has.
     fn is_held(&mut self, number: i32) -> bool {
         let now = self.env.now();
         let is_urgent = self.is_store_urgent(number);
@@ -90,8 +90,8 @@ impl Work<'_> {
         now.saturating_sub(since) < HOLD || partition.rows().unstored().1 > bound
     }
 
-    /// Closes everything that a partition has handled in one interval, and lets it handle no record before this interval
-    /// is acknowledged. If the table coalesces, also sends the rows that are not sent yet.
+    /// Closes everything that a partition has handled in one interval, and lets it handle no record before this
+    /// interval is acknowledged. If the table coalesces, also sends the rows that are not sent yet.
     pub(crate) fn bar(&mut self, number: i32) -> Result<(), Halt> {
         let Some(partition) = self.partitions.running_mut(number) else {
             return Ok(());
@@ -103,8 +103,8 @@ impl Work<'_> {
         }
     }
 
-    /// Sends the rows of the closing interval of a partition, from the row with the index `next` on. Sends each row within the membership lease: if the lease
-    /// is over, proves membership before the next row.
+    /// Sends the rows of the closing interval of a partition, from the row with the index `next` on. Sends each row
+    /// within the membership lease: if the lease is over, proves membership before the next row.
     fn send_rows(&mut self, number: i32, mut next: usize) -> Result<(), Halt> {
         loop {
             let Some(partition) = self.partitions.running(number) else {

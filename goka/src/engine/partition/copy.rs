@@ -134,8 +134,8 @@ impl Copy {
         Ok(())
     }
 
-    /// Writes the rows in `kept` and the position that the partition was claimed at: the changelog offset of this copy and
-    /// these positions in the sources. Does nothing if the environment has this position already.
+    /// Writes the rows in `kept` and the position that the partition was claimed at: the changelog offset of this copy
+    /// and these positions in the sources. Does nothing if the environment has this position already.
     ///
     /// # Errors
     /// The disk has no space, or the environment fails.

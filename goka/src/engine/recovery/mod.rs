@@ -2,11 +2,13 @@
 //! partitions that leave.
 //!
 //! The phases are draining → fetching offsets → restoring → claiming → running. The group's commit always wins: rows
-//! behind it are undone before the partition is claimed, so that state and inputs are those of one moment. A partition's inputs are assigned, and
-//! therefore fetched, only when the partition runs. A setback (an event that voids uncommitted work) sends a partition
-//! back to draining. Must not know how records are handled, nor how they are committed.
+//! behind it are undone before the partition is claimed, so that state and inputs are those of one moment. A
+//! partition's inputs are assigned, and therefore fetched, only when the partition runs. A setback (an event that
+//! voids uncommitted work) sends a partition back to draining. Must not know how records are handled, nor how they are
+//! committed.
 
 mod blocked;
+mod claim;
 mod copies;
 mod phase;
 mod positions;

@@ -104,8 +104,8 @@ impl Recovery {
     }
 }
 
-/// The position in a source that counts: the group's position, which was committed together with the changelog's. If the
-/// group has no position any more, that of the local copy counts.
+/// The position in a source that counts: the group's position, which was committed together with the changelog's. If
+/// the group has no position any more, that of the local copy counts.
 fn group_wins(committed: Option<&Committed>, local: Option<i64>) -> Option<i64> {
     committed.map(|committed| committed.offset).or(local)
 }

@@ -6,7 +6,7 @@ use super::{
     copies::Copies,
     phase::Phase,
     state::{RETRY, Recovery},
-    tail::{Share, Tail},
+    tail::{Start, Tail},
     undo::Undo,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         partition::Partitions,
         port::{GroupOffsets, Reader, Step, TableEvent, fault::Fault},
         spec::TableSpec,
-        table::{overlay::Overlay, replay::Replay, trust::distrust},
+        table::{replay::Replay, trust::distrust},
     },
 };
 
@@ -101,7 +101,7 @@ impl Recovery {
         if spec.forgets_rows && store.position().changelog < first {
             return Err(rows_are_gone(topic, number, first).into());
         }
-        let cut = cut_of(env, number, &offsets, (first, end), start.keep);
+        let cut = cut_of(env, number, &offsets, (first, end), start.keep());
         let distrusted = distrust(
             store.position(),
             store.reaches(),
@@ -132,7 +132,7 @@ impl Recovery {
         };
         copy.reload()?;
         let tail = match cut {
-            Some(cut) => Tail::behind(cut, (from, end), start.share, start.kept),
+            Some(cut) => Tail::behind(cut, (from, end), start),
             None => Tail::default(),
         };
         let replay = replay(env, spec, number, (from, end));
@@ -346,34 +346,6 @@ impl Recovery {
         stop(env, number)?;
         env.kafka.reached(Step::Replaying)?;
         Ok(Some(number))
-    }
-}
-
-/// How a restore begins.
-#[derive(Default)]
-pub(super) struct Start {
-    /// Why the rows behind the cut are kept.
-    keep: Option<&'static str>,
-    /// The share of the tail's keys that is compared. `None` for the first one.
-    share: Option<Share>,
-    /// Rows that earlier shares have found to be written on purpose.
-    kept: Overlay,
-}
-
-impl Start {
-    fn keeping(reason: &'static str) -> Self {
-        Start {
-            keep: Some(reason),
-            ..Start::default()
-        }
-    }
-
-    pub(super) fn share(share: Share, kept: Overlay) -> Self {
-        Start {
-            keep: None,
-            share: Some(share),
-            kept,
-        }
     }
 }
 

@@ -3,25 +3,19 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use tracing::{debug, info};
+use tracing::debug;
 
-use super::{blocked::Blocked, copies::Copies, phase::Phase, restore::Start, undo::Undone};
-use crate::{
-    base::error::Error,
-    engine::{
-        env::Env,
-        halt::{Halt, stored},
-        partition::{Partition, Partitions},
-        port::{GroupOffsets, fault::Fault, is_unstable},
-        rules::Rules,
-        table::overlay::Overlay,
-    },
+use super::{blocked::Blocked, copies::Copies, phase::Phase, tail::Start, undo::Undone};
+use crate::engine::{
+    env::Env,
+    halt::{Halt, stored},
+    partition::{Partition, Partitions},
+    port::is_unstable,
+    rules::Rules,
 };
 
 /// How long to wait before a broker is asked again.
 pub(super) const RETRY: Duration = Duration::from_millis(100);
-/// How long to wait before tables of other groups are checked again.
-const TABLES_RETRY: Duration = Duration::from_millis(5);
 
 /// The partitions that do not run yet, and the local copies and loans of all partitions of the worker.
 pub(crate) struct Recovery {
@@ -160,73 +154,6 @@ impl Recovery {
         }
     }
 
-    /// The committed offsets of a partition that is being claimed, and whether a reset has deleted its rows. `None`:
-    /// the partition is not being claimed.
-    pub(super) fn claiming(&self, number: i32) -> Option<(&GroupOffsets, bool)> {
-        match self.phases.get(&number) {
-            Some(Phase::Claiming {
-                offsets, is_reset, ..
-            }) => Some((offsets, *is_reset)),
-            _ => None,
-        }
-    }
-
-    /// Returns whether those tables of other groups that the handlers of a partition read are up to date. They have to
-    /// be before the first record is handled; if they are not, this puts off the claim.
-    ///
-    /// # Errors
-    /// One of these tables is no longer kept up to date.
-    pub(crate) fn has_tables(&mut self, env: &Env<'_>, number: i32) -> Result<bool, Error> {
-        let is_up_to_date = env.spec.tables.are_up_to_date(number)?;
-        if !is_up_to_date && let Some(Phase::Claiming { at, .. }) = self.phases.get_mut(&number) {
-            *at = env.kafka.now() + TABLES_RETRY;
-        }
-        Ok(is_up_to_date)
-    }
-
-    /// The changelog offset behind all rows that belong to the positions at which a partition resumes.
-    pub(crate) fn claimed_changelog(
-        &self,
-        env: &Env<'_>,
-        partitions: &Partitions,
-        number: i32,
-    ) -> i64 {
-        let copy = partitions.get(number).map(Partition::copy);
-        let store = copy.and_then(|copy| copy.store());
-        match env.spec.settings.fault.is(Fault::ClaimOldT) {
-            true => store.map_or(0, |store| store.position().changelog),
-            false => copy.map_or(0, |copy| copy.changelog()),
-        }
-    }
-
-    /// Starts to run the partition from these positions, after the group has accepted the claim. The local copy now has
-    /// the claimed position.
-    pub(crate) fn run(
-        &mut self,
-        env: &Env<'_>,
-        partitions: &mut Partitions,
-        number: i32,
-        positions: Vec<i64>,
-    ) -> Result<(), Halt> {
-        let kept = match self.phases.get_mut(&number) {
-            Some(Phase::Claiming { kept, .. }) => std::mem::take(kept),
-            _ => Overlay::default(),
-        };
-        if let Some(partition) = partitions.get_mut(number) {
-            let at_ms = env.kafka.wall_ms();
-            let position = (env.edges.named(&positions), at_ms);
-            stored(number, partition.copy_mut().claimed(position, kept))?;
-        }
-        env.kafka.assign(number, &positions)?;
-        if let Some(partition) = partitions.get_mut(number) {
-            partition.run_from(env.kafka.now(), positions);
-        }
-        self.phases.remove(&number);
-        env.spec.status.running(number);
-        info!(group = env.group(), partition = number, "running");
-        Ok(())
-    }
-
     /// Closes the local copy of a partition that leaves this worker, or gives the copy back to the standby.
     pub(crate) fn leave(&mut self, env: &Env<'_>, number: i32, partition: Partition) {
         self.copies.leave(env, number, partition);
@@ -241,17 +168,5 @@ impl Recovery {
     /// Closes the local copies of partitions that left, after the worker has left the group.
     pub(crate) fn close_left(&mut self) {
         self.copies.close_left();
-    }
-
-    /// Goes back to fetching the committed offsets, after the group refused the claim.
-    pub(crate) fn not_claimed(
-        &mut self,
-        env: &Env<'_>,
-        number: i32,
-        began: Duration,
-        error: &Error,
-    ) {
-        debug!(group = env.group(), partition = number, %error, "claim refused; fetching offsets again");
-        self.set(number, Phase::FetchingOffsets { at: began + RETRY });
     }
 }

@@ -1,5 +1,5 @@
-//! The tail of a changelog: its rows at or behind the group's cut. They belong to records that will be handled again, so
-//! that they are undone before the partition is claimed. Must not know how a row is undone.
+//! The tail of a changelog: its rows at or behind the group's cut. They belong to records that will be handled again,
+//! so that they are undone before the partition is claimed. Must not know how a row is undone.
 
 use std::hash::Hasher as _;
 
@@ -13,8 +13,8 @@ use crate::{
     },
 };
 
-/// The greatest number of offsets whose rows are compared at a time. A longer tail is read several times, each time for a
-/// share of the keys, so that its keys never take more than some 100 MB.
+/// The greatest number of offsets whose rows are compared at a time. A longer tail is read several times, each time
+/// for a share of the keys, so that its keys never take more than some 100 MB.
 const ROWS_MAX: i64 = 1 << 20;
 /// Memory, in bytes, that rows may take which were written on purpose behind a clean cut.
 const KEPT_MAX: usize = 64 << 20;
@@ -74,21 +74,51 @@ impl Share {
     }
 }
 
+/// How a restore begins.
+#[derive(Default)]
+pub(super) struct Start {
+    /// Why the rows behind the cut are kept.
+    keep: Option<&'static str>,
+    /// The share of the tail's keys that is compared. `None` for the first one.
+    share: Option<Share>,
+    /// Rows that earlier shares have found to be written on purpose.
+    kept: Overlay,
+}
+
+impl Start {
+    pub(super) fn keeping(reason: &'static str) -> Self {
+        Start {
+            keep: Some(reason),
+            ..Start::default()
+        }
+    }
+
+    /// Why the rows behind the cut are kept; `None` if they are undone.
+    pub(super) fn keep(&self) -> Option<&'static str> {
+        self.keep
+    }
+
+    pub(super) fn share(share: Share, kept: Overlay) -> Self {
+        Start {
+            keep: None,
+            share: Some(share),
+            kept,
+        }
+    }
+}
+
 impl Tail {
     /// The tail behind `cut` of a changelog that ends at `end`. The local copy is read from offset `from` on. `share`:
-    /// the share of the keys to compare; `None` for the first share. `kept`: what earlier shares have found to be written
-    /// on purpose.
-    pub(super) fn behind(
-        cut: Cut,
-        (from, end): (i64, i64),
-        share: Option<Share>,
-        kept: Overlay,
-    ) -> Self {
+    /// the share of the keys to compare; `None` for the first share. `kept`: what earlier shares have found to be
+    /// written on purpose.
+    pub(super) fn behind(cut: Cut, (from, end): (i64, i64), start: Start) -> Self {
         Tail {
-            share: share.unwrap_or_else(|| Share::first(end - cut.changelog)),
+            share: start
+                .share
+                .unwrap_or_else(|| Share::first(end - cut.changelog)),
             cut: Some(cut),
             expected: Some(from),
-            kept,
+            kept: start.kept,
             ..Tail::default()
         }
     }
@@ -139,7 +169,8 @@ impl Tail {
         self.rows.put(key, hash.as_ref().map(|hash| &hash[..]));
     }
 
-    /// Whether so many rows were written on purpose that they should not be held in memory, and no other rows were found.
+    /// Whether so many rows were written on purpose that they should not be held in memory, and no other rows were
+    /// found.
     pub(super) fn is_all_on_purpose(&self) -> bool {
         self.undone == 0 && self.kept.size() > KEPT_MAX
     }
@@ -154,8 +185,8 @@ impl Tail {
         self.oldest_ms
     }
 
-    /// The keys whose last row differs from the row that they have at the cut, in ascending order. `copy` are the rows at
-    /// the cut.
+    /// The keys whose last row differs from the row that they have at the cut, in ascending order. `copy` are the rows
+    /// at the cut.
     ///
     /// # Errors
     /// The local copy cannot be read.

@@ -1,20 +1,18 @@
-//! Undoes the tail of a changelog: for each key in the tail, writes the row that the key had at the group's cut. The
-//! rows must land directly behind the tail that was read; otherwise someone else still writes, and the tail is read
-//! again. Must not know how the rows are committed.
+//! Undoes the tail of a changelog: for each key in the tail whose row has changed, writes the row that the key had at
+//! the group's cut. The rows must land directly behind the tail that was read; otherwise someone else still writes,
+//! and the tail has to be read again. Must not know phases, nor how the rows are committed.
 
 use tracing::{debug, info};
 
-use super::{
-    phase::Phase,
-    restore::Start,
-    state::{RETRY, Recovery},
-};
-use crate::engine::{
-    env::Env,
-    halt::{Halt, Scope, Setback, Why},
-    partition::{Partitions, ledger::Sent},
-    port::fault::Fault,
-    table::overlay::Overlay,
+use crate::{
+    base::error::Error,
+    engine::{
+        env::Env,
+        halt::{Halt, Scope, Setback, Why},
+        partition::{Partitions, ledger::Sent},
+        port::fault::Fault,
+        table::{overlay::Overlay, rows::Rows},
+    },
 };
 
 /// The greatest number of rows that are sent at a time.
@@ -32,13 +30,6 @@ pub(super) struct Undo {
     end: i64,
 }
 
-impl Undo {
-    /// The undo of a tail that ends at `end`; `None` if no row has to be written.
-    pub(super) fn of(keys: Vec<Vec<u8>>, end: i64) -> Option<Self> {
-        (!keys.is_empty()).then_some(Undo { keys, sent: 0, end })
-    }
-}
-
 /// How far the undo of a tail is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Undone {
@@ -46,57 +37,47 @@ pub(crate) enum Undone {
     Waiting,
     /// The rows are written.
     Done,
-    /// Someone else wrote to the changelog: the tail is read again.
+    /// The tail has to be read again.
     Again,
 }
 
-impl Recovery {
-    /// Whether a tail is still to be undone before a partition is claimed.
-    pub(crate) fn must_undo(&self, number: i32) -> bool {
-        matches!(
-            self.phases.get(&number),
-            Some(Phase::Claiming { undo: Some(_), .. })
-        )
+impl Undo {
+    /// The undo of a tail that ends at `end`; `None` if no row has to be written.
+    pub(super) fn of(keys: Vec<Vec<u8>>, end: i64) -> Option<Self> {
+        (!keys.is_empty()).then_some(Undo { keys, sent: 0, end })
     }
 
-    /// Advances the undo of a partition's tail. The changelog offset of the copy is behind the rows afterwards.
-    pub(crate) fn undo(
+    /// Sends the next rows, or takes the delivery reports. When all rows are written, the changelog offset of the
+    /// partition's copy is behind them. `kept`: rows of the tail that belong to the table.
+    pub(super) fn advance(
         &mut self,
         env: &Env<'_>,
         partitions: &mut Partitions,
         number: i32,
+        kept: &Overlay,
     ) -> Result<Undone, Halt> {
-        let (
-            Some(partition),
-            Some(Phase::Claiming {
-                undo: Some(undo),
-                kept,
-                ..
-            }),
-        ) = (partitions.get(number), self.phases.get_mut(&number))
-        else {
-            return Ok(Undone::Done);
+        let Some(partition) = partitions.get(number) else {
+            return Ok(Undone::Again);
         };
         let rows = partition.rows().clone();
-        if undo.sent == 0 {
+        if self.sent == 0 {
             info!(
                 group = env.group(),
                 topic = env.changelog(),
                 partition = number,
-                rows = undo.keys.len(),
-                "undoing rows behind the group's commit, whose records will be handled again"
+                rows = self.keys.len(),
+                "undoing rows behind the group's commit; their records will be handled again"
             );
-            partitions.ledger_mut().expect_row(number, undo.end);
         }
         let at_ms = env.kafka.wall_ms();
-        let last = undo.keys.len().min(undo.sent + ROWS);
-        for key in &undo.keys[undo.sent..last] {
-            let value = value_at_cut(kept, &rows, key)?;
+        let last = self.keys.len().min(self.sent + ROWS);
+        for key in &self.keys[self.sent..last] {
+            let value = at_cut(kept, &rows, key)?;
             let account = (number, HALF, Sent::Row);
             partitions.send_row(env, account, (key, value.as_deref()), at_ms)?;
         }
-        undo.sent = last;
-        if undo.sent < undo.keys.len() || partitions.ledger().pending(number) > 0 {
+        self.sent = last;
+        if self.sent < self.keys.len() || partitions.ledger().pending(number) > 0 {
             return Ok(Undone::Waiting);
         }
         let ledger = partitions.ledger_mut();
@@ -106,66 +87,27 @@ impl Recovery {
             let (scope, why) = (Scope::Transaction(Some(number)), Why::Undelivered(failure));
             return Err(Setback { scope, why }.into());
         }
-        let (end, written) = (undo.end, undo.keys.len());
-        let next = outcome.changelog.unwrap_or(end);
-        let is_contiguous = i64::try_from(written).is_ok_and(|rows| next == end + rows);
+        let next = outcome.changelog.unwrap_or(self.end);
+        let is_contiguous =
+            i64::try_from(self.keys.len()).is_ok_and(|rows| next == self.end + rows);
         if !is_contiguous && !env.spec.settings.fault.is(Fault::NoUndoGap) {
             debug!(
                 partition = number,
-                end, next, "another client wrote to the changelog meanwhile; reading it again"
-            );
-            self.set(
-                number,
-                Phase::FetchingOffsets {
-                    at: env.now() + RETRY,
-                },
+                end = self.end,
+                next,
+                "another client wrote to the changelog meanwhile; reading it again"
             );
             return Ok(Undone::Again);
         }
         if let Some(partition) = partitions.get_mut(number) {
             partition.copy_mut().set_changelog(next);
         }
-        self.undone(env, partitions, number, next)
-    }
-
-    /// Notes that the tail, or a share of its keys, is undone up to the changelog offset `next`.
-    fn undone(
-        &mut self,
-        env: &Env<'_>,
-        partitions: &mut Partitions,
-        number: i32,
-        next: i64,
-    ) -> Result<Undone, Halt> {
-        let Some(Phase::Claiming {
-            offsets,
-            undo,
-            kept,
-            share,
-            ..
-        }) = self.phases.get_mut(&number)
-        else {
-            return Ok(Undone::Again);
-        };
-        *undo = None;
-        if let Some(share) = share.next() {
-            let offsets = std::mem::take(offsets);
-            let start = Start::share(share, std::mem::take(kept));
-            self.begin_restore(env, partitions, number, offsets, start)?;
-            return Ok(Undone::Again);
-        }
-        if self.rules.finds_gaps {
-            partitions.ledger_mut().expect_row(number, next);
-        }
         Ok(Undone::Done)
     }
 }
 
-/// The value of a key at the cut: that of a row that was written on purpose later, or else that of the local copy.
-fn value_at_cut(
-    kept: &Overlay,
-    rows: &crate::engine::table::rows::Rows,
-    key: &[u8],
-) -> Result<Option<Vec<u8>>, crate::base::error::Error> {
+/// The value of a key at the cut: that of a row which was written on purpose later, or else that of the local copy.
+fn at_cut(kept: &Overlay, rows: &Rows, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
     match kept.get(key) {
         Some(value) => Ok(value.map(<[u8]>::to_vec)),
         None => rows.read_sent(key, |value| value.map(<[u8]>::to_vec)),

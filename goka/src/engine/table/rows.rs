@@ -36,8 +36,8 @@ pub(crate) const STORED_AT_ONCE: usize = 1_000;
 pub(crate) const KEPT_BYTES: usize = 48 << 20;
 
 /// Memory, in bytes, for rows of all partitions of a worker whose offsets the group has not confirmed yet. During a
-/// rebalance the answer can take as long as the membership lease (4 s), and partitions that stay go on meanwhile: this is
-/// enough for 4 s in which one million different rows a second are written.
+/// rebalance the answer can take as long as the membership lease (4 s), and partitions that stay go on meanwhile: this
+/// is enough for 4 s in which one million different rows a second are written.
 pub(crate) const UNCOMMITTED_BYTES: usize = 320 << 20;
 
 impl Layers {
@@ -128,8 +128,8 @@ impl Rows {
         self.0.borrow_mut().written.close_interval();
     }
 
-    /// Makes the rows of the open interval part of the closing interval, after the rows that it already has. Returns the
-    /// number of the latter.
+    /// Makes the rows of the open interval part of the closing interval, after the rows that it already has. Returns
+    /// the number of the latter.
     pub(crate) fn join_intervals(&self) -> usize {
         self.0.borrow_mut().written.join_intervals()
     }
