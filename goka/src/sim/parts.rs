@@ -65,6 +65,7 @@ pub(crate) fn connection(
         table: of(&[Kind::Table]).pop(),
         transactional_id: (guarantee == Guarantee::ExactlyOnce).then_some(transactional_id),
         on_point: None,
+        tears_commits: false,
     }
 }
 

@@ -48,6 +48,7 @@ pub(crate) struct Connection {
     targets: Vec<Rc<str>>,
     table: Option<MemoryReader>,
     on_point: Option<OnPoint>,
+    tears_commits: bool,
     writer: Writer,
     membership: RefCell<Membership>,
     committing: Committing,
@@ -96,6 +97,7 @@ impl Connection {
             sources,
             targets,
             on_point: spec.on_point,
+            tears_commits: spec.tears_commits,
             writer,
             membership: RefCell::default(),
             committing: Committing::default(),
@@ -114,7 +116,9 @@ impl Connection {
         if let Some(table) = &self.table {
             table.die();
         }
-        self.writer.die(&mut self.state.borrow_mut());
+        let mut state = self.state.borrow_mut();
+        self.committing.die(&mut state, &self.group);
+        self.writer.die(&mut state);
     }
 
     fn is_dead(&self) -> bool {
@@ -129,6 +133,8 @@ impl Connection {
         self.answer("commit offsets")?;
         Ok(Sent {
             member: self.membership.borrow().member,
+            generation: self.state.borrow().generation(&self.group),
+            tears: self.tears_commits,
             entries: self.entries(positions)?,
         })
     }
@@ -339,6 +345,8 @@ impl Member for Connection {
         self.answer("fetch committed offsets")?;
         let mut state = self.state.borrow_mut();
         self.committing.arrive(&mut state, &self.group);
+        let moment = state.moment;
+        state.asked.push((moment, partition));
         let is_unstable =
             |topic: &Rc<str>| state.coordinator.is_unstable(&self.group, topic, partition);
         let table = self.table.as_ref().map(MemoryReader::topic);

@@ -129,9 +129,7 @@ impl State {
             }
         }
         if let Some(positions) = positions.filter(|_| committed) {
-            for entry in positions.entries {
-                self.commit(&positions.group, entry);
-            }
+            self.commit_all(&positions.group, positions.entries);
         }
     }
 

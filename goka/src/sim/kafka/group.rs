@@ -131,6 +131,11 @@ impl Group {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn has_members(&self) -> bool {
+        !self.members.is_empty()
+    }
+
     pub(super) fn is_member(&self, id: MemberId) -> bool {
         self.members.contains_key(&id)
     }

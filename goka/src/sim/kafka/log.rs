@@ -120,18 +120,25 @@ impl Log {
         rest.iter().find(|record| !is_gone(&record.offset))
     }
 
-    /// Removes all records but the last of each key. Offsets do not change.
+    /// Removes all records but the last of each key, in the part of the log that may be compacted: it ends before the
+    /// first record with a timestamp later than `until`. Offsets do not change. Returns the number of records that were
+    /// removed.
     #[cfg(test)]
-    pub(super) fn compact(&mut self) {
+    pub(super) fn compact(&mut self, until: i64) -> usize {
+        let before = self.compacted.len();
         let mut seen = BTreeSet::new();
         let stable = self.stable();
         let decided = self.history.iter().filter(|record| record.offset < stable);
         let decided = decided.filter(|record| !self.hidden.contains(&record.offset));
-        for record in decided.rev() {
+        let cleanable: Vec<_> = decided
+            .take_while(|record| record.timestamp <= until)
+            .collect();
+        for record in cleanable.into_iter().rev() {
             if !seen.insert(&record.key) {
                 self.compacted.insert(record.offset);
             }
         }
+        self.compacted.len() - before
     }
 
     /// Deletes the records before an offset, as retention does.

@@ -37,4 +37,6 @@ pub(crate) use self::{
     world::{TEST, World},
 };
 #[cfg(test)]
-pub(crate) use self::{connection::Connection, log::Written, state::Mishaps};
+pub(crate) use self::{
+    connection::Connection, log::Written, positions::CommitEntry, state::Mishaps,
+};

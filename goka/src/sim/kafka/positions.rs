@@ -17,6 +17,12 @@ pub(crate) struct CommitEntry {
     pub(crate) moment: u64,
     /// Whether the member owned the partition when it committed.
     pub(crate) owned: bool,
+    /// The moment at which the coordinator handled the request. All offsets of a request have the same value.
+    pub(crate) request: u64,
+    /// Whether the commit was applied after its sender had given it up, and maybe after later commits of the sender.
+    pub(crate) is_late: bool,
+    /// Whether the coordinator refused other offsets of the request.
+    pub(crate) is_torn: bool,
 }
 
 /// Positions that a member adds to a transaction.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    group::Group,
     positions::CommitEntry,
     state::{Mishaps, Slow},
     world::World,
@@ -46,19 +47,70 @@ impl World {
         state.slow = Slow { until, delay };
     }
 
-    /// Ends all outages, delays and failed deliveries.
+    /// Ends all outages, delays and failed deliveries. Commits that were given up are never applied.
     pub(crate) fn heal(&self) {
         let mut state = self.0.borrow_mut();
         state.broker_is_back_at = state.broker_is_back_at.min(state.now);
         state.slow = Slow::default();
         state.failing.clear();
+        state.late.clear();
     }
 
-    /// Compacts a partition: keeps the last record of each key.
+    /// Compacts a whole partition: keeps the last record of each key.
     pub(crate) fn compact(&self, topic: &str, partition: i32) -> Result<(), Error> {
         let mut state = self.0.borrow_mut();
-        state.topics.log_mut(topic, partition)?.compact();
+        state.topics.log_mut(topic, partition)?.compact(i64::MAX);
         Ok(())
+    }
+
+    /// Compacts a partition of a topic with `min.compaction.lag.ms`. As on brokers, the lag is judged by the timestamps
+    /// of the records, and the first record that is too young ends the part of the log that is compacted. Returns the
+    /// number of records that were removed.
+    pub(crate) fn compact_with_lag(
+        &self,
+        topic: &str,
+        partition: i32,
+        lag_ms: i64,
+    ) -> Result<usize, Error> {
+        let mut state = self.0.borrow_mut();
+        let until = state.wall_ms() - lag_ms;
+        let removed = state.topics.log_mut(topic, partition)?.compact(until);
+        state.note(|| format!("{topic}/{partition}: compaction removed {removed} records"));
+        Ok(removed)
+    }
+
+    /// Commits an offset without metadata, as another client of the group does while the group has no members.
+    pub(crate) fn commit_as(
+        &self,
+        by: &str,
+        group: &str,
+        (topic, partition): (&str, i32),
+        offset: i64,
+    ) {
+        let entry = CommitEntry {
+            by: by.into(),
+            topic: topic.into(),
+            partition,
+            offset,
+            metadata: String::new(),
+            moment: 0,
+            owned: true,
+            request: 0,
+            is_late: false,
+            is_torn: false,
+        };
+        self.0.borrow_mut().commit_all(group, vec![entry]);
+    }
+
+    /// Whether a group has members. A static member that has left remains a member until its session times out.
+    pub(crate) fn has_members(&self, group: &str) -> bool {
+        let state = self.0.borrow();
+        state.groups.get(group).is_some_and(Group::has_members)
+    }
+
+    /// The moments at which members asked for the committed offsets of a partition, with the partition.
+    pub(crate) fn asked(&self) -> Vec<(u64, i32)> {
+        self.0.borrow().asked.clone()
     }
 
     /// Deletes the records before an offset, as retention does.

@@ -33,4 +33,6 @@ pub(crate) struct ConnectionSpec {
     /// The transactional id; `None` unless the worker runs with exactly-once.
     pub(crate) transactional_id: Option<String>,
     pub(crate) on_point: Option<OnPoint>,
+    /// Planted fault: a commit of which the group has refused some offsets is reported as taken.
+    pub(crate) tears_commits: bool,
 }

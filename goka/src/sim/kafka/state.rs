@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     chance::Chance,
+    committing::Late,
     coordinator::{Coordinator, Landing},
     group::{Group, MemberId},
     log::{Topics, Written},
@@ -47,6 +48,10 @@ pub(crate) struct Settings {
     pub(crate) queue_max: usize,
     /// Maximum size of a record, `message.max.bytes`.
     pub(crate) record_bytes_max: usize,
+    /// Whether a commit whose answer was given up or lost may be applied later, after later commits of its sender.
+    pub(crate) late_commits: bool,
+    /// Whether the coordinator may refuse single offsets of a commit, and store the others.
+    pub(crate) torn_commits: bool,
     /// Decides delays, overtaking and rejections. Without a seed there are none of these.
     pub(crate) chance: Chance,
 }
@@ -60,6 +65,8 @@ impl Default for Settings {
             transaction_timeout: Duration::from_secs(15),
             queue_max: 100_000,
             record_bytes_max: 1_000_000,
+            late_commits: false,
+            torn_commits: false,
             chance: Chance::none(),
         }
     }
@@ -100,6 +107,10 @@ pub(super) struct State {
     pub(super) slow: Slow,
     pub(super) failing: BTreeMap<Rc<str>, (u64, bool)>,
     pub(super) commits: Vec<CommitEntry>,
+    /// Commits that their senders have given up, and that are still on their way.
+    pub(super) late: Vec<Late>,
+    /// The moments at which members asked for the committed offsets of a partition, with the partition.
+    pub(super) asked: Vec<(u64, i32)>,
     pub(super) mishaps: Mishaps,
     pub(super) trace: Option<Vec<String>>,
 }
@@ -120,6 +131,8 @@ impl State {
             slow: Slow::default(),
             failing: BTreeMap::new(),
             commits: Vec::new(),
+            late: Vec::new(),
+            asked: Vec::new(),
             mishaps: Mishaps::default(),
             trace: None,
             settings,
@@ -338,8 +351,15 @@ impl State {
         }
     }
 
-    /// Stores a position of a member that may commit.
-    pub(super) fn commit(&mut self, group: &str, entry: CommitEntry) {
+    /// Stores the positions of one request of a member that may commit.
+    pub(super) fn commit_all(&mut self, group: &str, entries: Vec<CommitEntry>) {
+        let request = self.next_moment();
+        for entry in entries {
+            self.commit(group, CommitEntry { request, ..entry });
+        }
+    }
+
+    fn commit(&mut self, group: &str, entry: CommitEntry) {
         let moment = self.next_moment();
         let Some(group) = self.groups.get_mut(group) else {
             return;
@@ -351,7 +371,8 @@ impl State {
             .map(|before| before.offset);
         group.commit(topic, partition, Committed { offset, metadata });
         if before != Some(offset) {
-            self.note(|| format!("{} commits {topic}/{partition} @ {offset}", entry.by));
+            let late = if entry.is_late { " late" } else { "" };
+            self.note(|| format!("{} commits{late} {topic}/{partition} @ {offset}", entry.by));
         }
         self.commits.push(CommitEntry { moment, ..entry });
     }
@@ -396,7 +417,9 @@ impl State {
         let groups = self.groups.values();
         let told = groups.filter_map(|group| group.next_order_at(self.now));
         let decided = self.coordinator.next_at(self.now, back_at);
-        producers.chain(expelled).chain(told).chain(decided).min()
+        let late = self.late.iter().map(|late| late.at.max(back_at)).min();
+        let events = producers.chain(expelled).chain(told).chain(decided);
+        events.chain(late).min()
     }
 
     /// Handles everything that is due now.
@@ -419,6 +442,7 @@ impl State {
             }
         }
         self.coordinate();
+        self.apply_late();
         let session = self.settings.session;
         let mut expelled: BTreeSet<MemberId> = BTreeSet::new();
         for group in self.groups.values_mut() {

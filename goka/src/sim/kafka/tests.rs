@@ -42,6 +42,7 @@ fn spec(name: &str) -> ConnectionSpec {
         table: Some(TABLE.to_owned()),
         transactional_id: None,
         on_point: None,
+        tears_commits: false,
     }
 }
 

@@ -5,8 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ECHO, INPUTS, TABLE, VISITS, Visited, schedule::SLOTS, stage::Stage, turned};
-use crate::sim::kafka::{Mishaps, Written};
+use super::{
+    ECHO, FIRST, GROUP, INPUTS, OPERATOR, TABLE, VISITS, Visited, cuts::Cuts, schedule::SLOTS,
+    stage::Stage, turned,
+};
+use crate::{
+    base::partitioner::Partitioner,
+    sim::kafka::{Mishaps, TEST, Written},
+};
 
 /// An input record: the index of the input, the partition and the offset.
 type Input = (usize, i32, i64);
@@ -32,11 +38,21 @@ struct Seen {
     rows: BTreeMap<Vec<u8>, Vec<Row>>,
     /// For each input record, the moments at which its echoes were written.
     echoes: BTreeMap<Input, Vec<u64>>,
+    /// The keys that the deduplicator has written.
+    first: BTreeSet<Vec<u8>>,
 }
 
 pub(super) fn check(stage: &Stage) -> Result<(), String> {
     let seen = Seen::of(stage)?;
     let mishaps = stage.world.mishaps();
+    let cuts = match stage.is_exact() {
+        true => Some(Cuts::check(stage)?),
+        false => None,
+    };
+    if let Some(cuts) = &cuts {
+        rows_of_operators_stay(cuts)?;
+        no_copy_is_beyond_its_cut(stage)?;
+    }
     if stage.schedule.exactly_once {
         seen.every_input_was_handled(true)?;
         seen.every_key_was_counted_up(stage.schedule.coalesce)?;
@@ -45,13 +61,18 @@ pub(super) fn check(stage: &Stage) -> Result<(), String> {
         visits_were_whole(stage, true)?;
         return copies_are_what_they_say(stage, false);
     }
+    if let Some(cuts) = &cuts {
+        seen.every_key_has_its_count(stage, cuts)?;
+        seen.no_first_output_was_lost(stage, cuts)?;
+    } else {
+        seen.no_key_was_lost(mishaps)?;
+    }
     let calm = mishaps == Mishaps::default();
     seen.every_input_was_handled(calm)?;
-    seen.every_key_was_counted(mishaps)?;
     seen.every_switch_was_turned(false)?;
     seen.nothing_was_committed_too_early(stage)?;
     visits_were_whole(stage, calm)?;
-    copies_are_what_they_say(stage, true)
+    copies_are_what_they_say(stage, cuts.is_none())
 }
 
 impl Seen {
@@ -60,6 +81,7 @@ impl Seen {
             inputs: BTreeMap::new(),
             rows: BTreeMap::new(),
             echoes: BTreeMap::new(),
+            first: BTreeSet::new(),
         };
         for partition in 0..stage.partitions {
             for (input, topic) in INPUTS.iter().enumerate() {
@@ -80,6 +102,9 @@ impl Seen {
                 let input = echoed(record.value.as_ref())?;
                 seen.echoes.entry(input).or_default().push(record.moment);
             }
+            let first = history(stage, FIRST, partition)?;
+            let keys = first.iter().map(|record| bytes(record.key.as_ref()));
+            seen.first.extend(keys);
         }
         Ok(seen)
     }
@@ -147,7 +172,45 @@ impl Seen {
         Ok(())
     }
 
-    fn every_key_was_counted(&self, mishaps: Mishaps) -> Result<(), String> {
+    /// Checks that the table is exact: the last row of each key is the number of its records. Where rows behind a cut
+    /// were kept, a count may be higher.
+    fn every_key_has_its_count(&self, stage: &Stage, cuts: &Cuts) -> Result<(), String> {
+        for (key, fed) in self.fed() {
+            let rows = self.rows.get(key).map(Vec::as_slice).unwrap_or_default();
+            let last = rows.last().map_or(0, |row| row.count);
+            let kept = &cuts.partition(partition_of(stage, key))?.kept;
+            let most = match (kept.is_any(), kept.is_only_other()) {
+                (false, _) => fed,
+                (true, true) => fed + kept.excess.get(key).copied().unwrap_or(0),
+                (true, false) => u64::MAX,
+            };
+            if last < fed || last > most {
+                let key = String::from_utf8_lossy(key);
+                return Err(format!(
+                    "{key} occurs {fed} times in the input, and its last row is {last} (rows that were kept: {kept:?})"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the deduplicator has written each counted key at least once, although it writes nothing for a key
+    /// that has a row.
+    fn no_first_output_was_lost(&self, stage: &Stage, cuts: &Cuts) -> Result<(), String> {
+        for (key, fed) in self.fed() {
+            let kept = &cuts.partition(partition_of(stage, key))?.kept;
+            if !self.first.contains(key) && !kept.is_any() {
+                let key = String::from_utf8_lossy(key);
+                return Err(format!(
+                    "{key} occurs {fed} times in the input, and topic `{FIRST}` has no record of it"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks at-least-once without cuts: a record may count more than once.
+    fn no_key_was_lost(&self, mishaps: Mishaps) -> Result<(), String> {
         let calm = mishaps == Mishaps::default();
         for (key, fed) in self.fed() {
             let rows = self.rows.get(key).map(Vec::as_slice).unwrap_or_default();
@@ -196,11 +259,28 @@ impl Seen {
     }
 
     /// Checks that every record before a committed offset was already processed and its effects delivered. Only the
-    /// owner of a partition may commit, and an offset never goes back.
+    /// owner of a partition may commit. An offset goes back only by a commit that is applied late.
     fn nothing_was_committed_too_early(&self, stage: &Stage) -> Result<(), String> {
         let mut committed: BTreeMap<(usize, i32), i64> = BTreeMap::new();
+        let mut checked: BTreeMap<(usize, i32), i64> = BTreeMap::new();
         let mut counted: BTreeMap<&[u8], u64> = BTreeMap::new();
-        for commit in stage.world.commits() {
+        let commits = stage.world.commits();
+        for commit in commits.iter().filter(|commit| *commit.topic == *TABLE) {
+            let offset = committed
+                .entry((INPUTS.len(), commit.partition))
+                .or_default();
+            if commit.offset < *offset && !commit.is_late {
+                return Err(format!(
+                    "{} commits {TABLE}/{} @ {}, and {offset} was committed earlier",
+                    commit.by, commit.partition, commit.offset
+                ));
+            }
+            *offset = commit.offset;
+        }
+        for commit in commits {
+            if *commit.topic == *TABLE && stage.is_exact() {
+                continue;
+            }
             let place = format!(
                 "{} commits {}/{} @ {}",
                 commit.by, commit.topic, commit.partition, commit.offset
@@ -211,10 +291,12 @@ impl Seen {
                 return Err(format!("{place}, which is not its own"));
             }
             let before = committed.entry((input, commit.partition)).or_default();
-            if commit.offset < *before {
+            if commit.offset < *before && !commit.is_late {
                 return Err(format!("{place}, and {before} was committed earlier"));
             }
-            for offset in *before..commit.offset {
+            *before = commit.offset;
+            let checked = checked.entry((input, commit.partition)).or_default();
+            for offset in *checked..commit.offset {
                 let echoes = self.echoes.get(&(input, commit.partition, offset));
                 let first = echoes.and_then(|echoes| echoes.first());
                 if first.is_none_or(|moment| *moment > commit.moment) {
@@ -246,10 +328,62 @@ impl Seen {
                     ));
                 }
             }
-            *before = commit.offset;
+            *checked = commit.offset.max(*checked);
         }
         Ok(())
     }
+}
+
+/// Checks that the rows that an operator has written are the last rows of their keys.
+fn rows_of_operators_stay(cuts: &Cuts) -> Result<(), String> {
+    for partition in cuts.partitions() {
+        let mut written: BTreeMap<&[u8], (Option<&Vec<u8>>, Option<&Vec<u8>>)> = BTreeMap::new();
+        let is_operators = |key: &Option<Vec<u8>>| matches!(key, Some(key) if key.starts_with(OPERATOR.as_bytes()));
+        let rows = partition.table.iter();
+        for row in rows.filter(|row| is_operators(&row.key)) {
+            let key = row.key.as_deref().unwrap_or_default();
+            let (by_operator, last) = written.entry(key).or_default();
+            *last = row.value.as_ref();
+            if *row.by == *TEST {
+                *by_operator = *last;
+            }
+        }
+        for (key, (by_operator, last)) in written {
+            if by_operator != last {
+                let key = String::from_utf8_lossy(key);
+                let (by_operator, last) = (show(by_operator), show(last));
+                return Err(format!(
+                    "an operator has written {by_operator} for {key}, and its last row is {last}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks that no local copy is beyond the group's cut in the end.
+fn no_copy_is_beyond_its_cut(stage: &Stage) -> Result<(), String> {
+    for slot in 0..SLOTS {
+        for copy in stage.copies(slot)? {
+            let partition = copy.partition;
+            let cut = stage.world.committed(GROUP, TABLE, partition);
+            let cut = cut.map_or(0, |cut| cut.offset);
+            let beyond = copy.table.max(copy.reaches);
+            // The missing worker may have left a copy that was stored before a late commit.
+            let is_left_alone = stage.schedule.missing == Some(slot);
+            if beyond > cut && !is_left_alone {
+                return Err(format!(
+                    "the copy of partition {partition} at worker {slot} is at offset {beyond}, and the group's cut is at \
+                     {cut}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn partition_of(stage: &Stage, key: &[u8]) -> i32 {
+    Partitioner::Murmur2.partition(key, stage.partitions)
 }
 
 /// Checks that a completed visit has visited every row that existed when the visit was requested. With `once`, the

@@ -176,6 +176,14 @@ impl super::Rig for Rig {
         let _ = std::fs::remove_dir_all(self.dir(slot));
     }
 
+    fn is_exact(&self) -> bool {
+        true
+    }
+
+    fn tears_commits(&self) -> bool {
+        self.fault.is(Fault::TornCommit)
+    }
+
     fn visits(&self) -> Vec<Visited> {
         self.answered.borrow().clone()
     }

@@ -8,8 +8,11 @@
 //! `GOKA_SIM_SEED=7` runs one seed and prints its trace if it fails; `-- --nocapture` shows which seeds passed.
 
 mod check;
+mod cuts;
 mod engine;
 mod faults;
+mod model;
+mod outside;
 mod panics;
 mod plain;
 mod program;
@@ -32,11 +35,15 @@ const INPUTS: [&str; 2] = ["clicks", "more-clicks"];
 const TABLE: &str = "counts-state";
 const ECHO: &str = "echo";
 const VISITS: &str = "visits";
+/// The outputs of a deduplicator: a record for each key that had no row before.
+const FIRST: &str = "first";
 /// The names of the topics; the index of a topic is that of its edge in the graph.
-const TOPICS: [&str; 5] = [INPUTS[0], INPUTS[1], TABLE, ECHO, VISITS];
+const TOPICS: [&str; 6] = [INPUTS[0], INPUTS[1], TABLE, ECHO, VISITS, FIRST];
 
 /// The prefix of the keys that are switches. All switches are in the first input.
 const SWITCH: &str = "switch-";
+/// The prefix of the keys that only an operator writes.
+const OPERATOR: &str = "op-";
 
 /// The number of seeds in a normal test run.
 const SEEDS: u64 = 100;
@@ -63,6 +70,14 @@ trait Rig {
     ) -> Result<Box<dyn Driven>, Error>;
     /// Deletes the disk of a slot.
     fn wipe(&mut self, slot: usize);
+    /// Whether each commit is a cut, so that the table is exact. Otherwise, records may be counted more than once.
+    fn is_exact(&self) -> bool {
+        false
+    }
+    /// Planted fault: whether a commit of which some offsets were refused counts as taken.
+    fn tears_commits(&self) -> bool {
+        false
+    }
     /// The visits that have been completed.
     fn visits(&self) -> Vec<Visited> {
         Vec::new()

@@ -13,7 +13,7 @@ use std::{
     task::Poll,
 };
 
-use super::{ECHO, GROUP, INPUTS, TABLE, VISITS, turned};
+use super::{ECHO, FIRST, GROUP, INPUTS, TABLE, VISITS, turned};
 use crate::{
     base::{
         defer::Deferred,
@@ -47,7 +47,8 @@ const SLOW_MS: [u64; 6] = [0, 0, 30, 300, 3000, 7000];
 /// The virtual time at the beginning of the current turn, in milliseconds.
 pub(super) type Clock = Arc<AtomicU64>;
 
-/// A program that counts the records of each key, turns switches on and off, and writes an echo of every record.
+/// A program that counts the records of each key, turns switches on and off, and writes an echo of every record. For a
+/// counted key without a row, the program also writes a record to another output, as a deduplicator does.
 pub(super) struct Count {
     /// Whether the handler of the second input waits.
     pub(super) waits: bool,
@@ -73,6 +74,7 @@ impl Count {
             edge(Kind::Table, TABLE),
             edge(Kind::Output, ECHO),
             edge(Kind::Output, VISITS),
+            edge(Kind::Output, FIRST),
         ];
         let Count {
             clock,
@@ -155,11 +157,19 @@ fn run(
         .take();
     let (row, echo) = match failing {
         Some(_) => (Some(FAILED.to_owned()), FAILED.to_owned()),
-        None => (
-            row(&record, rows)?,
-            format!("{}/{}/{}", edge.index(), record.partition, record.offset),
-        ),
+        None => {
+            let key = record.key.unwrap_or_default();
+            let before = rows.read(key, |row| row.map(<[u8]>::to_vec));
+            let before = before.map_err(failure)?;
+            let row = row_after((key, record.value), record.offset, before.as_deref())?;
+            (
+                row,
+                echo_of((edge.index(), record.partition, record.offset)),
+            )
+        }
     };
+    let is_counted = turned(record.key.unwrap_or_default(), record.value).is_none();
+    let is_first = is_counted && row.as_deref() == Some("1");
     let mut write = |bytes: &[u8]| {
         effects.encode(|buffer| {
             buffer.extend_from_slice(bytes);
@@ -176,6 +186,10 @@ fn run(
     );
     effects.set_row(row);
     let meta = Meta::new().to_partition(record.partition);
+    if is_first {
+        let (key, echo) = (key.clone(), echo.clone());
+        effects.emit(EdgeIx::new(5), Some(key), Some(echo), meta.clone());
+    }
     effects.emit(EdgeIx::new(3), Some(key), Some(echo), meta);
     match failing {
         None => Ok(()),
@@ -184,16 +198,22 @@ fn run(
     }
 }
 
-/// The row after a record: the count, one more than before. For a switch that is on, the offset of the record plus 1;
-/// for a switch that is off, no row.
-fn row(record: &Record<'_>, rows: &Rows) -> Result<Option<String>, Failure> {
-    let key = record.key.unwrap_or_default();
-    if let Some(is_on) = turned(key, record.value) {
-        return Ok(is_on.then(|| (record.offset + 1).to_string()));
+/// The name of an input record in its echo: the index of the input, the partition and the offset.
+pub(super) fn echo_of((input, partition, offset): (usize, i32, i64)) -> String {
+    format!("{input}/{partition}/{offset}")
+}
+
+/// The row after a record: the count, one more than in the row before. For a switch that is on, the offset of the record
+/// plus 1; for a switch that is off, no row.
+pub(super) fn row_after(
+    (key, value): (&[u8], Option<&[u8]>),
+    offset: i64,
+    before: Option<&[u8]>,
+) -> Result<Option<String>, Failure> {
+    if let Some(is_on) = turned(key, value) {
+        return Ok(is_on.then(|| (offset + 1).to_string()));
     }
-    let before = rows.read(key, |row| row.map(<[u8]>::to_vec));
-    let before = before.map_err(failure)?;
-    let before = before.map_or(Ok("0".to_owned()), String::from_utf8);
+    let before = before.map_or(Ok("0"), str::from_utf8);
     let before = before.map_err(failure)?.parse::<u64>();
     let before = before.map_err(|_| failure("the row is not a number"))?;
     Ok(Some((before + 1).to_string()))

@@ -13,6 +13,11 @@ use crate::{
 /// The number of workers that may run at the same time.
 pub(super) const SLOTS: usize = 3;
 
+/// The compaction lag of most changelogs, and of the topics that goka creates.
+const HOUR_MS: i64 = 3_600_000;
+/// The age of records with old event times, in hours: longer than the compaction lag.
+const OLD_H: u64 = 5;
+
 #[derive(Clone, Debug)]
 pub(super) enum Action {
     /// Records of one key are written to an input.
@@ -20,6 +25,8 @@ pub(super) enum Action {
         input: usize,
         key: u64,
         count: u64,
+        /// How old the timestamps of the records are, in hours.
+        age_h: u64,
     },
     /// A worker makes a turn, if it is running.
     Turn {
@@ -75,8 +82,19 @@ pub(super) enum Action {
     Outage {
         ms: u64,
     },
-    /// The changelog is compacted.
+    /// The changelog is compacted, as far as the schedule's compaction lag allows.
     Compact,
+    /// While no worker runs, another client of the group handles up to `count` records of one input and partition. This
+    /// client reads the whole changelog first, and commits only the offset of this input.
+    Other {
+        partition: i32,
+        input: usize,
+        count: usize,
+    },
+    /// While the group is stopped cleanly, an operator writes a row.
+    Operator {
+        key: u64,
+    },
     /// A visit of a worker's rows is requested.
     Visit {
         slot: usize,
@@ -115,6 +133,12 @@ pub(super) struct Schedule {
     pub(super) standby: bool,
     /// The slot of a worker that is killed at the end and does not come back, so that others take over.
     pub(super) missing: Option<usize>,
+    /// Whether commits that were given up may be applied later.
+    pub(super) late_commits: bool,
+    /// Whether the group may refuse single offsets of a commit, and take the others.
+    pub(super) torn_commits: bool,
+    /// `min.compaction.lag.ms` of the changelog.
+    pub(super) lag_ms: i64,
     pub(super) actions: Vec<Action>,
 }
 
@@ -163,6 +187,33 @@ impl Schedule {
         let coalesce = chance.one_in(3);
         let standby = chance.one_in(2);
         let handlers_are_slow = handlers_wait && chance.one_in(2);
+        let late_commits = chance.one_in(2);
+        let hazard = Hazard::draw(&mut chance, only_zombies);
+        let lag_ms = match hazard {
+            Hazard::NoLag => 0,
+            _ => HOUR_MS,
+        };
+        if hazard == Hazard::OldEvents {
+            age(&mut actions, &mut chance);
+        }
+        if matches!(hazard, Hazard::NoLag | Hazard::OldEvents) {
+            for _ in 0..chance.below(4) {
+                let crash = crash_and_compact(&mut chance);
+                insert(&mut actions, &mut chance, crash);
+            }
+        }
+        if hazard == Hazard::Zombies {
+            for _ in 0..chance.below(5) {
+                let zombie = any_zombie(&mut chance, only_zombies);
+                insert(&mut actions, &mut chance, zombie);
+            }
+        }
+        for _ in 0..chance.below(3) {
+            if hazard == Hazard::Others || chance.one_in(4) {
+                let stopped = stop_all(&mut chance, hazard == Hazard::Others);
+                insert(&mut actions, &mut chance, stopped);
+            }
+        }
         Schedule {
             seed,
             partitions,
@@ -175,6 +226,9 @@ impl Schedule {
             exactly_once: false,
             standby,
             missing,
+            late_commits,
+            torn_commits: hazard == Hazard::TornCommits,
+            lag_ms,
             actions,
         }
     }
@@ -188,16 +242,19 @@ impl Schedule {
         }
     }
 
-    /// The schedule of a seed for plain workers, which do not look for rows of zombies, and have no visitors and no
-    /// switches.
+    /// The schedule of a seed for plain workers, which do not look for rows of zombies, and have no visitors, no
+    /// switches and no cuts.
     pub(super) fn without_zombies(seed: u64) -> Self {
         let mut schedule = Schedule::of(seed);
         let is_left_out = |action: &Action| match action {
             Action::FreezeAt { point, .. } => *point == Point::Sends,
             Action::Visit { .. } | Action::Switch { .. } => true,
+            Action::Other { .. } | Action::Operator { .. } => true,
             _ => false,
         };
         schedule.actions.retain(|action| !is_left_out(action));
+        // A plain worker that is idle does not commit again.
+        schedule.late_commits = false;
         schedule
     }
 }
@@ -214,6 +271,9 @@ impl fmt::Display for Schedule {
             coalesce,
             standby,
             missing,
+            late_commits,
+            torn_commits,
+            lag_ms,
             actions,
             ..
         } = self;
@@ -221,7 +281,8 @@ impl fmt::Display for Schedule {
             f,
             "{partitions} partitions, at most {queue_max} records in a queue, static members: {static_members}, \
              handlers wait: {handlers_wait}, are slow: {handlers_are_slow}, handlers defer: {handlers_defer}, coalesce: {coalesce}, missing in the end: \
-             {missing:?}, standby: {standby}"
+             {missing:?}, standby: {standby}, late commits: {late_commits}, torn commits: {torn_commits}, compaction lag: \
+             {lag_ms} ms"
         )?;
         actions
             .iter()
@@ -237,6 +298,7 @@ fn work_of(chance: &mut Chance, keys: u64) -> Action {
             input: chance.index(2),
             key: chance.below(keys),
             count: 1 + chance.below(4),
+            age_h: 0,
         },
         80..96 => Action::Wait {
             ms: [1, 10, 50, 100, 500][chance.index(5)],
@@ -304,10 +366,8 @@ fn lively_of(chance: &mut Chance, keys: u64) -> Action {
     }
 }
 
-/// A worker becomes a zombie: it pauses after the proof of its membership and before it sends a record. Nothing keeps
-/// that record from being written, so the next owner has to notice the record. If the next owner leaves before it
-/// notices, a count stays too low, because at-least-once has no fencing. This is why only one worker becomes a zombie,
-/// and the other workers stay.
+/// The first worker becomes a zombie: it pauses after the proof of its membership and before it sends a record. Nothing
+/// keeps that record from being written, so the next owner has to notice the record.
 fn zombie_of(chance: &mut Chance) -> Vec<Action> {
     let freeze = Action::FreezeAt {
         slot: 0,
@@ -320,5 +380,132 @@ fn zombie_of(chance: &mut Chance) -> Vec<Action> {
         actions.push(Action::Wait { ms: 500 });
         actions.extend((0..SLOTS).map(|slot| Action::Turn { slot }));
     }
+    actions
+}
+
+/// What a schedule has besides crashes, pauses and failures. A schedule has one such hazard: with two of them, a row of
+/// a zombie could become a part of a tail that is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hazard {
+    None,
+    /// Workers become zombies, and other workers stop cleanly.
+    Zombies,
+    /// The group refuses single offsets of a commit.
+    TornCommits,
+    /// The changelog has no compaction lag.
+    NoLag,
+    /// The rows of the changelog are older than its compaction lag.
+    OldEvents,
+    /// Another client of the group handles records.
+    Others,
+}
+
+impl Hazard {
+    fn draw(chance: &mut Chance, only_zombies: bool) -> Self {
+        match chance.below(12) {
+            _ if only_zombies => Hazard::Zombies,
+            0..3 => Hazard::None,
+            3..5 => Hazard::Zombies,
+            5..7 => Hazard::TornCommits,
+            7..9 => Hazard::NoLag,
+            9 | 10 => Hazard::OldEvents,
+            _ => Hazard::Others,
+        }
+    }
+}
+
+fn insert(actions: &mut Vec<Action>, chance: &mut Chance, some: Vec<Action>) {
+    let at = chance.index(actions.len() + 1);
+    actions.splice(at..at, some);
+}
+
+/// Makes the records of a schedule old: all of them, or those from some action on or up to some action.
+fn age(actions: &mut [Action], chance: &mut Chance) {
+    let at = chance.index(actions.len());
+    let some = match chance.below(4) {
+        0 => &mut actions[at..],
+        1 => &mut actions[..at],
+        _ => actions,
+    };
+    for action in some {
+        if let Action::Feed { age_h, .. } = action {
+            *age_h = OLD_H;
+        }
+    }
+}
+
+/// A worker dies with rows behind the cut, the changelog is compacted, and a local copy may have to be read again.
+fn crash_and_compact(chance: &mut Chance) -> Vec<Action> {
+    let slot = chance.index(SLOTS);
+    let point = match chance.below(3) {
+        0 => Point::Reached(Step::Handled),
+        _ => Point::Reached(Step::Delivered),
+    };
+    let nth = 1 + chance.below(3);
+    let mut actions = vec![Action::DieAt { slot, point, nth }];
+    for _ in 0..chance.below(12) {
+        actions.push(Action::Turn { slot });
+        actions.push(Action::Wait { ms: 50 });
+    }
+    actions.push(Action::Compact);
+    for slot in 0..SLOTS {
+        if chance.one_in(2) {
+            actions.push(Action::Wipe { slot });
+        }
+    }
+    actions.push(Action::Start { slot });
+    actions
+}
+
+/// A worker becomes a zombie, or a worker that took over from a zombie stops cleanly. With `only_first`, only the first
+/// worker becomes a zombie, and only the others stop.
+fn any_zombie(chance: &mut Chance, only_first: bool) -> Vec<Action> {
+    let slot = chance.index(SLOTS);
+    let next = 1 + chance.index(SLOTS - 1);
+    if only_first || chance.one_in(2) {
+        let some = [Action::Stop { slot: next }, Action::Start { slot: next }];
+        return some.into();
+    }
+    let freeze = Action::FreezeAt {
+        slot,
+        point: Point::Sends,
+        nth: 1 + chance.below(40),
+        ms: [7000, 9000, 12_000][chance.index(3)],
+    };
+    let mut actions = vec![freeze];
+    for _ in 0..chance.below(20) {
+        actions.push(Action::Wait { ms: 500 });
+        actions.extend((0..SLOTS).map(|slot| Action::Turn { slot }));
+    }
+    if chance.one_in(2) {
+        actions.extend((0..SLOTS).map(|slot| Action::Stop { slot }));
+        actions.extend((0..SLOTS).map(|slot| Action::Start { slot }));
+    }
+    actions
+}
+
+/// All workers stop, or some are killed, and the group has no members for a while. An operator or, with `others`,
+/// another client of the group writes rows. Then the workers start again.
+fn stop_all(chance: &mut Chance, others: bool) -> Vec<Action> {
+    let mut actions: Vec<Action> = (0..SLOTS)
+        .map(|slot| match others && chance.one_in(3) {
+            true => Action::Kill { slot },
+            false => Action::Stop { slot },
+        })
+        .collect();
+    actions.push(Action::Wait { ms: 8000 });
+    for _ in 0..1 + chance.below(4) {
+        actions.push(match others {
+            true => Action::Other {
+                partition: i32::try_from(chance.below(6)).unwrap_or(0),
+                input: chance.index(2),
+                count: 1 + chance.index(4),
+            },
+            false => Action::Operator {
+                key: chance.below(8),
+            },
+        });
+    }
+    actions.extend((0..SLOTS).map(|slot| Action::Start { slot }));
     actions
 }

@@ -5,16 +5,17 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     rc::{Rc, Weak},
     time::Duration,
 };
 
 use super::{
-    Driven, GROUP, INPUTS, Rig, SWITCH, TABLE, TOPICS,
+    Driven, GROUP, INPUTS, Rig, SWITCH, TABLE, TOPICS, outside,
     schedule::{Action, SLOTS, Schedule},
 };
 use crate::{
-    base::{error::Error, partitioner::Partitioner},
+    base::{error::Error, partitioner::Partitioner, record::OwnedHeaders},
     sim::kafka::{Chance, ConnectionSpec, Point, Settings, World},
 };
 
@@ -39,6 +40,17 @@ pub(super) struct Stage {
     rig: RefCell<Box<dyn Rig>>,
     slots: [Slot; SLOTS],
     failure: RefCell<Option<String>>,
+    /// For each partition whose changelog has lost records to compaction, the moment at which that first happened.
+    pub(super) compacted: RefCell<BTreeMap<i32, u64>>,
+    /// The local copies of workers that have ended, at that moment.
+    pub(super) left_behind: RefCell<Vec<LeftBehind>>,
+}
+
+/// The local copies that a worker has left on its disk.
+pub(super) struct LeftBehind {
+    pub(super) moment: u64,
+    pub(super) slot: usize,
+    pub(super) copies: Vec<super::Copy>,
 }
 
 #[derive(Default)]
@@ -88,6 +100,8 @@ impl Stage {
             rig: RefCell::new(rig),
             slots: Default::default(),
             failure: RefCell::default(),
+            compacted: RefCell::default(),
+            left_behind: RefCell::default(),
         });
         stage.act_until(Duration::MAX);
         stage.failed()?;
@@ -101,6 +115,8 @@ impl Stage {
             // Longer than a record usually takes to be written, as on a real Kafka.
             rebalance: Duration::from_millis(50),
             transaction_timeout: TRANSACTION,
+            late_commits: schedule.late_commits,
+            torn_commits: schedule.torn_commits,
             chance: Chance::seeded(!schedule.seed),
             ..Settings::default()
         }
@@ -142,7 +158,12 @@ impl Stage {
     fn act(self: &Rc<Self>, action: &Action) {
         let (world, ms) = (&self.world, Duration::from_millis);
         match *action {
-            Action::Feed { input, key, count } => self.feed(INPUTS[input], key, count),
+            Action::Feed {
+                input,
+                key,
+                count,
+                age_h,
+            } => self.feed(INPUTS[input], key, count, age_h),
             Action::Turn { slot } => self.turn(slot),
             Action::Wait { ms } => world.advance(Duration::from_millis(ms)),
             Action::Start { slot } => self.start(slot),
@@ -178,7 +199,7 @@ impl Stage {
             }
             Action::Switch { key, on } => {
                 let value = if on { "on" } else { "off" };
-                self.write(INPUTS[0], &format!("{SWITCH}{key}"), value);
+                self.write(INPUTS[0], &format!("{SWITCH}{key}"), value, 0);
             }
             Action::FailHandler { slot, panics } => {
                 let at = &self.slots[slot];
@@ -190,9 +211,23 @@ impl Stage {
             Action::Outage { ms: time } => world.outage(ms(time)),
             Action::Compact => {
                 for partition in 0..self.partitions {
-                    self.expect(world.compact(TABLE, partition));
+                    let removed = world.compact_with_lag(TABLE, partition, self.schedule.lag_ms);
+                    if matches!(removed, Ok(removed) if removed > 0) {
+                        let mut compacted = self.compacted.borrow_mut();
+                        compacted.entry(partition).or_insert(world.moment());
+                    }
+                    self.expect(removed);
                 }
             }
+            Action::Other {
+                partition,
+                input,
+                count,
+            } => {
+                let partition = partition % self.partitions;
+                self.expect(outside::handle(self, partition, input, count));
+            }
+            Action::Operator { key } => self.expect(outside::write_row(self, key)),
         }
     }
 
@@ -202,17 +237,50 @@ impl Stage {
         }
     }
 
-    fn feed(&self, input: &str, key: u64, count: u64) {
+    fn feed(&self, input: &str, key: u64, count: u64, age_h: u64) {
         for _ in 0..count {
-            self.write(input, &format!("k{key}"), "click");
+            self.write(input, &format!("k{key}"), "click", age_h);
         }
     }
 
-    fn write(&self, input: &str, key: &str, value: &str) {
+    fn write(&self, input: &str, key: &str, value: &str, age_h: u64) {
         let (key, value) = (key.as_bytes(), value.as_bytes());
         let partition = Partitioner::Murmur2.partition(key, self.partitions);
-        let written = self.world.append(input, partition, Some(key), Some(value));
+        let age_ms = i64::try_from(age_h * 3_600_000).unwrap_or(0);
+        let timestamp = Some(self.world.wall_ms() - age_ms);
+        let (record, headers) = ((Some(key), Some(value)), OwnedHeaders::new());
+        let written = self
+            .world
+            .append_with(input, partition, record, timestamp, &headers);
         self.expect(written);
+    }
+
+    /// Whether no worker runs, the group has no members, and nothing of former workers is in flight.
+    pub(super) fn is_stopped(&self) -> bool {
+        let is_none = |slot: &Slot| matches!(*slot.worker.borrow(), Worker::None);
+        let is_idle = self.world.is_idle() && self.world.open_transactions() == 0;
+        is_idle && self.slots.iter().all(is_none) && !self.world.has_members(GROUP)
+    }
+
+    /// Whether the workers promise exact tables.
+    pub(super) fn is_exact(&self) -> bool {
+        self.rig.borrow().is_exact()
+    }
+
+    /// Called when the worker of a slot has ended.
+    fn ended(&self, slot: usize) {
+        self.slots[slot].free_at.set(self.world.now() + START);
+        if !self.is_exact() {
+            return;
+        }
+        match self.copies(slot) {
+            Ok(copies) => self.left_behind.borrow_mut().push(LeftBehind {
+                moment: self.world.moment(),
+                slot,
+                copies,
+            }),
+            Err(why) => self.fail(why),
+        }
     }
 
     fn set_trap(&self, slot: usize, point: Point, nth: u64, freeze_ms: Option<u64>) {
@@ -243,6 +311,7 @@ impl Stage {
                 .schedule
                 .exactly_once
                 .then(|| format!("{GROUP}-{}", name(slot))),
+            tears_commits: self.rig.borrow().tears_commits(),
             on_point: Some(Rc::new(move |point| match stage.upgrade() {
                 Some(stage) => stage.pass(slot, point),
                 None => Ok(()),
@@ -279,8 +348,9 @@ impl Stage {
             Err(error) if !is_dying => self.fail(format!("worker {slot} failed: {error}")),
             _ => {}
         }
+        drop(worker);
         *at.worker.borrow_mut() = Worker::None;
-        at.free_at.set(self.world.now() + START);
+        self.ended(slot);
     }
 
     fn stop(&self, slot: usize) {
@@ -302,7 +372,7 @@ impl Stage {
         {
             self.fail(format!("worker {slot} failed while it closed: {error}"));
         }
-        at.free_at.set(self.world.now() + START);
+        self.ended(slot);
     }
 
     fn kill(&self, slot: usize) {
@@ -311,8 +381,8 @@ impl Stage {
         *worker = match std::mem::take(&mut *worker) {
             Worker::Waiting(waiting) => {
                 drop(waiting);
-                at.free_at.set(self.world.now() + START);
-                Worker::None
+                drop(worker);
+                return self.ended(slot);
             }
             Worker::Driven | Worker::Dying => Worker::Dying,
             Worker::None => Worker::None,
