@@ -44,7 +44,7 @@ pub(super) fn table(
         },
         options: home.options(),
         age_max_ms: topic.delete_retention_ms,
-        compaction_lag_ms: None,
+        compaction_lag_ms: topic.compaction_lag_ms,
         forgets_rows: cluster.is_embedded(),
         standby: None,
     };

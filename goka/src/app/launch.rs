@@ -106,6 +106,9 @@ pub(super) fn launch(
     for (program, topology) in programs.iter().zip(&topologies) {
         let config = for_group(&config, &cluster, &**program)?;
         refuse_two_leaders(&cluster, &**program, topology)?;
+        if config.guarantee == Guarantee::AtLeastOnce {
+            topology.warn_of_compaction();
+        }
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let workers = config
             .workers

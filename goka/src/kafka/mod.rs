@@ -29,7 +29,7 @@ mod reader;
 pub(crate) use self::produce::outbox::Collect;
 pub use self::{admin::operating::ResetTo, embedded::EmbeddedBroker};
 pub(crate) use self::{
-    admin::topics::TopicInfo,
+    admin::topics::{COMPACTION_LAG_MS, TopicInfo},
     client::settings::{
         check as check_settings, message_timeout, session_timeout, transaction_timeout,
     },
