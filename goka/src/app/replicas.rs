@@ -75,7 +75,7 @@ pub(crate) fn open(
         };
     }
     let reader = cluster.reader(table.topic)?;
-    let replica = Arc::new(Replica::open(spec, reader)?);
+    let replica = Arc::new(Replica::open(spec, reader, None)?);
     replicas.insert(key, Arc::downgrade(&replica));
     Ok(replica)
 }

@@ -50,13 +50,14 @@ impl GroupOffsetsRequest {
         Ok(GroupOffsetsRequest(asked))
     }
 
-    /// Passes each partition of the answer to `on`, if the answer has come. Returns the answer once; `None` if it has
-    /// not come.
+    /// Waits up to `wait` for the answer, and passes each partition of it to `on`. Returns the answer once; `None` if it
+    /// has not come.
     pub(crate) fn answer(
         &self,
+        wait: Duration,
         mut on: impl FnMut(Listed<'_>),
     ) -> Option<Result<(), RDKafkaErrorCode>> {
-        let answer = self.0.answer(Duration::ZERO)?;
+        let answer = self.0.answer(wait)?;
         let event = answer.event.as_ptr();
         // SAFETY: the answer is alive, and has the offsets of groups unless it is an error. What the getters lend lives
         // as long as the answer.
