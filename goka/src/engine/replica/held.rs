@@ -11,10 +11,7 @@
 use std::collections::VecDeque;
 
 use crate::{
-    base::{
-        config::Guarantee,
-        record::{Headers, Record},
-    },
+    base::record::{Headers, Record},
     engine::cut::Found,
 };
 
@@ -113,7 +110,7 @@ impl Held {
             return false;
         };
         let limit = match found {
-            Found::Cut(cut) if cut.guarantee == Guarantee::AtLeastOnce => cut.changelog,
+            Found::Cut(cut) if cut.is_undone() => cut.changelog,
             Found::Cut(_) | Found::Nothing | Found::NotOurs(_) => end,
         };
         // An answer may be older than one that came before it.

@@ -275,7 +275,7 @@ fn metadata_that_is_not_utf8_is_read() {
     }
     let connection = cluster.connection();
     let client: rdkafka::consumer::BaseConsumer<_> = connection
-        .open(super::client::settings::Role::Reader, "test", |settings| {
+        .open(client::settings::Role::Reader, "test", |settings| {
             settings.set("group.id", &group);
             settings.set("enable.auto.commit", "false");
         })
