@@ -405,6 +405,7 @@ fn tables(cluster: &Cluster, home: &Home, program: &dyn Program) -> Result<Table
             partitioner: edge.partitioner,
             codec: edge.codec,
             reader: format!("{how} of group `{group}`"),
+            committed_by: None,
         };
         let replica = replicas::open(cluster, home, &source)?;
         Ok(Some((edge.kind, replica)))

@@ -23,6 +23,7 @@ struct MemoryCuts {
 }
 
 impl World {
+    #[cfg_attr(not(test), allow(dead_code, reason = "simulations ask"))]
     /// The committed offsets of a group whose changelog is `changelog`, with as many partitions as the changelog.
     pub(crate) fn cuts(&self, group: &str, changelog: &str) -> Box<dyn Cuts> {
         Box::new(MemoryCuts {

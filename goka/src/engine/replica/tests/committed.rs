@@ -283,8 +283,7 @@ fn a_copy_whose_rows_are_held_back_is_as_old_as_these_rows() {
     group.commit(AT_LEAST_ONCE, 2);
     turns(&mut keeper, 3_000);
     keeper.close(0).unwrap();
-    drop(_wanted);
-    drop(replica);
+    drop((_wanted, replica));
     let (replica, mut keeper) = open(&stage, &group);
     let _wanted = replica.want(0);
     stage.turn(&mut keeper).unwrap();
