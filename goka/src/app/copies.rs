@@ -11,6 +11,11 @@ use crate::{
         kind::Kind,
     },
     engine::{
+        edges::input_name,
+        port::{
+            Cuts,
+            fault::{Fault, Planted},
+        },
         program::{EdgeInfo, Program},
         replica::{Replica, Spec, standby::Standby},
         spec::TableSpec,
@@ -44,7 +49,7 @@ pub(super) fn table(
         },
         options: home.options(),
         age_max_ms: topic.delete_retention_ms,
-        compaction_lag_ms: None,
+        compaction_lag_ms: topic.compaction_lag_ms,
         forgets_rows: cluster.is_embedded(),
         standby: None,
     };
@@ -59,10 +64,34 @@ pub(super) fn table(
             forgets_rows: table.forgets_rows,
             metadata_interval: config.metadata_interval,
         };
-        let replica = Replica::open(spec, cluster.reader(info.topic)?)?;
+        // A standby under the planted fault stores every row that it reads.
+        let is_ahead = Planted::from_env()?.is(Fault::StandbyAhead);
+        let cuts = (!is_ahead).then(|| cuts(cluster, program, topology));
+        let replica = Replica::open(spec, cluster.reader(info.topic)?, cuts.transpose()?)?;
         table.standby = Some(Arc::new(Standby::new(replica)));
     }
     Ok(Some(table))
+}
+
+/// The committed offsets of the group, so that its standby stops at the group's last commit.
+fn cuts(
+    cluster: &Cluster,
+    program: &dyn Program,
+    topology: &Topology,
+) -> Result<Box<dyn Cuts + Send>> {
+    let edges = program.edges();
+    let sources = edges.iter().enumerate();
+    let sources = sources.filter(|(_, edge)| matches!(edge.kind, Kind::Input | Kind::Loop));
+    let inputs = sources.map(|(index, _)| {
+        let name = input_name(edges[index].topic, Some(&topology.topics[index].id));
+        (topology.names[index].clone(), name)
+    });
+    let (group, partitions) = (program.group(), topology.partitions);
+    let changelog = topology
+        .table()
+        .map_or("", |(edge, _)| &*topology.names[edge]);
+    let cuts = cluster.cuts(group, changelog, partitions, Some(inputs.collect()))?;
+    Ok(Box::new(cuts))
 }
 
 /// The directories of the local copies of a processor: those of its own table, and those of the tables that it joins.

@@ -65,12 +65,18 @@ impl Home {
         parent(self.state.replica(&self.cluster, topic, 0))
     }
 
-    /// The key by which this process shares the replica of a topic. If the state directory is temporary, the key does
-    /// not depend on it, because each app and view then has its own temporary directory.
-    pub(crate) fn replica_key(&self, topic: &str) -> PathBuf {
-        match self.state.is_temporary() {
-            true => Path::new("temporary").join(&self.cluster).join(topic),
-            false => self.replica(topic),
+    /// The directory of the local copies of a replica that has only committed rows.
+    pub(crate) fn committed_replica(&self, topic: &str) -> PathBuf {
+        // The name of a topic cannot contain an `@`.
+        self.replica(&format!("{topic}@committed"))
+    }
+
+    /// The key by which this process shares the replica in a directory. If the state directory is temporary, the key
+    /// does not depend on it, because each app and view then has its own temporary directory.
+    pub(crate) fn replica_key(&self, dir: &Path) -> PathBuf {
+        match (self.state.is_temporary(), dir.file_name()) {
+            (true, Some(name)) => Path::new("temporary").join(&self.cluster).join(name),
+            _ => dir.to_owned(),
         }
     }
 

@@ -106,6 +106,9 @@ pub(super) fn launch(
     for (program, topology) in programs.iter().zip(&topologies) {
         let config = for_group(&config, &cluster, &**program)?;
         refuse_two_leaders(&cluster, &**program, topology)?;
+        if config.guarantee == Guarantee::AtLeastOnce {
+            topology.warn_of_compaction();
+        }
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let workers = config
             .workers
@@ -402,6 +405,7 @@ fn tables(cluster: &Cluster, home: &Home, program: &dyn Program) -> Result<Table
             partitioner: edge.partitioner,
             codec: edge.codec,
             reader: format!("{how} of group `{group}`"),
+            committed_by: None,
         };
         let replica = replicas::open(cluster, home, &source)?;
         Ok(Some((edge.kind, replica)))

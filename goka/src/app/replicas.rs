@@ -10,7 +10,10 @@ use std::{
 use crate::{
     app::home::Home,
     base::{error::Error, partitioner::Partitioner},
-    engine::replica::{Replica, Spec},
+    engine::{
+        port::Cuts,
+        replica::{Replica, Spec},
+    },
     kafka::Cluster,
     store::Identity,
     typed::{
@@ -31,16 +34,30 @@ pub(crate) struct TableSource<'a> {
     pub(crate) codec: &'a str,
     /// The name of the reader in errors, for example "the view of `...`".
     pub(crate) reader: String,
+    /// The group that writes the table, if the reader sees only rows that the group has committed. `None`: the reader
+    /// sees rows as they are written.
+    pub(crate) committed_by: Option<&'a str>,
+}
+
+/// Which rows a view shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// Every row, as soon as it is written.
+    Written,
+    /// Rows that the group has committed.
+    Committed,
 }
 
 impl TableSource<'static> {
     /// The table `T`, for a view.
-    pub(crate) fn of<T: SharedTable>() -> Self {
+    pub(crate) fn of<T: SharedTable>(reads: Reads) -> Self {
+        let group = T::HOME.map(|home| home.group);
         TableSource {
             topic: <T as SharedTable>::NAME,
             partitioner: <T as Topic>::PARTITIONER,
             codec: <T::Codec as Codec<T::Value>>::name(),
             reader: format!("the view of `{}`", <T as SharedTable>::NAME),
+            committed_by: group.filter(|_| reads == Reads::Committed),
         }
     }
 }
@@ -57,7 +74,7 @@ pub(crate) fn open(
     table: &TableSource<'_>,
 ) -> Result<Arc<Replica>, Error> {
     let spec = spec(cluster, home, table)?;
-    let key = home.replica_key(&spec.identity.topic);
+    let key = home.replica_key(&spec.dir);
     // The lock is held while a replica is opened, so that there are never two replicas of one directory.
     let mut replicas = REPLICAS.lock().unwrap_or_else(PoisonError::into_inner);
     replicas.retain(|_, replica| replica.strong_count() > 0);
@@ -75,9 +92,18 @@ pub(crate) fn open(
         };
     }
     let reader = cluster.reader(table.topic)?;
-    let replica = Arc::new(Replica::open(spec, reader)?);
+    let cuts = table.committed_by.map(|group| cuts(cluster, group, &spec));
+    let replica = Arc::new(Replica::open(spec, reader, cuts.transpose()?)?);
     replicas.insert(key, Arc::downgrade(&replica));
     Ok(replica)
+}
+
+/// The committed offsets of a group. Checks that this program may read them.
+fn cuts(cluster: &Cluster, group: &str, spec: &Spec) -> Result<Box<dyn Cuts + Send>, Error> {
+    let table = &spec.identity;
+    let cuts = cluster.cuts(group, &table.topic, table.partitions, None)?;
+    cuts.check()?;
+    Ok(Box::new(cuts))
 }
 
 fn spec(cluster: &Cluster, home: &Home, table: &TableSource<'_>) -> Result<Spec, Error> {
@@ -92,7 +118,10 @@ fn spec(cluster: &Cluster, home: &Home, table: &TableSource<'_>) -> Result<Spec,
     })?;
     Ok(Spec {
         _lock: home.state(),
-        dir: home.replica(&physical),
+        dir: match table.committed_by {
+            Some(_) => home.committed_replica(&physical),
+            None => home.replica(&physical),
+        },
         identity: Identity {
             cluster: cluster.cluster_id().to_owned(),
             topic: physical,

@@ -1,10 +1,12 @@
 //! Checks topics against the graph, at the start and while a group runs, and creates the topics that belong to the
 //! group. Must not know how records are processed.
 
+use tracing::warn;
+
 use crate::{
     base::{error::Error, kind::Kind},
     engine::program::{EdgeInfo, Program},
-    kafka::{Cluster, TopicInfo},
+    kafka::{COMPACTION_LAG_MS, Cluster, TopicInfo},
 };
 
 /// The topics of one group, as the broker reported them at the start.
@@ -130,6 +132,25 @@ impl Topology {
             }
         }
         Ok(())
+    }
+
+    /// Logs a warning if compaction may remove rows of the changelog too early. After a crash under at-least-once, the
+    /// group undoes rows behind its last commit with the rows before them. If compaction has removed these rows, the
+    /// group keeps the rows behind the commit, and the records of the last interval count twice.
+    pub(crate) fn warn_of_compaction(&self) {
+        let Some((edge, topic)) = self.table() else {
+            return;
+        };
+        if let Some(lag_ms) = topic.compaction_lag_ms.filter(|ms| *ms < COMPACTION_LAG_MS) {
+            let name = &self.names[edge];
+            warn!(
+                topic = name,
+                lag_ms,
+                "compaction of the changelog may remove rows that the group needs after a crash; raise \
+                 min.compaction.lag.ms: kafka-configs --alter --entity-type topics --entity-name {name} --add-config \
+                 min.compaction.lag.ms={COMPACTION_LAG_MS}"
+            );
+        }
     }
 
     /// The group table, if there is one: the index of its edge, and its topic.

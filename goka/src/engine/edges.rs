@@ -88,12 +88,15 @@ impl Edges {
     }
 }
 
-/// The name under which a local copy stores its position in the topic of an edge. The name contains the topic id, so
-/// that no position is found for a topic that was deleted and created again. The name of a topic cannot contain the
-/// separator `#`.
 fn position_name(spec: &Spec, edges: &[EdgeInfo], edge: EdgeIx) -> String {
-    let topic = edges[edge.index()].topic;
-    match spec.topic_ids.get(edge.index()).filter(|id| !id.is_empty()) {
+    let id = spec.topic_ids.get(edge.index());
+    input_name(edges[edge.index()].topic, id.map(|id| &**id))
+}
+
+/// The name under which a local copy stores its position in a topic. The name contains the topic id, so that no position
+/// is found for a topic that was deleted and created again. The name of a topic cannot contain the separator `#`.
+pub(crate) fn input_name(topic: &str, id: Option<&str>) -> String {
+    match id.filter(|id| !id.is_empty()) {
         Some(id) => format!("{topic}#{id}"),
         None => topic.to_owned(),
     }

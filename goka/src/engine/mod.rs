@@ -11,7 +11,7 @@ mod assignment;
 mod commit;
 mod core;
 pub(crate) mod cut;
-mod edges;
+pub(crate) mod edges;
 pub(crate) mod effects;
 mod env;
 mod halt;

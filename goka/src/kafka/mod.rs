@@ -14,11 +14,13 @@
 //! | `reader.rs` | a consumer of one topic that joins no group | `client/`, `native/` |
 //! | `member/` | a worker's connection: group member, producer, transactions | all of the above |
 //! | `cluster.rs` | opens members and readers | all of the above |
+//! | `cuts.rs` | the committed offsets of a group, for programs that are no members | `client/`, `native/`, `cluster.rs` |
 //! | `admin/` | topics, groups, resets | `cluster.rs` |
 
 mod admin;
 mod client;
 mod cluster;
+mod cuts;
 mod embedded;
 mod member;
 mod native;
@@ -29,7 +31,7 @@ mod reader;
 pub(crate) use self::produce::outbox::Collect;
 pub use self::{admin::operating::ResetTo, embedded::EmbeddedBroker};
 pub(crate) use self::{
-    admin::topics::TopicInfo,
+    admin::topics::{COMPACTION_LAG_MS, TopicInfo},
     client::settings::{
         check as check_settings, message_timeout, session_timeout, transaction_timeout,
     },

@@ -1,5 +1,6 @@
 //! Tests of what the engine relies on, with the embedded broker or with the Kafka that GOKA_TEST_BROKERS names.
 
+mod cuts;
 mod members;
 mod records;
 mod topics;

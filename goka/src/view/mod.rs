@@ -3,6 +3,7 @@
 //!
 //! | to | see |
 //! |---|---|
+//! | open a view of all rows, or only of committed rows | [`View::open`], [`View::open_committed`] |
 //! | read a row, or rows in key order | [`View::get`], [`View::iter`], [`Rows`] |
 //! | read several rows as of one moment | [`View::snapshot`], [`ViewSnapshot`] |
 //! | wait for a row to change | [`View::watch`], [`Watch`] |
@@ -28,6 +29,8 @@ pub use self::{
     watch::Watch,
 };
 
+#[cfg(test)]
+mod committed_tests;
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use crate::{
     app::{
         blocking::blocking,
         home::Home,
-        replicas::{self, TableSource},
+        replicas::{self, Reads, TableSource},
     },
     base::{
         config::Config,
@@ -35,7 +35,8 @@ use crate::{
 ///
 /// Clones are cheap. The local copy is kept up to date as long as there is a clone, or an iterator, a snapshot, a
 /// watch or an [`Updates`](crate::view::Updates) of a clone. All views, joins and lookups of a table in a process
-/// share one local copy.
+/// share one local copy. A view that shows only committed rows has a copy of its own, see
+/// [`open_committed`](Self::open_committed).
 ///
 /// ```no_run
 /// # #[goka::table(group = "my-group", value = i64)]
@@ -62,7 +63,7 @@ struct Shared {
     _wanted: Vec<Wanted>,
     replica: Arc<Replica>,
     /// The settings for a new connection that queries the end offsets of partitions. The view keeps no connection
-    /// open, because an open connection costs threads and takes time to close. `None` for a view that a tester keeps
+    /// open for such queries, because an open connection costs threads and takes time to close. `None` for a view that a tester keeps
     /// up to date.
     config: Option<Config>,
 }
@@ -96,21 +97,68 @@ impl<T> View<T> {
     where
         T: SharedTable,
     {
+        Self::open_as(config, Reads::Written)
+    }
+
+    /// Opens a view that shows only committed rows.
+    ///
+    /// A processor under at-least-once writes its rows before it commits the offsets of the records that caused them.
+    /// If the processor is killed in between, it undoes these rows when it restarts, and handles the records again. A
+    /// view that was opened with [`open`](Self::open) shows such rows for a moment. A view that was opened with this
+    /// method shows them only when the group has committed them: later by the processor's `commit_interval` (one second
+    /// by default) and up to a quarter of a second. Under exactly-once, every view shows only committed rows, and this
+    /// method delays them by up to a quarter of a second.
+    ///
+    /// Meanwhile the view holds the rows in memory, up to 64 MiB per partition; beyond that, it stops reading the
+    /// partition until the group commits. Held rows count as consumer lag in [`stats`](Self::stats), and
+    /// [`wait_for`](Self::wait_for) and [`caught_up`](Self::caught_up) wait until the group has committed them. While
+    /// the group's processor is down after a crash, no row of its last interval is shown.
+    ///
+    /// The view shows rows as they are written if there is no commit to wait for: if the group has never committed an
+    /// offset, and if its last offsets are not a commit of this version of goka, for example after
+    /// `kafka-consumer-groups.sh --reset-offsets` or while another client or an older version has the partition.
+    ///
+    /// The prefix and the renamed topics in `config` must be those of the processor. The view keeps a local copy of its
+    /// own, which it does not share with other views, joins and lookups of the table, and it keeps a connection open.
+    ///
+    /// ```no_run
+    /// # #[goka::table(group = "my-group", value = i64)]
+    /// # pub struct Clicks;
+    /// # async fn bill(config: goka::Config) -> goka::Result {
+    /// let view = goka::View::<Clicks>::open_committed(&config).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The errors of [`open`](Self::open), and [`Error::Kafka`] if the broker denies access to the group's offsets. On
+    /// a secured cluster, the view needs the ACL `Describe` on the group and on the topics of its inputs.
+    pub fn open_committed(config: &Config) -> Pin<Box<dyn Future<Output = Result<Self>> + Send>>
+    where
+        T: SharedTable,
+    {
+        Self::open_as(config, Reads::Committed)
+    }
+
+    fn open_as(config: &Config, reads: Reads) -> Pin<Box<dyn Future<Output = Result<Self>> + Send>>
+    where
+        T: SharedTable,
+    {
         let config = config.clone();
         Box::pin(async move {
-            let view = blocking("open a view", move || Self::open_now(&config)).await?;
+            let view = blocking("open a view", move || Self::open_now(&config, reads)).await?;
             view.all(|replica, n| replica.state(n).is_some()).await?;
             Ok(view)
         })
     }
 
-    fn open_now(config: &Config) -> Result<Self>
+    fn open_now(config: &Config, reads: Reads) -> Result<Self>
     where
         T: SharedTable,
     {
         let cluster = Cluster::connect(config)?;
         let home = Home::open(config, &cluster)?;
-        let replica = replicas::open(&cluster, &home, &TableSource::of::<T>())?;
+        let replica = replicas::open(&cluster, &home, &TableSource::of::<T>(reads))?;
         let topic = cluster.names().topic(<T as SharedTable>::NAME)?;
         let prepare = Prepare::new(&topic, Role::Viewing, config);
         prepare.by(<T::Codec as Codec<T::Value>>::prepare)?;

@@ -46,7 +46,7 @@ pub struct ViewStats {
     /// Size of the files of the local copy, in bytes, including space that will be reused.
     pub bytes: u64,
     /// Consumer lag: the number of offsets between the position up to which reads see the changelog and the last known
-    /// end of the changelog, summed over all partitions.
+    /// end of the changelog, summed over all partitions. Includes rows that a view of committed rows holds back.
     pub lag: u64,
     /// Time at which new rows last became visible to reads; `None` if there have been none yet.
     pub updated: Option<SystemTime>,
@@ -76,7 +76,8 @@ pub struct ViewPartition {
 
 impl<T> View<T> {
     /// Waits until the view has recovered, which means that every partition has been read to its end once. After this,
-    /// reads see everything that was in the table when the view was opened.
+    /// reads see everything that was in the table when the view was opened; with
+    /// [`open_committed`](Self::open_committed), everything that was committed.
     ///
     /// # Errors
     /// [`Error::Stale`] if the local copy is no longer updated.
@@ -198,7 +199,8 @@ impl<T> View<T> {
         self.until(replica.stored(), is_visible).await
     }
 
-    /// Waits until reads see everything that was written to the table before this call, by any program.
+    /// Waits until reads see everything that was written to the table before this call, by any program. A view of
+    /// committed rows waits until the group has committed these rows: use a timeout.
     ///
     /// This method queries the broker for the end offsets of the table topic, over a new connection. It is meant for
     /// occasional use, not for every read.

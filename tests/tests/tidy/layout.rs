@@ -23,11 +23,17 @@ const ROOMS: &[Room] = &[
         &["engine/table/"],
         &[GROUND, &["engine/port"]],
     ),
+    // The format of a group's commit. Workers write it, and replicas read it.
+    room(
+        "engine/cut",
+        &["engine/cut.rs"],
+        &[&["base", "engine/port"]],
+    ),
     // Tables that a process follows, which means that it reads them without writing them.
     room(
         "engine/replica",
         &["engine/replica/"],
-        &[GROUND, &["engine/port", "engine/table"]],
+        &[GROUND, &["engine/port", "engine/table", "engine/cut"]],
     ),
     // Small files that the rooms of a worker share: what handlers read and do, settings, and setbacks (events that void
     // uncommitted work).
@@ -79,7 +85,12 @@ const ROOMS: &[Room] = &[
     room("tester", &["tester/"], &[GROUND, ENGINE, ROOF, &["sim"]]),
 ];
 const GROUND: &[&str] = &["base", "store"];
-const TABLES: &[&str] = &["engine/port", "engine/table", "engine/replica"];
+const TABLES: &[&str] = &[
+    "engine/port",
+    "engine/table",
+    "engine/cut",
+    "engine/replica",
+];
 const STATE: &[&str] = &["engine", "engine/partition"];
 /// The rooms of the engine that rooms outside the engine may import.
 const ENGINE: &[&str] = &[

@@ -7,6 +7,7 @@
 //! | [`Member`] | membership in a consumer group: rebalances, fetched records, committed offsets |
 //! | [`Producer`] | records to produce, and their delivery reports |
 //! | [`Transactions`] | exactly-once: records and offsets that take effect together |
+//! | [`Cuts`] | the committed offsets of a group, for readers that are no members |
 //! | [`Reader`] | one topic, read outside any group: a changelog, or the table of another group |
 //! | [`Kafka`] | a worker's whole connection: all of the above |
 //!
@@ -25,6 +26,7 @@
 
 mod clock;
 pub(crate) mod crash;
+mod cuts;
 pub(crate) mod fault;
 mod kafka;
 mod member;
@@ -36,6 +38,7 @@ mod transactions;
 
 pub(crate) use self::{
     clock::Clock,
+    cuts::{Cuts, GroupCommits},
     kafka::Kafka,
     member::{CommitError, Event, Keys, Member, Unstable, is_unstable},
     offsets::{Committed, GroupOffsets, Log, OURS, Position},

@@ -7,9 +7,11 @@ use tracing::warn;
 use crate::{
     base::{error::Error, record::Record, state::PartitionState},
     engine::{
+        cut::Found,
         port::Reader,
         replica::{
             board::{Board, Progress},
+            held::Held,
             spec::Spec,
         },
         table::{replay::Replay, rows::Rows, trust::distrust},
@@ -36,6 +38,8 @@ pub(super) struct Copy {
     old: Option<Store>,
     /// `None` until the end offsets are known.
     replay: Option<Replay>,
+    /// Rows that the group has not committed yet. `None`: rows are stored as they are read.
+    held: Option<Held>,
     retry_at: Duration,
     up_to_date: bool,
     /// Whether rows were taken and not stored yet.
@@ -50,7 +54,8 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    pub(super) fn open(spec: &Spec, number: i32) -> Result<Self, Error> {
+    /// Opens the local copy of a partition. `holds_back`: rows are stored only when the group has committed them.
+    pub(super) fn open(spec: &Spec, number: i32, holds_back: bool) -> Result<Self, Error> {
         let identity = identity(spec, number);
         let path = spec.dir.join(number.to_string());
         let (store, discarded) = Store::open(&path, &identity, &spec.options)?;
@@ -65,12 +70,12 @@ impl Copy {
         }
         Ok(Copy {
             keeps_inputs: true,
-            ..Self::given(spec, number, store)
+            ..Self::given(spec, number, store, holds_back)
         })
     }
 
     /// Continues with a local copy that a borrower has written.
-    pub(super) fn given(spec: &Spec, number: i32, store: Store) -> Self {
+    pub(super) fn given(spec: &Spec, number: i32, store: Store, holds_back: bool) -> Self {
         let progress = Progress {
             visible: store.position().changelog,
             end: store.position().changelog,
@@ -83,6 +88,7 @@ impl Copy {
             old: None,
             progress,
             replay: None,
+            held: holds_back.then(Held::default),
             retry_at: Duration::ZERO,
             up_to_date: false,
             dirty: false,
@@ -159,12 +165,31 @@ impl Copy {
         board.set_progress(number, self.progress);
         let partitioner = (spec.partitioner, spec.identity.partitions);
         self.replay = Some(Replay::new(topic, number, (from, end), partitioner, now));
+        if let Some(held) = &mut self.held {
+            held.begin(from);
+        }
         Ok(from)
     }
 
     /// Takes a row. `Some`: a batch was stored before the copy was up to date, and this is the new state of the
     /// partition.
     pub(super) fn take(
+        &mut self,
+        record: &Record<'_>,
+        board: &Board,
+        now: Duration,
+        at_ms: i64,
+    ) -> Result<Option<PartitionState>, Error> {
+        let is_read = self.replay.is_some();
+        let is_held = self.held.as_mut().filter(|_| is_read);
+        if is_held.is_some_and(|held| held.take(record, at_ms)) {
+            return Ok(None);
+        }
+        self.add(record, board, now, at_ms)
+    }
+
+    /// Adds a row that may be stored to the next batch.
+    fn add(
         &mut self,
         record: &Record<'_>,
         board: &Board,
@@ -193,6 +218,76 @@ impl Copy {
 
     /// Notes that the partition was read to its end, which is at `next`. Returns whether this is the first time.
     pub(super) fn end(
+        &mut self,
+        next: i64,
+        board: &Board,
+        now: Duration,
+        at_ms: i64,
+    ) -> Result<bool, Error> {
+        if self.replay.is_none() {
+            return Ok(false);
+        }
+        match &mut self.held {
+            None => self.reached(next, board, now, at_ms),
+            Some(held) => {
+                held.end(next);
+                self.release(board, now, at_ms)
+            }
+        }
+    }
+
+    /// Notes that the group is asked for its cuts. `end` is the last known end offset of the partition.
+    pub(super) fn asked(&mut self, end: Option<i64>) {
+        let end = end.unwrap_or(0).max(self.progress.end);
+        if let Some(held) = self.held.as_mut().filter(|_| self.replay.is_some()) {
+            held.asked(end);
+        }
+    }
+
+    /// Notes what the group has committed, and stores the rows that were held back until then. Returns whether the
+    /// copy is up to date for the first time.
+    pub(super) fn answered(
+        &mut self,
+        found: Found,
+        board: &Board,
+        now: Duration,
+        at_ms: i64,
+    ) -> Result<bool, Error> {
+        let held = self.held.as_mut();
+        match held.is_some_and(|held| held.answered(found)) {
+            true => self.release(board, now, at_ms),
+            false => Ok(false),
+        }
+    }
+
+    /// Whether the replica is to stop reading the partition now, because too many rows are held back.
+    pub(super) fn pause(&mut self) -> bool {
+        self.held.as_mut().is_some_and(Held::pause)
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.held.as_ref().is_some_and(Held::is_paused)
+    }
+
+    /// The offset from which the replica is to read on now, after it had stopped.
+    pub(super) fn resume(&mut self) -> Option<i64> {
+        self.held.as_mut().and_then(Held::resume)
+    }
+
+    /// Stores the held rows that the group has committed. Returns whether the copy is up to date for the first time.
+    fn release(&mut self, board: &Board, now: Duration, at_ms: i64) -> Result<bool, Error> {
+        while let Some(row) = self.held.as_mut().and_then(Held::release) {
+            self.add(&row.as_record(self.number), board, now, at_ms)?;
+        }
+        let complete = self.held.as_ref().filter(|held| held.is_complete());
+        match complete.map(Held::released_to) {
+            Some(next) => self.reached(next, board, now, at_ms),
+            None => Ok(false),
+        }
+    }
+
+    /// Notes that the copy has everything before `next` that it may have. Returns whether this is the first time.
+    fn reached(
         &mut self,
         next: i64,
         board: &Board,
@@ -276,6 +371,9 @@ impl Copy {
     /// Starts over: drops the rows that were taken and not stored.
     pub(super) fn start_over(&mut self) {
         self.rows.forget();
+        if let Some(held) = &mut self.held {
+            *held = Held::default();
+        }
         (self.replay, self.up_to_date, self.dirty) = (None, false, false);
     }
 
@@ -305,8 +403,10 @@ impl Copy {
             false => Vec::new(),
         };
         let is_hidden = self.old.is_some();
+        // The rows that are held back are older than now, and the copy does not have them.
+        let since_ms = self.held.as_ref().and_then(Held::since_ms);
         let as_of_ms = match self.up_to_date {
-            true => at_ms,
+            true => since_ms.unwrap_or(at_ms),
             false => replay.at_ms(&self.store, at_ms),
         };
         // The lock is taken after the commit, when the first row of the batch is passed on.

@@ -13,7 +13,7 @@ use tracing::error;
 use crate::{
     base::{error::Error, record::to_ms, state::PartitionState},
     engine::{
-        port::Reader,
+        port::{Cuts, Reader},
         replica::{
             board::{Board, Progress, Wanted},
             keeper::Keeper,
@@ -37,13 +37,19 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    /// Opens a replica with a thread of its own. The replica reads nothing until a partition is wanted.
-    pub(crate) fn open(spec: Spec, reader: Box<dyn Reader + Send>) -> Result<Self, Error> {
+    /// Opens a replica with a thread of its own. The replica reads nothing until a partition is wanted. With `cuts`,
+    /// the replica has only rows that the group has committed.
+    pub(crate) fn open(
+        spec: Spec,
+        reader: Box<dyn Reader + Send>,
+        cuts: Option<Box<dyn Cuts + Send>>,
+    ) -> Result<Self, Error> {
         let mut replica = Self::without_thread(spec);
         let name = format!("goka-replica-{}", replica.spec.identity.topic);
         let (spec, board) = (replica.spec.clone(), replica.board.clone());
         let thread = std::thread::Builder::new().name(name).spawn(move || {
-            let keeper = AssertUnwindSafe(|| keep(Keeper::new(spec, board.clone(), reader)));
+            let cuts = cuts.map(|cuts| cuts as Box<dyn Cuts>);
+            let keeper = AssertUnwindSafe(|| keep(Keeper::new(spec, board.clone(), reader, cuts)));
             if catch_unwind(keeper).is_err() {
                 board.fail(
                     "the thread of the replica panicked; this is a bug in goka, please report it"
@@ -69,7 +75,13 @@ impl Replica {
     /// The keeper, which writes the local copies. A replica must have only one.
     #[cfg(any(test, feature = "tester"))]
     pub(crate) fn keeper(&self, reader: Box<dyn Reader>) -> Keeper {
-        Keeper::new(self.spec.clone(), self.board.clone(), reader)
+        Keeper::new(self.spec.clone(), self.board.clone(), reader, None)
+    }
+
+    /// The keeper of a replica that has only rows that the group has committed.
+    #[cfg(any(test, feature = "tester"))]
+    pub(crate) fn committed_keeper(&self, reader: Box<dyn Reader>, cuts: Box<dyn Cuts>) -> Keeper {
+        Keeper::new(self.spec.clone(), self.board.clone(), reader, Some(cuts))
     }
 
     pub(crate) fn spec(&self) -> &Spec {

@@ -13,7 +13,8 @@ use tracing::{debug, warn};
 use crate::{
     base::{error::Error, state::PartitionState},
     engine::{
-        port::{Reader, TableEvent},
+        cut::Cut,
+        port::{Cuts, GroupCommits, Reader, TableEvent},
         replica::{
             board::{BEGINNING, Board},
             copy::Copy,
@@ -27,6 +28,8 @@ use crate::{
 const EVENTS_MAX: usize = 10_000;
 /// Retry interval for opening a local copy after the disk was full.
 const ROOM_RETRY: Duration = Duration::from_secs(2);
+/// How often the group is asked for its committed offsets.
+const ASK_INTERVAL: Duration = Duration::from_millis(200);
 /// How often the known end offsets are passed on to readers.
 const ENDS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -35,6 +38,12 @@ pub(crate) struct Keeper {
     spec: Arc<Spec>,
     board: Arc<Board>,
     reader: Box<dyn Reader>,
+    /// The committed offsets of the group. `None`: rows are stored as they are read.
+    cuts: Option<Box<dyn Cuts>>,
+    /// When to ask for the committed offsets next. `None` while a question has no answer.
+    ask_at: Option<Duration>,
+    /// Whether the last question could not be answered.
+    is_unanswered: bool,
     copies: BTreeMap<i32, Copy>,
     /// When the known end offsets are next passed on to readers.
     ends_at: Duration,
@@ -45,11 +54,19 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(spec: Arc<Spec>, board: Arc<Board>, reader: Box<dyn Reader>) -> Self {
+    pub(super) fn new(
+        spec: Arc<Spec>,
+        board: Arc<Board>,
+        reader: Box<dyn Reader>,
+        cuts: Option<Box<dyn Cuts>>,
+    ) -> Self {
         Keeper {
             spec,
             board,
             reader,
+            cuts,
+            ask_at: Some(Duration::ZERO),
+            is_unanswered: false,
             copies: BTreeMap::new(),
             ends_at: Duration::ZERO,
             open_at: Duration::ZERO,
@@ -75,6 +92,7 @@ impl Keeper {
         self.open_and_close(now, at_ms)?;
         self.refresh_or_restart(now, at_ms)?;
         self.begin(now, at_ms)?;
+        self.follow_cuts(now, at_ms)?;
         self.read(wait, now, at_ms)?;
         for copy in self.copies.values_mut() {
             let followed = copy.follow(&self.board, at_ms);
@@ -83,8 +101,13 @@ impl Keeper {
         if now >= self.ends_at {
             self.ends_at = now + ENDS_INTERVAL;
             for copy in self.copies.values_mut() {
-                if let Some((_, end)) = self.reader.progress(copy.number()) {
-                    copy.set_end(Some(end), &self.board);
+                let number = copy.number();
+                let end = match copy.is_paused() {
+                    true => self.reader.bounds(number).ok().map(|(_, end)| end),
+                    false => self.reader.progress(number).map(|(_, end)| end),
+                };
+                if end.is_some() {
+                    copy.set_end(end, &self.board);
                 }
             }
         }
@@ -143,9 +166,9 @@ impl Keeper {
             };
             if let Entry::Vacant(entry) = self.copies.entry(number) {
                 let copy = match given {
-                    Some(store) => Copy::given(&self.spec, number, store),
+                    Some(store) => Copy::given(&self.spec, number, store, self.cuts.is_some()),
                     None if now < self.open_at => continue,
-                    None => match Copy::open(&self.spec, number) {
+                    None => match Copy::open(&self.spec, number, self.cuts.is_some()) {
                         Err(error @ Error::NoRoom { .. }) => {
                             self.open_at = now + ROOM_RETRY;
                             let topic = &self.spec.identity.topic;
@@ -220,6 +243,64 @@ impl Keeper {
             .try_for_each(|(number, from)| self.reader.start(number, from))
     }
 
+    /// Asks for the committed offsets of the group, and stores the rows that the group has committed.
+    fn follow_cuts(&mut self, now: Duration, at_ms: i64) -> Result<(), Error> {
+        let Some(cuts) = &self.cuts else {
+            return Ok(());
+        };
+        if self.ask_at.is_none()
+            && let Some(answer) = cuts.answer()
+        {
+            self.ask_at = Some(now + ASK_INTERVAL);
+            let was_unanswered = std::mem::replace(&mut self.is_unanswered, answer.is_err());
+            match answer {
+                Ok(commits) => self.release(&commits, now, at_ms)?,
+                Err(error) if was_unanswered => {
+                    debug!(topic = self.topic(), %error, "could not fetch the committed offsets again");
+                }
+                Err(error) => {
+                    let topic = self.topic();
+                    warn!(topic, %error, "could not fetch the committed offsets of the group; holding new rows back");
+                }
+            }
+        }
+        if let Some(cuts) = &self.cuts
+            && !self.copies.is_empty()
+            && self.ask_at.is_some_and(|at| now >= at)
+        {
+            for copy in self.copies.values_mut() {
+                let progress = self.reader.progress(copy.number());
+                copy.asked(progress.map(|(_, end)| end));
+            }
+            self.ask_at = None;
+            cuts.ask();
+        }
+        Ok(())
+    }
+
+    /// Stores the rows that the group has committed.
+    fn release(&mut self, commits: &GroupCommits, now: Duration, at_ms: i64) -> Result<(), Error> {
+        let (board, reader) = (&self.board, &*self.reader);
+        for (&number, copy) in &mut self.copies {
+            let offsets = usize::try_from(number)
+                .ok()
+                .and_then(|number| commits.partitions.get(number));
+            let Some(offsets) = offsets else { continue };
+            let inputs = commits.inputs.iter().map(|name| &**name);
+            let sources = offsets.sources.iter();
+            let sources = sources.map(|committed| committed.as_ref().map(|c| c.offset));
+            let found = Cut::find(offsets.changelog.as_ref(), inputs.zip(sources));
+            let answered = copy.answered(found, board, now, at_ms);
+            if or_wait_for_room(copy, board, reader, now, answered)? == Some(true) {
+                board.set_state(number, PartitionState::Running);
+            }
+            if let Some(from) = copy.resume() {
+                reader.start(number, from)?;
+            }
+        }
+        Ok(())
+    }
+
     fn read(&mut self, mut wait: Duration, now: Duration, at_ms: i64) -> Result<(), Error> {
         let Keeper {
             board,
@@ -280,6 +361,14 @@ fn on(
                 let taken = copy.take(&record, board, now, at_ms);
                 if let Some(Some(state)) = or_wait_for_room(copy, board, reader, now, taken)? {
                     board.set_state(record.partition, state);
+                }
+                if copy.pause() {
+                    debug!(
+                        topic = spec.identity.topic,
+                        partition = record.partition,
+                        "too many rows are not committed; reading the changelog stops until the group commits"
+                    );
+                    reader.stop(record.partition)?;
                 }
             }
             Ok(())

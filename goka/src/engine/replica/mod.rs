@@ -8,6 +8,7 @@
 mod board;
 mod copy;
 mod following;
+mod held;
 mod keeper;
 mod loans;
 mod spec;

@@ -1,6 +1,7 @@
 //! Tests of replicas, turn by turn, on a Kafka in memory.
 
 mod changes;
+mod committed;
 mod lent;
 
 use std::{sync::Arc, time::Duration};

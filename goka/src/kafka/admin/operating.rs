@@ -138,7 +138,8 @@ impl Cluster {
         let commit = unsafe { Commit::begin(consumer.client(), &list) };
         let taken = commit.and_then(|commit| {
             let answer = commit.answer(ANSWER);
-            answer.unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut))
+            let answer = answer.unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut.into()));
+            answer.map_err(|refused| refused.code)
         });
         taken.map_err(|code| Error::kafka(doing(), code))
     }

@@ -28,7 +28,14 @@ pub(crate) struct TopicInfo {
     /// How long the topic keeps tombstones, in milliseconds. Kafka's default if the setting is unknown; `None` on the
     /// embedded broker.
     pub(crate) delete_retention_ms: Option<i64>,
+    /// The setting `min.compaction.lag.ms`: how long after its timestamp a record is safe from compaction, in
+    /// milliseconds. `None` if it is unknown.
+    pub(crate) compaction_lag_ms: Option<i64>,
 }
+
+/// The `min.compaction.lag.ms` of a changelog that goka creates, in milliseconds. After a crash, a group undoes rows of
+/// the changelog with the rows before them, so that compaction must leave these for a while.
+pub(crate) const COMPACTION_LAG_MS: i64 = 3_600_000;
 
 /// Kafka's default of `delete.retention.ms`, in milliseconds, used if the topic's setting is unknown. At worst, a
 /// local copy that is older than this is restored without need. A local copy that was trusted for ever could bring
@@ -47,6 +54,7 @@ impl Cluster {
                 id: String::new(),
                 cleanup_policy: None,
                 delete_retention_ms: None,
+                compaction_lag_ms: None,
             }));
         }
         for (name, topic) in names.iter().zip(&mut topics) {
@@ -104,6 +112,8 @@ impl Cluster {
                 let value = |key: &str| settings.get(key).and_then(|entry| entry.value.clone());
                 topic.cleanup_policy = value("cleanup.policy");
                 topic.delete_retention_ms = retention_ms(value("delete.retention.ms").as_deref());
+                topic.compaction_lag_ms =
+                    value("min.compaction.lag.ms").and_then(|ms| ms.parse().ok());
             }
             Some(Err(code)) => denied(physical, "DescribeConfigs", code)?,
             None => {}
@@ -127,8 +137,12 @@ impl Cluster {
             return self.create_far(&physical, partitions);
         }
         let policy = if compacted { "compact" } else { "delete" };
-        let topic = NewTopic::new(&physical, partitions, TopicReplication::Fixed(-1))
+        let lag = COMPACTION_LAG_MS.to_string();
+        let mut topic = NewTopic::new(&physical, partitions, TopicReplication::Fixed(-1))
             .set("cleanup.policy", policy);
+        if compacted {
+            topic = topic.set("min.compaction.lag.ms", &lag);
+        }
         let options = AdminOptions::new()
             .request_timeout(Some(ANSWER))
             .operation_timeout(Some(ANSWER));
@@ -145,9 +159,13 @@ impl Cluster {
                 RDKafkaErrorCode::TopicAuthorizationFailed
                 | RDKafkaErrorCode::ClusterAuthorizationFailed,
             ))) => {
+                let lag = match compacted {
+                    true => format!(" and min.compaction.lag.ms={lag}"),
+                    false => String::new(),
+                };
                 return Err(Error::Topic(format!(
                     "the broker denies creating topic `{physical}`: grant the ACL `Create` on it, or create it with \
-                     {partitions} partitions and cleanup.policy={policy}"
+                     {partitions} partitions and cleanup.policy={policy}{lag}"
                 )));
             }
             Some(Err((_, code))) => return Err(Error::kafka(doing(), code)),

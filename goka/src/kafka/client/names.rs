@@ -49,6 +49,16 @@ impl Names {
         }
     }
 
+    /// The logical name of a topic: the inverse of [`topic`](Self::topic). A topic that this configuration cannot name
+    /// keeps its physical name.
+    pub(crate) fn logical<'n>(&'n self, physical: &'n str) -> &'n str {
+        let renamed = self.topics.iter().find(|(_, to)| *to == physical);
+        renamed.map_or_else(
+            || physical.strip_prefix(&*self.prefix).unwrap_or(physical),
+            |(logical, _)| logical,
+        )
+    }
+
     /// The physical name of a group.
     pub(crate) fn group(&self, logical: &str) -> Result<String, Error> {
         self.prefixed("group", logical)
@@ -105,6 +115,13 @@ mod tests {
         let names = Names::new(&config).unwrap();
         assert_eq!(names.topic("user-clicks").unwrap(), "eu.clicks.v2");
         assert_eq!(names.topic("counts").unwrap(), "staging-counts");
+        for (physical, logical) in [
+            ("eu.clicks.v2", "user-clicks"),
+            ("staging-counts", "counts"),
+            ("others", "others"),
+        ] {
+            assert_eq!(names.logical(physical), logical);
+        }
         assert_eq!(names.group("my-group").unwrap(), "staging-my-group");
         let id = names.transactional_id("my-group", "host", 1).unwrap();
         assert_eq!(id, "staging-my-group-host-1");

@@ -18,7 +18,7 @@ use crate::{
     engine::port::OURS,
     kafka::{
         client::{connection::Connection, log::ClientLog, settings::Role},
-        native::transaction::init_transactions,
+        native::{listed::listed, transaction::init_transactions},
     },
 };
 
@@ -84,8 +84,8 @@ impl Fence {
         let committed = reader.committed_offsets(self.offsets.clone(), WAIT);
         let committed = committed.map_err(failed)?;
         let ours = format!("{}-", self.group);
-        let ids = committed.elements().into_iter().filter_map(|element| {
-            let id = element.metadata().strip_prefix(OURS)?.to_owned();
+        let ids = listed(&committed).filter_map(|listed| {
+            let id = listed.metadata.strip_prefix(OURS)?.to_owned();
             (id.starts_with(&ours) && id != self.own).then_some(id)
         });
         Ok(ids.collect())

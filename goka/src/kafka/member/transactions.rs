@@ -367,6 +367,11 @@ impl Coordinator {
                 "; grant the ACLs `Write` and `Describe` on the transactional id"
             }
             ClusterAuthorizationFailed => "; grant the ACL `IdempotentWrite` on the cluster",
+            GroupAuthorizationFailed => "; grant the ACL `Read` on the group",
+            TopicAuthorizationFailed => {
+                "; grant the ACL `Write` on each topic that the group writes, and `Read` on each input of the group, its \
+                 loop and its changelog"
+            }
             InvalidTransactionTimeout => {
                 "; lower `transaction.timeout.ms`, or raise the broker's `transaction.max.timeout.ms`"
             }

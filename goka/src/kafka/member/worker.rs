@@ -42,8 +42,9 @@ use crate::{
         native::{
             event::{Failure, Kind},
             fetch::FetchingConsumer,
+            listed::listed,
             message::{Message, TopicHandle},
-            request::Commit,
+            request::{Commit, Refused},
             transaction,
         },
         produce::producer::{Delivered, Producer, ToSend},
@@ -64,7 +65,7 @@ pub(crate) struct WorkerConnection {
     // `sources` and `committing` are declared before the client (in `consumer`), which must be dropped last.
     sources: Vec<Source>,
     /// The commit that is in flight, or why it could not be sent.
-    committing: RefCell<Option<Result<Commit, RDKafkaErrorCode>>>,
+    committing: RefCell<Option<Result<Commit, Refused>>>,
     group: String,
     /// Physical name of the topic to subscribe to.
     leader: String,
@@ -253,13 +254,19 @@ impl WorkerConnection {
         })
     }
 
-    fn send_offsets(&self, positions: &[Position]) -> Result<Commit, RDKafkaErrorCode> {
+    fn uncommitted(&self, refused: &Refused) -> CommitError {
+        let changelog = self.table.as_ref().map(TopicReader::physical);
+        uncommitted(&self.group, changelog, refused)
+    }
+
+    fn send_offsets(&self, positions: &[Position]) -> Result<Commit, Refused> {
         let list = self.offsets(positions).map_err(|error| {
             let code = error.rdkafka_error_code();
             code.unwrap_or(RDKafkaErrorCode::InvalidArgument)
         })?;
         // SAFETY: the client is a field that is dropped after the field that keeps the commit.
-        unsafe { Commit::begin(self.client().client(), &list) }
+        let begun = unsafe { Commit::begin(self.client().client(), &list) };
+        begun.map_err(Refused::from)
     }
 }
 
@@ -322,13 +329,11 @@ impl port::Member for WorkerConnection {
     fn commit(&self, positions: &[Position]) -> Result<(), CommitError> {
         self.committing.take();
         let began = boot_time();
-        let code = match self.send_offsets(positions) {
-            Ok(commit) => commit
-                .answer(COMMIT_ANSWER)
-                .unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut)),
-            Err(code) => Err(code),
-        };
-        code.map_err(|code| uncommitted(&self.group, code))?;
+        let taken = self.send_offsets(positions).and_then(|commit| {
+            let answer = commit.answer(COMMIT_ANSWER);
+            answer.unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut.into()))
+        });
+        taken.map_err(|refused| self.uncommitted(&refused))?;
         self.producer.with(|producer| producer.proven(began));
         Ok(())
     }
@@ -342,10 +347,10 @@ impl port::Member for WorkerConnection {
         let mut committing = self.committing.borrow_mut();
         let outcome = match committing.as_ref()? {
             Ok(commit) => commit.answer(Duration::ZERO)?,
-            Err(code) => Err(*code),
+            Err(refused) => Err(refused.clone()),
         };
         *committing = None;
-        Some(outcome.map_err(|code| uncommitted(&self.group, code)))
+        Some(outcome.map_err(|refused| self.uncommitted(&refused)))
     }
 
     fn committed(&self, partition: i32) -> Result<GroupOffsets, Error> {
@@ -361,22 +366,21 @@ impl port::Member for WorkerConnection {
         let answer = self.client().committed_offsets(list, wait);
         let answer = answer.map_err(failed)?;
         let of = |topic: &str| {
-            let Some(element) = answer.find_partition(topic, partition) else {
+            let mut listed = listed(&answer);
+            let Some(found) = listed.find(|l| l.topic == topic && l.partition == partition) else {
                 return Ok(None);
             };
-            match element.error() {
-                Err(error) if error.rdkafka_error_code() == Some(UNSTABLE) => {
+            match found.error {
+                None => {}
+                Some(UNSTABLE) => {
                     return Err(self.not_fetched("committed offsets", partition, Unstable));
                 }
-                told => told.map_err(failed)?,
+                Some(code) => return Err(self.not_fetched("committed offsets", partition, code)),
             }
-            Ok(match element.offset() {
-                Offset::Offset(offset) => Some(Committed {
-                    offset,
-                    metadata: element.metadata().to_owned(),
-                }),
-                _ => None,
-            })
+            Ok(found.offset.map(|offset| Committed {
+                offset,
+                metadata: found.metadata.into_owned(),
+            }))
         };
         let sources = self.sources.iter().map(|source| of(&source.physical));
         let table = self.table.as_ref().map(TopicReader::physical);

@@ -8,6 +8,8 @@
 
 pub(crate) mod event;
 pub(crate) mod fetch;
+pub(crate) mod group_offsets;
+pub(crate) mod listed;
 pub(crate) mod message;
 pub(crate) mod produce;
 mod raw;

@@ -251,3 +251,45 @@ fn two_with_the_same_instance_id_do_not_both_go_on() {
         second.held.len() == 1
     });
 }
+
+#[test]
+fn metadata_that_is_not_utf8_is_read() {
+    let bench = Bench::new();
+    let cluster = bench.cluster();
+    create(&cluster, 1);
+    let group = cluster.names().group("group").unwrap();
+    let topics = ["a", "group-state"].map(|topic| cluster.names().topic(topic).unwrap());
+    // Another client of the group commits bytes that are no text. librdkafka frees the metadata with the list.
+    let mut list = rdkafka::TopicPartitionList::new();
+    for topic in &topics {
+        let offset = rdkafka::Offset::Offset(3);
+        list.add_partition_offset(topic, 0, offset).unwrap();
+        list.find_partition(topic, 0).unwrap().set_metadata("goka?");
+    }
+    // SAFETY: the list has two elements, whose metadata of five bytes nothing else reads meanwhile.
+    unsafe {
+        for n in 0..2 {
+            let element = &*(*list.ptr()).elems.add(n);
+            *element.metadata.cast::<u8>().add(4) = 0xff;
+        }
+    }
+    let connection = cluster.connection();
+    let client: rdkafka::consumer::BaseConsumer<_> = connection
+        .open(client::settings::Role::Reader, "test", |settings| {
+            settings.set("group.id", &group);
+            settings.set("enable.auto.commit", "false");
+        })
+        .unwrap();
+    use rdkafka::consumer::{CommitMode, Consumer as _};
+    until("the commit is taken", || {
+        client.commit(&list, CommitMode::Sync).is_ok()
+    });
+    let member = cluster.member(&spec(0)).unwrap();
+    let committed = member.committed(0).unwrap();
+    let lossy = Some(Committed {
+        offset: 3,
+        metadata: "goka\u{fffd}".to_owned(),
+    });
+    assert_eq!(committed.sources, [lossy.clone(), None]);
+    assert_eq!(committed.changelog, lossy);
+}

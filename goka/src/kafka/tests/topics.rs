@@ -28,6 +28,8 @@ fn topics_are_told_and_created_under_their_physical_names() {
     if Bench::on_kafka() {
         assert!(!clicks.id.is_empty() && clicks.id != table.id);
         assert_eq!(table.delete_retention_ms, Some(86_400_000));
+        assert_eq!(table.compaction_lag_ms, Some(3_600_000));
+        assert_eq!(clicks.compaction_lag_ms, Some(0));
     }
 }
 

@@ -199,6 +199,11 @@ impl Group {
         self.committed.get(&(topic.to_owned(), partition))
     }
 
+    /// The topics of the committed offsets. A topic comes once for each partition.
+    pub(super) fn topics_committed(&self) -> impl Iterator<Item = &str> {
+        self.committed.keys().map(|(topic, _)| &**topic)
+    }
+
     /// Gives each member an equal share of the partitions, and moves as few as possible.
     fn rebalance(&mut self, now: Duration) {
         let mut order: Vec<MemberId> = self.members.keys().copied().collect();

@@ -10,6 +10,7 @@ mod chance;
 mod committing;
 mod connection;
 mod coordinator;
+mod cuts;
 mod deciding;
 mod fetching;
 mod group;

@@ -181,7 +181,7 @@ fn copies_are_closed_cleanly_whether_lent_or_not() {
 #[test]
 fn a_standby_that_failed_refuses_requests_with_the_reason() {
     let stage = Stage::new();
-    let replica = Replica::open(stage.spec(), Box::new(Broken));
+    let replica = Replica::open(stage.spec(), Box::new(Broken), None);
     let standby = Standby::new(replica.unwrap());
     let mut changes = standby.replica().changes();
     while standby.check().is_ok() {

@@ -1,0 +1,49 @@
+//! Partitions with offsets, as librdkafka lists them: what a group has committed, and what it refused. Must not know
+//! groups.
+//!
+//! rdkafka's `metadata()` panics if the metadata beside an offset is not UTF-8. Any client of a group may commit
+//! metadata of any bytes, so that goka reads metadata only here.
+
+use std::borrow::Cow;
+
+use rdkafka::{TopicPartitionList, bindings::*, error::RDKafkaErrorCode};
+
+use super::raw::{bytes, elements, text};
+
+/// A partition in a list of librdkafka.
+pub(crate) struct Listed<'l> {
+    /// Physical name of the topic.
+    pub(crate) topic: &'l str,
+    pub(crate) partition: i32,
+    /// `None`: no offset is committed.
+    pub(crate) offset: Option<i64>,
+    /// The metadata beside the offset. Bytes that are not UTF-8 are replaced by U+FFFD.
+    pub(crate) metadata: Cow<'l, str>,
+    pub(crate) error: Option<RDKafkaErrorCode>,
+}
+
+/// The partitions of a list.
+pub(crate) fn listed(list: &TopicPartitionList) -> impl Iterator<Item = Listed<'_>> {
+    // SAFETY: the list is borrowed, and lends its elements.
+    unsafe { listed_at(list.ptr()) }
+}
+
+/// # Safety
+/// `list` is null, or points to a list that lives as long as `'l`.
+pub(super) unsafe fn listed_at<'l>(
+    list: *const rd_kafka_topic_partition_list_t,
+) -> impl Iterator<Item = Listed<'l>> {
+    // SAFETY: by the caller. A list owns the topics and the metadata of its elements.
+    let elements = unsafe { elements(list) };
+    elements.iter().map(|element| unsafe {
+        let metadata = bytes(element.metadata, element.metadata_size);
+        Listed {
+            topic: text(element.topic),
+            partition: element.partition,
+            offset: (element.offset >= 0).then_some(element.offset),
+            metadata: String::from_utf8_lossy(metadata.unwrap_or_default()),
+            error: (element.err != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR)
+                .then(|| element.err.into()),
+        }
+    })
+}
