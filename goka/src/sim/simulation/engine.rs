@@ -48,6 +48,7 @@ pub(super) struct Rig {
     coalesce: bool,
     stored_at_once: usize,
     standby: bool,
+    lag_ms: i64,
     guarantee: Guarantee,
     fault: Planted,
     started: u64,
@@ -67,6 +68,7 @@ impl Rig {
             // change.
             stored_at_once: [STORED_AT_ONCE, 0, 3][schedule.seed as usize % 3],
             standby: schedule.standby,
+            lag_ms: schedule.lag_ms,
             guarantee: match schedule.exactly_once {
                 false => Guarantee::AtLeastOnce,
                 true => Guarantee::ExactlyOnce,
@@ -93,7 +95,13 @@ impl Rig {
             forgets_rows: false,
             metadata_interval: Duration::from_secs(60),
         });
-        let keeper = replica.keeper(world.reader(TABLE));
+        let (reader, ignores_cuts) = (world.reader(TABLE), self.fault.is(Fault::StandbyAhead));
+        let keeper = match self.guarantee {
+            Guarantee::AtLeastOnce if !ignores_cuts => {
+                replica.committed_keeper(reader, world.cuts(GROUP, TABLE))
+            }
+            _ => replica.keeper(reader),
+        };
         Ok((Arc::new(Standby::new(replica)), keeper))
     }
 
@@ -134,6 +142,7 @@ impl super::Rig for Rig {
         let table = TableSpec {
             options: options(),
             standby,
+            compaction_lag_ms: Some(self.lag_ms),
             ..parts::table(self.dir(slot), self.identity(0))
         };
         let visits: Arc<Visits> = Arc::default();
