@@ -1,7 +1,7 @@
 //! The header of a local copy, in the LMDB table `meta`: format, identity and position.
 //!
 //! The header is part of the data format. `format` is 32 bits, big-endian, in every version of the format. `identity`
-//! and `position` are MessagePack arrays. `reaches`, 64 bits, big-endian, is an offset in the changelog. It exists
+//! and `position` are MessagePack arrays; versions before 0.2 wrote the position without its fourth element. `reaches`, 64 bits, big-endian, is an offset in the changelog. It exists
 //! while rows may be ahead of the position because a batch was stored in parts: all rows of that batch are in the
 //! changelog below this offset. Must not know rows.
 
@@ -67,8 +67,9 @@ pub(super) fn put_position(
         changelog,
         inputs,
         at_ms,
+        whole_from,
     } = position;
-    let array = (changelog, inputs, at_ms);
+    let array = (changelog, inputs, at_ms, whole_from);
     let bytes = rmp_serde::to_vec(&array).map_err(|error| Error::Encoding(error.into()))?;
     meta.put(txn, POSITION_KEY, &bytes)
 }
@@ -136,11 +137,17 @@ fn identity(bytes: &[u8]) -> Option<Identity> {
 }
 
 fn position(bytes: &[u8]) -> Option<Position> {
-    let (changelog, inputs, at_ms) = rmp_serde::from_slice(bytes).ok()?;
+    let earlier = || {
+        let (changelog, inputs, at_ms) = rmp_serde::from_slice(bytes).ok()?;
+        Some((changelog, inputs, at_ms, 0))
+    };
+    let (changelog, inputs, at_ms, whole_from) =
+        rmp_serde::from_slice(bytes).ok().or_else(earlier)?;
     Some(Position {
         changelog,
         inputs,
         at_ms,
+        whole_from,
     })
 }
 
@@ -198,6 +205,11 @@ mod tests {
         let array = (7, vec![("clicks#id", i64::MAX), ("", -1)], 0);
         let valid = rmp_serde::to_vec(&array).unwrap();
         assert_eq!(position(&valid).unwrap().inputs[1].1, -1);
-        fuzz("a position", &[valid], LIST, |bytes| drop(position(bytes)));
+        let array = (7, vec![("clicks#id", 1)], 0, 9);
+        let whole = rmp_serde::to_vec(&array).unwrap();
+        assert_eq!(position(&whole).unwrap().whole_from, 9);
+        fuzz("a position", &[valid, whole], LIST, |bytes| {
+            drop(position(bytes))
+        });
     }
 }

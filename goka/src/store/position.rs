@@ -10,6 +10,9 @@ pub(crate) struct Position {
     pub(crate) inputs: Vec<(String, i64)>,
     /// Wall-clock time of the commit, in milliseconds since 1970.
     pub(crate) at_ms: i64,
+    /// The changelog offset from which on the copy is whole: at a lower position it may lack rows that were compacted
+    /// away because of later ones. 0 if no row was missing.
+    pub(crate) whole_from: i64,
 }
 
 /// The position of a local copy, and how far its rows reach beyond the position.

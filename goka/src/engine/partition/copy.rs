@@ -127,6 +127,7 @@ impl Copy {
                 changelog: self.changelog,
                 inputs,
                 at_ms,
+                ..Position::default()
             };
             self.rows.store(store, position, kept, part)?;
         }
@@ -152,6 +153,7 @@ impl Copy {
             changelog,
             inputs,
             at_ms,
+            ..Position::default()
         };
         kept.close_interval();
         kept.acknowledge();

@@ -94,6 +94,7 @@ impl Recovery {
             changelog,
             inputs: Vec::new(),
             at_ms: deleted.at_ms,
+            ..Position::default()
         };
         let written = rows.store(store, position, 0, &mut || Ok(()));
         stored(number, written)

@@ -132,7 +132,7 @@ impl Recovery {
         };
         copy.reload()?;
         let tail = match cut {
-            Some(cut) => Tail::behind(cut, (from, end), start),
+            Some(cut) => Tail::behind(cut, end, start),
             None => Tail::default(),
         };
         let replay = replay(env, spec, number, (from, end));
@@ -178,17 +178,15 @@ impl Recovery {
         let (
             Some((rows, store)),
             Some(Phase::Restoring {
-                offsets,
-                replay,
-                tail,
-                ..
+                offsets, replay, ..
             }),
         ) = (layers, self.phases.get_mut(&number))
         else {
             return Ok(None);
         };
-        tail.pass(record.offset);
-        let is_full = replay.take(rows, &record)?;
+        let reader = env.kafka.table();
+        let log_end = || Some(reader?.progress(number)?.1);
+        let is_full = replay.take(rows, &record, log_end)?;
         env.kafka.reached(Step::Replayed)?;
         if is_full {
             let no_offsets = offsets.sources.iter().all(Option::is_none);
@@ -235,8 +233,11 @@ impl Recovery {
         if tail.is_reached() {
             return Ok(());
         }
-        tail.reach();
-        replay.pass(tail.from().unwrap_or(0));
+        let from = tail.from().unwrap_or(0);
+        let reader = env.kafka.table();
+        replay.note_hole(from, || Some(reader?.progress(number)?.1));
+        replay.pass(from);
+        tail.reach(replay.whole_from(store) > from);
         if replay.next() != store.position().changelog {
             let no_offsets = offsets.sources.iter().all(Option::is_none);
             let at_ms = replay.at_ms(store, env.kafka.wall_ms());

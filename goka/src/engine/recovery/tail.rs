@@ -35,8 +35,8 @@ pub(super) struct Tail {
     undone: u64,
     /// The timestamp of the oldest row, milliseconds since 1970.
     oldest_ms: Option<i64>,
-    /// The offset of the next row before the cut if no row is missing. `None`: some rows were compacted away.
-    expected: Option<i64>,
+    /// Whether rows before the cut may have been compacted away because of rows in the tail.
+    has_holes: bool,
 }
 
 /// A share of all keys.
@@ -108,16 +108,13 @@ impl Start {
 }
 
 impl Tail {
-    /// The tail behind `cut` of a changelog that ends at `end`. The local copy is read from offset `from` on. `share`:
-    /// the share of the keys to compare; `None` for the first share. `kept`: what earlier shares have found to be
-    /// written on purpose.
-    pub(super) fn behind(cut: Cut, (from, end): (i64, i64), start: Start) -> Self {
+    /// The tail behind `cut` of a changelog that ends at `end`.
+    pub(super) fn behind(cut: Cut, end: i64, start: Start) -> Self {
         Tail {
             share: start
                 .share
                 .unwrap_or_else(|| Share::first(end - cut.changelog)),
             cut: Some(cut),
-            expected: Some(from),
             kept: start.kept,
             ..Tail::default()
         }
@@ -137,17 +134,10 @@ impl Tail {
         self.is_reached
     }
 
-    /// Notes that the local copy has all rows before the tail.
-    pub(super) fn reach(&mut self) {
-        self.is_reached = true;
-        if self.expected != self.from() {
-            self.expected = None;
-        }
-    }
-
-    /// Notes that the row at this offset, which is before the tail, was read.
-    pub(super) fn pass(&mut self, offset: i64) {
-        self.expected = self.expected.filter(|at| *at == offset).map(|at| at + 1);
+    /// Notes that the local copy has all rows before the tail. `has_holes`: rows may have been compacted away because of
+    /// rows in the tail.
+    pub(super) fn reach(&mut self, has_holes: bool) {
+        (self.is_reached, self.has_holes) = (true, has_holes);
     }
 
     /// Adds a row of the tail.
@@ -175,9 +165,9 @@ impl Tail {
         self.undone == 0 && self.kept.size() > KEPT_MAX
     }
 
-    /// Whether rows before the tail were compacted away.
+    /// Whether rows before the tail may have been compacted away because of rows in the tail.
     pub(super) fn has_holes(&self) -> bool {
-        self.expected.is_none()
+        self.has_holes
     }
 
     /// The timestamp of the oldest row, milliseconds since 1970.

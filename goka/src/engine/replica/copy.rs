@@ -176,6 +176,7 @@ impl Copy {
     pub(super) fn take(
         &mut self,
         record: &Record<'_>,
+        reader: &dyn Reader,
         board: &Board,
         now: Duration,
         at_ms: i64,
@@ -185,13 +186,14 @@ impl Copy {
         if is_held.is_some_and(|held| held.take(record, at_ms)) {
             return Ok(None);
         }
-        self.add(record, board, now, at_ms)
+        self.add(record, reader, board, now, at_ms)
     }
 
     /// Adds a row that may be stored to the next batch.
     fn add(
         &mut self,
         record: &Record<'_>,
+        reader: &dyn Reader,
         board: &Board,
         now: Duration,
         at_ms: i64,
@@ -200,7 +202,8 @@ impl Copy {
             return Ok(None);
         };
         self.dirty = true;
-        if !replay.take(&self.rows, record)? {
+        let log_end = || Some(reader.progress(self.number)?.1);
+        if !replay.take(&self.rows, record, log_end)? {
             return Ok(None);
         }
         let (rows, bytes, progress) = replay.progress();
@@ -220,6 +223,7 @@ impl Copy {
     pub(super) fn end(
         &mut self,
         next: i64,
+        reader: &dyn Reader,
         board: &Board,
         now: Duration,
         at_ms: i64,
@@ -228,10 +232,10 @@ impl Copy {
             return Ok(false);
         }
         match &mut self.held {
-            None => self.reached(next, board, now, at_ms),
+            None => self.reached(next, reader, board, now, at_ms),
             Some(held) => {
                 held.end(next);
-                self.release(board, now, at_ms)
+                self.release(reader, board, now, at_ms)
             }
         }
     }
@@ -249,13 +253,14 @@ impl Copy {
     pub(super) fn answered(
         &mut self,
         found: Found,
+        reader: &dyn Reader,
         board: &Board,
         now: Duration,
         at_ms: i64,
     ) -> Result<bool, Error> {
         let held = self.held.as_mut();
         match held.is_some_and(|held| held.answered(found)) {
-            true => self.release(board, now, at_ms),
+            true => self.release(reader, board, now, at_ms),
             false => Ok(false),
         }
     }
@@ -275,13 +280,19 @@ impl Copy {
     }
 
     /// Stores the held rows that the group has committed. Returns whether the copy is up to date for the first time.
-    fn release(&mut self, board: &Board, now: Duration, at_ms: i64) -> Result<bool, Error> {
+    fn release(
+        &mut self,
+        reader: &dyn Reader,
+        board: &Board,
+        now: Duration,
+        at_ms: i64,
+    ) -> Result<bool, Error> {
         while let Some(row) = self.held.as_mut().and_then(Held::release) {
-            self.add(&row.as_record(self.number), board, now, at_ms)?;
+            self.add(&row.as_record(self.number), reader, board, now, at_ms)?;
         }
         let complete = self.held.as_ref().filter(|held| held.is_complete());
         match complete.map(Held::released_to) {
-            Some(next) => self.reached(next, board, now, at_ms),
+            Some(next) => self.reached(next, reader, board, now, at_ms),
             None => Ok(false),
         }
     }
@@ -290,6 +301,7 @@ impl Copy {
     fn reached(
         &mut self,
         next: i64,
+        reader: &dyn Reader,
         board: &Board,
         now: Duration,
         at_ms: i64,
@@ -297,6 +309,7 @@ impl Copy {
         let Some(replay) = &mut self.replay else {
             return Ok(false);
         };
+        replay.note_hole(next, || Some(reader.progress(self.number)?.1));
         replay.pass(next);
         let is_first = !self.up_to_date;
         if is_first {

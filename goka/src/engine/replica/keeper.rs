@@ -290,7 +290,7 @@ impl Keeper {
             let sources = offsets.sources.iter();
             let sources = sources.map(|committed| committed.as_ref().map(|c| c.offset));
             let found = Cut::find(offsets.changelog.as_ref(), inputs.zip(sources));
-            let answered = copy.answered(found, board, now, at_ms);
+            let answered = copy.answered(found, reader, board, now, at_ms);
             if or_wait_for_room(copy, board, reader, now, answered)? == Some(true) {
                 board.set_state(number, PartitionState::Running);
             }
@@ -358,7 +358,7 @@ fn on(
     match event {
         TableEvent::Record(record) => {
             if let Some(copy) = copies.get_mut(&record.partition) {
-                let taken = copy.take(&record, board, now, at_ms);
+                let taken = copy.take(&record, reader, board, now, at_ms);
                 if let Some(Some(state)) = or_wait_for_room(copy, board, reader, now, taken)? {
                     board.set_state(record.partition, state);
                 }
@@ -376,7 +376,7 @@ fn on(
         TableEvent::End { partition } => {
             let next = reader.progress(partition).map_or(0, |(next, _)| next);
             if let Some(copy) = copies.get_mut(&partition) {
-                let ended = copy.end(next, board, now, at_ms);
+                let ended = copy.end(next, reader, board, now, at_ms);
                 if or_wait_for_room(copy, board, reader, now, ended)? == Some(true) {
                     board.set_state(partition, PartitionState::Running);
                 }

@@ -46,6 +46,9 @@ pub(crate) struct Replay {
     bytes: u64,
     sample: Sample,
     batch_bytes: usize,
+    /// The changelog offset from which on the copy is whole, as far as this replay has seen: see
+    /// [`Position::whole_from`].
+    whole_from: i64,
 }
 
 /// Counts of the keys that were checked against the partitioners.
@@ -89,6 +92,7 @@ impl Replay {
             bytes: 0,
             sample,
             batch_bytes: BATCH_BYTES,
+            whole_from: 0,
         }
     }
 
@@ -102,8 +106,29 @@ impl Replay {
         self.next = self.next.max(next);
     }
 
-    /// Adds a row to the batch. `Ok(true)`: the batch is large enough to be stored.
-    pub(crate) fn take(&mut self, rows: &Rows, record: &Record<'_>) -> Result<bool, Error> {
+    /// Notes that offsets without a row follow, if the next row is at `next`: rows may have been compacted away, because
+    /// of later rows before `log_end`, the end of the changelog as of the broker's last response.
+    pub(crate) fn note_hole(&mut self, next: i64, log_end: impl FnOnce() -> Option<i64>) {
+        if next > self.next {
+            let end = log_end().unwrap_or(next).max(self.end).max(next);
+            self.whole_from = self.whole_from.max(end);
+        }
+    }
+
+    /// The changelog offset from which on the copy is whole.
+    pub(crate) fn whole_from(&self, store: &Store) -> i64 {
+        self.whole_from.max(store.position().whole_from)
+    }
+
+    /// Adds a row to the batch. `log_end`: see [`note_hole`](Self::note_hole). `Ok(true)`: the batch is large enough to be
+    /// stored.
+    pub(crate) fn take(
+        &mut self,
+        rows: &Rows,
+        record: &Record<'_>,
+        log_end: impl FnOnce() -> Option<i64>,
+    ) -> Result<bool, Error> {
+        self.note_hole(record.offset, log_end);
         self.next = record.offset + 1;
         let Some(key) = record.key else {
             // Brokers refuse records without a key in a compacted topic. A topic that was made compacted later may
@@ -172,6 +197,7 @@ impl Replay {
             changelog: self.next,
             inputs,
             at_ms,
+            whole_from: self.whole_from(store),
         };
         rows.close_interval();
         rows.store_and_notify(store, position, notify)

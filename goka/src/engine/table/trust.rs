@@ -43,6 +43,7 @@ mod tests {
             changelog,
             inputs: Vec::new(),
             at_ms,
+            ..Position::default()
         };
         assert_eq!(
             distrust(&at(5, 0), 5, (0, 5), Some(10), 100),

@@ -214,6 +214,7 @@ impl super::Rig for Rig {
                 partition,
                 table: store.position().changelog,
                 reaches: store.reaches(),
+                whole_from: store.position().whole_from,
                 rows,
             });
         }

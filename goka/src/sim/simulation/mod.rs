@@ -94,6 +94,8 @@ struct Copy {
     table: i64,
     /// All rows come from before this offset, even if the worker ended while it stored a batch in parts.
     reaches: i64,
+    /// At a position before this offset, the copy may lack rows that were compacted away because of later rows.
+    whole_from: i64,
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 

@@ -47,6 +47,7 @@ fn at(changelog: i64) -> Position {
         changelog,
         inputs: vec![("user-clicks".to_owned(), changelog * 2)],
         at_ms: 1_700_000_000_000 + changelog,
+        whole_from: 0,
     }
 }
 

@@ -47,6 +47,7 @@ fn write(store: &mut Store, key: &str, value: &str, changelog: i64) {
         changelog,
         inputs,
         at_ms: 0,
+        ..Position::default()
     };
     batch.commit(position).unwrap();
 }
