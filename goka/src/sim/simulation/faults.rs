@@ -64,3 +64,83 @@ fn a_former_owner_that_is_not_fenced_is_found() {
 fn a_question_asked_before_its_answer_is_decided_is_found() {
     is_found(Fault::NoGate, &[EXACTLY_ONCE]);
 }
+
+#[test]
+fn a_tail_that_is_kept_is_found() {
+    is_found(Fault::KeepTail, &[AT_LEAST_ONCE]);
+}
+
+#[test]
+fn a_copy_that_is_stored_before_the_commit_is_found() {
+    is_found(Fault::CopyFirst, &[AT_LEAST_ONCE]);
+}
+
+#[test]
+fn a_copy_of_more_than_the_commit_is_found() {
+    is_found(Fault::CopyCurrent, &[AT_LEAST_ONCE]);
+}
+
+#[test]
+fn a_cut_that_is_taken_one_row_too_high_is_found() {
+    is_found(Fault::TailBeyond, &[AT_LEAST_ONCE]);
+}
+
+#[test]
+fn a_standby_ahead_of_the_cut_is_found() {
+    is_found(Fault::StandbyAhead, &[AT_LEAST_ONCE]);
+}
+
+#[test]
+fn a_claim_that_keeps_the_mark_of_a_clean_close_is_found() {
+    is_found(Fault::ClaimKeepsClean, &[AT_LEAST_ONCE]);
+}
+
+#[test]
+fn a_claim_of_the_offset_before_the_undo_is_found() {
+    is_found(Fault::ClaimOldT, &[AT_LEAST_ONCE]);
+}
+
+#[test]
+fn a_gap_without_a_barrier_is_found() {
+    is_found(Fault::BarrierOnlyIfRepair, &[AT_LEAST_ONCE]);
+}
+
+#[test]
+fn a_gap_in_the_undo_that_is_not_noticed_is_found() {
+    is_found(Fault::NoUndoGap, &[AT_LEAST_ONCE]);
+}
+
+#[test]
+fn an_output_that_is_not_waited_for_is_found() {
+    is_found(Fault::OutputNotWaited, &[AT_LEAST_ONCE]);
+}
+
+#[test]
+fn a_copy_that_is_stored_after_a_refused_commit_is_found() {
+    is_found(Fault::StoreUnknown, &[AT_LEAST_ONCE]);
+}
+
+#[test]
+fn a_cut_that_is_believed_without_its_inputs_is_found() {
+    is_found(Fault::OldTNewerInputs, &[AT_LEAST_ONCE]);
+}
+
+#[test]
+fn a_copy_beyond_a_late_commit_that_is_used_is_found() {
+    is_found(Fault::LateCommitWithoutRebuild, &[AT_LEAST_ONCE]);
+}
+
+#[test]
+fn a_hole_before_the_cut_that_is_not_noticed_is_found() {
+    is_found(Fault::Lag0LaggingCopy, &[AT_LEAST_ONCE]);
+}
+
+#[test]
+fn a_torn_commit_that_counts_as_taken_is_found() {
+    is_found(Fault::TornCommit, &[AT_LEAST_ONCE]);
+}
+
+#[test]
+fn an_old_tail_that_counts_as_young_is_found() {
+    is_found(Fault::EventTimeRows, &[AT_LEAST_ONCE]);
+}
