@@ -4,9 +4,9 @@
 //! rdkafka's `metadata()` panics if the metadata beside an offset is not UTF-8. Any client of a group may commit
 //! metadata of any bytes, so that goka reads metadata only here.
 //!
-//! goka commits metadata with a terminating zero byte. Some clients, such as confluent-kafka-python, read the metadata up
-//! to a zero byte, although librdkafka does not terminate its copies of it: they would read on into other memory, and
-//! fail there at the first byte that is not UTF-8.
+//! goka commits metadata with a terminating zero byte. Some clients, such as confluent-kafka-python, read the metadata
+//! up to a zero byte, although librdkafka does not terminate its copies of the metadata. Without the zero byte, these
+//! clients read on into other memory, and fail there at the first byte that is not UTF-8.
 
 use std::borrow::Cow;
 
