@@ -46,13 +46,17 @@ pub(crate) fn listed(list: &TopicPartitionList) -> impl Iterator<Item = Listed<'
 pub(super) unsafe fn listed_at<'l>(
     list: *const rd_kafka_topic_partition_list_t,
 ) -> impl Iterator<Item = Listed<'l>> {
-    // SAFETY: by the caller. A list owns the topics and the metadata of its elements.
+    // SAFETY: by the caller.
     let elements = unsafe { elements(list) };
-    elements.iter().map(|element| unsafe {
-        let metadata = bytes(element.metadata, element.metadata_size).unwrap_or_default();
+    elements.iter().map(|element| {
+        // SAFETY: a list owns the topics and the metadata of its elements.
+        let (topic, metadata) = unsafe {
+            let metadata = bytes(element.metadata, element.metadata_size);
+            (text(element.topic), metadata.unwrap_or_default())
+        };
         let metadata = metadata.strip_suffix(END).unwrap_or(metadata);
         Listed {
-            topic: text(element.topic),
+            topic,
             partition: element.partition,
             offset: (element.offset >= 0).then_some(element.offset),
             metadata: String::from_utf8_lossy(metadata),
