@@ -157,6 +157,25 @@ async fn each_part_works_with_the_rights_that_are_documented() {
         expected += 111;
         work_of(parts.each_ref(), expected).await;
     }
+
+    // A view of committed rows reads the offsets of the group.
+    let viewer = config("viewer", Guarantee::AtLeastOnce);
+    for (thing, name, named) in [
+        ("--group", &group, "grant the ACL `Describe` on group"),
+        ("--topic", &clicks, "grant the ACL `Describe` on each input"),
+    ] {
+        let refused = View::<Counts>::open_committed(&viewer).await;
+        let refused = refused.expect_err("it needs its rights").to_string();
+        assert!(refused.contains(named), "{refused}");
+        grant("viewer", &["Describe"], &[thing, name]);
+    }
+    let view = View::<Counts>::open_committed(&viewer).await;
+    let view = view.expect("it opens");
+    timeout(DEADLINE, view.recovered())
+        .await
+        .expect("in time")
+        .expect("it recovers");
+    assert_eq!(view.get("alice").expect("it is read"), Some(expected));
 }
 
 /// The errors of an app, a view and an emitter with these wrong settings.

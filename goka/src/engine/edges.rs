@@ -93,8 +93,9 @@ fn position_name(spec: &Spec, edges: &[EdgeInfo], edge: EdgeIx) -> String {
     input_name(edges[edge.index()].topic, id.map(|id| &**id))
 }
 
-/// The name under which a local copy stores its position in a topic. The name contains the topic id, so that no position
-/// is found for a topic that was deleted and created again. The name of a topic cannot contain the separator `#`.
+/// The name under which a local copy stores its position in a topic. The name contains the topic id, so that no
+/// position is found for a topic that was deleted and created again. The name of a topic cannot contain the separator
+/// `#`.
 pub(crate) fn input_name(topic: &str, id: Option<&str>) -> String {
     match id.filter(|id| !id.is_empty()) {
         Some(id) => format!("{topic}#{id}"),

@@ -158,6 +158,9 @@ impl GroupCuts {
                 None => Ok(Step::Waits(Open::Offsets(request))),
                 Some(offsets) => {
                     let offsets = offsets?;
+                    if self.lacks_inputs(&offsets) {
+                        return Err(RDKafkaErrorCode::TopicAuthorizationFailed);
+                    }
                     Ok(match self.unknown(&offsets)? {
                         Some(request) => Step::Waits(Open::Ids(request, offsets)),
                         None => Step::Done(offsets),
@@ -192,6 +195,12 @@ impl GroupCuts {
             (None, None) => {}
         })?;
         Some(answer.and(problem.map_or(Ok(offsets), Err)))
+    }
+
+    /// Whether the broker has left the inputs of the group out of its answer. A broker leaves out the topics that the
+    /// client may not describe, but a group that commits an offset of its changelog also commits offsets of inputs.
+    fn lacks_inputs(&self, offsets: &Offsets) -> bool {
+        self.inputs.is_none() && !offsets.is_empty() && self.topics(offsets).is_empty()
     }
 
     /// Asks for the ids of topics that are not known, or not known any more. `None`: all are known.

@@ -3,9 +3,8 @@
 use std::{cell::Cell, time::Duration};
 
 use crate::{
-    Config, View,
     base::{
-        config::Guarantee,
+        config::{Config, Guarantee},
         index::{EdgeIx, SourceIx},
         record::OwnedHeaders,
     },
@@ -18,6 +17,7 @@ use crate::{
         Cluster, MemberSpec,
         bench::{Bench, DEADLINE, SENT_AT, STEP, until},
     },
+    view::opened::View,
 };
 
 #[goka::table(group = "bill", value = i64)]

@@ -35,8 +35,7 @@ use crate::{
 ///
 /// Clones are cheap. The local copy is kept up to date as long as there is a clone, or an iterator, a snapshot, a
 /// watch or an [`Updates`](crate::view::Updates) of a clone. All views, joins and lookups of a table in a process
-/// share one local copy. A view that shows only committed rows has a copy of its own, see
-/// [`open_committed`](Self::open_committed).
+/// share one local copy. Views that show [only committed rows](Self::open_committed) share another one.
 ///
 /// ```no_run
 /// # #[goka::table(group = "my-group", value = i64)]
@@ -63,8 +62,8 @@ struct Shared {
     _wanted: Vec<Wanted>,
     replica: Arc<Replica>,
     /// The settings for a new connection that queries the end offsets of partitions. The view keeps no connection
-    /// open for such queries, because an open connection costs threads and takes time to close. `None` for a view that a tester keeps
-    /// up to date.
+    /// open for such queries, because an open connection costs threads and takes time to close. `None` for a view that
+    /// a tester keeps up to date.
     config: Option<Config>,
 }
 

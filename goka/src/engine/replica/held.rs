@@ -4,9 +4,9 @@
 //! worker can continue, and that shows only committed rows. Must not know the store.
 //!
 //! A partition has a *limit*: rows before the limit may be stored. The limit is the changelog offset of the group's
-//! cut. If the group has committed no cut, or committed the cut in a transaction, then every row that could be read when
-//! the group was asked may be stored: such a row either has no commit to wait for, or is part of a transaction that is
-//! committed.
+//! cut. If the group has committed no cut, or committed the cut in a transaction, then every row that could be read
+//! when the group was asked may be stored: such a row either has no commit to wait for, or is part of a transaction
+//! that is committed.
 
 use std::collections::VecDeque;
 

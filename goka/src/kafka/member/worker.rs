@@ -42,7 +42,7 @@ use crate::{
         native::{
             event::{Failure, Kind},
             fetch::FetchingConsumer,
-            listed::listed,
+            listed::{listed, terminated},
             message::{Message, TopicHandle},
             request::{Commit, Refused},
             transaction,
@@ -230,7 +230,7 @@ impl WorkerConnection {
             let offset = Offset::Offset(position.offset);
             list.add_partition_offset(topic, position.partition, offset)?;
             if let Some(mut element) = list.find_partition(topic, position.partition) {
-                element.set_metadata(&*position.metadata);
+                element.set_metadata(terminated(&position.metadata));
             }
         }
         Ok(list)

@@ -50,8 +50,8 @@ impl GroupOffsetsRequest {
         Ok(GroupOffsetsRequest(asked))
     }
 
-    /// Waits up to `wait` for the answer, and passes each partition of it to `on`. Returns the answer once; `None` if it
-    /// has not come.
+    /// Waits up to `wait` for the answer, and passes each of its partitions to `on`. Returns the answer once; `None` if
+    /// the answer has not come.
     pub(crate) fn answer(
         &self,
         wait: Duration,
