@@ -85,7 +85,7 @@ pub(crate) fn word(name: &Ident, input: ParseStream<'_>, known: &[&str]) -> syn:
     let is_path = path.leading_colon.is_some() || path.segments.len() > 1;
     match word {
         Some(word) if is_path => {
-            let text = format!("write `{name} = {word}`: a word, not a path");
+            let text = format!("write `{name} = {word}`, without a path");
             Err(syn::Error::new_spanned(path, text))
         }
         Some(word) if last.ident != word => {
@@ -170,7 +170,7 @@ pub(crate) fn unnamed_group(
     }
     let group: LitStr = input.parse()?;
     let written = group.value();
-    errors.at(&group, format!("name its group: `group = \"{written}\"`"));
+    errors.at(&group, format!("name the argument: `group = \"{written}\"`"));
     if !input.is_empty() {
         input.parse::<Token![,]>()?;
     }

@@ -37,7 +37,7 @@ async fn a_full_map_names_its_setting_and_goes_on_with_a_larger_one() {
     let ended = timeout(DEADLINE, running.wait()).await;
     let error = ended.expect("it ends").expect_err("the map is full");
     assert!(matches!(error, Error::State { .. }), "{error}");
-    for part in ["map size", "GOKA_MAP_BYTES", "restart with a larger one"] {
+    for part in ["map size", "GOKA_MAP_BYTES", "restart with a larger map size"] {
         assert!(error.to_string().contains(part), "{error}");
     }
 

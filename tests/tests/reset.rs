@@ -94,7 +94,7 @@ async fn a_reset_group_starts_empty_on_every_instance() {
     let refused = reset(elsewhere(), ResetTo::Earliest).await;
     let refused = refused.expect_err("it is not empty").to_string();
     assert!(
-        refused.contains("members") && refused.contains("Stop its processors first"),
+        refused.contains("members") && refused.contains("Stop the processors of the group first"),
         "{refused}"
     );
     end(running).await;

@@ -97,7 +97,7 @@ async fn inputs_of_different_numbers_of_partitions() {
         format!("`{}` has 4", place.physical("fours")),
         format!("`{}` has 3", place.physical("threes")),
     ];
-    let cure = "create them with the same number";
+    let cure = "create the inputs with the same number";
     contains(&said, &[&there[0], &there[1], "`topics`", cure]);
 }
 

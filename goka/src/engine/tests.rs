@@ -272,7 +272,7 @@ fn an_error_names_the_handler_that_takes_too_long_for_its_transaction() {
     for part in [
         "handler `last` took 3000 ms",
         "topic `values`, partition 0, offset 1",
-        "raise it",
+        "raise `transaction.timeout.ms`",
     ] {
         assert!(failed.contains(part), "{failed}");
     }

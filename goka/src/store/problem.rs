@@ -54,8 +54,8 @@ fn cure(error: &heed::Error) -> Option<&'static str> {
     };
     match error {
         heed::Error::Mdb(MdbError::MapFull) => Some(
-            "the local copy has reached its map size, and nothing in this batch was stored: restart with a larger one \
-             (`Config::map_size`, GOKA_MAP_BYTES)",
+            "the local copy has reached its map size, and nothing in this batch was stored: restart with a larger map \
+             size (`Config::map_size`, GOKA_MAP_BYTES)",
         ),
         heed::Error::Mdb(MdbError::ReadersFull) => Some(
             "too many snapshots are held: drop snapshots, or use one snapshot for several reads",

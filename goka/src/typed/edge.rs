@@ -142,7 +142,7 @@ impl<P: Processor, T: SharedTable> Lookupable<T> for P {
 const fn owner<T: SharedTable>() -> &'static str {
     match T::HOME {
         Some(home) => home.group,
-        None => panic!("a shared table has a home: set `Table::HOME`"),
+        None => panic!("a table that other groups read needs `Table::HOME`: set this constant"),
     }
 }
 

@@ -150,7 +150,7 @@ macro_rules! decimal {
                 let number = text.parse()?;
                 match is_canonical(bytes) {
                     true => Ok(number),
-                    false => Err(format!("`{text}` is the number {number} written otherwise; as keys they would be two rows").into()),
+                    false => Err(format!("`{text}` is another spelling of the number {number}; as keys, the two spellings would have two rows").into()),
                 }
             }
         }
@@ -174,7 +174,7 @@ pub(crate) fn of_record<'a, K: Key>(
     match (bytes, K::IS_NULL) {
         (Some(bytes), false) => K::borrow(bytes, slot),
         (None, true) => K::borrow(&[], slot),
-        (None, false) => Err("the key is null; give the record a key, or, in a group without table and loop, write `key = ()`".into()),
+        (None, false) => Err("the key is null; give the record a key, or write `key = ()` if the group has neither a table nor a loop".into()),
         (Some(_), true) => Err("the key is not null; name its type with `key = ...` instead of `key = ()`".into()),
     }
 }

@@ -186,7 +186,7 @@ impl<T> View<T> {
         if !self.partitions().contains(&partition) {
             let (topic, count) = (self.topic(), self.replica().partitions());
             return Err(Error::Topic(format!(
-                "cannot wait for partition {partition}: table topic `{topic}` has {count}, 0 to {}",
+                "cannot wait for partition {partition}: table topic `{topic}` has {count} partitions, 0 to {}",
                 count - 1
             )));
         }

@@ -43,9 +43,9 @@ fn a_partition_that_is_not_there_is_its_handlers_error_and_nothing_of_its_record
             for start in 0..3 {
                 let error = tester.run().expect_err("it fails").to_string();
                 for part in [
-                    "handler `sells` of group `sells` cannot write what it wants to",
+                    "handler `sells` of group `sells` cannot write its output",
                     "topic `sales`, partition 1, offset 1, key `alice`",
-                    &format!("topic `receipts` has no partition {bad}: it has 4, 0 to 3"),
+                    &format!("topic `receipts` has no partition {bad}, because it has 4 partitions, 0 to 3"),
                 ] {
                     assert!(error.contains(part), "{part}: {error}");
                 }
@@ -125,7 +125,7 @@ fn a_loopback_goes_to_the_partition_that_it_names() {
         for part in [
             "handler `hop`",
             "key `bob`",
-            "topic `travels-loop` has no partition 4: it has 4, 0 to 3",
+            "topic `travels-loop` has no partition 4, because it has 4 partitions, 0 to 3",
         ] {
             assert!(error.contains(part), "{part}: {error}");
         }

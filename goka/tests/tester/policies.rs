@@ -182,7 +182,7 @@ fn a_dead_letter_is_the_record_as_it_came_and_says_where_from_and_why() {
             assert_eq!(text("goka-handler"), "keeps");
             assert_eq!(text("goka-stage"), stage);
             let why = match stage {
-                "decode" => "cannot decode its value: invalid digit",
+                "decode" => "cannot decode the value: invalid digit",
                 "handler" => "13 is unlucky",
                 _ => "it panicked: 666 is too much",
             };

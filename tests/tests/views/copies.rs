@@ -103,7 +103,7 @@ async fn a_topic_that_is_created_again_while_it_is_read_ends_the_view_and_the_ne
         }
     };
     assert!(failed.contains("created again"), "{failed}");
-    assert!(failed.contains("open it again"), "{failed}");
+    assert!(failed.contains("open them again"), "{failed}");
     let refused = View::<Viewed>::open(&config).await;
     refused.expect_err("what reads the old one is still there");
     drop((states, view));

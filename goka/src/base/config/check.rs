@@ -44,7 +44,7 @@ impl Config {
         if self.recover_ahead && self.standby == Standby::None {
             return refuse(
                 "`recover_ahead` needs `standby = all`: an instance does not know which partitions it will be assigned \
-                 before it joins the group, so it has to keep all of them",
+                 before it joins the group, so it has to keep copies of all partitions",
             );
         }
         if self
@@ -90,19 +90,19 @@ impl Config {
                 "`commit_interval` (GOKA_COMMIT_INTERVAL_MS)",
                 self.commit_interval,
                 COMMIT_INTERVAL_MAX,
-                "a member has to commit well within its session, or other members may have taken over its partitions",
+                "a member must commit before its session times out and other members take over its partitions",
             ),
             (
                 "`metadata_interval`",
                 self.metadata_interval,
                 DURATION_MAX,
-                "it is the time between two checks of the topics, for example 60 s",
+                "this setting is the time between two checks of the topics, for example 60 s",
             ),
             (
                 "`cleanup_delay` (GOKA_CLEANUP_DELAY_MS)",
                 self.cleanup_delay,
                 DURATION_MAX,
-                "with 0, local copies would be deleted while partitions move; a year keeps them",
+                "with 0, goka would delete local copies while partitions move between instances; to keep local copies for good, set a year",
             ),
             (
                 "`snapshot_max` (GOKA_SNAPSHOT_MAX_MS)",

@@ -230,7 +230,7 @@ impl Outbox {
             None => Ok(()),
             Some(first) => Err(Error::kafka(
                 format!("deliver {failed} records to topic `{}`", self.physical()),
-                format!("the first one failed: {first}"),
+                format!("the first error is: {first}"),
             )),
         })
     }
@@ -394,7 +394,7 @@ impl Receipt {
     /// # Panics
     /// If an earlier call has already returned the outcome.
     pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Outcome> {
-        let slot = self.slot.expect("a delivery is awaited once");
+        let slot = self.slot.expect("a delivery must not be polled after it has returned its outcome");
         match self.shared.lock().ask(slot, waker) {
             None => Poll::Pending,
             Some(outcome) => {

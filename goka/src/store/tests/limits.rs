@@ -23,7 +23,7 @@ fn a_full_map_stores_nothing_of_the_batch() {
     let full = (0..1000_u32).find_map(|n| batch.put(&n.to_be_bytes(), &[0; 5000]).err());
     let full = full.expect("more than the map takes").to_string();
     assert!(full.contains("map size"), "{full}");
-    assert!(full.contains("restart with a larger one"), "{full}");
+    assert!(full.contains("restart with a larger map size"), "{full}");
     assert!(full.contains("Config::map_size"), "{full}");
     let error = batch.commit(at(2)).unwrap_err().to_string();
     assert!(error.contains("none of it was stored"), "{error}");

@@ -190,10 +190,10 @@ fn failures_say_what_was_being_done() {
         assert_eq!(failure.doing, doing);
         assert!(failure.source.to_string().contains(text), "{failure:?}");
     };
-    fails(Some(b"alice"), b"x", "decode its value", "invalid digit");
-    fails(Some(b"alice"), b"x", "decode its value", "codec `text`");
-    fails(Some(b"\xff"), b"1", "decode its key", "utf-8");
-    fails(None, b"1", "decode its key", "the key is null");
+    fails(Some(b"alice"), b"x", "decode the value", "invalid digit");
+    fails(Some(b"alice"), b"x", "decode the value", "codec `text`");
+    fails(Some(b"\xff"), b"1", "decode the key", "utf-8");
+    fails(None, b"1", "decode the key", "the key is null");
     fails(Some(b"alice"), b"13", "run", "thirteen");
     fails(Some(b"broken"), b"1", "run", "click-count-state");
 }
@@ -219,7 +219,7 @@ fn a_waiting_handler_gives_its_effects_back() {
     result.expect("a tombstone is passed over");
     assert_eq!(*effects.row(), Row::Untouched);
     let (_, result) = waits(record(None, Some(b"2")));
-    assert_eq!(result.expect_err("a null key").doing, "decode its key");
+    assert_eq!(result.expect_err("a null key").doing, "decode the key");
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn a_visit_that_fails_says_what_was_being_done() {
     };
     fails(b"alice", 7, "run", "seven");
     fails(b"broken", 1, "run", "rewards-state");
-    fails(b"\xff", 1, "decode its key", "utf-8");
+    fails(b"\xff", 1, "decode the key", "utf-8");
 }
 
 #[test]
