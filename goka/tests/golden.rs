@@ -295,12 +295,12 @@ fn fixed<C: Codec<T>, T: Debug + PartialEq + Serialize + DeserializeOwned>(
     bytes: &[u8],
 ) {
     assert_eq!(encoded::<C, T>(value), bytes, "the bytes of {value:?}");
-    assert_eq!(&C::decode(bytes).expect("its own bytes"), value);
+    assert_eq!(&C::decode(bytes).expect("the encoded bytes decode"), value);
 }
 
 fn fixed_key<K: Key + Debug>(key: &K, bytes: &[u8]) {
     let mut encoded = Vec::new();
     K::encode(key.as_ref(), &mut encoded);
     assert_eq!(encoded, bytes, "the bytes of {key:?}");
-    assert_eq!(&K::decode(bytes).expect("its own bytes"), key);
+    assert_eq!(&K::decode(bytes).expect("the encoded bytes decode"), key);
 }

@@ -170,7 +170,7 @@ fn each<T: Serialize + DeserializeOwned + Debug + 'static>(value: &T) -> (bool, 
 }
 
 fn refused<C: Codec<T>, T>(value: &T) -> String {
-    let refused = C::encode(value, &mut Vec::new()).expect_err("it is refused");
+    let refused = C::encode(value, &mut Vec::new()).expect_err("the codec refuses the value");
     refused.to_string()
 }
 

@@ -37,7 +37,7 @@ fn slow(ctx: &mut slow::Context<'_>, millis: u64) -> goka::Result {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("it ends").expect("nothing failed");
+    ended.expect("the app ends in time").expect("the app ends without an error");
 }
 
 async fn every_row_once_and_in_order(place: &Place, config: Config, letters: &[u64]) {
@@ -85,7 +85,7 @@ async fn run_until_the_second_signal() {
     tracing_subscriber::fmt().init();
     let app = App::from_env().expect("the settings of the test below");
     let ended = app.processor(slow::Processor).run().await;
-    ended.expect("it shuts down");
+    ended.expect("the app shuts down in time");
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ async fn start(place: &Place, elsewhere: &Elsewhere) -> Running {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("it ends").expect("nothing failed");
+    ended.expect("the app ends in time").expect("the app ends without an error");
 }
 
 /// Waits until there are this many guards.
@@ -137,7 +137,7 @@ async fn a_deferred_record_holds_back_its_partition_until_it_is_done() {
     second.done();
     std::thread::spawn(|| first.done())
         .join()
-        .expect("it is done");
+        .expect("the record is done in time");
     let rows = wait_for_records(place.physical("ledger-state"), 56).await;
     end(running).await;
     let order = rows.iter().filter(|row| row.partition == 0);
@@ -196,7 +196,7 @@ async fn a_guard_that_is_dropped_or_fails_ends_the_processor_and_names_the_recor
             true => guard.fail("the bank is closed"),
             false => drop(guard),
         }
-        let ended = timeout(DEADLINE, running.wait()).await.expect("it ends");
+        let ended = timeout(DEADLINE, running.wait()).await.expect("the app ends in time");
         let failure = ended.expect_err("the record failed");
         assert!(
             matches!(failure, Error::Record { offset: 1, .. }),
@@ -226,7 +226,7 @@ async fn with_exactly_once_deferring_is_refused_with_what_to_do() {
     let config = place.config().guarantee(Guarantee::ExactlyOnce);
     let app = App::new(config).processor(Ledger::new(&Elsewhere::default()));
     let mut running = app.start().await.expect("the app starts");
-    let ended = timeout(DEADLINE, running.wait()).await.expect("it ends");
+    let ended = timeout(DEADLINE, running.wait()).await.expect("the app ends in time");
     let failure = ended.expect_err("the record failed").to_string();
     for part in ["`invoiced`", "`slow`", "at-least-once", "async fn"] {
         assert!(failure.contains(part), "`{part}` is missing in: {failure}");
@@ -273,7 +273,7 @@ async fn a_deferred_record_that_is_never_done_holds_back_a_bounded_number_of_rec
 /// The app of the test below, in a process of its own: it handles invoices, and defers the slow ones until it is
 /// killed.
 async fn defer_until_killed() {
-    let variable = |name| env::var(name).expect("set by the test that starts it");
+    let variable = |name| env::var(name).expect("the starting test sets this variable");
     let config = goka::Config::new()
         .brokers(variable("DEFERRED_BROKERS"))
         .prefix(variable("DEFERRED_PREFIX"))
@@ -283,7 +283,7 @@ async fn defer_until_killed() {
     let mut running = app.start().await.expect("the app starts");
     guards(&elsewhere, 2).await;
     println!("two are deferred");
-    running.wait().await.expect("it runs until it is killed");
+    running.wait().await.expect("the app runs until the test kills its process");
 }
 
 #[tokio::test]

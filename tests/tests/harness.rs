@@ -27,7 +27,7 @@ fn what_was_produced_is_read_back_in_order() {
     let eighth = records
         .iter()
         .find(|record| record.value.as_deref() == Some(b"7"));
-    let eighth = eighth.expect("it was produced");
+    let eighth = eighth.expect("the record is in the topic");
     assert_eq!(
         eighth.headers,
         [("cause".to_owned(), Some(b"test".to_vec()))]
@@ -84,7 +84,7 @@ fn reading_goes_on_while_a_topic_grows() {
         });
         produce(broker().address(), &topic, [Message::new("a", "first")]);
         produce(broker().address(), &topic, [Message::new("a", "last")]);
-        let records = reading.join().expect("it found the last record");
+        let records = reading.join().expect("the reading thread finds the last record");
         assert_eq!(records.len(), 2);
     });
 }

@@ -34,7 +34,7 @@ fn guarantees() -> Vec<Guarantee> {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("it ends").expect("nothing failed");
+    ended.expect("the app ends in time").expect("the app ends without an error");
 }
 
 /// A group whose committed offset is beyond the end of its input, as it is after the input was deleted and created
@@ -92,7 +92,7 @@ async fn an_input_that_fell_off_retention_goes_on_with_what_comes() {
         let more = move || produce(address, &jobs, [in_partition_0("1")]);
         tokio::task::spawn_blocking(more)
             .await
-            .expect("it is written");
+            .expect("the record is written");
     }
     let rows = rows.await.expect("a row is written");
     end(running).await;
@@ -110,7 +110,7 @@ fn place_below_the_start() -> Place {
         "{{\"version\": 1, \"partitions\": [{{\"topic\": \"{jobs}\", \"partition\": 0, \"offset\": 5}}]}}"
     );
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
-    fs::write(file.path(), before).expect("it can be written");
+    fs::write(file.path(), before).expect("the file can be written");
     let file = file.path().display().to_string();
     let arguments = [
         "--bootstrap-server",
@@ -131,7 +131,7 @@ async fn an_offset_below_what_is_left_does_as_the_setting_says() {
         let place = place_below_the_start();
         let mut running = start_where(&place, guarantee, OutOfRange::Fail).await;
         let ended = timeout(DEADLINE, running.wait()).await;
-        let failure = ended.expect("it ends by itself").expect_err("it fails");
+        let failure = ended.expect("the app ends by itself").expect_err("the app fails");
         let said = failure.to_string();
         assert!(matches!(failure, Error::Topic(_)), "{said}");
         for part in ["needs offset 2", "has offsets 5 to 10", "GOKA_OUT_OF_RANGE"] {
@@ -150,7 +150,7 @@ async fn an_offset_below_what_is_left_does_as_the_setting_says() {
         timeout(DEADLINE, running.recovered())
             .await
             .expect("in time")
-            .expect("it runs");
+            .expect("the app runs");
         let (address, jobs) = (broker().address(), place.physical("jobs"));
         produce(address, &jobs, [in_partition_0("70")]);
         let rows = wait_for_records(place.physical("sums-state"), 1).await;

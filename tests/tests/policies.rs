@@ -111,7 +111,7 @@ fn everyone(done: &str) -> BTreeMap<String, String> {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("it ends").expect("nothing failed");
+    ended.expect("the app ends in time").expect("the app ends without an error");
 }
 
 fn header(record: &Record, name: &str) -> String {
@@ -133,7 +133,7 @@ async fn fail_ends_the_processor_and_nothing_past_the_record_is_committed() {
                 let app = App::new(config).processor(fails::Processor);
                 let mut running = app.start().await.expect("the app starts");
                 let ended = timeout(DEADLINE, running.wait()).await;
-                let failure = ended.expect("it ends by itself").expect_err("it fails");
+                let failure = ended.expect("the app ends by itself").expect_err("the app fails");
                 assert!(
                     matches!(failure, Error::Record { offset: 1, .. }),
                     "{stage}: {failure}"
@@ -153,7 +153,7 @@ async fn a_retry_that_says_no_more_fails_in_the_end() {
         let app = App::new(place.config().guarantee(guarantee)).processor(insists::Processor);
         let mut running = app.start().await.expect("the app starts");
         let ended = timeout(DEADLINE, running.wait()).await;
-        let failure = ended.expect("it ends by itself").expect_err("it fails");
+        let failure = ended.expect("the app ends by itself").expect_err("the app fails");
         assert!(
             matches!(failure, Error::Record { offset: 1, .. }),
             "{failure}"
@@ -207,12 +207,12 @@ async fn skip_dead_letter_and_retry_at_each_stage() {
                 let is_it = |job: &&Record| {
                     job.partition.to_string() == partition && job.offset.to_string() == offset
                 };
-                let job = sent.iter().find(is_it).expect("it is of a job");
+                let job = sent.iter().find(is_it).expect("the dead letter belongs to a job");
                 assert_eq!((&letter.key, &letter.value), (&job.key, &job.value));
                 assert_eq!(header(letter, "trace"), "7");
                 assert_eq!(header(letter, "goka-topic"), place.physical("jobs"));
                 assert_eq!(header(letter, "goka-group"), group);
-                let timestamp = job.timestamp.expect("it has one").to_string();
+                let timestamp = job.timestamp.expect("the record has a timestamp").to_string();
                 assert_eq!(header(letter, "goka-timestamp"), timestamp);
                 let stage = STAGES.iter().find(|(_, bad)| *bad == letter.value_text());
                 let (stage, _) = stage.expect("only what is bad");
@@ -257,7 +257,7 @@ impl Outage {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(DEADLINE, failed).await.expect("it is tried again");
+        timeout(DEADLINE, failed).await.expect("the record is retried in time");
     }
 }
 
@@ -305,7 +305,7 @@ async fn a_retry_holds_up_its_partition_and_no_other_of_its_worker() {
 
 /// The app of the test below, in a process of its own: it retries a job again and again, until it is killed.
 async fn retry_until_killed() {
-    let variable = |name| env::var(name).expect("set by the test that starts it");
+    let variable = |name| env::var(name).expect("the starting test sets this variable");
     let guarantee = match variable("POLICIES_GUARANTEE").as_str() {
         "ExactlyOnce" => Guarantee::ExactlyOnce,
         _ => Guarantee::AtLeastOnce,
@@ -320,7 +320,7 @@ async fn retry_until_killed() {
     let mut running = app.start().await.expect("the app starts");
     outage.has_failed(3).await;
     println!("it has failed three times");
-    running.wait().await.expect("it runs until it is killed");
+    running.wait().await.expect("the app runs until the test kills its process");
 }
 
 #[tokio::test]
@@ -358,7 +358,7 @@ async fn killed_in_the_middle_of_retries_nothing_is_lost() {
         let rows = wait_for_values(place.physical("outage-state"), expected.clone()).await;
         end(running).await;
         let mut done = last_values(&rows);
-        let a = done.remove("a").expect("it is done").parse::<i64>();
+        let a = done.remove("a").expect("job `a` is done").parse::<i64>();
         // With at-least-once, records before the retried record may count twice after each kill.
         let most = if guarantee == Guarantee::ExactlyOnce {
             1

@@ -108,7 +108,7 @@ fn pretend_a_power_cut(directory: &Path) -> usize {
         }
         let is_note = path.ends_with("not-closed");
         if is_note {
-            fs::write(&path, "another boot").expect("it can be written");
+            fs::write(&path, "another boot").expect("the file can be written");
         }
         usize::from(is_note)
     });

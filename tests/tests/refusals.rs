@@ -37,15 +37,15 @@ async fn start(place: &Place) -> goka::Result<Running> {
 /// The error of an app that fails to start.
 async fn refusal(place: &Place) -> String {
     let started = start(place).await;
-    started.expect_err("it is refused").to_string()
+    started.expect_err("the app refuses to start").to_string()
 }
 
 /// The error of an app that ends by itself.
 async fn failure(running: &mut Running) -> Error {
     let ended = timeout(DEADLINE, running.wait()).await;
     ended
-        .expect("it ends by itself")
-        .expect_err("it ends by a failure")
+        .expect("the app ends by itself")
+        .expect_err("the app ends with an error")
 }
 
 fn contains(text: &str, parts: &[&str]) {
@@ -124,7 +124,7 @@ async fn settings_that_mean_nothing_or_contradict() {
     ] {
         let config = place.config().set(key, value);
         let started = App::new(config).processor(sum::Processor).start().await;
-        contains(&started.expect_err("it is refused").to_string(), &[key]);
+        contains(&started.expect_err("the app refuses to start").to_string(), &[key]);
     }
 }
 
@@ -230,7 +230,7 @@ async fn two_prefixes_live_side_by_side() {
         assert_eq!(sums.sum::<i64>(), sum);
     }
     for running in running {
-        running.shutdown().await.expect("nothing failed");
+        running.shutdown().await.expect("the app ends without an error");
     }
 }
 
@@ -272,7 +272,7 @@ async fn a_table_whose_rows_another_partitioner_placed() {
         .expect("the app starts")
         .shutdown()
         .await
-        .expect("nothing failed");
+        .expect("the app ends without an error");
     let rows = (0..200).map(|n| {
         let key = format!("key-{n}");
         Message {

@@ -30,7 +30,7 @@ async fn start(config: Config) -> Running {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("it ends").expect("nothing failed");
+    ended.expect("the app ends in time").expect("the app ends without an error");
 }
 
 async fn reset(config: Config, to: ResetTo) -> goka::Result {
@@ -84,15 +84,15 @@ async fn a_reset_group_starts_empty_on_every_instance() {
     for config in [here(), elsewhere()] {
         let running = start(config).await;
         written(&place, 1_000).await;
-        running.recovered().await.expect("it runs");
+        running.recovered().await.expect("the app runs");
         end(running).await;
     }
     assert_eq!(table(&place), model(0..1_000));
 
     let running = start(here()).await;
-    running.recovered().await.expect("it runs");
+    running.recovered().await.expect("the app runs");
     let refused = reset(elsewhere(), ResetTo::Earliest).await;
-    let refused = refused.expect_err("it is not empty").to_string();
+    let refused = refused.expect_err("the group still has members").to_string();
     assert!(
         refused.contains("members") && refused.contains("Stop the processors of the group first"),
         "{refused}"

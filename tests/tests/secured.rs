@@ -60,27 +60,27 @@ async fn work(config: &Config) {
 
 /// Does what [`work`] does, but with separate settings for emitter, processor and view.
 async fn work_of([emitter, processor, view]: [&Config; 3], expected: i64) {
-    let emitter = Emitter::<Clicks>::new(emitter).expect("it connects");
+    let emitter = Emitter::<Clicks>::new(emitter).expect("the emitter connects");
     let app = App::new(processor.clone()).processor(count::Processor);
-    let running = app.start().await.expect("it starts");
+    let running = app.start().await.expect("the app starts");
     for clicks in [1, 10, 100] {
-        let emitted = emitter.emit("alice", &clicks).expect("it is taken");
-        emitted.await.expect("it is written");
+        let emitted = emitter.emit("alice", &clicks).expect("the emitter accepts the message");
+        emitted.await.expect("the record is written");
     }
-    let view = View::<Counts>::open(view).await.expect("it opens");
+    let view = View::<Counts>::open(view).await.expect("the view opens");
     timeout(DEADLINE, view.recovered())
         .await
         .expect("in time")
-        .expect("it recovers");
+        .expect("the view recovers");
     let mut watch = view.watch("alice");
     let counted = async {
-        while watch.value().expect("it is read") != Some(expected) {
+        while watch.value().expect("the row can be read") != Some(expected) {
             watch.changed().await.expect("the view is open");
         }
     };
     timeout(DEADLINE, counted).await.expect("all are counted");
-    view.close().await.expect("it closes");
-    running.shutdown().await.expect("nothing failed");
+    view.close().await.expect("the view closes");
+    running.shutdown().await.expect("the app ends without an error");
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn each_part_works_with_the_rights_that_are_documented() {
         if guarantee == Guarantee::ExactlyOnce {
             let app = App::new(config("processor", guarantee)).processor(count::Processor);
             let refused = match app.start().await {
-                Ok(mut running) => timeout(DEADLINE, running.wait()).await.expect("it ends"),
+                Ok(mut running) => timeout(DEADLINE, running.wait()).await.expect("the app ends in time"),
                 Err(error) => Err(error),
             };
             let refused = refused
@@ -245,7 +245,7 @@ fn make_other_ca(directory: &Path, certificate: &Path) {
 
 /// The process of the test below: it does everything that can be logged, with the most verbose log levels.
 async fn log_everything() {
-    let variable = |name| env::var(name).expect("set by the test that starts it");
+    let variable = |name| env::var(name).expect("the starting test sets this variable");
     let log = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
     log.with_writer(std::io::stderr).init();
     let config = |password| {

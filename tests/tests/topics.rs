@@ -26,21 +26,21 @@ async fn running(place: &Place) -> Running {
     let app = App::new(config).processor(sum::Processor);
     let running = app.start().await.expect("the app starts");
     let recovered = timeout(DEADLINE, running.recovered()).await;
-    recovered.expect("it recovers").expect("it runs");
+    recovered.expect("recovery ends in time").expect("the app runs");
     running
 }
 
 /// The error of an app that ends by itself.
 async fn failure(mut running: Running) -> String {
     let ended = timeout(DEADLINE, running.wait()).await;
-    let ended = ended.expect("it ends by itself");
-    ended.expect_err("it ends by a failure").to_string()
+    let ended = ended.expect("the app ends by itself");
+    ended.expect_err("the app ends with an error").to_string()
 }
 
 async fn refusal<P: Processor>(place: &Place, processor: P) -> String {
     let app = App::new(place.config()).processor(processor);
     let started = app.start().await;
-    started.expect_err("it is refused").to_string()
+    started.expect_err("the app refuses to start").to_string()
 }
 
 fn contains(text: &str, parts: &[&str]) {

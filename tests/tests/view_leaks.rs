@@ -40,16 +40,16 @@ fn resources() -> Resources {
 async fn open_and_close(place: &Place, value: i64) {
     let view = View::<Viewed>::open(&place.config())
         .await
-        .expect("it opens");
+        .expect("the view opens");
     let other = View::<Viewed>::open(&place.config())
         .await
-        .expect("it opens");
+        .expect("the view opens");
     let recovered = timeout(DEADLINE, view.recovered()).await;
-    recovered.expect("it is done in time").expect("it recovers");
+    recovered.expect("the operation ends in time").expect("the view recovers");
     let (mut watch, updates, snapshot) = (view.watch("a"), view.updates(), view.snapshot());
     drop(other);
-    view.close().await.expect("it closes");
-    assert_eq!(watch.value().expect("it is read"), Some(value));
+    view.close().await.expect("the view closes");
+    assert_eq!(watch.value().expect("the row can be read"), Some(value));
     // These three are the last that keep the local copy open.
     drop((watch, updates, snapshot));
 }

@@ -101,7 +101,7 @@ impl Holder {
     /// A member that holds all partitions.
     fn of_all(cluster: &Cluster, partitions: usize) -> Self {
         let mut holder = Holder::new(cluster, 0);
-        until("it holds all", || {
+        until("the member holds all partitions", || {
             holder.step();
             holder.held.len() == partitions
         });

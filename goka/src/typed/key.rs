@@ -187,7 +187,7 @@ mod tests {
         let mut encoded = Vec::new();
         K::encode(key.as_ref(), &mut encoded);
         assert_eq!(encoded, bytes);
-        assert_eq!(K::decode(bytes).expect("its own bytes"), key);
+        assert_eq!(K::decode(bytes).expect("the encoded bytes decode"), key);
     }
 
     #[test]

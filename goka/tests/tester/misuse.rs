@@ -10,7 +10,7 @@ use crate::graph::{Gifts, Prices, Rewards, count, rewards};
 fn panic_of<T>(test: impl FnOnce() -> T) -> String {
     let panic = catch_unwind(AssertUnwindSafe(test))
         .err()
-        .expect("it panics");
+        .expect("the tester panics");
     match panic.downcast::<String>() {
         Ok(text) => *text,
         Err(panic) => panic.downcast_ref::<&str>().expect("a text").to_string(),

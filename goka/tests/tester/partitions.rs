@@ -41,7 +41,7 @@ fn a_partition_that_is_not_there_is_its_handlers_error_and_nothing_of_its_record
                 tester.emit::<Sales>("alice", &sale);
             }
             for start in 0..3 {
-                let error = tester.run().expect_err("it fails").to_string();
+                let error = tester.run().expect_err("the handler fails").to_string();
                 for part in [
                     "handler `sells` of group `sells` cannot write its output",
                     "topic `sales`, partition 1, offset 1, key `alice`",

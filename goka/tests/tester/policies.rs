@@ -54,7 +54,7 @@ fn fail_ends_the_processor_and_commits_nothing_past_the_record() {
             tester.emit::<AnyJobs>("alice", &"1".to_owned());
             tester.emit::<AnyJobs>("alice", &bad.to_owned());
             tester.emit::<AnyJobs>("alice", &"2".to_owned());
-            let error = tester.run().expect_err("it fails").to_string();
+            let error = tester.run().expect_err("the handler fails").to_string();
             assert!(error.contains("offset 1, key `alice`"), "{stage}: {error}");
             assert_eq!(tester.lag::<fails::Processor>(), 2, "{stage}");
             assert_eq!(tester.get::<Done>("alice"), Some(1), "{stage}");
@@ -250,7 +250,7 @@ impl Flaky {
         if size == 7 {
             self.attempt()?;
         }
-        let mut worked = self.worked.lock().expect("nobody panics");
+        let mut worked = self.worked.lock().expect("no thread panicked with the lock");
         worked.push(ctx.key().to_owned());
         Ok(())
     }
@@ -310,10 +310,10 @@ fn a_retry_holds_up_its_own_partition_only() {
     }
     // The record is tried at 0, 100, 300 and 700 ms, so that at 500 ms it still waits for its last attempt.
     tester.advance(Duration::from_millis(500));
-    let worked = flaky.worked.lock().expect("nobody panics").clone();
+    let worked = flaky.worked.lock().expect("no thread panicked with the lock").clone();
     assert_eq!(worked, vec!["free"; MANY]);
     tester.run().expect("all is well");
-    let worked = flaky.worked.lock().expect("nobody panics").clone();
+    let worked = flaky.worked.lock().expect("no thread panicked with the lock").clone();
     assert_eq!(worked[MANY], "stuck");
     assert_eq!(worked[MANY + 1..], vec!["behind"; MANY]);
     assert_eq!(flaky.attempts.load(Ordering::Relaxed), 4);
@@ -399,7 +399,7 @@ impl Defers {
         ctx.emit::<Log>(ctx.key(), &format!("did {size}"))?;
         self.guards
             .lock()
-            .expect("nobody panics")
+            .expect("no thread panicked with the lock")
             .push((size, ctx.defer()));
         Ok(())
     }
@@ -418,7 +418,7 @@ fn a_deferred_record_that_fails_takes_what_is_behind_it_back() {
     let mut handled = Vec::new();
     for _ in 0..400 {
         tester.advance(Duration::from_millis(10));
-        for (size, guard) in defers.guards.lock().expect("nobody panics").drain(..) {
+        for (size, guard) in defers.guards.lock().expect("no thread panicked with the lock").drain(..) {
             handled.push(size);
             match size {
                 7 => guard.fail("the other system is away"),
@@ -433,7 +433,7 @@ fn a_deferred_record_that_fails_takes_what_is_behind_it_back() {
     assert_eq!(handled.iter().filter(|size| **size == 7).count(), 2);
     let letters = tester.emitted::<NotDone>();
     assert_eq!((letters.len(), letters[0].value), (1, 7));
-    let why = letters[0].header("goka-error").expect("it says why");
+    let why = letters[0].header("goka-error").expect("the dead letter names the error");
     assert!(String::from_utf8_lossy(why).contains("the other system is away"));
 }
 
@@ -507,7 +507,7 @@ fn a_record_too_large_to_be_written_is_its_handlers_error() {
     assert_eq!(tester.emitted::<Copies>().len(), 4, "all or nothing");
     let letters = tester.emitted::<TooLarge>();
     assert_eq!((letters.len(), letters[0].value), (1, 2_000_000));
-    let why = letters[0].header("goka-error").expect("it says why");
+    let why = letters[0].header("goka-error").expect("the dead letter names the error");
     let why = String::from_utf8_lossy(why);
     for part in [
         "`copies`",
@@ -580,7 +580,7 @@ fn a_value_that_json_cannot_give_back_is_its_handlers_error() {
         for by in [2, 0, 1] {
             tester.emit::<Jobs>("alice", &by);
         }
-        tester.run().expect("both are skipped");
+        tester.run().expect("the policy skips both records");
         assert_eq!(tester.lag::<divides::Processor>(), 0);
         assert_eq!(tester.get::<Ratio>("alice"), Some(0.0), "{guarantee:?}");
         assert_eq!(tester.emitted::<Ratios>().len(), 0);

@@ -125,7 +125,7 @@ async fn rows(place: &Place, rows: usize) -> BTreeMap<String, String> {
         // more rows.
         (rows.len(), last_values(&rows))
     };
-    let (seen, values) = tokio::task::spawn_blocking(read).await.expect("it is read");
+    let (seen, values) = tokio::task::spawn_blocking(read).await.expect("the reading thread does not panic");
     assert_eq!(seen, rows, "a row for each record");
     values
 }
@@ -176,7 +176,7 @@ async fn without_a_table_a_member_with_another_first_input_is_refused() {
     let refusal = app
         .start()
         .await
-        .expect_err("both would own the same partitions");
+        .expect_err("the second member must not start");
     let refusal = refusal.to_string();
     for topic in ["numbers", "more"] {
         let part = place.physical(topic);

@@ -143,7 +143,7 @@ async fn rows_of_others_are_written_over_at_least_once() {
             row.key_text() == "x" && row.value.is_none()
         })
     });
-    deleted.await.expect("it is read");
+    deleted.await.expect("the reading thread does not panic");
     assert_eq!(local(&running, &["a", "x"]), of(&[("a", 11)]));
     end(running).await;
     assert_eq!(group.written(), of(&[("a", 11)]));
@@ -182,7 +182,7 @@ async fn a_partition_does_not_run_before_an_open_transaction_is_decided() {
         assert!(early.is_err(), "{guarantee:?}: it runs too early");
         commit(&open);
         let recovered = timeout(DEADLINE, running.recovered()).await;
-        recovered.expect("in time").expect("it recovers");
+        recovered.expect("in time").expect("recovery succeeds");
         let expected = of(&[("a", 1), ("x", 999_999)]);
         assert_eq!(group.rows(2).await, expected, "{guarantee:?}");
         end(running).await;

@@ -81,7 +81,7 @@ fn sources(extensions: &[&str]) -> Vec<Source> {
     let mut folders = vec![root()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder of the repository can be read") {
-            let path = entry.expect("its entries can be read").path();
+            let path = entry.expect("the directory can be read").path();
             let name = path
                 .file_name()
                 .and_then(|name| name.to_str())
@@ -94,7 +94,7 @@ fn sources(extensions: &[&str]) -> Vec<Source> {
             } else if extensions.contains(&extension.unwrap_or_default()) {
                 let relative = path
                     .strip_prefix(root())
-                    .expect("it was found below the root");
+                    .expect("the path is below the root");
                 found.push(Source {
                     path: relative.to_string_lossy().replace('\\', "/"),
                     text: fs::read_to_string(&path).expect("sources are UTF-8"),

@@ -49,17 +49,17 @@ fn expected(place: &Place) -> Table {
 }
 
 async fn open(place: &Place) -> View<Viewed> {
-    let view = View::open(&place.config()).await.expect("it opens");
-    within(view.recovered()).await.expect("it recovers");
+    let view = View::open(&place.config()).await.expect("the view opens");
+    within(view.recovered()).await.expect("the view recovers");
     view
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(DEADLINE, future).await.expect("it is done in time")
+    timeout(DEADLINE, future).await.expect("the operation ends in time")
 }
 
 fn pairs(rows: impl Iterator<Item = goka::Result<(String, i64)>>) -> Vec<(String, i64)> {
-    rows.collect::<goka::Result<_>>().expect("it is read")
+    rows.collect::<goka::Result<_>>().expect("the row can be read")
 }
 
 /// A random key, short or long. The common prefix of the long keys has more bytes than the store keeps of a long key.

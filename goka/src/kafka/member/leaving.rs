@@ -26,7 +26,7 @@ impl<T: Send + 'static> Deref for Leaving<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.0.as_ref().expect("it is there until it is dropped")
+        self.0.as_ref().expect("the value is present until the drop")
     }
 }
 

@@ -34,7 +34,7 @@ fn a_state_directory_is_private_with_all_that_is_in_it() {
         let mut store = Store::open(&path, &identity(), &options()).unwrap().0;
         commit(&mut store, b"key", b"value", 1);
         let rebuilt = store.rebuild(&identity(), &options()).unwrap();
-        let mut rebuilt = rebuilt.expect("it is beside the other");
+        let mut rebuilt = rebuilt.expect("the rebuilt copy is next to the old copy");
         commit(&mut rebuilt, b"key", b"value", 1);
         (store, rebuilt)
     });

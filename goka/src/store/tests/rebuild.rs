@@ -20,7 +20,7 @@ fn stage() -> (tempfile::TempDir, PathBuf, PathBuf, Store) {
 
 fn rebuild(store: &mut Store) -> Store {
     let new = store.rebuild(&identity(), &options()).unwrap();
-    new.expect("it was not rebuilt before")
+    new.expect("the copy can be rebuilt")
 }
 
 #[test]

@@ -143,7 +143,7 @@ fn a_tombstone_reaches_who_asks_for_it() {
     result.expect("`Option` takes a tombstone");
     assert_eq!(*effects.row(), Row::Delete);
     let (effects, result) = handle(silent::Processor, tombstone, &Rows::default());
-    result.expect("it is passed over");
+    result.expect("the record is skipped");
     assert!(effects.emits().is_empty());
 }
 
@@ -230,7 +230,7 @@ fn a_mistake_of_the_engine_is_a_failure() {
         assert_eq!(result.expect_err("no handler").doing, "be found");
     }
     let (_, result) = handle(later::Processor, click, &Rows::default());
-    assert_eq!(result.expect_err("it waits").doing, "be found");
+    assert_eq!(result.expect_err("only an `async fn` handler waits").doing, "be found");
 }
 
 /// Joins a table, or fails with an error of goka, as a handler may that uses its own emitter or view.
@@ -256,7 +256,7 @@ fn no_policy_applies_when_goka_cannot_read_its_own_local_copies() {
         let click = record(Some(b"alice"), Some(click.as_bytes()));
         // The processor has no local copy of the table that it joins.
         let (_, result) = handle(joins::Processor, click, &Rows::default());
-        result.expect_err("it fails").stage
+        result.expect_err("the call fails").stage
     };
     assert_eq!(stage("0"), Stage::Broken);
     for handlers_own in ["1", "2", "3", "4", "5", "6"] {

@@ -69,7 +69,7 @@ impl Served {
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot start a process")?;
-        let output = child.stdout.take().context("it has no output")?;
+        let output = child.stdout.take().context("stdout of the process is not piped")?;
         let partitions = Arc::<Mutex<BTreeSet<i32>>>::default();
         let changes = Arc::<AtomicU64>::default();
         let (told, changed) = (partitions.clone(), changes.clone());

@@ -59,7 +59,7 @@ fn a_copy_is_lent_open_with_all_rows_that_were_read() {
     stage.turns(&mut keeper).unwrap();
     assert!(standby.is_caught_up().unwrap());
     let (_loan, store) = promoted(&stage, &standby, &mut keeper, 0);
-    let store = store.expect("it was open");
+    let store = store.expect("the standby copy was open");
     assert_eq!(row(&store, "a").as_deref(), Some(&b"1"[..]));
     assert_eq!(store.position().changelog, 1);
     // The other partition is kept up to date; the lent partition is not.
@@ -190,7 +190,7 @@ fn a_standby_that_failed_refuses_requests_with_the_reason() {
             .unwrap();
         changed.block_on(changes.changed()).unwrap();
     }
-    let error = standby.promote(0).err().expect("it fails").to_string();
+    let error = standby.promote(0).err().expect("promotion fails").to_string();
     assert!(error.contains("cannot read"), "{error}");
     assert!(standby.is_caught_up().is_err());
 }

@@ -56,7 +56,7 @@ fn structures_are_shown_as_json() {
     assert_eq!(of::<Json, _>(&order()), json(ORDER));
     let shown = Shown::json_of(&order()).expect("an order has JSON");
     assert_eq!((shown.form(), shown.text()), (Form::JsonText, ORDER));
-    serde_json::from_str::<serde_json::Value>(ORDER).expect("it is JSON");
+    serde_json::from_str::<serde_json::Value>(ORDER).expect("the constant is JSON");
 }
 
 #[test]
