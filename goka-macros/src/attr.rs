@@ -35,7 +35,8 @@ pub(crate) struct ProcessorArgs {
     pub(crate) options: ProcessorOptions,
 }
 
-const ONE_INPUT: &str = "a function reads one input; to read several inputs, put handlers on an `impl` block";
+const ONE_INPUT: &str =
+    "a function reads one input; to read several inputs, put handlers on an `impl` block";
 
 impl ProcessorArgs {
     pub(crate) fn parse(errors: &mut Errors, tokens: TokenStream) -> Self {
@@ -145,8 +146,12 @@ fn hint(word: &str) -> String {
         "loopback" | "loop" | "loops" => {
             "; for a loopback, mark a method of an `impl` block with `#[loopback]`"
         }
-        "visitor" | "visitors" | "visit" => "; for a visitor, mark a method of an `impl` block with `#[visitor]`",
-        "value" | "codec" | "partitioner" => "; write this argument in the attribute of the stream or table",
+        "visitor" | "visitors" | "visit" => {
+            "; for a visitor, mark a method of an `impl` block with `#[visitor]`"
+        }
+        "value" | "codec" | "partitioner" => {
+            "; write this argument in the attribute of the stream or table"
+        }
         _ => "",
     };
     hint.to_owned()

@@ -175,7 +175,11 @@ fn parse_input(errors: &mut Errors, attr: &Attribute) -> Mark {
 fn parse_loopback(errors: &mut Errors, attr: &Attribute) -> Mark {
     Mark {
         cause: Cause::Loopback(point(attr.path())),
-        on_error: parse_only_on_error(errors, attr, "the topic of a loopback is always `<group>-loop`"),
+        on_error: parse_only_on_error(
+            errors,
+            attr,
+            "the topic of a loopback is always `<group>-loop`",
+        ),
     }
 }
 
@@ -224,7 +228,9 @@ fn parse_on_error(errors: &mut Errors, of: &str, tokens: TokenStream) -> Option<
         if name != "on_error" {
             errors.at(
                 name,
-                format!("unknown argument `{name}`\nthe only named argument of `{of}` is `on_error`"),
+                format!(
+                    "unknown argument `{name}`\nthe only named argument of `{of}` is `on_error`"
+                ),
             );
             return skip(input);
         }

@@ -79,12 +79,16 @@ impl OnError {
             input.parse::<Token![=]>()?;
             let policy = Policy::parse(errors, input)?;
             if let Some(retry) = policy.retry.as_ref().filter(|_| stage == "decode") {
-                let text =
-                    format!("a record that does not decode cannot be retried, because its bytes do not change: write {LAST}");
+                let text = format!(
+                    "a record that does not decode cannot be retried, because its bytes do not change: write {LAST}"
+                );
                 return Err(syn::Error::new_spanned(&retry.name, text));
             }
             match stages.iter().any(|(before, _)| before == stage) {
-                true => errors.at(stage, format!("`{stage}` is given twice: remove one of the two")),
+                true => errors.at(
+                    stage,
+                    format!("`{stage}` is given twice: remove one of the two"),
+                ),
                 false => stages.push((stage.clone(), policy)),
             }
             Ok(())

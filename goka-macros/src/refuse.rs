@@ -55,8 +55,7 @@ pub(crate) fn ensure_no_receiver(errors: &mut Errors, function: &Function) -> Op
 
 /// Returns the name of the type of an `impl` block. Refuses paths, generics and traits.
 pub(crate) fn ensure_plain_block(errors: &mut Errors, block: &Block) -> Option<Ident> {
-    let generic =
-        "a processor cannot be generic, because its graph is a constant: write one processor for each type";
+    let generic = "a processor cannot be generic, because its graph is a constant: write one processor for each type";
     if let Some(of_trait) = &block.of_trait {
         errors.at(
             of_trait,

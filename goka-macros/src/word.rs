@@ -170,7 +170,10 @@ pub(crate) fn unnamed_group(
     }
     let group: LitStr = input.parse()?;
     let written = group.value();
-    errors.at(&group, format!("name the argument: `group = \"{written}\"`"));
+    errors.at(
+        &group,
+        format!("name the argument: `group = \"{written}\"`"),
+    );
     if !input.is_empty() {
         input.parse::<Token![,]>()?;
     }

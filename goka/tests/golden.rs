@@ -209,7 +209,12 @@ fn foreign_bytes_are_refused() {
 
     // The text of this number begins with the byte 0x31, which is a whole MessagePack number (49).
     let foreign = <ByType as Codec<Count>>::decode(b"12345").expect_err("text");
-    assert!(foreign.to_string().contains("the value has more bytes than MessagePack"), "{foreign}");
+    assert!(
+        foreign
+            .to_string()
+            .contains("the value has more bytes than MessagePack"),
+        "{foreign}"
+    );
     // The bytes that are left over after the first value may be an incomplete value.
     assert!(<ByType as Codec<Count>>::decode(b"\x07\x91").is_err());
     assert!(<ByType as Codec<Count>>::decode(b"\x07\xcd").is_err());

@@ -71,7 +71,9 @@ macro_rules! counter {
                     assert_eq!(unsafe { libc::raise(libc::SIGTERM) }, 0);
                 });
                 let ended = App::new(config).processor(sum::Processor).run().await;
-                stopper.join().expect("the thread that stops the app does not panic");
+                stopper
+                    .join()
+                    .expect("the thread that stops the app does not panic");
                 ended
             }
         }

@@ -132,7 +132,7 @@ impl Program {
                     self.fail(&format!("no {what} within {DEADLINE:?}"))
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    self.fail(&format!("it ended without {what}"))
+                    self.fail(&format!("the program ended without {what}"))
                 }
             }
         }
@@ -157,7 +157,7 @@ impl Program {
     pub fn succeed(&mut self) {
         let status = self.wait();
         if !status.success() {
-            self.fail(&format!("it ended with {status}"));
+            self.fail(&format!("the program ended with {status}"));
         }
     }
 

@@ -124,7 +124,7 @@ pub fn produce(address: &str, topic: &str, messages: impl IntoIterator<Item = Me
     assert_eq!(
         taken.load(Ordering::Relaxed),
         sent,
-        "records that `{topic}` took"
+        "the broker acknowledges all records for `{topic}`"
     );
 }
 
@@ -173,7 +173,7 @@ pub fn commit_offset(address: &str, group: &str, topic: &str, offset: i64) {
     let mut offsets = TopicPartitionList::new();
     offsets
         .add_partition_offset(topic, 0, Offset::Offset(offset))
-        .unwrap_or_else(|error| panic!("offset {offset} is none: {error}"));
+        .unwrap_or_else(|error| panic!("{offset} is not a valid offset: {error}"));
     let committed = consumer.commit(&offsets, CommitMode::Sync);
     committed.unwrap_or_else(|error| panic!("cannot set the offset of `{group}`: {error}"));
 }

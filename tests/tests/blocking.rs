@@ -37,7 +37,9 @@ fn slow(ctx: &mut slow::Context<'_>, millis: u64) -> goka::Result {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("the app ends in time").expect("the app ends without an error");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }
 
 async fn every_row_once_and_in_order(place: &Place, config: Config, letters: &[u64]) {

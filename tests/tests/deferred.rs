@@ -87,7 +87,9 @@ async fn start(place: &Place, elsewhere: &Elsewhere) -> Running {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("the app ends in time").expect("the app ends without an error");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }
 
 /// Waits until there are this many guards.
@@ -196,7 +198,9 @@ async fn a_guard_that_is_dropped_or_fails_ends_the_processor_and_names_the_recor
             true => guard.fail("the bank is closed"),
             false => drop(guard),
         }
-        let ended = timeout(DEADLINE, running.wait()).await.expect("the app ends in time");
+        let ended = timeout(DEADLINE, running.wait())
+            .await
+            .expect("the app ends in time");
         let failure = ended.expect_err("the record failed");
         assert!(
             matches!(failure, Error::Record { offset: 1, .. }),
@@ -226,7 +230,9 @@ async fn with_exactly_once_deferring_is_refused_with_what_to_do() {
     let config = place.config().guarantee(Guarantee::ExactlyOnce);
     let app = App::new(config).processor(Ledger::new(&Elsewhere::default()));
     let mut running = app.start().await.expect("the app starts");
-    let ended = timeout(DEADLINE, running.wait()).await.expect("the app ends in time");
+    let ended = timeout(DEADLINE, running.wait())
+        .await
+        .expect("the app ends in time");
     let failure = ended.expect_err("the record failed").to_string();
     for part in ["`invoiced`", "`slow`", "at-least-once", "async fn"] {
         assert!(failure.contains(part), "`{part}` is missing in: {failure}");
@@ -283,7 +289,10 @@ async fn defer_until_killed() {
     let mut running = app.start().await.expect("the app starts");
     guards(&elsewhere, 2).await;
     println!("two are deferred");
-    running.wait().await.expect("the app runs until the test kills its process");
+    running
+        .wait()
+        .await
+        .expect("the app runs until the test kills its process");
 }
 
 #[tokio::test]

@@ -312,7 +312,9 @@ impl Ghost {
         let sent = producer.send(row.payload("999999"));
         sent.map_err(|(error, _)| error).expect("room for a record");
         producer.flush(WAIT).expect("a broker that takes it");
-        let membership = consumer.group_metadata().expect("the consumer is a member of a group");
+        let membership = consumer
+            .group_metadata()
+            .expect("the consumer is a member of a group");
         producer
             .send_offsets_to_transaction(&offsets, &membership, WAIT)
             .expect("the broker takes offsets of nobody");

@@ -32,7 +32,9 @@ fn read_all(place: &Place, topic: &str, records: usize) -> Vec<Record> {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("the app ends in time").expect("the app ends without an error");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }
 
 #[goka::stream("orders", value = i64)]
@@ -86,7 +88,9 @@ async fn a_handler_that_fails_twice_counts_once_and_emits_once() {
     };
     for _ in 0..2 {
         let mut running = app().start().await.expect("the app starts");
-        let ended = timeout(DEADLINE, running.wait()).await.expect("the app ends in time");
+        let ended = timeout(DEADLINE, running.wait())
+            .await
+            .expect("the app ends in time");
         let failure = ended.expect_err("the handler fails");
         let Error::Record {
             handler,

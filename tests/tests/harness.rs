@@ -84,7 +84,9 @@ fn reading_goes_on_while_a_topic_grows() {
         });
         produce(broker().address(), &topic, [Message::new("a", "first")]);
         produce(broker().address(), &topic, [Message::new("a", "last")]);
-        let records = reading.join().expect("the reading thread finds the last record");
+        let records = reading
+            .join()
+            .expect("the reading thread finds the last record");
         assert_eq!(records.len(), 2);
     });
 }

@@ -82,13 +82,17 @@ fn feed(place: &Place, topic: &str, messages: impl IntoIterator<Item = Message>)
 async fn start(app: App) -> Running {
     let running = app.start().await.expect("the app starts");
     let recovered = timeout(DEADLINE, running.recovered()).await;
-    recovered.expect("recovery ends in time").expect("the app runs");
+    recovered
+        .expect("recovery ends in time")
+        .expect("the app runs");
     running
 }
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("the app ends in time").expect("the app ends without an error");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }
 
 /// Creates the topics, and writes names and prices. Call this before any processor runs.
@@ -124,7 +128,9 @@ async fn wait_for_bill(place: &Place, key: &str, value: &str) {
             bill.key_text() == key && bill.value_text() == value
         });
     };
-    tokio::task::spawn_blocking(read).await.expect("the reading thread does not panic");
+    tokio::task::spawn_blocking(read)
+        .await
+        .expect("the reading thread does not panic");
 }
 
 #[tokio::test]
@@ -192,7 +198,12 @@ async fn tables_are_whole_before_the_first_record_and_followed_from_there() {
         .await
         .expect("the view opens");
     let seen = async {
-        let ada = || view.get("customer-1").expect("the row can be read").as_deref() == Some("Ada");
+        let ada = || {
+            view.get("customer-1")
+                .expect("the row can be read")
+                .as_deref()
+                == Some("Ada")
+        };
         let gone = || !view.has("customer-2").expect("the row can be read");
         while !(ada() && gone() && prices.get(&7).expect("the row can be read") == Some(777)) {
             tokio::task::yield_now().await;
@@ -210,9 +221,12 @@ async fn tables_are_whole_before_the_first_record_and_followed_from_there() {
     );
     wait_for_bill(&place, "customer-1", "Ada pays 777").await;
     wait_for_bill(&place, "customer-2", "a stranger pays 777").await;
-    let till = running.processor::<Till>().expect("the app runs the processor");
+    let till = running
+        .processor::<Till>()
+        .expect("the app runs the processor");
     assert_eq!(
-        till.get::<Spent>("no-such-customer").expect("the row can be read"),
+        till.get::<Spent>("no-such-customer")
+            .expect("the row can be read"),
         None
     );
     end(running).await;

@@ -34,7 +34,9 @@ fn guarantees() -> Vec<Guarantee> {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("the app ends in time").expect("the app ends without an error");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }
 
 /// A group whose committed offset is beyond the end of its input, as it is after the input was deleted and created
@@ -131,7 +133,9 @@ async fn an_offset_below_what_is_left_does_as_the_setting_says() {
         let place = place_below_the_start();
         let mut running = start_where(&place, guarantee, OutOfRange::Fail).await;
         let ended = timeout(DEADLINE, running.wait()).await;
-        let failure = ended.expect("the app ends by itself").expect_err("the app fails");
+        let failure = ended
+            .expect("the app ends by itself")
+            .expect_err("the app fails");
         let said = failure.to_string();
         assert!(matches!(failure, Error::Topic(_)), "{said}");
         for part in ["needs offset 2", "has offsets 5 to 10", "GOKA_OUT_OF_RANGE"] {

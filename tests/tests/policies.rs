@@ -111,7 +111,9 @@ fn everyone(done: &str) -> BTreeMap<String, String> {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("the app ends in time").expect("the app ends without an error");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }
 
 fn header(record: &Record, name: &str) -> String {
@@ -133,7 +135,9 @@ async fn fail_ends_the_processor_and_nothing_past_the_record_is_committed() {
                 let app = App::new(config).processor(fails::Processor);
                 let mut running = app.start().await.expect("the app starts");
                 let ended = timeout(DEADLINE, running.wait()).await;
-                let failure = ended.expect("the app ends by itself").expect_err("the app fails");
+                let failure = ended
+                    .expect("the app ends by itself")
+                    .expect_err("the app fails");
                 assert!(
                     matches!(failure, Error::Record { offset: 1, .. }),
                     "{stage}: {failure}"
@@ -153,7 +157,9 @@ async fn a_retry_that_says_no_more_fails_in_the_end() {
         let app = App::new(place.config().guarantee(guarantee)).processor(insists::Processor);
         let mut running = app.start().await.expect("the app starts");
         let ended = timeout(DEADLINE, running.wait()).await;
-        let failure = ended.expect("the app ends by itself").expect_err("the app fails");
+        let failure = ended
+            .expect("the app ends by itself")
+            .expect_err("the app fails");
         assert!(
             matches!(failure, Error::Record { offset: 1, .. }),
             "{failure}"
@@ -207,12 +213,18 @@ async fn skip_dead_letter_and_retry_at_each_stage() {
                 let is_it = |job: &&Record| {
                     job.partition.to_string() == partition && job.offset.to_string() == offset
                 };
-                let job = sent.iter().find(is_it).expect("the dead letter belongs to a job");
+                let job = sent
+                    .iter()
+                    .find(is_it)
+                    .expect("the dead letter belongs to a job");
                 assert_eq!((&letter.key, &letter.value), (&job.key, &job.value));
                 assert_eq!(header(letter, "trace"), "7");
                 assert_eq!(header(letter, "goka-topic"), place.physical("jobs"));
                 assert_eq!(header(letter, "goka-group"), group);
-                let timestamp = job.timestamp.expect("the record has a timestamp").to_string();
+                let timestamp = job
+                    .timestamp
+                    .expect("the record has a timestamp")
+                    .to_string();
                 assert_eq!(header(letter, "goka-timestamp"), timestamp);
                 let stage = STAGES.iter().find(|(_, bad)| *bad == letter.value_text());
                 let (stage, _) = stage.expect("only what is bad");
@@ -257,7 +269,9 @@ impl Outage {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(DEADLINE, failed).await.expect("the record is retried in time");
+        timeout(DEADLINE, failed)
+            .await
+            .expect("the record is retried in time");
     }
 }
 
@@ -320,7 +334,10 @@ async fn retry_until_killed() {
     let mut running = app.start().await.expect("the app starts");
     outage.has_failed(3).await;
     println!("it has failed three times");
-    running.wait().await.expect("the app runs until the test kills its process");
+    running
+        .wait()
+        .await
+        .expect("the app runs until the test kills its process");
 }
 
 #[tokio::test]

@@ -124,7 +124,10 @@ async fn settings_that_mean_nothing_or_contradict() {
     ] {
         let config = place.config().set(key, value);
         let started = App::new(config).processor(sum::Processor).start().await;
-        contains(&started.expect_err("the app refuses to start").to_string(), &[key]);
+        contains(
+            &started.expect_err("the app refuses to start").to_string(),
+            &[key],
+        );
     }
 }
 
@@ -230,7 +233,10 @@ async fn two_prefixes_live_side_by_side() {
         assert_eq!(sums.sum::<i64>(), sum);
     }
     for running in running {
-        running.shutdown().await.expect("the app ends without an error");
+        running
+            .shutdown()
+            .await
+            .expect("the app ends without an error");
     }
 }
 

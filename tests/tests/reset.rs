@@ -30,7 +30,9 @@ async fn start(config: Config) -> Running {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("the app ends in time").expect("the app ends without an error");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }
 
 async fn reset(config: Config, to: ResetTo) -> goka::Result {
@@ -92,7 +94,9 @@ async fn a_reset_group_starts_empty_on_every_instance() {
     let running = start(here()).await;
     running.recovered().await.expect("the app runs");
     let refused = reset(elsewhere(), ResetTo::Earliest).await;
-    let refused = refused.expect_err("the group still has members").to_string();
+    let refused = refused
+        .expect_err("the group still has members")
+        .to_string();
     assert!(
         refused.contains("members") && refused.contains("Stop the processors of the group first"),
         "{refused}"

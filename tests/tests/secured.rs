@@ -64,7 +64,9 @@ async fn work_of([emitter, processor, view]: [&Config; 3], expected: i64) {
     let app = App::new(processor.clone()).processor(count::Processor);
     let running = app.start().await.expect("the app starts");
     for clicks in [1, 10, 100] {
-        let emitted = emitter.emit("alice", &clicks).expect("the emitter accepts the message");
+        let emitted = emitter
+            .emit("alice", &clicks)
+            .expect("the emitter accepts the message");
         emitted.await.expect("the record is written");
     }
     let view = View::<Counts>::open(view).await.expect("the view opens");
@@ -80,7 +82,10 @@ async fn work_of([emitter, processor, view]: [&Config; 3], expected: i64) {
     };
     timeout(DEADLINE, counted).await.expect("all are counted");
     view.close().await.expect("the view closes");
-    running.shutdown().await.expect("the app ends without an error");
+    running
+        .shutdown()
+        .await
+        .expect("the app ends without an error");
 }
 
 #[tokio::test]
@@ -141,7 +146,9 @@ async fn each_part_works_with_the_rights_that_are_documented() {
         if guarantee == Guarantee::ExactlyOnce {
             let app = App::new(config("processor", guarantee)).processor(count::Processor);
             let refused = match app.start().await {
-                Ok(mut running) => timeout(DEADLINE, running.wait()).await.expect("the app ends in time"),
+                Ok(mut running) => timeout(DEADLINE, running.wait())
+                    .await
+                    .expect("the app ends in time"),
                 Err(error) => Err(error),
             };
             let refused = refused

@@ -65,7 +65,9 @@ async fn a_record_that_the_topic_refuses_ends_the_processor_and_is_written_once_
         for _ in 0..2 {
             let mut running = start(&place, guarantee).await;
             let ended = timeout(DEADLINE, running.wait()).await;
-            let error = ended.expect("the app ends by itself").expect_err("the app fails");
+            let error = ended
+                .expect("the app ends by itself")
+                .expect_err("the app fails");
             let error = error.to_string();
             println!("{guarantee:?}: {error}");
             for part in [texts.as_str(), "max.message.bytes"] {

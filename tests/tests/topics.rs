@@ -26,7 +26,9 @@ async fn running(place: &Place) -> Running {
     let app = App::new(config).processor(sum::Processor);
     let running = app.start().await.expect("the app starts");
     let recovered = timeout(DEADLINE, running.recovered()).await;
-    recovered.expect("recovery ends in time").expect("the app runs");
+    recovered
+        .expect("recovery ends in time")
+        .expect("the app runs");
     running
 }
 

@@ -45,7 +45,9 @@ async fn open_and_close(place: &Place, value: i64) {
         .await
         .expect("the view opens");
     let recovered = timeout(DEADLINE, view.recovered()).await;
-    recovered.expect("the operation ends in time").expect("the view recovers");
+    recovered
+        .expect("the operation ends in time")
+        .expect("the view recovers");
     let (mut watch, updates, snapshot) = (view.watch("a"), view.updates(), view.snapshot());
     drop(other);
     view.close().await.expect("the view closes");

@@ -120,7 +120,9 @@ async fn start(place: &Place, bank: Bank) -> Running {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("the app ends in time").expect("the app ends without an error");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }
 
 #[tokio::test]
@@ -135,15 +137,26 @@ async fn every_row_is_visited_once_while_records_are_handled() {
     pay(&place, opened);
     wait_for_rows(&place, ACCOUNTS).await;
     let keys = timeout(DEADLINE, running.visit(Interest(100)));
-    let keys = keys.await.expect("the visit ends in time").expect("all partitions run here");
+    let keys = keys
+        .await
+        .expect("the visit ends in time")
+        .expect("all partitions run here");
     assert_eq!(keys, ACCOUNTS as u64);
     model.retain(|_, balance| *balance != 0);
     model.values_mut().for_each(|balance| *balance += 100);
     // When the result of a visit is returned, the effects of the visit are committed.
     assert_eq!(balances(&place), model);
-    let bank = running.processor::<Bank>().expect("the app runs the processor");
-    assert_eq!(bank.get("account-3").expect("the partition runs here"), Some(103));
-    assert_eq!(bank.get("account-10").expect("the partition runs here"), None);
+    let bank = running
+        .processor::<Bank>()
+        .expect("the app runs the processor");
+    assert_eq!(
+        bank.get("account-3").expect("the partition runs here"),
+        Some(103)
+    );
+    assert_eq!(
+        bank.get("account-10").expect("the partition runs here"),
+        None
+    );
 
     // Payments and visits go on at the same time; the final sums contain both.
     pay(&place, accounts(ACCOUNTS).map(|key| (key, 5)));
@@ -153,7 +166,10 @@ async fn every_row_is_visited_once_while_records_are_handled() {
         (first.await, second.await)
     };
     let (first, second) = timeout(DEADLINE, twice).await.expect("both end in time");
-    let (first, second) = (first.expect("all partitions run here"), second.expect("all partitions run here"));
+    let (first, second) = (
+        first.expect("all partitions run here"),
+        second.expect("all partitions run here"),
+    );
     assert!((1_800..=2_000).contains(&first), "{first}");
     wait_for_rows(
         &place,
@@ -185,11 +201,19 @@ async fn a_visit_of_no_rows_ends_and_one_that_fails_says_where() {
     pay(&place, accounts(20).map(|key| (key, 1)));
     wait_for_rows(&place, 20).await;
     let failed = timeout(DEADLINE, running.visit(Audit)).await;
-    assert!(matches!(failed.expect("the visit ends in time"), Err(Error::Closed(_))));
-    let ended = timeout(DEADLINE, running.wait()).await.expect("the app ends in time");
+    assert!(matches!(
+        failed.expect("the visit ends in time"),
+        Err(Error::Closed(_))
+    ));
+    let ended = timeout(DEADLINE, running.wait())
+        .await
+        .expect("the app ends in time");
     let failure = ended.expect_err("the visitor fails").to_string();
     let late = timeout(DEADLINE, running.visit(Audit)).await;
-    assert!(matches!(late.expect("the visit ends in time"), Err(Error::Closed(_))));
+    assert!(matches!(
+        late.expect("the visit ends in time"),
+        Err(Error::Closed(_))
+    ));
     for part in [
         "bank",
         "`audit`",
@@ -224,7 +248,11 @@ async fn a_visitor_that_waits_is_given_up_with_its_future_and_another_visit_goes
     }
     permits.add_permits(1_000);
     let keys = timeout(DEADLINE, running.visit(Slowly(10))).await;
-    assert_eq!(keys.expect("the visit ends in time").expect("all partitions run here"), 40);
+    assert_eq!(
+        keys.expect("the visit ends in time")
+            .expect("all partitions run here"),
+        40
+    );
     end(running).await;
     for (account, balance) in balances(&place) {
         // When the first visit was cancelled, one or two of its rows were in flight.
@@ -265,8 +293,12 @@ async fn a_visit_is_cancelled_when_a_partition_goes() {
     permits.add_permits(1_000);
     let here = timeout(DEADLINE, running.visit(Slowly(1_000))).await;
     let there = timeout(DEADLINE, second.visit(Slowly(1_000))).await;
-    let here = here.expect("the visit ends in time").expect("no partition moves during the visit");
-    let there = there.expect("the visit ends in time").expect("no partition moves during the visit");
+    let here = here
+        .expect("the visit ends in time")
+        .expect("no partition moves during the visit");
+    let there = there
+        .expect("the visit ends in time")
+        .expect("no partition moves during the visit");
     assert_eq!(here + there, 400, "each key is at one instance");
     end(second).await;
     end(running).await;

@@ -20,7 +20,9 @@ use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("the app ends in time").expect("the app ends without an error");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }
 
 #[goka::stream("jobs", value = i64)]
@@ -113,7 +115,10 @@ impl Catalogue {
     #[input(Sightings)]
     async fn seen(&self, ctx: &mut Context<'_, Self>, bird: u64) -> Result<(), BoxError> {
         let thread = thread::current().id();
-        self.threads.lock().expect("no thread panicked with the lock").insert(thread);
+        self.threads
+            .lock()
+            .expect("no thread panicked with the lock")
+            .insert(thread);
         let answer = self
             .client
             .get(format!("{}/birds/{bird}", self.url))
@@ -134,7 +139,10 @@ async fn one_http_client_serves_the_handlers_of_two_workers() {
         format!("bird {bird}")
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("the listener has an address"));
+    let url = format!(
+        "http://{}",
+        listener.local_addr().expect("the listener has an address")
+    );
     let served = axum::serve(listener, Router::new().route("/birds/{bird}", get(bird)));
     let server = tokio::spawn(served.into_future());
     let place = Place::new("birds");
@@ -173,7 +181,10 @@ async fn one_http_client_serves_the_handlers_of_two_workers() {
         asked.load(Ordering::Relaxed) >= SIGHTINGS,
         "each handler has asked"
     );
-    let threads = threads.lock().expect("no thread panicked with the lock").clone();
+    let threads = threads
+        .lock()
+        .expect("no thread panicked with the lock")
+        .clone();
     assert_eq!(threads.len(), 2, "{threads:?}");
     let last = |n: u64| {
         (

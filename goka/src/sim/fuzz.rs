@@ -143,11 +143,15 @@ pub(crate) fn fuzz(what: &str, valid: &[Vec<u8>], constant: u64, read: impl Fn(&
             outcome = catch_unwind(AssertUnwindSafe(|| read(&input)));
         });
         let where_ = || format!("{what}, GOKA_TEST_SEED={seed}, input {count}: {input:02x?}");
-        assert!(outcome.is_ok(), "it panicked: {}", where_());
+        assert!(
+            outcome.is_ok(),
+            "the code under test panicked: {}",
+            where_()
+        );
         let most = BYTES_FOR_A_BYTE * input.len() as u64 + constant;
         assert!(
             allocated.bytes_total <= most,
-            "it allocated {} bytes, and may {most}: {}",
+            "the code under test allocated {} bytes, but at most {most} are allowed: {}",
             allocated.bytes_total,
             where_()
         );

@@ -171,7 +171,7 @@ impl Tester {
     pub fn processor<P: Processor>(mut self, processor: P) -> Self {
         assert!(
             self.groups.iter().all(|group| group.name != P::GROUP),
-            "group `{}` is in this tester already. To start another instance of it, call `Tester::start_instance`",
+            "group `{}` is in this tester already. To start another instance of the processor, call `Tester::start_instance`",
             P::GROUP
         );
         self.topics.add_graph::<P>();

@@ -45,7 +45,9 @@ fn a_partition_that_is_not_there_is_its_handlers_error_and_nothing_of_its_record
                 for part in [
                     "handler `sells` of group `sells` cannot write its output",
                     "topic `sales`, partition 1, offset 1, key `alice`",
-                    &format!("topic `receipts` has no partition {bad}, because it has 4 partitions, 0 to 3"),
+                    &format!(
+                        "topic `receipts` has no partition {bad}, because it has 4 partitions, 0 to 3"
+                    ),
                 ] {
                     assert!(error.contains(part), "{part}: {error}");
                 }

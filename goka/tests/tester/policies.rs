@@ -184,7 +184,7 @@ fn a_dead_letter_is_the_record_as_it_came_and_says_where_from_and_why() {
             let why = match stage {
                 "decode" => "cannot decode the value: invalid digit",
                 "handler" => "13 is unlucky",
-                _ => "it panicked: 666 is too much",
+                _ => "the handler panicked: 666 is too much",
             };
             assert!(text("goka-error").contains(why), "{}", text("goka-error"));
         }
@@ -250,7 +250,10 @@ impl Flaky {
         if size == 7 {
             self.attempt()?;
         }
-        let mut worked = self.worked.lock().expect("no thread panicked with the lock");
+        let mut worked = self
+            .worked
+            .lock()
+            .expect("no thread panicked with the lock");
         worked.push(ctx.key().to_owned());
         Ok(())
     }
@@ -310,10 +313,18 @@ fn a_retry_holds_up_its_own_partition_only() {
     }
     // The record is tried at 0, 100, 300 and 700 ms, so that at 500 ms it still waits for its last attempt.
     tester.advance(Duration::from_millis(500));
-    let worked = flaky.worked.lock().expect("no thread panicked with the lock").clone();
+    let worked = flaky
+        .worked
+        .lock()
+        .expect("no thread panicked with the lock")
+        .clone();
     assert_eq!(worked, vec!["free"; MANY]);
     tester.run().expect("all is well");
-    let worked = flaky.worked.lock().expect("no thread panicked with the lock").clone();
+    let worked = flaky
+        .worked
+        .lock()
+        .expect("no thread panicked with the lock")
+        .clone();
     assert_eq!(worked[MANY], "stuck");
     assert_eq!(worked[MANY + 1..], vec!["behind"; MANY]);
     assert_eq!(flaky.attempts.load(Ordering::Relaxed), 4);
@@ -418,7 +429,12 @@ fn a_deferred_record_that_fails_takes_what_is_behind_it_back() {
     let mut handled = Vec::new();
     for _ in 0..400 {
         tester.advance(Duration::from_millis(10));
-        for (size, guard) in defers.guards.lock().expect("no thread panicked with the lock").drain(..) {
+        for (size, guard) in defers
+            .guards
+            .lock()
+            .expect("no thread panicked with the lock")
+            .drain(..)
+        {
             handled.push(size);
             match size {
                 7 => guard.fail("the other system is away"),
@@ -433,7 +449,9 @@ fn a_deferred_record_that_fails_takes_what_is_behind_it_back() {
     assert_eq!(handled.iter().filter(|size| **size == 7).count(), 2);
     let letters = tester.emitted::<NotDone>();
     assert_eq!((letters.len(), letters[0].value), (1, 7));
-    let why = letters[0].header("goka-error").expect("the dead letter names the error");
+    let why = letters[0]
+        .header("goka-error")
+        .expect("the dead letter names the error");
     assert!(String::from_utf8_lossy(why).contains("the other system is away"));
 }
 
@@ -507,7 +525,9 @@ fn a_record_too_large_to_be_written_is_its_handlers_error() {
     assert_eq!(tester.emitted::<Copies>().len(), 4, "all or nothing");
     let letters = tester.emitted::<TooLarge>();
     assert_eq!((letters.len(), letters[0].value), (1, 2_000_000));
-    let why = letters[0].header("goka-error").expect("the dead letter names the error");
+    let why = letters[0]
+        .header("goka-error")
+        .expect("the dead letter names the error");
     let why = String::from_utf8_lossy(why);
     for part in [
         "`copies`",

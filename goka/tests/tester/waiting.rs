@@ -51,7 +51,10 @@ struct Sender {
 impl Sender {
     #[input(UserClicks)]
     fn send(&self, ctx: &mut Context<'_, Self>, clicks: i64) -> goka::Result {
-        self.guards.lock().expect("no thread panicked with the lock").push(ctx.defer());
+        self.guards
+            .lock()
+            .expect("no thread panicked with the lock")
+            .push(ctx.defer());
         ctx.set_value(&clicks)
     }
 }
@@ -63,7 +66,11 @@ fn a_deferred_record_takes_effect_when_it_is_done() {
     tester.emit::<UserClicks>("alice", &7);
     assert_eq!(tester.get::<Sent>("alice"), None);
     assert_eq!(tester.lag::<Sender>(), 1);
-    let guard = sender.guards.lock().expect("no thread panicked with the lock").pop();
+    let guard = sender
+        .guards
+        .lock()
+        .expect("no thread panicked with the lock")
+        .pop();
     guard.expect("the handler deferred a record").done();
     assert_eq!(tester.get::<Sent>("alice"), Some(7));
     assert_eq!(tester.lag::<Sender>(), 0);
@@ -98,7 +105,10 @@ impl Subscriber for Warnings {
         }
         let mut text = Text::default();
         event.record(&mut text);
-        self.0.lock().expect("no thread panicked with the lock").push(text.0);
+        self.0
+            .lock()
+            .expect("no thread panicked with the lock")
+            .push(text.0);
     }
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
@@ -112,7 +122,13 @@ fn a_deferred_record_that_is_not_done_is_named_every_30_seconds() {
     let mut tester = Tester::new().processor(sender.clone());
     tester.set::<Sent>("alice", &1);
     tester.emit::<UserClicks>("alice", &7);
-    let deferred = || warnings.0.lock().expect("no thread panicked with the lock").clone();
+    let deferred = || {
+        warnings
+            .0
+            .lock()
+            .expect("no thread panicked with the lock")
+            .clone()
+    };
     tester.advance(Duration::from_secs(25));
     assert_eq!(deferred(), [""; 0]);
     tester.advance(Duration::from_secs(10));
@@ -146,8 +162,14 @@ fn a_deferred_record_that_fails_is_an_error() {
     let sender = Sender::default();
     let mut tester = Tester::new().processor(sender.clone());
     tester.emit::<UserClicks>("alice", &7);
-    tester.run().expect("the tester waits for the deferred record");
-    sender.guards.lock().expect("no thread panicked with the lock").clear();
+    tester
+        .run()
+        .expect("the tester waits for the deferred record");
+    sender
+        .guards
+        .lock()
+        .expect("no thread panicked with the lock")
+        .clear();
     let error = tester.run().expect_err("dropped").to_string();
     assert!(error.contains("without `done`"), "{error}");
 }

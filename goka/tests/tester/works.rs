@@ -164,7 +164,10 @@ fn an_error_of_a_handler_is_a_value_and_names_its_record() {
     let mut tester = Tester::new().processor(rewards).processor(count::Processor);
     tester.emit::<Gifts>("alice", &-1);
     tester.emit::<UserClicks>("bob", &1);
-    let error = tester.run().expect_err("processing does not finish").to_string();
+    let error = tester
+        .run()
+        .expect_err("processing does not finish")
+        .to_string();
     for part in [
         "gift",
         "rewards",

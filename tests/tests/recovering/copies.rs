@@ -137,7 +137,9 @@ async fn an_input_that_was_created_again_is_read_from_its_start() {
         let app = App::new(group.config()).processor(sum::Processor);
         let mut running = app.start().await.expect("the app starts");
         let ended = timeout(DEADLINE, running.wait()).await;
-        let refusal = ended.expect("the app ends by itself").expect_err("the app refuses to choose a position");
+        let refusal = ended
+            .expect("the app ends by itself")
+            .expect_err("the app refuses to choose a position");
         assert!(refusal.to_string().contains("`earliest`"), "{refusal}");
         drop(running);
         let running = group

@@ -125,7 +125,9 @@ async fn rows(place: &Place, rows: usize) -> BTreeMap<String, String> {
         // more rows.
         (rows.len(), last_values(&rows))
     };
-    let (seen, values) = tokio::task::spawn_blocking(read).await.expect("the reading thread does not panic");
+    let (seen, values) = tokio::task::spawn_blocking(read)
+        .await
+        .expect("the reading thread does not panic");
     assert_eq!(seen, rows, "a row for each record");
     values
 }

@@ -120,7 +120,8 @@ impl Group {
 
     /// Deletes the state directory.
     fn lose_state(&self) {
-        std::fs::remove_dir_all(self.place.state_dir()).expect("no process uses the state directory");
+        std::fs::remove_dir_all(self.place.state_dir())
+            .expect("no process uses the state directory");
     }
 }
 
@@ -139,7 +140,9 @@ fn of(rows: &[(&str, i64)]) -> Table {
 
 /// The rows of these keys in a processor's local copy.
 fn local(running: &Running, keys: &[&str]) -> Table {
-    let processor = running.processor::<sum::Processor>().expect("the app runs the processor");
+    let processor = running
+        .processor::<sum::Processor>()
+        .expect("the app runs the processor");
     let row = |key: &&str| {
         let row = processor.get::<Sums>(key).expect("the partition is here");
         row.map(|sum| ((*key).to_owned(), sum))
@@ -149,5 +152,7 @@ fn local(running: &Running, keys: &[&str]) -> Table {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("the app ends in time").expect("the app ends without an error");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }

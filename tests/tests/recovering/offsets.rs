@@ -169,7 +169,9 @@ async fn the_local_copy_of_a_previous_owner_does_not_set_the_position() {
             let ended = timeout(DEADLINE, running.wait())
                 .await
                 .expect("the app ends by itself");
-            let refusal = ended.expect_err("the transaction was not the last").to_string();
+            let refusal = ended
+                .expect_err("the transaction was not the last")
+                .to_string();
             assert!(refusal.contains("`start`"), "{guarantee:?}: {refusal}");
         }
         assert_eq!(group.written(), of(&[("a", 155)]), "{guarantee:?}");

@@ -30,10 +30,14 @@ fn write_in_transactions(place: &Place, messages: &[Message]) -> BaseProducer {
         .set("transactional.id", place.physical("writer"))
         .create()
         .expect("the producer connects");
-    producer.init_transactions(DEADLINE).expect("the transaction begins");
+    producer
+        .init_transactions(DEADLINE)
+        .expect("the transaction begins");
     let topic = place.physical(TOPIC);
     for (number, message) in messages.iter().enumerate() {
-        producer.begin_transaction().expect("the transaction begins");
+        producer
+            .begin_transaction()
+            .expect("the transaction begins");
         let mut record = BaseRecord::<[u8], [u8]>::to(&topic);
         record.key = message.key.as_deref();
         record.payload = message.value.as_deref();
@@ -86,9 +90,14 @@ async fn a_view_passes_the_marks_of_transactions_and_shows_what_is_committed() {
         .expect("the transaction is committed");
     within(view.caught_up()).await.expect("the view catches up");
     assert_eq!(view.get("a").expect("the row can be read"), Some(3));
-    assert_eq!(view.stats().expect("the statistics can be read").partitions[&0].offset, 6);
+    assert_eq!(
+        view.stats().expect("the statistics can be read").partitions[&0].offset,
+        6
+    );
     let again = open(&place).await;
-    within(again.caught_up()).await.expect("the view catches up");
+    within(again.caught_up())
+        .await
+        .expect("the view catches up");
     assert_eq!(again.stats().expect("the statistics can be read").lag, 0);
 }
 
@@ -116,7 +125,9 @@ async fn a_watch_sees_the_last_value_and_updates_make_the_table() {
     });
     let (mut seen, mut last) = (Vec::new(), None);
     while last != Some(199) {
-        last = within(watch.changed()).await.expect("the view reports the change");
+        last = within(watch.changed())
+            .await
+            .expect("the view reports the change");
         seen.extend(last);
     }
     assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
@@ -124,7 +135,10 @@ async fn a_watch_sees_the_last_value_and_updates_make_the_table() {
 
     let end = expected(&place);
     while table != end {
-        match within(updates.next()).await.expect("the view reports the change") {
+        match within(updates.next())
+            .await
+            .expect("the view reports the change")
+        {
             Update::Row {
                 key,
                 value: Some(value),

@@ -24,7 +24,9 @@ async fn views_of_a_table_share_one_copy() {
     assert!(refused.contains("codec"), "{refused}");
     drop(first);
     write(&place, [row("a", 3)]);
-    within(second.caught_up()).await.expect("the view catches up");
+    within(second.caught_up())
+        .await
+        .expect("the view catches up");
     assert_eq!(second.get("a").expect("the row can be read"), Some(3));
     drop(second);
     // All views are closed now. The next view has to catch up the local copy with the changelog.
@@ -65,10 +67,14 @@ async fn an_outage_is_waited_out_and_reads_go_on() {
 
     produce(broker.address(), &topic, [row("a", 3)]);
     assert_eq!(
-        within(watch.changed()).await.expect("the view reports the change"),
+        within(watch.changed())
+            .await
+            .expect("the view reports the change"),
         Some(3)
     );
-    let update = within(updates.next()).await.expect("the view reports the change");
+    let update = within(updates.next())
+        .await
+        .expect("the view reports the change");
     assert!(
         matches!(&update, Update::Row { key, value: Some(3) } if key == "a"),
         "{update:?}"

@@ -55,11 +55,14 @@ async fn open(place: &Place) -> View<Viewed> {
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(DEADLINE, future).await.expect("the operation ends in time")
+    timeout(DEADLINE, future)
+        .await
+        .expect("the operation ends in time")
 }
 
 fn pairs(rows: impl Iterator<Item = goka::Result<(String, i64)>>) -> Vec<(String, i64)> {
-    rows.collect::<goka::Result<_>>().expect("the row can be read")
+    rows.collect::<goka::Result<_>>()
+        .expect("the row can be read")
 }
 
 /// A random key, short or long. The common prefix of the long keys has more bytes than the store keeps of a long key.

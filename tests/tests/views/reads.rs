@@ -16,7 +16,10 @@ use super::{TOPIC, Table, Viewed, expected, key, message, open, pairs, place, ro
 fn check(snapshot: &ViewSnapshot<Viewed>, table: &Table, random: &mut StdRng) {
     let all: Vec<(String, i64)> = table.clone().into_iter().collect();
     assert_eq!(pairs(snapshot.iter()), all);
-    assert_eq!(snapshot.len().expect("the row can be read"), all.len() as u64);
+    assert_eq!(
+        snapshot.len().expect("the row can be read"),
+        all.len() as u64
+    );
     let reversed: Vec<_> = all.iter().rev().cloned().collect();
     assert_eq!(pairs(snapshot.iter().rev()), reversed);
     for _ in 0..20 {
@@ -137,7 +140,10 @@ async fn a_snapshot_stays_as_it_was_and_may_go_to_another_thread() {
     drop(view);
     let read = std::thread::spawn(move || pairs(snapshot.iter()));
     let expected = [("a".to_owned(), 1), ("b".to_owned(), 2)];
-    assert_eq!(read.join().expect("the reading thread does not panic"), expected);
+    assert_eq!(
+        read.join().expect("the reading thread does not panic"),
+        expected
+    );
 }
 
 #[tokio::test]
@@ -146,7 +152,10 @@ async fn a_row_that_does_not_decode_is_named_and_the_others_are_read() {
     let messages = [row("a", 1), Message::new("b", "two"), row("c", 3)];
     write(&place, messages);
     let view = open(&place).await;
-    let error = view.get("b").expect_err("the row does not decode").to_string();
+    let error = view
+        .get("b")
+        .expect_err("the row does not decode")
+        .to_string();
     let topic = place.physical(TOPIC);
     assert!(error.contains("`b`") && error.contains(&topic), "{error}");
     assert!(view.has("b").expect("the row can be read"));

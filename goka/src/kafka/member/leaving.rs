@@ -26,7 +26,9 @@ impl<T: Send + 'static> Deref for Leaving<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.0.as_ref().expect("the value is present until the drop")
+        self.0
+            .as_ref()
+            .expect("the value is present until the drop")
     }
 }
 

@@ -394,7 +394,9 @@ impl Receipt {
     /// # Panics
     /// If an earlier call has already returned the outcome.
     pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Outcome> {
-        let slot = self.slot.expect("a delivery must not be polled after it has returned its outcome");
+        let slot = self
+            .slot
+            .expect("a delivery must not be polled after it has returned its outcome");
         match self.shared.lock().ask(slot, waker) {
             None => Poll::Pending,
             Some(outcome) => {

@@ -31,11 +31,14 @@ fn two_members_share_partitions_and_pass_them_on() {
         }
     }
     assert!(delivered(&*first.member).iter().all(Result::is_ok));
-    until("both members have read all records of their partitions", || {
-        first.step();
-        second.step();
-        first.records.len() + second.records.len() == 8
-    });
+    until(
+        "both members have read all records of their partitions",
+        || {
+            first.step();
+            second.step();
+            first.records.len() + second.records.len() == 8
+        },
+    );
     let of = |holder: &Holder| -> BTreeSet<i32> {
         holder
             .records

@@ -255,7 +255,8 @@ fn what_is_nested_too_deeply_is_an_error_and_not_the_end_of_the_process() {
     for byte in [0x91, 0x92, 0xdd] {
         on_a_small_stack(move || {
             let deep = vec![byte; 1 << 20];
-            let error = <ByType as Codec<Tree>>::decode(&deep).expect_err("the value is nested too deeply");
+            let error =
+                <ByType as Codec<Tree>>::decode(&deep).expect_err("the value is nested too deeply");
             let (error, promises) = (error.to_string(), byte == 0xdd);
             assert!(promises || error.contains("128 levels"), "{error}");
         });
@@ -267,7 +268,8 @@ fn what_is_nested_too_deeply_is_an_error_and_not_the_end_of_the_process() {
         <Json as Codec<Linked>>::decode(&deep).expect_err("the value is nested too deeply");
         let deep = b"\x82\xa5value\x01\xa4next".repeat(1 << 16);
         <ByType as Codec<Linked>>::decode(&deep).expect_err("the value is nested too deeply");
-        <ByType as Codec<Any>>::decode(&[0x91; 1 << 20]).expect_err("the value is nested too deeply");
+        <ByType as Codec<Any>>::decode(&[0x91; 1 << 20])
+            .expect_err("the value is nested too deeply");
         for deep in [
             &b"\x81\xa3Not"[..],
             b"\x81\xa4Both\x92",

@@ -132,7 +132,7 @@ fn simulate(what: &str, draw: fn(u64) -> Schedule, rig: MakeRig<'_>) {
             panic!("{}", report(&schedule, rig));
         }
     }
-    println!("{what}: seeds {}..{} hold", seeds.start, seeds.end);
+    println!("{what}: seeds {}..{} passed", seeds.start, seeds.end);
 }
 
 /// The seeds to run, from the environment.
@@ -162,7 +162,10 @@ fn report_in(schedule: &Schedule, rig: MakeRig<'_>, tries: usize) -> String {
     let short = shrink::shrink(schedule, tries, &fails);
     let (why, trace) = match run(&short, rig, true) {
         Err(failure) => failure,
-        Ok(()) => ("it failed once, and now it does not".to_owned(), Vec::new()),
+        Ok(()) => (
+            "the schedule failed, but did not fail when it was repeated".to_owned(),
+            Vec::new(),
+        ),
     };
     let seed = schedule.seed;
     format!(
@@ -199,7 +202,7 @@ fn flaws_are_found() {
         let rig: MakeRig<'_> = &|_| Box::new(plain::Rig::new(flaw));
         let fails = |schedule: &Schedule| run(schedule, rig, false).is_err();
         let found = (0..500).map(Schedule::without_zombies).find(fails);
-        let schedule = found.unwrap_or_else(|| panic!("{flaw:?} was not found"));
+        let schedule = found.unwrap_or_else(|| panic!("no seed found the fault {flaw:?}"));
         let short = shrink::shrink(&schedule, shrink::TRIES_MAX, &fails);
         assert!(
             short.actions.len() <= 25,

@@ -35,7 +35,11 @@ fn a_second_store_is_refused_while_the_first_is_open() {
     let error = Store::open(&other_way, &identity(), &options())
         .err()
         .unwrap();
-    assert!(error.to_string().contains("this process still has the local copy open"));
+    assert!(
+        error
+            .to_string()
+            .contains("this process still has the local copy open")
+    );
     store.close().unwrap();
     open(dir.path());
 }
@@ -142,7 +146,10 @@ fn a_state_directory_is_held_once_in_a_process() {
     let root = tempfile::tempdir().unwrap();
     let state = StateDir::open(root.path(), true).unwrap();
     let error = StateDir::open(root.path(), true).unwrap_err().to_string();
-    assert!(error.contains("this process already uses this state directory"), "{error}");
+    assert!(
+        error.contains("this process already uses this state directory"),
+        "{error}"
+    );
     let id = state.instance_id().to_owned();
     drop(state);
     let state = StateDir::open(root.path(), true).unwrap();
@@ -268,7 +275,10 @@ fn another_process_keeps_the_state_directory_until_it_ends() {
     let root = tempfile::tempdir().unwrap();
     let other = Other::start(root.path());
     let error = StateDir::open(root.path(), true).unwrap_err().to_string();
-    let holder = format!("another process (pid {}) uses this state directory", other.process.id());
+    let holder = format!(
+        "another process (pid {}) uses this state directory",
+        other.process.id()
+    );
     assert!(error.contains(&holder), "{error}");
     assert!(error.contains("its own state directory"), "{error}");
     assert_ne!(other.process.id(), id());

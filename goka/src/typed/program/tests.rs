@@ -230,7 +230,10 @@ fn a_mistake_of_the_engine_is_a_failure() {
         assert_eq!(result.expect_err("no handler").doing, "be found");
     }
     let (_, result) = handle(later::Processor, click, &Rows::default());
-    assert_eq!(result.expect_err("only an `async fn` handler waits").doing, "be found");
+    assert_eq!(
+        result.expect_err("only an `async fn` handler waits").doing,
+        "be found"
+    );
 }
 
 /// Joins a table, or fails with an error of goka, as a handler may that uses its own emitter or view.

@@ -57,7 +57,7 @@ fn copies(prefix: &str) -> String {
 
 pub(crate) fn measure(settings: &Settings, prefix: &str) -> anyhow::Result<Measured> {
     let meter = Meter::start();
-    let workers = i32::try_from(settings.workers).context("there are too many workers")?;
+    let workers = i32::try_from(settings.workers).context("the number of workers is too large")?;
     let copied: anyhow::Result<Vec<(Instant, Instant)>> = thread::scope(|scope| {
         let copy = |worker| {
             let partitions = (0..settings.partitions).filter(move |n| n % workers == worker);

@@ -122,7 +122,10 @@ impl Fleet {
             .stderr(log.context("cannot write the log of a process")?);
         let mut child = command.spawn().context("cannot start a process")?;
         self.lives += 1;
-        let output = child.stdout.take().context("stdout of the process is not piped")?;
+        let output = child
+            .stdout
+            .take()
+            .context("stdout of the process is not piped")?;
         listen(output, number, self.lives, self.tell.clone());
         self.members[number] = Member {
             child: Some(child),

@@ -215,7 +215,7 @@ fn storm(options: &Options) -> anyhow::Result<ExitCode> {
     if !is_right {
         directory.disable_cleanup(true);
         eprintln!(
-            "logs and state directories are kept in {}",
+            "goka-chaos keeps the logs and state directories in {}",
             directory.path().display()
         );
     }
@@ -307,7 +307,7 @@ fn run(
             findings.open_transactions = undecided.len();
             for ((topic, partition), (decided, end)) in undecided {
                 findings.violation(format!(
-                    "`{topic}` partition {partition} has an open transaction at offset {decided} of {end}"
+                    "`{topic}` partition {partition} has an open transaction: last stable offset {decided}, end offset {end}"
                 ));
             }
             return Ok(());

@@ -246,7 +246,7 @@ impl<'a> Storm<'a> {
         let had = self.fleet.members()[member].running.clone();
         let now = Instant::now();
         eprintln!(
-            "{:>4}: {act:?} of process {member}, which runs {had:?}",
+            "{:>4}: {act:?} of process {member}, which runs partitions {had:?}",
             self.tally.disturbances()
         );
         match act {
@@ -362,7 +362,7 @@ impl<'a> Storm<'a> {
                     if !status.success() && !self.has_crashed(member, status) {
                         let log = self.fleet.log_end(member);
                         findings.violation(format!(
-                            "process {member} failed to shut down, {status}:\n{log}"
+                            "process {member} ended with {status} when it was asked to shut down:\n{log}"
                         ));
                     }
                 }
@@ -404,7 +404,7 @@ impl<'a> Storm<'a> {
             let members = self.fleet.members().iter();
             let running: Vec<_> = members.map(|member| &member.running).collect();
             let stuck = format!(
-                "not all {partitions} partitions run in exactly one process within {CALM:?}; by process: {running:?}"
+                "after {CALM:?}, some of the {partitions} partitions run in no process or in several; partitions by process: {running:?}"
             );
             findings.violation(stuck.clone());
             findings.stuck = Some(stuck);
@@ -450,7 +450,7 @@ impl<'a> Storm<'a> {
                 if !self.has_crashed(member, status) && !self.is_broker_away {
                     let log = self.fleet.log_end(member);
                     findings.violation(format!(
-                        "process {member} ended unexpectedly, {status}:\n{log}"
+                        "process {member} ended unexpectedly with {status}:\n{log}"
                     ));
                 }
                 self.fleet.start(member, &[])

@@ -190,7 +190,11 @@ fn a_standby_that_failed_refuses_requests_with_the_reason() {
             .unwrap();
         changed.block_on(changes.changed()).unwrap();
     }
-    let error = standby.promote(0).err().expect("promotion fails").to_string();
+    let error = standby
+        .promote(0)
+        .err()
+        .expect("promotion fails")
+        .to_string();
     assert!(error.contains("cannot read"), "{error}");
     assert!(standby.is_caught_up().is_err());
 }

@@ -124,7 +124,10 @@ fn a_visit_called_in_the_wrong_way_is_a_failure() {
     let Poll::Ready((effects, result)) = visited.poll(&mut noop) else {
         panic!("nothing to wait for");
     };
-    assert_eq!(result.expect_err("the visitor does not wait").doing, "be found");
+    assert_eq!(
+        result.expect_err("the visitor does not wait").doing,
+        "be found"
+    );
     assert_eq!(*effects.row(), Row::Untouched);
     let export = visit(Export(Arc::default()));
     let reads = Reads {
@@ -132,5 +135,8 @@ fn a_visit_called_in_the_wrong_way_is_a_failure() {
         tables: &Tables::default(),
     };
     let called = export.visit(row_of(b"alice"), &mut Effects::default(), reads);
-    assert_eq!(called.expect_err("only an `async fn` handler waits").doing, "be found");
+    assert_eq!(
+        called.expect_err("only an `async fn` handler waits").doing,
+        "be found"
+    );
 }
