@@ -291,7 +291,7 @@ fn keys_are_text_or_raw() {
 
 fn encoded<C: Codec<T>, T>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
-    C::encode(value, &mut bytes).expect("a value that the codec takes");
+    C::encode(value, &mut bytes).expect("the codec can encode the value");
     bytes
 }
 

@@ -35,7 +35,7 @@ macro_rules! counter {
                 Ok(())
             }
 
-            /// Goes through the whole life of an app, a view and an emitter.
+            /// Starts, uses and closes an app, a view and an emitter.
             pub(crate) async fn life(config: Config) -> goka::Result {
                 let running = App::new(config.clone())
                     .processor(sum::Processor)

@@ -168,7 +168,7 @@ impl Program {
         let _status = self.child.wait();
     }
 
-    /// The process id, for looking up what the process holds.
+    /// The process id, with which a test looks up the open files and threads of the process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -171,9 +171,9 @@ fn separate_programs_end_with_what_an_independent_count_finds() {
     ] {
         assert_refused(&get(address, bad), 400, cure);
     }
-    assert_refused(&get(address, "/nothing"), 404, "nothing here");
+    assert_refused(&get(address, "/nothing"), 404, "no such path");
     let posted = request("POST", address, "/clicks", Some(&json!({})));
-    assert_refused(&posted, 405, "another method");
+    assert_refused(&posted, 405, "does not support this method");
     for (mut service, _) in counts.into_iter().chain(users) {
         service.interrupt();
         service.succeed();
@@ -230,7 +230,10 @@ fn a_service_says_that_its_table_is_missing_or_its_address_is_taken() {
             &apps.physical("user-status-state"),
             "start that processor first",
         ] {
-            assert!(output.contains(part), "`{part}` is missing in: {output}");
+            assert!(
+                output.contains(part),
+                "the text must contain `{part}`: {output}"
+            );
         }
     }
     let (_first, address) = apps.service("embed", &[], "first");
@@ -259,7 +262,11 @@ fn a_click_is_answered_when_it_is_in_the_stream() {
         });
         assert_eq!(found.map(|click| click.key_text()), Some(&*user));
     }
-    assert_refused(&get(&address, "/clicks/alice"), 405, "another method");
+    assert_refused(
+        &get(&address, "/clicks/alice"),
+        405,
+        "does not support this method",
+    );
     assert_refused(
         &request("POST", &address, "/clicks/%ff", None),
         400,

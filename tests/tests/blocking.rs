@@ -55,7 +55,7 @@ async fn every_row_once_and_in_order(place: &Place, config: Config, letters: &[u
     let rows = read_topic(broker().address(), &place.physical("slow-state"));
     let counts: Vec<_> = rows.iter().map(|row| row.value_text()).collect();
     let expected: Vec<_> = (1..=letters.len()).map(|count| count.to_string()).collect();
-    assert_eq!(counts, expected, "nothing was dropped and handled again");
+    assert_eq!(counts, expected, "no record was processed twice");
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn a_second_signal_ends_an_app_whose_handler_does_not_return() {
     let mut app = Program::run(command);
     app.wait_for("record", |line| line.contains("it begins").then_some(()));
     app.interrupt();
-    app.wait_for("word that a second signal ends the app", |line| {
+    app.wait_for("log line about a second signal", |line| {
         line.contains("a second signal stops the app").then_some(())
     });
     app.terminate();

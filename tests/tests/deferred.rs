@@ -131,7 +131,10 @@ async fn a_deferred_record_holds_back_its_partition_until_it_is_done() {
     let rows = wait_for_records(place.physical("ledger-state"), 51).await;
     assert_eq!(rows.len(), 51, "{rows:?}");
     let held_back = rows.iter().filter(|row| row.partition == 0).count();
-    assert_eq!(held_back, 1, "only what is before the deferred record");
+    assert_eq!(
+        held_back, 1,
+        "only the row before the deferred record is written"
+    );
 
     // Completing the later guard first releases nothing. A guard can be completed on any thread.
     let mut guards: Vec<_> = std::mem::take(&mut *elsewhere.lock().expect("no panic"));
@@ -187,7 +190,7 @@ async fn a_clean_restart_handles_what_was_deferred_again_and_no_later_row_twice(
 async fn a_guard_that_is_dropped_or_fails_ends_the_processor_and_names_the_record() {
     for (fail, cause) in [
         (false, "dropped without `done`"),
-        (true, "the bank is closed"),
+        (true, "the bank rejects the payment"),
     ] {
         let place = place(invoices(&["a", "slow", "a"]));
         let elsewhere = Elsewhere::default();
@@ -195,7 +198,7 @@ async fn a_guard_that_is_dropped_or_fails_ends_the_processor_and_names_the_recor
         guards(&elsewhere, 1).await;
         let guard = elsewhere.lock().expect("no panic").pop().expect("one");
         match fail {
-            true => guard.fail("the bank is closed"),
+            true => guard.fail("the bank rejects the payment"),
             false => drop(guard),
         }
         let ended = timeout(DEADLINE, running.wait())
@@ -215,7 +218,7 @@ async fn a_guard_that_is_dropped_or_fails_ends_the_processor_and_names_the_recor
         ] {
             assert!(
                 failure.to_string().contains(part),
-                "`{part}` is missing in: {failure}"
+                "the text must contain `{part}`: {failure}"
             );
         }
     }
@@ -235,7 +238,10 @@ async fn with_exactly_once_deferring_is_refused_with_what_to_do() {
         .expect("the app ends in time");
     let failure = ended.expect_err("the record failed").to_string();
     for part in ["`invoiced`", "`slow`", "at-least-once", "async fn"] {
-        assert!(failure.contains(part), "`{part}` is missing in: {failure}");
+        assert!(
+            failure.contains(part),
+            "the text must contain `{part}`: {failure}"
+        );
     }
 }
 
@@ -288,7 +294,7 @@ async fn defer_until_killed() {
     let app = App::new(config).processor(Ledger::new(&elsewhere));
     let mut running = app.start().await.expect("the app starts");
     guards(&elsewhere, 2).await;
-    println!("two are deferred");
+    println!("two records are deferred");
     running
         .wait()
         .await
@@ -312,7 +318,7 @@ async fn killed_while_records_are_deferred_none_is_lost() {
             .env("DEFERRED_STATE", place.state_dir());
         let mut program = Program::run(command);
         program.wait_for("guards", |line| {
-            line.contains("two are deferred").then_some(())
+            line.contains("two records are deferred").then_some(())
         });
         program.kill();
     }

@@ -1,4 +1,4 @@
-//! The guide and the README are right: the code that they show and the programs that they name exist.
+//! Checks that all code in the guide and the README, and all programs that they name, exist in the repository.
 
 use std::{fs, path::Path};
 
@@ -29,7 +29,10 @@ fn code_of_the_guide_stands_in_the_file_that_is_named_last() {
         let paths = before.split('`').skip(1).step_by(2);
         let files = paths.filter(|path| path.starts_with("examples/") && path.ends_with(".rs"));
         let file = files.last().expect("a file is named before its code");
-        assert!(read(file).contains(code), "{file} does not hold:\n{code}");
+        assert!(
+            read(file).contains(code),
+            "{file} does not contain:\n{code}"
+        );
     }
 }
 
@@ -57,11 +60,16 @@ fn the_readme_names_what_its_program_depends_on() {
     let programs = blocks(&readme, "rust");
     let (_, program) = programs.first().expect("the README shows a program");
     let manifests = blocks(&readme, "toml");
-    let (_, manifest) = manifests.first().expect("the README shows what it needs");
+    let (_, manifest) = manifests
+        .first()
+        .expect("the README shows the dependencies");
     for name in ["goka", "tokio", "tracing-subscriber"] {
         let is_named = manifest.contains(&format!("\n{name} = {{ "));
         let is_used = program.contains(&format!("{}::", name.replace('-', "_")));
-        assert!(is_named && is_used, "`{name}` is named and used");
+        assert!(
+            is_named && is_used,
+            "`{name}` must be in the manifest and in the program"
+        );
     }
     // Without this feature, the subscriber ignores `RUST_LOG`.
     assert!(manifest.contains("\"env-filter\""));

@@ -75,6 +75,9 @@ async fn a_handle_tells_what_is_here_and_what_is_elsewhere() {
     );
     let said = elsewhere.to_string();
     for part in ["`handled`", "query its owner", "`View`"] {
-        assert!(said.contains(part), "`{part}` is missing in: {said}");
+        assert!(
+            said.contains(part),
+            "the text must contain `{part}`: {said}"
+        );
     }
 }

@@ -60,7 +60,7 @@ impl Shop {
         let left = self.failures_left.load(Ordering::Relaxed);
         if ctx.key() == "bad" && left > 0 {
             self.failures_left.store(left - 1, Ordering::Relaxed);
-            return Err("the till is stuck".into());
+            return Err("the handler is broken".into());
         }
         Ok(())
     }
@@ -107,7 +107,7 @@ async fn a_handler_that_fails_twice_counts_once_and_emits_once() {
         assert_eq!((*partition, *offset), (0, 1), "{failure}");
         assert_eq!((*handler, &**key), ("ordered", "bad"), "{failure}");
         assert!(
-            failure.to_string().contains("the till is stuck"),
+            failure.to_string().contains("the handler is broken"),
             "{failure}"
         );
     }

@@ -102,14 +102,18 @@ fn a_proxy_counts_what_a_client_reads_and_can_be_cut() {
     let value = vec![b'x'; 1000];
     let messages = (0..1000).map(|_| Message::new("key", value.clone()));
     produce(broker.address(), &topic, messages);
-    assert_eq!(proxy.bytes_served(), 0, "this went round it");
+    assert_eq!(
+        proxy.bytes_served(),
+        0,
+        "this traffic must not pass through the proxy"
+    );
 
     let records = read_topic(&proxy.address(), &topic);
     assert_eq!(records.len(), 1000);
     let served = proxy.bytes_served();
     assert!(
         served > 1_000_000,
-        "1 MB was read through it, {served} bytes were counted"
+        "1 MB was read through the proxy, but the proxy counted {served} bytes"
     );
 
     proxy.cut();

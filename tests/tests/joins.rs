@@ -209,7 +209,9 @@ async fn tables_are_whole_before_the_first_record_and_followed_from_there() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(DEADLINE, seen).await.expect("the tables change");
+    timeout(DEADLINE, seen)
+        .await
+        .expect("the readers see the changes in time");
     // The views, joins and lookups of a process share one local copy, and so see the same rows.
     feed(
         &place,
@@ -275,7 +277,10 @@ async fn a_joined_table_that_is_missing_or_has_other_partitions_is_refused_with_
         "does not exist",
         "start that processor first",
     ] {
-        assert!(said.contains(part), "`{part}` is missing in: {said}");
+        assert!(
+            said.contains(part),
+            "the text must contain `{part}`: {said}"
+        );
     }
     let compacted = [("cleanup.policy", "compact")];
     broker().create_topic_with(&place.physical("customers-state"), 3, &compacted);
@@ -287,6 +292,9 @@ async fn a_joined_table_that_is_missing_or_has_other_partitions_is_refused_with_
         "has 4",
         "lookup(...)",
     ] {
-        assert!(said.contains(part), "`{part}` is missing in: {said}");
+        assert!(
+            said.contains(part),
+            "the text must contain `{part}`: {said}"
+        );
     }
 }

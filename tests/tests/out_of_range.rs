@@ -1,5 +1,5 @@
-//! Inputs whose next record to be read no longer exists: a setting chooses the position at which the group resumes, and
-//! that position is kept.
+//! The next offset of a group no longer exists in its input. The setting `out_of_range` chooses the position at which
+//! the group resumes, and the group keeps this position.
 
 mod place;
 
@@ -96,7 +96,7 @@ async fn an_input_that_fell_off_retention_goes_on_with_what_comes() {
             .await
             .expect("the record is written");
     }
-    let rows = rows.await.expect("a row is written");
+    let rows = rows.await.expect("the reading thread does not panic");
     end(running).await;
     assert_eq!(rows[0].value_text(), "1", "{rows:?}");
 }

@@ -190,7 +190,7 @@ async fn skip_dead_letter_and_retry_at_each_stage() {
         assert!(
             log.iter()
                 .all(|line| !["13", "666"].contains(&line.value_text())),
-            "what failed has done nothing"
+            "a failed handler must have no effects"
         );
         let kept = wait_for_records(place.physical("keeps-dead-letter"), 60).await;
         let given_up = wait_for_records(place.physical("given-up"), 60).await;
@@ -227,7 +227,7 @@ async fn skip_dead_letter_and_retry_at_each_stage() {
                     .to_string();
                 assert_eq!(header(letter, "goka-timestamp"), timestamp);
                 let stage = STAGES.iter().find(|(_, bad)| *bad == letter.value_text());
-                let (stage, _) = stage.expect("only what is bad");
+                let (stage, _) = stage.expect("the dead letter is one of the bad records");
                 assert_eq!(header(letter, "goka-stage"), *stage);
             }
         }
@@ -302,7 +302,7 @@ async fn a_retry_holds_up_its_partition_and_no_other_of_its_worker() {
         assert_eq!(
             of_it[0].key_text(),
             "stuck",
-            "in the order of the partition"
+            "the first row must be that of the first record in the partition"
         );
         let mut model = BTreeMap::from([("stuck".to_owned(), 1)]);
         for n in 0..4 * BEHIND {
@@ -333,7 +333,7 @@ async fn retry_until_killed() {
     let app = App::new(config).processor(outage.clone());
     let mut running = app.start().await.expect("the app starts");
     outage.has_failed(3).await;
-    println!("it has failed three times");
+    println!("the handler has failed three times");
     running
         .wait()
         .await
@@ -363,7 +363,8 @@ async fn killed_in_the_middle_of_retries_nothing_is_lost() {
                 .env("POLICIES_GUARANTEE", format!("{guarantee:?}"));
             let mut program = Program::run(command);
             program.wait_for("retries", |line| {
-                line.contains("it has failed three times").then_some(())
+                line.contains("the handler has failed three times")
+                    .then_some(())
             });
             program.kill();
         }
@@ -396,7 +397,8 @@ struct AnyJobs;
 /// Repairs the value of a dead letter: text that is not a number becomes 16, and a refused size is reduced by 1.
 #[goka::processor(group = "mend", input = Kept, output(AnyJobs))]
 fn mend(ctx: &mut mend::Context<'_>, job: String) -> Result<(), BoxError> {
-    let letter = DeadLetter::of(ctx.headers()).ok_or("no dead letter")?;
+    let letter =
+        DeadLetter::of(ctx.headers()).ok_or("the record has no headers of a dead letter")?;
     let mended = job.parse::<i64>().map_or(16, |size| size - 1);
     Ok(ctx.emit_with::<AnyJobs>(ctx.key(), &mended.to_string(), letter.meta())?)
 }
@@ -423,7 +425,11 @@ async fn mended_and_written_again_dead_letters_make_the_table_right() {
         let done = (1 + 2 + 4 + 8 + 16 + 12 + 665).to_string();
         assert_eq!(last_values(&rows), everyone(&done));
         let letters = read_topic(broker().address(), &place.physical("keeps-dead-letter"));
-        assert_eq!(letters.len(), 60, "no letter is written twice");
+        assert_eq!(
+            letters.len(),
+            60,
+            "the record has no headers of a dead letter must be written twice"
+        );
         let jobs = read_topic(broker().address(), &place.physical("jobs"));
         let mended = jobs.iter().filter(|job| job.value_text() == "16");
         for job in mended {

@@ -37,8 +37,10 @@ fn wait_until_all_run(processor: &mut Program) -> String {
 fn no_rebuild_is_left(clicks: &Clicks<'_>) {
     let mut left = vec![clicks.state("one")];
     while let Some(directory) = left.pop() {
-        for entry in fs::read_dir(directory).expect("a directory that stays") {
-            let path = entry.expect("an entry of a directory").path();
+        for entry in fs::read_dir(directory).expect("the directory can be read") {
+            let path = entry
+                .expect("the entry of the directory can be read")
+                .path();
             let is_new = path.extension().is_some_and(|new| new == "new");
             assert!(!is_new, "{} is left", path.display());
             if path.is_dir() {
@@ -100,9 +102,11 @@ fn a_copy_of_a_topic_that_was_deleted_and_created_again() {
 
 /// Overwrites the boot id that each open copy has noted, and returns the number of these copies.
 fn pretend_a_power_cut(directory: &Path) -> usize {
-    let entries = fs::read_dir(directory).expect("a directory that stays");
+    let entries = fs::read_dir(directory).expect("the directory can be read");
     let cut = entries.map(|entry| {
-        let path = entry.expect("an entry of a directory").path();
+        let path = entry
+            .expect("the entry of the directory can be read")
+            .path();
         if path.is_dir() {
             return pretend_a_power_cut(&path);
         }

@@ -50,7 +50,10 @@ async fn failure(running: &mut Running) -> Error {
 
 fn contains(text: &str, parts: &[&str]) {
     for part in parts {
-        assert!(text.contains(part), "`{part}` is missing in: {text}");
+        assert!(
+            text.contains(part),
+            "the text must contain `{part}`: {text}"
+        );
     }
 }
 

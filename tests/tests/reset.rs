@@ -106,7 +106,7 @@ async fn a_reset_group_starts_empty_on_every_instance() {
     reset(here(), ResetTo::Earliest)
         .await
         .expect("no member is in the group");
-    assert_eq!(table(&place), BTreeMap::new(), "all rows are gone");
+    assert_eq!(table(&place), BTreeMap::new(), "all rows must be deleted");
     let gone = read_topic(broker().address(), &place.physical("walkers-state")).len();
     let running = start(elsewhere()).await;
     written(&place, gone + 1_000).await;
@@ -114,7 +114,7 @@ async fn a_reset_group_starts_empty_on_every_instance() {
     assert_eq!(
         table(&place),
         model(0..1_000),
-        "counted once, from the first"
+        "each record must be counted once, from the first record on"
     );
 
     reset(elsewhere(), ResetTo::Latest)
@@ -130,7 +130,11 @@ async fn a_reset_group_starts_empty_on_every_instance() {
     let running = start(here()).await;
     written(&place, gone + 500).await;
     end(running).await;
-    assert_eq!(table(&place), model(1_000..1_500), "only later records");
+    assert_eq!(
+        table(&place),
+        model(1_000..1_500),
+        "only later records must be counted"
+    );
 
     produce(
         broker().address(),
@@ -144,7 +148,11 @@ async fn a_reset_group_starts_empty_on_every_instance() {
     let running = start(elsewhere()).await;
     written(&place, gone + 600).await;
     end(running).await;
-    assert_eq!(table(&place), model(1_000..1_600), "since that moment");
+    assert_eq!(
+        table(&place),
+        model(1_000..1_600),
+        "only records after the reset must be counted"
+    );
 }
 
 #[tokio::test]

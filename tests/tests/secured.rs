@@ -80,7 +80,9 @@ async fn work_of([emitter, processor, view]: [&Config; 3], expected: i64) {
             watch.changed().await.expect("the view is open");
         }
     };
-    timeout(DEADLINE, counted).await.expect("all are counted");
+    timeout(DEADLINE, counted)
+        .await
+        .expect("all clicks are counted");
     view.close().await.expect("the view closes");
     running
         .shutdown()
@@ -152,7 +154,7 @@ async fn each_part_works_with_the_rights_that_are_documented() {
                 Err(error) => Err(error),
             };
             let refused = refused
-                .expect_err("a transaction needs its right")
+                .expect_err("the app must fail without the right")
                 .to_string();
             assert!(refused.to_lowercase().contains("authoriz"), "{refused}");
             let transactions = format!("{group}-");
@@ -174,12 +176,14 @@ async fn refusals(config: Config) -> Vec<String> {
     let emitter = tokio::task::spawn_blocking(move || Emitter::<Clicks>::new(&emitter));
     let (app, view, emitter) = tokio::join!(app.start(), View::<Counts>::open(&config), emitter);
     let errors = [
-        app.map(drop).expect_err("an app needs its brokers"),
-        view.map(drop).expect_err("a view needs its brokers"),
+        app.map(drop)
+            .expect_err("the app must refuse these settings"),
+        view.map(drop)
+            .expect_err("the view must refuse these settings"),
         emitter
             .expect("no panic")
             .map(drop)
-            .expect_err("an emitter needs its brokers"),
+            .expect_err("the emitter must refuse these settings"),
     ];
     let took = started.elapsed();
     assert!(took < SOON, "{errors:?} after {took:?}");
@@ -298,7 +302,7 @@ async fn nothing_that_is_printed_has_a_secret_in_it() {
         "SASL",
         "Authentication failed",
     ] {
-        assert!(output.contains(said), "`{said}` was not printed");
+        assert!(output.contains(said), "the program did not print `{said}`");
     }
     // The secrets as plain text, and the beginning of the message in which the mechanism PLAIN sends a login.
     for secret in [PASSWORD, WRONG, "\0admin"] {

@@ -25,9 +25,10 @@ impl Resources {
         let process = format!("/proc/{process}");
         let entries = |what| {
             let entries = fs::read_dir(format!("{process}/{what}"));
-            entries.expect("Linux has it").count()
+            entries.expect("/proc must exist on Linux").count()
         };
-        let maps = fs::read_to_string(format!("{process}/maps")).expect("Linux has it");
+        let maps =
+            fs::read_to_string(format!("{process}/maps")).expect("/proc must exist on Linux");
         Resources {
             files: entries("fd"),
             threads: entries("task"),

@@ -37,7 +37,7 @@ fn noise(bytes: u32) -> String {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
-        write!(text, "{:08x}", state >> 32).expect("to a String it never fails");
+        write!(text, "{:08x}", state >> 32).expect("writing to a String never fails");
     }
     text.truncate(bytes as usize);
     text

@@ -47,7 +47,10 @@ async fn refusal<P: Processor>(place: &Place, processor: P) -> String {
 
 fn contains(text: &str, parts: &[&str]) {
     for part in parts {
-        assert!(text.contains(part), "`{part}` is missing in: {text}");
+        assert!(
+            text.contains(part),
+            "the text must contain `{part}`: {text}"
+        );
     }
 }
 
@@ -135,7 +138,13 @@ async fn nothing_runs_if_the_last_of_several_processors_is_refused() {
         })
         .processor(otherwise::Processor);
     let started = app.start().await;
-    let said = started.expect_err("two codecs of one table").to_string();
+    let said = started
+        .expect_err("the app must refuse two codecs of one table")
+        .to_string();
     contains(&said, &["`reads-otherwise`", "Declare the table once"]);
-    assert_eq!(Arc::strong_count(&alive), 1, "a worker has the processor");
+    assert_eq!(
+        Arc::strong_count(&alive),
+        1,
+        "no worker must still hold the processor"
+    );
 }

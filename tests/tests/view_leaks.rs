@@ -28,8 +28,12 @@ struct Resources {
 }
 
 fn resources() -> Resources {
-    let entries = |path| fs::read_dir(path).expect("Linux has it").count();
-    let maps = fs::read_to_string("/proc/self/maps").expect("Linux has it");
+    let entries = |path| {
+        fs::read_dir(path)
+            .expect("/proc must exist on Linux")
+            .count()
+    };
+    let maps = fs::read_to_string("/proc/self/maps").expect("/proc must exist on Linux");
     Resources {
         files: entries("/proc/self/fd"),
         threads: entries("/proc/self/task"),

@@ -222,7 +222,10 @@ async fn a_visit_of_no_rows_ends_and_one_that_fails_says_where() {
         "account-7",
         "the sums do not match",
     ] {
-        assert!(failure.contains(part), "`{part}` is missing in: {failure}");
+        assert!(
+            failure.contains(part),
+            "the text must contain `{part}`: {failure}"
+        );
     }
 }
 
@@ -299,7 +302,11 @@ async fn a_visit_is_cancelled_when_a_partition_goes() {
     let there = there
         .expect("the visit ends in time")
         .expect("no partition moves during the visit");
-    assert_eq!(here + there, 400, "each key is at one instance");
+    assert_eq!(
+        here + there,
+        400,
+        "each key must be at exactly one instance"
+    );
     end(second).await;
     end(running).await;
     let balances = balances(&place);
@@ -309,7 +316,7 @@ async fn a_visit_is_cancelled_when_a_partition_goes() {
         .count();
     assert!(
         visited >= usize::try_from(keys).expect("few"),
-        "{visited} of {keys}"
+        "visited {visited} of {keys} keys"
     );
     assert!(
         balances

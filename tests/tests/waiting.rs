@@ -81,7 +81,7 @@ async fn a_handler_that_waits_blocks_its_partition_and_no_other_of_its_worker() 
     assert_eq!(
         of_it[0].key_text(),
         "stuck",
-        "in the order of the partition"
+        "the first row must be that of the first record in the partition"
     );
     let mut model = BTreeMap::from([("stuck".to_owned(), 1)]);
     for n in 0..4 * BEHIND {
@@ -117,7 +117,7 @@ impl Catalogue {
         let thread = thread::current().id();
         self.threads
             .lock()
-            .expect("no thread panicked with the lock")
+            .expect("no thread panicked while it held the lock")
             .insert(thread);
         let answer = self
             .client
@@ -179,11 +179,11 @@ async fn one_http_client_serves_the_handlers_of_two_workers() {
     server.abort();
     assert!(
         asked.load(Ordering::Relaxed) >= SIGHTINGS,
-        "each handler has asked"
+        "each handler must have sent a request"
     );
     let threads = threads
         .lock()
-        .expect("no thread panicked with the lock")
+        .expect("no thread panicked while it held the lock")
         .clone();
     assert_eq!(threads.len(), 2, "{threads:?}");
     let last = |n: u64| {

@@ -96,7 +96,10 @@ fn each_key_keeps_its_order_and_its_partition() {
         assert_eq!(row.partition, partition);
         let number = row.value.unwrap().parse().unwrap();
         if let Some(before) = last.insert(key.clone(), number) {
-            assert!(before < number, "{key}: {before}, then {number}");
+            assert!(
+                before < number,
+                "key {key}: number {number} came after number {before}"
+            );
         }
     }
     assert_eq!(last.len(), 20);
@@ -151,7 +154,10 @@ fn messages_in_flight_are_bounded() {
         most = most.max(emitter.outbox.on_their_way());
     }
     block_on(emitter.flush()).unwrap();
-    assert!((2..=10).contains(&most), "{most} were on their way");
+    assert!(
+        (2..=10).contains(&most),
+        "up to {most} records were in flight"
+    );
     assert_eq!(emitter.outbox.on_their_way(), 0);
     let numbers: Vec<u64> = read_all(&bench, 1)
         .into_iter()

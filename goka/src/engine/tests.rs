@@ -238,7 +238,7 @@ fn the_next_interval_does_not_advance_past_an_interval_that_cannot_be_stored() {
         assert_eq!(
             handled(&worker),
             BIG as u64 + 1,
-            "the next interval was begun"
+            "the next commit interval has begun"
         );
         // Whether the worker closes cleanly is not tested here.
         let _ = worker.close();
@@ -369,7 +369,10 @@ fn a_partly_restored_copy_keeps_its_time() {
         stage.dies_at = Some((Point::Reached(Step::Replaying), 1));
         turns(&mut stage.worker("one"), |_| false).unwrap_err();
         let after = stage.store("one").position().clone();
-        assert!(after.changelog > before.changelog, "some of it was stored");
+        assert!(
+            after.changelog > before.changelog,
+            "a part of the changelog was stored"
+        );
         assert_eq!(after.at_ms, before.at_ms, "{guarantee:?}");
         stage.dies_at = None;
         let mut worker = stage.worker("one");
@@ -404,7 +407,10 @@ fn positions_of_a_quiet_partition_are_committed_again_beside_a_busy_one() {
             }
             silent = silent.max(stage.world.now() - heard);
         }
-        assert!(handled(&worker) > 100, "the other partition is busy");
+        assert!(
+            handled(&worker) > 100,
+            "the other partition must process records meanwhile"
+        );
         assert!(
             silent < Duration::from_secs(30),
             "{guarantee:?}: the quiet partition was not committed for {silent:?}"
@@ -441,7 +447,7 @@ fn a_reset_that_fails_begins_again_once_the_transaction_is_aborted() {
             assert_eq!(
                 last.unwrap().value,
                 None,
-                "{guarantee:?}: the row `{key}` is deleted"
+                "{guarantee:?}: the row `{key}` must be deleted"
             );
         }
     }

@@ -354,10 +354,10 @@ fn a_coalesced_row_is_written_once_a_key_and_interval() {
 }
 
 /// Measures how much CPU time the engine alone takes for a record. Run this test by hand on Linux, in a release build:
-/// `cargo test --release -p goka --lib sim::cost -- --ignored --nocapture`. A build without optimizations handles only
-/// a hundredth of the records: there, `--include-ignored` shows no more than that the code works.
+/// `cargo test --release -p goka --lib sim::cost -- --ignored --nocapture`. A build without optimizations processes
+/// only a hundredth of the records, so that a run with `--include-ignored` only checks that the code works.
 #[test]
-#[ignore = "measures, and decides nothing"]
+#[ignore = "a measurement that cannot fail"]
 fn a_record_takes_time() {
     let busy = || {
         let text = fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells");
@@ -365,7 +365,7 @@ fn a_record_takes_time() {
             .split(' ')
             .next()
             .and_then(|first| first.parse::<u64>().ok());
-        nanoseconds.expect("a number comes first")
+        nanoseconds.expect("the file must begin with a number")
     };
     let keys = env::var("KEYS").ok().and_then(|keys| keys.parse().ok());
     let mut engine = Engine::start(
@@ -385,5 +385,5 @@ fn a_record_takes_time() {
         engine.handle(records);
         let _ = write!(said, " {}", (busy() - began) / records);
     }
-    println!("nanoseconds a record:{said}");
+    println!("nanoseconds per record:{said}");
 }

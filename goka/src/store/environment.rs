@@ -59,7 +59,7 @@ impl Environment {
         let length = data.metadata().map_err(|e| failure(e.into()))?.len();
         if length < length_needed(&env) {
             return Err(Failure::Untrusted(format!(
-                "the file of the local copy is truncated: it has {length} bytes of {}",
+                "the file of the local copy is truncated: {length} bytes instead of {}",
                 length_needed(&env)
             )));
         }

@@ -212,7 +212,7 @@ fn instance_id(root: &Path) -> io::Result<String> {
         Ok(id) if is_id(&id) => return Ok(id),
         Ok(_) => tracing::warn!(
             path = %path.display(),
-            "the file contains no instance id; this instance gets a new one"
+            "the file contains no instance id; this instance gets a new id"
         ),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),

@@ -117,7 +117,7 @@ impl Tester {
     #[must_use]
     #[track_caller]
     pub fn partitions(mut self, partitions: i32) -> Self {
-        assert!(partitions > 0, "a topic has at least one partition");
+        assert!(partitions > 0, "a topic must have at least one partition");
         self.partitions = partitions;
         self
     }

@@ -19,7 +19,10 @@ fn panic_of<T>(test: impl FnOnce() -> T) -> String {
 
 fn says(text: &str, parts: &[&str]) {
     for part in parts {
-        assert!(text.contains(part), "`{part}` is not in: {text}");
+        assert!(
+            text.contains(part),
+            "the panic must contain `{part}`: {text}"
+        );
     }
 }
 
@@ -107,7 +110,7 @@ fn an_error_that_nobody_asked_for_is_a_panic_with_the_seed() {
     tester.emit::<Gifts>("alice", &-1);
     says(
         &panic_of(|| tester.rows::<crate::graph::Points>()),
-        &["takes nothing", "seed 42", "Tester::run"],
+        &["must not be negative", "seed 42", "Tester::run"],
     );
 }
 

@@ -98,7 +98,7 @@ impl Travels {
     }
     #[loopback]
     fn hop(&self, ctx: &mut Context<'_, Self>, hops: i32) -> goka::Result {
-        assert_eq!(ctx.value()?, None, "it was here before");
+        assert_eq!(ctx.value()?, None, "the row must not exist yet");
         let here = ctx.partition();
         ctx.set_value(&here)?;
         ctx.emit::<Passed>(ctx.key(), &here)?;

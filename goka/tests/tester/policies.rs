@@ -253,7 +253,7 @@ impl Flaky {
         let mut worked = self
             .worked
             .lock()
-            .expect("no thread panicked with the lock");
+            .expect("no thread panicked while it held the lock");
         worked.push(ctx.key().to_owned());
         Ok(())
     }
@@ -316,14 +316,14 @@ fn a_retry_holds_up_its_own_partition_only() {
     let worked = flaky
         .worked
         .lock()
-        .expect("no thread panicked with the lock")
+        .expect("no thread panicked while it held the lock")
         .clone();
     assert_eq!(worked, vec!["free"; MANY]);
-    tester.run().expect("all is well");
+    tester.run().expect("no handler fails");
     let worked = flaky
         .worked
         .lock()
-        .expect("no thread panicked with the lock")
+        .expect("no thread panicked while it held the lock")
         .clone();
     assert_eq!(worked[MANY], "stuck");
     assert_eq!(worked[MANY + 1..], vec!["behind"; MANY]);
@@ -410,7 +410,7 @@ impl Defers {
         ctx.emit::<Log>(ctx.key(), &format!("did {size}"))?;
         self.guards
             .lock()
-            .expect("no thread panicked with the lock")
+            .expect("no thread panicked while it held the lock")
             .push((size, ctx.defer()));
         Ok(())
     }
@@ -432,7 +432,7 @@ fn a_deferred_record_that_fails_takes_what_is_behind_it_back() {
         for (size, guard) in defers
             .guards
             .lock()
-            .expect("no thread panicked with the lock")
+            .expect("no thread panicked while it held the lock")
             .drain(..)
         {
             handled.push(size);
@@ -489,14 +489,14 @@ fn a_visitor_skips_rows_and_tries_them_again() {
         tester.emit::<Jobs>(user, &points);
     }
     flaky.failures_left.store(2, Ordering::Relaxed);
-    tester.run().expect("all is well");
+    tester.run().expect("no handler fails");
     // The first failure is a panic, after which the row is tried again. The second is an error, which skips the row.
-    let visited = tester.visit(Take(2)).expect("all rows");
+    let visited = tester.visit(Take(2)).expect("the visit completes");
     assert_eq!(visited, 3);
     assert_eq!(tester.get::<Done>("alice"), Some(3));
     assert_eq!(tester.get::<Done>("bob"), Some(100));
     assert_eq!(tester.get::<Done>("carol"), Some(1));
-    let visited = tester.visit(Take(2)).expect("all rows");
+    let visited = tester.visit(Take(2)).expect("the visit completes");
     assert_eq!(visited, 3);
     assert_eq!(tester.get::<Done>("bob"), Some(98));
 }
@@ -522,7 +522,11 @@ fn a_record_too_large_to_be_written_is_its_handlers_error() {
         tester.emit::<Blobs>("alice", &size);
     }
     assert_eq!(tester.get::<Sizes>("alice"), Some(3_000));
-    assert_eq!(tester.emitted::<Copies>().len(), 4, "all or nothing");
+    assert_eq!(
+        tester.emitted::<Copies>().len(),
+        4,
+        "a record that fails must have no effects"
+    );
     let letters = tester.emitted::<TooLarge>();
     assert_eq!((letters.len(), letters[0].value), (1, 2_000_000));
     let why = letters[0]

@@ -35,7 +35,7 @@ fn timers_of_handlers_go_by_virtual_time() {
     assert!(virtually >= Duration::from_secs(30), "{virtually:?}");
     assert!(
         began.elapsed() < Duration::from_secs(25),
-        "it did not wait for real"
+        "the test must wait in virtual time only"
     );
 }
 
@@ -53,7 +53,7 @@ impl Sender {
     fn send(&self, ctx: &mut Context<'_, Self>, clicks: i64) -> goka::Result {
         self.guards
             .lock()
-            .expect("no thread panicked with the lock")
+            .expect("no thread panicked while it held the lock")
             .push(ctx.defer());
         ctx.set_value(&clicks)
     }
@@ -69,7 +69,7 @@ fn a_deferred_record_takes_effect_when_it_is_done() {
     let guard = sender
         .guards
         .lock()
-        .expect("no thread panicked with the lock")
+        .expect("no thread panicked while it held the lock")
         .pop();
     guard.expect("the handler deferred a record").done();
     assert_eq!(tester.get::<Sent>("alice"), Some(7));
@@ -107,7 +107,7 @@ impl Subscriber for Warnings {
         event.record(&mut text);
         self.0
             .lock()
-            .expect("no thread panicked with the lock")
+            .expect("no thread panicked while it held the lock")
             .push(text.0);
     }
     fn enter(&self, _: &Id) {}
@@ -117,7 +117,8 @@ impl Subscriber for Warnings {
 #[test]
 fn a_deferred_record_that_is_not_done_is_named_every_30_seconds() {
     let warnings = Warnings(Arc::default(), thread::current().id());
-    tracing::subscriber::set_global_default(warnings.clone()).expect("no other test has one");
+    tracing::subscriber::set_global_default(warnings.clone())
+        .expect("no other test sets a global subscriber");
     let sender = Sender::default();
     let mut tester = Tester::new().processor(sender.clone());
     tester.set::<Sent>("alice", &1);
@@ -126,7 +127,7 @@ fn a_deferred_record_that_is_not_done_is_named_every_30_seconds() {
         warnings
             .0
             .lock()
-            .expect("no thread panicked with the lock")
+            .expect("no thread panicked while it held the lock")
             .clone()
     };
     tester.advance(Duration::from_secs(25));
@@ -148,7 +149,7 @@ fn a_deferred_record_that_is_not_done_is_named_every_30_seconds() {
     sender
         .guards
         .lock()
-        .expect("no thread panicked with the lock")
+        .expect("no thread panicked while it held the lock")
         .pop()
         .expect("the handler deferred a record")
         .done();
@@ -168,7 +169,7 @@ fn a_deferred_record_that_fails_is_an_error() {
     sender
         .guards
         .lock()
-        .expect("no thread panicked with the lock")
+        .expect("no thread panicked while it held the lock")
         .clear();
     let error = tester.run().expect_err("dropped").to_string();
     assert!(error.contains("without `done`"), "{error}");

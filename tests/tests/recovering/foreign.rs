@@ -24,7 +24,7 @@ fn open_transaction(topic: &str, key: &str) -> BaseProducer {
         .set("transactional.id", goka_tests::unique("foreign"))
         .set("transaction.timeout.ms", TIMEOUT_MS)
         .create()
-        .expect("settings of a producer");
+        .expect("the settings of the producer are valid");
     producer.init_transactions(WAIT).expect("a producer id");
     producer.begin_transaction().expect("a transaction");
     let wrong = BaseRecord::to(topic)
@@ -32,8 +32,9 @@ fn open_transaction(topic: &str, key: &str) -> BaseProducer {
         .key(key)
         .payload("999999");
     let sent = producer.send(wrong);
-    sent.map_err(|(error, _)| error).expect("room for a record");
-    producer.flush(WAIT).expect("a broker that takes it");
+    sent.map_err(|(error, _)| error)
+        .expect("the producer's queue has room");
+    producer.flush(WAIT).expect("the broker accepts the record");
     producer
 }
 
@@ -104,8 +105,8 @@ async fn a_log_that_ends_in_markers_is_read_to_its_end() {
 
         let expected = of(&[("a", 5), ("b", 6), ("c", 999_999)]);
         assert_eq!(group.written(), expected);
-        // The first start reads from the start of the log, the second start from after the last marker. The start below
-        // reads from the middle of the log.
+        // The first start of the processor reads the log from its beginning, and the second start reads from the offset
+        // after the last marker. The start below reads from the middle of the log.
         for _ in 0..2 {
             let running = group
                 .start_with(group.config().start(goka::config::Start::Earliest))
@@ -179,7 +180,10 @@ async fn a_partition_does_not_run_before_an_open_transaction_is_decided() {
         let app = App::new(config).processor(super::sum::Processor);
         let running = app.start().await.expect("the app starts");
         let early = timeout(Duration::from_secs(2), running.recovered()).await;
-        assert!(early.is_err(), "{guarantee:?}: it runs too early");
+        assert!(
+            early.is_err(),
+            "{guarantee:?}: the processor runs too early"
+        );
         commit(&open);
         let recovered = timeout(DEADLINE, running.recovered()).await;
         recovered.expect("in time").expect("recovery succeeds");
@@ -189,7 +193,7 @@ async fn a_partition_does_not_run_before_an_open_transaction_is_decided() {
         assert_eq!(
             group.written(),
             expected,
-            "{guarantee:?}: nothing was written over"
+            "{guarantee:?}: no row must be overwritten"
         );
     }
 }

@@ -1,5 +1,6 @@
 //! Restarts after topics, offsets or local copies have changed while the group was down. No restart hangs or shows
-//! wrong rows, and if goka cannot know the right position, it asks what to do. Needs a real Kafka.
+//! wrong rows. If goka cannot know the right position, the app ends with an error that says what to do. Needs a real
+//! Kafka.
 
 mod copies;
 mod deployments;

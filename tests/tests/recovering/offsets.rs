@@ -112,10 +112,14 @@ async fn with_neither_offsets_nor_a_local_copy_it_asks_what_to_do() {
             "`latest`",
             "`reset`",
         ] {
-            assert!(refusal.contains(part), "`{part}` is missing in: {refusal}");
+            assert!(
+                refusal.contains(part),
+                "the text must contain `{part}`: {refusal}"
+            );
         }
         drop(running);
-        // The instance has written and committed nothing. The group refuses to start until the question is answered.
+        // The instance has written and committed nothing. The group refuses to start until an operator chooses a
+        // position.
         assert_eq!(group.written(), of(&[("a", 55)]), "{guarantee:?}");
     }
 }

@@ -69,8 +69,14 @@ async fn a_program_that_writes_rows_reads_its_writes() {
             .expect("the row becomes visible");
         assert_eq!(view.get(&key).expect("the row can be read"), Some(n));
     }
-    let refused = view.wait_for(3, 0).await.expect_err("there are three");
-    assert!(refused.to_string().contains("has 3, 0 to 2"), "{refused}");
+    let refused = view
+        .wait_for(3, 0)
+        .await
+        .expect_err("the table has only three partitions");
+    assert!(
+        refused.to_string().contains("has 3 partitions, 0 to 2"),
+        "{refused}"
+    );
     within(emitter.close()).await.expect("the emitter closes");
 }
 
@@ -131,7 +137,7 @@ async fn a_watch_sees_the_last_value_and_updates_make_the_table() {
         seen.extend(last);
     }
     assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
-    writer.join().expect("all is written");
+    writer.join().expect("all records are written");
 
     let end = expected(&place);
     while table != end {
@@ -164,5 +170,5 @@ async fn a_view_reports_every_change_of_its_state() {
     }
     assert_eq!(view.state(), ViewState::Running);
     let none = timeout(Duration::from_millis(50), states.next()).await;
-    none.expect_err("there is no other");
+    none.expect_err("the view must report no further state");
 }

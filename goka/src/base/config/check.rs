@@ -288,7 +288,7 @@ mod tests {
                     let is_duration = part == "1" && said.contains("above 0");
                     assert!(
                         said.contains(part) || is_duration,
-                        "`{part}` is not said: {said}"
+                        "the error must contain `{part}`: {said}"
                     );
                 }
                 assert!(

@@ -163,7 +163,7 @@ impl Lanes {
                 }
                 debug_assert!(
                     lane.is_empty(),
-                    "the line is lifted once all records before it are reported"
+                    "the line must not be lifted before all earlier records are reported"
                 );
                 std::mem::swap(&mut lane.filling, &mut lane.held);
                 self.ready.push((target, partition));

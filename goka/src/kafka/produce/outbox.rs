@@ -52,7 +52,10 @@ struct Shared {
 }
 
 /// What the outbox hands its records to.
-#[allow(clippy::large_enum_variant, reason = "there is one for each emitter")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "each emitter has only one carrier"
+)]
 enum Carrier {
     Kafka(Producer),
     /// A tester collects the records, which count as delivered immediately.
@@ -192,7 +195,7 @@ impl Outbox {
         })
     }
 
-    /// Ready when there is room for a record; until then, `waker` is called when another poll may succeed.
+    /// Ready when there is the producer's queue has room; until then, `waker` is called when another poll may succeed.
     pub(crate) fn poll_ready(&self, waker: &Waker) -> Poll<Result<(), Error>> {
         let mut state = self.shared.lock();
         if state.closed {

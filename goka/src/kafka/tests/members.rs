@@ -19,7 +19,10 @@ fn two_members_share_partitions_and_pass_them_on() {
         first.held.len() == 2 && second.held.len() == 2
     });
     assert!(first.held.is_disjoint(&second.held));
-    assert_eq!(first.revoked, 2, "only what must move moved");
+    assert_eq!(
+        first.revoked, 2,
+        "only partitions that must move have moved"
+    );
     // Each member reads its partitions of both inputs, and no other partitions.
     let headers = OwnedHeaders::new();
     for partition in 0..4 {
@@ -88,7 +91,10 @@ fn a_revoke_waits_for_its_answer() {
         first.member.poll(STEP, &mut |_| {});
         second.step();
     }
-    assert!(second.held.is_empty(), "given away before the answer");
+    assert!(
+        second.held.is_empty(),
+        "the partition moved before the first member answered"
+    );
     first.member.released(&taken).unwrap();
     until("the second member holds the partition", || {
         first.member.poll(STEP, &mut |_| {});
@@ -168,7 +174,7 @@ fn commits_are_read_back_with_their_metadata() {
         offset,
     };
     let mut refused = 0;
-    until("the commit is taken", || {
+    until("the broker accepts the commit", || {
         match member.commit(&[position(0, 5), position(1, 0)], "instance-0") {
             Ok(()) => true,
             Err(CommitError::Again(_)) if refused < 1000 => {

@@ -122,7 +122,10 @@ fn a_full_queue_pushes_back_and_keeps_order() {
                 Ok(()) => sent += 1,
                 Err(refused) => break refused,
             }
-            assert!(sent < 1_000_000, "memory has no bound");
+            assert!(
+                sent < 1_000_000,
+                "the memory of the producer must be bounded"
+            );
         };
         assert!(matches!(full, SendError::Full), "{full:?}");
         until("the producer's queue has room", || {

@@ -77,7 +77,8 @@ struct Copy {
     partition: i32,
     /// The copy's position: the next offset in the changelog.
     table: i64,
-    /// All rows come from before this offset, even if the worker ended while it stored a batch in parts.
+    /// All rows come from changelog records before this offset, even if the worker ended while it stored a batch in
+    /// parts.
     reaches: i64,
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
 }

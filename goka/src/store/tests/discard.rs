@@ -54,7 +54,7 @@ fn a_copy_of_something_else() {
                 cluster,
                 ..identity()
             },
-            "the local copy is from cluster `cluster-1`, and this is cluster `cluster-2`",
+            "the local copy is from cluster `cluster-1`, but the brokers belong to cluster `cluster-2`",
         ),
         (
             Identity {
@@ -129,7 +129,7 @@ fn another_format() {
     store.close().unwrap();
     assert_eq!(
         discarded(&path, &identity()),
-        "the local copy has format 2, and this version of goka has format 1"
+        "the local copy has format 2, but this version of goka has format 1"
     );
 }
 

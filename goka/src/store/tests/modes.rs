@@ -53,7 +53,7 @@ fn a_state_directory_is_private_with_all_that_is_in_it() {
         "lock.mdb",
         "0.new",
     ] {
-        assert!(is_there(name), "{name} is not in {found:?}");
+        assert!(is_there(name), "{found:?} must contain {name}");
     }
     drop(stores);
 }

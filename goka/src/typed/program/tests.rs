@@ -133,14 +133,18 @@ fn a_handler_writes_its_row() {
     assert_eq!(row(&effects), Some(b"4".as_slice()));
     let other = record(Some(b"bob"), Some(b"2"));
     let (effects, _) = handle(count::Processor, other, &rows);
-    assert_eq!(row(&effects), Some(b"2".as_slice()), "a row of its own key");
+    assert_eq!(
+        row(&effects),
+        Some(b"2".as_slice()),
+        "the row must be that of the record's key"
+    );
 }
 
 #[test]
 fn a_tombstone_reaches_who_asks_for_it() {
     let tombstone = record(Some(b"alice"), None);
     let (effects, result) = handle(count::Processor, tombstone, &Rows::default());
-    result.expect("`Option` takes a tombstone");
+    result.expect("a handler with an `Option` must accept a tombstone");
     assert_eq!(*effects.row(), Row::Delete);
     let (effects, result) = handle(silent::Processor, tombstone, &Rows::default());
     result.expect("the record is skipped");
@@ -164,7 +168,10 @@ fn emits_are_bytes_of_their_edge() {
     assert_eq!((warning.partition, warning.timestamp), (Some(7), None));
     assert_eq!(warning.headers, headers);
     assert_eq!(keyless.edge.index(), 3);
-    assert_eq!(keyless.key, None, "`()` is the null key");
+    assert_eq!(
+        keyless.key, None,
+        "a record with the key `()` must have the null key"
+    );
     assert_eq!(bytes(&keyless.value), Some(b"three".as_slice()));
 }
 
@@ -174,7 +181,7 @@ fn a_context_tells_of_its_record() {
     let mut click = record(Some(b"alice"), Some(b"not even a number"));
     click.headers = crate::base::record::Headers(Some(&headers));
     let (effects, result) = handle(silent::Processor, click, &Rows::default());
-    result.expect("a handler without a message decodes none");
+    result.expect("a handler without a message must not decode the value");
     let seen = effects.emits()[0].value.as_ref().expect("a value");
     let expected = format!("silent user-clicks 2 40 {:?}", Some(b"web"));
     assert_eq!(effects.bytes(seen), expected.as_bytes());
@@ -209,14 +216,14 @@ fn a_waiting_handler_gives_its_effects_back() {
         let mut noop = std::task::Context::from_waker(Waker::noop());
         match handled.poll(&mut noop) {
             Poll::Ready(handled) => handled,
-            Poll::Pending => panic!("nothing to wait for"),
+            Poll::Pending => panic!("the handler must not wait"),
         }
     };
     let (effects, result) = waits(record(Some(b"alice"), Some(b"2")));
     result.expect("a click");
     assert_eq!(row(&effects), Some(b"42".as_slice()));
     let (effects, result) = waits(record(Some(b"alice"), None));
-    result.expect("a tombstone is passed over");
+    result.expect("a tombstone must be skipped");
     assert_eq!(*effects.row(), Row::Untouched);
     let (_, result) = waits(record(None, Some(b"2")));
     assert_eq!(result.expect_err("a null key").doing, "decode the key");
@@ -248,7 +255,7 @@ fn joins(ctx: &mut joins::Context<'_>, click: u64) -> crate::base::error::Result
         3 => Error::NoRoom { path, problem },
         4 => Error::State { path, problem },
         5 => Error::Closed("the emitter"),
-        6 => Error::Fenced("another one is here".to_owned()),
+        6 => Error::Fenced("another member has the partition".to_owned()),
         _ => return Err(format!("it cannot join: {:?}", ctx.join::<ClickCount>()).into()),
     })?
 }
@@ -268,7 +275,7 @@ fn no_policy_applies_when_goka_cannot_read_its_own_local_copies() {
     assert_eq!(
         stage("7"),
         Stage::Broken,
-        "whatever the handler makes of it"
+        "the stage must not depend on the error that the handler returns"
     );
 }
 
@@ -315,7 +322,10 @@ fn edges_are_plain_data() {
     );
     let later = Typed(Arc::new(later::Processor)).edges();
     assert!(later[0].waits);
-    assert_eq!(later[1].topic, "later-state", "of a bare table");
+    assert_eq!(
+        later[1].topic, "later-state",
+        "a table without a group has the topic of its processor"
+    );
 }
 
 /// A processor without macros, with a loopback: it handles the number `3` by sending `2`, and `2` by sending `1`.

@@ -66,8 +66,8 @@ pub(crate) enum News {
 }
 
 impl Fleet {
-    /// A fleet none of whose processes has been started. Each process gets `environment`, and keeps its state and its
-    /// log in `directory`.
+    /// A fleet whose processes are not started yet. Each process gets `environment`, and keeps its state and its log in
+    /// `directory`.
     pub(crate) fn new(
         processes: usize,
         directory: PathBuf,

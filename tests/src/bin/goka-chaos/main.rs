@@ -50,7 +50,7 @@ const DRAIN: Duration = Duration::from_secs(300);
 /// How long a transaction may stay open after all processes have shut down. It is shorter than goka's
 /// `transaction.timeout.ms` of 15 s, after which the broker aborts the transaction and hides the violation.
 const DECIDED: Duration = Duration::from_secs(5);
-/// Number of kills and pauses from which on a run must have killed a process at each point of the commit protocol.
+/// A run with at least this number of kills and pauses must kill a process at each point of the commit protocol.
 const ALL_POINTS: u32 = 60;
 const LOOK: Duration = Duration::from_millis(300);
 

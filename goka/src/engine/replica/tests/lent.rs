@@ -30,7 +30,7 @@ fn promoted(
             None => stage.turn(keeper).unwrap(),
         }
     }
-    panic!("partition {partition} was not given");
+    panic!("partition {partition} was not lent");
 }
 
 fn row(store: &Store, key: &str) -> Option<Vec<u8>> {
@@ -161,7 +161,7 @@ fn a_copy_has_one_borrower_and_a_cancelled_request_releases_it() {
     // A loan also ends if the borrower has closed the local copy.
     drop((store, loan));
     let (_loan, store) = promoted(&stage, &standby, &mut keeper, 0);
-    assert!(store.is_none(), "it was not opened in between");
+    assert!(store.is_none(), "the copy must not be opened in between");
 }
 
 #[test]

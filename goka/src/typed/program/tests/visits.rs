@@ -88,7 +88,7 @@ fn a_waiting_visitor_gives_its_effects_back() {
     let visited = pin!(export.visit_later(record, Effects::default(), reads(&rows)));
     let mut noop = std::task::Context::from_waker(Waker::noop());
     let Poll::Ready((effects, result)) = visited.poll(&mut noop) else {
-        panic!("nothing to wait for");
+        panic!("the handler must not wait");
     };
     result.expect("a visit");
     assert_eq!(*effects.row(), Row::Delete);
@@ -122,7 +122,7 @@ fn a_visit_called_in_the_wrong_way_is_a_failure() {
     let visited = pin!(subtract.visit_later(record, Effects::default(), reads(&rows)));
     let mut noop = std::task::Context::from_waker(Waker::noop());
     let Poll::Ready((effects, result)) = visited.poll(&mut noop) else {
-        panic!("nothing to wait for");
+        panic!("the handler must not wait");
     };
     assert_eq!(
         result.expect_err("the visitor does not wait").doing,
