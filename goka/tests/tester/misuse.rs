@@ -53,7 +53,7 @@ fn values_of_another_type() {
     let mut tester = Tester::new().processor(count::Processor);
     says(
         &panic_of(|| tester.emit_to::<count::Processor>("user-clicks", "alice", &"1")),
-        &["carries `i64`", "&str"],
+        &["has values of type `i64`", "has type `&str`"],
     );
     #[goka::stream("user-clicks", value = i64, codec = goka::codec::Json)]
     struct Others;

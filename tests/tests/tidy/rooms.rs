@@ -95,10 +95,7 @@ pub(crate) fn wrong_arrows(rooms: &[Room], imports: &[Import]) -> Vec<Wrong> {
                 } else {
                     &import.to
                 };
-                wrong.insert(Wrong::new(
-                    import,
-                    format!("{homeless} belongs to no room of the crate"),
-                ));
+                wrong.insert(Wrong::new(import, format!("{homeless} belongs to no room")));
             }
         }
     }
