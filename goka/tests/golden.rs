@@ -255,7 +255,8 @@ fn a_new_field_needs_a_default() {
         assert_eq!((better.page.as_str(), better.seconds), ("/", 0));
         assert_eq!(better.previous, None);
         // A field that the type no longer has is ignored.
-        let old = <C as Codec<Old>>::decode(&encoded::<C, _>(&better)).expect("a page");
+        let old = <C as Codec<Old>>::decode(&encoded::<C, _>(&better))
+            .expect("the bytes must decode as a page");
         assert_eq!(old.page, "/");
         let new = New {
             page: old.page,

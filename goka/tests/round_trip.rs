@@ -262,7 +262,9 @@ fn an_emitter_refuses_what_could_not_be_read() {
         .brokers("embedded")
         .create_stream("rates", 1);
     let rates = goka::Emitter::<Rates>::new(&config).expect("the emitter opens");
-    rates.emit_sync("eur", &1.25).expect("a number");
+    rates
+        .emit_sync("eur", &1.25)
+        .expect("the emitter accepts a number");
     let refused = rates
         .emit("eur", &f64::NAN)
         .expect_err("JSON must refuse NaN");

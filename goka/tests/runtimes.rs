@@ -119,7 +119,7 @@ fn apps_views_and_emitters_need_no_runtime() {
         outside::life(config()).await?;
         outside::until_stopped(config()).await
     };
-    block_on(outside).expect("outside of tokio");
+    block_on(outside).expect("the parts must work outside of tokio");
 
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let bare = async {
@@ -127,7 +127,7 @@ fn apps_views_and_emitters_need_no_runtime() {
         bare::until_stopped(config()).await
     };
     runtime
-        .expect("a runtime")
+        .expect("the runtime can be created")
         .block_on(bare)
-        .expect("without IO and time");
+        .expect("the parts must work without IO and time");
 }

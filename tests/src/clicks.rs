@@ -37,7 +37,7 @@ impl<'a> Clicks<'a> {
             broker,
             address: broker.address().to_owned(),
             prefix: unique("clicks") + "-",
-            states: tempfile::tempdir().expect("a temporary directory"),
+            states: tempfile::tempdir().expect("the temporary directory can be created"),
             environment: Vec::new(),
         }
     }

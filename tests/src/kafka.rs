@@ -57,7 +57,7 @@ impl Kafka {
 
     fn started(third: Third) -> Kafka {
         needs_kafka();
-        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let temporary = tempfile::tempdir().expect("the temporary directory can be created");
         let path = temporary.path().to_owned();
         Self::running(path, Some(temporary), third)
     }

@@ -22,7 +22,7 @@ pub fn example(name: &str) -> PathBuf {
     static BUILT: OnceLock<Vec<(String, PathBuf)>> = OnceLock::new();
     let built = BUILT.get_or_init(build_examples);
     let found = built.iter().find(|(example, _)| example == name);
-    let (_, path) = found.unwrap_or_else(|| panic!("there is no example `{name}`"));
+    let (_, path) = found.unwrap_or_else(|| panic!("the repository has no example `{name}`"));
     path.clone()
 }
 

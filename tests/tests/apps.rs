@@ -50,7 +50,7 @@ fn click_for_the_last_time(application: &Application) {
 fn table(application: &Application) -> BTreeMap<String, i64> {
     let topic = application.physical("click-count-state");
     let rows = last_values(&read_topic(application.address(), &topic)).into_iter();
-    rows.map(|(user, clicks)| (user, clicks.parse().expect("a count")))
+    rows.map(|(user, clicks)| (user, clicks.parse().expect("the row must be a number")))
         .collect()
 }
 
@@ -63,9 +63,10 @@ fn statuses(application: &Application) -> BTreeMap<String, (String, String)> {
     let topic = application.physical("user-status-updates");
     let mut last = BTreeMap::new();
     for record in read_topic(application.address(), &topic) {
-        let value = record.value.as_deref().expect("a status");
+        let value = record.value.as_deref().expect("the value must be a status");
         let Update { status } = rmp_serde::from_slice(value).expect("MessagePack");
-        let at = u64::try_from(record.timestamp.expect("a time")).expect("after 1970");
+        let at = u64::try_from(record.timestamp.expect("the record must have a time"))
+            .expect("the clock must be after 1970");
         let at = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(at));
         let (before, since): &mut (String, String) =
             last.entry(record.key_text().to_owned()).or_default();
@@ -256,7 +257,11 @@ fn a_click_is_answered_when_it_is_in_the_stream() {
         let answer = request("POST", &address, &format!("/clicks/{user}"), None);
         assert_eq!(answer.status, 201, "{answer:?}");
         let clicks = read_topic(apps.address(), &apps.physical("user-clicks"));
-        let at = |name| answer.body[name].as_i64().expect("a number");
+        let at = |name| {
+            answer.body[name]
+                .as_i64()
+                .expect("the value must be a number")
+        };
         let found = clicks.iter().find(|click| {
             i64::from(click.partition) == at("partition") && click.offset == at("offset")
         });

@@ -55,7 +55,7 @@ async fn every_row_once_and_in_order(place: &Place, config: Config, letters: &[u
     let rows = read_topic(broker().address(), &place.physical("slow-state"));
     let counts: Vec<_> = rows.iter().map(|row| row.value_text()).collect();
     let expected: Vec<_> = (1..=letters.len()).map(|count| count.to_string()).collect();
-    assert_eq!(counts, expected, "no record was processed twice");
+    assert_eq!(counts, expected, "no record must be processed twice");
 }
 
 #[tokio::test]
@@ -85,9 +85,9 @@ async fn slow_handlers_do_not_outlast_their_transaction() {
 /// The app of the test below, which runs it in a process of its own.
 async fn run_until_the_second_signal() {
     tracing_subscriber::fmt().init();
-    let app = App::from_env().expect("the settings of the test below");
+    let app = App::from_env().expect("the environment has the settings of the app");
     let ended = app.processor(slow::Processor).run().await;
-    ended.expect("the app shuts down in time");
+    ended.expect("the app shuts down without an error");
 }
 
 #[tokio::test]

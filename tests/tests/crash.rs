@@ -124,7 +124,7 @@ fn a_restart_reads_only_the_tail_and_a_lost_state_is_rebuilt() {
     );
 
     clicks.wait_until_counted(120_400);
-    assert_eq!(clicks.counted(), table, "no click was counted twice");
+    assert_eq!(clicks.counted(), table, "no click must be counted twice");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_second_processor_joins_and_leaves_and_no_click_is_lost() {
     for (line, here) in partitions_over_time(&one).iter().enumerate().skip(settled) {
         assert!(
             here.is_superset(&stayed),
-            "line {line}: {here:?}, {}",
+            "partitions that need not move must not stop, but line {line} of the output has only {here:?}: {}",
             one.output()
         );
     }
@@ -162,7 +162,8 @@ fn a_second_processor_joins_and_leaves_and_no_click_is_lost() {
     emitter.succeed();
 
     let expected = clicks.expected();
-    let total = u64::try_from(expected.values().sum::<i64>()).expect("a count");
+    let total =
+        u64::try_from(expected.values().sum::<i64>()).expect("the sum must not be negative");
     clicks.wait_until_counted(total);
     one.interrupt();
     one.succeed();

@@ -99,7 +99,9 @@ async fn guards(elsewhere: &Elsewhere, count: usize) {
             tokio::task::yield_now().await;
         }
     };
-    timeout(DEADLINE, there).await.expect("handlers run");
+    timeout(DEADLINE, there)
+        .await
+        .expect("the handlers must be called in time");
 }
 
 fn sums(rows: &[Record]) -> BTreeMap<String, String> {
@@ -133,7 +135,7 @@ async fn a_deferred_record_holds_back_its_partition_until_it_is_done() {
     let held_back = rows.iter().filter(|row| row.partition == 0).count();
     assert_eq!(
         held_back, 1,
-        "only the row before the deferred record is written"
+        "only the row before the deferred record must be written"
     );
 
     // Completing the later guard first releases nothing. A guard can be completed on any thread.
@@ -183,7 +185,11 @@ async fn a_clean_restart_handles_what_was_deferred_again_and_no_later_row_twice(
     end(running).await;
     assert_eq!(sums(&rows), text(&[("a", 9), ("b", 4), ("slow", 2)]));
     let booked = wait_for_records(place.physical("booked"), 5).await;
-    assert_eq!((rows.len(), booked.len()), (5, 5), "each of them once");
+    assert_eq!(
+        (rows.len(), booked.len()),
+        (5, 5),
+        "each invoice must have one row and one message"
+    );
 }
 
 #[tokio::test]
@@ -339,6 +345,6 @@ async fn killed_while_records_are_deferred_none_is_lost() {
     for (key, sum) in &expected {
         assert_eq!(sums.get(key), Some(sum), "{key}: {rows:?}");
     }
-    let a: i64 = sums["a"].parse().expect("a sum");
+    let a: i64 = sums["a"].parse().expect("the row must be a number");
     assert!((4..=7).contains(&a), "{rows:?}");
 }

@@ -308,8 +308,12 @@ impl Ghost {
             .set("transaction.timeout.ms", "600000")
             .create()
             .expect("the settings of the producer are valid");
-        producer.init_transactions(WAIT).expect("a producer id");
-        producer.begin_transaction().expect("a transaction");
+        producer
+            .init_transactions(WAIT)
+            .expect("the producer gets a producer id");
+        producer
+            .begin_transaction()
+            .expect("the transaction begins");
         let table = clicks.table();
         let row = BaseRecord::to(&table).partition(0).key("user-0");
         let sent = producer.send(row.payload("999999"));
@@ -327,6 +331,6 @@ impl Ghost {
 
     fn cannot_commit(&self) {
         let committed = self.0.commit_transaction(Duration::from_secs(20));
-        assert!(committed.is_err(), "the producer is fenced");
+        assert!(committed.is_err(), "the producer must be fenced");
     }
 }

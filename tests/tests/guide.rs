@@ -13,7 +13,9 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<(&'a str, &'a str)> {
     let starts = text.match_indices(&begin);
     let blocks = starts.map(|(at, _)| {
         let code = &text[at + begin.len()..];
-        let end = code.find("```\n").expect("a block ends");
+        let end = code
+            .find("```\n")
+            .expect("each code block must have an end");
         (&text[..at], &code[..end])
     });
     blocks.collect()
@@ -28,7 +30,9 @@ fn code_of_the_guide_stands_in_the_file_that_is_named_last() {
     for (before, code) in shown {
         let paths = before.split('`').skip(1).step_by(2);
         let files = paths.filter(|path| path.starts_with("examples/") && path.ends_with(".rs"));
-        let file = files.last().expect("a file is named before its code");
+        let file = files
+            .last()
+            .expect("the text before the code must name a file");
         assert!(
             read(file).contains(code),
             "{file} does not contain:\n{code}"
@@ -46,11 +50,11 @@ fn commands_name_examples_that_exist() {
                 let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/examples");
                 let is_there = example.join(format!("{name}.rs")).exists()
                     || example.join(&name).join("main.rs").exists();
-                assert!(is_there, "there is no example `{name}`");
+                assert!(is_there, "the repository has no example `{name}`");
                 named += 1;
             }
         }
-        assert!(named > 0, "commands are shown");
+        assert!(named > 0, "the guide must show commands");
     }
 }
 

@@ -118,7 +118,7 @@ async fn a_handler_that_fails_twice_counts_once_and_emits_once() {
     amounts.sort_unstable();
     assert_eq!(amounts, ["1", "2", "3", "4", "5", "6"]);
     let rows = read_topic(broker().address(), &place.physical("shop-state"));
-    assert_eq!(rows.len(), 6, "one row for each order: {rows:?}");
+    assert_eq!(rows.len(), 6, "each order must have one row: {rows:?}");
     let expected = [("a", "10"), ("b", "4"), ("bad", "7")];
     let expected = expected.map(|(key, sum)| (key.to_owned(), sum.to_owned()));
     assert_eq!(last_values(&rows), BTreeMap::from(expected));
@@ -330,7 +330,7 @@ async fn an_emitted_message_has_the_given_metadata_or_the_timestamp_of_its_recor
         assert_eq!(
             returned[n].timestamp,
             Some(sent_at + 1_000),
-            "of the returned message"
+            "the loop message must keep the timestamp"
         );
     }
     assert_eq!(plain[0].partition, plain[1].partition);

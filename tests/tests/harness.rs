@@ -39,7 +39,7 @@ fn what_was_produced_is_read_back_in_order() {
     assert_eq!(counts.values().sum::<i64>(), 1001);
     let table = last_values(&records);
     assert_eq!(table["user-2"], "992");
-    assert_eq!(table.len(), 9, "user-3 was deleted");
+    assert_eq!(table.len(), 9, "user-3 must be deleted");
 }
 
 #[test]

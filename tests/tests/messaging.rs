@@ -29,7 +29,10 @@ struct Message {
 
 impl Message {
     fn of(record: &Record) -> Message {
-        let value = record.value.as_deref().expect("a message");
+        let value = record
+            .value
+            .as_deref()
+            .expect("the value must be a message in JSON");
         rmp_serde::from_slice(value).expect("MessagePack")
     }
 

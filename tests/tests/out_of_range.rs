@@ -111,7 +111,7 @@ fn place_below_the_start() -> Place {
     let before = format!(
         "{{\"version\": 1, \"partitions\": [{{\"topic\": \"{jobs}\", \"partition\": 0, \"offset\": 5}}]}}"
     );
-    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let file = tempfile::NamedTempFile::new().expect("the temporary file can be created");
     fs::write(file.path(), before).expect("the file can be written");
     let file = file.path().display().to_string();
     let arguments = [
@@ -153,7 +153,7 @@ async fn an_offset_below_what_is_left_does_as_the_setting_says() {
         let running = start_where(&place, guarantee, OutOfRange::Latest).await;
         timeout(DEADLINE, running.recovered())
             .await
-            .expect("in time")
+            .expect("recovery ends in time")
             .expect("the app runs");
         let (address, jobs) = (broker().address(), place.physical("jobs"));
         produce(address, &jobs, [in_partition_0("70")]);

@@ -284,7 +284,7 @@ async fn a_retry_holds_up_its_partition_and_no_other_of_its_worker() {
             ..Message::new(key, "1")
         };
         let others = (0..4 * BEHIND).map(|n| {
-            let partition = i32::try_from(n % 4).expect("below 4");
+            let partition = i32::try_from(n % 4).expect("the number is below 4");
             job(partition, format!("key-{partition}-{}", n % 100))
         });
         let place = place(std::iter::once(job(0, "stuck".to_owned())).chain(others));
@@ -383,7 +383,10 @@ async fn killed_in_the_middle_of_retries_nothing_is_lost() {
         } else {
             4
         };
-        assert!((1..=most).contains(&a.expect("a number")), "{rows:?}");
+        assert!(
+            (1..=most).contains(&a.expect("the value must be a number")),
+            "{rows:?}"
+        );
         assert_eq!(done, expected);
     }
 }

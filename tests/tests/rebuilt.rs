@@ -42,7 +42,11 @@ fn no_rebuild_is_left(clicks: &Clicks<'_>) {
                 .expect("the entry of the directory can be read")
                 .path();
             let is_new = path.extension().is_some_and(|new| new == "new");
-            assert!(!is_new, "{} is left", path.display());
+            assert!(
+                !is_new,
+                "the unfinished rebuild {} must be deleted",
+                path.display()
+            );
             if path.is_dir() {
                 left.push(path);
             }
@@ -91,7 +95,7 @@ fn a_copy_of_a_topic_that_was_deleted_and_created_again() {
     assert!(output.contains("was deleted and created again"), "{output}");
     // The earlier clicks have been counted, but the rows with these counts were deleted with the topic.
     clicks.produce_more(USERS, USERS);
-    clicks.wait_for_rows(usize::try_from(USERS).expect("a small number"));
+    clicks.wait_for_rows(usize::try_from(USERS).expect("the number of clicks is small"));
     processor.interrupt();
     processor.succeed();
     let counted = clicks.counted();

@@ -113,7 +113,7 @@ async fn a_state_directory_that_is_a_file() {
     let place = place();
     broker().create_topic(&place.physical("numbers"), 4);
     let path = place.state_dir();
-    fs::write(&path, "not a directory").expect("a file in a temporary directory");
+    fs::write(&path, "not a directory").expect("the file can be written");
     contains(&refusal(&place).await, &[&path.to_string_lossy()]);
 }
 
@@ -232,7 +232,7 @@ async fn two_prefixes_live_side_by_side() {
         let sums = last_values(&rows);
         let sums = sums
             .values()
-            .map(|sum| sum.parse::<i64>().expect("sums are numbers"));
+            .map(|sum| sum.parse::<i64>().expect("the row must be a number"));
         assert_eq!(sums.sum::<i64>(), sum);
     }
     for running in running {

@@ -72,7 +72,7 @@ async fn work_of([emitter, processor, view]: [&Config; 3], expected: i64) {
     let view = View::<Counts>::open(view).await.expect("the view opens");
     timeout(DEADLINE, view.recovered())
         .await
-        .expect("in time")
+        .expect("recovery ends in time")
         .expect("the view recovers");
     let mut watch = view.watch("alice");
     let counted = async {
@@ -96,7 +96,7 @@ async fn all_parts_work_with_tls_and_a_login_in_both_guarantees() {
     let kafka = kafka();
     for mechanism in ["PLAIN", "SCRAM-SHA-256"] {
         for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
-            let state = TempDir::new().expect("a temporary directory");
+            let state = TempDir::new().expect("the temporary directory can be created");
             let config = secured(&kafka.secured(), &kafka.ca(), mechanism, PASSWORD)
                 .prefix(unique("secured") + "-")
                 .state_dir(state.path())
@@ -134,7 +134,7 @@ async fn each_part_works_with_the_rights_that_are_documented() {
     grant("processor", &owns, &["--topic", &table]);
     grant("processor", &["Read"], &["--group", &group]);
     grant("viewer", &reads, &["--topic", &table]);
-    let state = TempDir::new().expect("a temporary directory");
+    let state = TempDir::new().expect("the temporary directory can be created");
     let (address, ca) = (kafka.secured(), kafka.ca());
     let config = |user: &str, guarantee: Guarantee| {
         secured(&address, &ca, "PLAIN", &format!("{user}-hush-hush"))
@@ -205,7 +205,7 @@ async fn refusals(config: Config) -> Vec<String> {
 async fn errors_of_wrong_settings_come_soon_and_contain_no_secrets() {
     let kafka = kafka();
     let (address, ca) = (kafka.secured(), kafka.ca());
-    let state = TempDir::new().expect("a temporary directory");
+    let state = TempDir::new().expect("the temporary directory can be created");
     let other = state.path().join("other.pem");
     make_other_ca(state.path(), &other);
     let with = |mechanism, ca, password| {
@@ -285,7 +285,7 @@ async fn nothing_that_is_printed_has_a_secret_in_it() {
         return log_everything().await;
     }
     let kafka = kafka();
-    let state = TempDir::new().expect("a temporary directory");
+    let state = TempDir::new().expect("the temporary directory can be created");
     let mut command = this_test("nothing_that_is_printed_has_a_secret_in_it");
     command
         .env("SECURED_BROKERS", kafka.secured())

@@ -101,7 +101,7 @@ fn taken_over_without_reading(guarantee: &str) {
         let (output, took) = (survivor.output(), began.elapsed());
         let rows = rows_read(output.lines().skip(before));
         println!("killed `{name}`: taken over after {took:?}, {rows} rows read");
-        assert!(rows < ROWS / 10, "{rows} rows were read:\n{output}");
+        assert!(rows < ROWS / 10, "the program read {rows} rows:\n{output}");
         clicks.produce_more(ROWS / 4, ROWS / 2);
         clicks.wait_until_counted(ROWS + (round + 2) * ROWS / 4);
         // The killed instance comes back, with the local copies that it had when it was killed.
@@ -115,7 +115,11 @@ fn taken_over_without_reading(guarantee: &str) {
     let before = one.output().lines().count();
     wait_for_partitions(&mut one, 4);
     let rows = rows_read(one.output().lines().skip(before));
-    assert!(rows < ROWS / 10, "{rows} rows were read:\n{}", one.output());
+    assert!(
+        rows < ROWS / 10,
+        "the program read {rows} rows:\n{}",
+        one.output()
+    );
     judge(&clicks, guarantee == "exactly_once");
     one.interrupt();
     one.succeed();
@@ -159,8 +163,14 @@ fn no_partition_before_it_has_caught_up(guarantee: &str) {
         rows_read(lines[..ahead].to_vec()),
         rows_read(lines[ahead..].to_vec()),
     );
-    assert!(before >= ROWS, "{before} rows were read before:\n{output}");
-    assert!(after < ROWS / 10, "{after} rows were read after:\n{output}");
+    assert!(
+        before >= ROWS,
+        "before the join, the program read {before} rows:\n{output}"
+    );
+    assert!(
+        after < ROWS / 10,
+        "after the join, the program read {after} rows:\n{output}"
+    );
     judge(&clicks, guarantee == "exactly_once");
     for processor in [&mut two, &mut one] {
         processor.interrupt();

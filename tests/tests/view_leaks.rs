@@ -56,7 +56,7 @@ async fn open_and_close(place: &Place, value: i64) {
     drop(other);
     view.close().await.expect("the view closes");
     assert_eq!(watch.value().expect("the row can be read"), Some(value));
-    // These three are the last that keep the local copy open.
+    // Only these three values still keep the local copy open.
     drop((watch, updates, snapshot));
 }
 
@@ -81,6 +81,6 @@ async fn views_give_back_what_they_took() {
         after.files <= before.files + slack
             && after.threads <= before.threads + slack
             && after.maps == 0,
-        "before {before:?}, after {after:?}"
+        "the process must not hold more resources than before: {before:?} before, {after:?} after"
     );
 }

@@ -104,7 +104,7 @@ fn balances(place: &Place) -> BTreeMap<String, i64> {
         broker().address(),
         &place.physical("bank-state"),
     ));
-    let number = |text: String| text.parse().expect("a number");
+    let number = |text: String| text.parse().expect("the value must be a number");
     rows.into_iter()
         .map(|(key, value)| (key, number(value)))
         .collect()

@@ -58,7 +58,7 @@ async fn a_handler_that_waits_blocks_its_partition_and_no_other_of_its_worker() 
     };
     let stuck = [job(0, "stuck".to_owned())];
     let others = (0..4 * BEHIND).map(|n| {
-        let partition = i32::try_from(n % 4).expect("below 4");
+        let partition = i32::try_from(n % 4).expect("the number is below 4");
         job(partition, format!("key-{partition}-{}", n % 100))
     });
     let jobs: Vec<_> = stuck.into_iter().chain(others).collect();
@@ -72,7 +72,7 @@ async fn a_handler_that_waits_blocks_its_partition_and_no_other_of_its_worker() 
     let rows = wait_for_records(place.physical("workshop-state"), 3 * BEHIND).await;
     assert!(
         rows.iter().all(|row| row.partition != 0),
-        "later records of the partition wait"
+        "later records of the partition must wait"
     );
     permits.add_permits(1);
     let rows = wait_for_records(place.physical("workshop-state"), 4 * BEHIND + 1).await;
@@ -138,7 +138,9 @@ async fn one_http_client_serves_the_handlers_of_two_workers() {
         count.fetch_add(1, Ordering::Relaxed);
         format!("bird {bird}")
     };
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("the service finds a free port");
     let url = format!(
         "http://{}",
         listener.local_addr().expect("the listener has an address")

@@ -54,7 +54,7 @@ fn read_all(bench: &Bench, partitions: i32) -> Vec<Row> {
                     });
                 }
                 TableEvent::End { .. } => end = true,
-                TableEvent::OutOfRange { .. } => panic!("out of range"),
+                TableEvent::OutOfRange { .. } => panic!("the offset must not be out of range"),
                 TableEvent::Failed(error) => panic!("{error}"),
             });
             end
@@ -156,7 +156,7 @@ fn messages_in_flight_are_bounded() {
     block_on(emitter.flush()).unwrap();
     assert!(
         (2..=10).contains(&most),
-        "up to {most} records were in flight"
+        "between 2 and 10 records must be in flight at most, but there were {most}"
     );
     assert_eq!(emitter.outbox.on_their_way(), 0);
     let numbers: Vec<u64> = read_all(&bench, 1)

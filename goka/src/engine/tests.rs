@@ -198,7 +198,7 @@ fn turns(worker: &mut Worker, mut done: impl FnMut(&Worker) -> bool) -> Result<(
         }
         worker.turn(Duration::from_millis(10))?;
     }
-    panic!("not done after {TURNS_MAX} turns");
+    panic!("the worker was not done after {TURNS_MAX} turns");
 }
 
 fn runs(worker: &Worker) -> bool {
@@ -238,7 +238,7 @@ fn the_next_interval_does_not_advance_past_an_interval_that_cannot_be_stored() {
         assert_eq!(
             handled(&worker),
             BIG as u64 + 1,
-            "the next commit interval has begun"
+            "the next commit interval must have begun"
         );
         // Whether the worker closes cleanly is not tested here.
         let _ = worker.close();
@@ -257,7 +257,11 @@ fn the_effects_of_a_handler_that_outlasts_its_session_are_dropped() {
     turns(&mut worker, runs).unwrap();
     stage.put(SLOW, "20000");
     turns(&mut worker, |worker| !runs(worker)).unwrap();
-    assert_eq!(handled(&worker), 0, "no effect was sent");
+    assert_eq!(
+        handled(&worker),
+        0,
+        "the effects of the slow handler must not be sent"
+    );
 }
 
 #[test]
@@ -279,7 +283,7 @@ fn an_error_names_the_handler_that_takes_too_long_for_its_transaction() {
     let slow: &[u8] = SLOW.as_bytes();
     assert!(
         !stage.rows(i64::MAX).contains_key(slow),
-        "no effect was applied"
+        "the effects of the slow handler must not be applied"
     );
 }
 
@@ -371,7 +375,7 @@ fn a_partly_restored_copy_keeps_its_time() {
         let after = stage.store("one").position().clone();
         assert!(
             after.changelog > before.changelog,
-            "a part of the changelog was stored"
+            "a part of the changelog must be stored"
         );
         assert_eq!(after.at_ms, before.at_ms, "{guarantee:?}");
         stage.dies_at = None;

@@ -125,7 +125,7 @@ impl Holder {
                 assert!(!lost);
                 taken = Some(partitions);
             }
-            Event::OutOfRange { .. } => panic!("out of range"),
+            Event::OutOfRange { .. } => panic!("the offset must not be out of range"),
             Event::Failed(error) => panic!("{error}"),
         });
         for partition in given {

@@ -67,7 +67,7 @@ fn cure(error: &heed::Error) -> Option<&'static str> {
             "an earlier write has failed, and the local copy is unusable until it is opened again: restart",
         ),
         error if is_damage(error) => Some(
-            "the file is damaged: stop the process and delete this directory, and the local copy is restored from Kafka",
+            "the file is damaged: stop the process and delete this directory; goka then restores the local copy from Kafka",
         ),
         heed::Error::Io(error) => match error.kind() {
             StorageFull | QuotaExceeded | FileTooLarge => Some(

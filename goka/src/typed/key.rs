@@ -143,7 +143,7 @@ macro_rules! decimal {
                 self
             }
             fn encode(key: &Self, out: &mut Vec<u8>) {
-                write!(out, "{key}").expect("a Vec takes all bytes");
+                write!(out, "{key}").expect("writing to a Vec never fails");
             }
             fn decode(bytes: &[u8]) -> Result<Self, BoxError> {
                 let text = std::str::from_utf8(bytes)?;

@@ -169,7 +169,7 @@ impl<T> View<T> {
     /// # async fn main() -> goka::Result {
     /// # let broker = goka::EmbeddedBroker::start()?;
     /// # broker.create_topic("prices-state", 4)?;
-    /// # let state = tempfile::tempdir().expect("a directory");
+    /// # let state = tempfile::tempdir().expect("the temporary directory can be created");
     /// # let config = Config::new().brokers(broker.address()).state_dir(state.path());
     /// let (prices, set) = (View::<Prices>::open(&config).await?, Emitter::<SetPrice>::new(&config)?);
     /// let written = set.emit("apple", &95)?.await?;

@@ -60,7 +60,7 @@ fn count(ctx: &mut count::Context, _by: String) -> goka::Result {
 
 /// The user to whom `user` passes a rumour on.
 fn next(user: &str, times: u64) -> String {
-    let number: u64 = user.parse().expect("users are numbers");
+    let number: u64 = user.parse().expect("the name of a user must be a number");
     ((number * 7 + times + 1) % USERS).to_string()
 }
 

@@ -13,7 +13,10 @@ fn panic_of<T>(test: impl FnOnce() -> T) -> String {
         .expect("the tester panics");
     match panic.downcast::<String>() {
         Ok(text) => *text,
-        Err(panic) => panic.downcast_ref::<&str>().expect("a text").to_string(),
+        Err(panic) => panic
+            .downcast_ref::<&str>()
+            .expect("the panic must have a text")
+            .to_string(),
     }
 }
 

@@ -117,13 +117,16 @@ fn a_loopback_goes_to_the_partition_that_it_names() {
     for guarantee in BOTH {
         let mut tester = Tester::new().guarantee(guarantee).processor(Travels);
         tester.emit_to::<Travels>("journeys", "alice", &3);
-        tester.run().expect("four stations");
+        tester.run().expect("the journey has four stations");
         let stations = tester.emitted::<Passed>();
         let stations: Vec<_> = stations.iter().map(|passed| passed.value).collect();
         assert_eq!(stations, [0, 1, 2, 3]);
 
         tester.emit_to::<Travels>("journeys", "bob", &4);
-        let error = tester.run().expect_err("four partitions only").to_string();
+        let error = tester
+            .run()
+            .expect_err("the topic has only four partitions")
+            .to_string();
         for part in [
             "handler `hop`",
             "key `bob`",

@@ -142,7 +142,10 @@ fn a_deferred_record_that_is_not_done_is_named_every_30_seconds() {
         "held_back=1",
         "`done`",
     ] {
-        assert!(named[0].contains(part), "{part} in {named:?}");
+        assert!(
+            named[0].contains(part),
+            "the warning must contain {part}: {named:?}"
+        );
     }
     tester.advance(Duration::from_secs(30));
     assert_eq!(deferred().len(), 2);

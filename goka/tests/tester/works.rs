@@ -176,7 +176,10 @@ fn an_error_of_a_handler_is_a_value_and_names_its_record() {
         "alice",
         "must not be negative",
     ] {
-        assert!(error.contains(part), "{part} in {error}");
+        assert!(
+            error.contains(part),
+            "the error must contain {part}: {error}"
+        );
     }
     // The other groups continue. The failed group is down, and reads the failed record again after a restart.
     assert_eq!(tester.get::<Clicks>("bob"), Some(1));

@@ -80,7 +80,7 @@ async fn compacted(guarantee: Guarantee) {
     let end_of_log = rows.last().map_or(0, |row| row.offset + 1);
     assert!(
         rows.len() < 50,
-        "it is compacted: {} rows up to {end_of_log}",
+        "the changelog must be compacted, but has {} rows before offset {end_of_log}",
         rows.len()
     );
     let expected = of(&[("a", 50), ("b", 1)]);
@@ -114,7 +114,7 @@ async fn compacted(guarantee: Guarantee) {
     assert_eq!(
         group.written()["deleted"],
         7,
-        "{guarantee:?}: counted from zero"
+        "{guarantee:?}: the deleted key must be counted from zero again"
     );
 }
 

@@ -25,7 +25,9 @@ fn open_transaction(topic: &str, key: &str) -> BaseProducer {
         .set("transaction.timeout.ms", TIMEOUT_MS)
         .create()
         .expect("the settings of the producer are valid");
-    producer.init_transactions(WAIT).expect("a producer id");
+    producer
+        .init_transactions(WAIT)
+        .expect("the producer gets a producer id");
     producer.begin_transaction().expect("a transaction");
     let wrong = BaseRecord::to(topic)
         .partition(0)
@@ -94,14 +96,14 @@ async fn a_log_that_ends_in_markers_is_read_to_its_end() {
         let aborted = open_transaction(&group.table(), "a");
         aborted
             .abort_transaction(WAIT)
-            .expect("nothing was committed");
+            .expect("the transaction is aborted");
         commit(&open_transaction(&group.table(), "b"));
         group.write([Message::new("a", "5"), Message::new("b", "6")]);
         commit(&open_transaction(&group.table(), "c"));
         let aborted = open_transaction(&group.table(), "b");
         aborted
             .abort_transaction(WAIT)
-            .expect("nothing was committed");
+            .expect("the transaction is aborted");
 
         let expected = of(&[("a", 5), ("b", 6), ("c", 999_999)]);
         assert_eq!(group.written(), expected);
@@ -186,7 +188,9 @@ async fn a_partition_does_not_run_before_an_open_transaction_is_decided() {
         );
         commit(&open);
         let recovered = timeout(DEADLINE, running.recovered()).await;
-        recovered.expect("in time").expect("recovery succeeds");
+        recovered
+            .expect("recovery ends in time")
+            .expect("recovery succeeds");
         let expected = of(&[("a", 1), ("x", 999_999)]);
         assert_eq!(group.rows(2).await, expected, "{guarantee:?}");
         end(running).await;

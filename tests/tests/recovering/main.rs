@@ -127,7 +127,7 @@ impl Group {
 }
 
 fn table(rows: &BTreeMap<String, String>) -> Table {
-    let number = |text: &String| text.parse().expect("a sum is a number");
+    let number = |text: &String| text.parse().expect("the row must be a number");
     rows.iter()
         .map(|(key, sum)| (key.clone(), number(sum)))
         .collect()

@@ -97,7 +97,7 @@ fn sources(extensions: &[&str]) -> Vec<Source> {
                     .expect("the path is below the root");
                 found.push(Source {
                     path: relative.to_string_lossy().replace('\\', "/"),
-                    text: fs::read_to_string(&path).expect("sources are UTF-8"),
+                    text: fs::read_to_string(&path).expect("source files must be UTF-8"),
                     is_test: false,
                 });
             }

@@ -166,7 +166,7 @@ async fn a_view_reports_every_change_of_its_state() {
     let mut state = None;
     while state != Some(ViewState::Running) {
         state = within(states.next()).await;
-        assert!(state.is_some(), "the watch does not end");
+        assert!(state.is_some(), "the watch must not end");
     }
     assert_eq!(view.state(), ViewState::Running);
     let none = timeout(Duration::from_millis(50), states.next()).await;

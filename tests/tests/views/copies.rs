@@ -20,7 +20,9 @@ async fn views_of_a_table_share_one_copy() {
     write(&place, [row("a", 1), row("b", 2)]);
     let (first, second) = (open(&place).await, open(&place).await);
     let refused = View::<Misread>::open(&place.config()).await;
-    let refused = refused.expect_err("two codecs").to_string();
+    let refused = refused
+        .expect_err("the view must refuse a second codec")
+        .to_string();
     assert!(refused.contains("codec"), "{refused}");
     drop(first);
     write(&place, [row("a", 3)]);
@@ -41,7 +43,9 @@ async fn views_of_a_table_share_one_copy() {
 #[tokio::test]
 async fn a_view_without_a_table_says_what_to_do() {
     let refused = View::<Viewed>::open(&Place::new("views").config()).await;
-    let refused = refused.expect_err("there is no topic").to_string();
+    let refused = refused
+        .expect_err("the view must refuse a missing topic")
+        .to_string();
     assert!(refused.contains("start that processor first"), "{refused}");
 }
 
@@ -136,12 +140,15 @@ async fn a_snapshot_that_is_held_for_too_long_is_an_error_and_a_new_one_is_not()
             Ok(read) => assert_eq!(read, Some(1), "the snapshot does not change"),
             Err(error) => break error,
         }
-        assert!(started.elapsed() < DEADLINE, "the snapshot expires in time");
+        assert!(
+            started.elapsed() < DEADLINE,
+            "the snapshot must expire in time"
+        );
     };
     assert!(matches!(error, Error::Expired { .. }), "{error}");
     assert!(snapshot.iter().next().is_some_and(|row| row.is_err()));
     assert!(snapshot.len().is_err());
     within(view.caught_up()).await.expect("the view catches up");
     assert_eq!(view.get("a").expect("the row can be read"), Some(value));
-    view.snapshot().expect("a new one is taken");
+    view.snapshot().expect("a new snapshot can be taken");
 }

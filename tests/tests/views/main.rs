@@ -41,7 +41,7 @@ fn row(key: &str, value: i64) -> Message {
 /// The expected table, read from the changelog with a plain client.
 fn expected(place: &Place) -> Table {
     let values = last_values(&read_topic(broker().address(), &place.physical(TOPIC)));
-    let number = |value: String| value.parse().expect("a number was written");
+    let number = |value: String| value.parse().expect("the row must be a number");
     values
         .into_iter()
         .map(|(key, value)| (key, number(value)))

@@ -162,7 +162,7 @@ fn check_instance_id(id: &str) -> Result<(), Error> {
         )
     } else if id == "." || id == ".." || !id.bytes().all(allowed) {
         format!(
-            "is `{id}`, but Kafka allows only letters, digits, `.`, `_` and `-`, and neither `.` nor `..` alone"
+            "is `{id}`, but must consist of letters, digits, `.`, `_` and `-`, and must not be `.` or `..`"
         )
     } else {
         return Ok(());

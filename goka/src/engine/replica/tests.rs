@@ -102,11 +102,14 @@ fn only_what_is_wanted_is_read() {
     assert_eq!(replica.state(0), None);
     assert!(
         replica.snapshot(0).is_err(),
-        "no reader wants the partition"
+        "a partition without readers must not be readable"
     );
 
     let wanted = replica.want(1);
-    assert!(!replica.is_up_to_date(1), "the keeper took no turn");
+    assert!(
+        !replica.is_up_to_date(1),
+        "the replica must not be up to date before the keeper's first turn"
+    );
     stage.turns(&mut keeper).unwrap();
     assert!(replica.is_up_to_date(1));
     assert!(!replica.is_up_to_date(0));
@@ -154,7 +157,10 @@ fn a_partition_stays_open_until_nobody_wants_it() {
     drop(all);
     stage.turns(&mut keeper).unwrap();
     assert_eq!((replica.state(0), replica.state(1)), (None, None));
-    assert!(replica.snapshot(0).is_err(), "the partition is closed");
+    assert!(
+        replica.snapshot(0).is_err(),
+        "a closed partition must not be readable"
+    );
 
     // While the local copy is closed, nothing is read. Afterwards, only the new records are read.
     stage.put(0, "b", Some("2"));
@@ -236,7 +242,10 @@ fn an_outage_is_waited_out() {
     let (replica, mut keeper) = stage.open();
     let _wanted = replica.want(0);
     stage.turns(&mut keeper).unwrap();
-    assert!(replica.state(0).is_some(), "the local copy can be read");
+    assert!(
+        replica.state(0).is_some(),
+        "the local copy must be readable"
+    );
     assert!(!replica.is_up_to_date(0));
     stage.world.advance(60 * SECOND);
     stage.turns(&mut keeper).unwrap();

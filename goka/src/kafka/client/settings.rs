@@ -51,7 +51,7 @@ const OWN: &[(&str, &[&str], &str)] = &[
     (
         "transactional.id",
         &[],
-        "goka chooses transactional ids, so that the successor of a worker can fence it",
+        "goka chooses transactional ids, so that the successor of a worker can fence the worker",
     ),
     (
         "enable.auto.commit",

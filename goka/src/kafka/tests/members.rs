@@ -93,7 +93,7 @@ fn a_revoke_waits_for_its_answer() {
     }
     assert!(
         second.held.is_empty(),
-        "the partition moved before the first member answered"
+        "the partition must not move before the first member has given it up"
     );
     first.member.released(&taken).unwrap();
     until("the second member holds the partition", || {

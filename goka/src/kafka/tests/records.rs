@@ -75,7 +75,7 @@ fn a_topic_is_read_to_its_end_and_again() {
                     assert_eq!(partition, 1);
                     end = true;
                 }
-                TableEvent::OutOfRange { .. } => panic!("out of range"),
+                TableEvent::OutOfRange { .. } => panic!("the offset must not be out of range"),
                 TableEvent::Failed(error) => panic!("{error}"),
             });
             end
@@ -209,7 +209,10 @@ fn a_partition_held_back_goes_on_where_it_is_told() {
         let mut hold = false;
         member.poll(STEP, &mut |event| match event {
             Event::Record { record, .. } if record.partition == 0 => {
-                assert_eq!(record.offset, next, "held back {held_back} times");
+                assert_eq!(
+                    record.offset, next,
+                    "the reader was held back {held_back} times"
+                );
                 next += 1;
                 hold = next % 100 == 0 && next > held_back * 100;
             }

@@ -138,7 +138,7 @@ fn simulate(what: &str, draw: fn(u64) -> Schedule, rig: MakeRig<'_>) {
 
 /// The seeds to run, from the environment.
 fn seeds() -> Range<u64> {
-    let number = |text: &str| text.parse::<u64>().expect("a seed is a number");
+    let number = |text: &str| text.parse::<u64>().expect("a seed must be a number");
     if let Ok(seed) = env::var("GOKA_SIM_SEED") {
         let seed = number(&seed);
         return seed..seed + 1;

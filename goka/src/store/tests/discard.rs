@@ -34,7 +34,7 @@ fn discarded(path: &Path, identity: &Identity) -> String {
     assert_eq!(again, None);
     assert_eq!(get(&store, b"new").unwrap(), b"row");
     assert_eq!(*store.position(), at(1));
-    discarded.expect("a reason")
+    discarded.expect("the local copy must be discarded")
 }
 
 fn kept(path: &Path, identity: &Identity) {

@@ -82,8 +82,10 @@ fn a_snapshot_outlives_its_store_and_keeps_the_directory() {
         assert!(matches!(snapshots.take(), Err(Error::Closed(_))));
         Store::open(&path, &identity(), &options())
             .err()
-            .expect("still held");
-        state.discard(&path).expect_err("still held");
+            .expect("the state directory must still be in use");
+        state
+            .discard(&path)
+            .expect_err("the state directory must still be in use");
         assert_eq!(snapshot.get(b"key").unwrap(), Some(&b"value"[..]));
         thread::spawn(move || drop(snapshot)).join().unwrap();
         open(&path);

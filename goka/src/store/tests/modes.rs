@@ -42,7 +42,7 @@ fn a_state_directory_is_private_with_all_that_is_in_it() {
     modes(temporary.path(), &mut found);
     for (path, mode) in &found {
         let wanted = if path.is_dir() { 0o700 } else { 0o600 };
-        assert_eq!(mode, &wanted, "{} has {mode:o}", path.display());
+        assert_eq!(mode, &wanted, "{} has the mode {mode:o}", path.display());
     }
     let is_there = |name: &str| found.iter().any(|(path, _)| path.ends_with(name));
     for name in [

@@ -77,12 +77,12 @@ fn a_rebuild_waits_for_readers_of_either() {
     let reader = old.snapshot().unwrap();
     drop(old);
     let new = new.swap_in(&identity(), &options()).unwrap();
-    assert!(new.is_rebuilt(), "the old copy can still be read");
+    assert!(new.is_rebuilt(), "the old copy must still be readable");
     assert_eq!(reader.len().unwrap(), 1000);
     drop(reader);
     let reader = new.snapshot().unwrap();
     let mut new = new.swap_in(&identity(), &options()).unwrap();
-    assert!(new.is_rebuilt(), "the new copy can be read");
+    assert!(new.is_rebuilt(), "the new copy must be readable");
     new.show();
     assert!(!path.join("data.mdb").exists());
     drop(reader);

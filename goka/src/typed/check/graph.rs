@@ -140,7 +140,7 @@ pub(crate) const fn no_dead_letter(on_error: OnError) {
     while i < policies.len() {
         assert!(
             !matches!(policies[i].last, Last::DeadLetter(_)),
-            "a visitor handles rows, and a row cannot become a dead letter: use `Skip` or `Fail`"
+            "a visitor handles rows, and a row cannot become a dead letter: use `Policy::SKIP` or `Policy::FAIL`"
         );
         i += 1;
     }

@@ -126,7 +126,7 @@ fn a_handler_writes_its_row() {
     let rows = Rows::default();
     let click = record(Some(b"alice"), Some(b"2"));
     let (effects, result) = handle(count::Processor, click, &rows);
-    result.expect("a click");
+    result.expect("the handler accepts the click");
     assert_eq!(row(&effects), Some(b"2".as_slice()));
     rows.write(b"alice", row(&effects));
     let (effects, _) = handle(count::Processor, click, &rows);
@@ -157,9 +157,9 @@ fn emits_are_bytes_of_their_edge() {
     let mut click = record(Some(b"alice"), Some(b"3"));
     click.headers = crate::base::record::Headers(Some(&headers));
     let (effects, result) = handle(count::Processor, click, &Rows::default());
-    result.expect("a click");
+    result.expect("the handler accepts the click");
     let [warning, keyless] = effects.emits() else {
-        panic!("two emits");
+        panic!("the handler must emit two messages");
     };
     let bytes = |range: &Option<std::ops::Range<usize>>| range.as_ref().map(|r| effects.bytes(r));
     assert_eq!(warning.edge.index(), 2);
@@ -182,7 +182,10 @@ fn a_context_tells_of_its_record() {
     click.headers = crate::base::record::Headers(Some(&headers));
     let (effects, result) = handle(silent::Processor, click, &Rows::default());
     result.expect("a handler without a message must not decode the value");
-    let seen = effects.emits()[0].value.as_ref().expect("a value");
+    let seen = effects.emits()[0]
+        .value
+        .as_ref()
+        .expect("the effect must have a value");
     let expected = format!("silent user-clicks 2 40 {:?}", Some(b"web"));
     assert_eq!(effects.bytes(seen), expected.as_bytes());
 }
@@ -220,13 +223,16 @@ fn a_waiting_handler_gives_its_effects_back() {
         }
     };
     let (effects, result) = waits(record(Some(b"alice"), Some(b"2")));
-    result.expect("a click");
+    result.expect("the handler accepts the click");
     assert_eq!(row(&effects), Some(b"42".as_slice()));
     let (effects, result) = waits(record(Some(b"alice"), None));
     result.expect("a tombstone must be skipped");
     assert_eq!(*effects.row(), Row::Untouched);
     let (_, result) = waits(record(None, Some(b"2")));
-    assert_eq!(result.expect_err("a null key").doing, "decode the key");
+    assert_eq!(
+        result.expect_err("the handler refuses the null key").doing,
+        "decode the key"
+    );
 }
 
 #[test]
@@ -375,12 +381,12 @@ fn a_loopback_is_an_edge() {
     let click = record(Some(b"alice"), Some(b"3"));
     for (edge, expected) in [(0, b"2"), (1, b"2")] {
         let (effects, result) = handle_at(edge, Countdown, click, &Rows::default());
-        result.expect("a round");
+        result.expect("the handler accepts the record");
         let [emit] = effects.emits() else {
-            panic!("one loopback");
+            panic!("the handler must send one loop message");
         };
         assert_eq!(emit.edge.index(), 1);
-        let value = emit.value.as_ref().expect("a value");
+        let value = emit.value.as_ref().expect("the effect must have a value");
         assert_eq!(effects.bytes(value), expected);
     }
     assert_eq!(Typed(Arc::new(Countdown)).edges().len(), 3);

@@ -36,7 +36,7 @@ pub(crate) fn run(place: &Place, settings: &Settings) -> anyhow::Result<Vec<Repo
         Ok(Report::new(what, settings, measured, verified))
     };
     let ways = [
-        (Way::Heed, "get by plain heed, the limit"),
+        (Way::Heed, "get with plain heed (upper limit)"),
         (Way::View, "get"),
         (Way::Snapshot, "get in a snapshot"),
     ];

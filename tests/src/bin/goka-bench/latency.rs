@@ -57,7 +57,7 @@ pub(crate) fn run(
         Ok(Report::new(name, settings, measured, verified))
     };
     let runs = [
-        (Instance::Plain, "latency by plain rdkafka, the limit"),
+        (Instance::Plain, "latency with plain rdkafka (lower limit)"),
         (Instance::Static, "latency"),
     ];
     runs.into_iter().map(run).collect()

@@ -73,7 +73,7 @@ pub(crate) fn measure(settings: &Settings, prefix: &str) -> anyhow::Result<Measu
     let copied = copied?;
     let begun = copied.iter().map(|(begun, _)| *begun).min();
     let done = copied.iter().map(|(_, done)| *done).max();
-    let (begun, done) = begun.zip(done).context("there is no partition to copy")?;
+    let (begun, done) = begun.zip(done).context("the input has no partitions")?;
     Ok(meter.stop(settings.messages, begun, done))
 }
 

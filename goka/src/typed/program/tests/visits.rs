@@ -72,7 +72,7 @@ fn a_visitor_writes_the_row_of_its_key() {
         assert_eq!(subtract.name(), "subtract");
         subtract
             .visit(row_of(key), &mut effects, reads)
-            .expect("a visit");
+            .expect("the visitor accepts the row");
         assert_eq!(row(&effects), Some(expected));
     }
 }
@@ -90,7 +90,7 @@ fn a_waiting_visitor_gives_its_effects_back() {
     let Poll::Ready((effects, result)) = visited.poll(&mut noop) else {
         panic!("the handler must not wait");
     };
-    result.expect("a visit");
+    result.expect("the visitor accepts the row");
     assert_eq!(*effects.row(), Row::Delete);
     assert_eq!(*seen.0.lock().expect("alive"), ["alice Some(40) -1"]);
 }
