@@ -250,7 +250,7 @@ fn make_other_ca(directory: &Path, certificate: &Path) {
         "-ext",
         "bc:critical=ca:true",
     ]);
-    let file = certificate.to_str().expect("the path is text");
+    let file = certificate.to_str().expect("the path must be UTF-8");
     keytool(&["-exportcert", "-rfc", "-file", file]);
 }
 
