@@ -89,8 +89,8 @@ impl Place {
         if brokers == Some(EMBEDDED) {
             if !alone {
                 bail!(
-                    "the embedded broker lives in one process, so parts in separate processes cannot share it; start a \
-                     shared broker with `cargo run --example broker`, and pass the address that it prints to `--brokers`"
+                    "separate processes cannot share an embedded broker, which runs inside one process; start a shared \
+                     broker with `cargo run --example broker`, and pass the printed address to `--brokers`"
                 );
             }
             if env::var_os("GOKA_WORKERS").is_none() {

@@ -170,11 +170,11 @@ pub async fn serve(address: SocketAddr, routes: Router, readiness: Readiness) ->
     let probes = probes.with_state(readiness);
     let all = routes
         .merge(probes)
-        .fallback(async || Refusal::not_found("there is nothing here"))
+        .fallback(async || Refusal::not_found("no such path"))
         .method_not_allowed_fallback(async || {
             Refusal(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "this path needs another method".to_owned(),
+                "this path does not support this method".to_owned(),
             )
         });
     let listener = TcpListener::bind(address).await.map_err(|error| {

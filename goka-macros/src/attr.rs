@@ -35,7 +35,8 @@ pub(crate) struct ProcessorArgs {
     pub(crate) options: ProcessorOptions,
 }
 
-const ONE_INPUT: &str = "a function reads one input; for several, put handlers on an `impl` block";
+const ONE_INPUT: &str =
+    "a function reads one input; to read several inputs, put handlers on an `impl` block";
 
 impl ProcessorArgs {
     pub(crate) fn parse(errors: &mut Errors, tokens: TokenStream) -> Self {
@@ -143,10 +144,14 @@ fn hint(word: &str) -> String {
     }
     let hint = match word {
         "loopback" | "loop" | "loops" => {
-            "; a loopback has a handler of its own: mark a method of an `impl` block with `#[loopback]`"
+            "; for a loopback, mark a method of an `impl` block with `#[loopback]`"
         }
-        "visitor" | "visitors" | "visit" => "; mark a method of an `impl` block with `#[visitor]`",
-        "value" | "codec" | "partitioner" => "; it belongs to the type of a stream or table",
+        "visitor" | "visitors" | "visit" => {
+            "; for a visitor, mark a method of an `impl` block with `#[visitor]`"
+        }
+        "value" | "codec" | "partitioner" => {
+            "; write this argument in the attribute of the stream or table"
+        }
         _ => "",
     };
     hint.to_owned()
@@ -259,14 +264,14 @@ fn topic_hint(kind: TopicKind, word: &str) -> &'static str {
     use TopicKind::{Message, Stream};
     match (kind, word) {
         (Stream, "coalesce") => {
-            "; it belongs to the type of a table: every message of a stream is sent"
+            "; only a table has this argument, because every message of a stream is sent"
         }
         (Stream, "topic" | "name") => {
             "; the name of a stream comes first: `#[goka::stream(\"topic\")]`"
         }
         (Stream, "group") => "; a group owns tables, not streams",
         (Message, "key" | "codec" | "value" | "partitioner") => {
-            "; it belongs to the type of a stream or table"
+            "; write this argument in the attribute of the stream or table"
         }
         _ => "",
     }

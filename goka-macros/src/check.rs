@@ -45,15 +45,15 @@ fn ensure_distinct(errors: &mut Errors, model: &mut Processor) {
         match (&method.cause, &method.argument) {
             (Cause::Input(topic), _) => errors.at(
                 topic,
-                format!("`{first}` already reads this topic; a record has one handler"),
+                format!("`{first}` already handles this topic; remove one of the two, because a record has only one handler"),
             ),
             (Cause::Visitor(_), Some(args)) => errors.at(
                 &args.ty,
-                format!("`{first}` already takes these arguments, and they choose the visitor: give `{second}` a type of its own"),
+                format!("`{first}` already takes arguments of this type, and a visit finds its visitor by the type: give `{second}` arguments of another type"),
             ),
             (Cause::Loopback(_) | Cause::Visitor(_), _) => errors.at(
                 second,
-                "a group has one loopback; let its message be an enum to tell cases apart",
+                "a group has one loopback; to send several kinds of messages, make the message an enum",
             ),
         }
     }
@@ -79,7 +79,7 @@ fn ensure_key(errors: &mut Errors, key: &mut Option<Type>) {
         let name = key.to_token_stream();
         errors.at(
             &key,
-            format!("`{name}` cannot be a key: a key is a `String`, an integer of 8 to 128 bits, a `Vec<u8>`, `()` for records without a key, or a type of yours with `impl goka::Key`"),
+            format!("`{name}` cannot be a key: a key is a `String`, an integer of 8 to 128 bits, a `Vec<u8>`, `()` for records without a key, or your own type with `impl goka::Key`"),
         );
     }
 }

@@ -34,7 +34,9 @@ pub(crate) static EDGES: [EdgeKind; 4] = [
         fits: "Persistable",
         alias: "Table",
         declared_with: TABLE,
-        only_one: Some("a group has one table; give it a struct to keep several values"),
+        only_one: Some(
+            "a group has one table; to keep several values for each key, make the value of the table a struct",
+        ),
         mistaken: &["state", "persist", "tables"],
     },
     EdgeKind {

@@ -43,7 +43,7 @@ static KINDS: [MethodKind; 3] = [
         words: &HANDLER,
         is_chosen_by_argument: false,
         has_records: true,
-        on_function: "a function names its input in the attribute, `#[goka::processor(input = ...)]`; for several",
+        on_function: "the input of a function is an argument of its attribute, `#[goka::processor(input = ...)]`; to read several inputs",
     },
     MethodKind {
         keyword: "loopback",
@@ -51,7 +51,7 @@ static KINDS: [MethodKind; 3] = [
         words: &HANDLER,
         is_chosen_by_argument: false,
         has_records: true,
-        on_function: "a function has one handler, that of its input; for a loopback",
+        on_function: "a function handles only its input; to add a loopback",
     },
     MethodKind {
         keyword: "visitor",
@@ -59,7 +59,7 @@ static KINDS: [MethodKind; 3] = [
         words: &VISITOR,
         is_chosen_by_argument: true,
         has_records: false,
-        on_function: "a function has one handler, that of its input; for a visitor",
+        on_function: "a function handles only its input; to add a visitor",
     },
 ];
 
@@ -124,7 +124,7 @@ impl Mark {
             if mark.is_some() {
                 errors.at(
                     attr,
-                    "a method has one mark, `#[input]`, `#[loopback]` or `#[visitor]`; for several, call a shared method from each",
+                    "a method takes only one of `#[input]`, `#[loopback]` and `#[visitor]`; to share code, call the same method from several marked methods",
                 );
             }
             mark.get_or_insert(found);
@@ -175,18 +175,22 @@ fn parse_input(errors: &mut Errors, attr: &Attribute) -> Mark {
 fn parse_loopback(errors: &mut Errors, attr: &Attribute) -> Mark {
     Mark {
         cause: Cause::Loopback(point(attr.path())),
-        on_error: parse_only_on_error(errors, attr, "its topic is `<group>-loop`"),
+        on_error: parse_only_on_error(
+            errors,
+            attr,
+            "the topic of a loopback is always `<group>-loop`",
+        ),
     }
 }
 
 /// Parses `#[visitor]` and `#[visitor(on_error = ...)]`. Dead letters are not allowed, because a visit has no record.
 fn parse_visitor(errors: &mut Errors, attr: &Attribute) -> Mark {
-    let why = "a visit finds it by the type of its last parameter";
+    let why = "a visit finds its visitor by the type of the visitor's last parameter";
     let on_error = parse_only_on_error(errors, attr, why);
     if let Some(name) = on_error.as_ref().and_then(OnError::dead_letter) {
         errors.at(
             name,
-            "a visitor handles rows of the table, so there is no record to write as a dead letter: write `fail`, `skip` or `retry(...)`",
+            "a visitor handles rows, and a row cannot become a dead letter: write `fail`, `skip` or `retry(...)`",
         );
     }
     Mark {
@@ -224,7 +228,9 @@ fn parse_on_error(errors: &mut Errors, of: &str, tokens: TokenStream) -> Option<
         if name != "on_error" {
             errors.at(
                 name,
-                format!("unknown argument `{name}`\n`{of}` takes only `on_error`, beside a topic"),
+                format!(
+                    "unknown argument `{name}`\nthe only named argument of `{of}` is `on_error`"
+                ),
             );
             return skip(input);
         }

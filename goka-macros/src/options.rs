@@ -78,7 +78,7 @@ impl TopicOptions {
         if name != meant {
             errors.at(
                 codec,
-                format!("unknown codec `{name}`; did you mean `{meant}`?\nfor a codec of your own with this name write `self::{name}`"),
+                format!("unknown codec `{name}`; did you mean `{meant}`?\nto use your own codec of this name, write `self::{name}`"),
             );
         }
     }
@@ -90,7 +90,7 @@ impl TopicOptions {
         if !PARTITIONERS.iter().any(|(known, _)| name == known) {
             errors.at(
                 name,
-                format!("unknown partitioner `{name}`\nknown are `murmur2` (the default, as the JVM clients and Kafka Streams), `fnv1a` (as Go Goka) and `crc32` (as librdkafka and its clients by default)"),
+                format!("unknown partitioner `{name}`\nthe partitioners are `murmur2` (the default; also of Kafka's Java clients and Kafka Streams), `fnv1a` (the default of Goka in Go) and `crc32` (the default of librdkafka)"),
             );
         }
     }
@@ -178,7 +178,7 @@ impl ProcessorOptions {
         if let Some(name) = self.guarantee.take_if(is_unknown) {
             errors.at(
                 &name,
-                format!("unknown guarantee `{name}`\nknown are `at_least_once` and `exactly_once`; without one, that of the app's `Config`"),
+                format!("unknown guarantee `{name}`\nthe guarantees are `at_least_once` and `exactly_once`; without `guarantee`, the guarantee in the app's `Config` applies"),
             );
         }
     }

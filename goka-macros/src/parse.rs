@@ -61,7 +61,7 @@ pub(crate) fn literal(input: ParseStream<'_>) -> syn::Result<LitStr> {
     match input.peek(LitStr) {
         true => input.parse(),
         false => Err(input.error(
-            "expected a string literal: names of groups and topics are checked when compiling",
+            "expected a string literal: goka checks names of groups and topics at compile time",
         )),
     }
 }
@@ -86,7 +86,7 @@ pub(crate) fn listed_types(
     if found.is_empty() {
         errors.at(
             name,
-            format!("`{name}` names nothing: list types declared with {of}"),
+            format!("`{name}` is empty: list types declared with {of}"),
         );
     }
     Ok(found)
@@ -123,7 +123,7 @@ pub(crate) fn list<T>(
 
 /// Keeps `value` if it is the first value of the argument `name`; otherwise reports the argument.
 pub(crate) fn once<T>(errors: &mut Errors, name: &Ident, slot: &mut Option<T>, value: T) {
-    once_by(errors, name, slot, value, "one is enough");
+    once_by(errors, name, slot, value, "remove one of the two");
 }
 
 /// Like [`once`]; the error text ends with `rule`.
@@ -155,7 +155,7 @@ pub(crate) fn unknown(
 ) -> syn::Result<()> {
     errors.at(
         name,
-        format!("unknown argument `{name}`{hint}\nknown arguments are {known}"),
+        format!("unknown argument `{name}`{hint}\nthe arguments are {known}"),
     );
     skip(input)
 }

@@ -65,13 +65,13 @@ impl OnError {
                         "error" | "run" => "; did you mean `handler`?",
                         "bytes" | "decoding" | "parse" => "; did you mean `decode`?",
                         "fail" | "skip" | "dead_letter" | "retry" => {
-                            "; for all stages write `on_error = ...`"
+                            "; to set the policy of all stages, write `on_error = ...`"
                         }
                         _ => "",
                     };
                     errors.at(
                         stage,
-                        format!("unknown stage `{other}`{hint}\nstages are {STAGES}"),
+                        format!("unknown stage `{other}`{hint}\nthe stages are {STAGES}"),
                     );
                     return skip(input);
                 }
@@ -79,12 +79,16 @@ impl OnError {
             input.parse::<Token![=]>()?;
             let policy = Policy::parse(errors, input)?;
             if let Some(retry) = policy.retry.as_ref().filter(|_| stage == "decode") {
-                let text =
-                    format!("a retry cannot help: the bytes stay what they are. Write {LAST}");
+                let text = format!(
+                    "a record that does not decode cannot be retried, because its bytes do not change: write {LAST}"
+                );
                 return Err(syn::Error::new_spanned(&retry.name, text));
             }
             match stages.iter().any(|(before, _)| before == stage) {
-                true => errors.at(stage, format!("`{stage}` is given twice: one is enough")),
+                true => errors.at(
+                    stage,
+                    format!("`{stage}` is given twice: remove one of the two"),
+                ),
                 false => stages.push((stage.clone(), policy)),
             }
             Ok(())
@@ -94,7 +98,7 @@ impl OnError {
             let empty = syn::Error::new(
                 span,
                 format!(
-                    "`on_error(...)` is empty; its stages are {STAGES}; for all stages write `on_error = ...`"
+                    "`on_error(...)` is empty: name a stage ({STAGES}), or write `on_error = ...` for all stages"
                 ),
             );
             return Err(empty);
@@ -281,7 +285,7 @@ impl Last {
                     "again" | "retries" | "repeat" => "; did you mean `retry`?",
                     _ => "",
                 };
-                let text = format!("unknown policy `{other}`{hint}\nknown are {known}");
+                let text = format!("unknown policy `{other}`{hint}\nthe policies are {known}");
                 Err(syn::Error::new_spanned(name, text))
             }
         }
@@ -318,7 +322,7 @@ fn named(input: ParseStream<'_>) -> syn::Result<Ident> {
 /// Parses `= 100` or `= 100..=10_000`, in milliseconds.
 fn parse_backoff(input: ParseStream<'_>) -> syn::Result<(LitInt, LitInt)> {
     let first: LitInt = assigned(input).map_err(|error| {
-        let text = "expected milliseconds: `backoff_ms = 100`, or `backoff_ms = 100..=10_000` to double from one to the other";
+        let text = "expected milliseconds: `backoff_ms = 100`, or `backoff_ms = 100..=10_000` to double the wait from 100 ms up to 10 s";
         syn::Error::new(error.span(), text)
     })?;
     let longest = match input.parse::<Option<Token![..=]>>()? {
@@ -327,7 +331,7 @@ fn parse_backoff(input: ParseStream<'_>) -> syn::Result<(LitInt, LitInt)> {
     };
     if first.base10_parse::<u32>()? > longest.base10_parse::<u32>()? {
         let range = quote!(#first..=#longest);
-        let text = "the first retry waits longer than the longest";
+        let text = "the first wait is longer than the longest wait; write the shorter wait first";
         return Err(syn::Error::new_spanned(range, text));
     }
     Ok((first, longest))

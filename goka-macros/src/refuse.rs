@@ -48,15 +48,14 @@ pub(crate) fn ensure_no_receiver(errors: &mut Errors, function: &Function) -> Op
     let name = &function.signature.ident;
     errors.at(
         receiver,
-        format!("a handler with `self` is marked `#[input(...)]`, and its `impl` block has the `#[goka::processor(...)]`; a function of its own is `fn {name}(ctx: &mut {name}::Context<'_>, message: T) -> goka::Result`"),
+        format!("a handler with `self` is a method: mark the method with `#[input(...)]`, and put `#[goka::processor(...)]` on its `impl` block. To mark a function instead, write `fn {name}(ctx: &mut {name}::Context<'_>, message: T) -> goka::Result`"),
     );
     None
 }
 
 /// Returns the name of the type of an `impl` block. Refuses paths, generics and traits.
 pub(crate) fn ensure_plain_block(errors: &mut Errors, block: &Block) -> Option<Ident> {
-    let generic =
-        "a processor cannot be generic: its graph is one constant; write one processor per type";
+    let generic = "a processor cannot be generic, because its graph is a constant: write one processor for each type";
     if let Some(of_trait) = &block.of_trait {
         errors.at(
             of_trait,
@@ -83,7 +82,7 @@ pub(crate) fn ensure_plain_block(errors: &mut Errors, block: &Block) -> Option<I
     }
     errors.at(
         &block.ty,
-        "a processor is a type named without a path; put the `impl` block where the type is declared",
+        "the type of a processor cannot be a path: put the `impl` block into the module that declares the type",
     );
     None
 }
@@ -92,7 +91,7 @@ pub(crate) fn ensure_inputs_on_handlers(errors: &mut Errors, args: &ProcessorArg
     if let Some(input) = &args.input {
         errors.at(
             input,
-            "on an `impl` block each handler names its input: `#[input(...)]`",
+            "on an `impl` block, `input` is not an argument: mark each handler with `#[input(...)]`",
         );
     }
 }
@@ -112,7 +111,7 @@ pub(crate) fn ensure_struct_or_enum(errors: &mut Errors, item: TokenStream) -> O
     if let syn::Data::Union(union) = &item.data {
         errors.at(
             union.union_token,
-            "a value is a struct or an enum, never a union",
+            "a value cannot be a union: declare a struct or an enum",
         );
         return None;
     }
@@ -127,18 +126,18 @@ pub(crate) fn ensure_topic_type(errors: &mut Errors, args: &TopicArgs, item: &De
     if !generics.is_empty() {
         errors.at(
             generics,
-            "a topic cannot be generic: it is one name for one type of values; write one topic per type",
+            "a topic cannot be generic, because a topic has one type of values: declare one topic for each type",
         );
     }
     let unit = matches!(&item.data, syn::Data::Struct(s) if matches!(s.fields, syn::Fields::Unit));
     match &args.value {
         Some(value) if !unit => errors.at(
             value,
-            format!("`value` goes with a unit struct, as in `struct {ident};`: `{ident}` has content and is its own value"),
+            format!("`{ident}` has fields or variants, so `{ident}` is the type of the values: remove `value`, or declare `struct {ident};`"),
         ),
         None if unit => errors.at(
             ident,
-            format!("`{ident}` has no content: give it fields, or name the type of the values with `value = ...`"),
+            format!("`{ident}` has no fields: add fields, or name the type of the values with `value = ...`"),
         ),
         _ => {}
     }

@@ -153,14 +153,14 @@ pub(crate) fn ensure_args(
     if let Some(Type::Reference(borrowed)) = &args {
         errors.at(
             borrowed,
-            format!("a visitor owns its arguments, each key gets a clone of them: {expected}; to share what is large, `args: Arc<T>`"),
+            format!("a visitor takes its arguments by value, and goka clones them for each key: {expected}; to share large arguments, write `args: Arc<T>`"),
         );
         return None;
     }
     if args.is_none() {
         errors.at(
             name,
-            format!("a visitor takes the arguments of the visit, which choose it: {expected}; a unit struct will do"),
+            format!("the last parameter of a visitor is the arguments of the visit, whose type selects the visitor: {expected}; without arguments, use a unit struct"),
         );
     }
     args

@@ -7,7 +7,7 @@ use quote::quote;
 use super::{print_processor, print_topic, topic};
 
 fn pretty(printed: TokenStream) -> String {
-    prettyplease::unparse(&syn::parse2(printed).expect("what is printed are items"))
+    prettyplease::unparse(&syn::parse2(printed).expect("the expansion consists of items"))
 }
 
 /// Compares printed code with a snapshot.
@@ -71,7 +71,7 @@ fn a_function() {
 #[test]
 fn the_counter_is_small() {
     let lines = pretty(counter()).lines().count() - 4;
-    assert!(lines <= 40, "{lines} lines are printed");
+    assert!(lines <= 40, "the expansion has {lines} lines");
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub(crate) fn table(
     if let Some(name) = &args.topic {
         ensure_name(errors, name, "topic");
         if args.group.is_none() && errors.is_empty() {
-            errors.at(name, "a table without a group has the topic of its processor, `<group>-state`; add `group = \"...\"` to choose another");
+            errors.at(name, "a table without `group` has the topic `<group>-state` of its processor; to name another topic, add `group = \"...\"`");
         }
     }
     let ident = &item.ident;

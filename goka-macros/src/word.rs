@@ -70,11 +70,19 @@ pub(crate) fn word(name: &Ident, input: ParseStream<'_>, known: &[&str]) -> syn:
         };
         let text = match word {
             Some(word) => format!("write `{name} = {word}`, without quotes"),
-            None => format!("`{name}` takes a word without quotes: {}", words()),
+            None => format!(
+                "`{name}` must be one of these words, without quotes: {}",
+                words()
+            ),
         };
         return Err(syn::Error::new_spanned(literal, text));
     }
-    let refused = |span| syn::Error::new(span, format!("`{name}` takes a word: {}", words()));
+    let refused = |span| {
+        syn::Error::new(
+            span,
+            format!("`{name}` must be one of these words: {}", words()),
+        )
+    };
     let begin = input.span();
     let path = input.call(Path::parse_mod_style);
     let path = path.map_err(|error| refused(error.span()))?;
@@ -85,7 +93,7 @@ pub(crate) fn word(name: &Ident, input: ParseStream<'_>, known: &[&str]) -> syn:
     let is_path = path.leading_colon.is_some() || path.segments.len() > 1;
     match word {
         Some(word) if is_path => {
-            let text = format!("write `{name} = {word}`: a word, not a path");
+            let text = format!("write `{name} = {word}`, without a path");
             Err(syn::Error::new_spanned(path, text))
         }
         Some(word) if last.ident != word => {
@@ -94,7 +102,10 @@ pub(crate) fn word(name: &Ident, input: ParseStream<'_>, known: &[&str]) -> syn:
         }
         None if is_path => Err(syn::Error::new_spanned(
             path,
-            format!("`{name}` takes a word, not a path: {}", words()),
+            format!(
+                "`{name}` must be one of these words, without a path: {}",
+                words()
+            ),
         )),
         // The caller reports an unknown word, because the caller knows what the words mean.
         Some(_) | None => Ok(last.ident.clone()),
@@ -139,10 +150,7 @@ pub(crate) fn codec(name: &Ident, input: ParseStream<'_>, known: &[&str]) -> syn
     };
     let text = match meant {
         Some(codec) => format!("write `{name} = {codec}`, without quotes"),
-        None => format!(
-            "`{name}` takes a type: {}, or one of your own",
-            listed(known)
-        ),
+        None => format!("`{name}` takes a type: {}, or your own type", listed(known)),
     };
     Err(syn::Error::new_spanned(literal, text))
 }
@@ -170,7 +178,10 @@ pub(crate) fn unnamed_group(
     }
     let group: LitStr = input.parse()?;
     let written = group.value();
-    errors.at(&group, format!("name its group: `group = \"{written}\"`"));
+    errors.at(
+        &group,
+        format!("name the argument: `group = \"{written}\"`"),
+    );
     if !input.is_empty() {
         input.parse::<Token![,]>()?;
     }

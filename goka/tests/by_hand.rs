@@ -163,7 +163,10 @@ fn assert_equal_graphs<P: Processor, Q: Processor>(parts: &[&str]) {
     assert_eq!(by_macro, format!("{:#?}", Q::GRAPH));
     assert_eq!(P::GROUP, Q::GROUP);
     for part in parts {
-        assert!(by_macro.contains(part), "no {part} in {by_macro}");
+        assert!(
+            by_macro.contains(part),
+            "the graph must contain {part}: {by_macro}"
+        );
     }
 }
 

@@ -209,7 +209,12 @@ fn foreign_bytes_are_refused() {
 
     // The text of this number begins with the byte 0x31, which is a whole MessagePack number (49).
     let foreign = <ByType as Codec<Count>>::decode(b"12345").expect_err("text");
-    assert!(foreign.to_string().contains("left over"), "{foreign}");
+    assert!(
+        foreign
+            .to_string()
+            .contains("the value has more bytes than MessagePack"),
+        "{foreign}"
+    );
     // The bytes that are left over after the first value may be an incomplete value.
     assert!(<ByType as Codec<Count>>::decode(b"\x07\x91").is_err());
     assert!(<ByType as Codec<Count>>::decode(b"\x07\xcd").is_err());
@@ -250,7 +255,8 @@ fn a_new_field_needs_a_default() {
         assert_eq!((better.page.as_str(), better.seconds), ("/", 0));
         assert_eq!(better.previous, None);
         // A field that the type no longer has is ignored.
-        let old = <C as Codec<Old>>::decode(&encoded::<C, _>(&better)).expect("a page");
+        let old = <C as Codec<Old>>::decode(&encoded::<C, _>(&better))
+            .expect("the bytes must decode as a page");
         assert_eq!(old.page, "/");
         let new = New {
             page: old.page,
@@ -286,7 +292,7 @@ fn keys_are_text_or_raw() {
 
 fn encoded<C: Codec<T>, T>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
-    C::encode(value, &mut bytes).expect("a value that the codec takes");
+    C::encode(value, &mut bytes).expect("the codec can encode the value");
     bytes
 }
 
@@ -295,12 +301,12 @@ fn fixed<C: Codec<T>, T: Debug + PartialEq + Serialize + DeserializeOwned>(
     bytes: &[u8],
 ) {
     assert_eq!(encoded::<C, T>(value), bytes, "the bytes of {value:?}");
-    assert_eq!(&C::decode(bytes).expect("its own bytes"), value);
+    assert_eq!(&C::decode(bytes).expect("the encoded bytes decode"), value);
 }
 
 fn fixed_key<K: Key + Debug>(key: &K, bytes: &[u8]) {
     let mut encoded = Vec::new();
     K::encode(key.as_ref(), &mut encoded);
     assert_eq!(encoded, bytes, "the bytes of {key:?}");
-    assert_eq!(&K::decode(bytes).expect("its own bytes"), key);
+    assert_eq!(&K::decode(bytes).expect("the encoded bytes decode"), key);
 }

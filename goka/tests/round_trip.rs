@@ -1,5 +1,5 @@
-//! Tests that a codec reads what it wrote as an equal value, and that a value which it could not read again is an
-//! error of the encoder. The values are random, and have types that formats treat in odd ways.
+//! Tests that decoding an encoded value yields an equal value, and that a codec refuses to encode a value that it could
+//! not decode again. The values are random, and have types that formats treat in odd ways.
 
 use std::{
     collections::BTreeMap,
@@ -156,8 +156,12 @@ fn taken<C: Codec<T>, T: Debug>(value: &T) -> bool {
     if C::encode(value, &mut bytes).is_err() {
         return false;
     }
-    let read = C::decode(&bytes)
-        .unwrap_or_else(|error| panic!("{} wrote {value:?} as {bytes:?}: {error}", C::name()));
+    let read = C::decode(&bytes).unwrap_or_else(|error| {
+        panic!(
+            "codec {} encoded {value:?} as {bytes:?}, which does not decode: {error}",
+            C::name()
+        )
+    });
     let (read, value) = (format!("{read:?}"), format!("{value:?}"));
     assert_eq!(read, value, "by {}, from {bytes:?}", C::name());
     true
@@ -170,7 +174,7 @@ fn each<T: Serialize + DeserializeOwned + Debug + 'static>(value: &T) -> (bool, 
 }
 
 fn refused<C: Codec<T>, T>(value: &T) -> String {
-    let refused = C::encode(value, &mut Vec::new()).expect_err("it is refused");
+    let refused = C::encode(value, &mut Vec::new()).expect_err("the codec refuses the value");
     refused.to_string()
 }
 
@@ -218,7 +222,7 @@ fn what_json_does_not_have_is_refused_with_the_cure() {
     assert_eq!(
         each(&BTreeMap::from([((1, 2), 3)])),
         (true, false),
-        "keys are text in JSON"
+        "JSON must refuse keys that are not text"
     );
     assert_eq!(each(&BTreeMap::from([(Some(7), 3)])), (true, true));
     assert_eq!(each(&(Unit, Empty {}, NoFields(), ())), (true, true));
@@ -236,7 +240,7 @@ fn an_empty_value_in_an_option_is_not_mistaken_for_none() {
     assert_eq!(each(&chain(1)), (false, false));
     assert_eq!(each(&Some(Transparent { inner: None })), (false, false));
     let said = refused::<MsgPack, _>(&vec![Some(None::<u8>)]);
-    assert!(said.contains("enum of your own"), "{said}");
+    assert!(said.contains("your own enum"), "{said}");
 }
 
 #[test]
@@ -257,9 +261,13 @@ fn an_emitter_refuses_what_could_not_be_read() {
     let config = goka::Config::new()
         .brokers("embedded")
         .create_stream("rates", 1);
-    let rates = goka::Emitter::<Rates>::new(&config).expect("the broker is here");
-    rates.emit_sync("eur", &1.25).expect("a number");
-    let refused = rates.emit("eur", &f64::NAN).expect_err("not in JSON");
+    let rates = goka::Emitter::<Rates>::new(&config).expect("the emitter opens");
+    rates
+        .emit_sync("eur", &1.25)
+        .expect("the emitter accepts a number");
+    let refused = rates
+        .emit("eur", &f64::NAN)
+        .expect_err("JSON must refuse NaN");
     assert!(matches!(refused, goka::Error::Encode { .. }), "{refused:?}");
     assert!(refused.to_string().contains("codec = MsgPack"), "{refused}");
 }

@@ -35,7 +35,7 @@ macro_rules! counter {
                 Ok(())
             }
 
-            /// Goes through the whole life of an app, a view and an emitter.
+            /// Starts, uses and closes an app, a view and an emitter.
             pub(crate) async fn life(config: Config) -> goka::Result {
                 let running = App::new(config.clone())
                     .processor(sum::Processor)
@@ -71,7 +71,9 @@ macro_rules! counter {
                     assert_eq!(unsafe { libc::raise(libc::SIGTERM) }, 0);
                 });
                 let ended = App::new(config).processor(sum::Processor).run().await;
-                stopper.join().expect("it stops the app");
+                stopper
+                    .join()
+                    .expect("the thread that stops the app does not panic");
                 ended
             }
         }
@@ -117,7 +119,7 @@ fn apps_views_and_emitters_need_no_runtime() {
         outside::life(config()).await?;
         outside::until_stopped(config()).await
     };
-    block_on(outside).expect("outside of tokio");
+    block_on(outside).expect("the parts must work outside of tokio");
 
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let bare = async {
@@ -125,7 +127,7 @@ fn apps_views_and_emitters_need_no_runtime() {
         bare::until_stopped(config()).await
     };
     runtime
-        .expect("a runtime")
+        .expect("the runtime can be created")
         .block_on(bare)
-        .expect("without IO and time");
+        .expect("the parts must work without IO and time");
 }

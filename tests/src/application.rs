@@ -24,7 +24,7 @@ impl<'a> Application<'a> {
         Application {
             broker,
             prefix: unique(name) + "-",
-            states: tempfile::tempdir().expect("a temporary directory"),
+            states: tempfile::tempdir().expect("the temporary directory can be created"),
             settings: Vec::new(),
         }
     }

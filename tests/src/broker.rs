@@ -57,8 +57,8 @@ pub fn broker() -> &'static Broker {
 pub fn needs_kafka() {
     assert!(
         env::var_os("GOKA_TEST_BROKERS").is_some(),
-        "this test needs a real Kafka, and GOKA_TEST_BROKERS names none. Start one with `scripts/kafka.sh start DIR any`, \
-         and set GOKA_TEST_BROKERS to the address that it prints"
+        "this test needs a real Kafka, but GOKA_TEST_BROKERS is not set. Start a Kafka with `scripts/kafka.sh start \
+         DIR any`, and set GOKA_TEST_BROKERS to the address that the script prints"
     );
 }
 
@@ -91,7 +91,7 @@ impl Broker {
         let producer: MockProducer = ClientConfig::new()
             .set("test.mock.num.brokers", "1")
             .create()
-            .expect("librdkafka has a mock cluster");
+            .expect("the client must have a mock cluster");
         let address = mock_cluster(&producer).bootstrap_servers();
         // SAFETY: the client is alive and was configured to have a mock cluster, so the pointer is valid. The call only
         // stores a number in the cluster, under the cluster's own lock.
@@ -140,7 +140,7 @@ impl Broker {
 
     /// Adds partitions to a topic until it has `partitions`. Works only on a real Kafka.
     pub fn add_partitions(&self, topic: &str, partitions: i32) {
-        let total = usize::try_from(partitions).expect("a count of partitions is positive");
+        let total = usize::try_from(partitions).expect("the number of partitions must be positive");
         let admin = self.admin();
         let new = NewPartitions::new(topic, total);
         let added =

@@ -37,7 +37,7 @@ impl<'a> Clicks<'a> {
             broker,
             address: broker.address().to_owned(),
             prefix: unique("clicks") + "-",
-            states: tempfile::tempdir().expect("a temporary directory"),
+            states: tempfile::tempdir().expect("the temporary directory can be created"),
             environment: Vec::new(),
         }
     }
@@ -135,13 +135,13 @@ impl<'a> Clicks<'a> {
             .set("bootstrap.servers", self.broker.address())
             .set("group.id", format!("{}my-group", self.prefix))
             .create()
-            .expect("settings of a consumer");
+            .expect("the settings of the consumer are valid");
         let (started, all) = (Instant::now(), self.broker.count_offsets(&self.input()));
         loop {
             let mut inputs = TopicPartitionList::new();
             inputs.add_partition_range(&self.input(), 0, 3);
             let committed = consumer.committed_offsets(inputs, DEADLINE);
-            let committed = committed.expect("offsets of the group");
+            let committed = committed.expect("the committed offsets can be read");
             let offsets = committed.elements().into_iter();
             let offsets =
                 offsets.map(|at| at.offset().to_raw().unwrap_or(0).max(0).cast_unsigned());
@@ -151,7 +151,7 @@ impl<'a> Clicks<'a> {
             }
             assert!(
                 started.elapsed() < DEADLINE,
-                "{committed} of {all:?} are committed"
+                "the group has committed only {committed} of {all:?} offsets"
             );
             std::thread::yield_now();
         }

@@ -42,7 +42,9 @@ fn try_request(
     path: &str,
     body: Option<&Value>,
 ) -> Result<Answer, Box<dyn std::error::Error>> {
-    let host = base.strip_prefix("http://").ok_or("no http:// address")?;
+    let host = base
+        .strip_prefix("http://")
+        .ok_or("the address must begin with http://")?;
     let mut connection = TcpStream::connect(host)?;
     connection.set_read_timeout(Some(DEADLINE))?;
     let body = body.map(Value::to_string).unwrap_or_default();
@@ -54,7 +56,9 @@ fn try_request(
     )?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or("no end of a head")?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .ok_or("the answer must have a head")?;
     let status = head.split(' ').nth(1).ok_or("no status")?.parse()?;
     let mut headers = head.lines().filter_map(|line| line.split_once(": "));
     let content_type = headers.find(|(name, _)| *name == "content-type");

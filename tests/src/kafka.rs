@@ -57,7 +57,7 @@ impl Kafka {
 
     fn started(third: Third) -> Kafka {
         needs_kafka();
-        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let temporary = tempfile::tempdir().expect("the temporary directory can be created");
         let path = temporary.path().to_owned();
         Self::running(path, Some(temporary), third)
     }
@@ -73,7 +73,7 @@ impl Kafka {
             .rsplit(':')
             .next()
             .and_then(|port| port.parse().ok());
-        let port = port.unwrap_or_else(|| panic!("`{address}` ends with no port"));
+        let port = port.unwrap_or_else(|| panic!("`{address}` must end with a port"));
         Kafka {
             directory,
             _temporary: temporary,
@@ -114,7 +114,7 @@ impl Kafka {
     pub fn kill(&self) {
         let pid = fs::read_to_string(self.directory.join("pid")).unwrap_or_default();
         let pid = pid.trim().parse().ok().and_then(Pid::from_raw);
-        let pid = pid.expect("the script notes the number of the process that it starts");
+        let pid = pid.expect("scripts/kafka.sh must write the process id of Kafka to a file");
         let killed = kill_process(pid, Signal::KILL);
         killed.unwrap_or_else(|error| panic!("cannot kill Kafka: {error}"));
         // The broker is not a child process of this process: only a closed port shows that the broker has ended.

@@ -24,7 +24,7 @@ pub fn last_values(records: &[Record]) -> BTreeMap<String, String> {
         let partition = *partitions.entry(key.clone()).or_insert(record.partition);
         assert_eq!(
             partition, record.partition,
-            "partition of the rows of `{key}`"
+            "all records of key `{key}` must be in the same partition"
         );
         match record.value {
             Some(_) => values.insert(key, record.value_text().to_owned()),

@@ -22,7 +22,7 @@ pub fn example(name: &str) -> PathBuf {
     static BUILT: OnceLock<Vec<(String, PathBuf)>> = OnceLock::new();
     let built = BUILT.get_or_init(build_examples);
     let found = built.iter().find(|(example, _)| example == name);
-    let (_, path) = found.unwrap_or_else(|| panic!("there is no example `{name}`"));
+    let (_, path) = found.unwrap_or_else(|| panic!("the repository has no example `{name}`"));
     path.clone()
 }
 
@@ -132,7 +132,7 @@ impl Program {
                     self.fail(&format!("no {what} within {DEADLINE:?}"))
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    self.fail(&format!("it ended without {what}"))
+                    self.fail(&format!("the program ended without {what}"))
                 }
             }
         }
@@ -157,7 +157,7 @@ impl Program {
     pub fn succeed(&mut self) {
         let status = self.wait();
         if !status.success() {
-            self.fail(&format!("it ended with {status}"));
+            self.fail(&format!("the program ended with {status}"));
         }
     }
 
@@ -168,7 +168,7 @@ impl Program {
         let _status = self.child.wait();
     }
 
-    /// The process id, for looking up what the process holds.
+    /// The process id, with which a test looks up the open files and threads of the process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -37,8 +37,11 @@ struct Route {
 impl Proxy {
     /// A proxy that refuses connections until it has a [target](Self::forward_to).
     pub fn start() -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("it was bound").port();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("the proxy finds a free port");
+        let port = listener
+            .local_addr()
+            .expect("the listener has an address")
+            .port();
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
         thread::spawn(move || {

@@ -53,7 +53,9 @@ impl Record {
 pub fn an_hour_ago() -> i64 {
     let then = SystemTime::now() - Duration::from_secs(3600);
     let since_1970 = then.duration_since(SystemTime::UNIX_EPOCH);
-    since_1970.expect("after 1970").as_millis() as i64
+    since_1970
+        .expect("the clock must be after 1970")
+        .as_millis() as i64
 }
 
 fn text<'a>(what: &str, bytes: Option<&'a [u8]>) -> &'a str {
@@ -124,7 +126,7 @@ pub fn produce(address: &str, topic: &str, messages: impl IntoIterator<Item = Me
     assert_eq!(
         taken.load(Ordering::Relaxed),
         sent,
-        "records that `{topic}` took"
+        "the broker acknowledges all records for `{topic}`"
     );
 }
 
@@ -173,7 +175,7 @@ pub fn commit_offset(address: &str, group: &str, topic: &str, offset: i64) {
     let mut offsets = TopicPartitionList::new();
     offsets
         .add_partition_offset(topic, 0, Offset::Offset(offset))
-        .unwrap_or_else(|error| panic!("offset {offset} is none: {error}"));
+        .unwrap_or_else(|error| panic!("{offset} is not a valid offset: {error}"));
     let committed = consumer.commit(&offsets, CommitMode::Sync);
     committed.unwrap_or_else(|error| panic!("cannot set the offset of `{group}`: {error}"));
 }
@@ -257,7 +259,7 @@ async fn wait_until(
         read_topic(address, &topic)
     };
     let read = tokio::task::spawn_blocking(read).await;
-    read.expect("a topic is read")
+    read.expect("the consumer has a topic")
 }
 
 enum Event {
@@ -288,7 +290,7 @@ fn reader(address: &str, topic: &str) -> (BaseConsumer, usize) {
         .flat_map(|topic| topic.partitions())
     {
         all.add_partition_offset(topic, partition.id(), Offset::Beginning)
-            .expect("the start of a partition is an offset");
+            .expect("the start offset must be a number");
     }
     assert!(
         all.count() > 0,

@@ -50,7 +50,7 @@ fn click_for_the_last_time(application: &Application) {
 fn table(application: &Application) -> BTreeMap<String, i64> {
     let topic = application.physical("click-count-state");
     let rows = last_values(&read_topic(application.address(), &topic)).into_iter();
-    rows.map(|(user, clicks)| (user, clicks.parse().expect("a count")))
+    rows.map(|(user, clicks)| (user, clicks.parse().expect("the row must be a number")))
         .collect()
 }
 
@@ -63,9 +63,10 @@ fn statuses(application: &Application) -> BTreeMap<String, (String, String)> {
     let topic = application.physical("user-status-updates");
     let mut last = BTreeMap::new();
     for record in read_topic(application.address(), &topic) {
-        let value = record.value.as_deref().expect("a status");
+        let value = record.value.as_deref().expect("the value must be a status");
         let Update { status } = rmp_serde::from_slice(value).expect("MessagePack");
-        let at = u64::try_from(record.timestamp.expect("a time")).expect("after 1970");
+        let at = u64::try_from(record.timestamp.expect("the record must have a time"))
+            .expect("the clock must be after 1970");
         let at = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(at));
         let (before, since): &mut (String, String) =
             last.entry(record.key_text().to_owned()).or_default();
@@ -171,9 +172,9 @@ fn separate_programs_end_with_what_an_independent_count_finds() {
     ] {
         assert_refused(&get(address, bad), 400, cure);
     }
-    assert_refused(&get(address, "/nothing"), 404, "nothing here");
+    assert_refused(&get(address, "/nothing"), 404, "no such path");
     let posted = request("POST", address, "/clicks", Some(&json!({})));
-    assert_refused(&posted, 405, "another method");
+    assert_refused(&posted, 405, "does not support this method");
     for (mut service, _) in counts.into_iter().chain(users) {
         service.interrupt();
         service.succeed();
@@ -230,7 +231,10 @@ fn a_service_says_that_its_table_is_missing_or_its_address_is_taken() {
             &apps.physical("user-status-state"),
             "start that processor first",
         ] {
-            assert!(output.contains(part), "`{part}` is missing in: {output}");
+            assert!(
+                output.contains(part),
+                "the text must contain `{part}`: {output}"
+            );
         }
     }
     let (_first, address) = apps.service("embed", &[], "first");
@@ -253,13 +257,21 @@ fn a_click_is_answered_when_it_is_in_the_stream() {
         let answer = request("POST", &address, &format!("/clicks/{user}"), None);
         assert_eq!(answer.status, 201, "{answer:?}");
         let clicks = read_topic(apps.address(), &apps.physical("user-clicks"));
-        let at = |name| answer.body[name].as_i64().expect("a number");
+        let at = |name| {
+            answer.body[name]
+                .as_i64()
+                .expect("the value must be a number")
+        };
         let found = clicks.iter().find(|click| {
             i64::from(click.partition) == at("partition") && click.offset == at("offset")
         });
         assert_eq!(found.map(|click| click.key_text()), Some(&*user));
     }
-    assert_refused(&get(&address, "/clicks/alice"), 405, "another method");
+    assert_refused(
+        &get(&address, "/clicks/alice"),
+        405,
+        "does not support this method",
+    );
     assert_refused(
         &request("POST", &address, "/clicks/%ff", None),
         400,

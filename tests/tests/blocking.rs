@@ -37,7 +37,9 @@ fn slow(ctx: &mut slow::Context<'_>, millis: u64) -> goka::Result {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("it ends").expect("nothing failed");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }
 
 async fn every_row_once_and_in_order(place: &Place, config: Config, letters: &[u64]) {
@@ -53,7 +55,7 @@ async fn every_row_once_and_in_order(place: &Place, config: Config, letters: &[u
     let rows = read_topic(broker().address(), &place.physical("slow-state"));
     let counts: Vec<_> = rows.iter().map(|row| row.value_text()).collect();
     let expected: Vec<_> = (1..=letters.len()).map(|count| count.to_string()).collect();
-    assert_eq!(counts, expected, "nothing was dropped and handled again");
+    assert_eq!(counts, expected, "no record must be processed twice");
 }
 
 #[tokio::test]
@@ -83,9 +85,9 @@ async fn slow_handlers_do_not_outlast_their_transaction() {
 /// The app of the test below, which runs it in a process of its own.
 async fn run_until_the_second_signal() {
     tracing_subscriber::fmt().init();
-    let app = App::from_env().expect("the settings of the test below");
+    let app = App::from_env().expect("the environment has the settings of the app");
     let ended = app.processor(slow::Processor).run().await;
-    ended.expect("it shuts down");
+    ended.expect("the app shuts down without an error");
 }
 
 #[tokio::test]
@@ -107,7 +109,7 @@ async fn a_second_signal_ends_an_app_whose_handler_does_not_return() {
     let mut app = Program::run(command);
     app.wait_for("record", |line| line.contains("it begins").then_some(()));
     app.interrupt();
-    app.wait_for("word that a second signal ends the app", |line| {
+    app.wait_for("log line about a second signal", |line| {
         line.contains("a second signal stops the app").then_some(())
     });
     app.terminate();

@@ -48,7 +48,10 @@ fn shows_counts_growing_and_ends_when_interrupted() {
     clicks.succeed();
     // Only this test asserts a duration, because a user who presses Ctrl-C waits for the program to end.
     let took = interrupted.elapsed();
-    assert!(took < Duration::from_secs(2), "it took {took:?} to end");
+    assert!(
+        took < Duration::from_secs(2),
+        "the program took {took:?} to end"
+    );
 }
 
 #[test]
@@ -91,7 +94,7 @@ fn the_program_of_the_readme_ends_when_terminated_and_goes_on_where_it_was() {
         counter.terminate();
         counter.succeed();
         let rows = read_topic(clicks.address(), &clicks.table());
-        assert_eq!(rows.len(), run * CLICKS, "a click is counted once");
+        assert_eq!(rows.len(), run * CLICKS, "each click must be counted once");
         assert_eq!(clicks.counted(), clicks.expected());
         clicks.produce_more(CLICKS as u64, 50);
     }
@@ -101,7 +104,10 @@ fn the_program_of_the_readme_ends_when_terminated_and_goes_on_where_it_was() {
 fn invalid_arguments_are_refused_with_what_to_do() {
     let refused = |arguments: &[&str], cure: &str| {
         let mut clicks = together(arguments);
-        assert!(!clicks.wait().success(), "{arguments:?} is accepted");
+        assert!(
+            !clicks.wait().success(),
+            "the arguments {arguments:?} must be refused"
+        );
         let output = clicks.output();
         assert!(output.contains(cure), "{arguments:?}: {output}");
     };

@@ -1,4 +1,4 @@
-//! Processors that are killed, join and leave: no click is lost, and a restart does not read again what is on disk.
+//! Processors are killed, join and leave: no click is lost, and a restart reads no row again that is in the local copy.
 
 use std::{collections::BTreeSet, fs};
 
@@ -69,7 +69,7 @@ fn killed_ten_times_it_never_counts_too_low() {
         let counted = counted.get(user).copied().unwrap_or(0);
         assert!(
             counted >= *clicks,
-            "{user} clicked {clicks} times, {counted} were counted"
+            "{user}: counted {counted} of {clicks} clicks"
         );
     }
     let (total, wanted) = (
@@ -94,8 +94,8 @@ fn a_restart_reads_only_the_tail_and_a_lost_state_is_rebuilt() {
     clicks.wait_until_counted(120_000);
     processor.interrupt();
     processor.succeed();
-    // So few rows are stored at the end of each commit interval. If there were more rows, they would be stored once a
-    // second.
+    // The engine stores this small number of rows at the end of each commit interval. It would store a larger number of
+    // rows only once a second.
     let mut processor = clicks.processor("one");
     wait_for_partitions(&mut processor, 4);
     clicks.produce_more(400, 100_000);
@@ -117,14 +117,14 @@ fn a_restart_reads_only_the_tail_and_a_lost_state_is_rebuilt() {
     fs::remove_dir_all(clicks.state("one"))
         .expect("the state of a processor that was killed can be removed");
     let whole = bytes_to_run();
-    println!("{tail} bytes were read with the state on disk, {whole} without");
+    println!("read {tail} bytes with the local copy, {whole} bytes without");
     assert!(
         tail * 10 < whole,
-        "with its state {tail} bytes were read, without {whole}"
+        "read {tail} bytes with the local copy, {whole} bytes without"
     );
 
     clicks.wait_until_counted(120_400);
-    assert_eq!(clicks.counted(), table, "nothing was counted again");
+    assert_eq!(clicks.counted(), table, "no click must be counted twice");
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_second_processor_joins_and_leaves_and_no_click_is_lost() {
     assert_eq!(
         &stayed | &moved,
         all,
-        "each partition runs once: {}{}",
+        "each partition must run in exactly one process: {}{}",
         one.output(),
         two.output()
     );
@@ -154,7 +154,7 @@ fn a_second_processor_joins_and_leaves_and_no_click_is_lost() {
     for (line, here) in partitions_over_time(&one).iter().enumerate().skip(settled) {
         assert!(
             here.is_superset(&stayed),
-            "line {line}: {here:?}, {}",
+            "partitions that need not move must not stop, but line {line} of the output has only {here:?}: {}",
             one.output()
         );
     }
@@ -162,7 +162,8 @@ fn a_second_processor_joins_and_leaves_and_no_click_is_lost() {
     emitter.succeed();
 
     let expected = clicks.expected();
-    let total = u64::try_from(expected.values().sum::<i64>()).expect("a count");
+    let total =
+        u64::try_from(expected.values().sum::<i64>()).expect("the sum must not be negative");
     clicks.wait_until_counted(total);
     one.interrupt();
     one.succeed();
@@ -199,9 +200,12 @@ fn a_state_directory_serves_one_process_at_a_time() {
     assert_eq!(second.wait().code(), Some(1));
     let output = second.output();
     let directory = clicks.state("one");
-    let directory = directory.to_str().expect("a path of text");
+    let directory = directory.to_str().expect("the path must be UTF-8");
     for part in [directory, "process"] {
-        assert!(output.contains(part), "`{part}` is missing in: {output}");
+        assert!(
+            output.contains(part),
+            "the text must contain `{part}`: {output}"
+        );
     }
     first.interrupt();
     first.succeed();
@@ -240,7 +244,11 @@ fn full_disk(guarantee: &str) {
         assert_eq!(counted, expected);
     }
     let lower = |(user, clicks): &(&String, &i64)| counted.get(*user).is_none_or(|n| n < *clicks);
-    assert_eq!(expected.iter().find(lower), None, "counted too low");
+    assert_eq!(
+        expected.iter().find(lower),
+        None,
+        "the count of a user is too low"
+    );
 }
 
 /// A shell script that runs a command with a limit of the size of its files, in blocks of 512 bytes. Writing beyond the

@@ -87,7 +87,9 @@ async fn start(place: &Place, elsewhere: &Elsewhere) -> Running {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("it ends").expect("nothing failed");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }
 
 /// Waits until there are this many guards.
@@ -97,7 +99,9 @@ async fn guards(elsewhere: &Elsewhere, count: usize) {
             tokio::task::yield_now().await;
         }
     };
-    timeout(DEADLINE, there).await.expect("handlers run");
+    timeout(DEADLINE, there)
+        .await
+        .expect("the handlers must be called in time");
 }
 
 fn sums(rows: &[Record]) -> BTreeMap<String, String> {
@@ -129,7 +133,10 @@ async fn a_deferred_record_holds_back_its_partition_until_it_is_done() {
     let rows = wait_for_records(place.physical("ledger-state"), 51).await;
     assert_eq!(rows.len(), 51, "{rows:?}");
     let held_back = rows.iter().filter(|row| row.partition == 0).count();
-    assert_eq!(held_back, 1, "only what is before the deferred record");
+    assert_eq!(
+        held_back, 1,
+        "only the row before the deferred record must be written"
+    );
 
     // Completing the later guard first releases nothing. A guard can be completed on any thread.
     let mut guards: Vec<_> = std::mem::take(&mut *elsewhere.lock().expect("no panic"));
@@ -137,7 +144,7 @@ async fn a_deferred_record_holds_back_its_partition_until_it_is_done() {
     second.done();
     std::thread::spawn(|| first.done())
         .join()
-        .expect("it is done");
+        .expect("the record is done in time");
     let rows = wait_for_records(place.physical("ledger-state"), 56).await;
     end(running).await;
     let order = rows.iter().filter(|row| row.partition == 0);
@@ -178,14 +185,18 @@ async fn a_clean_restart_handles_what_was_deferred_again_and_no_later_row_twice(
     end(running).await;
     assert_eq!(sums(&rows), text(&[("a", 9), ("b", 4), ("slow", 2)]));
     let booked = wait_for_records(place.physical("booked"), 5).await;
-    assert_eq!((rows.len(), booked.len()), (5, 5), "each of them once");
+    assert_eq!(
+        (rows.len(), booked.len()),
+        (5, 5),
+        "each invoice must have one row and one message"
+    );
 }
 
 #[tokio::test]
 async fn a_guard_that_is_dropped_or_fails_ends_the_processor_and_names_the_record() {
     for (fail, cause) in [
         (false, "dropped without `done`"),
-        (true, "the bank is closed"),
+        (true, "the bank rejects the payment"),
     ] {
         let place = place(invoices(&["a", "slow", "a"]));
         let elsewhere = Elsewhere::default();
@@ -193,10 +204,12 @@ async fn a_guard_that_is_dropped_or_fails_ends_the_processor_and_names_the_recor
         guards(&elsewhere, 1).await;
         let guard = elsewhere.lock().expect("no panic").pop().expect("one");
         match fail {
-            true => guard.fail("the bank is closed"),
+            true => guard.fail("the bank rejects the payment"),
             false => drop(guard),
         }
-        let ended = timeout(DEADLINE, running.wait()).await.expect("it ends");
+        let ended = timeout(DEADLINE, running.wait())
+            .await
+            .expect("the app ends in time");
         let failure = ended.expect_err("the record failed");
         assert!(
             matches!(failure, Error::Record { offset: 1, .. }),
@@ -211,7 +224,7 @@ async fn a_guard_that_is_dropped_or_fails_ends_the_processor_and_names_the_recor
         ] {
             assert!(
                 failure.to_string().contains(part),
-                "`{part}` is missing in: {failure}"
+                "the text must contain `{part}`: {failure}"
             );
         }
     }
@@ -226,10 +239,15 @@ async fn with_exactly_once_deferring_is_refused_with_what_to_do() {
     let config = place.config().guarantee(Guarantee::ExactlyOnce);
     let app = App::new(config).processor(Ledger::new(&Elsewhere::default()));
     let mut running = app.start().await.expect("the app starts");
-    let ended = timeout(DEADLINE, running.wait()).await.expect("it ends");
+    let ended = timeout(DEADLINE, running.wait())
+        .await
+        .expect("the app ends in time");
     let failure = ended.expect_err("the record failed").to_string();
     for part in ["`invoiced`", "`slow`", "at-least-once", "async fn"] {
-        assert!(failure.contains(part), "`{part}` is missing in: {failure}");
+        assert!(
+            failure.contains(part),
+            "the text must contain `{part}`: {failure}"
+        );
     }
 }
 
@@ -273,7 +291,7 @@ async fn a_deferred_record_that_is_never_done_holds_back_a_bounded_number_of_rec
 /// The app of the test below, in a process of its own: it handles invoices, and defers the slow ones until it is
 /// killed.
 async fn defer_until_killed() {
-    let variable = |name| env::var(name).expect("set by the test that starts it");
+    let variable = |name| env::var(name).expect("the starting test sets this variable");
     let config = goka::Config::new()
         .brokers(variable("DEFERRED_BROKERS"))
         .prefix(variable("DEFERRED_PREFIX"))
@@ -282,8 +300,11 @@ async fn defer_until_killed() {
     let app = App::new(config).processor(Ledger::new(&elsewhere));
     let mut running = app.start().await.expect("the app starts");
     guards(&elsewhere, 2).await;
-    println!("two are deferred");
-    running.wait().await.expect("it runs until it is killed");
+    println!("two records are deferred");
+    running
+        .wait()
+        .await
+        .expect("the app runs until the test kills its process");
 }
 
 #[tokio::test]
@@ -303,7 +324,7 @@ async fn killed_while_records_are_deferred_none_is_lost() {
             .env("DEFERRED_STATE", place.state_dir());
         let mut program = Program::run(command);
         program.wait_for("guards", |line| {
-            line.contains("two are deferred").then_some(())
+            line.contains("two records are deferred").then_some(())
         });
         program.kill();
     }
@@ -324,6 +345,6 @@ async fn killed_while_records_are_deferred_none_is_lost() {
     for (key, sum) in &expected {
         assert_eq!(sums.get(key), Some(sum), "{key}: {rows:?}");
     }
-    let a: i64 = sums["a"].parse().expect("a sum");
+    let a: i64 = sums["a"].parse().expect("the row must be a number");
     assert!((4..=7).contains(&a), "{rows:?}");
 }

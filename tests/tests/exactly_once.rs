@@ -99,7 +99,10 @@ fn killed_and_taken_over_by_another_it_counts_every_click_once() {
         one.kill();
         let killed = Instant::now();
         wait_for_partitions(&mut other, 4);
-        println!("taken over after {:?}", killed.elapsed());
+        println!(
+            "partitions ran in another process after {:?}",
+            killed.elapsed()
+        );
     }
     all_counted_once(&clicks);
     other.interrupt();
@@ -178,8 +181,8 @@ fn whatever_happens_to_three_processors_every_click_is_counted_once() {
             }
             _ => {
                 processor.pause();
-                // The pause may be shorter than the session timeout. It is longer if these rows come only after the
-                // other processors have waited for the timeout.
+                // The pause may be shorter than the session timeout. If the other processors write these rows only
+                // after the timeout, the pause is longer.
                 rows += chance.random_range(1..20_000);
                 clicks.wait_for_rows(rows);
                 processor.resume();
@@ -228,10 +231,10 @@ fn after_a_kill_only_the_tail_is_read_again() {
     let mut processor = clicks.processor("one");
     wait_for_partitions(&mut processor, 4);
     let whole = proxy.bytes_served() - before;
-    println!("{tail} bytes were read with the state on disk, {whole} without");
+    println!("read {tail} bytes with the local copy, {whole} bytes without");
     assert!(
         tail * 3 < whole,
-        "with its state {tail} bytes were read, without {whole}"
+        "read {tail} bytes with the local copy, {whole} bytes without"
     );
     all_counted_once(&clicks);
 }
@@ -275,7 +278,7 @@ fn a_transaction_that_was_left_open_is_ended() {
     let began = Instant::now();
     let mut processor = clicks.processor("one");
     wait_for_partitions(&mut processor, 4);
-    println!("it ran after {:?}", began.elapsed());
+    println!("the processor ran after {:?}", began.elapsed());
     clicks.produce_more(1_000, 10);
     all_counted_once(&clicks);
     processor.interrupt();
@@ -293,34 +296,41 @@ impl Ghost {
             .set("bootstrap.servers", clicks.address())
             .set("group.id", group)
             .create()
-            .expect("settings of a consumer");
+            .expect("the settings of the consumer are valid");
         let mut inputs = TopicPartitionList::new();
         inputs.add_partition(&clicks.input(), 0);
         let offsets = consumer
             .committed_offsets(inputs, WAIT)
-            .expect("offsets of the group");
+            .expect("the committed offsets can be read");
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", clicks.address())
             .set("transactional.id", id)
             .set("transaction.timeout.ms", "600000")
             .create()
-            .expect("settings of a producer");
-        producer.init_transactions(WAIT).expect("a producer id");
-        producer.begin_transaction().expect("a transaction");
+            .expect("the settings of the producer are valid");
+        producer
+            .init_transactions(WAIT)
+            .expect("the producer gets a producer id");
+        producer
+            .begin_transaction()
+            .expect("the transaction begins");
         let table = clicks.table();
         let row = BaseRecord::to(&table).partition(0).key("user-0");
         let sent = producer.send(row.payload("999999"));
-        sent.map_err(|(error, _)| error).expect("room for a record");
-        producer.flush(WAIT).expect("a broker that takes it");
-        let membership = consumer.group_metadata().expect("it has a group");
+        sent.map_err(|(error, _)| error)
+            .expect("the producer's queue has room");
+        producer.flush(WAIT).expect("the broker accepts the record");
+        let membership = consumer
+            .group_metadata()
+            .expect("the consumer is a member of a group");
         producer
             .send_offsets_to_transaction(&offsets, &membership, WAIT)
-            .expect("the broker takes offsets of nobody");
+            .expect("the broker accepts the offsets");
         Ghost(producer)
     }
 
     fn cannot_commit(&self) {
         let committed = self.0.commit_transaction(Duration::from_secs(20));
-        assert!(committed.is_err(), "the producer is fenced");
+        assert!(committed.is_err(), "the producer must be fenced");
     }
 }

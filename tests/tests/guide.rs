@@ -1,4 +1,4 @@
-//! The guide and the README are right: the code that they show and the programs that they name exist.
+//! Checks that all code in the guide and the README, and all programs that they name, exist in the repository.
 
 use std::{fs, path::Path};
 
@@ -13,7 +13,9 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<(&'a str, &'a str)> {
     let starts = text.match_indices(&begin);
     let blocks = starts.map(|(at, _)| {
         let code = &text[at + begin.len()..];
-        let end = code.find("```\n").expect("a block ends");
+        let end = code
+            .find("```\n")
+            .expect("each code block must have an end");
         (&text[..at], &code[..end])
     });
     blocks.collect()
@@ -28,8 +30,13 @@ fn code_of_the_guide_stands_in_the_file_that_is_named_last() {
     for (before, code) in shown {
         let paths = before.split('`').skip(1).step_by(2);
         let files = paths.filter(|path| path.starts_with("examples/") && path.ends_with(".rs"));
-        let file = files.last().expect("a file is named before its code");
-        assert!(read(file).contains(code), "{file} does not hold:\n{code}");
+        let file = files
+            .last()
+            .expect("the text before the code must name a file");
+        assert!(
+            read(file).contains(code),
+            "{file} does not contain:\n{code}"
+        );
     }
 }
 
@@ -43,11 +50,11 @@ fn commands_name_examples_that_exist() {
                 let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/examples");
                 let is_there = example.join(format!("{name}.rs")).exists()
                     || example.join(&name).join("main.rs").exists();
-                assert!(is_there, "there is no example `{name}`");
+                assert!(is_there, "the repository has no example `{name}`");
                 named += 1;
             }
         }
-        assert!(named > 0, "commands are shown");
+        assert!(named > 0, "the guide must show commands");
     }
 }
 
@@ -57,11 +64,16 @@ fn the_readme_names_what_its_program_depends_on() {
     let programs = blocks(&readme, "rust");
     let (_, program) = programs.first().expect("the README shows a program");
     let manifests = blocks(&readme, "toml");
-    let (_, manifest) = manifests.first().expect("the README shows what it needs");
+    let (_, manifest) = manifests
+        .first()
+        .expect("the README shows the dependencies");
     for name in ["goka", "tokio", "tracing-subscriber"] {
         let is_named = manifest.contains(&format!("\n{name} = {{ "));
         let is_used = program.contains(&format!("{}::", name.replace('-', "_")));
-        assert!(is_named && is_used, "`{name}` is named and used");
+        assert!(
+            is_named && is_used,
+            "`{name}` must be in the manifest and in the program"
+        );
     }
     // Without this feature, the subscriber ignores `RUST_LOG`.
     assert!(manifest.contains("\"env-filter\""));

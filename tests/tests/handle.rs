@@ -27,9 +27,13 @@ async fn a_handle_tells_what_is_here_and_what_is_elsewhere() {
     produce(broker().address(), &place.physical("numbers"), numbers);
     let app = App::new(place.config()).processor(sum::Processor);
     let running = app.start().await.expect("the app starts");
-    let handle = running.processor::<sum::Processor>().expect("it runs");
+    let handle = running
+        .processor::<sum::Processor>()
+        .expect("the app runs the processor");
     let recovered = timeout(DEADLINE, running.recovered()).await;
-    recovered.expect("it recovers").expect("it runs");
+    recovered
+        .expect("recovery ends in time")
+        .expect("the app runs");
     wait_for_records(place.physical("handled-state"), 100).await;
     let stored = async {
         // A row is in the changelog before it is in the local copy, so this waits for the local copy.
@@ -37,17 +41,28 @@ async fn a_handle_tells_what_is_here_and_what_is_elsewhere() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(DEADLINE, stored).await.expect("it is stored");
+    timeout(DEADLINE, stored)
+        .await
+        .expect("the row is stored in time");
 
     let all: BTreeMap<i32, PartitionState> = (0..4).map(|n| (n, PartitionState::Running)).collect();
     assert_eq!(handle.state(), all);
     assert_eq!(handle.graph(), Graph::of::<sum::Processor>());
-    assert_eq!(handle.get::<Sums>("nobody").expect("it is here"), None);
+    assert_eq!(
+        handle
+            .get::<Sums>("nobody")
+            .expect("the partition runs here"),
+        None
+    );
 
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("it ends").expect("nothing failed");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
     assert_eq!(handle.state(), BTreeMap::new());
-    let elsewhere = handle.get::<Sums>("key-7").expect_err("it is not here");
+    let elsewhere = handle
+        .get::<Sums>("key-7")
+        .expect_err("the partition does not run here");
     assert!(
         matches!(
             &elsewhere,
@@ -60,6 +75,9 @@ async fn a_handle_tells_what_is_here_and_what_is_elsewhere() {
     );
     let said = elsewhere.to_string();
     for part in ["`handled`", "query its owner", "`View`"] {
-        assert!(said.contains(part), "`{part}` is missing in: {said}");
+        assert!(
+            said.contains(part),
+            "the text must contain `{part}`: {said}"
+        );
     }
 }

@@ -32,7 +32,9 @@ fn read_all(place: &Place, topic: &str, records: usize) -> Vec<Record> {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("it ends").expect("nothing failed");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }
 
 #[goka::stream("orders", value = i64)]
@@ -58,7 +60,7 @@ impl Shop {
         let left = self.failures_left.load(Ordering::Relaxed);
         if ctx.key() == "bad" && left > 0 {
             self.failures_left.store(left - 1, Ordering::Relaxed);
-            return Err("the till is stuck".into());
+            return Err("the handler is broken".into());
         }
         Ok(())
     }
@@ -86,8 +88,10 @@ async fn a_handler_that_fails_twice_counts_once_and_emits_once() {
     };
     for _ in 0..2 {
         let mut running = app().start().await.expect("the app starts");
-        let ended = timeout(DEADLINE, running.wait()).await.expect("it ends");
-        let failure = ended.expect_err("its handler failed");
+        let ended = timeout(DEADLINE, running.wait())
+            .await
+            .expect("the app ends in time");
+        let failure = ended.expect_err("the handler fails");
         let Error::Record {
             handler,
             topic,
@@ -103,7 +107,7 @@ async fn a_handler_that_fails_twice_counts_once_and_emits_once() {
         assert_eq!((*partition, *offset), (0, 1), "{failure}");
         assert_eq!((*handler, &**key), ("ordered", "bad"), "{failure}");
         assert!(
-            failure.to_string().contains("the till is stuck"),
+            failure.to_string().contains("the handler is broken"),
             "{failure}"
         );
     }
@@ -114,7 +118,7 @@ async fn a_handler_that_fails_twice_counts_once_and_emits_once() {
     amounts.sort_unstable();
     assert_eq!(amounts, ["1", "2", "3", "4", "5", "6"]);
     let rows = read_topic(broker().address(), &place.physical("shop-state"));
-    assert_eq!(rows.len(), 6, "one row for each order: {rows:?}");
+    assert_eq!(rows.len(), 6, "each order must have one row: {rows:?}");
     let expected = [("a", "10"), ("b", "4"), ("bad", "7")];
     let expected = expected.map(|(key, sum)| (key.to_owned(), sum.to_owned()));
     assert_eq!(last_values(&rows), BTreeMap::from(expected));
@@ -326,7 +330,7 @@ async fn an_emitted_message_has_the_given_metadata_or_the_timestamp_of_its_recor
         assert_eq!(
             returned[n].timestamp,
             Some(sent_at + 1_000),
-            "of the returned message"
+            "the loop message must keep the timestamp"
         );
     }
     assert_eq!(plain[0].partition, plain[1].partition);

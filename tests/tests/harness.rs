@@ -27,7 +27,7 @@ fn what_was_produced_is_read_back_in_order() {
     let eighth = records
         .iter()
         .find(|record| record.value.as_deref() == Some(b"7"));
-    let eighth = eighth.expect("it was produced");
+    let eighth = eighth.expect("the record is in the topic");
     assert_eq!(
         eighth.headers,
         [("cause".to_owned(), Some(b"test".to_vec()))]
@@ -39,7 +39,7 @@ fn what_was_produced_is_read_back_in_order() {
     assert_eq!(counts.values().sum::<i64>(), 1001);
     let table = last_values(&records);
     assert_eq!(table["user-2"], "992");
-    assert_eq!(table.len(), 9, "user-3 was deleted");
+    assert_eq!(table.len(), 9, "user-3 must be deleted");
 }
 
 #[test]
@@ -84,7 +84,9 @@ fn reading_goes_on_while_a_topic_grows() {
         });
         produce(broker().address(), &topic, [Message::new("a", "first")]);
         produce(broker().address(), &topic, [Message::new("a", "last")]);
-        let records = reading.join().expect("it found the last record");
+        let records = reading
+            .join()
+            .expect("the reading thread finds the last record");
         assert_eq!(records.len(), 2);
     });
 }
@@ -100,14 +102,18 @@ fn a_proxy_counts_what_a_client_reads_and_can_be_cut() {
     let value = vec![b'x'; 1000];
     let messages = (0..1000).map(|_| Message::new("key", value.clone()));
     produce(broker.address(), &topic, messages);
-    assert_eq!(proxy.bytes_served(), 0, "this went round it");
+    assert_eq!(
+        proxy.bytes_served(),
+        0,
+        "this traffic must not pass through the proxy"
+    );
 
     let records = read_topic(&proxy.address(), &topic);
     assert_eq!(records.len(), 1000);
     let served = proxy.bytes_served();
     assert!(
         served > 1_000_000,
-        "1 MB was read through it, {served} bytes were counted"
+        "1 MB was read through the proxy, but the proxy counted {served} bytes"
     );
 
     proxy.cut();

@@ -82,13 +82,17 @@ fn feed(place: &Place, topic: &str, messages: impl IntoIterator<Item = Message>)
 async fn start(app: App) -> Running {
     let running = app.start().await.expect("the app starts");
     let recovered = timeout(DEADLINE, running.recovered()).await;
-    recovered.expect("it recovers").expect("it runs");
+    recovered
+        .expect("recovery ends in time")
+        .expect("the app runs");
     running
 }
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("it ends").expect("nothing failed");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }
 
 /// Creates the topics, and writes names and prices. Call this before any processor runs.
@@ -124,7 +128,9 @@ async fn wait_for_bill(place: &Place, key: &str, value: &str) {
             bill.key_text() == key && bill.value_text() == value
         });
     };
-    tokio::task::spawn_blocking(read).await.expect("it reads");
+    tokio::task::spawn_blocking(read)
+        .await
+        .expect("the reading thread does not panic");
 }
 
 #[tokio::test]
@@ -192,13 +198,20 @@ async fn tables_are_whole_before_the_first_record_and_followed_from_there() {
         .await
         .expect("the view opens");
     let seen = async {
-        let ada = || view.get("customer-1").expect("it reads").as_deref() == Some("Ada");
-        let gone = || !view.has("customer-2").expect("it reads");
-        while !(ada() && gone() && prices.get(&7).expect("it reads") == Some(777)) {
+        let ada = || {
+            view.get("customer-1")
+                .expect("the row can be read")
+                .as_deref()
+                == Some("Ada")
+        };
+        let gone = || !view.has("customer-2").expect("the row can be read");
+        while !(ada() && gone() && prices.get(&7).expect("the row can be read") == Some(777)) {
             tokio::task::yield_now().await;
         }
     };
-    timeout(DEADLINE, seen).await.expect("the tables change");
+    timeout(DEADLINE, seen)
+        .await
+        .expect("the readers see the changes in time");
     // The views, joins and lookups of a process share one local copy, and so see the same rows.
     feed(
         &place,
@@ -210,9 +223,12 @@ async fn tables_are_whole_before_the_first_record_and_followed_from_there() {
     );
     wait_for_bill(&place, "customer-1", "Ada pays 777").await;
     wait_for_bill(&place, "customer-2", "a stranger pays 777").await;
-    let till = running.processor::<Till>().expect("it runs");
+    let till = running
+        .processor::<Till>()
+        .expect("the app runs the processor");
     assert_eq!(
-        till.get::<Spent>("no-such-customer").expect("it reads"),
+        till.get::<Spent>("no-such-customer")
+            .expect("the row can be read"),
         None
     );
     end(running).await;
@@ -243,7 +259,7 @@ async fn tables_are_whole_before_the_first_record_and_followed_from_there() {
 
 async fn refusal(config: Config) -> String {
     let started = App::new(config).processor(Till).start().await;
-    started.expect_err("it is refused").to_string()
+    started.expect_err("the app refuses to start").to_string()
 }
 
 #[tokio::test]
@@ -261,7 +277,10 @@ async fn a_joined_table_that_is_missing_or_has_other_partitions_is_refused_with_
         "does not exist",
         "start that processor first",
     ] {
-        assert!(said.contains(part), "`{part}` is missing in: {said}");
+        assert!(
+            said.contains(part),
+            "the text must contain `{part}`: {said}"
+        );
     }
     let compacted = [("cleanup.policy", "compact")];
     broker().create_topic_with(&place.physical("customers-state"), 3, &compacted);
@@ -273,6 +292,9 @@ async fn a_joined_table_that_is_missing_or_has_other_partitions_is_refused_with_
         "has 4",
         "lookup(...)",
     ] {
-        assert!(said.contains(part), "`{part}` is missing in: {said}");
+        assert!(
+            said.contains(part),
+            "the text must contain `{part}`: {said}"
+        );
     }
 }

@@ -35,9 +35,15 @@ async fn a_full_map_names_its_setting_and_goes_on_with_a_larger_one() {
     let app = App::new(place.config().map_size(1 << 20)).processor(keep::Processor);
     let mut running = app.start().await.expect("the app starts");
     let ended = timeout(DEADLINE, running.wait()).await;
-    let error = ended.expect("it ends").expect_err("the map is full");
+    let error = ended
+        .expect("the app ends in time")
+        .expect_err("the map is full");
     assert!(matches!(error, Error::State { .. }), "{error}");
-    for part in ["map size", "GOKA_MAP_BYTES", "restart with a larger one"] {
+    for part in [
+        "map size",
+        "GOKA_MAP_BYTES",
+        "restart with a larger map size",
+    ] {
         assert!(error.to_string().contains(part), "{error}");
     }
 
@@ -46,6 +52,8 @@ async fn a_full_map_names_its_setting_and_goes_on_with_a_larger_one() {
     // The records of the commit interval in which the processor failed are processed again.
     let rows = wait_for_values(place.physical("latest-state"), texts.clone()).await;
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("it ends").expect("nothing failed");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
     assert_eq!(last_values(&rows), texts);
 }

@@ -29,7 +29,10 @@ struct Message {
 
 impl Message {
     fn of(record: &Record) -> Message {
-        let value = record.value.as_deref().expect("a message");
+        let value = record
+            .value
+            .as_deref()
+            .expect("the value must be a message in JSON");
         rmp_serde::from_slice(value).expect("MessagePack")
     }
 
@@ -190,7 +193,9 @@ fn everyone_hears_what_they_may_hear() {
     // Each user sends so few messages that no user counts as a spammer.
     for n in 0..12 {
         for from in USERS {
-            let to = USERS.choose(&mut chance).expect("there are users");
+            let to = USERS
+                .choose(&mut chance)
+                .expect("the list of users is not empty");
             let words = (0..chance.random_range(1..5)).map(|_| some_words.choose(&mut chance));
             let words: Vec<_> = words.flatten().copied().collect();
             messaging.send(from, to, &format!("{n} {}", words.join(" ")));
@@ -245,7 +250,11 @@ fn who_only_talks_is_blocked_until_let_back_in(messaging: &Messaging<'_>) {
             if messaging.is_heard("spammer", &format!("heard {heard} {n}")) == heard {
                 break;
             }
-            assert!(started.elapsed() < DEADLINE, "heard for ever: {}", !heard);
+            assert!(
+                started.elapsed() < DEADLINE,
+                "the filter still answers {} after the deadline",
+                !heard
+            );
         }
     };
     until(false);

@@ -1,5 +1,5 @@
-//! Inputs whose next record to be read no longer exists: a setting chooses the position at which the group resumes, and
-//! that position is kept.
+//! The next offset of a group no longer exists in its input. The setting `out_of_range` chooses the position at which
+//! the group resumes, and the group keeps this position.
 
 mod place;
 
@@ -34,7 +34,9 @@ fn guarantees() -> Vec<Guarantee> {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("it ends").expect("nothing failed");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }
 
 /// A group whose committed offset is beyond the end of its input, as it is after the input was deleted and created
@@ -92,9 +94,9 @@ async fn an_input_that_fell_off_retention_goes_on_with_what_comes() {
         let more = move || produce(address, &jobs, [in_partition_0("1")]);
         tokio::task::spawn_blocking(more)
             .await
-            .expect("it is written");
+            .expect("the record is written");
     }
-    let rows = rows.await.expect("a row is written");
+    let rows = rows.await.expect("the reading thread does not panic");
     end(running).await;
     assert_eq!(rows[0].value_text(), "1", "{rows:?}");
 }
@@ -109,8 +111,8 @@ fn place_below_the_start() -> Place {
     let before = format!(
         "{{\"version\": 1, \"partitions\": [{{\"topic\": \"{jobs}\", \"partition\": 0, \"offset\": 5}}]}}"
     );
-    let file = tempfile::NamedTempFile::new().expect("a temporary file");
-    fs::write(file.path(), before).expect("it can be written");
+    let file = tempfile::NamedTempFile::new().expect("the temporary file can be created");
+    fs::write(file.path(), before).expect("the file can be written");
     let file = file.path().display().to_string();
     let arguments = [
         "--bootstrap-server",
@@ -131,7 +133,9 @@ async fn an_offset_below_what_is_left_does_as_the_setting_says() {
         let place = place_below_the_start();
         let mut running = start_where(&place, guarantee, OutOfRange::Fail).await;
         let ended = timeout(DEADLINE, running.wait()).await;
-        let failure = ended.expect("it ends by itself").expect_err("it fails");
+        let failure = ended
+            .expect("the app ends by itself")
+            .expect_err("the app fails");
         let said = failure.to_string();
         assert!(matches!(failure, Error::Topic(_)), "{said}");
         for part in ["needs offset 2", "has offsets 5 to 10", "GOKA_OUT_OF_RANGE"] {
@@ -149,8 +153,8 @@ async fn an_offset_below_what_is_left_does_as_the_setting_says() {
         let running = start_where(&place, guarantee, OutOfRange::Latest).await;
         timeout(DEADLINE, running.recovered())
             .await
-            .expect("in time")
-            .expect("it runs");
+            .expect("recovery ends in time")
+            .expect("the app runs");
         let (address, jobs) = (broker().address(), place.physical("jobs"));
         produce(address, &jobs, [in_partition_0("70")]);
         let rows = wait_for_records(place.physical("sums-state"), 1).await;

@@ -111,7 +111,9 @@ fn everyone(done: &str) -> BTreeMap<String, String> {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("it ends").expect("nothing failed");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }
 
 fn header(record: &Record, name: &str) -> String {
@@ -133,7 +135,9 @@ async fn fail_ends_the_processor_and_nothing_past_the_record_is_committed() {
                 let app = App::new(config).processor(fails::Processor);
                 let mut running = app.start().await.expect("the app starts");
                 let ended = timeout(DEADLINE, running.wait()).await;
-                let failure = ended.expect("it ends by itself").expect_err("it fails");
+                let failure = ended
+                    .expect("the app ends by itself")
+                    .expect_err("the app fails");
                 assert!(
                     matches!(failure, Error::Record { offset: 1, .. }),
                     "{stage}: {failure}"
@@ -153,7 +157,9 @@ async fn a_retry_that_says_no_more_fails_in_the_end() {
         let app = App::new(place.config().guarantee(guarantee)).processor(insists::Processor);
         let mut running = app.start().await.expect("the app starts");
         let ended = timeout(DEADLINE, running.wait()).await;
-        let failure = ended.expect("it ends by itself").expect_err("it fails");
+        let failure = ended
+            .expect("the app ends by itself")
+            .expect_err("the app fails");
         assert!(
             matches!(failure, Error::Record { offset: 1, .. }),
             "{failure}"
@@ -184,7 +190,7 @@ async fn skip_dead_letter_and_retry_at_each_stage() {
         assert!(
             log.iter()
                 .all(|line| !["13", "666"].contains(&line.value_text())),
-            "what failed has done nothing"
+            "a failed handler must have no effects"
         );
         let kept = wait_for_records(place.physical("keeps-dead-letter"), 60).await;
         let given_up = wait_for_records(place.physical("given-up"), 60).await;
@@ -207,15 +213,21 @@ async fn skip_dead_letter_and_retry_at_each_stage() {
                 let is_it = |job: &&Record| {
                     job.partition.to_string() == partition && job.offset.to_string() == offset
                 };
-                let job = sent.iter().find(is_it).expect("it is of a job");
+                let job = sent
+                    .iter()
+                    .find(is_it)
+                    .expect("the dead letter belongs to a job");
                 assert_eq!((&letter.key, &letter.value), (&job.key, &job.value));
                 assert_eq!(header(letter, "trace"), "7");
                 assert_eq!(header(letter, "goka-topic"), place.physical("jobs"));
                 assert_eq!(header(letter, "goka-group"), group);
-                let timestamp = job.timestamp.expect("it has one").to_string();
+                let timestamp = job
+                    .timestamp
+                    .expect("the record has a timestamp")
+                    .to_string();
                 assert_eq!(header(letter, "goka-timestamp"), timestamp);
                 let stage = STAGES.iter().find(|(_, bad)| *bad == letter.value_text());
-                let (stage, _) = stage.expect("only what is bad");
+                let (stage, _) = stage.expect("the dead letter is one of the bad records");
                 assert_eq!(header(letter, "goka-stage"), *stage);
             }
         }
@@ -257,7 +269,9 @@ impl Outage {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(DEADLINE, failed).await.expect("it is tried again");
+        timeout(DEADLINE, failed)
+            .await
+            .expect("the record is retried in time");
     }
 }
 
@@ -270,7 +284,7 @@ async fn a_retry_holds_up_its_partition_and_no_other_of_its_worker() {
             ..Message::new(key, "1")
         };
         let others = (0..4 * BEHIND).map(|n| {
-            let partition = i32::try_from(n % 4).expect("below 4");
+            let partition = i32::try_from(n % 4).expect("the number is below 4");
             job(partition, format!("key-{partition}-{}", n % 100))
         });
         let place = place(std::iter::once(job(0, "stuck".to_owned())).chain(others));
@@ -288,7 +302,7 @@ async fn a_retry_holds_up_its_partition_and_no_other_of_its_worker() {
         assert_eq!(
             of_it[0].key_text(),
             "stuck",
-            "in the order of the partition"
+            "the first row must be that of the first record in the partition"
         );
         let mut model = BTreeMap::from([("stuck".to_owned(), 1)]);
         for n in 0..4 * BEHIND {
@@ -305,7 +319,7 @@ async fn a_retry_holds_up_its_partition_and_no_other_of_its_worker() {
 
 /// The app of the test below, in a process of its own: it retries a job again and again, until it is killed.
 async fn retry_until_killed() {
-    let variable = |name| env::var(name).expect("set by the test that starts it");
+    let variable = |name| env::var(name).expect("the starting test sets this variable");
     let guarantee = match variable("POLICIES_GUARANTEE").as_str() {
         "ExactlyOnce" => Guarantee::ExactlyOnce,
         _ => Guarantee::AtLeastOnce,
@@ -319,8 +333,11 @@ async fn retry_until_killed() {
     let app = App::new(config).processor(outage.clone());
     let mut running = app.start().await.expect("the app starts");
     outage.has_failed(3).await;
-    println!("it has failed three times");
-    running.wait().await.expect("it runs until it is killed");
+    println!("the handler has failed three times");
+    running
+        .wait()
+        .await
+        .expect("the app runs until the test kills its process");
 }
 
 #[tokio::test]
@@ -346,7 +363,8 @@ async fn killed_in_the_middle_of_retries_nothing_is_lost() {
                 .env("POLICIES_GUARANTEE", format!("{guarantee:?}"));
             let mut program = Program::run(command);
             program.wait_for("retries", |line| {
-                line.contains("it has failed three times").then_some(())
+                line.contains("the handler has failed three times")
+                    .then_some(())
             });
             program.kill();
         }
@@ -358,14 +376,17 @@ async fn killed_in_the_middle_of_retries_nothing_is_lost() {
         let rows = wait_for_values(place.physical("outage-state"), expected.clone()).await;
         end(running).await;
         let mut done = last_values(&rows);
-        let a = done.remove("a").expect("it is done").parse::<i64>();
+        let a = done.remove("a").expect("job `a` is done").parse::<i64>();
         // With at-least-once, records before the retried record may count twice after each kill.
         let most = if guarantee == Guarantee::ExactlyOnce {
             1
         } else {
             4
         };
-        assert!((1..=most).contains(&a.expect("a number")), "{rows:?}");
+        assert!(
+            (1..=most).contains(&a.expect("the value must be a number")),
+            "{rows:?}"
+        );
         assert_eq!(done, expected);
     }
 }
@@ -379,7 +400,8 @@ struct AnyJobs;
 /// Repairs the value of a dead letter: text that is not a number becomes 16, and a refused size is reduced by 1.
 #[goka::processor(group = "mend", input = Kept, output(AnyJobs))]
 fn mend(ctx: &mut mend::Context<'_>, job: String) -> Result<(), BoxError> {
-    let letter = DeadLetter::of(ctx.headers()).ok_or("no dead letter")?;
+    let letter =
+        DeadLetter::of(ctx.headers()).ok_or("the record has no headers of a dead letter")?;
     let mended = job.parse::<i64>().map_or(16, |size| size - 1);
     Ok(ctx.emit_with::<AnyJobs>(ctx.key(), &mended.to_string(), letter.meta())?)
 }
@@ -406,7 +428,11 @@ async fn mended_and_written_again_dead_letters_make_the_table_right() {
         let done = (1 + 2 + 4 + 8 + 16 + 12 + 665).to_string();
         assert_eq!(last_values(&rows), everyone(&done));
         let letters = read_topic(broker().address(), &place.physical("keeps-dead-letter"));
-        assert_eq!(letters.len(), 60, "no letter is written twice");
+        assert_eq!(
+            letters.len(),
+            60,
+            "the record has no headers of a dead letter must be written twice"
+        );
         let jobs = read_topic(broker().address(), &place.physical("jobs"));
         let mended = jobs.iter().filter(|job| job.value_text() == "16");
         for job in mended {

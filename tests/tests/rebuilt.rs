@@ -37,10 +37,16 @@ fn wait_until_all_run(processor: &mut Program) -> String {
 fn no_rebuild_is_left(clicks: &Clicks<'_>) {
     let mut left = vec![clicks.state("one")];
     while let Some(directory) = left.pop() {
-        for entry in fs::read_dir(directory).expect("a directory that stays") {
-            let path = entry.expect("an entry of a directory").path();
+        for entry in fs::read_dir(directory).expect("the directory can be read") {
+            let path = entry
+                .expect("the entry of the directory can be read")
+                .path();
             let is_new = path.extension().is_some_and(|new| new == "new");
-            assert!(!is_new, "{} is left", path.display());
+            assert!(
+                !is_new,
+                "the unfinished rebuild {} must be deleted",
+                path.display()
+            );
             if path.is_dir() {
                 left.push(path);
             }
@@ -89,7 +95,7 @@ fn a_copy_of_a_topic_that_was_deleted_and_created_again() {
     assert!(output.contains("was deleted and created again"), "{output}");
     // The earlier clicks have been counted, but the rows with these counts were deleted with the topic.
     clicks.produce_more(USERS, USERS);
-    clicks.wait_for_rows(usize::try_from(USERS).expect("a small number"));
+    clicks.wait_for_rows(usize::try_from(USERS).expect("the number of clicks is small"));
     processor.interrupt();
     processor.succeed();
     let counted = clicks.counted();
@@ -100,15 +106,17 @@ fn a_copy_of_a_topic_that_was_deleted_and_created_again() {
 
 /// Overwrites the boot id that each open copy has noted, and returns the number of these copies.
 fn pretend_a_power_cut(directory: &Path) -> usize {
-    let entries = fs::read_dir(directory).expect("a directory that stays");
+    let entries = fs::read_dir(directory).expect("the directory can be read");
     let cut = entries.map(|entry| {
-        let path = entry.expect("an entry of a directory").path();
+        let path = entry
+            .expect("the entry of the directory can be read")
+            .path();
         if path.is_dir() {
             return pretend_a_power_cut(&path);
         }
         let is_note = path.ends_with("not-closed");
         if is_note {
-            fs::write(&path, "another boot").expect("it can be written");
+            fs::write(&path, "another boot").expect("the file can be written");
         }
         usize::from(is_note)
     });

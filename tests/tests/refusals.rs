@@ -37,20 +37,23 @@ async fn start(place: &Place) -> goka::Result<Running> {
 /// The error of an app that fails to start.
 async fn refusal(place: &Place) -> String {
     let started = start(place).await;
-    started.expect_err("it is refused").to_string()
+    started.expect_err("the app refuses to start").to_string()
 }
 
 /// The error of an app that ends by itself.
 async fn failure(running: &mut Running) -> Error {
     let ended = timeout(DEADLINE, running.wait()).await;
     ended
-        .expect("it ends by itself")
-        .expect_err("it ends by a failure")
+        .expect("the app ends by itself")
+        .expect_err("the app ends with an error")
 }
 
 fn contains(text: &str, parts: &[&str]) {
     for part in parts {
-        assert!(text.contains(part), "`{part}` is missing in: {text}");
+        assert!(
+            text.contains(part),
+            "the text must contain `{part}`: {text}"
+        );
     }
 }
 
@@ -110,7 +113,7 @@ async fn a_state_directory_that_is_a_file() {
     let place = place();
     broker().create_topic(&place.physical("numbers"), 4);
     let path = place.state_dir();
-    fs::write(&path, "not a directory").expect("a file in a temporary directory");
+    fs::write(&path, "not a directory").expect("the file can be written");
     contains(&refusal(&place).await, &[&path.to_string_lossy()]);
 }
 
@@ -124,7 +127,10 @@ async fn settings_that_mean_nothing_or_contradict() {
     ] {
         let config = place.config().set(key, value);
         let started = App::new(config).processor(sum::Processor).start().await;
-        contains(&started.expect_err("it is refused").to_string(), &[key]);
+        contains(
+            &started.expect_err("the app refuses to start").to_string(),
+            &[key],
+        );
     }
 }
 
@@ -226,11 +232,14 @@ async fn two_prefixes_live_side_by_side() {
         let sums = last_values(&rows);
         let sums = sums
             .values()
-            .map(|sum| sum.parse::<i64>().expect("sums are numbers"));
+            .map(|sum| sum.parse::<i64>().expect("the row must be a number"));
         assert_eq!(sums.sum::<i64>(), sum);
     }
     for running in running {
-        running.shutdown().await.expect("nothing failed");
+        running
+            .shutdown()
+            .await
+            .expect("the app ends without an error");
     }
 }
 
@@ -272,7 +281,7 @@ async fn a_table_whose_rows_another_partitioner_placed() {
         .expect("the app starts")
         .shutdown()
         .await
-        .expect("nothing failed");
+        .expect("the app ends without an error");
     let rows = (0..200).map(|n| {
         let key = format!("key-{n}");
         Message {

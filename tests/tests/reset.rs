@@ -30,7 +30,9 @@ async fn start(config: Config) -> Running {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("it ends").expect("nothing failed");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }
 
 async fn reset(config: Config, to: ResetTo) -> goka::Result {
@@ -84,17 +86,19 @@ async fn a_reset_group_starts_empty_on_every_instance() {
     for config in [here(), elsewhere()] {
         let running = start(config).await;
         written(&place, 1_000).await;
-        running.recovered().await.expect("it runs");
+        running.recovered().await.expect("the app runs");
         end(running).await;
     }
     assert_eq!(table(&place), model(0..1_000));
 
     let running = start(here()).await;
-    running.recovered().await.expect("it runs");
+    running.recovered().await.expect("the app runs");
     let refused = reset(elsewhere(), ResetTo::Earliest).await;
-    let refused = refused.expect_err("it is not empty").to_string();
+    let refused = refused
+        .expect_err("the group still has members")
+        .to_string();
     assert!(
-        refused.contains("members") && refused.contains("Stop its processors first"),
+        refused.contains("members") && refused.contains("Stop the processors of the group first"),
         "{refused}"
     );
     end(running).await;
@@ -102,7 +106,7 @@ async fn a_reset_group_starts_empty_on_every_instance() {
     reset(here(), ResetTo::Earliest)
         .await
         .expect("no member is in the group");
-    assert_eq!(table(&place), BTreeMap::new(), "all rows are gone");
+    assert_eq!(table(&place), BTreeMap::new(), "all rows must be deleted");
     let gone = read_topic(broker().address(), &place.physical("walkers-state")).len();
     let running = start(elsewhere()).await;
     written(&place, gone + 1_000).await;
@@ -110,7 +114,7 @@ async fn a_reset_group_starts_empty_on_every_instance() {
     assert_eq!(
         table(&place),
         model(0..1_000),
-        "counted once, from the first"
+        "each record must be counted once, from the first record on"
     );
 
     reset(elsewhere(), ResetTo::Latest)
@@ -126,7 +130,11 @@ async fn a_reset_group_starts_empty_on_every_instance() {
     let running = start(here()).await;
     written(&place, gone + 500).await;
     end(running).await;
-    assert_eq!(table(&place), model(1_000..1_500), "only later records");
+    assert_eq!(
+        table(&place),
+        model(1_000..1_500),
+        "only later records must be counted"
+    );
 
     produce(
         broker().address(),
@@ -140,7 +148,11 @@ async fn a_reset_group_starts_empty_on_every_instance() {
     let running = start(elsewhere()).await;
     written(&place, gone + 600).await;
     end(running).await;
-    assert_eq!(table(&place), model(1_000..1_600), "since that moment");
+    assert_eq!(
+        table(&place),
+        model(1_000..1_600),
+        "only records after the reset must be counted"
+    );
 }
 
 #[tokio::test]

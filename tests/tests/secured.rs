@@ -60,27 +60,34 @@ async fn work(config: &Config) {
 
 /// Does what [`work`] does, but with separate settings for emitter, processor and view.
 async fn work_of([emitter, processor, view]: [&Config; 3], expected: i64) {
-    let emitter = Emitter::<Clicks>::new(emitter).expect("it connects");
+    let emitter = Emitter::<Clicks>::new(emitter).expect("the emitter connects");
     let app = App::new(processor.clone()).processor(count::Processor);
-    let running = app.start().await.expect("it starts");
+    let running = app.start().await.expect("the app starts");
     for clicks in [1, 10, 100] {
-        let emitted = emitter.emit("alice", &clicks).expect("it is taken");
-        emitted.await.expect("it is written");
+        let emitted = emitter
+            .emit("alice", &clicks)
+            .expect("the emitter accepts the message");
+        emitted.await.expect("the record is written");
     }
-    let view = View::<Counts>::open(view).await.expect("it opens");
+    let view = View::<Counts>::open(view).await.expect("the view opens");
     timeout(DEADLINE, view.recovered())
         .await
-        .expect("in time")
-        .expect("it recovers");
+        .expect("recovery ends in time")
+        .expect("the view recovers");
     let mut watch = view.watch("alice");
     let counted = async {
-        while watch.value().expect("it is read") != Some(expected) {
+        while watch.value().expect("the row can be read") != Some(expected) {
             watch.changed().await.expect("the view is open");
         }
     };
-    timeout(DEADLINE, counted).await.expect("all are counted");
-    view.close().await.expect("it closes");
-    running.shutdown().await.expect("nothing failed");
+    timeout(DEADLINE, counted)
+        .await
+        .expect("all clicks are counted");
+    view.close().await.expect("the view closes");
+    running
+        .shutdown()
+        .await
+        .expect("the app ends without an error");
 }
 
 #[tokio::test]
@@ -89,7 +96,7 @@ async fn all_parts_work_with_tls_and_a_login_in_both_guarantees() {
     let kafka = kafka();
     for mechanism in ["PLAIN", "SCRAM-SHA-256"] {
         for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
-            let state = TempDir::new().expect("a temporary directory");
+            let state = TempDir::new().expect("the temporary directory can be created");
             let config = secured(&kafka.secured(), &kafka.ca(), mechanism, PASSWORD)
                 .prefix(unique("secured") + "-")
                 .state_dir(state.path())
@@ -127,7 +134,7 @@ async fn each_part_works_with_the_rights_that_are_documented() {
     grant("processor", &owns, &["--topic", &table]);
     grant("processor", &["Read"], &["--group", &group]);
     grant("viewer", &reads, &["--topic", &table]);
-    let state = TempDir::new().expect("a temporary directory");
+    let state = TempDir::new().expect("the temporary directory can be created");
     let (address, ca) = (kafka.secured(), kafka.ca());
     let config = |user: &str, guarantee: Guarantee| {
         secured(&address, &ca, "PLAIN", &format!("{user}-hush-hush"))
@@ -141,11 +148,13 @@ async fn each_part_works_with_the_rights_that_are_documented() {
         if guarantee == Guarantee::ExactlyOnce {
             let app = App::new(config("processor", guarantee)).processor(count::Processor);
             let refused = match app.start().await {
-                Ok(mut running) => timeout(DEADLINE, running.wait()).await.expect("it ends"),
+                Ok(mut running) => timeout(DEADLINE, running.wait())
+                    .await
+                    .expect("the app ends in time"),
                 Err(error) => Err(error),
             };
             let refused = refused
-                .expect_err("a transaction needs its right")
+                .expect_err("the app must fail without the right")
                 .to_string();
             assert!(refused.to_lowercase().contains("authoriz"), "{refused}");
             let transactions = format!("{group}-");
@@ -186,12 +195,14 @@ async fn refusals(config: Config) -> Vec<String> {
     let emitter = tokio::task::spawn_blocking(move || Emitter::<Clicks>::new(&emitter));
     let (app, view, emitter) = tokio::join!(app.start(), View::<Counts>::open(&config), emitter);
     let errors = [
-        app.map(drop).expect_err("an app needs its brokers"),
-        view.map(drop).expect_err("a view needs its brokers"),
+        app.map(drop)
+            .expect_err("the app must refuse these settings"),
+        view.map(drop)
+            .expect_err("the view must refuse these settings"),
         emitter
             .expect("no panic")
             .map(drop)
-            .expect_err("an emitter needs its brokers"),
+            .expect_err("the emitter must refuse these settings"),
     ];
     let took = started.elapsed();
     assert!(took < SOON, "{errors:?} after {took:?}");
@@ -213,7 +224,7 @@ async fn refusals(config: Config) -> Vec<String> {
 async fn errors_of_wrong_settings_come_soon_and_contain_no_secrets() {
     let kafka = kafka();
     let (address, ca) = (kafka.secured(), kafka.ca());
-    let state = TempDir::new().expect("a temporary directory");
+    let state = TempDir::new().expect("the temporary directory can be created");
     let other = state.path().join("other.pem");
     make_other_ca(state.path(), &other);
     let with = |mechanism, ca, password| {
@@ -258,13 +269,13 @@ fn make_other_ca(directory: &Path, certificate: &Path) {
         "-ext",
         "bc:critical=ca:true",
     ]);
-    let file = certificate.to_str().expect("the path is text");
+    let file = certificate.to_str().expect("the path must be UTF-8");
     keytool(&["-exportcert", "-rfc", "-file", file]);
 }
 
 /// The process of the test below: it does everything that can be logged, with the most verbose log levels.
 async fn log_everything() {
-    let variable = |name| env::var(name).expect("set by the test that starts it");
+    let variable = |name| env::var(name).expect("the starting test sets this variable");
     let log = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
     log.with_writer(std::io::stderr).init();
     let config = |password| {
@@ -293,7 +304,7 @@ async fn nothing_that_is_printed_has_a_secret_in_it() {
         return log_everything().await;
     }
     let kafka = kafka();
-    let state = TempDir::new().expect("a temporary directory");
+    let state = TempDir::new().expect("the temporary directory can be created");
     let mut command = this_test("nothing_that_is_printed_has_a_secret_in_it");
     command
         .env("SECURED_BROKERS", kafka.secured())
@@ -310,7 +321,7 @@ async fn nothing_that_is_printed_has_a_secret_in_it() {
         "SASL",
         "Authentication failed",
     ] {
-        assert!(output.contains(said), "`{said}` was not printed");
+        assert!(output.contains(said), "the program did not print `{said}`");
     }
     // The secrets as plain text, and the beginning of the message in which the mechanism PLAIN sends a login.
     for secret in [PASSWORD, WRONG, "\0admin"] {

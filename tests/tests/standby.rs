@@ -63,7 +63,11 @@ fn judge(clicks: &Clicks<'_>, exactly: bool) {
         assert_eq!(counted, expected);
     }
     let lower = |(user, n): &(&String, &i64)| counted.get(*user).is_none_or(|here| here < *n);
-    assert_eq!(expected.iter().find(lower), None, "counted too low");
+    assert_eq!(
+        expected.iter().find(lower),
+        None,
+        "the count of a user is too low"
+    );
 }
 
 /// Two instances take over partitions from each other, twice after a kill and once after a shutdown. Neither instance
@@ -80,7 +84,8 @@ fn taken_over_without_reading(guarantee: &str) {
     wait_until_ahead(&mut two);
     wait_for_partitions(&mut two, 2);
     wait_for_partitions(&mut one, 2);
-    // Each instance follows the partitions that it has given up, and which the other instance writes now.
+    // Each instance keeps standby copies of the partitions that it has given up, and the other instance now runs these
+    // partitions.
     clicks.produce_more(ROWS / 4, ROWS / 2);
     clicks.wait_until_counted(ROWS + ROWS / 4);
 
@@ -96,7 +101,7 @@ fn taken_over_without_reading(guarantee: &str) {
         let (output, took) = (survivor.output(), began.elapsed());
         let rows = rows_read(output.lines().skip(before));
         println!("killed `{name}`: taken over after {took:?}, {rows} rows read");
-        assert!(rows < ROWS / 10, "{rows} rows were read:\n{output}");
+        assert!(rows < ROWS / 10, "the program read {rows} rows:\n{output}");
         clicks.produce_more(ROWS / 4, ROWS / 2);
         clicks.wait_until_counted(ROWS + (round + 2) * ROWS / 4);
         // The killed instance comes back, with the local copies that it had when it was killed.
@@ -110,7 +115,11 @@ fn taken_over_without_reading(guarantee: &str) {
     let before = one.output().lines().count();
     wait_for_partitions(&mut one, 4);
     let rows = rows_read(one.output().lines().skip(before));
-    assert!(rows < ROWS / 10, "{rows} rows were read:\n{}", one.output());
+    assert!(
+        rows < ROWS / 10,
+        "the program read {rows} rows:\n{}",
+        one.output()
+    );
     judge(&clicks, guarantee == "exactly_once");
     one.interrupt();
     one.succeed();
@@ -148,14 +157,20 @@ fn no_partition_before_it_has_caught_up(guarantee: &str) {
     };
     assert!(
         ahead < assigned,
-        "it was given partitions before:\n{output}"
+        "the member must not get partitions before its local copies have caught up:\n{output}"
     );
     let (before, after) = (
         rows_read(lines[..ahead].to_vec()),
         rows_read(lines[ahead..].to_vec()),
     );
-    assert!(before >= ROWS, "{before} rows were read before:\n{output}");
-    assert!(after < ROWS / 10, "{after} rows were read after:\n{output}");
+    assert!(
+        before >= ROWS,
+        "before the join, the program read {before} rows:\n{output}"
+    );
+    assert!(
+        after < ROWS / 10,
+        "after the join, the program read {after} rows:\n{output}"
+    );
     judge(&clicks, guarantee == "exactly_once");
     for processor in [&mut two, &mut one] {
         processor.interrupt();
@@ -186,11 +201,15 @@ fn copies_of_partitions_that_run_elsewhere_are_deleted_after_the_delay() {
     let mut two = clicks.processor("two");
     let here = wait_for_partitions(&mut one, 2);
     for _ in 0..2 {
-        one.wait_for("a copy that is deleted", |line| {
+        one.wait_for("log line about a deleted local copy", |line| {
             line.contains("deleted the local copy").then_some(())
         });
     }
-    assert_eq!(copies(&clicks, "one"), here, "what runs here stays");
+    assert_eq!(
+        copies(&clicks, "one"),
+        here,
+        "local copies of running partitions must stay"
+    );
     // The partitions come back to `one`, which has to read their rows again.
     two.interrupt();
     two.succeed();
@@ -215,8 +234,10 @@ fn copies(clicks: &Clicks<'_>, state: &str) -> BTreeSet<i32> {
     let mut found = BTreeSet::new();
     let mut left = vec![clicks.state(state)];
     while let Some(directory) = left.pop() {
-        for entry in fs::read_dir(directory).expect("a directory that stays") {
-            let path = entry.expect("an entry of a directory").path();
+        for entry in fs::read_dir(directory).expect("the directory can be read") {
+            let path = entry
+                .expect("the entry of the directory can be read")
+                .path();
             let name = path.file_name().and_then(|name| name.to_str());
             match name.and_then(|name| name.parse().ok()) {
                 Some(partition) => {

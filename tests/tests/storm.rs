@@ -25,9 +25,10 @@ impl Resources {
         let process = format!("/proc/{process}");
         let entries = |what| {
             let entries = fs::read_dir(format!("{process}/{what}"));
-            entries.expect("Linux has it").count()
+            entries.expect("/proc must exist on Linux").count()
         };
-        let maps = fs::read_to_string(format!("{process}/maps")).expect("Linux has it");
+        let maps =
+            fs::read_to_string(format!("{process}/maps")).expect("/proc must exist on Linux");
         Resources {
             files: entries("fd"),
             threads: entries("task"),
@@ -83,14 +84,16 @@ fn a_storm_of_joins_and_leaves_neither_stops_a_recovery_nor_leaks() {
     storm(&clicks);
     wait_until_all_run(&mut processor);
     let after = Resources::of(processor.id());
-    println!("before {before:?}, after {after:?}");
+    println!(
+        "the process must not hold more resources than before: {before:?} before, {after:?} after"
+    );
     // librdkafka may close a connection a little later, so a small difference is allowed.
     let slack = 4;
     assert!(
         after.files <= before.files + slack
             && after.threads <= before.threads + slack
             && after.maps <= before.maps,
-        "before {before:?}, after {after:?}"
+        "the process must not hold more resources than before: {before:?} before, {after:?} after"
     );
     clicks.produce_more(1_000, ROWS);
     clicks.wait_until_all_counted(&clicks.expected());

@@ -37,7 +37,7 @@ fn noise(bytes: u32) -> String {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
-        write!(text, "{:08x}", state >> 32).expect("to a String it never fails");
+        write!(text, "{:08x}", state >> 32).expect("writing to a String never fails");
     }
     text.truncate(bytes as usize);
     text
@@ -65,7 +65,9 @@ async fn a_record_that_the_topic_refuses_ends_the_processor_and_is_written_once_
         for _ in 0..2 {
             let mut running = start(&place, guarantee).await;
             let ended = timeout(DEADLINE, running.wait()).await;
-            let error = ended.expect("it ends by itself").expect_err("it fails");
+            let error = ended
+                .expect("the app ends by itself")
+                .expect_err("the app fails");
             let error = error.to_string();
             println!("{guarantee:?}: {error}");
             for part in [texts.as_str(), "max.message.bytes"] {
@@ -101,8 +103,8 @@ async fn a_record_that_the_topic_refuses_ends_the_processor_and_is_written_once_
         };
         timeout(DEADLINE, running.shutdown())
             .await
-            .expect("it ends")
-            .expect("nothing failed");
+            .expect("the program ends in time")
+            .expect("the app ends without an error");
         let written = read_topic(broker().address(), &texts);
         let lengths: Vec<_> = written.iter().map(|text| text.value_text().len()).collect();
         match guarantee {

@@ -26,26 +26,31 @@ async fn running(place: &Place) -> Running {
     let app = App::new(config).processor(sum::Processor);
     let running = app.start().await.expect("the app starts");
     let recovered = timeout(DEADLINE, running.recovered()).await;
-    recovered.expect("it recovers").expect("it runs");
+    recovered
+        .expect("recovery ends in time")
+        .expect("the app runs");
     running
 }
 
 /// The error of an app that ends by itself.
 async fn failure(mut running: Running) -> String {
     let ended = timeout(DEADLINE, running.wait()).await;
-    let ended = ended.expect("it ends by itself");
-    ended.expect_err("it ends by a failure").to_string()
+    let ended = ended.expect("the app ends by itself");
+    ended.expect_err("the app ends with an error").to_string()
 }
 
 async fn refusal<P: Processor>(place: &Place, processor: P) -> String {
     let app = App::new(place.config()).processor(processor);
     let started = app.start().await;
-    started.expect_err("it is refused").to_string()
+    started.expect_err("the app refuses to start").to_string()
 }
 
 fn contains(text: &str, parts: &[&str]) {
     for part in parts {
-        assert!(text.contains(part), "`{part}` is missing in: {text}");
+        assert!(
+            text.contains(part),
+            "the text must contain `{part}`: {text}"
+        );
     }
 }
 
@@ -97,7 +102,7 @@ async fn inputs_of_different_numbers_of_partitions() {
         format!("`{}` has 4", place.physical("fours")),
         format!("`{}` has 3", place.physical("threes")),
     ];
-    let cure = "create them with the same number";
+    let cure = "create the inputs with the same number";
     contains(&said, &[&there[0], &there[1], "`topics`", cure]);
 }
 
@@ -133,7 +138,13 @@ async fn nothing_runs_if_the_last_of_several_processors_is_refused() {
         })
         .processor(otherwise::Processor);
     let started = app.start().await;
-    let said = started.expect_err("two codecs of one table").to_string();
+    let said = started
+        .expect_err("the app must refuse two codecs of one table")
+        .to_string();
     contains(&said, &["`reads-otherwise`", "Declare the table once"]);
-    assert_eq!(Arc::strong_count(&alive), 1, "a worker has the processor");
+    assert_eq!(
+        Arc::strong_count(&alive),
+        1,
+        "no worker must still hold the processor"
+    );
 }

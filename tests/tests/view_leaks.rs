@@ -28,8 +28,12 @@ struct Resources {
 }
 
 fn resources() -> Resources {
-    let entries = |path| fs::read_dir(path).expect("Linux has it").count();
-    let maps = fs::read_to_string("/proc/self/maps").expect("Linux has it");
+    let entries = |path| {
+        fs::read_dir(path)
+            .expect("/proc must exist on Linux")
+            .count()
+    };
+    let maps = fs::read_to_string("/proc/self/maps").expect("/proc must exist on Linux");
     Resources {
         files: entries("/proc/self/fd"),
         threads: entries("/proc/self/task"),
@@ -40,17 +44,19 @@ fn resources() -> Resources {
 async fn open_and_close(place: &Place, value: i64) {
     let view = View::<Viewed>::open(&place.config())
         .await
-        .expect("it opens");
+        .expect("the view opens");
     let other = View::<Viewed>::open(&place.config())
         .await
-        .expect("it opens");
+        .expect("the view opens");
     let recovered = timeout(DEADLINE, view.recovered()).await;
-    recovered.expect("it is done in time").expect("it recovers");
+    recovered
+        .expect("the operation ends in time")
+        .expect("the view recovers");
     let (mut watch, updates, snapshot) = (view.watch("a"), view.updates(), view.snapshot());
     drop(other);
-    view.close().await.expect("it closes");
-    assert_eq!(watch.value().expect("it is read"), Some(value));
-    // These three are the last that keep the local copy open.
+    view.close().await.expect("the view closes");
+    assert_eq!(watch.value().expect("the row can be read"), Some(value));
+    // Only these three values still keep the local copy open.
     drop((watch, updates, snapshot));
 }
 
@@ -75,6 +81,6 @@ async fn views_give_back_what_they_took() {
         after.files <= before.files + slack
             && after.threads <= before.threads + slack
             && after.maps == 0,
-        "before {before:?}, after {after:?}"
+        "the process must not hold more resources than before: {before:?} before, {after:?} after"
     );
 }

@@ -104,7 +104,7 @@ fn balances(place: &Place) -> BTreeMap<String, i64> {
         broker().address(),
         &place.physical("bank-state"),
     ));
-    let number = |text: String| text.parse().expect("a number");
+    let number = |text: String| text.parse().expect("the value must be a number");
     rows.into_iter()
         .map(|(key, value)| (key, number(value)))
         .collect()
@@ -114,13 +114,15 @@ async fn start(place: &Place, bank: Bank) -> Running {
     broker().create_topic(&place.physical("payments"), 4);
     let app = App::new(place.config()).processor(bank);
     let running = app.start().await.expect("the app starts");
-    running.recovered().await.expect("it runs");
+    running.recovered().await.expect("the app runs");
     running
 }
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("it ends").expect("nothing failed");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }
 
 #[tokio::test]
@@ -135,15 +137,26 @@ async fn every_row_is_visited_once_while_records_are_handled() {
     pay(&place, opened);
     wait_for_rows(&place, ACCOUNTS).await;
     let keys = timeout(DEADLINE, running.visit(Interest(100)));
-    let keys = keys.await.expect("it ends").expect("all are here");
+    let keys = keys
+        .await
+        .expect("the visit ends in time")
+        .expect("all partitions run here");
     assert_eq!(keys, ACCOUNTS as u64);
     model.retain(|_, balance| *balance != 0);
     model.values_mut().for_each(|balance| *balance += 100);
     // When the result of a visit is returned, the effects of the visit are committed.
     assert_eq!(balances(&place), model);
-    let bank = running.processor::<Bank>().expect("it runs here");
-    assert_eq!(bank.get("account-3").expect("it is here"), Some(103));
-    assert_eq!(bank.get("account-10").expect("it is here"), None);
+    let bank = running
+        .processor::<Bank>()
+        .expect("the app runs the processor");
+    assert_eq!(
+        bank.get("account-3").expect("the partition runs here"),
+        Some(103)
+    );
+    assert_eq!(
+        bank.get("account-10").expect("the partition runs here"),
+        None
+    );
 
     // Payments and visits go on at the same time; the final sums contain both.
     pay(&place, accounts(ACCOUNTS).map(|key| (key, 5)));
@@ -152,8 +165,11 @@ async fn every_row_is_visited_once_while_records_are_handled() {
         let second = running.visit(Interest(10_000));
         (first.await, second.await)
     };
-    let (first, second) = timeout(DEADLINE, twice).await.expect("they end");
-    let (first, second) = (first.expect("all are here"), second.expect("all are here"));
+    let (first, second) = timeout(DEADLINE, twice).await.expect("both end in time");
+    let (first, second) = (
+        first.expect("all partitions run here"),
+        second.expect("all partitions run here"),
+    );
     assert!((1_800..=2_000).contains(&first), "{first}");
     wait_for_rows(
         &place,
@@ -185,11 +201,19 @@ async fn a_visit_of_no_rows_ends_and_one_that_fails_says_where() {
     pay(&place, accounts(20).map(|key| (key, 1)));
     wait_for_rows(&place, 20).await;
     let failed = timeout(DEADLINE, running.visit(Audit)).await;
-    assert!(matches!(failed.expect("it ends"), Err(Error::Closed(_))));
-    let ended = timeout(DEADLINE, running.wait()).await.expect("it ends");
-    let failure = ended.expect_err("its visitor failed").to_string();
+    assert!(matches!(
+        failed.expect("the visit ends in time"),
+        Err(Error::Closed(_))
+    ));
+    let ended = timeout(DEADLINE, running.wait())
+        .await
+        .expect("the app ends in time");
+    let failure = ended.expect_err("the visitor fails").to_string();
     let late = timeout(DEADLINE, running.visit(Audit)).await;
-    assert!(matches!(late.expect("it ends"), Err(Error::Closed(_))));
+    assert!(matches!(
+        late.expect("the visit ends in time"),
+        Err(Error::Closed(_))
+    ));
     for part in [
         "bank",
         "`audit`",
@@ -198,7 +222,10 @@ async fn a_visit_of_no_rows_ends_and_one_that_fails_says_where() {
         "account-7",
         "the sums do not match",
     ] {
-        assert!(failure.contains(part), "`{part}` is missing in: {failure}");
+        assert!(
+            failure.contains(part),
+            "the text must contain `{part}`: {failure}"
+        );
     }
 }
 
@@ -218,13 +245,17 @@ async fn a_visitor_that_waits_is_given_up_with_its_future_and_another_visit_goes
             }
         };
         tokio::select! {
-            _ = visit => panic!("nobody permitted it"),
-            begun = timeout(DEADLINE, begun) => begun.expect("it begins"),
+            _ = visit => panic!("the visit must wait for a permit"),
+            begun = timeout(DEADLINE, begun) => begun.expect("the visit begins"),
         }
     }
     permits.add_permits(1_000);
     let keys = timeout(DEADLINE, running.visit(Slowly(10))).await;
-    assert_eq!(keys.expect("it ends").expect("all are here"), 40);
+    assert_eq!(
+        keys.expect("the visit ends in time")
+            .expect("all partitions run here"),
+        40
+    );
     end(running).await;
     for (account, balance) in balances(&place) {
         // When the first visit was cancelled, one or two of its rows were in flight.
@@ -253,11 +284,11 @@ async fn a_visit_is_cancelled_when_a_partition_goes() {
         }
         let second = App::new(config).processor(other).start().await;
         let second = second.expect("the app starts");
-        second.recovered().await.expect("it runs");
+        second.recovered().await.expect("the app runs");
         second
     };
     let both = async { tokio::join!(running.visit(Slowly(1)), second) };
-    let (visit, second) = timeout(DEADLINE, both).await.expect("they end");
+    let (visit, second) = timeout(DEADLINE, both).await.expect("both end in time");
     let Err(Error::VisitCancelled { keys, .. }) = visit else {
         panic!("{visit:?}");
     };
@@ -265,9 +296,17 @@ async fn a_visit_is_cancelled_when_a_partition_goes() {
     permits.add_permits(1_000);
     let here = timeout(DEADLINE, running.visit(Slowly(1_000))).await;
     let there = timeout(DEADLINE, second.visit(Slowly(1_000))).await;
-    let here = here.expect("it ends").expect("nothing moves any more");
-    let there = there.expect("it ends").expect("nothing moves any more");
-    assert_eq!(here + there, 400, "each key is at one instance");
+    let here = here
+        .expect("the visit ends in time")
+        .expect("no partition moves during the visit");
+    let there = there
+        .expect("the visit ends in time")
+        .expect("no partition moves during the visit");
+    assert_eq!(
+        here + there,
+        400,
+        "each key must be at exactly one instance"
+    );
     end(second).await;
     end(running).await;
     let balances = balances(&place);
@@ -277,7 +316,7 @@ async fn a_visit_is_cancelled_when_a_partition_goes() {
         .count();
     assert!(
         visited >= usize::try_from(keys).expect("few"),
-        "{visited} of {keys}"
+        "visited {visited} of {keys} keys"
     );
     assert!(
         balances

@@ -20,7 +20,9 @@ use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("it ends").expect("nothing failed");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }
 
 #[goka::stream("jobs", value = i64)]
@@ -56,7 +58,7 @@ async fn a_handler_that_waits_blocks_its_partition_and_no_other_of_its_worker() 
     };
     let stuck = [job(0, "stuck".to_owned())];
     let others = (0..4 * BEHIND).map(|n| {
-        let partition = i32::try_from(n % 4).expect("below 4");
+        let partition = i32::try_from(n % 4).expect("the number is below 4");
         job(partition, format!("key-{partition}-{}", n % 100))
     });
     let jobs: Vec<_> = stuck.into_iter().chain(others).collect();
@@ -70,7 +72,7 @@ async fn a_handler_that_waits_blocks_its_partition_and_no_other_of_its_worker() 
     let rows = wait_for_records(place.physical("workshop-state"), 3 * BEHIND).await;
     assert!(
         rows.iter().all(|row| row.partition != 0),
-        "later records of the partition wait"
+        "later records of the partition must wait"
     );
     permits.add_permits(1);
     let rows = wait_for_records(place.physical("workshop-state"), 4 * BEHIND + 1).await;
@@ -79,7 +81,7 @@ async fn a_handler_that_waits_blocks_its_partition_and_no_other_of_its_worker() 
     assert_eq!(
         of_it[0].key_text(),
         "stuck",
-        "in the order of the partition"
+        "the first row must be that of the first record in the partition"
     );
     let mut model = BTreeMap::from([("stuck".to_owned(), 1)]);
     for n in 0..4 * BEHIND {
@@ -113,7 +115,10 @@ impl Catalogue {
     #[input(Sightings)]
     async fn seen(&self, ctx: &mut Context<'_, Self>, bird: u64) -> Result<(), BoxError> {
         let thread = thread::current().id();
-        self.threads.lock().expect("nobody panics").insert(thread);
+        self.threads
+            .lock()
+            .expect("no thread panicked while it held the lock")
+            .insert(thread);
         let answer = self
             .client
             .get(format!("{}/birds/{bird}", self.url))
@@ -133,8 +138,13 @@ async fn one_http_client_serves_the_handlers_of_two_workers() {
         count.fetch_add(1, Ordering::Relaxed);
         format!("bird {bird}")
     };
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("the service finds a free port");
+    let url = format!(
+        "http://{}",
+        listener.local_addr().expect("the listener has an address")
+    );
     let served = axum::serve(listener, Router::new().route("/birds/{bird}", get(bird)));
     let server = tokio::spawn(served.into_future());
     let place = Place::new("birds");
@@ -171,9 +181,12 @@ async fn one_http_client_serves_the_handlers_of_two_workers() {
     server.abort();
     assert!(
         asked.load(Ordering::Relaxed) >= SIGHTINGS,
-        "each handler has asked"
+        "each handler must have sent a request"
     );
-    let threads = threads.lock().expect("nobody panicked").clone();
+    let threads = threads
+        .lock()
+        .expect("no thread panicked while it held the lock")
+        .clone();
     assert_eq!(threads.len(), 2, "{threads:?}");
     let last = |n: u64| {
         (

@@ -56,7 +56,7 @@ pub(crate) async fn run(options: &Options, config: &Config) -> Result<()> {
     screen.print(&format!("{acknowledged} clicks acknowledged"))?;
     match options.clicks {
         Some(clicks) if acknowledged < clicks => {
-            bail!("ended before {clicks} clicks were acknowledged")
+            bail!("the emitter ended before {clicks} clicks were acknowledged")
         }
         _ => Ok(()),
     }

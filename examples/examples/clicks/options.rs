@@ -68,8 +68,8 @@ impl Options {
         }
         if self.role.is_some() && self.brokers.as_deref() == Some(EMBEDDED) {
             bail!(
-                "the embedded broker lives in one process, so parts in separate processes cannot share it; start a \
-                 shared broker with `cargo run --example broker`, and pass the address that it prints to `--brokers`"
+                "separate processes cannot share an embedded broker, which runs inside one process; start a shared \
+                 broker with `cargo run --example broker`, and pass the printed address to `--brokers`"
             );
         }
         Ok(())

@@ -47,7 +47,7 @@ pub(crate) async fn run(options: &Options, config: Config) -> Result<()> {
     closed?;
     match (options.clicks, total) {
         (None, _) => Ok(()),
-        (Some(clicks), None) => bail!("ended before {clicks} clicks were counted"),
+        (Some(clicks), None) => bail!("the programs ended before {clicks} clicks were counted"),
         (Some(clicks), Some(total)) => {
             screen.print(&format!("total {total}"))?;
             if total != clicks {
@@ -94,7 +94,7 @@ async fn simulate(
 /// Returns the error of a processor that ended although nobody stopped it.
 fn ended_by_itself<T>(ended: goka::Result) -> Result<T> {
     ended?;
-    bail!("the processor ended by itself")
+    bail!("the processor ended without being asked to stop")
 }
 
 async fn wait_for_partitions(running: &mut Running, screen: &mut Screen) -> Result<()> {

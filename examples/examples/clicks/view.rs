@@ -21,7 +21,7 @@ pub(crate) async fn run(options: &Options, config: &Config) -> Result<()> {
         asked = goka_examples::asked_to_end() => asked?,
     }
     match options.clicks {
-        Some(clicks) => bail!("ended before the table held {clicks} clicks"),
+        Some(clicks) => bail!("the view ended before the table held {clicks} clicks"),
         None => Ok(()),
     }
 }

@@ -299,8 +299,8 @@ fn for_group(config: &Config, cluster: &Cluster, program: &dyn Program) -> Resul
     if guarantee != wanted {
         warn!(
             group = program.group(),
-            "the embedded broker does not support exactly-once; running this group at-least-once. Use a real Kafka for \
-             exactly-once"
+            "the embedded broker does not support exactly-once; running this group with at-least-once. Use a real \
+             Kafka for exactly-once"
         );
     }
     let config = config.clone().guarantee(guarantee);

@@ -77,8 +77,8 @@ fn adopt(cluster: &Cluster, group: &Group, before: &mut BTreeSet<i32>) -> Result
     warn!(
         group = group.name,
         ?orphans,
-        "orphaned partitions: no member holds them, probably because one was killed during a rebalance; triggering \
-         another rebalance"
+        "orphaned partitions: no member has these partitions, probably because a member was killed during a rebalance; \
+         triggering another rebalance"
     );
     before.clear();
     cluster.visit_group(group.name, &group.leader)

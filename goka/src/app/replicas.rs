@@ -84,7 +84,7 @@ pub(crate) fn open(
             Some(failure) => Err(Error::Stale {
                 topic: spec.identity.topic,
                 reason: format!(
-                    "{failure}. {} would share it: drop everything in this process that reads the table, then open it again",
+                    "{failure}. {} would use the same local copy: drop all views and processors of this process that read the table, then open them again",
                     table.reader
                 ),
             }),

@@ -27,7 +27,7 @@ pub(super) fn reset(config: &Config, programs: &[Arc<dyn Program>], to: ResetTo)
     let cluster = Cluster::connect(config)?;
     if cluster.is_embedded() {
         return Err(Error::Config(
-            "there is nothing to reset on the embedded broker, whose topics end with its process. Use a real Kafka"
+            "there is nothing to reset on the embedded broker, whose topics exist only while its process runs. Use a real Kafka"
                 .to_owned(),
         ));
     }
@@ -91,8 +91,8 @@ fn wait_for_none(cluster: &Cluster, group: &str, give_up: Instant) -> Result {
         };
         if Instant::now() > give_up {
             return Err(Error::Config(format!(
-                "group `{group}` still has {} members after `session.timeout.ms`, `{}` among them. Stop its processors \
-                 first",
+                "group `{group}` still has {} members after `session.timeout.ms`, for example `{}`. Stop the \
+                 processors of the group first",
                 members.len(),
                 member.id
             )));

@@ -37,8 +37,8 @@ impl Topology {
                 Some(topic) => {
                     let (physical, there) = (cluster.names().topic(name)?, topic.partitions);
                     return Err(Error::Topic(format!(
-                        "`create_stream` asks for {partitions} partitions of topic `{physical}`, which exists with \
-                         {there}. Ask for {there}, or delete the topic"
+                        "`create_stream` asks for {partitions} partitions of topic `{physical}`, but the topic exists \
+                         with {there} partitions. Ask for {there} partitions, or delete the topic"
                     )));
                 }
             }
@@ -115,8 +115,8 @@ impl Topology {
             if edge.kind == Kind::Lookup && topic.partitions != before.partitions {
                 let (group, had, has) = (&self.group, before.partitions, topic.partitions);
                 return Err(Error::Topic(format!(
-                    "table topic `{name}`, which group `{group}` looks up, had {had} partitions and has {has} now, so that \
-                     keys moved to other partitions. Restart the processor: it then restores the table again"
+                    "table topic `{name}`, which group `{group}` looks up, had {had} partitions and has {has} now, so \
+                     that keys moved to other partitions. Restart the processor, which then restores the table again"
                 )));
             }
             if !matches!(edge.kind, Kind::Output | Kind::DeadLetter) {
@@ -125,9 +125,10 @@ impl Topology {
             if !topic.id.is_empty() && !before.id.is_empty() && topic.id != before.id {
                 let group = &self.group;
                 return Err(Error::Topic(format!(
-                    "topic `{name}` of group `{group}` was deleted and created again while the group was running, so that \
-                     offsets in it are no longer valid. Restart the processor: it then rebuilds its local copy. If the \
-                     topic is an input, also reset the offsets of the group"
+                    "topic `{name}` of group `{group}` was deleted and created again while the group was running, so \
+                     that the offsets of the group in this topic are no longer valid. Restart the processor, which \
+                     then rebuilds its local copies of the topic. If the topic is an input, also reset the offsets of \
+                     the group in this topic"
                 )));
             }
         }
@@ -185,9 +186,9 @@ fn inputs_agree(
             Some((other, count)) if count != topic.partitions => {
                 let has = topic.partitions;
                 return Err(Error::Topic(format!(
-                    "the inputs of group `{group}` have different numbers of partitions: `{other}` has {count}, `{name}` \
-                     has {has}. A key must be in the same partition of all inputs: create them with the same number of \
-                     partitions"
+                    "the inputs of group `{group}` have different numbers of partitions: `{other}` has {count}, \
+                     `{name}` has {has}. Records of one key must have the same partition number in all inputs: create \
+                     the inputs with the same number of partitions"
                 )));
             }
             Some(_) => {}
@@ -236,17 +237,17 @@ fn check(
     let has = topic.partitions;
     if !matches!(kind, Kind::Output | Kind::Lookup | Kind::DeadLetter) && has != partitions {
         let cure = match kind {
-            Kind::Join => {
-                "a join reads the row of the current key in the partition of the same number: give the group of the table \
-                 inputs with the same number of partitions, or declare `lookup(...)` instead of `join(...)`"
-            }
-            Kind::Input => {
-                "a group keeps its number of partitions, because keys would move to other partitions: stop the group, and \
-                 move its data to an input with the old number, or to a new group"
-            }
-            _ => {
-                "it must have as many as the inputs: delete the topic if it can be rebuilt, or choose a new group name"
-            }
+            Kind::Join => format!(
+                "a join requires that both numbers are equal. Declare `lookup(...)` instead of `join(...)`, or create \
+                 the table again with {partitions} partitions"
+            ),
+            Kind::Input => format!(
+                "the number of partitions of a group cannot change, because keys would move to other partitions. Use \
+                 an input with {partitions} partitions, or a new group"
+            ),
+            _ => "this topic must have as many partitions as the inputs. Delete the topic if its records are no longer \
+                  needed, or choose a new group name"
+                .to_owned(),
         };
         return Err(Error::Topic(format!(
             "topic `{name}` of group `{group}` has {has} partitions, but the group has {partitions}: {cure}"
@@ -258,9 +259,9 @@ fn check(
     {
         let policy = policy.unwrap_or_default();
         return Err(Error::Topic(format!(
-            "the table topic `{name}`, which group `{group}` uses, is not compacted (cleanup.policy={policy}), so that rows \
-             would be deleted by age. Set cleanup.policy=compact: kafka-configs --alter --entity-type topics --entity-name \
-             {name} --add-config cleanup.policy=compact"
+            "the table topic `{name}`, which group `{group}` uses, is not compacted (cleanup.policy={policy}), so that \
+             Kafka would delete old rows. Set cleanup.policy=compact: kafka-configs --alter --entity-type topics \
+             --entity-name {name} --add-config cleanup.policy=compact"
         )));
     }
     Ok(())

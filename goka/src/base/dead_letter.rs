@@ -174,7 +174,8 @@ mod tests {
             ("null".to_owned(), None),
         ];
         let written = reason("no").headers(&record(&own));
-        let letter = DeadLetter::of(Headers(Some(&written))).expect("a dead letter");
+        let letter = DeadLetter::of(Headers(Some(&written)))
+            .expect("the headers are those of a dead letter");
         assert_eq!(
             (letter.topic, letter.partition, letter.offset),
             ("clicks", 3, 17)
@@ -195,14 +196,16 @@ mod tests {
         let before = reason("first").headers(&record(&Vec::new()));
         let after = reason("then").headers(&record(&before));
         assert_eq!(after.len(), NAMES.len());
-        let letter = DeadLetter::of(Headers(Some(&after))).expect("a dead letter");
+        let letter =
+            DeadLetter::of(Headers(Some(&after))).expect("the headers are those of a dead letter");
         assert_eq!(letter.error, "then");
     }
 
     #[test]
     fn a_long_error_is_cut_between_characters() {
         let headers = reason(&"ä".repeat(ERROR_MAX)).headers(&record(&Vec::new()));
-        let letter = DeadLetter::of(Headers(Some(&headers))).expect("a dead letter");
+        let letter = DeadLetter::of(Headers(Some(&headers)))
+            .expect("the headers are those of a dead letter");
         assert!(letter.error.starts_with(&"ä".repeat(2000)));
         assert!(letter.error.len() <= ERROR_MAX);
     }

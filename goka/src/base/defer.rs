@@ -14,7 +14,7 @@ use crate::base::error::BoxError;
 /// The guard can be sent to any thread or task. If the guard is dropped without [`done`](Self::done), the record fails,
 /// as if its handler had returned an error.
 #[derive(Debug)]
-#[must_use = "dropped without `done`, it fails the record"]
+#[must_use = "a guard that is dropped without `done` fails its record"]
 pub struct Deferred {
     shared: Arc<Shared>,
 }

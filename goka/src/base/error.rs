@@ -59,7 +59,7 @@ pub enum Error {
         key: Box<str>,
         /// The name of the handler, or of the visitor.
         handler: &'static str,
-        /// The step that failed, for example "decode its value" or "run".
+        /// The step that failed, for example "decode the value" or "run".
         doing: &'static str,
         /// The cause, for example the error that the handler returned.
         source: BoxError,
@@ -285,8 +285,8 @@ impl fmt::Display for Error {
             ),
             Error::Expired { max_age } => write!(
                 f,
-                "the snapshot was held for longer than {max_age:?} while its table changed, and was released so that the \
-                 local copy can reuse disk space. Take a snapshot, read, and drop it, or allow more time \
+                "the snapshot was held for longer than {max_age:?} while its table changed, and was released so that \
+                 the local copy can reuse disk space. Drop a snapshot as soon as you have read it, or allow more time \
                  (`Config::snapshot_max`, GOKA_SNAPSHOT_MAX_MS)"
             ),
             Error::Closed(what) => write!(f, "{what} was closed"),
@@ -378,10 +378,10 @@ mod tests {
 
     #[test]
     fn an_error_that_main_returns_is_a_sentence() {
-        let state = Error::state("state", "another process holds it");
+        let state = Error::state("state", "another process uses this state directory");
         assert_eq!(
             format!("{state:?}"),
-            "local state in state: another process holds it"
+            "local state in state: another process uses this state directory"
         );
         assert_eq!(format!("{state:#?}"), state.to_string());
         let kafka = Error::kafka("open the emitter", "No provider for SASL mechanism\n");
@@ -408,7 +408,7 @@ mod tests {
             doing,
             source: "no number".into(),
         };
-        let undecoded = record("decode its value").to_string();
+        let undecoded = record("decode the value").to_string();
         assert!(
             undecoded.contains("no number. No offset past this record was committed"),
             "{undecoded}"

@@ -43,7 +43,7 @@ impl Partitioner {
     /// # Panics
     /// If `partitions` is not positive.
     pub fn partition(self, key: &[u8], partitions: i32) -> i32 {
-        assert!(partitions > 0, "a topic has at least one partition");
+        assert!(partitions > 0, "a topic must have at least one partition");
         match self {
             Partitioner::Murmur2 => (murmur2(key) & 0x7fff_ffff).cast_signed() % partitions,
             Partitioner::Fnv1a => (fnv1a(key).cast_signed() % partitions).abs(),

@@ -170,7 +170,10 @@ impl Policy {
     /// If the policy is not a retry, or `first` is longer than `longest`.
     #[must_use]
     pub const fn backoff_ms(self, first: u32, longest: u32) -> Self {
-        assert!(self.retries > 0, "a back-off belongs to a retry");
+        assert!(
+            self.retries > 0,
+            "`backoff_ms` needs a retry: call `Policy::retry` first"
+        );
         assert!(
             first <= longest,
             "the first wait is longer than the longest wait"
@@ -188,7 +191,10 @@ impl Policy {
     /// If the policy is not a retry, or `last` is a retry.
     #[must_use]
     pub const fn then(self, last: Policy) -> Self {
-        assert!(self.retries > 0, "`then` belongs to a retry");
+        assert!(
+            self.retries > 0,
+            "`then` needs a retry: call `Policy::retry` first"
+        );
         assert!(
             last.retries == 0,
             "after the last retry: fail, skip, or write a dead letter"

@@ -54,7 +54,7 @@ fn read_all(bench: &Bench, partitions: i32) -> Vec<Row> {
                     });
                 }
                 TableEvent::End { .. } => end = true,
-                TableEvent::OutOfRange { .. } => panic!("out of range"),
+                TableEvent::OutOfRange { .. } => panic!("the offset must not be out of range"),
                 TableEvent::Failed(error) => panic!("{error}"),
             });
             end
@@ -96,7 +96,10 @@ fn each_key_keeps_its_order_and_its_partition() {
         assert_eq!(row.partition, partition);
         let number = row.value.unwrap().parse().unwrap();
         if let Some(before) = last.insert(key.clone(), number) {
-            assert!(before < number, "{key}: {before}, then {number}");
+            assert!(
+                before < number,
+                "key {key}: number {number} came after number {before}"
+            );
         }
     }
     assert_eq!(last.len(), 20);
@@ -151,7 +154,10 @@ fn messages_in_flight_are_bounded() {
         most = most.max(emitter.outbox.on_their_way());
     }
     block_on(emitter.flush()).unwrap();
-    assert!((2..=10).contains(&most), "{most} were on their way");
+    assert!(
+        (2..=10).contains(&most),
+        "between 2 and 10 records must be in flight at most, but there were {most}"
+    );
     assert_eq!(emitter.outbox.on_their_way(), 0);
     let numbers: Vec<u64> = read_all(&bench, 1)
         .into_iter()

@@ -44,7 +44,7 @@ impl Core {
         lost: bool,
     ) -> Result<(), Error> {
         let env = self.surroundings.env(kafka);
-        info!(group = env.group(), partitions = ?numbers, lost, "giving back");
+        info!(group = env.group(), partitions = ?numbers, lost, "giving up partitions");
         let mut result = match lost {
             true => {
                 self.commit.forget(&mut self.partitions);

@@ -132,7 +132,7 @@ pub(crate) struct EdgeInfo {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) stage: Stage,
-    /// What was attempted, for the text of [`crate::Error::Record`]: "decode its key", "decode its value", "run".
+    /// What was attempted, for the text of [`crate::Error::Record`]: "decode the key", "decode the value", "run".
     pub(crate) doing: &'static str,
     pub(crate) source: BoxError,
 }

@@ -198,7 +198,7 @@ fn turns(worker: &mut Worker, mut done: impl FnMut(&Worker) -> bool) -> Result<(
         }
         worker.turn(Duration::from_millis(10))?;
     }
-    panic!("not done after {TURNS_MAX} turns");
+    panic!("the worker was not done after {TURNS_MAX} turns");
 }
 
 fn runs(worker: &Worker) -> bool {
@@ -238,7 +238,7 @@ fn the_next_interval_does_not_advance_past_an_interval_that_cannot_be_stored() {
         assert_eq!(
             handled(&worker),
             BIG as u64 + 1,
-            "the next interval was begun"
+            "the next commit interval must have begun"
         );
         // Whether the worker closes cleanly is not tested here.
         let _ = worker.close();
@@ -257,7 +257,11 @@ fn the_effects_of_a_handler_that_outlasts_its_session_are_dropped() {
     turns(&mut worker, runs).unwrap();
     stage.put(SLOW, "20000");
     turns(&mut worker, |worker| !runs(worker)).unwrap();
-    assert_eq!(handled(&worker), 0, "no effect was sent");
+    assert_eq!(
+        handled(&worker),
+        0,
+        "the effects of the slow handler must not be sent"
+    );
 }
 
 #[test]
@@ -272,14 +276,14 @@ fn an_error_names_the_handler_that_takes_too_long_for_its_transaction() {
     for part in [
         "handler `last` took 3000 ms",
         "topic `values`, partition 0, offset 1",
-        "raise it",
+        "raise `transaction.timeout.ms`",
     ] {
         assert!(failed.contains(part), "{failed}");
     }
     let slow: &[u8] = SLOW.as_bytes();
     assert!(
         !stage.rows(i64::MAX).contains_key(slow),
-        "no effect was applied"
+        "the effects of the slow handler must not be applied"
     );
 }
 
@@ -371,7 +375,10 @@ fn a_partly_restored_copy_keeps_its_time() {
         stage.dies_at = Some((Point::Reached(Step::Replaying), 1));
         turns(&mut stage.worker("one"), |_| false).unwrap_err();
         let after = stage.store("one").position().clone();
-        assert!(after.changelog > before.changelog, "some of it was stored");
+        assert!(
+            after.changelog > before.changelog,
+            "a part of the changelog must be stored"
+        );
         assert_eq!(after.at_ms, before.at_ms, "{guarantee:?}");
         stage.dies_at = None;
         let mut worker = stage.worker("one");
@@ -406,7 +413,10 @@ fn positions_of_a_quiet_partition_are_committed_again_beside_a_busy_one() {
             }
             silent = silent.max(stage.world.now() - heard);
         }
-        assert!(handled(&worker) > 100, "the other partition is busy");
+        assert!(
+            handled(&worker) > 100,
+            "the other partition must process records meanwhile"
+        );
         assert!(
             silent < Duration::from_secs(30),
             "{guarantee:?}: the quiet partition was not committed for {silent:?}"
@@ -443,7 +453,7 @@ fn a_reset_that_fails_begins_again_once_the_transaction_is_aborted() {
             assert_eq!(
                 last.unwrap().value,
                 None,
-                "{guarantee:?}: the row `{key}` is deleted"
+                "{guarantee:?}: the row `{key}` must be deleted"
             );
         }
     }

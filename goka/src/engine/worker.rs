@@ -395,7 +395,7 @@ fn too_many(group: &str, of: Option<i32>, counted: Option<(u32, String)>) -> Res
     let partition = of.unwrap_or_default();
     Err(Error::kafka(
         format!(
-            "deliver what group `{group}` writes for partition {partition}, after {recoveries} recoveries"
+            "deliver the records of group `{group}`, partition {partition}, even after {recoveries} recoveries"
         ),
         reason,
     ))

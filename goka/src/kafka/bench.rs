@@ -58,8 +58,8 @@ impl Bench {
     pub(crate) fn needs_kafka() {
         assert!(
             Self::on_kafka(),
-            "this test needs a real Kafka, and GOKA_TEST_BROKERS names none. Start one with `scripts/kafka.sh start DIR any`, \
-             and set GOKA_TEST_BROKERS to the address that it prints"
+            "this test needs a real Kafka, but GOKA_TEST_BROKERS is not set. Start a Kafka with `scripts/kafka.sh \
+             start DIR any`, and set GOKA_TEST_BROKERS to the address that the script prints"
         );
     }
 
@@ -76,6 +76,6 @@ impl Bench {
 pub(crate) fn until(what: &str, mut step: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !step() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        assert!(Instant::now() < deadline, "not within the deadline: {what}");
     }
 }

@@ -102,7 +102,7 @@ impl Holder {
     /// A member that holds all partitions.
     fn of_all(cluster: &Cluster, partitions: usize) -> Self {
         let mut holder = Holder::new(cluster, 0);
-        until("it holds all", || {
+        until("the member holds all partitions", || {
             holder.step();
             holder.held.len() == partitions
         });
@@ -126,7 +126,7 @@ impl Holder {
                 assert!(!lost);
                 taken = Some(partitions);
             }
-            Event::OutOfRange { .. } => panic!("out of range"),
+            Event::OutOfRange { .. } => panic!("the offset must not be out of range"),
             Event::Failed(error) => panic!("{error}"),
         });
         for partition in given {

@@ -110,7 +110,7 @@ impl Engine {
     fn handle(&mut self, records: u64) {
         let until = self.status.handled_so_far() + records;
         while self.status.handled_so_far() < until {
-            self.worker.turn(Duration::ZERO).expect("a turn");
+            self.worker.turn(Duration::ZERO).expect("the turn succeeds");
         }
     }
 }
@@ -161,7 +161,7 @@ impl Nowhere {
         let number = number - number % PARTITIONS as u64 + partition as u64;
         let mut key = self.key.borrow_mut();
         key.clear();
-        write!(key, "user-{number}").expect("a text takes all");
+        write!(key, "user-{number}").expect("writing to a String never fails");
     }
 }
 
@@ -347,28 +347,29 @@ fn a_coalesced_row_is_written_once_a_key_and_interval() {
         // A commit interval has about fifteen records of each key.
         assert!(
             written >= KEYS,
-            "{guarantee:?}: {written} rows of {KEYS} keys"
+            "{guarantee:?}: {written} rows were written for {KEYS} keys"
         );
         assert!(
             written * 10 <= handled,
-            "{guarantee:?}: {written} rows of {handled} records"
+            "{guarantee:?}: {written} rows were written for {handled} records"
         );
     }
 }
 
 /// Measures how much CPU time the engine alone takes for a record. Run this test by hand on Linux, in a release build:
-/// `cargo test --release -p goka --lib sim::cost -- --ignored --nocapture`. A build without optimizations handles only
-/// a hundredth of the records: there, `--include-ignored` shows no more than that the code works.
+/// `cargo test --release -p goka --lib sim::cost -- --ignored --nocapture`. A build without optimizations processes
+/// only a hundredth of the records, so that a run with `--include-ignored` only checks that the code works.
 #[test]
-#[ignore = "measures, and decides nothing"]
+#[ignore = "a measurement that cannot fail"]
 fn a_record_takes_time() {
     let busy = || {
-        let text = fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells");
+        let text =
+            fs::read_to_string("/proc/thread-self/schedstat").expect("/proc must exist on Linux");
         let nanoseconds = text
             .split(' ')
             .next()
             .and_then(|first| first.parse::<u64>().ok());
-        nanoseconds.expect("a number comes first")
+        nanoseconds.expect("the file must begin with a number")
     };
     let keys = env::var("KEYS").ok().and_then(|keys| keys.parse().ok());
     let mut engine = Engine::start(
@@ -388,5 +389,5 @@ fn a_record_takes_time() {
         engine.handle(records);
         let _ = write!(said, " {}", (busy() - began) / records);
     }
-    println!("nanoseconds a record:{said}");
+    println!("nanoseconds per record:{said}");
 }

@@ -15,8 +15,8 @@ use std::{
 /// The default number of inputs for each function under test.
 const INPUTS: u64 = 20_000;
 
-/// Maximum number of bytes that may be allocated per byte of input: a single byte can be an empty list, which takes
-/// memory in the list around it.
+/// Maximum number of bytes that may be allocated per byte of input: a single byte can be an empty list, and the
+/// list that contains it needs memory for each element.
 const BYTES_FOR_A_BYTE: u64 = 128;
 
 /// Bytes with which inputs are damaged: lengths that exceed the input, and first bytes of MessagePack and JSON values.
@@ -130,7 +130,7 @@ fn number<T: FromStr>(variable: &str) -> Option<T> {
 pub(crate) fn fuzz(what: &str, valid: &[Vec<u8>], constant: u64, read: impl Fn(&[u8])) {
     let inputs = number("GOKA_TEST_FUZZ").unwrap_or(INPUTS);
     let seed = number("GOKA_TEST_SEED")
-        .unwrap_or_else(|| getrandom::u64().expect("the system has randomness"));
+        .unwrap_or_else(|| getrandom::u64().expect("the system provides a random seed"));
     println!("{what}: {inputs} inputs, GOKA_TEST_SEED={seed}");
     let mut chance = Chance(seed);
     for count in 0..inputs {
@@ -143,11 +143,15 @@ pub(crate) fn fuzz(what: &str, valid: &[Vec<u8>], constant: u64, read: impl Fn(&
             outcome = catch_unwind(AssertUnwindSafe(|| read(&input)));
         });
         let where_ = || format!("{what}, GOKA_TEST_SEED={seed}, input {count}: {input:02x?}");
-        assert!(outcome.is_ok(), "it panicked: {}", where_());
+        assert!(
+            outcome.is_ok(),
+            "the code under test panicked: {}",
+            where_()
+        );
         let most = BYTES_FOR_A_BYTE * input.len() as u64 + constant;
         assert!(
             allocated.bytes_total <= most,
-            "it allocated {} bytes, and may {most}: {}",
+            "the code under test allocated {} bytes, but at most {most} are allowed: {}",
             allocated.bytes_total,
             where_()
         );

@@ -144,5 +144,5 @@ pub(crate) fn disk() -> tempfile::TempDir {
         true => tempfile::TempDir::new_in(memory),
         false => tempfile::TempDir::new(),
     };
-    disk.expect("a temporary directory")
+    disk.expect("the temporary directory can be created")
 }

@@ -59,7 +59,7 @@ impl Environment {
         let length = data.metadata().map_err(|e| failure(e.into()))?.len();
         if length < length_needed(&env) {
             return Err(Failure::Untrusted(format!(
-                "the file of the local copy is truncated: it has {length} bytes of {}",
+                "the file of the local copy is truncated: {length} bytes instead of {}",
                 length_needed(&env)
             )));
         }
@@ -103,9 +103,10 @@ impl Environment {
             Verdict::Codec { written } => Err(Failure::Refused(Error::state(
                 path,
                 format!(
-                    "the rows were written with codec `{written}`, but the table has codec `{}` now, which would misread \
-                     them: go back to the old codec, or use another group for the changed table; if all records of topic \
-                     `{}` are in the new codec already, delete this directory, and the local copy is restored from them",
+                    "the rows were written with codec `{written}`, but the table has codec `{}` now, which would \
+                     misread the rows. Go back to the old codec, or use another group for the changed table. If all \
+                     records of topic `{}` are in the new codec already, delete this directory, and goka restores the \
+                     local copy from the topic",
                     identity.codec, identity.topic
                 ),
             ))),

@@ -93,7 +93,7 @@ pub(super) fn judge(meta: &Table<'_>, txn: &RoTxn<'_>, wanted: &Identity) -> Res
     if format != Some(FORMAT) {
         let written = format.map_or("an unknown format".to_owned(), |f| format!("format {f}"));
         return Ok(Verdict::Other(format!(
-            "the local copy has {written}, and this version of goka has format {FORMAT}"
+            "the local copy has {written}, but this version of goka has format {FORMAT}"
         )));
     }
     let unreadable = || {
@@ -155,7 +155,7 @@ fn position(bytes: &[u8]) -> Option<Position> {
 fn difference(written: &Identity, wanted: &Identity) -> Option<String> {
     if written.cluster != wanted.cluster {
         return Some(format!(
-            "the local copy is from cluster `{}`, and this is cluster `{}`",
+            "the local copy is from cluster `{}`, but the brokers belong to cluster `{}`",
             written.cluster, wanted.cluster
         ));
     }

@@ -54,8 +54,8 @@ fn cure(error: &heed::Error) -> Option<&'static str> {
     };
     match error {
         heed::Error::Mdb(MdbError::MapFull) => Some(
-            "the local copy has reached its map size, and nothing in this batch was stored: restart with a larger one \
-             (`Config::map_size`, GOKA_MAP_BYTES)",
+            "the local copy has reached its map size, and nothing in this batch was stored: restart with a larger map \
+             size (`Config::map_size`, GOKA_MAP_BYTES)",
         ),
         heed::Error::Mdb(MdbError::ReadersFull) => Some(
             "too many snapshots are held: drop snapshots, or use one snapshot for several reads",
@@ -67,7 +67,7 @@ fn cure(error: &heed::Error) -> Option<&'static str> {
             "an earlier write has failed, and the local copy is unusable until it is opened again: restart",
         ),
         error if is_damage(error) => Some(
-            "the file is damaged: stop the process and delete this directory, and the local copy is restored from Kafka",
+            "the file is damaged: stop the process and delete this directory; goka then restores the local copy from Kafka",
         ),
         heed::Error::Io(error) => match error.kind() {
             StorageFull | QuotaExceeded | FileTooLarge => Some(

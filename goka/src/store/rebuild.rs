@@ -76,7 +76,7 @@ impl Store {
             Ok(())
         };
         if let Err(error) = deleted {
-            tracing::warn!(%error, "cannot delete a local copy that was replaced; it takes space until a restart");
+            tracing::warn!(%error, "cannot delete a local copy that was replaced; the replaced copy takes disk space until a restart");
         }
         self.is_shown = true;
         if self.is_in_place() {

@@ -28,8 +28,8 @@ impl Claim {
             .unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
             let problem = format!(
-                "this process has had it open for {wait:?}: close it, and drop all its snapshots, before it is opened \
-                 again or deleted"
+                "this process still has the local copy open after {wait:?}: close the copy and drop all its snapshots \
+                 before you open or delete it again"
             );
             return Err(Error::state(path, problem));
         }

@@ -44,8 +44,8 @@ impl StateDir {
     /// `allow_temp` is false.
     pub(crate) fn open(root: &Path, allow_temp: bool) -> Result<StateDir, Error> {
         if !allow_temp && is_temp(root) {
-            let problem = "systems delete files in their temporary directory, and local copies would be restored from \
-                           Kafka each time: choose another state directory";
+            let problem = "operating systems delete files in their temporary directory, and goka would then have to \
+                           restore local copies from Kafka: choose another state directory";
             return Err(Error::state(root, problem));
         }
         Self::locked(root, false)
@@ -134,7 +134,7 @@ impl StateDir {
         };
         if path == self.root || !path.starts_with(&self.root) {
             let problem = format!(
-                "it is not a local copy in the state directory {}, and is left alone: check the path",
+                "the path is not that of a local copy in the state directory {}, so goka did not delete it: check the path",
                 self.root.display()
             );
             return Err(Error::state(path, problem));
@@ -182,15 +182,15 @@ fn lock(root: &Path) -> Result<File, Error> {
         Err(TryLockError::WouldBlock) => {
             let pid = fs::read_to_string(&path).unwrap_or_default();
             let holder = match pid.trim() {
-                "" => "another process holds it".to_owned(),
+                "" => "another process uses this state directory".to_owned(),
                 pid if pid == process::id().to_string() => {
                     return Err(Error::state(
                         root,
-                        "this process holds it already: run all parts in one app, or give each app its own state \
-                         directory",
+                        "this process already uses this state directory: run all parts in one app, or give each app \
+                         its own state directory",
                     ));
                 }
-                pid => format!("another process (pid {pid}) holds it"),
+                pid => format!("another process (pid {pid}) uses this state directory"),
             };
             let cure = "give each process its own state directory, or stop the other process";
             return Err(Error::state(root, format!("{holder}: {cure}")));
@@ -212,7 +212,7 @@ fn instance_id(root: &Path) -> io::Result<String> {
         Ok(id) if is_id(&id) => return Ok(id),
         Ok(_) => tracing::warn!(
             path = %path.display(),
-            "the file contains no instance id; this instance gets a new one"
+            "the file contains no instance id; this instance gets a new id"
         ),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),

@@ -117,7 +117,7 @@ impl Tester {
     #[must_use]
     #[track_caller]
     pub fn partitions(mut self, partitions: i32) -> Self {
-        assert!(partitions > 0, "a topic has at least one partition");
+        assert!(partitions > 0, "a topic must have at least one partition");
         self.partitions = partitions;
         self
     }
@@ -171,7 +171,7 @@ impl Tester {
     pub fn processor<P: Processor>(mut self, processor: P) -> Self {
         assert!(
             self.groups.iter().all(|group| group.name != P::GROUP),
-            "group `{}` is in this tester already. To start another instance of it, call `Tester::start_instance`",
+            "group `{}` is in this tester already. To start another instance of the processor, call `Tester::start_instance`",
             P::GROUP
         );
         self.topics.add_graph::<P>();

@@ -207,7 +207,7 @@ fn pass(trap: &Cell<Option<(Step, u32)>>, died: &Cell<bool>, point: Point) -> Re
     }
     trap.set(None);
     died.set(true);
-    Err(Error::Closed("a process that the tester killed"))
+    Err(Error::Closed("the process that the tester killed"))
 }
 
 impl Process {

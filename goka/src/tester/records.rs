@@ -146,7 +146,7 @@ impl Tester {
         };
         assert!(
             (0..partitions).contains(&partition),
-            "topic `{topic}` has no partition {partition}: it has {partitions}, 0 to {}",
+            "topic `{topic}` has no partition {partition}, because it has {partitions} partitions, 0 to {}",
             partitions - 1
         );
         let (key, value) = (key.as_deref(), value.as_deref());

@@ -44,9 +44,10 @@ fn a_record_of_which_a_part_was_refused_is_not_committed_by_a_good_end() {
             edges: &edges,
             guarantee,
         };
-        let mut instance = Instance::new("sells", 0).expect("a directory");
+        let mut instance =
+            Instance::new("sells", 0).expect("the temporary directory can be created");
         for start in 0..3 {
-            instance.start(&setup).expect("it starts");
+            instance.start(&setup).expect("the instance starts");
             let wait = world.append("sales", 0, Some(b"alice"), Some(b"3"));
             wait.expect("written");
             let refused = world.append("sales", 0, Some(b"alice"), Some(b"40"));

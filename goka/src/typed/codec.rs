@@ -64,7 +64,7 @@ use crate::base::{error::BoxError, excerpt};
     message = "codec `{Self}` cannot encode and decode `{T}`",
     label = "`{Self}` is not a codec for `{T}`",
     note = "`ByType` (the default), `MsgPack` and `Json` take types with serde's derives: mark your type with `#[goka::message]`, or derive `Serialize` and `Deserialize`",
-    note = "`Text` takes what has `Display` and `FromStr`, `Raw` takes `Vec<u8>`; for a codec of your own: `impl goka::Codec<{T}> for MyCodec`, and `codec = MyCodec` on the topic"
+    note = "`Text` takes types with `Display` and `FromStr`, and `Raw` takes `Vec<u8>`; for your own codec, write `impl goka::Codec<{T}> for MyCodec`, and `codec = MyCodec` on the topic"
 )]
 pub trait Codec<T> {
     /// Appends the bytes of `value` to `out`. From these bytes, [`decode`](Self::decode) must return the same value.
@@ -288,7 +288,7 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for MsgPack {
         let value = T::deserialize(&mut rest).map_err(with_cure)?;
         match is_at_end(&mut rest) {
             true => Ok(value),
-            false => Err("these bytes are not MessagePack of this type: some are left over; is the topic written with another codec?".into()),
+            false => Err("the value has more bytes than MessagePack of this type; check whether the topic is written with another codec".into()),
         }
     }
     fn name() -> &'static str {
@@ -390,7 +390,7 @@ fn with_cure(error: impl std::error::Error) -> String {
     let text = excerpt::text(error.to_string());
     match text.contains("missing field") {
         true => format!(
-            "{text}; a field that is newer than the records needs `#[serde(default)]` or an `Option`"
+            "{text}; if the field was added after the record was written, mark the field with `#[serde(default)]`, or make its type an `Option`"
         ),
         false => text,
     }

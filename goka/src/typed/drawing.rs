@@ -190,7 +190,7 @@ impl Graph {
     pub fn to_mermaid(&self) -> String {
         let mut text = String::from("flowchart LR\n");
         let mut line =
-            |line: String| writeln!(text, "    {line}").expect("a String takes all text");
+            |line: String| writeln!(text, "    {line}").expect("writing to a String never fails");
         for (i, group) in self.groups.iter().enumerate() {
             line(format!("g{i}[\"{group}\"]"));
         }

@@ -52,7 +52,7 @@ where
     message = "this processor does not declare the output `{S}`",
     label = "undeclared output",
     note = "add `output({S})` to its `#[goka::processor(...)]` attribute",
-    note = "a table is not an output: it is written only by its own group, with `ctx.set_value`"
+    note = "a table is not an output: only its own group writes to the table, with `ctx.set_value`"
 )]
 pub trait Emits<S>: Processor + Emittable<S> {}
 
@@ -142,7 +142,7 @@ impl<P: Processor, T: SharedTable> Lookupable<T> for P {
 const fn owner<T: SharedTable>() -> &'static str {
     match T::HOME {
         Some(home) => home.group,
-        None => panic!("a shared table has a home: set `Table::HOME`"),
+        None => panic!("a table that other groups read needs `Table::HOME`: set this constant"),
     }
 }
 

@@ -143,14 +143,14 @@ macro_rules! decimal {
                 self
             }
             fn encode(key: &Self, out: &mut Vec<u8>) {
-                write!(out, "{key}").expect("a Vec takes all bytes");
+                write!(out, "{key}").expect("writing to a Vec never fails");
             }
             fn decode(bytes: &[u8]) -> Result<Self, BoxError> {
                 let text = std::str::from_utf8(bytes)?;
                 let number = text.parse()?;
                 match is_canonical(bytes) {
                     true => Ok(number),
-                    false => Err(format!("`{text}` is the number {number} written otherwise; as keys they would be two rows").into()),
+                    false => Err(format!("`{text}` is another spelling of the number {number}; as keys, the two spellings would have two rows").into()),
                 }
             }
         }
@@ -174,7 +174,7 @@ pub(crate) fn of_record<'a, K: Key>(
     match (bytes, K::IS_NULL) {
         (Some(bytes), false) => K::borrow(bytes, slot),
         (None, true) => K::borrow(&[], slot),
-        (None, false) => Err("the key is null; give the record a key, or, in a group without table and loop, write `key = ()`".into()),
+        (None, false) => Err("the key is null; give the record a key, or write `key = ()` if the group has neither a table nor a loop".into()),
         (Some(_), true) => Err("the key is not null; name its type with `key = ...` instead of `key = ()`".into()),
     }
 }
@@ -187,7 +187,7 @@ mod tests {
         let mut encoded = Vec::new();
         K::encode(key.as_ref(), &mut encoded);
         assert_eq!(encoded, bytes);
-        assert_eq!(K::decode(bytes).expect("its own bytes"), key);
+        assert_eq!(K::decode(bytes).expect("the encoded bytes decode"), key);
     }
 
     #[test]

@@ -245,7 +245,7 @@ fn handled<P: Processor>(edge: EdgeIx) -> Option<(&'static Edge<P>, Handler<P>)>
 fn undecodable_key(source: BoxError) -> Failure {
     Failure {
         stage: Stage::Decode,
-        doing: "decode its key",
+        doing: "decode the key",
         source,
     }
 }
@@ -257,7 +257,7 @@ fn failure<P: Processor>(edge: &Edge<P>, at_hand: &AtHand<'_>, source: BoxError)
     match source.downcast::<Undecodable>() {
         Ok(undecodable) => Failure {
             stage: Stage::Decode,
-            doing: "decode its value",
+            doing: "decode the value",
             source: match at_hand.value() {
                 Some(bytes) => Undecoded::new((edge.topic.codec)(), bytes, undecodable.0).into(),
                 None => undecodable.0,
@@ -284,7 +284,7 @@ fn bug(sentence: &str) -> Failure {
     Failure {
         stage: Stage::Broken,
         doing: "be found",
-        source: format!("{sentence}; this is a mistake in goka: please report it").into(),
+        source: format!("{sentence}; this is a bug in goka, please report it").into(),
     }
 }
 

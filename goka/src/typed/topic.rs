@@ -57,7 +57,7 @@ pub trait Stream: Topic {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a table",
     label = "expected a type declared with `#[goka::table]`",
-    note = "a stream holds events, it has no value per key"
+    note = "a stream holds events, and has no value for each key"
 )]
 pub trait Table: Topic {
     /// The group that writes the table, and the name of the changelog. `None` for a `#[goka::table]` without `group`.
@@ -81,13 +81,13 @@ pub struct Home {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a table that others can read",
     label = "expected a type declared with `#[goka::table(group = \"...\")]`",
-    note = "a bare `#[goka::table]` is known to its own processor only; write `#[goka::table(group = \"...\")]` to share it",
+    note = "a bare `#[goka::table]` is known only to its own processor; to share the table, write `#[goka::table(group = \"...\")]`",
     note = "a stream has no value per key; read it as an `input`"
 )]
 pub trait SharedTable: Table {
     /// The logical name of the changelog.
     const NAME: &'static str = match Self::HOME {
         Some(home) => home.topic,
-        None => panic!("a shared table has a home: set `Table::HOME`"),
+        None => panic!("a table that other groups read needs `Table::HOME`: set this constant"),
     };
 }

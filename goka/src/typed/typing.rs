@@ -35,7 +35,7 @@ impl Typing {
         let encoded = (self.encode)(value, &mut bytes).ok_or_else(|| {
             let (carries, given) = ((self.value)(), type_name::<V>());
             Error::Topic(format!(
-                "`{topic}` carries `{carries}`, and this value is a `{given}`: give it a `{carries}`"
+                "`{topic}` has values of type `{carries}`, but this value has type `{given}`: pass a value of type `{carries}`"
             ))
         })?;
         encoded.map_err(Error::encode(topic))?;

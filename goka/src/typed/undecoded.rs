@@ -30,7 +30,7 @@ impl fmt::Display for Undecoded {
         let (source, codec) = (self.source.to_string(), self.codec);
         write!(f, "{} (codec `{codec}`)", source.trim_end())?;
         if self.looks_like_json {
-            f.write_str("; it looks like JSON: write `codec = Json` in the attribute of the stream or table")?;
+            f.write_str("; the value looks like JSON: write `codec = Json` in the attribute of the stream or table")?;
         }
         Ok(())
     }

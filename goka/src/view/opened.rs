@@ -346,6 +346,6 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn index(&self) -> usize {
-        usize::try_from(self.partition).expect("a partitioner returns an existing partition")
+        usize::try_from(self.partition).expect("the partitioner must return an existing partition")
     }
 }

@@ -170,7 +170,7 @@ impl<T> View<T> {
     /// # async fn main() -> goka::Result {
     /// # let broker = goka::EmbeddedBroker::start()?;
     /// # broker.create_topic("prices-state", 4)?;
-    /// # let state = tempfile::tempdir().expect("a directory");
+    /// # let state = tempfile::tempdir().expect("the temporary directory can be created");
     /// # let config = Config::new().brokers(broker.address()).state_dir(state.path());
     /// let (prices, set) = (View::<Prices>::open(&config).await?, Emitter::<SetPrice>::new(&config)?);
     /// let written = set.emit("apple", &95)?.await?;
@@ -187,7 +187,7 @@ impl<T> View<T> {
         if !self.partitions().contains(&partition) {
             let (topic, count) = (self.topic(), self.replica().partitions());
             return Err(Error::Topic(format!(
-                "cannot wait for partition {partition}: table topic `{topic}` has {count}, 0 to {}",
+                "cannot wait for partition {partition}: table topic `{topic}` has {count} partitions, 0 to {}",
                 count - 1
             )));
         }

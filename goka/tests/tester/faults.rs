@@ -142,9 +142,9 @@ fn a_panic_of_a_handler_is_reported_with_its_record_and_place() {
         for clicks in [1, 7] {
             tester.emit_with::<UserClicks>("alice", &clicks, Meta::new().to_partition(2));
         }
-        let error = tester.run().expect_err("it panics").to_string();
-        let told = "handler `touch` of group `fragile` failed: topic `user-clicks`, partition 2, offset 1, \
-                    key `alice`: it panicked: 7 is too much for alice";
+        let error = tester.run().expect_err("the handler panics").to_string();
+        let told = "handler `touch` of group `fragile` failed: topic `user-clicks`, partition 2, offset 1, key \
+                    `alice`: the handler panicked: 7 is too much for alice";
         assert_eq!(error, told);
     }
 }

@@ -85,7 +85,9 @@ impl Rewards {
     #[input(Gifts)]
     fn gift(&self, ctx: &mut Context<'_, Self>, points: Option<i64>) -> goka::Result {
         match points {
-            Some(points) if points < 0 => Err(goka::Error::Topic("a gift takes nothing".into())),
+            Some(points) if points < 0 => {
+                Err(goka::Error::Topic("a gift must not be negative".into()))
+            }
             Some(points) => ctx.set_value(&points),
             None => ctx.delete(),
         }

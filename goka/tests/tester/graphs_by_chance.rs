@@ -60,7 +60,7 @@ fn count(ctx: &mut count::Context, _by: String) -> goka::Result {
 
 /// The user to whom `user` passes a rumour on.
 fn next(user: &str, times: u64) -> String {
-    let number: u64 = user.parse().expect("users are numbers");
+    let number: u64 = user.parse().expect("the name of a user must be a number");
     ((number * 7 + times + 1) % USERS).to_string()
 }
 
@@ -86,7 +86,10 @@ fn seeds() -> Range<u64> {
     let Ok(asked) = env::var("GOKA_SIM_SEEDS") else {
         return 0..40;
     };
-    let number = |text: &str| text.parse().expect("a number of seeds, or a range");
+    let number = |text: &str| {
+        text.parse()
+            .expect("the variable must be a number of seeds or a range")
+    };
     match asked.split_once("..") {
         Some((from, to)) => number(from)..number(to),
         None => 0..number(&asked),
@@ -151,8 +154,8 @@ fn under_exactly_once_each_record_counts_once_in_every_group() {
         assert_eq!(tester.rows::<Talks>(), told, "seed {seed}");
         crashes += tester.crashes();
     }
-    println!("seeds {seeds:?} hold, with {crashes} crashes");
-    assert!(crashes > 0, "nothing was killed");
+    println!("seeds {seeds:?} passed, with {crashes} crashes");
+    assert!(crashes > 0, "no instance was killed");
 }
 
 #[test]
@@ -169,12 +172,12 @@ fn at_least_once_no_record_is_lost_in_any_group() {
                 let counted = rows.get(&user).copied().unwrap_or(0);
                 assert!(
                     counted >= times,
-                    "seed {seed}: {counted} of {times} of user {user}"
+                    "seed {seed}: counted {counted} of {times} records of user {user}"
                 );
             }
         }
         crashes += tester.crashes();
     }
-    println!("seeds {seeds:?} hold, with {crashes} crashes");
-    assert!(crashes > 0, "nothing was killed");
+    println!("seeds {seeds:?} passed, with {crashes} crashes");
+    assert!(crashes > 0, "no instance was killed");
 }

@@ -10,16 +10,22 @@ use crate::graph::{Gifts, Prices, Rewards, count, rewards};
 fn panic_of<T>(test: impl FnOnce() -> T) -> String {
     let panic = catch_unwind(AssertUnwindSafe(test))
         .err()
-        .expect("it panics");
+        .expect("the tester panics");
     match panic.downcast::<String>() {
         Ok(text) => *text,
-        Err(panic) => panic.downcast_ref::<&str>().expect("a text").to_string(),
+        Err(panic) => panic
+            .downcast_ref::<&str>()
+            .expect("the panic must have a text")
+            .to_string(),
     }
 }
 
 fn says(text: &str, parts: &[&str]) {
     for part in parts {
-        assert!(text.contains(part), "`{part}` is not in: {text}");
+        assert!(
+            text.contains(part),
+            "the panic must contain `{part}`: {text}"
+        );
     }
 }
 
@@ -50,7 +56,7 @@ fn values_of_another_type() {
     let mut tester = Tester::new().processor(count::Processor);
     says(
         &panic_of(|| tester.emit_to::<count::Processor>("user-clicks", "alice", &"1")),
-        &["carries `i64`", "&str"],
+        &["has values of type `i64`", "has type `&str`"],
     );
     #[goka::stream("user-clicks", value = i64, codec = goka::codec::Json)]
     struct Others;
@@ -107,7 +113,7 @@ fn an_error_that_nobody_asked_for_is_a_panic_with_the_seed() {
     tester.emit::<Gifts>("alice", &-1);
     says(
         &panic_of(|| tester.rows::<crate::graph::Points>()),
-        &["takes nothing", "seed 42", "Tester::run"],
+        &["must not be negative", "seed 42", "Tester::run"],
     );
 }
 

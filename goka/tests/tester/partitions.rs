@@ -41,11 +41,13 @@ fn a_partition_that_is_not_there_is_its_handlers_error_and_nothing_of_its_record
                 tester.emit::<Sales>("alice", &sale);
             }
             for start in 0..3 {
-                let error = tester.run().expect_err("it fails").to_string();
+                let error = tester.run().expect_err("the handler fails").to_string();
                 for part in [
-                    "handler `sells` of group `sells` cannot write what it wants to",
+                    "handler `sells` of group `sells` cannot write its output",
                     "topic `sales`, partition 1, offset 1, key `alice`",
-                    &format!("topic `receipts` has no partition {bad}: it has 4, 0 to 3"),
+                    &format!(
+                        "topic `receipts` has no partition {bad}, because it has 4 partitions, 0 to 3"
+                    ),
                 ] {
                     assert!(error.contains(part), "{part}: {error}");
                 }
@@ -96,7 +98,7 @@ impl Travels {
     }
     #[loopback]
     fn hop(&self, ctx: &mut Context<'_, Self>, hops: i32) -> goka::Result {
-        assert_eq!(ctx.value()?, None, "it was here before");
+        assert_eq!(ctx.value()?, None, "the row must not exist yet");
         let here = ctx.partition();
         ctx.set_value(&here)?;
         ctx.emit::<Passed>(ctx.key(), &here)?;
@@ -115,17 +117,20 @@ fn a_loopback_goes_to_the_partition_that_it_names() {
     for guarantee in BOTH {
         let mut tester = Tester::new().guarantee(guarantee).processor(Travels);
         tester.emit_to::<Travels>("journeys", "alice", &3);
-        tester.run().expect("four stations");
+        tester.run().expect("the journey has four stations");
         let stations = tester.emitted::<Passed>();
         let stations: Vec<_> = stations.iter().map(|passed| passed.value).collect();
         assert_eq!(stations, [0, 1, 2, 3]);
 
         tester.emit_to::<Travels>("journeys", "bob", &4);
-        let error = tester.run().expect_err("four partitions only").to_string();
+        let error = tester
+            .run()
+            .expect_err("the topic has only four partitions")
+            .to_string();
         for part in [
             "handler `hop`",
             "key `bob`",
-            "topic `travels-loop` has no partition 4: it has 4, 0 to 3",
+            "topic `travels-loop` has no partition 4, because it has 4 partitions, 0 to 3",
         ] {
             assert!(error.contains(part), "{part}: {error}");
         }

@@ -54,7 +54,7 @@ fn fail_ends_the_processor_and_commits_nothing_past_the_record() {
             tester.emit::<AnyJobs>("alice", &"1".to_owned());
             tester.emit::<AnyJobs>("alice", &bad.to_owned());
             tester.emit::<AnyJobs>("alice", &"2".to_owned());
-            let error = tester.run().expect_err("it fails").to_string();
+            let error = tester.run().expect_err("the handler fails").to_string();
             assert!(error.contains("offset 1, key `alice`"), "{stage}: {error}");
             assert_eq!(tester.lag::<fails::Processor>(), 2, "{stage}");
             assert_eq!(tester.get::<Done>("alice"), Some(1), "{stage}");
@@ -182,9 +182,9 @@ fn a_dead_letter_is_the_record_as_it_came_and_says_where_from_and_why() {
             assert_eq!(text("goka-handler"), "keeps");
             assert_eq!(text("goka-stage"), stage);
             let why = match stage {
-                "decode" => "cannot decode its value: invalid digit",
+                "decode" => "cannot decode the value: invalid digit",
                 "handler" => "13 is unlucky",
-                _ => "it panicked: 666 is too much",
+                _ => "the handler panicked: 666 is too much",
             };
             assert!(text("goka-error").contains(why), "{}", text("goka-error"));
         }
@@ -250,7 +250,10 @@ impl Flaky {
         if size == 7 {
             self.attempt()?;
         }
-        let mut worked = self.worked.lock().expect("nobody panics");
+        let mut worked = self
+            .worked
+            .lock()
+            .expect("no thread panicked while it held the lock");
         worked.push(ctx.key().to_owned());
         Ok(())
     }
@@ -310,10 +313,18 @@ fn a_retry_holds_up_its_own_partition_only() {
     }
     // The record is tried at 0, 100, 300 and 700 ms, so that at 500 ms it still waits for its last attempt.
     tester.advance(Duration::from_millis(500));
-    let worked = flaky.worked.lock().expect("nobody panics").clone();
+    let worked = flaky
+        .worked
+        .lock()
+        .expect("no thread panicked while it held the lock")
+        .clone();
     assert_eq!(worked, vec!["free"; MANY]);
-    tester.run().expect("all is well");
-    let worked = flaky.worked.lock().expect("nobody panics").clone();
+    tester.run().expect("no handler fails");
+    let worked = flaky
+        .worked
+        .lock()
+        .expect("no thread panicked while it held the lock")
+        .clone();
     assert_eq!(worked[MANY], "stuck");
     assert_eq!(worked[MANY + 1..], vec!["behind"; MANY]);
     assert_eq!(flaky.attempts.load(Ordering::Relaxed), 4);
@@ -399,7 +410,7 @@ impl Defers {
         ctx.emit::<Log>(ctx.key(), &format!("did {size}"))?;
         self.guards
             .lock()
-            .expect("nobody panics")
+            .expect("no thread panicked while it held the lock")
             .push((size, ctx.defer()));
         Ok(())
     }
@@ -418,7 +429,12 @@ fn a_deferred_record_that_fails_takes_what_is_behind_it_back() {
     let mut handled = Vec::new();
     for _ in 0..400 {
         tester.advance(Duration::from_millis(10));
-        for (size, guard) in defers.guards.lock().expect("nobody panics").drain(..) {
+        for (size, guard) in defers
+            .guards
+            .lock()
+            .expect("no thread panicked while it held the lock")
+            .drain(..)
+        {
             handled.push(size);
             match size {
                 7 => guard.fail("the other system is away"),
@@ -433,7 +449,9 @@ fn a_deferred_record_that_fails_takes_what_is_behind_it_back() {
     assert_eq!(handled.iter().filter(|size| **size == 7).count(), 2);
     let letters = tester.emitted::<NotDone>();
     assert_eq!((letters.len(), letters[0].value), (1, 7));
-    let why = letters[0].header("goka-error").expect("it says why");
+    let why = letters[0]
+        .header("goka-error")
+        .expect("the dead letter names the error");
     assert!(String::from_utf8_lossy(why).contains("the other system is away"));
 }
 
@@ -471,14 +489,14 @@ fn a_visitor_skips_rows_and_tries_them_again() {
         tester.emit::<Jobs>(user, &points);
     }
     flaky.failures_left.store(2, Ordering::Relaxed);
-    tester.run().expect("all is well");
+    tester.run().expect("no handler fails");
     // The first failure is a panic, after which the row is tried again. The second is an error, which skips the row.
-    let visited = tester.visit(Take(2)).expect("all rows");
+    let visited = tester.visit(Take(2)).expect("the visit completes");
     assert_eq!(visited, 3);
     assert_eq!(tester.get::<Done>("alice"), Some(3));
     assert_eq!(tester.get::<Done>("bob"), Some(100));
     assert_eq!(tester.get::<Done>("carol"), Some(1));
-    let visited = tester.visit(Take(2)).expect("all rows");
+    let visited = tester.visit(Take(2)).expect("the visit completes");
     assert_eq!(visited, 3);
     assert_eq!(tester.get::<Done>("bob"), Some(98));
 }
@@ -504,10 +522,16 @@ fn a_record_too_large_to_be_written_is_its_handlers_error() {
         tester.emit::<Blobs>("alice", &size);
     }
     assert_eq!(tester.get::<Sizes>("alice"), Some(3_000));
-    assert_eq!(tester.emitted::<Copies>().len(), 4, "all or nothing");
+    assert_eq!(
+        tester.emitted::<Copies>().len(),
+        4,
+        "a record that fails must have no effects"
+    );
     let letters = tester.emitted::<TooLarge>();
     assert_eq!((letters.len(), letters[0].value), (1, 2_000_000));
-    let why = letters[0].header("goka-error").expect("it says why");
+    let why = letters[0]
+        .header("goka-error")
+        .expect("the dead letter names the error");
     let why = String::from_utf8_lossy(why);
     for part in [
         "`copies`",
@@ -580,7 +604,7 @@ fn a_value_that_json_cannot_give_back_is_its_handlers_error() {
         for by in [2, 0, 1] {
             tester.emit::<Jobs>("alice", &by);
         }
-        tester.run().expect("both are skipped");
+        tester.run().expect("the policy skips both records");
         assert_eq!(tester.lag::<divides::Processor>(), 0);
         assert_eq!(tester.get::<Ratio>("alice"), Some(0.0), "{guarantee:?}");
         assert_eq!(tester.emitted::<Ratios>().len(), 0);

@@ -35,7 +35,7 @@ fn timers_of_handlers_go_by_virtual_time() {
     assert!(virtually >= Duration::from_secs(30), "{virtually:?}");
     assert!(
         began.elapsed() < Duration::from_secs(25),
-        "it did not wait for real"
+        "the test must wait in virtual time only"
     );
 }
 
@@ -51,7 +51,10 @@ struct Sender {
 impl Sender {
     #[input(UserClicks)]
     fn send(&self, ctx: &mut Context<'_, Self>, clicks: i64) -> goka::Result {
-        self.guards.lock().expect("nobody panics").push(ctx.defer());
+        self.guards
+            .lock()
+            .expect("no thread panicked while it held the lock")
+            .push(ctx.defer());
         ctx.set_value(&clicks)
     }
 }
@@ -63,8 +66,12 @@ fn a_deferred_record_takes_effect_when_it_is_done() {
     tester.emit::<UserClicks>("alice", &7);
     assert_eq!(tester.get::<Sent>("alice"), None);
     assert_eq!(tester.lag::<Sender>(), 1);
-    let guard = sender.guards.lock().expect("nobody panics").pop();
-    guard.expect("it was deferred").done();
+    let guard = sender
+        .guards
+        .lock()
+        .expect("no thread panicked while it held the lock")
+        .pop();
+    guard.expect("the handler deferred a record").done();
     assert_eq!(tester.get::<Sent>("alice"), Some(7));
     assert_eq!(tester.lag::<Sender>(), 0);
 }
@@ -98,7 +105,10 @@ impl Subscriber for Warnings {
         }
         let mut text = Text::default();
         event.record(&mut text);
-        self.0.lock().expect("nobody panics").push(text.0);
+        self.0
+            .lock()
+            .expect("no thread panicked while it held the lock")
+            .push(text.0);
     }
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
@@ -107,12 +117,19 @@ impl Subscriber for Warnings {
 #[test]
 fn a_deferred_record_that_is_not_done_is_named_every_30_seconds() {
     let warnings = Warnings(Arc::default(), thread::current().id());
-    tracing::subscriber::set_global_default(warnings.clone()).expect("no other test has one");
+    tracing::subscriber::set_global_default(warnings.clone())
+        .expect("no other test sets a global subscriber");
     let sender = Sender::default();
     let mut tester = Tester::new().processor(sender.clone());
     tester.set::<Sent>("alice", &1);
     tester.emit::<UserClicks>("alice", &7);
-    let deferred = || warnings.0.lock().expect("nobody panics").clone();
+    let deferred = || {
+        warnings
+            .0
+            .lock()
+            .expect("no thread panicked while it held the lock")
+            .clone()
+    };
     tester.advance(Duration::from_secs(25));
     assert_eq!(deferred(), [""; 0]);
     tester.advance(Duration::from_secs(10));
@@ -125,16 +142,19 @@ fn a_deferred_record_that_is_not_done_is_named_every_30_seconds() {
         "held_back=1",
         "`done`",
     ] {
-        assert!(named[0].contains(part), "{part} in {named:?}");
+        assert!(
+            named[0].contains(part),
+            "the warning must contain {part}: {named:?}"
+        );
     }
     tester.advance(Duration::from_secs(30));
     assert_eq!(deferred().len(), 2);
     sender
         .guards
         .lock()
-        .expect("nobody panics")
+        .expect("no thread panicked while it held the lock")
         .pop()
-        .expect("it was deferred")
+        .expect("the handler deferred a record")
         .done();
     assert_eq!(tester.get::<Sent>("alice"), Some(7));
     tester.advance(Duration::from_secs(60));
@@ -146,8 +166,14 @@ fn a_deferred_record_that_fails_is_an_error() {
     let sender = Sender::default();
     let mut tester = Tester::new().processor(sender.clone());
     tester.emit::<UserClicks>("alice", &7);
-    tester.run().expect("it waits");
-    sender.guards.lock().expect("nobody panics").clear();
+    tester
+        .run()
+        .expect("the tester waits for the deferred record");
+    sender
+        .guards
+        .lock()
+        .expect("no thread panicked while it held the lock")
+        .clear();
     let error = tester.run().expect_err("dropped").to_string();
     assert!(error.contains("without `done`"), "{error}");
 }
@@ -158,6 +184,6 @@ async fn it_works_within_a_runtime() {
     let view = tester.view::<Clicks>();
     tester.emit::<UserClicks>("alice", &1);
     tester.run().expect("counted");
-    view.caught_up().await.expect("it is");
+    view.caught_up().await.expect("the view is caught up");
     assert_eq!(view.get("alice").expect("open"), Some(1));
 }

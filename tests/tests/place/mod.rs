@@ -17,7 +17,7 @@ impl Place {
     pub(crate) fn new(name: &str) -> Place {
         Place {
             prefix: unique(name) + "-",
-            state: tempfile::tempdir().expect("a temporary directory"),
+            state: tempfile::tempdir().expect("the temporary directory can be created"),
         }
     }
 

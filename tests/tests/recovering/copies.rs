@@ -80,7 +80,7 @@ async fn compacted(guarantee: Guarantee) {
     let end_of_log = rows.last().map_or(0, |row| row.offset + 1);
     assert!(
         rows.len() < 50,
-        "it is compacted: {} rows up to {end_of_log}",
+        "the changelog must be compacted, but has {} rows before offset {end_of_log}",
         rows.len()
     );
     let expected = of(&[("a", 50), ("b", 1)]);
@@ -109,12 +109,12 @@ async fn compacted(guarantee: Guarantee) {
             })
         }
     });
-    written.await.expect("it is read");
+    written.await.expect("the reading thread does not panic");
     end(running).await;
     assert_eq!(
         group.written()["deleted"],
         7,
-        "{guarantee:?}: counted from zero"
+        "{guarantee:?}: the deleted key must be counted from zero again"
     );
 }
 
@@ -137,7 +137,9 @@ async fn an_input_that_was_created_again_is_read_from_its_start() {
         let app = App::new(group.config()).processor(sum::Processor);
         let mut running = app.start().await.expect("the app starts");
         let ended = timeout(DEADLINE, running.wait()).await;
-        let refusal = ended.expect("it ends by itself").expect_err("it asks");
+        let refusal = ended
+            .expect("the app ends by itself")
+            .expect_err("the app refuses to choose a position");
         assert!(refusal.to_string().contains("`earliest`"), "{refusal}");
         drop(running);
         let running = group

@@ -125,8 +125,10 @@ async fn rows(place: &Place, rows: usize) -> BTreeMap<String, String> {
         // more rows.
         (rows.len(), last_values(&rows))
     };
-    let (seen, values) = tokio::task::spawn_blocking(read).await.expect("it is read");
-    assert_eq!(seen, rows, "a row for each record");
+    let (seen, values) = tokio::task::spawn_blocking(read)
+        .await
+        .expect("the reading thread does not panic");
+    assert_eq!(seen, rows, "each record must have one row");
     values
 }
 
@@ -135,7 +137,7 @@ async fn rows(place: &Place, rows: usize) -> BTreeMap<String, String> {
 async fn a_member_with_other_inputs_shares_the_partitions() {
     let place = place();
     let old = start(config(&place, "old"), before::sum::Processor).await;
-    until("the first member runs all", || {
+    until("the first member runs all partitions", || {
         partitions(&old).len() == PARTITIONS
     })
     .await;
@@ -143,7 +145,7 @@ async fn a_member_with_other_inputs_shares_the_partitions() {
     rows(&place, 100).await;
 
     let new = start(config(&place, "new"), after::Sum).await;
-    until("each partition runs in one of both", || {
+    until("each partition runs in one of the two members", || {
         let (old, new) = (partitions(&old), partitions(&new));
         old.len() == PARTITIONS / 2 && new.len() == PARTITIONS / 2 && old.is_disjoint(&new)
     })
@@ -152,7 +154,7 @@ async fn a_member_with_other_inputs_shares_the_partitions() {
     rows(&place, 200).await;
 
     end(old).await;
-    until("the second member runs all", || {
+    until("the second member runs all partitions", || {
         partitions(&new).len() == PARTITIONS
     })
     .await;
@@ -168,7 +170,7 @@ async fn a_member_with_other_inputs_shares_the_partitions() {
 async fn without_a_table_a_member_with_another_first_input_is_refused() {
     let place = place();
     let old = start(config(&place, "old"), before::copy::Processor).await;
-    until("the first member runs all", || {
+    until("the first member runs all partitions", || {
         partitions(&old).len() == PARTITIONS
     })
     .await;
@@ -176,11 +178,14 @@ async fn without_a_table_a_member_with_another_first_input_is_refused() {
     let refusal = app
         .start()
         .await
-        .expect_err("both would own the same partitions");
+        .expect_err("the second member must not start");
     let refusal = refusal.to_string();
     for topic in ["numbers", "more"] {
         let part = place.physical(topic);
-        assert!(refusal.contains(&part), "`{part}` is missing in: {refusal}");
+        assert!(
+            refusal.contains(&part),
+            "the text must contain `{part}`: {refusal}"
+        );
     }
     end(old).await;
 }

@@ -24,16 +24,19 @@ fn open_transaction(topic: &str, key: &str) -> BaseProducer {
         .set("transactional.id", goka_tests::unique("foreign"))
         .set("transaction.timeout.ms", TIMEOUT_MS)
         .create()
-        .expect("settings of a producer");
-    producer.init_transactions(WAIT).expect("a producer id");
+        .expect("the settings of the producer are valid");
+    producer
+        .init_transactions(WAIT)
+        .expect("the producer gets a producer id");
     producer.begin_transaction().expect("a transaction");
     let wrong = BaseRecord::to(topic)
         .partition(0)
         .key(key)
         .payload("999999");
     let sent = producer.send(wrong);
-    sent.map_err(|(error, _)| error).expect("room for a record");
-    producer.flush(WAIT).expect("a broker that takes it");
+    sent.map_err(|(error, _)| error)
+        .expect("the producer's queue has room");
+    producer.flush(WAIT).expect("the broker accepts the record");
     producer
 }
 
@@ -93,19 +96,19 @@ async fn a_log_that_ends_in_markers_is_read_to_its_end() {
         let aborted = open_transaction(&group.table(), "a");
         aborted
             .abort_transaction(WAIT)
-            .expect("nothing was committed");
+            .expect("the transaction is aborted");
         commit(&open_transaction(&group.table(), "b"));
         group.write([Message::new("a", "5"), Message::new("b", "6")]);
         commit(&open_transaction(&group.table(), "c"));
         let aborted = open_transaction(&group.table(), "b");
         aborted
             .abort_transaction(WAIT)
-            .expect("nothing was committed");
+            .expect("the transaction is aborted");
 
         let expected = of(&[("a", 5), ("b", 6), ("c", 999_999)]);
         assert_eq!(group.written(), expected);
-        // The first start reads from the start of the log, the second start from after the last marker. The start below
-        // reads from the middle of the log.
+        // The first start of the processor reads the log from its beginning, and the second start reads from the offset
+        // after the last marker. The start below reads from the middle of the log.
         for _ in 0..2 {
             let running = group
                 .start_with(group.config().start(goka::config::Start::Earliest))
@@ -143,7 +146,7 @@ async fn rows_of_others_are_written_over_at_least_once() {
             row.key_text() == "x" && row.value.is_none()
         })
     });
-    deleted.await.expect("it is read");
+    deleted.await.expect("the reading thread does not panic");
     assert_eq!(local(&running, &["a", "x"]), of(&[("a", 11)]));
     end(running).await;
     assert_eq!(group.written(), of(&[("a", 11)]));
@@ -179,17 +182,22 @@ async fn a_partition_does_not_run_before_an_open_transaction_is_decided() {
         let app = App::new(config).processor(super::sum::Processor);
         let running = app.start().await.expect("the app starts");
         let early = timeout(Duration::from_secs(2), running.recovered()).await;
-        assert!(early.is_err(), "{guarantee:?}: it runs too early");
+        assert!(
+            early.is_err(),
+            "{guarantee:?}: the processor runs too early"
+        );
         commit(&open);
         let recovered = timeout(DEADLINE, running.recovered()).await;
-        recovered.expect("in time").expect("it recovers");
+        recovered
+            .expect("recovery ends in time")
+            .expect("recovery succeeds");
         let expected = of(&[("a", 1), ("x", 999_999)]);
         assert_eq!(group.rows(2).await, expected, "{guarantee:?}");
         end(running).await;
         assert_eq!(
             group.written(),
             expected,
-            "{guarantee:?}: nothing was written over"
+            "{guarantee:?}: no row must be overwritten"
         );
     }
 }

@@ -1,5 +1,6 @@
 //! Restarts after topics, offsets or local copies have changed while the group was down. No restart hangs or shows
-//! wrong rows, and if goka cannot know the right position, it asks what to do. Needs a real Kafka.
+//! wrong rows. If goka cannot know the right position, the app ends with an error that says what to do. Needs a real
+//! Kafka.
 
 mod copies;
 mod deployments;
@@ -103,8 +104,8 @@ impl Group {
         let running = running.expect("the app starts");
         let recovered = timeout(DEADLINE, running.recovered()).await;
         recovered
-            .expect("it recovers in time")
-            .expect("it recovers");
+            .expect("recovery ends in time")
+            .expect("recovery succeeds");
         running
     }
 
@@ -120,12 +121,13 @@ impl Group {
 
     /// Deletes the state directory.
     fn lose_state(&self) {
-        std::fs::remove_dir_all(self.place.state_dir()).expect("nobody holds the state");
+        std::fs::remove_dir_all(self.place.state_dir())
+            .expect("no process uses the state directory");
     }
 }
 
 fn table(rows: &BTreeMap<String, String>) -> Table {
-    let number = |text: &String| text.parse().expect("a sum is a number");
+    let number = |text: &String| text.parse().expect("the row must be a number");
     rows.iter()
         .map(|(key, sum)| (key.clone(), number(sum)))
         .collect()
@@ -139,7 +141,9 @@ fn of(rows: &[(&str, i64)]) -> Table {
 
 /// The rows of these keys in a processor's local copy.
 fn local(running: &Running, keys: &[&str]) -> Table {
-    let processor = running.processor::<sum::Processor>().expect("it runs");
+    let processor = running
+        .processor::<sum::Processor>()
+        .expect("the app runs the processor");
     let row = |key: &&str| {
         let row = processor.get::<Sums>(key).expect("the partition is here");
         row.map(|sum| ((*key).to_owned(), sum))
@@ -149,5 +153,7 @@ fn local(running: &Running, keys: &[&str]) -> Table {
 
 async fn end(running: Running) {
     let ended = timeout(DEADLINE, running.shutdown()).await;
-    ended.expect("it ends").expect("nothing failed");
+    ended
+        .expect("the app ends in time")
+        .expect("the app ends without an error");
 }

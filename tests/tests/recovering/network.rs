@@ -1,5 +1,5 @@
-//! A member that is cut off from the network for longer than its session timeout, and goes on as far as it can. The
-//! member learns only when the network is back that it was removed from the group.
+//! A member loses the network for longer than its session timeout, and continues as far as it can. When the network is
+//! back, the member learns that the group has removed it.
 
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ fn a_member_that_was_cut_off_does_no_harm() {
         for (user, clicks) in &expected {
             assert!(
                 counted[user] >= *clicks,
-                "{guarantee}, {user}: {} of {clicks}",
+                "{guarantee}, {user}: counted {} of {clicks} clicks",
                 counted[user]
             );
         }

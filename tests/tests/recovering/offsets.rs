@@ -97,13 +97,13 @@ async fn with_neither_offsets_nor_a_local_copy_it_asks_what_to_do() {
         let app = App::new(group.config()).processor(sum::Processor);
         let mut running = app.start().await.expect("the app starts");
         let recovered = timeout(DEADLINE, running.recovered()).await;
-        let recovered = recovered.expect("who waits for it hears that it ended");
+        let recovered = recovered.expect("`recovered` returns when the app ends");
         assert!(matches!(recovered, Err(Error::Closed(_))), "{recovered:?}");
         let ended = timeout(DEADLINE, running.wait())
             .await
-            .expect("it ends by itself");
+            .expect("the app ends by itself");
         let refusal = ended
-            .expect_err("it cannot know where to resume")
+            .expect_err("the app has no position to resume at")
             .to_string();
         for part in [
             &group.table(),
@@ -112,10 +112,14 @@ async fn with_neither_offsets_nor_a_local_copy_it_asks_what_to_do() {
             "`latest`",
             "`reset`",
         ] {
-            assert!(refusal.contains(part), "`{part}` is missing in: {refusal}");
+            assert!(
+                refusal.contains(part),
+                "the text must contain `{part}`: {refusal}"
+            );
         }
         drop(running);
-        // The instance has written and committed nothing. The group refuses to start until the question is answered.
+        // The instance has written and committed nothing. The group refuses to start until an operator chooses a
+        // position.
         assert_eq!(group.written(), of(&[("a", 55)]), "{guarantee:?}");
     }
 }
@@ -168,8 +172,10 @@ async fn the_local_copy_of_a_previous_owner_does_not_set_the_position() {
             let mut running = app.start().await.expect("the app starts");
             let ended = timeout(DEADLINE, running.wait())
                 .await
-                .expect("it ends by itself");
-            let refusal = ended.expect_err("it was not the last").to_string();
+                .expect("the app ends by itself");
+            let refusal = ended
+                .expect_err("the transaction was not the last")
+                .to_string();
             assert!(refusal.contains("`start`"), "{guarantee:?}: {refusal}");
         }
         assert_eq!(group.written(), of(&[("a", 155)]), "{guarantee:?}");

@@ -22,7 +22,7 @@ fn partitions_that_were_given_up_before_a_kill_get_an_owner() {
     let mut two = clicks.processor("two");
     assert!(
         !one.wait().success(),
-        "it kills itself when it has given back"
+        "the process must kill itself after giving up its partitions"
     );
     let mut one = clicks.processor("one");
     wait_for_partitions(&mut one, 2);

@@ -33,7 +33,10 @@ fn a_million_rows_are_read_once_whatever_was_killed() {
             let (before, began) = (proxy.bytes_served(), Instant::now());
             let mut processor = clicks.processor("one");
             wait_for_partitions(&mut processor);
-            println!("{guarantee}: it ran {:?} after its start", began.elapsed());
+            println!(
+                "{guarantee}: the processor ran {:?} after its start",
+                began.elapsed()
+            );
             (proxy.bytes_served() - before, processor)
         };
         let (whole, mut processor) = bytes_to_run();
@@ -41,8 +44,11 @@ fn a_million_rows_are_read_once_whatever_was_killed() {
         processor.kill();
         let (tail, mut processor) = bytes_to_run();
         processor.kill();
-        println!("{guarantee}: {whole} bytes were read first, {tail} after the kill");
-        assert!(tail * 10 < whole, "{tail} bytes of {whole} were read again");
+        println!("{guarantee}: read {whole} bytes at first, {tail} bytes after the kill");
+        assert!(
+            tail * 10 < whole,
+            "after the kill, {tail} of {whole} bytes were read again"
+        );
         // No row was lost: the clicks were added to the rows that existed before.
         clicks.wait_until_all_counted(&(0..1_000).map(|n| (format!("user-{n}"), 8)).collect());
     }

@@ -17,7 +17,9 @@ fn early_ends(path: &str, text: &str) -> Vec<String> {
     let found = tests.found.into_iter();
     found
         .map(|(line, why)| {
-            format!("{path}:{line} {why}: mark the test `#[ignore]`, and let it fail")
+            format!(
+                "{path}:{line} {why}: mark the test with `#[ignore]` instead, and let the test fail"
+            )
         })
         .collect()
 }
@@ -32,8 +34,7 @@ impl<'ast> Visit<'ast> for Tests {
         if function.attrs.iter().any(is_test) {
             let line = function.sig.fn_token.span.start().line;
             if is_one_condition(&function.block) {
-                self.found
-                    .push((line, "is a test of which nothing may be run"));
+                self.found.push((line, "is a test that may run nothing"));
             }
             self.visit_block(&function.block);
         }

@@ -81,7 +81,7 @@ fn sources(extensions: &[&str]) -> Vec<Source> {
     let mut folders = vec![root()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder of the repository can be read") {
-            let path = entry.expect("its entries can be read").path();
+            let path = entry.expect("the directory can be read").path();
             let name = path
                 .file_name()
                 .and_then(|name| name.to_str())
@@ -94,10 +94,10 @@ fn sources(extensions: &[&str]) -> Vec<Source> {
             } else if extensions.contains(&extension.unwrap_or_default()) {
                 let relative = path
                     .strip_prefix(root())
-                    .expect("it was found below the root");
+                    .expect("the path is below the root");
                 found.push(Source {
                     path: relative.to_string_lossy().replace('\\', "/"),
-                    text: fs::read_to_string(&path).expect("sources are UTF-8"),
+                    text: fs::read_to_string(&path).expect("source files must be UTF-8"),
                     is_test: false,
                 });
             }
@@ -149,7 +149,7 @@ fn only_kafka_names_rdkafka_and_only_store_names_heed() {
             for (name, home) in homes {
                 if names(line, name) && !source.within(home) {
                     broken.push(format!(
-                        "{}:{number} names {name}: only {home} may",
+                        "{}:{number} names {name}, but only {home} may name this",
                         source.path
                     ));
                 }
@@ -163,10 +163,7 @@ fn only_kafka_names_rdkafka_and_only_store_names_heed() {
         ] {
             let depends = source.text.lines().any(|line| line.starts_with(name));
             if depends && !allowed.iter().any(|folder| source.path.starts_with(folder)) {
-                broken.push(format!(
-                    "{} depends on {name}: it must not know it",
-                    source.path
-                ));
+                broken.push(format!("{} depends on {name}, but must not", source.path));
             }
         }
     }
@@ -196,7 +193,7 @@ fn the_engine_knows_bytes_and_edges_never_types() {
             let uses = line.trim_start().starts_with("use ") || line.contains("crate::");
             for name in typed.iter().filter(|name| uses && names(line, name)) {
                 broken.push(format!(
-                    "{}:{number} names {name}: types end above it",
+                    "{}:{number} names {name}, but this layer must not know types",
                     source.path
                 ));
             }
@@ -220,16 +217,13 @@ fn every_file_says_why_it_exists_and_stays_readable() {
         }
         if !source.text.starts_with("//!") {
             broken.push(format!(
-                "{} does not begin with //! and why it exists",
+                "{} does not begin with a //! comment that says why the file exists",
                 source.path
             ));
         }
         let lines = source.text.lines().count();
         if lines > LINES {
-            broken.push(format!(
-                "{} has {lines} lines: two ideas share it",
-                source.path
-            ));
+            broken.push(format!("{} has {lines} lines: split the file", source.path));
         }
         for (index, line) in source.text.lines().enumerate() {
             // A text for users stays on one line, so that it can be searched for. A row of a table must stay on one
@@ -282,7 +276,7 @@ fn tests_wait_for_events_not_for_time() {
         for (number, line) in source.code().skip(shipped) {
             for sleep in sleeps.iter().filter(|sleep| line.contains(**sleep)) {
                 broken.push(format!(
-                    "{}:{number} waits by {sleep}: wait for the event",
+                    "{}:{number} calls {sleep}: wait for an event instead",
                     source.path
                 ));
             }
@@ -341,8 +335,8 @@ fn the_readme_shows_a_program_that_compiles() {
     );
 }
 
-/// Finds what would make `scripts/package.sh` fail, which runs the tests of the packages, but finds it without building
-/// a package.
+/// Finds included files that are not in their package, without building the package. With such a file,
+/// `scripts/package.sh` would fail when it runs the tests of the packages.
 #[test]
 fn a_package_needs_no_file_from_outside() {
     let mut broken = Vec::new();
@@ -359,7 +353,7 @@ fn a_package_needs_no_file_from_outside() {
             let includes = line.contains("include_str!") || line.contains("include_bytes!");
             if includes && line.contains(&outside) {
                 broken.push(format!(
-                    "{}:{number} includes a file that its package lacks",
+                    "{}:{number} includes a file that is not in its package",
                     source.path
                 ));
             }

@@ -119,7 +119,11 @@ fn an_import_through_the_face_is_found() {
             [("roof/mod.rs", "ground/stone.rs")],
             "{text}"
         );
-        assert!(wrong[0].why.contains("Name the module that defines it"));
+        assert!(
+            wrong[0]
+                .why
+                .contains("Name the module that defines the item")
+        );
     }
 }
 
@@ -239,11 +243,9 @@ fn a_circle_of_files_is_found() {
         ("ground/stone.rs", "ground/sand.rs"),
     ];
     assert_eq!(pairs(&wrong), found);
-    assert!(
-        wrong[0]
-            .why
-            .ends_with("a circle of 3 files: ground/clay.rs, ground/sand.rs, ground/stone.rs")
-    );
+    assert!(wrong[0].why.ends_with(
+        "3 files import each other in a circle: ground/clay.rs, ground/sand.rs, ground/stone.rs"
+    ));
     let in_one_room = |circle: &[&str]| circle.iter().all(|file| file.starts_with("ground/"));
     assert_eq!(circles(&imports(&files), in_one_room), []);
 }

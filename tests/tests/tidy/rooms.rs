@@ -63,14 +63,15 @@ impl Wrong {
 }
 
 /// Finds imports of names through the re-exports of the crate's root. Tests may import through the root if they write
-/// the crate's own name, as in `goka::stream`. The reason is that the macros print `::goka` into the tests of goka as
-/// well, so the root must be known under this name; and that tests of the macros show what users write.
+/// the crate's own name, as in `goka::stream`. There are two reasons: the macros print `::goka` into the tests of goka
+/// as well, and tests of the macros show what users write.
 pub(crate) fn through_the_face(imports: &[Import]) -> Vec<Wrong> {
     let through = imports.iter().filter(|import| {
         let as_a_user = import.is_test && import.by_own_name;
         import.by_face && !as_a_user && import.from != "lib.rs"
     });
-    let why = "the root re-exports it for users. Name the module that defines it";
+    let why =
+        "the crate root re-exports this item for users. Name the module that defines the item";
     through.map(|import| Wrong::new(import, why)).collect()
 }
 
@@ -143,7 +144,11 @@ pub(crate) fn circles(imports: &[Import], is_allowed: impl Fn(&[&str]) -> bool) 
         let (from, to) = (import.from.as_str(), import.to.as_str());
         let circle = &circles[from];
         if circle.contains(&to) && !is_allowed(circle) {
-            let why = format!("a circle of {} files: {}", circle.len(), shown(circle));
+            let why = format!(
+                "{} files import each other in a circle: {}",
+                circle.len(),
+                shown(circle)
+            );
             wrong
                 .entry((from, to))
                 .or_insert_with(|| Wrong::new(import, why));

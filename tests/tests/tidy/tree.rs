@@ -218,7 +218,11 @@ impl Tree {
             "self" => (at, rest),
             "super" => {
                 let parents = path.iter().take_while(|name| *name == "super").count();
-                let up = |at: usize| self.modules[at].parent.expect("`super` of a root");
+                let up = |at: usize| {
+                    self.modules[at]
+                        .parent
+                        .expect("the crate root has no `super`")
+                };
                 ((0..parents).fold(at, |at, _| up(at)), &path[parents..])
             }
             _ => return self.find(at, path, hops),

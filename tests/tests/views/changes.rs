@@ -29,23 +29,27 @@ fn write_in_transactions(place: &Place, messages: &[Message]) -> BaseProducer {
         .set("partitioner", "murmur2_random")
         .set("transactional.id", place.physical("writer"))
         .create()
-        .expect("it connects");
-    producer.init_transactions(DEADLINE).expect("it begins");
+        .expect("the producer connects");
+    producer
+        .init_transactions(DEADLINE)
+        .expect("the transaction begins");
     let topic = place.physical(TOPIC);
     for (number, message) in messages.iter().enumerate() {
-        producer.begin_transaction().expect("it begins");
+        producer
+            .begin_transaction()
+            .expect("the transaction begins");
         let mut record = BaseRecord::<[u8], [u8]>::to(&topic);
         record.key = message.key.as_deref();
         record.payload = message.value.as_deref();
         producer
             .send(record)
             .map_err(|(error, _)| error)
-            .expect("there is room");
-        producer.flush(DEADLINE).expect("it is written");
+            .expect("the producer's queue has room");
+        producer.flush(DEADLINE).expect("the records are written");
         if number + 1 < messages.len() {
             producer
                 .commit_transaction(DEADLINE)
-                .expect("it is committed");
+                .expect("the transaction is committed");
         }
     }
     producer
@@ -55,19 +59,25 @@ fn write_in_transactions(place: &Place, messages: &[Message]) -> BaseProducer {
 async fn a_program_that_writes_rows_reads_its_writes() {
     let place = place(3);
     let view = open(&place).await;
-    let emitter = Emitter::<Direct>::new(&place.config()).expect("it opens");
+    let emitter = Emitter::<Direct>::new(&place.config()).expect("the emitter opens");
     for n in 0..50 {
         let key = format!("key-{}", n % 7);
         let written = within(emitter.emit(&key, &n).expect("taken")).await;
         let written = written.expect("delivered");
         within(view.wait_for(written.partition, written.offset))
             .await
-            .expect("it becomes visible");
-        assert_eq!(view.get(&key).expect("it is read"), Some(n));
+            .expect("the row becomes visible");
+        assert_eq!(view.get(&key).expect("the row can be read"), Some(n));
     }
-    let refused = view.wait_for(3, 0).await.expect_err("there are three");
-    assert!(refused.to_string().contains("has 3, 0 to 2"), "{refused}");
-    within(emitter.close()).await.expect("it closes");
+    let refused = view
+        .wait_for(3, 0)
+        .await
+        .expect_err("the table has only three partitions");
+    assert!(
+        refused.to_string().contains("has 3 partitions, 0 to 2"),
+        "{refused}"
+    );
+    within(emitter.close()).await.expect("the emitter closes");
 }
 
 #[tokio::test]
@@ -79,17 +89,22 @@ async fn a_view_passes_the_marks_of_transactions_and_shows_what_is_committed() {
     let view = open(&place).await;
     let producer = write_in_transactions(&place, &[row("a", 1), row("a", 2), row("a", 3)]);
     // The last stable offset is right after a transaction marker, and consumers never receive a marker.
-    within(view.caught_up()).await.expect("it catches up");
-    assert_eq!(view.get("a").expect("it is read"), Some(2));
+    within(view.caught_up()).await.expect("the view catches up");
+    assert_eq!(view.get("a").expect("the row can be read"), Some(2));
     producer
         .commit_transaction(DEADLINE)
-        .expect("it is committed");
-    within(view.caught_up()).await.expect("it catches up");
-    assert_eq!(view.get("a").expect("it is read"), Some(3));
-    assert_eq!(view.stats().expect("it is read").partitions[&0].offset, 6);
+        .expect("the transaction is committed");
+    within(view.caught_up()).await.expect("the view catches up");
+    assert_eq!(view.get("a").expect("the row can be read"), Some(3));
+    assert_eq!(
+        view.stats().expect("the statistics can be read").partitions[&0].offset,
+        6
+    );
     let again = open(&place).await;
-    within(again.caught_up()).await.expect("it catches up");
-    assert_eq!(again.stats().expect("it is read").lag, 0);
+    within(again.caught_up())
+        .await
+        .expect("the view catches up");
+    assert_eq!(again.stats().expect("the statistics can be read").lag, 0);
 }
 
 #[tokio::test]
@@ -102,7 +117,7 @@ async fn a_watch_sees_the_last_value_and_updates_make_the_table() {
     let (mut updates, mut watch) = (view.updates(), view.watch("watched"));
     let mut table: Table = pairs(view.iter()).into_iter().collect();
     assert_eq!(
-        watch.value().expect("it is read"),
+        watch.value().expect("the row can be read"),
         table.get("watched").copied()
     );
 
@@ -116,15 +131,20 @@ async fn a_watch_sees_the_last_value_and_updates_make_the_table() {
     });
     let (mut seen, mut last) = (Vec::new(), None);
     while last != Some(199) {
-        last = within(watch.changed()).await.expect("it is followed");
+        last = within(watch.changed())
+            .await
+            .expect("the view reports the change");
         seen.extend(last);
     }
     assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
-    writer.join().expect("all is written");
+    writer.join().expect("all records are written");
 
     let end = expected(&place);
     while table != end {
-        match within(updates.next()).await.expect("it is followed") {
+        match within(updates.next())
+            .await
+            .expect("the view reports the change")
+        {
             Update::Row {
                 key,
                 value: Some(value),
@@ -141,14 +161,14 @@ async fn a_view_reports_every_change_of_its_state() {
     write(&place, (0..100).map(|n| row(&n.to_string(), n)));
     let view = View::<Viewed>::open(&place.config())
         .await
-        .expect("it opens");
+        .expect("the view opens");
     let mut states = view.state_changes();
     let mut state = None;
     while state != Some(ViewState::Running) {
         state = within(states.next()).await;
-        assert!(state.is_some(), "it does not end");
+        assert!(state.is_some(), "the watch must not end");
     }
     assert_eq!(view.state(), ViewState::Running);
     let none = timeout(Duration::from_millis(50), states.next()).await;
-    none.expect_err("there is no other");
+    none.expect_err("the view must report no further state");
 }

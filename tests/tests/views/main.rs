@@ -41,7 +41,7 @@ fn row(key: &str, value: i64) -> Message {
 /// The expected table, read from the changelog with a plain client.
 fn expected(place: &Place) -> Table {
     let values = last_values(&read_topic(broker().address(), &place.physical(TOPIC)));
-    let number = |value: String| value.parse().expect("a number was written");
+    let number = |value: String| value.parse().expect("the row must be a number");
     values
         .into_iter()
         .map(|(key, value)| (key, number(value)))
@@ -49,17 +49,20 @@ fn expected(place: &Place) -> Table {
 }
 
 async fn open(place: &Place) -> View<Viewed> {
-    let view = View::open(&place.config()).await.expect("it opens");
-    within(view.recovered()).await.expect("it recovers");
+    let view = View::open(&place.config()).await.expect("the view opens");
+    within(view.recovered()).await.expect("the view recovers");
     view
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(DEADLINE, future).await.expect("it is done in time")
+    timeout(DEADLINE, future)
+        .await
+        .expect("the operation ends in time")
 }
 
 fn pairs(rows: impl Iterator<Item = goka::Result<(String, i64)>>) -> Vec<(String, i64)> {
-    rows.collect::<goka::Result<_>>().expect("it is read")
+    rows.collect::<goka::Result<_>>()
+        .expect("the row can be read")
 }
 
 /// A random key, short or long. The common prefix of the long keys has more bytes than the store keeps of a long key.

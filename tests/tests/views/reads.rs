@@ -16,17 +16,20 @@ use super::{TOPIC, Table, Viewed, expected, key, message, open, pairs, place, ro
 fn check(snapshot: &ViewSnapshot<Viewed>, table: &Table, random: &mut StdRng) {
     let all: Vec<(String, i64)> = table.clone().into_iter().collect();
     assert_eq!(pairs(snapshot.iter()), all);
-    assert_eq!(snapshot.len().expect("it is read"), all.len() as u64);
+    assert_eq!(
+        snapshot.len().expect("the row can be read"),
+        all.len() as u64
+    );
     let reversed: Vec<_> = all.iter().rev().cloned().collect();
     assert_eq!(pairs(snapshot.iter().rev()), reversed);
     for _ in 0..20 {
         let (a, b) = (key(random), key(random));
         assert_eq!(
-            snapshot.get(&a).expect("it is read"),
+            snapshot.get(&a).expect("the row can be read"),
             table.get(&a).copied()
         );
         assert_eq!(
-            snapshot.has(&b).expect("it is read"),
+            snapshot.has(&b).expect("the row can be read"),
             table.contains_key(&b)
         );
         let (from, to) = if a <= b { (a, b) } else { (b, a) };
@@ -46,7 +49,7 @@ fn check(snapshot: &ViewSnapshot<Viewed>, table: &Table, random: &mut StdRng) {
                 false => (rows.next_back(), &mut back),
             };
             match next {
-                Some(row) => from.push(row.expect("it is read")),
+                Some(row) => from.push(row.expect("the row can be read")),
                 None => break,
             }
         }
@@ -92,19 +95,19 @@ async fn however_it_is_read_it_shows_the_table_also_while_it_is_written() {
         }
     });
 
-    within(view.caught_up()).await.expect("it catches up");
+    within(view.caught_up()).await.expect("the view catches up");
     let table = expected(&place);
     check(&view.snapshot().expect("taken"), &table, &mut random);
     let all: Vec<(String, i64)> = table.clone().into_iter().collect();
     assert_eq!(pairs(view.iter()), all);
     let keys: Vec<String> = (0..100).map(|_| key(&mut random)).collect();
     let values = view.get_many(keys.iter().map(String::as_str));
-    let values = values.expect("it is read");
+    let values = values.expect("the row can be read");
     assert_eq!(values.len(), keys.len());
     for (key, value) in keys.iter().zip(values) {
         assert_eq!(value, table.get(key).copied(), "{key}");
-        assert_eq!(view.get(key).expect("it is read"), value);
-        assert_eq!(view.has(key).expect("it is read"), value.is_some());
+        assert_eq!(view.get(key).expect("the row can be read"), value);
+        assert_eq!(view.has(key).expect("the row can be read"), value.is_some());
     }
     let users = pairs(view.range("user-".."user-5").rev());
     let mut expected = all.clone();
@@ -116,7 +119,7 @@ async fn however_it_is_read_it_shows_the_table_also_while_it_is_written() {
         all.iter().filter(|(key, _)| key.starts_with('ü')).count()
     );
 
-    let stats = view.stats().expect("it is read");
+    let stats = view.stats().expect("the statistics can be read");
     assert_eq!((stats.rows, stats.lag), (all.len() as u64, 0));
     assert_eq!(stats.partitions.len(), 2);
     assert!(stats.bytes > 0 && stats.updated.is_some());
@@ -129,15 +132,18 @@ async fn a_snapshot_stays_as_it_was_and_may_go_to_another_thread() {
     let view = open(&place).await;
     let snapshot = view.snapshot().expect("taken");
     write(&place, [row("a", 3), Message::tombstone("b"), row("c", 4)]);
-    within(view.caught_up()).await.expect("it catches up");
+    within(view.caught_up()).await.expect("the view catches up");
     assert_eq!(
-        view.get_many(["a", "b", "c"]).expect("it is read"),
+        view.get_many(["a", "b", "c"]).expect("the row can be read"),
         [Some(3), None, Some(4)]
     );
     drop(view);
     let read = std::thread::spawn(move || pairs(snapshot.iter()));
     let expected = [("a".to_owned(), 1), ("b".to_owned(), 2)];
-    assert_eq!(read.join().expect("it is read"), expected);
+    assert_eq!(
+        read.join().expect("the reading thread does not panic"),
+        expected
+    );
 }
 
 #[tokio::test]
@@ -146,10 +152,13 @@ async fn a_row_that_does_not_decode_is_named_and_the_others_are_read() {
     let messages = [row("a", 1), Message::new("b", "two"), row("c", 3)];
     write(&place, messages);
     let view = open(&place).await;
-    let error = view.get("b").expect_err("it is not a number").to_string();
+    let error = view
+        .get("b")
+        .expect_err("the row does not decode")
+        .to_string();
     let topic = place.physical(TOPIC);
     assert!(error.contains("`b`") && error.contains(&topic), "{error}");
-    assert!(view.has("b").expect("it is read"));
+    assert!(view.has("b").expect("the row can be read"));
     let rows: Vec<_> = view.iter().map(|row| row.ok()).collect();
     let row = |key: &str, value| Some((key.to_owned(), value));
     assert_eq!(rows, [row("a", 1), None, row("c", 3)]);

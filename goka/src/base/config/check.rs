@@ -44,7 +44,7 @@ impl Config {
         if self.recover_ahead && self.standby == Standby::None {
             return refuse(
                 "`recover_ahead` needs `standby = all`: an instance does not know which partitions it will be assigned \
-                 before it joins the group, so it has to keep all of them",
+                 before it joins the group, so it has to keep copies of all partitions",
             );
         }
         if self
@@ -90,19 +90,19 @@ impl Config {
                 "`commit_interval` (GOKA_COMMIT_INTERVAL_MS)",
                 self.commit_interval,
                 COMMIT_INTERVAL_MAX,
-                "a member has to commit well within its session, or other members may have taken over its partitions",
+                "a member must commit before its session times out and other members take over its partitions",
             ),
             (
                 "`metadata_interval`",
                 self.metadata_interval,
                 DURATION_MAX,
-                "it is the time between two checks of the topics, for example 60 s",
+                "this setting is the time between two checks of the topics, for example 60 s",
             ),
             (
                 "`cleanup_delay` (GOKA_CLEANUP_DELAY_MS)",
                 self.cleanup_delay,
                 DURATION_MAX,
-                "with 0, local copies would be deleted while partitions move; a year keeps them",
+                "with 0, goka would delete local copies while partitions move between instances; to keep local copies for good, set a year",
             ),
             (
                 "`snapshot_max` (GOKA_SNAPSHOT_MAX_MS)",
@@ -162,7 +162,7 @@ fn check_instance_id(id: &str) -> Result<(), Error> {
         )
     } else if id == "." || id == ".." || !id.bytes().all(allowed) {
         format!(
-            "is `{id}`, but Kafka allows only letters, digits, `.`, `_` and `-`, and neither `.` nor `..` alone"
+            "is `{id}`, but must consist of letters, digits, `.`, `_` and `-`, and must not be `.` or `..`"
         )
     } else {
         return Ok(());
@@ -288,7 +288,7 @@ mod tests {
                     let is_duration = part == "1" && said.contains("above 0");
                     assert!(
                         said.contains(part) || is_duration,
-                        "`{part}` is not said: {said}"
+                        "the error must contain `{part}`: {said}"
                     );
                 }
                 assert!(

@@ -113,8 +113,8 @@ impl Config {
                     let meant = nearest(name).map(|known| format!(": did you mean {known}?"));
                     let meant = meant.unwrap_or_else(|| ".".to_owned());
                     return Err(Error::Config(format!(
-                        "unknown environment variable {name}{meant} Keys of librdkafka are written \
-                         GOKA_KAFKA__SESSION_TIMEOUT_MS"
+                        "unknown environment variable {name}{meant} To set a key of librdkafka such as \
+                         session.timeout.ms, use GOKA_KAFKA__SESSION_TIMEOUT_MS"
                     )));
                 }
             }

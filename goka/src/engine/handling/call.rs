@@ -110,7 +110,7 @@ pub(super) fn panicked(panic: &(dyn Any + Send)) -> Failure {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     let source = BoxError::from(format!(
-        "it panicked: {}",
+        "the handler panicked: {}",
         text.as_deref().unwrap_or("(no text)")
     ));
     Failure {

@@ -142,7 +142,7 @@ impl Handling {
         let cannot = |source: BoxError| {
             let failure = Failure {
                 stage: Stage::Broken,
-                doing: "write a dead letter of its record",
+                doing: "write the dead letter of the record",
                 source,
             };
             self.failed(env, origin, record.key, failure)
@@ -244,7 +244,7 @@ fn has_partitions(env: &Env<'_>, effects: &Effects) -> Result<(), Failure> {
 fn not_written(source: BoxError) -> Failure {
     Failure {
         stage: Stage::Handler,
-        doing: "write what it wants to",
+        doing: "write its output",
         source,
     }
 }
@@ -292,15 +292,15 @@ fn cause(failure: &Failure) -> String {
 fn no_partition(partition: i32, count: i32, topic: &str) -> BoxError {
     let last = count - 1;
     BoxError::from(format!(
-        "topic `{topic}` has no partition {partition}: it has {count}, 0 to {last}. Name one of these by \
-         `Meta::to_partition`, or none, and the key chooses; partitions that were added to an output are used after a \
-         restart of the processor"
+        "topic `{topic}` has no partition {partition}, because it has {count} partitions, 0 to {last}. Choose one of \
+         these with `Meta::to_partition`, or leave the choice to the partitioner. If partitions were added to the \
+         topic, restart the processor to use them"
     ))
 }
 
 fn too_large(size: usize, max: usize, topic: &str) -> BoxError {
     BoxError::from(format!(
-        "the record for topic `{topic}` has {size} bytes, more than `message.max.bytes` allows ({max}): raise it \
-         (`Config::set_producer`), and `max.message.bytes` of the topic with it, or write less"
+        "the record for topic `{topic}` has {size} bytes, more than `message.max.bytes` allows ({max}): raise \
+         `message.max.bytes` (`Config::set_producer`) and `max.message.bytes` of the topic, or write a smaller record"
     ))
 }

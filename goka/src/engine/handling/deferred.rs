@@ -54,10 +54,10 @@ impl Handling {
         if !self.rules.may_defer {
             let failure = Failure {
                 stage: Stage::Broken,
-                doing: "defer its record",
+                doing: "defer the record",
                 source: BoxError::from(
-                    "`ctx.defer()` is for at-least-once: under exactly-once all partitions of a worker are committed \
-                     together; wait in an `async fn` instead, or set the guarantee of this app to at-least-once",
+                    "`ctx.defer()` works only with at-least-once, because exactly-once commits all partitions of a \
+                     worker together: wait in an `async fn` instead, or set the guarantee of this app to at-least-once",
                 ),
             };
             return Err(self.failed(env, origin, key, failure).into());
@@ -101,7 +101,7 @@ impl Handling {
                 offset = origin.offset,
                 seconds = env.now().saturating_sub(since).as_secs(),
                 held_back = deferrals.len(),
-                "deferred record is not finished and holds back its partition: call `done` on its guard, or drop it"
+                "deferred record is not finished and holds back its partition: call `done` on the guard of the record, or drop the guard"
             );
         }
         Oldest::Waits
@@ -134,7 +134,7 @@ impl Handling {
             Front::Failed(reason) => {
                 let failure = Failure {
                     stage: Stage::Handler,
-                    doing: "finish what it deferred",
+                    doing: "finish the deferred record",
                     source: BoxError::from(reason),
                 };
                 self.deferred_failed(env, partitions, number, failure)

@@ -38,7 +38,7 @@ impl Handling {
         match (origin.by, &self.visiting) {
             (By::Source(source), _) => env.edges.get(env.edges.of_source(source)).handler,
             (By::Visit(_), Some(visiting)) => visiting.name(),
-            (By::Visit(_), None) => "a visitor that was given up",
+            (By::Visit(_), None) => "a cancelled visitor",
         }
     }
 
@@ -50,8 +50,8 @@ impl Handling {
         }
         Some(format!(
             "handler `{}` took {} ms: topic `{}`, partition {}, offset {}; that is more than half of \
-             `transaction.timeout.ms`, in which all that a transaction holds must be committed: raise it \
-             (`Config::set_producer`), or let the handler wait in an `async fn`",
+             `transaction.timeout.ms`, within which the transaction must be committed: raise `transaction.timeout.ms` \
+             (`Config::set_producer`), or make the handler an `async fn` that waits",
             self.handler_of(env, origin),
             took.as_millis(),
             topic_of(env, origin),

@@ -135,7 +135,7 @@ impl Planted {
         };
         tracing::warn!(
             fault = name,
-            "GOKA_FAULT is set: this process misbehaves on purpose"
+            "GOKA_FAULT is set: this process has a planted fault"
         );
         Ok(Planted(Some(*fault)))
     }

@@ -140,8 +140,9 @@ impl Keeper {
         let known = &self.spec.identity.topic_id;
         match self.reader.topic_id() {
             Some(id) if !known.is_empty() && id != *known => Err(Error::Topic(format!(
-                "topic `{}` was deleted and created again while this process was reading it. Drop everything that reads it \
-                 and open it again, or restart the program; the local copy is then rebuilt",
+                "topic `{}` was deleted and created again while this process was reading it. Drop all views and \
+                 processors that read the topic and open them again, or restart the program; goka then rebuilds the \
+                 local copy",
                 self.topic()
             ))),
             _ => Ok(()),

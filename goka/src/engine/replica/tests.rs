@@ -101,10 +101,16 @@ fn only_what_is_wanted_is_read() {
     let (replica, mut keeper) = stage.open();
     stage.turns(&mut keeper).unwrap();
     assert_eq!(replica.state(0), None);
-    assert!(replica.snapshot(0).is_err(), "it is not wanted");
+    assert!(
+        replica.snapshot(0).is_err(),
+        "a partition without readers must not be readable"
+    );
 
     let wanted = replica.want(1);
-    assert!(!replica.is_up_to_date(1), "no turn was taken");
+    assert!(
+        !replica.is_up_to_date(1),
+        "the replica must not be up to date before the keeper's first turn"
+    );
     stage.turns(&mut keeper).unwrap();
     assert!(replica.is_up_to_date(1));
     assert!(!replica.is_up_to_date(0));
@@ -131,7 +137,10 @@ fn a_table_of_another_partitioner_is_refused_with_the_one_that_fits() {
     let _wanted = replica.want_all();
     let refused = stage.turns(&mut keeper).unwrap_err().to_string();
     for part in [TABLE, "`fnv1a` chose", "write `partitioner = fnv1a`"] {
-        assert!(refused.contains(part), "`{part}` is not said: {refused}");
+        assert!(
+            refused.contains(part),
+            "the error must contain `{part}`: {refused}"
+        );
     }
 }
 
@@ -149,7 +158,10 @@ fn a_partition_stays_open_until_nobody_wants_it() {
     drop(all);
     stage.turns(&mut keeper).unwrap();
     assert_eq!((replica.state(0), replica.state(1)), (None, None));
-    assert!(replica.snapshot(0).is_err(), "it is closed");
+    assert!(
+        replica.snapshot(0).is_err(),
+        "a closed partition must not be readable"
+    );
 
     // While the local copy is closed, nothing is read. Afterwards, only the new records are read.
     stage.put(0, "b", Some("2"));
@@ -158,7 +170,7 @@ fn a_partition_stays_open_until_nobody_wants_it() {
     let _wanted = replica.want(0);
     assert!(
         !replica.is_up_to_date(0),
-        "its earlier state no longer counts"
+        "the earlier state of the replica must not count"
     );
     stage.turns(&mut keeper).unwrap();
     assert!(replica.is_up_to_date(0));
@@ -231,7 +243,10 @@ fn an_outage_is_waited_out() {
     let (replica, mut keeper) = stage.open();
     let _wanted = replica.want(0);
     stage.turns(&mut keeper).unwrap();
-    assert!(replica.state(0).is_some(), "the local copy can be read");
+    assert!(
+        replica.state(0).is_some(),
+        "the local copy must be readable"
+    );
     assert!(!replica.is_up_to_date(0));
     stage.world.advance(60 * SECOND);
     stage.turns(&mut keeper).unwrap();

@@ -178,7 +178,7 @@ impl Cluster {
                     return Err(Error::kafka(
                         format!("read changelog `{topic}`"),
                         format!(
-                            "no record came for {} s: check the brokers, and reset again",
+                            "no record came for {} s: check the brokers, and reset the group again",
                             PATIENCE.as_secs()
                         ),
                     ));

@@ -57,7 +57,7 @@ impl Cluster {
     /// Joins a group and leaves it, so that a rebalance assigns all the group's partitions.
     pub(crate) fn visit_group(&self, group: &str, leader: &str) -> Result<(), Error> {
         let (group, leader) = (self.names().group(group)?, self.names().topic(leader)?);
-        let who = format!("visitor of group `{group}`");
+        let who = format!("client that joins group `{group}`");
         let failed = |error| {
             Error::kafka(
                 format!("join group `{group}` to adopt orphaned partitions"),

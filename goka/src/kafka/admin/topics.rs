@@ -235,7 +235,7 @@ fn denied(physical: &str, right: &str, code: RDKafkaErrorCode) -> Result<(), Err
             tracing::warn!(
                 target: "goka::kafka",
                 topic = physical, error = %code,
-                "cannot check the settings of a topic; grant the ACL `{right}` on it"
+                "cannot check the settings of a topic; grant the ACL `{right}` on the topic"
             );
             Ok(())
         }

@@ -77,7 +77,7 @@ mod tests {
             assert!(now >= last && now <= boot_time());
             assert!(
                 Instant::now() < deadline,
-                "waited in vain: the clock goes on"
+                "not within the deadline: the clock goes on"
             );
             last = now;
         }

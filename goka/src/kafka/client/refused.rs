@@ -57,7 +57,10 @@ mod tests {
         for (key, value) in [("sasl.pasword", "hush"), ("sasl.password", "hu\0sh")] {
             let mut settings = ClientConfig::new();
             let opened = settings.set(key, value).create::<BaseProducer>();
-            let error = client("emitter", opened.err().expect("it is refused"));
+            let error = client(
+                "emitter",
+                opened.err().expect("the client refuses the setting"),
+            );
             let source = std::error::Error::source(&error);
             let seen = format!("{error} {error:?} {source:?}");
             assert!(

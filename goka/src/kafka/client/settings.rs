@@ -51,7 +51,7 @@ const OWN: &[(&str, &[&str], &str)] = &[
     (
         "transactional.id",
         &[],
-        "goka chooses transactional ids, so that the successor of a worker can fence it",
+        "goka chooses transactional ids, so that the successor of a worker can fence the worker",
     ),
     (
         "enable.auto.commit",
@@ -82,7 +82,7 @@ const OWN: &[(&str, &[&str], &str)] = &[
     (
         "partition.assignment.strategy",
         &["cooperative-sticky"],
-        "a group assigns all its inputs together, through one topic and with this strategy",
+        "goka assigns the partitions of all inputs of a group together, which needs this strategy",
     ),
     (
         "acks",
@@ -148,12 +148,12 @@ pub(crate) fn check(config: &Config) -> Result<(), Error> {
     let (allowed, why) = match config.guarantee {
         Guarantee::AtLeastOnce => (
             session_allows,
-            "a record must be delivered or given up before another member can own its partition, so the timeout is at \
-             most half of `session.timeout.ms` - `heartbeat.interval.ms` - 1 s",
+            "goka must deliver a record, or stop trying, before another member can own its partition, so the timeout \
+             is at most half of (`session.timeout.ms` - `heartbeat.interval.ms` - 1 s)",
         ),
         Guarantee::ExactlyOnce => (
             transaction_timeout(config)?,
-            "a record must be delivered or given up before its transaction times out, so the timeout is at most \
+            "goka must deliver a record, or stop trying, before its transaction times out, so the timeout is at most \
              `transaction.timeout.ms`",
         ),
     };
@@ -164,7 +164,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Error> {
         if asked.is_zero() || asked > allowed {
             let allowed = allowed.as_millis();
             return Err(Error::Config(format!(
-                "`{key}` cannot be set to `{value}`: {why}, which is {allowed} ms; raise both"
+                "`{key}` cannot be set to `{value}`: {why}, which is {allowed} ms; lower `{key}`, or raise both timeouts"
             )));
         }
     }

@@ -92,7 +92,7 @@ impl Fence {
     }
 
     fn end(&self, id: &str) -> Result<(), Error> {
-        let client = format!("fence of `{id}`");
+        let client = format!("producer that fences `{id}`");
         let producer: BaseProducer<ClientLog> =
             self.connection.open(Role::Worker, client, |settings| {
                 settings.set("transactional.id", id);

@@ -26,7 +26,9 @@ impl<T: Send + 'static> Deref for Leaving<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.0.as_ref().expect("it is there until it is dropped")
+        self.0
+            .as_ref()
+            .expect("the value is present until the drop")
     }
 }
 
@@ -66,13 +68,17 @@ mod tests {
         let (now, wait) = mpsc::channel();
         now.send(()).unwrap();
         drop(Leaving::new(Slow(wait, told)));
-        assert_eq!(tell.try_recv(), Ok(()), "it was waited for");
+        assert_eq!(tell.try_recv(), Ok(()), "the drop must wait for the end");
 
         let (told, tell) = mpsc::channel();
         let (later, wait) = mpsc::channel();
         drop(Leaving::new(Slow(wait, told)));
-        assert!(tell.try_recv().is_err(), "it was not");
+        assert!(tell.try_recv().is_err(), "the drop must not wait longer");
         later.send(()).unwrap();
-        assert_eq!(tell.recv_timeout(PATIENCE), Ok(()), "it came to its end");
+        assert_eq!(
+            tell.recv_timeout(PATIENCE),
+            Ok(()),
+            "the slow client must end in the background"
+        );
     }
 }

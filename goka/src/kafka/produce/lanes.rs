@@ -163,7 +163,7 @@ impl Lanes {
                 }
                 debug_assert!(
                     lane.is_empty(),
-                    "the line is lifted once all records before it are reported"
+                    "held records must not be sent before all earlier records are acknowledged or have failed"
                 );
                 std::mem::swap(&mut lane.filling, &mut lane.held);
                 self.ready.push((target, partition));

@@ -52,7 +52,10 @@ struct Shared {
 }
 
 /// What the outbox hands its records to.
-#[allow(clippy::large_enum_variant, reason = "there is one for each emitter")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "each emitter has only one carrier"
+)]
 enum Carrier {
     Kafka(Producer),
     /// A tester collects the records, which count as delivered immediately.
@@ -192,7 +195,7 @@ impl Outbox {
         })
     }
 
-    /// Ready when there is room for a record; until then, `waker` is called when another poll may succeed.
+    /// Ready when there is the producer's queue has room; until then, `waker` is called when another poll may succeed.
     pub(crate) fn poll_ready(&self, waker: &Waker) -> Poll<Result<(), Error>> {
         let mut state = self.shared.lock();
         if state.closed {
@@ -230,7 +233,7 @@ impl Outbox {
             None => Ok(()),
             Some(first) => Err(Error::kafka(
                 format!("deliver {failed} records to topic `{}`", self.physical()),
-                format!("the first one failed: {first}"),
+                format!("the first error is: {first}"),
             )),
         })
     }
@@ -394,7 +397,9 @@ impl Receipt {
     /// # Panics
     /// If an earlier call has already returned the outcome.
     pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Outcome> {
-        let slot = self.slot.expect("a delivery is awaited once");
+        let slot = self
+            .slot
+            .expect("a delivery must not be polled after it has returned its outcome");
         match self.shared.lock().ask(slot, waker) {
             None => Poll::Pending,
             Some(outcome) => {

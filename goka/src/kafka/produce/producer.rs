@@ -479,7 +479,7 @@ fn cure(code: RDKafkaErrorCode) -> &'static str {
             ": the topic rejected the record as invalid; if the topic is compacted, give the record a key"
         }
         RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight => {
-            ": the record was given up"
+            ": goka stopped delivering the record"
         }
         _ => "",
     }

@@ -8,18 +8,21 @@ fn two_members_share_partitions_and_pass_them_on() {
     let cluster = bench.cluster();
     create(&cluster, 4);
     let mut first = Holder::new(&cluster, 0);
-    until("the first holds all", || {
+    until("the first member holds all partitions", || {
         first.step();
         first.held.len() == 4
     });
     let mut second = Holder::new(&cluster, 1);
-    until("each holds two", || {
+    until("each member holds two partitions", || {
         first.step();
         second.step();
         first.held.len() == 2 && second.held.len() == 2
     });
     assert!(first.held.is_disjoint(&second.held));
-    assert_eq!(first.revoked, 2, "only what must move moved");
+    assert_eq!(
+        first.revoked, 2,
+        "only partitions that must move have moved"
+    );
     // Each member reads its partitions of both inputs, and no other partitions.
     let headers = OwnedHeaders::new();
     for partition in 0..4 {
@@ -31,11 +34,14 @@ fn two_members_share_partitions_and_pass_them_on() {
         }
     }
     assert!(delivered(&*first.member).iter().all(Result::is_ok));
-    until("both have read all of theirs", || {
-        first.step();
-        second.step();
-        first.records.len() + second.records.len() == 8
-    });
+    until(
+        "both members have read all records of their partitions",
+        || {
+            first.step();
+            second.step();
+            first.records.len() + second.records.len() == 8
+        },
+    );
     let of = |holder: &Holder| -> BTreeSet<i32> {
         holder
             .records
@@ -47,7 +53,7 @@ fn two_members_share_partitions_and_pass_them_on() {
     assert_eq!(of(&second), second.held);
     second.member.close();
     drop(second);
-    until("the first holds all again", || {
+    until("the first member holds all partitions again", || {
         first.step();
         first.held.len() == 4
     });
@@ -59,13 +65,13 @@ fn a_revoke_waits_for_its_answer() {
     let cluster = bench.cluster();
     create(&cluster, 2);
     let mut first = Holder::new(&cluster, 0);
-    until("the first holds all", || {
+    until("the first member holds all partitions", || {
         first.step();
         first.held.len() == 2
     });
     let mut second = Holder::new(&cluster, 1);
     let mut taken = None;
-    until("the first is asked to give one", || {
+    until("the first member is asked to give up a partition", || {
         second.step();
         first.member.poll(STEP, &mut |event| {
             if let Event::Revoked { partitions, .. } = event {
@@ -85,9 +91,12 @@ fn a_revoke_waits_for_its_answer() {
         first.member.poll(STEP, &mut |_| {});
         second.step();
     }
-    assert!(second.held.is_empty(), "given away before the answer");
+    assert!(
+        second.held.is_empty(),
+        "the partition must not move before the first member has given it up"
+    );
     first.member.released(&taken).unwrap();
-    until("the second holds it", || {
+    until("the second member holds the partition", || {
         first.member.poll(STEP, &mut |_| {});
         second.step();
         second.held == BTreeSet::from([taken[0]])
@@ -98,7 +107,7 @@ fn a_revoke_waits_for_its_answer() {
         .send(&outgoing(1, kept, b"x", &headers))
         .unwrap();
     assert!(delivered(&*first.member)[0].is_ok());
-    until("the kept one is read", || {
+    until("the records of the kept partition are read", || {
         first.step();
         !first.records.is_empty()
     });
@@ -110,13 +119,13 @@ fn leaving_with_a_revoke_open_does_not_hang() {
     let cluster = bench.cluster();
     create(&cluster, 2);
     let mut first = Holder::new(&cluster, 0);
-    until("the first holds all", || {
+    until("the first member holds all partitions", || {
         first.step();
         first.held.len() == 2
     });
     let mut second = Holder::new(&cluster, 1);
     let mut asked = false;
-    until("the first is asked to give one", || {
+    until("the first member is asked to give up a partition", || {
         second.step();
         first.member.poll(STEP, &mut |event| {
             asked |= matches!(event, Event::Revoked { .. });
@@ -124,7 +133,7 @@ fn leaving_with_a_revoke_open_does_not_hang() {
         asked
     });
     drop(first);
-    until("the second holds all", || {
+    until("the second member holds all partitions", || {
         second.step();
         second.held.len() == 2
     });
@@ -137,7 +146,7 @@ fn a_panic_does_not_hang() {
     create(&cluster, 2);
     let mut first = Holder::new(&cluster, 0);
     let worker = std::thread::spawn(move || {
-        until("it holds all", || {
+        until("the member holds all partitions", || {
             first.step();
             first.held.len() == 2
         });
@@ -145,7 +154,7 @@ fn a_panic_does_not_hang() {
     });
     assert!(worker.join().is_err());
     let mut second = Holder::new(&cluster, 1);
-    until("another takes over", || {
+    until("another member takes over", || {
         second.step();
         second.held.len() == 2
     });
@@ -166,7 +175,7 @@ fn commits_are_read_back_with_their_metadata() {
         metadata: "instance-0".into(),
     };
     let mut refused = 0;
-    until("the commit is taken", || {
+    until("the broker accepts the commit", || {
         match member.commit(&[position(0, 5), position(1, 0)]) {
             Ok(()) => true,
             Err(CommitError::Again(_)) if refused < 1000 => {
@@ -200,7 +209,7 @@ fn a_static_member_comes_back_to_what_it_had() {
     create(&cluster, 4);
     let mut first = Holder::new(&cluster, 0);
     let mut second = Holder::new(&cluster, 1);
-    until("each holds two", || {
+    until("each member holds two partitions", || {
         first.step();
         second.step();
         first.held.len() == 2 && second.held.len() == 2
@@ -209,7 +218,7 @@ fn a_static_member_comes_back_to_what_it_had() {
     let moved = first.revoked;
     drop(second);
     let mut second = Holder::new(&cluster, 1);
-    until("it holds what it had", || {
+    until("the member holds the same partitions as before", || {
         first.step();
         second.step();
         second.held == had
@@ -229,13 +238,13 @@ fn two_with_the_same_instance_id_do_not_both_go_on() {
     let cluster = bench.cluster();
     create(&cluster, 1);
     let mut first = Holder::new(&cluster, 0);
-    until("the first holds it", || {
+    until("the first member holds the partition", || {
         first.step();
         first.held.len() == 1
     });
     let mut second = Holder::new(&cluster, 0);
     let mut said = None;
-    until("the first is told", || {
+    until("the first member learns that it was fenced", || {
         second.step();
         first.member.poll(STEP, &mut |event| {
             if let Event::Failed(error) = event {
@@ -246,7 +255,7 @@ fn two_with_the_same_instance_id_do_not_both_go_on() {
     });
     let said = said.unwrap();
     assert!(said.contains("Config::instance_id"), "{said}");
-    until("the second holds it", || {
+    until("the second member holds the partition", || {
         second.step();
         second.held.len() == 1
     });

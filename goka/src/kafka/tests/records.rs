@@ -13,7 +13,7 @@ fn an_offset_that_is_not_there_is_told() {
     member.unassign(1).unwrap();
     member.assign(1, &[0, 99]).unwrap();
     let mut found = None;
-    until("it is told", || {
+    until("the delivery is reported", || {
         member.poll(STEP, &mut |event| {
             if let Event::OutOfRange { source, partition } = event {
                 found = Some((source, partition));
@@ -75,7 +75,7 @@ fn a_topic_is_read_to_its_end_and_again() {
                     assert_eq!(partition, 1);
                     end = true;
                 }
-                TableEvent::OutOfRange { .. } => panic!("out of range"),
+                TableEvent::OutOfRange { .. } => panic!("the offset must not be out of range"),
                 TableEvent::Failed(error) => panic!("{error}"),
             });
             end
@@ -96,7 +96,7 @@ fn a_topic_is_read_to_its_end_and_again() {
 
     reader.start(1, 77).unwrap();
     let mut out = false;
-    until("out of range is told", || {
+    until("the reader reports that the offset is out of range", || {
         reader.poll(STEP, &mut |event| {
             out |= matches!(event, TableEvent::OutOfRange { partition: 1 });
         });
@@ -122,10 +122,13 @@ fn a_full_queue_pushes_back_and_keeps_order() {
                 Ok(()) => sent += 1,
                 Err(refused) => break refused,
             }
-            assert!(sent < 1_000_000, "memory has no bound");
+            assert!(
+                sent < 1_000_000,
+                "the memory of the producer must be bounded"
+            );
         };
         assert!(matches!(full, SendError::Full), "{full:?}");
-        until("there is room", || {
+        until("the producer's queue has room", || {
             member.serve(STEP, &mut |report| offsets.push(report.result.unwrap()));
             member.in_flight() == 0
         });
@@ -134,7 +137,7 @@ fn a_full_queue_pushes_back_and_keeps_order() {
     let reader = cluster.reader("a").unwrap();
     reader.start(0, 0).unwrap();
     let mut read = 0;
-    until("all are read", || {
+    until("all records are read", || {
         reader.poll(STEP, &mut |event| {
             if let TableEvent::Record(record) = event {
                 assert_eq!(record.value, Some(&u32::to_be_bytes(read)[..]));
@@ -189,24 +192,27 @@ fn a_partition_held_back_goes_on_where_it_is_told() {
     let headers = OwnedHeaders::new();
     for partition in [0, 1] {
         for _ in 0..2000 {
-            until("there is room", || {
+            until("the producer's queue has room", || {
                 let sent = member.send(&outgoing(1, partition, b"x", &headers));
                 member.serve(Duration::ZERO, &mut |_| {});
                 sent.is_ok()
             });
         }
     }
-    until("all are delivered", || {
+    until("all records are delivered", || {
         member.serve(STEP, &mut |_| {});
         member.in_flight() == 0
     });
     // Partition 0 is unassigned every 100 records and assigned again 10 records earlier. Partition 1 is left alone.
     let (mut next, mut other, mut held_back) = (0, 0, 0);
-    until("both are read", || {
+    until("both records are read", || {
         let mut hold = false;
         member.poll(STEP, &mut |event| match event {
             Event::Record { record, .. } if record.partition == 0 => {
-                assert_eq!(record.offset, next, "held back {held_back} times");
+                assert_eq!(
+                    record.offset, next,
+                    "the reader was held back {held_back} times"
+                );
                 next += 1;
                 hold = next % 100 == 0 && next > held_back * 100;
             }
@@ -255,7 +261,7 @@ fn keys_that_come_are_told_before_once_and_in_order() {
     }
     delivered(member);
     let (mut told, mut foretold, mut read) = ([Vec::new(), Vec::new()], 0, 0);
-    until("all are read", || {
+    until("all records are read", || {
         member.ahead(&mut |partition, keys| {
             let told: &mut Vec<Vec<u8>> = &mut told[partition as usize];
             told.extend(keys.map(<[u8]>::to_vec));

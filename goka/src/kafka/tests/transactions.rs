@@ -14,7 +14,7 @@ fn member() -> (Bench, Cluster, Holder) {
     let cluster = bench.cluster();
     create(&cluster, 1);
     let mut holder = Holder::new(&cluster, 0);
-    until("it holds the partition", || {
+    until("the member holds the partition", || {
         holder.step();
         !holder.held.is_empty()
     });
@@ -29,7 +29,7 @@ fn send(member: &dyn Kafka, value: &str) {
 
 fn outcome(member: &dyn Kafka) -> Result<(), Error> {
     let mut outcome = None;
-    until("the transaction comes out", || {
+    until("the outcome of the transaction is reported", || {
         member.serve(STEP, &mut |_| {});
         outcome = member.transaction();
         outcome.is_some()
@@ -106,7 +106,7 @@ fn what_is_sent_after_the_end_belongs_to_the_next() {
     assert!(delivered(member).iter().all(Result::is_ok));
     member.end_transaction();
     send(member, "b");
-    let nothing = &mut |_| panic!("it is not sent yet");
+    let nothing = &mut |_| panic!("no record may be reported before it is sent");
     member.serve(STEP, nothing);
     commit(member, 1).unwrap();
     assert!(delivered(member).iter().all(Result::is_ok));

@@ -84,7 +84,7 @@ enum Term {
 fn encoded<C: Codec<T>, T>(values: &[T]) -> Vec<Vec<u8>> {
     let encode = |value| {
         let mut bytes = Vec::new();
-        C::encode(value, &mut bytes).expect("it is encoded");
+        C::encode(value, &mut bytes).expect("the value can be encoded");
         bytes
     };
     values.iter().map(encode).collect()
@@ -96,7 +96,7 @@ fn codec<C: Codec<T>, T: Debug>(what: &str, valid: &[T], constant: u64) {
     fuzz(what, &encoded::<C, T>(valid), 4 * constant, |bytes| {
         let Ok(value) = C::decode(bytes) else { return };
         let again = encoded::<C, T>(&[value]);
-        let value = C::decode(&again[0]).expect("what was written is read");
+        let value = C::decode(&again[0]).expect("encoded bytes decode");
         assert_eq!(encoded::<C, T>(&[value]), again);
     });
 }
@@ -247,7 +247,7 @@ fn headers_of_dead_letters_are_fuzzed() {
 /// build.
 fn on_a_small_stack(read: impl FnOnce() + Send + 'static) {
     let thread = thread::Builder::new().stack_size(2 << 20).spawn(read);
-    thread.expect("it starts").join().expect("no panic");
+    thread.expect("the thread starts").join().expect("no panic");
 }
 
 #[test]
@@ -255,29 +255,31 @@ fn what_is_nested_too_deeply_is_an_error_and_not_the_end_of_the_process() {
     for byte in [0x91, 0x92, 0xdd] {
         on_a_small_stack(move || {
             let deep = vec![byte; 1 << 20];
-            let error = <ByType as Codec<Tree>>::decode(&deep).expect_err("it is too deep");
+            let error =
+                <ByType as Codec<Tree>>::decode(&deep).expect_err("the value is nested too deeply");
             let (error, promises) = (error.to_string(), byte == 0xdd);
             assert!(promises || error.contains("128 levels"), "{error}");
         });
     }
     on_a_small_stack(|| {
         let deep = vec![b'['; 1 << 20];
-        <Json as Codec<Tree>>::decode(&deep).expect_err("it is too deep");
+        <Json as Codec<Tree>>::decode(&deep).expect_err("the value is nested too deeply");
         let deep: Vec<u8> = b"{\"value\":1,\"next\":".repeat(1 << 16);
-        <Json as Codec<Linked>>::decode(&deep).expect_err("it is too deep");
+        <Json as Codec<Linked>>::decode(&deep).expect_err("the value is nested too deeply");
         let deep = b"\x82\xa5value\x01\xa4next".repeat(1 << 16);
-        <ByType as Codec<Linked>>::decode(&deep).expect_err("it is too deep");
-        <ByType as Codec<Any>>::decode(&[0x91; 1 << 20]).expect_err("it is too deep");
+        <ByType as Codec<Linked>>::decode(&deep).expect_err("the value is nested too deeply");
+        <ByType as Codec<Any>>::decode(&[0x91; 1 << 20])
+            .expect_err("the value is nested too deeply");
         for deep in [
             &b"\x81\xa3Not"[..],
             b"\x81\xa4Both\x92",
             b"\x81\xa2In\x81\xa4term",
         ] {
             let deep = deep.repeat(1 << 17);
-            <ByType as Codec<Term>>::decode(&deep).expect_err("it is too deep");
+            <ByType as Codec<Term>>::decode(&deep).expect_err("the value is nested too deeply");
         }
         let deep = b"{\"Not\":".repeat(1 << 17);
-        <Json as Codec<Term>>::decode(&deep).expect_err("it is too deep");
+        <Json as Codec<Term>>::decode(&deep).expect_err("the value is nested too deeply");
     });
 }
 

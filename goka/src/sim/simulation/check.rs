@@ -165,7 +165,7 @@ impl Seen {
             if rows.last() != turns.last() || exactly && rows != turns {
                 let key = String::from_utf8_lossy(key);
                 return Err(format!(
-                    "the rows of {key} should be {turns:?}, and are {rows:?}"
+                    "key {key}: found rows {rows:?}, expected {turns:?}"
                 ));
             }
         }
@@ -219,18 +219,18 @@ impl Seen {
             let key = String::from_utf8_lossy(key);
             if last < fed {
                 return Err(format!(
-                    "{key} occurs {fed} times in the input, and its last row is {last}"
+                    "key {key}: the input has {fed} records, but the count in the last row is {last}"
                 ));
             }
             // After a zombie's row, a lower count may be right: the zombie may have counted a record twice.
             if last < highest && mishaps.expelled == 0 {
                 return Err(format!(
-                    "the last row of {key} is {last}, and was {highest} earlier"
+                    "key {key}: the count in the last row is {last}, but an earlier row had {highest}"
                 ));
             }
             if calm && last != fed {
                 return Err(format!(
-                    "{key} occurs {fed} times in the input, but its last row is {last}, although no fault occurred"
+                    "key {key}: the input has {fed} records, but the count in the last row is {last}, although no fault occurred"
                 ));
             }
         }
@@ -251,7 +251,7 @@ impl Seen {
             if !right {
                 let key = String::from_utf8_lossy(key);
                 return Err(format!(
-                    "{key} occurs {fed} times in the input, and its rows are {counts:?}"
+                    "key {key}: the input has {fed} records, but the counts in the rows are {counts:?}"
                 ));
             }
         }
@@ -290,13 +290,15 @@ impl Seen {
                 commit.by, commit.topic, commit.partition, commit.offset
             );
             let input = INPUTS.iter().position(|topic| **topic == *commit.topic);
-            let input = input.ok_or_else(|| format!("{place}, which is not an input"))?;
+            let input = input.ok_or_else(|| format!("{place}, but the topic is not an input"))?;
             if !commit.owned {
-                return Err(format!("{place}, which is not its own"));
+                return Err(format!("{place}, but does not own the partition"));
             }
             let before = committed.entry((input, commit.partition)).or_default();
             if commit.offset < *before && !commit.is_late {
-                return Err(format!("{place}, and {before} was committed earlier"));
+                return Err(format!(
+                    "{place}, but offset {before} was committed earlier"
+                ));
             }
             *before = commit.offset;
             let checked = checked.entry((input, commit.partition)).or_default();
@@ -304,12 +306,15 @@ impl Seen {
                 let echoes = self.echoes.get(&(input, commit.partition, offset));
                 let first = echoes.and_then(|echoes| echoes.first());
                 if first.is_none_or(|moment| *moment > commit.moment) {
-                    return Err(format!("{place}, and offset {offset} has no output yet"));
+                    return Err(format!(
+                        "{place}, but the output of the record at offset {offset} is not written yet"
+                    ));
                 }
                 let inputs = self.inputs.get(&(input, commit.partition));
                 let fed = inputs.and_then(|inputs| inputs.get(usize::try_from(offset).ok()?));
-                let Fed { key, is_on } =
-                    fed.ok_or_else(|| format!("{place}, which is beyond the end"))?;
+                let Fed { key, is_on } = fed.ok_or_else(|| {
+                    format!("{place}, but the partition has no record at offset {offset}")
+                })?;
                 let rows = self.rows.get(key).map(Vec::as_slice).unwrap_or_default();
                 let rows = rows.iter().take_while(|row| row.moment < commit.moment);
                 let mut counts = rows.map(|row| row.count);
@@ -332,7 +337,7 @@ impl Seen {
                 };
                 if !is_there && !may_lose {
                     return Err(format!(
-                        "{place}, and the row of offset {offset} is not written yet"
+                        "{place}, but the row of the record at offset {offset} is not written yet"
                     ));
                 }
             }
@@ -428,14 +433,17 @@ fn visits_were_whole(stage: &Stage, once: bool) -> Result<(), String> {
                 let times = visited.get(key).copied().unwrap_or(0);
                 if times == 0 || (once && times > 1) {
                     let key = String::from_utf8_lossy(key);
-                    return Err(format!("visit {} visited {key} {times} times", visit.mark));
+                    return Err(format!(
+                        "visit {}: key {key} was visited {times} times",
+                        visit.mark
+                    ));
                 }
             }
         }
         if visit.keys < rows {
             let Visited { mark, keys, .. } = visit;
             return Err(format!(
-                "visit {mark} says {keys} rows, and there were {rows}"
+                "visit {mark}: the visit reports {keys} rows, but the table had {rows}"
             ));
         }
     }
@@ -476,8 +484,8 @@ fn copies_are_what_they_say(stage: &Stage, may_be_ahead: bool) -> Result<(), Str
                     && !(ahead && may_be_ahead)
                 {
                     return Err(format!(
-                        "the copy of partition {partition} at worker {slot}, at offset {}, has {} \
-                         for {}, and the topic {}",
+                        "local copy of partition {partition} at worker {slot}, position {}: found {} for key {}, but \
+                         the changelog has {}",
                         copy.table,
                         show(here),
                         show(Some(&key.to_vec())),

@@ -17,11 +17,11 @@ fn is_found(fault: Fault, guarantees: &[fn(u64) -> Schedule]) {
     for draw in guarantees {
         let fails = |schedule: &Schedule| run(schedule, rig, false).is_err();
         let found = (0..SEEDS).map(draw).find(fails);
-        let schedule = found.unwrap_or_else(|| panic!("{fault:?} was not found"));
+        let schedule = found.unwrap_or_else(|| panic!("no seed found the fault {fault:?}"));
         let report = report_in(&schedule, rig, TRIES);
         // The report has the seed, and the trace at least to the end of the schedule.
         let seed = format!("seed {}: ", schedule.seed);
-        let trace = "from here on nothing goes wrong";
+        let trace = "no more faults from here on";
         assert!(
             report.starts_with(&seed) && report.contains(trace),
             "{report}"

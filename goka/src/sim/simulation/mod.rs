@@ -92,7 +92,8 @@ struct Copy {
     partition: i32,
     /// The copy's position: the next offset in the changelog.
     table: i64,
-    /// All rows come from before this offset, even if the worker ended while it stored a batch in parts.
+    /// All rows come from changelog records before this offset, even if the worker ended while it stored a batch in
+    /// parts.
     reaches: i64,
     /// At a position before this offset, the copy may lack rows that were compacted away because of later rows.
     whole_from: i64,
@@ -149,12 +150,12 @@ fn simulate(what: &str, draw: fn(u64) -> Schedule, rig: MakeRig<'_>) {
             panic!("{}", report(&schedule, rig));
         }
     }
-    println!("{what}: seeds {}..{} hold", seeds.start, seeds.end);
+    println!("{what}: seeds {}..{} passed", seeds.start, seeds.end);
 }
 
 /// The seeds to run, from the environment.
 fn seeds() -> Range<u64> {
-    let number = |text: &str| text.parse::<u64>().expect("a seed is a number");
+    let number = |text: &str| text.parse::<u64>().expect("a seed must be a number");
     if let Ok(seed) = env::var("GOKA_SIM_SEED") {
         let seed = number(&seed);
         return seed..seed + 1;
@@ -179,7 +180,10 @@ fn report_in(schedule: &Schedule, rig: MakeRig<'_>, tries: usize) -> String {
     let short = shrink::shrink(schedule, tries, &fails);
     let (why, trace) = match run(&short, rig, true) {
         Err(failure) => failure,
-        Ok(()) => ("it failed once, and now it does not".to_owned(), Vec::new()),
+        Ok(()) => (
+            "the schedule failed, but did not fail when it was repeated".to_owned(),
+            Vec::new(),
+        ),
     };
     let seed = schedule.seed;
     format!(
@@ -216,7 +220,7 @@ fn flaws_are_found() {
         let rig: MakeRig<'_> = &|_| Box::new(plain::Rig::new(flaw));
         let fails = |schedule: &Schedule| run(schedule, rig, false).is_err();
         let found = (0..500).map(Schedule::without_zombies).find(fails);
-        let schedule = found.unwrap_or_else(|| panic!("{flaw:?} was not found"));
+        let schedule = found.unwrap_or_else(|| panic!("no seed found the fault {flaw:?}"));
         let short = shrink::shrink(&schedule, shrink::TRIES_MAX, &fails);
         assert!(
             short.actions.len() <= 25,

@@ -348,7 +348,7 @@ impl Owned {
             }
             Event::Assigned(numbers) => Owned::Assigned(numbers),
             Event::Revoked { partitions, .. } => Owned::Revoked(partitions),
-            Event::OutOfRange { .. } => Owned::Failed(Error::Closed("what was asked for")),
+            Event::OutOfRange { .. } => Owned::Failed(Error::Closed("the requested offset")),
             Event::Failed(error) => Owned::Failed(error),
         }
     }

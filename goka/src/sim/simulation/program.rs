@@ -193,8 +193,8 @@ fn run(
     effects.emit(EdgeIx::new(3), Some(key), Some(echo), meta);
     match failing {
         None => Ok(()),
-        Some(false) => Err(failure("it was told to fail")),
-        Some(true) => panic!("it was told to fail"),
+        Some(false) => Err(failure("failure requested by the schedule")),
+        Some(true) => panic!("failure requested by the schedule"),
     }
 }
 

@@ -233,7 +233,7 @@ impl Stage {
 
     fn expect<T>(&self, result: Result<T, Error>) {
         if let Err(error) = result {
-            self.fail(format!("the simulation itself: {error}"));
+            self.fail(format!("error in the simulation itself: {error}"));
         }
     }
 
@@ -402,7 +402,7 @@ impl Stage {
                 match freeze_ms {
                     Some(ms) => {
                         self.world
-                            .note(|| format!("{} stands still: {point:?}", name(slot)));
+                            .note(|| format!("{} pauses at {point:?}", name(slot)));
                         self.act_until(self.world.now() + Duration::from_millis(ms));
                         self.world.note(|| format!("{} goes on", name(slot)));
                     }
@@ -419,7 +419,7 @@ impl Stage {
     /// Ends all faults, waits until everything is processed, and stops all workers.
     fn settle(self: &Rc<Self>) -> Result<(), String> {
         let world = &self.world;
-        world.note(|| "-- from here on nothing goes wrong".to_owned());
+        world.note(|| "-- no more faults from here on".to_owned());
         world.heal();
         for slot in &self.slots {
             *slot.trap.borrow_mut() = None;
@@ -448,7 +448,7 @@ impl Stage {
                 (None, Some(since)) if world.now() > since + AFTERWARDS => break,
                 (None, Some(_)) => {}
                 (Some(left), _) if world.now() > give_up => {
-                    return Err(format!("it does not come to an end: {left}"));
+                    return Err(format!("the workers did not finish in time: {left}"));
                 }
                 (Some(_), _) => quiet_since = None,
             }
@@ -465,7 +465,7 @@ impl Stage {
     /// is none.
     fn left(&self) -> Result<Option<String>, String> {
         if !self.world.is_idle() {
-            return Ok(Some("records are under way".to_owned()));
+            return Ok(Some("records are in flight".to_owned()));
         }
         // The open transaction of the missing worker may stay open, unless it blocks another worker.
         if self.schedule.missing.is_none() && self.world.open_transactions() > 0 {
@@ -478,7 +478,8 @@ impl Stage {
                 let committed = self.world.committed(GROUP, input, partition);
                 let at = committed.map_or(0, |committed| committed.offset);
                 if at != end {
-                    let left = format!("{input}/{partition} is committed up to {at} of {end}");
+                    let left =
+                        format!("{input}/{partition}: committed offset {at}, end offset {end}");
                     return Ok(Some(left));
                 }
             }

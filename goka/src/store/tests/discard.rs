@@ -34,7 +34,7 @@ fn discarded(path: &Path, identity: &Identity) -> String {
     assert_eq!(again, None);
     assert_eq!(get(&store, b"new").unwrap(), b"row");
     assert_eq!(*store.position(), at(1));
-    discarded.expect("a reason")
+    discarded.expect("the local copy must be discarded")
 }
 
 fn kept(path: &Path, identity: &Identity) {
@@ -54,7 +54,7 @@ fn a_copy_of_something_else() {
                 cluster,
                 ..identity()
             },
-            "the local copy is from cluster `cluster-1`, and this is cluster `cluster-2`",
+            "the local copy is from cluster `cluster-1`, but the brokers belong to cluster `cluster-2`",
         ),
         (
             Identity {
@@ -129,7 +129,7 @@ fn another_format() {
     store.close().unwrap();
     assert_eq!(
         discarded(&path, &identity()),
-        "the local copy has format 2, and this version of goka has format 1"
+        "the local copy has format 2, but this version of goka has format 1"
     );
 }
 

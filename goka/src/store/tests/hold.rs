@@ -35,7 +35,11 @@ fn a_second_store_is_refused_while_the_first_is_open() {
     let error = Store::open(&other_way, &identity(), &options())
         .err()
         .unwrap();
-    assert!(error.to_string().contains("this process has had it open"));
+    assert!(
+        error
+            .to_string()
+            .contains("this process still has the local copy open")
+    );
     store.close().unwrap();
     open(dir.path());
 }
@@ -78,8 +82,10 @@ fn a_snapshot_outlives_its_store_and_keeps_the_directory() {
         assert!(matches!(snapshots.take(), Err(Error::Closed(_))));
         Store::open(&path, &identity(), &options())
             .err()
-            .expect("still held");
-        state.discard(&path).expect_err("still held");
+            .expect("the state directory must still be in use");
+        state
+            .discard(&path)
+            .expect_err("the state directory must still be in use");
         assert_eq!(snapshot.get(b"key").unwrap(), Some(&b"value"[..]));
         thread::spawn(move || drop(snapshot)).join().unwrap();
         open(&path);
@@ -133,7 +139,7 @@ fn only_copies_are_discarded() {
     let state = StateDir::open(&root.path().join("state"), true).unwrap();
     for path in [root.path(), &root.path().join("state"), Path::new("/")] {
         let error = state.discard(path).unwrap_err().to_string();
-        assert!(error.contains("left alone"), "{error}");
+        assert!(error.contains("goka did not delete it"), "{error}");
     }
 }
 
@@ -142,7 +148,10 @@ fn a_state_directory_is_held_once_in_a_process() {
     let root = tempfile::tempdir().unwrap();
     let state = StateDir::open(root.path(), true).unwrap();
     let error = StateDir::open(root.path(), true).unwrap_err().to_string();
-    assert!(error.contains("this process holds it already"), "{error}");
+    assert!(
+        error.contains("this process already uses this state directory"),
+        "{error}"
+    );
     let id = state.instance_id().to_owned();
     drop(state);
     let state = StateDir::open(root.path(), true).unwrap();
@@ -268,7 +277,10 @@ fn another_process_keeps_the_state_directory_until_it_ends() {
     let root = tempfile::tempdir().unwrap();
     let other = Other::start(root.path());
     let error = StateDir::open(root.path(), true).unwrap_err().to_string();
-    let holder = format!("another process (pid {}) holds it", other.process.id());
+    let holder = format!(
+        "another process (pid {}) uses this state directory",
+        other.process.id()
+    );
     assert!(error.contains(&holder), "{error}");
     assert!(error.contains("its own state directory"), "{error}");
     assert_ne!(other.process.id(), id());

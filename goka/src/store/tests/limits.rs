@@ -21,9 +21,11 @@ fn a_full_map_stores_nothing_of_the_batch() {
     let mut batch = store.batch().unwrap();
     batch.put(b"key", b"after").unwrap();
     let full = (0..1000_u32).find_map(|n| batch.put(&n.to_be_bytes(), &[0; 5000]).err());
-    let full = full.expect("more than the map takes").to_string();
+    let full = full
+        .expect("the rows must not fit into the map")
+        .to_string();
     assert!(full.contains("map size"), "{full}");
-    assert!(full.contains("restart with a larger one"), "{full}");
+    assert!(full.contains("restart with a larger map size"), "{full}");
     assert!(full.contains("Config::map_size"), "{full}");
     let error = batch.commit(at(2)).unwrap_err().to_string();
     assert!(error.contains("none of it was stored"), "{error}");
@@ -82,7 +84,11 @@ fn too_many_snapshots_are_an_error() {
     let mut snapshots: Vec<_> = (0..SNAPSHOTS_MAX)
         .map(|_| store.snapshot().unwrap())
         .collect();
-    let error = store.snapshot().err().expect("one too many").to_string();
+    let error = store
+        .snapshot()
+        .err()
+        .expect("one snapshot more than allowed must fail")
+        .to_string();
     assert!(error.contains("too many snapshots are held"), "{error}");
     // Writing continues.
     commit(&mut store, b"key", b"value", 1);
@@ -124,7 +130,9 @@ fn fill_the_disk(path: &Path) {
         let stored = (0..20_000_000 / size)
             .try_for_each(|n: u32| batch.put(&n.to_be_bytes(), &vec![0; size as usize]))
             .and_then(|()| batch.commit(at(2)));
-        let error = stored.expect_err("more than files take").to_string();
+        let error = stored
+            .expect_err("the rows must not fit into the file")
+            .to_string();
         println!("{error}");
         assert!(
             error.contains("nothing in this batch was stored"),

@@ -34,7 +34,7 @@ fn a_state_directory_is_private_with_all_that_is_in_it() {
         let mut store = Store::open(&path, &identity(), &options()).unwrap().0;
         commit(&mut store, b"key", b"value", 1);
         let rebuilt = store.rebuild(&identity(), &options()).unwrap();
-        let mut rebuilt = rebuilt.expect("it is beside the other");
+        let mut rebuilt = rebuilt.expect("the rebuilt copy is next to the old copy");
         commit(&mut rebuilt, b"key", b"value", 1);
         (store, rebuilt)
     });
@@ -42,7 +42,7 @@ fn a_state_directory_is_private_with_all_that_is_in_it() {
     modes(temporary.path(), &mut found);
     for (path, mode) in &found {
         let wanted = if path.is_dir() { 0o700 } else { 0o600 };
-        assert_eq!(mode, &wanted, "{} has {mode:o}", path.display());
+        assert_eq!(mode, &wanted, "{} has the mode {mode:o}", path.display());
     }
     let is_there = |name: &str| found.iter().any(|(path, _)| path.ends_with(name));
     for name in [
@@ -53,7 +53,7 @@ fn a_state_directory_is_private_with_all_that_is_in_it() {
         "lock.mdb",
         "0.new",
     ] {
-        assert!(is_there(name), "{name} is not in {found:?}");
+        assert!(is_there(name), "{found:?} must contain {name}");
     }
     drop(stores);
 }

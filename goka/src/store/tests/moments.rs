@@ -36,7 +36,10 @@ fn a_held_snapshot_is_let_go_of_by_who_writes() {
     let held = store.snapshot().unwrap().held();
     assert_eq!(held.read(|snapshot| snapshot.len()).unwrap(), 200);
     let after = rewrite(&mut store, 100);
-    assert!(after < 3 * before, "{before} bytes became {after}");
+    assert!(
+        after < 3 * before,
+        "the file grew from {before} to {after} bytes"
+    );
     let error = held.read(|snapshot| snapshot.len()).unwrap_err();
     assert!(matches!(error, Error::Expired { .. }), "{error}");
     assert!(
@@ -47,7 +50,10 @@ fn a_held_snapshot_is_let_go_of_by_who_writes() {
     // This is what a snapshot costs that does not expire.
     let kept = store.snapshot().unwrap();
     let grown = rewrite(&mut store, 100);
-    assert!(grown > 20 * before, "{before} bytes became {grown} only");
+    assert!(
+        grown > 20 * before,
+        "the file grew only from {before} to {grown} bytes"
+    );
     drop(kept);
 }
 

@@ -20,7 +20,7 @@ fn stage() -> (tempfile::TempDir, PathBuf, PathBuf, Store) {
 
 fn rebuild(store: &mut Store) -> Store {
     let new = store.rebuild(&identity(), &options()).unwrap();
-    new.expect("it was not rebuilt before")
+    new.expect("the copy can be rebuilt")
 }
 
 #[test]
@@ -77,12 +77,12 @@ fn a_rebuild_waits_for_readers_of_either() {
     let reader = old.snapshot().unwrap();
     drop(old);
     let new = new.swap_in(&identity(), &options()).unwrap();
-    assert!(new.is_rebuilt(), "the old one is still read");
+    assert!(new.is_rebuilt(), "the old copy must still be readable");
     assert_eq!(reader.len().unwrap(), 1000);
     drop(reader);
     let reader = new.snapshot().unwrap();
     let mut new = new.swap_in(&identity(), &options()).unwrap();
-    assert!(new.is_rebuilt(), "the new one is read");
+    assert!(new.is_rebuilt(), "the new copy must be readable");
     new.show();
     assert!(!path.join("data.mdb").exists());
     drop(reader);
@@ -115,7 +115,7 @@ fn what_is_read_is_not_emptied_by_the_next_rebuild() {
     shown.show();
     let mut newer = rebuild(&mut shown);
     commit(&mut newer, b"key", b"newer", 2);
-    assert_eq!(get(&shown, b"key").unwrap(), b"new", "readers go on");
+    assert_eq!(get(&shown, b"key").unwrap(), b"new", "readers continue");
     drop((shown, newer));
     // The rebuild was interrupted: the complete copy is still there, and will be distrusted again.
     assert_eq!(get(&open(&path), b"key").unwrap(), b"new");

@@ -37,7 +37,10 @@ fn a_copy_that_is_not_used_for_the_delay_is_deleted() {
     let one = group.canonicalize().unwrap().join("1");
     assert_eq!(looked(&mut unused, 110), std::slice::from_ref(&one));
     assert!(!one.exists());
-    assert!(looked(&mut unused, 1000).is_empty(), "it is in use");
+    assert!(
+        looked(&mut unused, 1000).is_empty(),
+        "a copy that is in use must not be listed"
+    );
 
     // The delay starts when the copy is closed.
     used.close().unwrap();

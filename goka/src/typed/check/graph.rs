@@ -68,7 +68,7 @@ pub(crate) const fn graph<P: Processor>() {
         fail(&[
             "the group `",
             P::GROUP,
-            "` has no input, which is the first edge of `Processor::GRAPH`",
+            "` has no input: the first edge of `Processor::GRAPH` must be an input",
         ]);
     }
     let mut i = 0;
@@ -103,7 +103,7 @@ pub const fn dead_letter<P: Processor>(policy: Policy) {
         fail(&[
             "the group name `",
             P::GROUP,
-            "` is too long: with `-dead-letter` it names a topic, and Kafka allows at most 249 characters; name one, `dead_letter(\"...\")`",
+            "` is too long: its dead-letter topic `<group>-dead-letter` would have more than the 249 characters that Kafka allows; name a shorter topic, `dead_letter(\"...\")`",
         ]);
     }
     name(topic);
@@ -113,20 +113,20 @@ pub const fn dead_letter<P: Processor>(policy: Policy) {
         if equal(edge.topic.name, topic) {
             let what = match edge.kind {
                 Kind::Input | Kind::Loop => {
-                    "` is an input of this group, which would handle its own dead letters immediately; "
+                    "` is an input of this group, so the group would process its own dead letters; "
                 }
                 Kind::Output => {
-                    "` is an output of this group, whose readers would take dead letters for its messages; "
+                    "` is an output of this group, so readers of the output would get dead letters as messages; "
                 }
                 Kind::Table | Kind::Join | Kind::Lookup | Kind::DeadLetter => {
-                    "` is a table, and dead letters are not rows; "
+                    "` is a table, and a dead letter is not a row; "
                 }
             };
             fail(&[
                 "the topic `",
                 topic,
                 what,
-                "name another for them, `dead_letter(\"...\")`",
+                "name another topic for dead letters, `dead_letter(\"...\")`",
             ]);
         }
         i += 1;
@@ -140,7 +140,7 @@ pub(crate) const fn no_dead_letter(on_error: OnError) {
     while i < policies.len() {
         assert!(
             !matches!(policies[i].last, Last::DeadLetter(_)),
-            "a visitor handles rows, not records that could become dead letters: skip, or fail"
+            "a visitor handles rows, and a row cannot become a dead letter: use `Policy::SKIP` or `Policy::FAIL`"
         );
         i += 1;
     }
@@ -162,7 +162,7 @@ pub const fn has_table<P: Processor>() {
     fail(&[
         "the group `",
         P::GROUP,
-        "` has no table whose rows could be visited; declare one with `table = ...`",
+        "` has a visitor, but no table; declare a table with `table = ...`",
     ]);
 }
 
@@ -172,16 +172,16 @@ pub const fn has_table<P: Processor>() {
 const fn apart<P: Processor>(edge: &Edge<P>, other: &Edge<P>, is_first: bool) {
     let what = match (edge.kind, other.kind) {
         (Kind::Input | Kind::Output | Kind::Join | Kind::Lookup, Kind::Table) => {
-            "` is this group's own table; use `ctx.value()` and `ctx.set_value(..)`"
+            "` is this group's own table; read and write its rows with `ctx.value()` and `ctx.set_value(..)`"
         }
         (Kind::Table | Kind::Join | Kind::Lookup, Kind::Loop) => {
-            "` is this group's own loopback and not a table; choose another `topic = ...`"
+            "` is this group's own loopback, so it cannot be a table; choose another `topic = ...`"
         }
         (Kind::Input | Kind::Output, Kind::Loop) => {
-            "` is this group's own loopback; use `ctx.loopback(..)`, and `#[loopback]` to handle it"
+            "` is this group's own loopback; send messages with `ctx.loopback(..)`, and mark their handler with `#[loopback]`"
         }
         (Kind::Input, Kind::Input) if !is_first => {
-            "` has a handler in this group already; a record has one handler, so remove one of the two"
+            "` has a handler in this group already; remove one of the two, because a record has only one handler"
         }
         (Kind::Output, Kind::Output) if !is_first => {
             "` is an output of this group already; remove one of the two declarations"
@@ -193,10 +193,10 @@ const fn apart<P: Processor>(edge: &Edge<P>, other: &Edge<P>, is_first: bool) {
             "` is looked up by this group already; remove one of the two declarations"
         }
         (Kind::Input, Kind::Join | Kind::Lookup) => {
-            "` is a table that this group joins or looks up, and a table is not an input; it is read only with `ctx.join` or `ctx.lookup`"
+            "` is a table that this group joins or looks up, so it cannot be an input; read its rows with `ctx.join` or `ctx.lookup`"
         }
         (Kind::Output, Kind::Join | Kind::Lookup) => {
-            "` is a table that this group joins or looks up; a table is written only by its own group"
+            "` is a table of another group, which this group joins or looks up; only the other group may write to the table"
         }
         _ => return,
     };
@@ -249,7 +249,7 @@ const fn foreign<P: Processor>(what: &str, edge: &Edge<P>) {
             edge.topic.name,
             "` is this group's own table and cannot be ",
             what,
-            "; read its row with `ctx.value()`, and name it with `table = ...`",
+            "; declare the table with `table = ...`, and read its rows with `ctx.value()`",
         ]);
     }
 }
@@ -261,7 +261,7 @@ const fn keyed<P: Processor>(what: &str) {
         fail(&[
             "the records of the group `",
             P::GROUP,
-            "` have the null key, `key = ()`, so it cannot have a ",
+            "` have the null key, `key = ()`, so the group cannot have a ",
             what,
             "; name the type of the key, as in `key = String`",
         ]);
@@ -285,9 +285,9 @@ const fn partitioner<P: Processor>(what: &str, edge: &Edge<P>, cure: &str) {
             first.topic.name,
             "` has `",
             word(first.topic.partitioner),
-            "`, so a key would be in two partitions; ",
+            "`, so the two topics would have the same key in different partitions; ",
             cure,
-            "write the same `partitioner = ...` on both (to an input that is a literal it is given by a type: `#[goka::stream(\"",
+            "declare both topics with the same `partitioner = ...` (if the input is a string literal, declare a type for it: `#[goka::stream(\"",
             first.topic.name,
             "\", partitioner = ...)]`)",
         ]);
@@ -307,9 +307,9 @@ const fn name(name: &str) {
     let bytes = name.as_bytes();
     if bytes.is_empty() || bytes.len() > NAME_LENGTH_MAX {
         fail(&[
-            "a group or topic name has 1 to 249 characters: `",
+            "the group or topic name `",
             name,
-            "`",
+            "` must have 1 to 249 characters",
         ]);
     }
     if equal(name, ".") || equal(name, "..") {
@@ -319,9 +319,9 @@ const fn name(name: &str) {
     while i < bytes.len() {
         if !bytes[i].is_ascii_alphanumeric() && !matches!(bytes[i], b'.' | b'_' | b'-') {
             fail(&[
-                "Kafka allows letters, digits, `.`, `_` and `-` in names, not what is in `",
+                "the name `",
                 name,
-                "`",
+                "` has a character that Kafka does not allow; use letters, digits, `.`, `_` and `-`",
             ]);
         }
         i += 1;

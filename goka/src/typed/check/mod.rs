@@ -21,7 +21,7 @@ pub(crate) use graph::{equal, fail, graph};
 #[diagnostic::on_unimplemented(
     message = "the stream `{S}` does not carry values of type `{Self}`",
     label = "not the value type of `{S}`",
-    note = "the last parameter of a handler is the value of its input, or an `Option` of it"
+    note = "the last parameter of a handler has the value type of its input, or is an `Option` of this type"
 )]
 pub trait MessageOf<S>: Sized {
     /// Decodes the value of a record with the codec of the stream.
@@ -67,7 +67,7 @@ pub fn message<S, M: MessageOf<S>>(ctx: &Context<'_, impl Processor>) -> Result<
     match message_or_tombstone(ctx)? {
         Some(message) => Ok(message),
         None => Err(Undecodable(
-            "it is a tombstone; take the message as an `Option`".into(),
+            "the record is a tombstone; declare the message of the handler as an `Option`".into(),
         )),
     }
 }
@@ -104,7 +104,7 @@ impl std::error::Error for Undecodable {
 #[diagnostic::on_unimplemented(
     message = "a handler of `{P}` cannot take the context of `{Self}`",
     label = "the context of `{Self}`",
-    note = "each processor has a context of its own: its edges are what the context can do"
+    note = "each processor has its own context type, which allows only what the edges of the processor declare"
 )]
 pub trait Same<P: Processor>: Processor {
     /// Returns the context unchanged, as a context of `Self`.
@@ -211,7 +211,7 @@ const NAME_TOO_LONG: usize = NAME_LENGTH_MAX + 1;
 const fn text((bytes, len): &'static ([u8; NAME_LENGTH_MAX], usize)) -> &'static str {
     match std::str::from_utf8(bytes.split_at(*len).0) {
         Ok(name) => name,
-        Err(_) => panic!("the name of a group is not ASCII"),
+        Err(_) => panic!("the name of the group must be ASCII"),
     }
 }
 
@@ -230,9 +230,9 @@ const fn suffixed(group: &str, suffix: &str) -> ([u8; NAME_LENGTH_MAX], usize) {
         fail(&[
             "the group name `",
             group,
-            "` is too long: with `",
+            "` is too long: with the suffix `",
             suffix,
-            "` it names a topic, and Kafka allows at most 249 characters",
+            "`, the name of a topic would have more than the 249 characters that Kafka allows",
         ]);
     }
     let (mut name, mut len) = ([0; NAME_LENGTH_MAX], 0);

@@ -170,7 +170,11 @@ mod tests {
             assert_eq!(check(&deep(DEPTH_MAX + 1)), Err(TOO_DEEP));
         }
         let wide: Vec<u8> = [0xdc, 0x01, 0x00].into_iter().chain([0x90; 256]).collect();
-        assert_eq!(check(&wide), Ok(()), "many, but not in each other");
+        assert_eq!(
+            check(&wide),
+            Ok(()),
+            "many lists beside each other are not nested, and must be accepted"
+        );
     }
 
     #[test]

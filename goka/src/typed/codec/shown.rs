@@ -195,7 +195,7 @@ impl Json {
     }
 
     fn shown(self) -> Result<Shown, &'static str> {
-        let text = String::from_utf8(self.0).map_err(|_| "its JSON is not UTF-8")?;
+        let text = String::from_utf8(self.0).map_err(|_| "the JSON of the value is not UTF-8")?;
         Ok(Shown {
             form: Form::JsonText,
             text,

@@ -10,8 +10,8 @@ use serde::ser::{
     SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-const NESTED: &str = "`Some` of an empty value would be read again as `None`: use an enum of your own instead of an \
-                      `Option` in an `Option`";
+const NESTED: &str = "`Some` of an empty value would decode as `None`: use your own enum instead of an `Option` in an \
+                      `Option`";
 
 const NOT_FINITE: &str = "JSON has no NaN and no infinity: write `None` of an `Option` for a missing number, or use \
                           `codec = MsgPack`, which has these values";

@@ -113,12 +113,12 @@ fn groups_meet_in_topics() {
         .filter(|topic| topic.name == "click-count-state")
         .collect();
     let [counts] = counts[..] else {
-        panic!("one topic for input, table and join: {graph:?}");
+        panic!("input, table and join must be one topic: {graph:?}");
     };
     assert_eq!(
         counts.kind,
         TopicKind::Table,
-        "although it was an input first"
+        "the topic must be a table, although its first edge is an input"
     );
     assert_eq!(counts.group, Some("click-count"));
     let json: serde_json::Value = serde_json::from_str(&graph.to_json()).expect("JSON");
@@ -129,7 +129,7 @@ fn groups_meet_in_topics() {
     ];
     assert_eq!(kinds, expected);
     let prices = graph.edges.iter().find(|edge| edge.kind == Kind::Lookup);
-    let prices = prices.expect("a lookup");
+    let prices = prices.expect("the graph has a lookup");
     assert_eq!(
         (prices.codec, prices.partitioner),
         ("json", Partitioner::Fnv1a)

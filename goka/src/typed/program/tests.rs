@@ -126,24 +126,28 @@ fn a_handler_writes_its_row() {
     let rows = Rows::default();
     let click = record(Some(b"alice"), Some(b"2"));
     let (effects, result) = handle(count::Processor, click, &rows);
-    result.expect("a click");
+    result.expect("the handler accepts the click");
     assert_eq!(row(&effects), Some(b"2".as_slice()));
     rows.write(b"alice", row(&effects));
     let (effects, _) = handle(count::Processor, click, &rows);
     assert_eq!(row(&effects), Some(b"4".as_slice()));
     let other = record(Some(b"bob"), Some(b"2"));
     let (effects, _) = handle(count::Processor, other, &rows);
-    assert_eq!(row(&effects), Some(b"2".as_slice()), "a row of its own key");
+    assert_eq!(
+        row(&effects),
+        Some(b"2".as_slice()),
+        "the row must be that of the record's key"
+    );
 }
 
 #[test]
 fn a_tombstone_reaches_who_asks_for_it() {
     let tombstone = record(Some(b"alice"), None);
     let (effects, result) = handle(count::Processor, tombstone, &Rows::default());
-    result.expect("`Option` takes a tombstone");
+    result.expect("a handler with an `Option` must accept a tombstone");
     assert_eq!(*effects.row(), Row::Delete);
     let (effects, result) = handle(silent::Processor, tombstone, &Rows::default());
-    result.expect("it is passed over");
+    result.expect("the record is skipped");
     assert!(effects.emits().is_empty());
 }
 
@@ -153,9 +157,9 @@ fn emits_are_bytes_of_their_edge() {
     let mut click = record(Some(b"alice"), Some(b"3"));
     click.headers = crate::base::record::Headers(Some(&headers));
     let (effects, result) = handle(count::Processor, click, &Rows::default());
-    result.expect("a click");
+    result.expect("the handler accepts the click");
     let [warning, keyless] = effects.emits() else {
-        panic!("two emits");
+        panic!("the handler must emit two messages");
     };
     let bytes = |range: &Option<std::ops::Range<usize>>| range.as_ref().map(|r| effects.bytes(r));
     assert_eq!(warning.edge.index(), 2);
@@ -164,7 +168,10 @@ fn emits_are_bytes_of_their_edge() {
     assert_eq!((warning.partition, warning.timestamp), (Some(7), None));
     assert_eq!(warning.headers, headers);
     assert_eq!(keyless.edge.index(), 3);
-    assert_eq!(keyless.key, None, "`()` is the null key");
+    assert_eq!(
+        keyless.key, None,
+        "a record with the key `()` must have the null key"
+    );
     assert_eq!(bytes(&keyless.value), Some(b"three".as_slice()));
 }
 
@@ -174,8 +181,11 @@ fn a_context_tells_of_its_record() {
     let mut click = record(Some(b"alice"), Some(b"not even a number"));
     click.headers = crate::base::record::Headers(Some(&headers));
     let (effects, result) = handle(silent::Processor, click, &Rows::default());
-    result.expect("a handler without a message decodes none");
-    let seen = effects.emits()[0].value.as_ref().expect("a value");
+    result.expect("a handler without a message must not decode the value");
+    let seen = effects.emits()[0]
+        .value
+        .as_ref()
+        .expect("the effect must have a value");
     let expected = format!("silent user-clicks 2 40 {:?}", Some(b"web"));
     assert_eq!(effects.bytes(seen), expected.as_bytes());
 }
@@ -190,10 +200,10 @@ fn failures_say_what_was_being_done() {
         assert_eq!(failure.doing, doing);
         assert!(failure.source.to_string().contains(text), "{failure:?}");
     };
-    fails(Some(b"alice"), b"x", "decode its value", "invalid digit");
-    fails(Some(b"alice"), b"x", "decode its value", "codec `text`");
-    fails(Some(b"\xff"), b"1", "decode its key", "utf-8");
-    fails(None, b"1", "decode its key", "the key is null");
+    fails(Some(b"alice"), b"x", "decode the value", "invalid digit");
+    fails(Some(b"alice"), b"x", "decode the value", "codec `text`");
+    fails(Some(b"\xff"), b"1", "decode the key", "utf-8");
+    fails(None, b"1", "decode the key", "the key is null");
     fails(Some(b"alice"), b"13", "run", "thirteen");
     fails(Some(b"broken"), b"1", "run", "click-count-state");
 }
@@ -209,17 +219,20 @@ fn a_waiting_handler_gives_its_effects_back() {
         let mut noop = std::task::Context::from_waker(Waker::noop());
         match handled.poll(&mut noop) {
             Poll::Ready(handled) => handled,
-            Poll::Pending => panic!("nothing to wait for"),
+            Poll::Pending => panic!("the handler must not wait"),
         }
     };
     let (effects, result) = waits(record(Some(b"alice"), Some(b"2")));
-    result.expect("a click");
+    result.expect("the handler accepts the click");
     assert_eq!(row(&effects), Some(b"42".as_slice()));
     let (effects, result) = waits(record(Some(b"alice"), None));
-    result.expect("a tombstone is passed over");
+    result.expect("a tombstone must be skipped");
     assert_eq!(*effects.row(), Row::Untouched);
     let (_, result) = waits(record(None, Some(b"2")));
-    assert_eq!(result.expect_err("a null key").doing, "decode its key");
+    assert_eq!(
+        result.expect_err("the handler refuses the null key").doing,
+        "decode the key"
+    );
 }
 
 #[test]
@@ -230,7 +243,10 @@ fn a_mistake_of_the_engine_is_a_failure() {
         assert_eq!(result.expect_err("no handler").doing, "be found");
     }
     let (_, result) = handle(later::Processor, click, &Rows::default());
-    assert_eq!(result.expect_err("it waits").doing, "be found");
+    assert_eq!(
+        result.expect_err("only an `async fn` handler waits").doing,
+        "be found"
+    );
 }
 
 /// Joins a table, or fails with an error of goka, as a handler may that uses its own emitter or view.
@@ -245,7 +261,7 @@ fn joins(ctx: &mut joins::Context<'_>, click: u64) -> crate::base::error::Result
         3 => Error::NoRoom { path, problem },
         4 => Error::State { path, problem },
         5 => Error::Closed("the emitter"),
-        6 => Error::Fenced("another one is here".to_owned()),
+        6 => Error::Fenced("another member has the partition".to_owned()),
         _ => return Err(format!("it cannot join: {:?}", ctx.join::<ClickCount>()).into()),
     })?
 }
@@ -256,7 +272,7 @@ fn no_policy_applies_when_goka_cannot_read_its_own_local_copies() {
         let click = record(Some(b"alice"), Some(click.as_bytes()));
         // The processor has no local copy of the table that it joins.
         let (_, result) = handle(joins::Processor, click, &Rows::default());
-        result.expect_err("it fails").stage
+        result.expect_err("the call fails").stage
     };
     assert_eq!(stage("0"), Stage::Broken);
     for handlers_own in ["1", "2", "3", "4", "5", "6"] {
@@ -265,7 +281,7 @@ fn no_policy_applies_when_goka_cannot_read_its_own_local_copies() {
     assert_eq!(
         stage("7"),
         Stage::Broken,
-        "whatever the handler makes of it"
+        "the stage must not depend on the error that the handler returns"
     );
 }
 
@@ -312,7 +328,10 @@ fn edges_are_plain_data() {
     );
     let later = Typed(Arc::new(later::Processor)).edges();
     assert!(later[0].waits);
-    assert_eq!(later[1].topic, "later-state", "of a bare table");
+    assert_eq!(
+        later[1].topic, "later-state",
+        "a table without a group has the topic of its processor"
+    );
 }
 
 /// A processor without macros, with a loopback: it handles the number `3` by sending `2`, and `2` by sending `1`.
@@ -362,12 +381,12 @@ fn a_loopback_is_an_edge() {
     let click = record(Some(b"alice"), Some(b"3"));
     for (edge, expected) in [(0, b"2"), (1, b"2")] {
         let (effects, result) = handle_at(edge, Countdown, click, &Rows::default());
-        result.expect("a round");
+        result.expect("the handler accepts the record");
         let [emit] = effects.emits() else {
-            panic!("one loopback");
+            panic!("the handler must send one loop message");
         };
         assert_eq!(emit.edge.index(), 1);
-        let value = emit.value.as_ref().expect("a value");
+        let value = emit.value.as_ref().expect("the effect must have a value");
         assert_eq!(effects.bytes(value), expected);
     }
     assert_eq!(Typed(Arc::new(Countdown)).edges().len(), 3);

@@ -36,7 +36,7 @@ pub(crate) fn run(place: &Place, settings: &Settings) -> anyhow::Result<Vec<Repo
         Ok(Report::new(what, settings, measured, verified))
     };
     let ways = [
-        (Way::Heed, "get by plain heed, the limit"),
+        (Way::Heed, "get with plain heed (upper limit)"),
         (Way::View, "get"),
         (Way::Snapshot, "get in a snapshot"),
     ];
@@ -108,13 +108,15 @@ fn heed(state: &Path, keys: &[String], expected: u64) -> anyhow::Result<Measured
                 copy = Some(place);
             }
         }
-        placed.push((copy.context("no copy has a row")?, key));
+        placed.push((copy.context("no local copy has a row for the key")?, key));
     }
     let (meter, begun) = (Meter::start(), Instant::now());
     let mut sum = 0;
     for (copy, key) in &placed {
         let (txn, rows) = &txns[*copy];
-        let value = rows.get(txn, key)?.context("a row is gone")?;
+        let value = rows
+            .get(txn, key)?
+            .context("the row of the key is missing in the local copy")?;
         sum += std::str::from_utf8(value)?.parse::<i64>()?;
     }
     let measured = meter.stop(keys.len() as u64, begun, Instant::now());

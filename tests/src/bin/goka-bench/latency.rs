@@ -57,7 +57,7 @@ pub(crate) fn run(
         Ok(Report::new(name, settings, measured, verified))
     };
     let runs = [
-        (Instance::Plain, "latency by plain rdkafka, the limit"),
+        (Instance::Plain, "latency with plain rdkafka (lower limit)"),
         (Instance::Static, "latency"),
     ];
     runs.into_iter().map(run).collect()
@@ -109,7 +109,9 @@ fn show(view: &View<Marked>, marks: u64) -> JoinHandle<anyhow::Result<Vec<(u64, 
         while (shown.len() as u64) < marks {
             match updates.next().await? {
                 Update::Row { value, .. } => shown.push((value.unwrap_or(0), Instant::now())),
-                Update::Missed(missed) => bail!("{missed} updates of the view were dropped"),
+                Update::Missed(missed) => {
+                    bail!("the view dropped {missed} updates, so latencies are missing")
+                }
                 _ => bail!("the view was rebuilt"),
             }
         }

@@ -175,7 +175,7 @@ async fn run(Options { what, settings }: Options) -> anyhow::Result<bool> {
         What::Backlog { megabytes } => vec![backlog::run(place, settings, megabytes)?],
         What::Waiting { sleep_ms } => waiting::run(place, settings, sleep_ms)?,
         What::Serve { .. } | What::Measured { .. } => {
-            bail!("goka-bench starts this command itself")
+            bail!("this command is for processes that goka-bench starts by itself")
         }
     };
     let mut verified = true;
@@ -210,7 +210,7 @@ impl Task {
             What::Serve { instance } => {
                 return served::serve(*instance, settings, prefix).await;
             }
-            What::Measured { .. } => bail!("a measured process cannot measure another one"),
+            What::Measured { .. } => bail!("a measured process cannot start another measurement"),
         };
         println!("{}", serde_json::to_string(&measured)?);
         Ok(())

@@ -138,11 +138,13 @@ impl Place {
         for process in started {
             let output = process.wait_with_output()?;
             if !output.status.success() && !is_killed {
-                bail!("the measured process failed, {}", output.status);
+                bail!("the measured process failed with {}", output.status);
             }
             let text = String::from_utf8_lossy(&output.stdout);
             let measured = serde_json::from_str(&text);
-            all.push(measured.with_context(|| format!("it printed no measurement: `{text}`"))?);
+            all.push(measured.with_context(|| {
+                format!("the measured process printed no measurement, but `{text}`")
+            })?);
         }
         all.into_iter()
             .reduce(Measured::together)

@@ -57,7 +57,7 @@ fn copies(prefix: &str) -> String {
 
 pub(crate) fn measure(settings: &Settings, prefix: &str) -> anyhow::Result<Measured> {
     let meter = Meter::start();
-    let workers = i32::try_from(settings.workers).context("there are too many workers")?;
+    let workers = i32::try_from(settings.workers).context("the number of workers is too large")?;
     let copied: anyhow::Result<Vec<(Instant, Instant)>> = thread::scope(|scope| {
         let copy = |worker| {
             let partitions = (0..settings.partitions).filter(move |n| n % workers == worker);
@@ -73,7 +73,7 @@ pub(crate) fn measure(settings: &Settings, prefix: &str) -> anyhow::Result<Measu
     let copied = copied?;
     let begun = copied.iter().map(|(begun, _)| *begun).min();
     let done = copied.iter().map(|(_, done)| *done).max();
-    let (begun, done) = begun.zip(done).context("there is no partition to copy")?;
+    let (begun, done) = begun.zip(done).context("the input has no partitions")?;
     Ok(meter.stop(settings.messages, begun, done))
 }
 

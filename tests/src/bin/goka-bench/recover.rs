@@ -75,7 +75,7 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<Measured> {
     let config = rows::config(settings, prefix)?.state_dir(&copy.state);
     let (meter, begun) = (Meter::start(), Instant::now());
-    // The expected value of a row: the number of its user, because the rows were filled by this rule.
+    // The expected value of a row is the number of its user: `user-7` has clicked 7 times.
     let right = |user| Some(i64::try_from(user).unwrap_or(-1));
     match copy.by {
         Keeper::View => {

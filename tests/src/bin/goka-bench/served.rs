@@ -69,7 +69,10 @@ impl Served {
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot start a process")?;
-        let output = child.stdout.take().context("it has no output")?;
+        let output = child
+            .stdout
+            .take()
+            .context("stdout of the process is not piped")?;
         let partitions = Arc::<Mutex<BTreeSet<i32>>>::default();
         let changes = Arc::<AtomicU64>::default();
         let (told, changed) = (partitions.clone(), changes.clone());
@@ -101,12 +104,12 @@ impl Served {
         while self.partitions().len() != partitions {
             ticks.tick().await;
             if let Some(status) = self.child.try_wait()? {
-                bail!("an instance ended with {status}");
+                bail!("an instance of the processor ended with {status}");
             }
             let here = self.partitions();
             ensure!(
                 started.elapsed() < PATIENCE,
-                "an instance runs partitions {here:?} instead of {partitions} partitions"
+                "an instance of the processor runs partitions {here:?}, but should run {partitions} partitions"
             );
         }
         Ok(())
@@ -137,7 +140,10 @@ impl Served {
     pub(crate) fn end(mut self) -> anyhow::Result<()> {
         self.stop();
         let status = self.child.wait()?;
-        ensure!(status.success(), "an instance ended with {status}");
+        ensure!(
+            status.success(),
+            "an instance of the processor ended with {status}"
+        );
         Ok(())
     }
 }

@@ -103,7 +103,7 @@ pub(crate) async fn handle(running: &Running, messages: u64) -> anyhow::Result<(
             bail!("no progress after {handled} of {messages} messages");
         }
     }
-    Ok((begun.context("there are no messages")?, moved))
+    Ok((begun.context("the input has no messages")?, moved))
 }
 
 /// Reads the committed offsets of the group with a plain client.

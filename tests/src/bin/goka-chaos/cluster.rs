@@ -99,7 +99,7 @@ impl Cluster {
         )
     }
 
-    /// Whether there is no committed record at `offset` or later, but at most transaction markers and aborted records.
+    /// Whether there is no committed record at `offset` or later. Transaction markers and aborted records do not count.
     fn is_end(&self, topic: &str, partition: i32, offset: i64) -> anyhow::Result<bool> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.address)

@@ -45,7 +45,9 @@ pub(crate) fn compare(
         // A copy that is being rebuilt is in a directory next to the old copy's, named with the suffix `.new`. The same
         // rules hold for both.
         let partition = partition.strip_suffix(".new").unwrap_or(partition);
-        let partition: i32 = partition.parse().context("its name")?;
+        let partition: i32 = partition
+            .parse()
+            .context("the name of the directory is not a partition number")?;
         let table = || table.iter().filter(|record| record.partition == partition);
         let (rows, offsets) = held(table(), copy.position);
         let (later, _) = held(table(), copy.reaches);
@@ -101,16 +103,19 @@ fn read(path: &Path) -> anyhow::Result<Copy> {
         });
     };
     let txn = env.read_txn()?;
-    let position = meta.get(&txn, b"position")?.context("it has no position")?;
+    let position = meta
+        .get(&txn, b"position")?
+        .context("the local copy has no position")?;
     let (position, _inputs, _at_ms): (i64, Vec<(String, i64)>, i64) =
-        rmp_serde::from_slice(position).context("its position")?;
+        rmp_serde::from_slice(position)
+            .context("the position of the local copy does not decode")?;
     let reaches = meta.get(&txn, b"reaches")?.and_then(<[u8]>::first_chunk);
     let reaches = reaches.copied().map_or(position, i64::from_be_bytes);
     let mut all = Rows::new();
     for row in rows.iter(&txn)? {
         let (key, value) = row?;
         let Some((&WHOLE, key)) = key.split_first() else {
-            bail!("a key is stored as {key:?}");
+            bail!("stored key {key:?} does not begin with the tag byte 0");
         };
         all.insert(key.to_vec(), value.to_vec());
     }

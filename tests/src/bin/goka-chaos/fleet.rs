@@ -66,8 +66,8 @@ pub(crate) enum News {
 }
 
 impl Fleet {
-    /// A fleet none of whose processes has been started. Each process gets `environment`, and keeps its state and its
-    /// log in `directory`.
+    /// A fleet whose processes are not started yet. Each process gets `environment`, and keeps its state and its log in
+    /// `directory`.
     pub(crate) fn new(
         processes: usize,
         directory: PathBuf,
@@ -122,7 +122,10 @@ impl Fleet {
             .stderr(log.context("cannot write the log of a process")?);
         let mut child = command.spawn().context("cannot start a process")?;
         self.lives += 1;
-        let output = child.stdout.take().context("it has no output")?;
+        let output = child
+            .stdout
+            .take()
+            .context("stdout of the process is not piped")?;
         listen(output, number, self.lives, self.tell.clone());
         self.members[number] = Member {
             child: Some(child),

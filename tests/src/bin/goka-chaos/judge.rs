@@ -122,7 +122,7 @@ fn whole(
         let furthest = furthest.get(&partition).copied().unwrap_or(0);
         if furthest <= last {
             findings.mismatch(format!(
-                "no local copy of `{}` partition {partition} is complete: the most recent one ends at offset {furthest}, the changelog at {last}",
+                "`{}` partition {partition}: no local copy has all rows. The changelog has a row at offset {last}, but the most recent copy has only the rows before offset {furthest}",
                 cluster.table()
             ));
         }
@@ -141,29 +141,35 @@ fn echoes(cluster: &Cluster, input: &[Record], is_exactly_once: bool, findings: 
     for record in read_topic(&cluster.address, &topic) {
         let (at, text) = (place(&topic, &record), record.value_text());
         let Some((source, seen)) = missing.get_mut(text) else {
-            findings.mismatch(format!("{at}: `{text}` is the echo of no input record"));
+            findings.mismatch(format!(
+                "{at}: output record `{text}` names an input record that does not exist"
+            ));
             continue;
         };
         *seen += 1;
         let source = *source;
         if source.key != record.key {
-            findings.mismatch(format!("{at}: the echo of {source:?} has another key"));
+            findings.mismatch(format!(
+                "{at}: the key of this output record is not the key of its input record {source:?}"
+            ));
         }
         if *seen > 1 {
-            let what = format!("{at}: second echo of `{text}`");
+            let what = format!("{at}: output record `{text}` was written twice");
             findings.doubled(source, is_exactly_once, what);
         }
         let before = last.insert(source.partition, source.offset);
         if let Some(before) = before.filter(|before| is_exactly_once && *before >= source.offset) {
             findings.mismatch(format!(
-                "{at}: echo `{text}` comes after the echo of offset {before}"
+                "{at}: output record `{text}` comes after the output record for offset {before}"
             ));
         }
     }
     for (text, (record, seen)) in &missing {
         if *seen == 0 {
             let at = place(&cluster.input(), record);
-            findings.lost(format!("{at}: echo `{text}` is missing"));
+            findings.lost(format!(
+                "{at}: the output record `{text}` of this input record is missing"
+            ));
         }
     }
 }
@@ -189,16 +195,20 @@ fn looped(
             Some((key, source, seen)) if key == record.key_text() => {
                 *seen += 1;
                 if *seen > 1 {
-                    let what = format!("{at}: second loop message of a record to `{key}`");
+                    let what = format!("{at}: the loop message to key `{key}` was written twice");
                     findings.doubled(source, is_exactly_once, what);
                 }
             }
-            _ => findings.mismatch(format!("{at}: no input record sends {record:?}")),
+            _ => findings.mismatch(format!(
+                "{at}: no input record sends the loop message {record:?}"
+            )),
         }
     }
     for (key, record, _) in told.values().filter(|(_, _, seen)| *seen == 0) {
         let at = place(&cluster.input(), record);
-        findings.lost(format!("{at}: its loop message to `{key}` is missing"));
+        findings.lost(format!(
+            "{at}: the loop message of this input record to key `{key}` is missing"
+        ));
     }
 }
 
@@ -219,7 +229,7 @@ fn rows(
     findings.rows = expected.len();
     for key in found.keys().filter(|key| !expected.contains_key(**key)) {
         findings.mismatch(format!(
-            "`{topic}` has rows of key `{key}`, which no input record has"
+            "`{topic}` has rows of key `{key}`, but no input record has this key"
         ));
     }
     for (key, rows) in expected {
@@ -280,7 +290,7 @@ fn history(
             let (there, right) = (shown(row.value.as_deref()), shown(right.as_deref()));
             let at = place(topic, row);
             findings.mismatch(format!(
-                "{at}, key `{key}`: first wrong row, found {there}, expected {right}"
+                "{at}, key `{key}`: the first wrong row is {there}, expected {right}"
             ));
             return;
         }

@@ -50,7 +50,7 @@ const DRAIN: Duration = Duration::from_secs(300);
 /// How long a transaction may stay open after all processes have shut down. It is shorter than goka's
 /// `transaction.timeout.ms` of 15 s, after which the broker aborts the transaction and hides the violation.
 const DECIDED: Duration = Duration::from_secs(5);
-/// Number of kills and pauses from which on a run must have killed a process at each point of the commit protocol.
+/// A run with at least this number of kills and pauses must kill a process at each point of the commit protocol.
 const ALL_POINTS: u32 = 60;
 const LOOK: Duration = Duration::from_millis(300);
 
@@ -215,7 +215,7 @@ fn storm(options: &Options) -> anyhow::Result<ExitCode> {
     if !is_right {
         directory.disable_cleanup(true);
         eprintln!(
-            "logs and state directories are kept in {}",
+            "goka-chaos keeps the logs and state directories in {}",
             directory.path().display()
         );
     }
@@ -307,7 +307,7 @@ fn run(
             findings.open_transactions = undecided.len();
             for ((topic, partition), (decided, end)) in undecided {
                 findings.violation(format!(
-                    "`{topic}` partition {partition} has an open transaction at offset {decided} of {end}"
+                    "`{topic}` partition {partition} has an open transaction: last stable offset {decided}, end offset {end}"
                 ));
             }
             return Ok(());

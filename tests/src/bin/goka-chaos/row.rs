@@ -62,9 +62,9 @@ impl FromStr for Row {
             .split(' ')
             .map(str::parse)
             .collect::<Result<Vec<_>, _>>();
-        let numbers = numbers.with_context(|| format!("`{text}` is not a row"))?;
+        let numbers = numbers.with_context(|| format!("`{text}` is not a row of the table"))?;
         let [count, sum, last, born] = numbers[..] else {
-            bail!("`{text}` is not a row");
+            bail!("`{text}` is not a row of the table");
         };
         Ok(Row {
             count,

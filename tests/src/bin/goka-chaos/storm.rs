@@ -22,22 +22,22 @@ use crate::{
     tally::Tally,
 };
 
-/// How long it may take until every partition runs in exactly one process again, if nothing else happens. It is far
-/// longer than this takes, because a busy machine is not a violation.
+/// The deadline until which every partition must run in exactly one process again, if nothing else happens. The
+/// deadline is far longer than necessary, because a busy machine is not a violation.
 const CALM: Duration = Duration::from_secs(180);
 /// How long a killed process stays down if its partitions do not run in other processes earlier.
 const AWAY: Duration = Duration::from_secs(20);
 /// How long a process is left alone after it was started to kill itself at a crash point.
 const AT_POINT: Duration = Duration::from_secs(5);
-/// How long it may take until the fleet reports that a process has ended.
+/// The deadline until which the fleet must report that a process has ended.
 const HEARD: Duration = Duration::from_secs(2);
 /// The duration of a long pause in ms. It is longer than goka's default session timeout of 6 s.
 const PAUSE_MS: std::ops::Range<u64> = 6_500..10_000;
 const SHORT_PAUSE_MS: std::ops::Range<u64> = 200..5_000;
 
 /// The crash points, which are points of the commit protocol at which a process kills itself. Each has its name in
-/// `GOKA_CRASH_AT`, and a number: the process kills itself at a random pass of the point, at the latest at the pass
-/// with this number.
+/// `GOKA_CRASH_AT`, and the maximum of a random number n: the process kills itself when it passes the point for the nth
+/// time.
 const POINTS: &[(&str, u32)] = &[
     ("handled", 500),
     ("delivered", 20),
@@ -98,7 +98,8 @@ enum Later {
     Start(usize),
 }
 
-/// A measurement in progress: how long `partitions` take to run again. It is given up when something else happens.
+/// A measurement in progress: how long `partitions` take to run again. The measurement ends without a result when
+/// something else happens.
 struct Watch {
     partitions: BTreeSet<i32>,
     since: Instant,
@@ -246,7 +247,7 @@ impl<'a> Storm<'a> {
         let had = self.fleet.members()[member].running.clone();
         let now = Instant::now();
         eprintln!(
-            "{:>4}: {act:?} of process {member}, which runs {had:?}",
+            "{:>4}: {act:?} of process {member}, which runs partitions {had:?}",
             self.tally.disturbances()
         );
         match act {
@@ -362,7 +363,7 @@ impl<'a> Storm<'a> {
                     if !status.success() && !self.has_crashed(member, status) {
                         let log = self.fleet.log_end(member);
                         findings.violation(format!(
-                            "process {member} failed to shut down, {status}:\n{log}"
+                            "process {member} ended with {status} when it was asked to shut down:\n{log}"
                         ));
                     }
                 }
@@ -404,7 +405,7 @@ impl<'a> Storm<'a> {
             let members = self.fleet.members().iter();
             let running: Vec<_> = members.map(|member| &member.running).collect();
             let stuck = format!(
-                "not all {partitions} partitions run in exactly one process within {CALM:?}; by process: {running:?}"
+                "after {CALM:?}, some of the {partitions} partitions run in no process or in several; partitions by process: {running:?}"
             );
             findings.violation(stuck.clone());
             findings.stuck = Some(stuck);
@@ -450,7 +451,7 @@ impl<'a> Storm<'a> {
                 if !self.has_crashed(member, status) && !self.is_broker_away {
                     let log = self.fleet.log_end(member);
                     findings.violation(format!(
-                        "process {member} ended unexpectedly, {status}:\n{log}"
+                        "process {member} ended unexpectedly with {status}:\n{log}"
                     ));
                 }
                 self.fleet.start(member, &[])

@@ -135,7 +135,10 @@ fn an_idle_table_does_not_age() {
     }
     assert!(replica.is_up_to_date(0));
     let progress = replica.progress(0).unwrap();
-    assert_eq!(progress.at_ms, 0, "nothing was written in the meantime");
+    assert_eq!(
+        progress.at_ms, 0,
+        "the time of the last row must not change without new rows"
+    );
     keeper.close(100 * HOUR).unwrap();
     drop((wanted, replica));
 
@@ -170,7 +173,10 @@ fn rows_whose_tombstones_were_deleted_during_a_long_outage_do_not_come_back() {
     stage.world.outage(1000 * SECOND);
     (0..30).for_each(|hour| turn(&mut keeper, hour * HOUR));
     assert_eq!(get(&replica, 0, "a").as_deref(), Some("1"));
-    assert!(!replica.is_up_to_date(0), "it cannot be known");
+    assert!(
+        !replica.is_up_to_date(0),
+        "during an outage, the replica must not be up to date"
+    );
     // `a` was deleted; compaction has removed its row and, after a day, its tombstone.
     stage.put(0, "b", Some("2"));
     stage.world.delete_before(TABLE, 0, 1).unwrap();

@@ -30,7 +30,7 @@ fn promoted(
             None => stage.turn(keeper).unwrap(),
         }
     }
-    panic!("partition {partition} was not given");
+    panic!("partition {partition} was not lent");
 }
 
 fn row(store: &Store, key: &str) -> Option<Vec<u8>> {
@@ -60,7 +60,7 @@ fn a_copy_is_lent_open_with_all_rows_that_were_read() {
     stage.turns(&mut keeper).unwrap();
     assert!(standby.is_caught_up().unwrap());
     let (_loan, store) = promoted(&stage, &standby, &mut keeper, 0);
-    let store = store.expect("it was open");
+    let store = store.expect("the standby copy was open");
     assert_eq!(row(&store, "a").as_deref(), Some(&b"1"[..]));
     assert_eq!(store.position().changelog, 1);
     // The other partition is kept up to date; the lent partition is not.
@@ -162,7 +162,7 @@ fn a_copy_has_one_borrower_and_a_cancelled_request_releases_it() {
     // A loan also ends if the borrower has closed the local copy.
     drop((store, loan));
     let (_loan, store) = promoted(&stage, &standby, &mut keeper, 0);
-    assert!(store.is_none(), "it was not opened in between");
+    assert!(store.is_none(), "the copy must not be opened in between");
 }
 
 #[test]
@@ -191,7 +191,11 @@ fn a_standby_that_failed_refuses_requests_with_the_reason() {
             .unwrap();
         changed.block_on(changes.changed()).unwrap();
     }
-    let error = standby.promote(0).err().expect("it fails").to_string();
+    let error = standby
+        .promote(0)
+        .err()
+        .expect("promotion fails")
+        .to_string();
     assert!(error.contains("cannot read"), "{error}");
     assert!(standby.is_caught_up().is_err());
 }

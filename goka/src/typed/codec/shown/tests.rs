@@ -31,7 +31,7 @@ const ORDER: &str = r#"{"id":"9007199254740993","user":"anne \"a\"\n\u0001","pri
 
 fn encoded<C: Codec<T>, T>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
-    C::encode(value, &mut bytes).expect("a value with bytes");
+    C::encode(value, &mut bytes).expect("the value can be encoded");
     bytes
 }
 
@@ -54,9 +54,9 @@ fn structures_are_shown_as_json() {
     assert_eq!(of::<MsgPack, _>(&order()), json(ORDER));
     assert_eq!(of::<ByType, _>(&order()), json(ORDER));
     assert_eq!(of::<Json, _>(&order()), json(ORDER));
-    let shown = Shown::json_of(&order()).expect("an order has JSON");
+    let shown = Shown::json_of(&order()).expect("the order can be shown as JSON");
     assert_eq!((shown.form(), shown.text()), (Form::JsonText, ORDER));
-    serde_json::from_str::<serde_json::Value>(ORDER).expect("it is JSON");
+    serde_json::from_str::<serde_json::Value>(ORDER).expect("the constant is JSON");
 }
 
 #[test]

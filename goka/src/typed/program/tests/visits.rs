@@ -72,7 +72,7 @@ fn a_visitor_writes_the_row_of_its_key() {
         assert_eq!(subtract.name(), "subtract");
         subtract
             .visit(row_of(key), &mut effects, reads)
-            .expect("a visit");
+            .expect("the visitor accepts the row");
         assert_eq!(row(&effects), Some(expected));
     }
 }
@@ -88,9 +88,9 @@ fn a_waiting_visitor_gives_its_effects_back() {
     let visited = pin!(export.visit_later(record, Effects::default(), reads(&rows)));
     let mut noop = std::task::Context::from_waker(Waker::noop());
     let Poll::Ready((effects, result)) = visited.poll(&mut noop) else {
-        panic!("nothing to wait for");
+        panic!("the handler must not wait");
     };
-    result.expect("a visit");
+    result.expect("the visitor accepts the row");
     assert_eq!(*effects.row(), Row::Delete);
     assert_eq!(*seen.0.lock().expect("alive"), ["alice Some(40) -1"]);
 }
@@ -111,7 +111,7 @@ fn a_visit_that_fails_says_what_was_being_done() {
     };
     fails(b"alice", 7, "run", "seven");
     fails(b"broken", 1, "run", "rewards-state");
-    fails(b"\xff", 1, "decode its key", "utf-8");
+    fails(b"\xff", 1, "decode the key", "utf-8");
 }
 
 #[test]
@@ -122,9 +122,12 @@ fn a_visit_called_in_the_wrong_way_is_a_failure() {
     let visited = pin!(subtract.visit_later(record, Effects::default(), reads(&rows)));
     let mut noop = std::task::Context::from_waker(Waker::noop());
     let Poll::Ready((effects, result)) = visited.poll(&mut noop) else {
-        panic!("nothing to wait for");
+        panic!("the handler must not wait");
     };
-    assert_eq!(result.expect_err("it does not wait").doing, "be found");
+    assert_eq!(
+        result.expect_err("the visitor does not wait").doing,
+        "be found"
+    );
     assert_eq!(*effects.row(), Row::Untouched);
     let export = visit(Export(Arc::default()));
     let reads = Reads {
@@ -132,5 +135,8 @@ fn a_visit_called_in_the_wrong_way_is_a_failure() {
         tables: &Tables::default(),
     };
     let called = export.visit(row_of(b"alice"), &mut Effects::default(), reads);
-    assert_eq!(called.expect_err("it waits").doing, "be found");
+    assert_eq!(
+        called.expect_err("only an `async fn` handler waits").doing,
+        "be found"
+    );
 }
