@@ -120,6 +120,12 @@ impl Log {
         rest.iter().find(|record| !is_gone(&record.offset))
     }
 
+    /// The offsets of the records that compaction has removed.
+    #[cfg(test)]
+    pub(super) fn compacted(&self) -> &BTreeSet<i64> {
+        &self.compacted
+    }
+
     /// Removes all records but the last of each key, in the part of the log that may be compacted: it ends before the
     /// first record with a timestamp later than `until`. Offsets do not change. Returns the number of records that were
     /// removed.

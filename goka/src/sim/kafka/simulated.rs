@@ -1,6 +1,6 @@
 //! What only simulations do to a world and ask of it: faults, compaction, retention, traces. Must not know the engine.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     group::Group,
@@ -54,6 +54,12 @@ impl World {
         state.slow = Slow::default();
         state.failing.clear();
         state.late.clear();
+    }
+
+    /// The offsets of the records that compaction has removed from a partition.
+    pub(crate) fn compacted(&self, topic: &str, partition: i32) -> Result<BTreeSet<i64>, Error> {
+        let state = self.0.borrow();
+        Ok(state.topics.log(topic, partition)?.compacted().clone())
     }
 
     /// Compacts a whole partition: keeps the last record of each key.
