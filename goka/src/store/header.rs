@@ -1,9 +1,10 @@
 //! The header of a local copy, in the LMDB table `meta`: format, identity and position.
 //!
 //! The header is part of the data format. `format` is 32 bits, big-endian, in every version of the format. `identity`
-//! and `position` are MessagePack arrays; versions before 0.2 wrote the position without its fourth element. `reaches`, 64 bits, big-endian, is an offset in the changelog. It exists
-//! while rows may be ahead of the position because a batch was stored in parts: all rows of that batch are in the
-//! changelog below this offset. Must not know rows.
+//! and `position` are MessagePack arrays; versions before 0.2 wrote the position without its fourth element.
+//! `reaches`, 64 bits, big-endian, is an offset in the changelog. It exists while rows may be ahead of the position
+//! because a batch was stored in parts: all rows of that batch are in the changelog below this offset. Must not know
+//! rows.
 
 use heed::{Error, Result, RoTxn, RwTxn};
 

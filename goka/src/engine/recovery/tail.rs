@@ -134,8 +134,8 @@ impl Tail {
         self.is_reached
     }
 
-    /// Notes that the local copy has all rows before the tail. `has_holes`: rows may have been compacted away because of
-    /// rows in the tail.
+    /// Notes that the local copy has all rows before the tail. `has_holes`: rows may have been compacted away because
+    /// of rows in the tail.
     pub(super) fn reach(&mut self, has_holes: bool) {
         (self.is_reached, self.has_holes) = (true, has_holes);
     }

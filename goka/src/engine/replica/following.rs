@@ -79,7 +79,7 @@ impl Replica {
     }
 
     /// The keeper of a replica that has only rows that the group has committed.
-    #[cfg(any(test, feature = "tester"))]
+    #[cfg(test)]
     pub(crate) fn committed_keeper(&self, reader: Box<dyn Reader>, cuts: Box<dyn Cuts>) -> Keeper {
         Keeper::new(self.spec.clone(), self.board.clone(), reader, Some(cuts))
     }

@@ -106,8 +106,8 @@ impl Replay {
         self.next = self.next.max(next);
     }
 
-    /// Notes that offsets without a row follow, if the next row is at `next`: rows may have been compacted away, because
-    /// of later rows before `log_end`, the end of the changelog as of the broker's last response.
+    /// Notes that offsets without a row follow, if the next row is at `next`: rows may have been compacted away,
+    /// because of later rows before `log_end`, the end of the changelog as of the broker's last response.
     pub(crate) fn note_hole(&mut self, next: i64, log_end: impl FnOnce() -> Option<i64>) {
         if next > self.next {
             let end = log_end().unwrap_or(next).max(self.end).max(next);
@@ -120,8 +120,8 @@ impl Replay {
         self.whole_from.max(store.position().whole_from)
     }
 
-    /// Adds a row to the batch. `log_end`: see [`note_hole`](Self::note_hole). `Ok(true)`: the batch is large enough to be
-    /// stored.
+    /// Adds a row to the batch. `log_end`: see [`note_hole`](Self::note_hole). `Ok(true)`: the batch is large enough
+    /// to be stored.
     pub(crate) fn take(
         &mut self,
         rows: &Rows,

@@ -314,7 +314,7 @@ impl Copy {
             partition,
             table: 0,
             reaches: 0,
-            whole_from: 0,
+            whole_from: i64::MAX,
             rows: BTreeMap::new(),
         }
     }

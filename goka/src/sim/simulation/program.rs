@@ -203,8 +203,8 @@ pub(super) fn echo_of((input, partition, offset): (usize, i32, i64)) -> String {
     format!("{input}/{partition}/{offset}")
 }
 
-/// The row after a record: the count, one more than in the row before. For a switch that is on, the offset of the record
-/// plus 1; for a switch that is off, no row.
+/// The row after a record: the count, one more than in the row before. For a switch that is on, the offset of the
+/// record plus 1; for a switch that is off, no row.
 pub(super) fn row_after(
     (key, value): (&[u8], Option<&[u8]>),
     offset: i64,

@@ -238,8 +238,8 @@ impl Schedule {
         Schedule {
             exactly_once: true,
             handlers_defer: false,
-            // A claim under exactly-once is a commit outside of a transaction. If its answer is lost, and the coordinator
-            // takes it only after the next transaction, nothing can tell it from an operator's.
+            // A claim under exactly-once is a commit outside of a transaction. If its answer is lost, and the
+            // coordinator takes it only after the next transaction, nothing can tell it from an operator's.
             late_commits: false,
             ..Schedule::of(seed)
         }
