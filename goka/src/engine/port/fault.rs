@@ -46,16 +46,19 @@ pub(crate) enum Fault {
     /// Rows of others between the rows that undo a tail are not noticed.
     NoUndoGap,
     /// An interval is acknowledged before the delivery reports of its outputs are in.
+    #[cfg(any(test, feature = "faults"))]
     OutputNotWaited,
     /// Offsets whose commit failed or got no answer count as taken.
     StoreUnknown,
     /// A cut is believed although another client has committed offsets of inputs.
+    #[cfg(any(test, feature = "faults"))]
     OldTNewerInputs,
     /// A local copy beyond the group's commit is used.
     LateCommitWithoutRebuild,
     /// Recovery does not notice that rows before the group's commit were compacted away.
     Lag0LaggingCopy,
     /// A commit of which the group refused a part counts as taken.
+    #[cfg(any(test, feature = "faults"))]
     TornCommit,
     /// Rows of a tail count as young, whatever their timestamps.
     EventTimeRows,

@@ -5,7 +5,10 @@
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
-use super::{group::MemberId, positions::CommitEntry, state::State};
+use super::{
+    positions::{CommitEntry, Late, Sent},
+    state::State,
+};
 use crate::{
     base::error::Error,
     engine::port::{CommitError, Position},
@@ -23,23 +26,6 @@ pub(super) struct Committing(RefCell<Option<Pending>>);
 struct Pending {
     answered_at: Duration,
     what: What,
-}
-
-/// A commit, and who sends it.
-pub(super) struct Sent {
-    pub(super) member: Option<MemberId>,
-    /// The generation of the group when the commit was sent.
-    pub(super) generation: u64,
-    /// Planted fault: the sender takes the commit for successful even if some of its offsets were refused.
-    pub(super) tears: bool,
-    pub(super) entries: Vec<CommitEntry>,
-}
-
-/// A commit that its sender has given up, and that may still arrive.
-pub(super) struct Late {
-    pub(super) at: Duration,
-    group: String,
-    sent: Sent,
 }
 
 enum What {

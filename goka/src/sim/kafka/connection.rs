@@ -11,12 +11,12 @@ use std::{
 };
 
 use super::{
-    committing::{Committing, Sent},
+    committing::Committing,
     fetching::{Fetched, Fetching},
     group::Group,
     log::Written,
     membership::{Membership, Told},
-    positions::{CommitEntry, Positions},
+    positions::{CommitEntry, Positions, Sent},
     reader::MemoryReader,
     spec::{ConnectionSpec, OnPoint, Point},
     state::State,

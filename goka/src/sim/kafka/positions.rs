@@ -1,6 +1,6 @@
 //! Positions that members commit. Must not know whether the group accepts them.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use super::group::MemberId;
 
@@ -31,4 +31,21 @@ pub(super) struct Positions {
     pub(super) member: MemberId,
     pub(super) generation: u64,
     pub(super) entries: Vec<CommitEntry>,
+}
+
+/// A commit, and who sends it.
+pub(super) struct Sent {
+    pub(super) member: Option<MemberId>,
+    /// The generation of the group when the commit was sent.
+    pub(super) generation: u64,
+    /// Planted fault: the sender takes the commit for successful even if some of its offsets were refused.
+    pub(super) tears: bool,
+    pub(super) entries: Vec<CommitEntry>,
+}
+
+/// A commit that its sender has given up, and that may still arrive.
+pub(super) struct Late {
+    pub(super) at: Duration,
+    pub(super) group: String,
+    pub(super) sent: Sent,
 }

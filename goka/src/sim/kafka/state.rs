@@ -9,11 +9,10 @@ use std::{
 
 use super::{
     chance::Chance,
-    committing::Late,
     coordinator::{Coordinator, Landing},
     group::{Group, MemberId},
     log::{Topics, Written},
-    positions::CommitEntry,
+    positions::{CommitEntry, Late},
     producer::{Due, Flight, Place, Producer},
 };
 use crate::{

@@ -350,7 +350,8 @@ impl Seen {
 /// Checks that the rows that an operator has written are the last rows of their keys.
 fn rows_of_operators_stay(cuts: &Cuts) -> Result<(), String> {
     for partition in cuts.partitions() {
-        let mut written: BTreeMap<&[u8], (Option<&Vec<u8>>, Option<&Vec<u8>>)> = BTreeMap::new();
+        type Values<'r> = (Option<&'r Vec<u8>>, Option<&'r Vec<u8>>);
+        let mut written: BTreeMap<&[u8], Values<'_>> = BTreeMap::new();
         let is_operators = |key: &Option<Vec<u8>>| matches!(key, Some(key) if key.starts_with(OPERATOR.as_bytes()));
         let rows = partition.table.iter();
         for row in rows.filter(|row| is_operators(&row.key)) {
