@@ -1,5 +1,7 @@
 //! Transactions of a worker, for exactly-once. Must not know which records and positions belong together.
 
+use std::collections::BTreeSet;
+
 use super::Position;
 use crate::base::error::Error;
 
@@ -51,6 +53,8 @@ pub(crate) trait Transactions {
 
     /// Starts to abort the open transaction of the worker that committed `partition` last, by taking over that
     /// worker's transactional id. Does nothing if that worker is this one. To be used only for a transaction that
-    /// blocks the partition: the other worker, if it is alive, loses the work of its open transaction.
-    fn fence(&self, _partition: i32) {}
+    /// blocks the partition: the other worker, if it is alive, loses the work of its open transaction. `before`: the
+    /// transactional ids that had committed the partition before this worker claimed it, because records of a previous
+    /// owner may arrive after the claim.
+    fn fence(&self, _partition: i32, _before: &BTreeSet<String>) {}
 }

@@ -1,11 +1,17 @@
 //! Recoveries that wait for an open transaction. They are logged. Under exactly-once, a transaction that the previous
 //! owner of a partition left open is also aborted, by fencing that owner. Must not know what is recovered.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tracing::warn;
 
-use crate::engine::{env::Env, port::fault::Fault};
+use crate::engine::{
+    env::Env,
+    port::{GroupOffsets, OURS, fault::Fault},
+};
 
 /// How long a recovery waits before the previous owner of the partition is fenced, because an open transaction of that
 /// owner may be the cause.
@@ -24,9 +30,29 @@ pub(super) struct Blocked {
     fence_at: BTreeMap<i32, Duration>,
     /// By partition: since when the recovery has waited, and when to log the wait next.
     waits: BTreeMap<i32, (Duration, Duration)>,
+    /// By partition: the transactional ids of its previous owners, as the group's offsets have named them. Records of a
+    /// previous owner may arrive after this worker has claimed the partition.
+    owners: BTreeMap<i32, BTreeSet<String>>,
 }
 
 impl Blocked {
+    /// Notes who has committed these offsets of a partition, if it was not this worker alone.
+    pub(super) fn committed(&mut self, env: &Env<'_>, number: i32, offsets: &GroupOffsets) {
+        let committed = offsets.sources.iter().flatten();
+        let others = committed.filter(|other| *other.metadata != *env.spec.settings.instance);
+        let ids = others.filter_map(|other| other.metadata.strip_prefix(OURS));
+        let ids: BTreeSet<String> = ids.map(str::to_owned).collect();
+        if !ids.is_empty() {
+            self.owners.insert(number, ids);
+        }
+    }
+
+    /// Forgets a partition that the worker does not have any more.
+    pub(super) fn forget(&mut self, number: i32) {
+        self.cleared(number);
+        self.owners.remove(&number);
+    }
+
     /// Notes that nothing blocks the recovery of a partition any more.
     pub(super) fn cleared(&mut self, number: i32) {
         self.fence_at.remove(&number);
@@ -62,7 +88,8 @@ impl Blocked {
         if now >= *at {
             *at = now + FENCE_AGAIN;
             if !env.spec.settings.fault.is(Fault::NoFence) {
-                env.kafka.fence(number);
+                env.kafka
+                    .fence(number, self.owners.entry(number).or_default());
             }
         }
     }

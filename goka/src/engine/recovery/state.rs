@@ -55,7 +55,7 @@ impl Recovery {
     /// Forgets a partition that the worker does not have any more.
     pub(crate) fn forget(&mut self, number: i32) {
         self.phases.remove(&number);
-        self.blocked.cleared(number);
+        self.blocked.forget(number);
     }
 
     /// The numbers of the partitions that do not run yet. After a turn that was cut short, the list begins with the
@@ -126,7 +126,12 @@ impl Recovery {
     ) -> Result<(), Halt> {
         let asked = env.kafka.now();
         match env.kafka.committed(number) {
-            Ok(offsets) => self.begin_restore(env, partitions, number, offsets, Start::default()),
+            Ok(offsets) => {
+                if self.rules.fences {
+                    self.blocked.committed(env, number, &offsets);
+                }
+                self.begin_restore(env, partitions, number, offsets, Start::default())
+            }
             Err(error) => {
                 debug!(partition = number, %error, "committed offsets not available; asking again");
                 self.ask_again(env, number, asked, is_unstable(&error));

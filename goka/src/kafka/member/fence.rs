@@ -34,6 +34,8 @@ pub(crate) struct Fence {
     pub(crate) own: String,
     /// The partition of every source, without offsets.
     pub(crate) offsets: TopicPartitionList,
+    /// Transactional ids that had committed offsets of the partition earlier.
+    pub(crate) before: BTreeSet<String>,
 }
 
 impl Fence {
@@ -84,11 +86,11 @@ impl Fence {
         let committed = reader.committed_offsets(self.offsets.clone(), WAIT);
         let committed = committed.map_err(failed)?;
         let ours = format!("{}-", self.group);
-        let ids = listed(&committed).filter_map(|listed| {
-            let id = listed.metadata.strip_prefix(OURS)?.to_owned();
-            (id.starts_with(&ours) && id != self.own).then_some(id)
-        });
-        Ok(ids.collect())
+        let ids = listed(&committed)
+            .filter_map(|listed| listed.metadata.strip_prefix(OURS).map(str::to_owned));
+        let ids = ids.chain(self.before.iter().cloned());
+        let others = ids.filter(|id| id.starts_with(&ours) && *id != self.own);
+        Ok(others.collect())
     }
 
     fn end(&self, id: &str) -> Result<(), Error> {

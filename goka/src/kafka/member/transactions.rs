@@ -8,6 +8,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -207,7 +208,7 @@ impl Transactions {
 
     /// Starts a thread that aborts the open transactions of the workers that last committed offsets of these
     /// partitions, unless such a thread is still running.
-    pub(crate) fn fence(&self, group: &str, offsets: TopicPartitionList) {
+    pub(crate) fn fence(&self, group: &str, offsets: TopicPartitionList, before: BTreeSet<String>) {
         let mut running = self.fence.borrow_mut();
         if running.as_ref().is_some_and(|fence| !fence.is_finished()) {
             return;
@@ -217,6 +218,7 @@ impl Transactions {
             group: group.to_owned(),
             own: self.maker.transactional_id.clone(),
             offsets,
+            before,
         };
         let thread = thread::Builder::new().name("goka-fence".to_owned());
         match thread.spawn(move || fence.raise()) {

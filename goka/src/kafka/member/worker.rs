@@ -6,6 +6,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeSet,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -483,12 +484,12 @@ impl port::Transactions for WorkerConnection {
         self.producer.with(ends).map(|(_, end)| end)
     }
 
-    fn fence(&self, partition: i32) {
+    fn fence(&self, partition: i32, before: &BTreeSet<String>) {
         let Some(transactions) = self.producer.transactions() else {
             return;
         };
         match self.assignment.list([partition], None) {
-            Ok(offsets) => transactions.fence(&self.group, offsets),
+            Ok(offsets) => transactions.fence(&self.group, offsets, before.clone()),
             Err(error) => tracing::warn!(
                 target: "goka::kafka",
                 group = self.group, partition, %error,

@@ -6,6 +6,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeSet,
     rc::Rc,
     time::Duration,
 };
@@ -483,11 +484,11 @@ impl Transactions for Connection {
         self.table.as_ref().map_or(Ok(0), end)
     }
 
-    fn fence(&self, partition: i32) {
+    fn fence(&self, partition: i32, before: &BTreeSet<String>) {
         if let Some(transacting) = self.transacting() {
             let state = &mut *self.state.borrow_mut();
             state.note(|| format!("{} fences owners of partition {partition}", self.name));
-            transacting.fence(state, &self.group, &self.sources, partition);
+            transacting.fence(state, &self.group, &self.sources, partition, before);
         }
     }
 }

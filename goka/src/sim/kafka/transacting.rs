@@ -164,12 +164,14 @@ impl Transacting {
         group: &str,
         sources: &[Rc<str>],
         partition: i32,
+        before: &BTreeSet<String>,
     ) {
         let group = state.groups.get(group);
         let committed = sources.iter();
         let committed = committed.filter_map(|topic| group?.committed(topic, partition));
         let owners = committed.filter_map(|c| c.metadata.strip_prefix(OURS));
-        let owners: BTreeSet<Rc<str>> = owners.map(Rc::from).collect();
+        let before = before.iter().map(String::as_str);
+        let owners: BTreeSet<Rc<str>> = owners.chain(before).map(Rc::from).collect();
         for owner in owners.into_iter().filter(|owner| *owner != self.id) {
             let takes = state.delay() + Duration::from_millis(1);
             state.coordinator.ask(Job {

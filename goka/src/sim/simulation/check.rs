@@ -474,11 +474,13 @@ fn copies_are_what_they_say(stage: &Stage, may_be_ahead: bool) -> Result<(), Str
             for (key, rows) in rows {
                 let here = copy.rows.get(key);
                 let lacks = |end: i64| {
-                    let before = rows.iter().rev().filter(|record| record.offset < end);
-                    let mut older = before.skip_while(|record| compacted.contains(&record.offset));
-                    let has_lost = rows.iter().rfind(|record| record.offset < end);
-                    has_lost.is_some_and(|last| compacted.contains(&last.offset))
-                        && older.next().and_then(|record| record.value.as_ref()) == here
+                    let before: Vec<_> = rows.iter().filter(|row| row.offset < end).collect();
+                    let has_lost = before
+                        .last()
+                        .is_some_and(|last| compacted.contains(&last.offset));
+                    // The copy may have read an older row before that one was removed as well.
+                    let mut older = before.iter().map(|row| row.value.as_ref());
+                    has_lost && (here.is_none() || older.any(|value| value == here))
                 };
                 let there = |end: i64| {
                     let last = rows.iter().rfind(|record| record.offset < end);

@@ -48,6 +48,8 @@ pub(super) struct Kept {
     pub(super) no_cut: Option<u64>,
     /// Compaction has removed rows.
     pub(super) compacted: Option<u64>,
+    /// The group has stored only a part of a commit. Until the next commit, standbys hold nothing back.
+    torn: Option<u64>,
     /// Whether rows of zombies may be among those for which compaction has removed rows. The count of a key may then be
     /// too low: the row before the zombie's is gone.
     pub(super) may_lose: bool,
@@ -167,7 +169,8 @@ impl Cuts {
             let highest = highest.rfind(|(since, _)| since <= moment);
             let highest = highest.map_or(0, |(_, offset)| *offset);
             let beyond = copy.table.max(copy.reaches);
-            if beyond > highest && !partition.kept.is_at(*moment) {
+            let is_torn = partition.kept.torn.is_some_and(|since| since <= *moment);
+            if beyond > highest && !is_torn && !partition.kept.is_at(*moment) {
                 return Err(format!(
                     "worker {slot} has left a copy of partition {} at offset {beyond}, and the group's cut is at \
                      {highest}",
@@ -214,7 +217,10 @@ impl Partition {
         let cut = match self.found() {
             Found::Cut(cut) => cut,
             Found::Nothing => return Ok(()),
-            Found::NotOurs(_) if entry.is_torn => return Ok(()),
+            Found::NotOurs(_) if entry.is_torn => {
+                self.kept.torn.get_or_insert(entry.moment);
+                return Ok(());
+            }
             Found::NotOurs(why) => return Err(format!("{place}, which is not a cut: {why}")),
         };
         let offsets: Vec<i64> = self

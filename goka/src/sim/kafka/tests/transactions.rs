@@ -1,5 +1,7 @@
 //! Tests that transactions in memory behave as on brokers.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::engine::port::{Log, OURS, Transactions};
 
@@ -127,7 +129,7 @@ fn a_fenced_producer_commits_nothing() {
     send(&one, "a");
     assert!(delivered(&one));
     // Worker `two` fences the worker that committed last, which is `one`.
-    exactly_once(&world, "two").fence(0);
+    exactly_once(&world, "two").fence(0, &BTreeSet::new());
     world.advance(SECOND);
     assert_eq!(world.open_transactions(), 0);
     assert!(commit(&world, &one).is_err());
