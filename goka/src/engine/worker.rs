@@ -11,6 +11,7 @@ use tracing::{debug, warn};
 use crate::{
     base::{error::Error, index::SourceIx},
     engine::{
+        commit::Claim,
         core::Core,
         halt::{Halt, Setback, Why},
         port::{Event, Kafka, Reader, Step, fault::Fault},
@@ -267,10 +268,15 @@ impl Core {
         let changelog = self
             .recovery
             .claimed_changelog(&env, &self.partitions, number);
-        let cut = (&*positions, changelog);
+        let claim = Claim {
+            partition: number,
+            inputs: &positions,
+            changelog,
+            previous: self.recovery.previous_owners(number),
+        };
         let claimed = self
             .commit
-            .claim(&env, &mut self.partitions, number, cut, has_rows)?;
+            .claim(&env, &mut self.partitions, claim, has_rows)?;
         match claimed {
             Ok(()) => self
                 .recovery

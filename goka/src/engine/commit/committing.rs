@@ -10,7 +10,7 @@ use std::time::Duration;
 use tracing::{debug, warn};
 
 use super::{
-    offsets::{Answer, Sent, positions_of},
+    offsets::{Answer, Claim, Sent},
     work::Work,
 };
 use crate::{
@@ -118,17 +118,10 @@ impl Work<'_> {
 
     /// Commits the positions at which a partition that does not run yet resumes. The inner error: the group did not
     /// take the positions now.
-    pub(crate) fn claim(
-        &mut self,
-        number: i32,
-        inputs: &[i64],
-        changelog: i64,
-    ) -> Result<Result<(), Error>, Halt> {
+    pub(crate) fn claim(&mut self, claim: &Claim<'_>) -> Result<Result<(), Error>, Halt> {
         self.wait_for_commit()?;
         let began = self.env.kafka.now();
-        let is_clean = self.env.spec.settings.fault.is(Fault::ClaimKeepsClean);
-        let positions = positions_of(&self.env, number, inputs, (changelog, is_clean));
-        match self.env.kafka.commit(&positions) {
+        match self.env.kafka.commit(&claim.positions(&self.env)) {
             Ok(()) => {
                 self.offsets.proven(began);
                 Ok(Ok(()))

@@ -26,7 +26,8 @@ use crate::{
 };
 use at_least_once::AtLeastOnce;
 use exactly_once::ExactlyOnce;
-use offsets::{Offsets, positions_of};
+pub(crate) use offsets::Claim;
+use offsets::Offsets;
 use work::Work;
 
 /// A worker takes delivery reports and makes due commits before the next record if this much time has passed since it
@@ -257,17 +258,16 @@ impl Commit {
         &mut self,
         env: &Env<'_>,
         partitions: &mut Partitions,
-        number: i32,
-        (inputs, changelog): (&[i64], i64),
+        claim: Claim<'_>,
         with_rows: bool,
     ) -> Result<Result<(), Error>, Halt> {
         let (protocol, mut work) = self.parts(env, partitions);
         match protocol {
             Protocol::ExactlyOnce(_) if with_rows => {
-                let positions = positions_of(env, number, inputs, (changelog, false));
+                let (number, positions) = (claim.partition, claim.positions(env));
                 exactly_once::commit_alone(&mut work, number, &positions).map(Ok)
             }
-            _ => work.claim(number, inputs, changelog),
+            _ => work.claim(&claim),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The offset commit in flight, and the membership lease: a commit that the group takes proves that this worker was a
 //! member when it sent the commit. Also what a commit of a partition contains. Must not know how offsets are sent.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     base::index::SourceIx,
@@ -9,7 +9,7 @@ use crate::{
         cut::Cut,
         env::Env,
         partition::{Partition, Partitions},
-        port::{Log, Position},
+        port::{Log, Position, fault::Fault},
     },
 };
 
@@ -217,4 +217,34 @@ pub(crate) fn positions_of(
         });
     }
     positions
+}
+
+/// The claim of a partition.
+pub(crate) struct Claim<'a> {
+    pub(crate) partition: i32,
+    /// The positions at which the partition resumes, one per source.
+    pub(crate) inputs: &'a [i64],
+    /// The changelog offset behind the rows that belong to these positions.
+    pub(crate) changelog: i64,
+    /// The previous owners of the partition, whose records may still arrive.
+    pub(crate) previous: Vec<String>,
+}
+
+impl Claim<'_> {
+    /// The positions to commit.
+    pub(super) fn positions(&self, env: &Env<'_>) -> Vec<Position> {
+        let is_clean = env.spec.settings.fault.is(Fault::ClaimKeepsClean);
+        let changelog = (self.changelog, is_clean);
+        let mut positions = positions_of(env, self.partition, self.inputs, changelog);
+        if !self.previous.is_empty() {
+            let names = format!("{} {}", env.spec.settings.instance, self.previous.join(" "));
+            let names: Arc<str> = names.into();
+            for position in &mut positions {
+                if position.log != Log::Changelog {
+                    position.metadata = names.clone();
+                }
+            }
+        }
+        positions
+    }
 }

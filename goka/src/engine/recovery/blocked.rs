@@ -10,7 +10,7 @@ use tracing::warn;
 
 use crate::engine::{
     env::Env,
-    port::{GroupOffsets, OURS, fault::Fault},
+    port::{Committed, GroupOffsets, OURS, fault::Fault},
 };
 
 /// How long a recovery waits before the previous owner of the partition is fenced, because an open transaction of that
@@ -39,12 +39,19 @@ impl Blocked {
     /// Notes who has committed these offsets of a partition, if it was not this worker alone.
     pub(super) fn committed(&mut self, env: &Env<'_>, number: i32, offsets: &GroupOffsets) {
         let committed = offsets.sources.iter().flatten();
-        let others = committed.filter(|other| *other.metadata != *env.spec.settings.instance);
-        let ids = others.filter_map(|other| other.metadata.strip_prefix(OURS));
-        let ids: BTreeSet<String> = ids.map(str::to_owned).collect();
+        let ids = committed.flat_map(|committed| Committed::committers(&committed.metadata));
+        let own = env.spec.settings.instance.strip_prefix(OURS);
+        let others = ids.filter(|id| Some(*id) != own);
+        let ids: BTreeSet<String> = others.map(str::to_owned).collect();
         if !ids.is_empty() {
             self.owners.insert(number, ids);
         }
+    }
+
+    /// The previous owners of a partition.
+    pub(super) fn owners(&self, number: i32) -> Vec<String> {
+        let owners = self.owners.get(&number);
+        owners.into_iter().flatten().cloned().collect()
     }
 
     /// Forgets a partition that the worker does not have any more.

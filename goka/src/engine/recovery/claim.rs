@@ -50,6 +50,11 @@ impl Recovery {
         Ok(is_up_to_date)
     }
 
+    /// The previous owners of a partition, whose records may still arrive. Empty under at-least-once.
+    pub(crate) fn previous_owners(&self, number: i32) -> Vec<String> {
+        self.blocked.owners(number)
+    }
+
     /// The changelog offset behind all rows that belong to the positions at which a partition resumes.
     pub(crate) fn claimed_changelog(
         &self,

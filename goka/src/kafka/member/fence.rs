@@ -15,7 +15,7 @@ use rdkafka::{
 
 use crate::{
     base::error::Error,
-    engine::port::OURS,
+    engine::port::Committed,
     kafka::{
         client::{connection::Connection, log::ClientLog, settings::Role},
         native::{listed::listed, transaction::init_transactions},
@@ -86,8 +86,10 @@ impl Fence {
         let committed = reader.committed_offsets(self.offsets.clone(), WAIT);
         let committed = committed.map_err(failed)?;
         let ours = format!("{}-", self.group);
-        let ids = listed(&committed)
-            .filter_map(|listed| listed.metadata.strip_prefix(OURS).map(str::to_owned));
+        let ids = listed(&committed).flat_map(|listed| {
+            let ids = Committed::committers(&listed.metadata);
+            ids.map(str::to_owned).collect::<Vec<_>>()
+        });
         let ids = ids.chain(self.before.iter().cloned());
         let others = ids.filter(|id| id.starts_with(&ours) && *id != self.own);
         Ok(others.collect())

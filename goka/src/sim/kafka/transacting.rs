@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     base::error::Error,
-    engine::port::{OURS, Report},
+    engine::port::{Committed, Report},
 };
 
 pub(super) struct Transacting {
@@ -169,7 +169,7 @@ impl Transacting {
         let group = state.groups.get(group);
         let committed = sources.iter();
         let committed = committed.filter_map(|topic| group?.committed(topic, partition));
-        let owners = committed.filter_map(|c| c.metadata.strip_prefix(OURS));
+        let owners = committed.flat_map(|c| Committed::committers(&c.metadata));
         let before = before.iter().map(String::as_str);
         let owners: BTreeSet<Rc<str>> = owners.chain(before).map(Rc::from).collect();
         for owner in owners.into_iter().filter(|owner| *owner != self.id) {
