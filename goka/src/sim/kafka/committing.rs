@@ -129,7 +129,8 @@ impl State {
             return self.tear_commit(group, sent);
         }
         // The answer is lost. The offsets are stored already, or the request is still on its way.
-        if self.chance.one_in(50) {
+        let lost_in = if self.settings.late_commits { 12 } else { 50 };
+        if self.chance.one_in(lost_in) {
             self.mishaps.refused_commits += 1;
             match self.settings.late_commits && self.chance.one_in(2) {
                 true => self.delay_commit(group, sent),

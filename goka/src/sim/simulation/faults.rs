@@ -1,5 +1,7 @@
 //! Tests that the simulation finds each fault that can be planted in the engine within a thousand seeds, and reports
-//! the seed and a short schedule.
+//! the seed and a short schedule. With `GOKA_SIM_SURVEY=1`, schedules are not shortened.
+
+use std::env;
 
 use super::{MakeRig, engine, report_in, run, schedule::Schedule};
 use crate::engine::port::fault::Fault;
@@ -18,6 +20,11 @@ fn is_found(fault: Fault, guarantees: &[fn(u64) -> Schedule]) {
         let fails = |schedule: &Schedule| run(schedule, rig, false).is_err();
         let found = (0..SEEDS).map(draw).find(fails);
         let schedule = found.unwrap_or_else(|| panic!("no seed found the fault {fault:?}"));
+        if env::var_os("GOKA_SIM_SURVEY").is_some() {
+            let why = run(&schedule, rig, false).err().map(|(why, _)| why);
+            println!("{fault:?} was found by seed {}: {why:?}", schedule.seed);
+            continue;
+        }
         let report = report_in(&schedule, rig, TRIES);
         // The report has the seed, and the trace at least to the end of the schedule.
         let seed = format!("seed {}: ", schedule.seed);

@@ -198,7 +198,12 @@ impl Schedule {
         }
         if matches!(hazard, Hazard::NoLag | Hazard::OldEvents) {
             for _ in 0..chance.below(4) {
-                let crash = crash_and_compact(&mut chance);
+                let age_h = if hazard == Hazard::OldEvents {
+                    OLD_H
+                } else {
+                    0
+                };
+                let crash = crash_and_compact(&mut chance, keys, age_h);
                 insert(&mut actions, &mut chance, crash);
             }
         }
@@ -206,6 +211,18 @@ impl Schedule {
             for _ in 0..chance.below(5) {
                 let zombie = any_zombie(&mut chance, only_zombies);
                 insert(&mut actions, &mut chance, zombie);
+            }
+        }
+        if hazard == Hazard::Zombies && !only_zombies {
+            for _ in 0..chance.below(4) {
+                let zombie = zombie_at_takeover(&mut chance, keys);
+                insert(&mut actions, &mut chance, zombie);
+            }
+        }
+        if late_commits && !only_zombies {
+            for _ in 0..chance.below(4) {
+                let death = die_before_late(&mut chance);
+                insert(&mut actions, &mut chance, death);
             }
         }
         for _ in 0..chance.below(3) {
@@ -437,18 +454,35 @@ fn age(actions: &mut [Action], chance: &mut Chance) {
     }
 }
 
-/// A worker dies with rows behind the cut, the changelog is compacted, and a local copy may have to be read again.
-fn crash_and_compact(chance: &mut Chance) -> Vec<Action> {
-    let slot = chance.index(SLOTS);
-    let point = match chance.below(3) {
-        0 => Point::Reached(Step::Handled),
-        _ => Point::Reached(Step::Delivered),
+/// Workers commit rows of a key, and die with a newer row of the key behind the cut. The changelog is compacted, and the
+/// local copies have to be read again.
+fn crash_and_compact(chance: &mut Chance, keys: u64, age_h: u64) -> Vec<Action> {
+    let (input, key) = (chance.index(2), chance.below(keys));
+    let feed = |count| Action::Feed {
+        input,
+        key,
+        count,
+        age_h,
     };
-    let nth = 1 + chance.below(3);
-    let mut actions = vec![Action::DieAt { slot, point, nth }];
-    for _ in 0..chance.below(12) {
-        actions.push(Action::Turn { slot });
-        actions.push(Action::Wait { ms: 50 });
+    let turns = || (0..SLOTS).map(|slot| Action::Turn { slot });
+    let mut actions = vec![feed(1 + chance.below(3))];
+    for _ in 0..3 {
+        actions.extend(turns());
+        actions.push(Action::Wait { ms: 100 });
+    }
+    actions.push(feed(1 + chance.below(3)));
+    let point = Point::Reached(match chance.below(3) {
+        0 => Step::Handled,
+        _ => Step::Delivered,
+    });
+    actions.extend((0..SLOTS).map(|slot| Action::DieAt {
+        slot,
+        point,
+        nth: 1,
+    }));
+    for _ in 0..3 {
+        actions.extend(turns());
+        actions.push(Action::Wait { ms: 100 });
     }
     actions.push(Action::Compact);
     for slot in 0..SLOTS {
@@ -456,6 +490,70 @@ fn crash_and_compact(chance: &mut Chance) -> Vec<Action> {
             actions.push(Action::Wipe { slot });
         }
     }
+    actions.push(Action::Wait { ms: 1000 });
+    actions.extend((0..SLOTS).map(|slot| Action::Start { slot }));
+    actions
+}
+
+/// A worker becomes a zombie, and wakes up while the next owner recovers or closes its first intervals.
+fn zombie_at_takeover(chance: &mut Chance, keys: u64) -> Vec<Action> {
+    let slot = chance.index(SLOTS);
+    let (input, key) = (chance.index(2), chance.below(keys));
+    let feed = |count| Action::Feed {
+        input,
+        key,
+        count,
+        age_h: 0,
+    };
+    let others = || (0..SLOTS).filter(move |other| *other != slot);
+    let turns = || others().map(|slot| Action::Turn { slot });
+    let mut actions = vec![feed(1 + chance.below(4))];
+    actions.push(Action::FreezeAt {
+        slot,
+        point: Point::Sends,
+        nth: 1 + chance.below(8),
+        ms: 5900 + 20 * chance.below(60),
+    });
+    actions.push(Action::Turn { slot });
+    for _ in 0..2 {
+        actions.push(Action::Wait { ms: 2500 });
+        actions.extend(turns());
+    }
+    if chance.one_in(2) {
+        actions.push(Action::Slow {
+            ms: 3000,
+            delay_ms: [50, 300][chance.index(2)],
+        });
+    }
+    actions.push(Action::Wait { ms: 800 });
+    for _ in 0..30 {
+        actions.extend(turns());
+        actions.push(Action::Wait {
+            ms: 10 + chance.below(60),
+        });
+        if chance.one_in(6) {
+            actions.push(feed(1));
+        }
+    }
+    actions
+}
+
+/// A worker dies after a commit whose answer was lost, which may be applied later, and comes back with its local copy.
+fn die_before_late(chance: &mut Chance) -> Vec<Action> {
+    let slot = chance.index(SLOTS);
+    let die = Action::DieAt {
+        slot,
+        point: Point::Reached(Step::Stored),
+        nth: 1 + chance.below(4),
+    };
+    let mut actions = vec![die];
+    for _ in 0..4 {
+        actions.push(Action::Turn { slot });
+        actions.push(Action::Wait { ms: 100 });
+    }
+    actions.push(Action::Wait {
+        ms: [1000, 2500, 7000][chance.index(3)],
+    });
     actions.push(Action::Start { slot });
     actions
 }
