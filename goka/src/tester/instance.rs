@@ -211,10 +211,11 @@ fn pass(trap: &Cell<Option<(Step, u32)>>, died: &Cell<bool>, point: Point) -> Re
 }
 
 impl Process {
-    /// Whether any commit interval has records that are not in the local copies yet.
+    /// Whether any commit interval has records that are not acknowledged yet, or whose rows are not in the local copies
+    /// yet.
     pub(super) fn is_busy(&self) -> bool {
         let mut partitions = self.worker.partitions().iter();
-        partitions.any(|(_, partition)| !partition.intervals().is_empty())
+        partitions.any(|(_, partition)| !partition.intervals().is_empty() || !partition.is_stored())
     }
 
     /// Whether an offset commit has not been answered yet.

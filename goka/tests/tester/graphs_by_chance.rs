@@ -9,6 +9,8 @@ use goka::{Context, Guarantee, Tester, tester::CommitStep};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 const USERS: u64 = 12;
+/// Seeds of a run, unless `GOKA_SIM_SEEDS` says otherwise.
+const SEEDS: u64 = 40;
 
 /// A rumour. The value is how many more times the rumour is passed on.
 #[goka::stream("rumours", value = u64)]
@@ -82,9 +84,10 @@ fn model(rumours: &[(String, u64)]) -> (Counts, Counts) {
     (heard, told)
 }
 
-fn seeds() -> Range<u64> {
+/// The seeds that `GOKA_SIM_SEEDS` names; without the variable, the first `usual` seeds.
+pub(crate) fn seeds(usual: u64) -> Range<u64> {
     let Ok(asked) = env::var("GOKA_SIM_SEEDS") else {
-        return 0..40;
+        return 0..usual;
     };
     let number = |text: &str| {
         text.parse()
@@ -146,7 +149,7 @@ fn run(seed: u64, guarantee: Guarantee) -> (Vec<(String, u64)>, Tester) {
 
 #[test]
 fn under_exactly_once_each_record_counts_once_in_every_group() {
-    let (seeds, mut crashes) = (seeds(), 0);
+    let (seeds, mut crashes) = (seeds(SEEDS), 0);
     for seed in seeds.clone() {
         let (rumours, mut tester) = run(seed, Guarantee::ExactlyOnce);
         let (heard, told) = model(&rumours);
@@ -160,7 +163,7 @@ fn under_exactly_once_each_record_counts_once_in_every_group() {
 
 #[test]
 fn at_least_once_no_record_is_lost_in_any_group() {
-    let (seeds, mut crashes) = (seeds(), 0);
+    let (seeds, mut crashes) = (seeds(SEEDS), 0);
     for seed in seeds.clone() {
         let (rumours, mut tester) = run(seed, Guarantee::AtLeastOnce);
         let (heard, told) = model(&rumours);

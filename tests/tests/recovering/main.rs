@@ -12,6 +12,7 @@ mod orphans;
 #[path = "../place/mod.rs"]
 mod place;
 mod tail;
+mod upgrade;
 
 use std::collections::BTreeMap;
 

@@ -42,7 +42,7 @@ impl Cluster {
     /// Creates the topics that the group does not create by itself.
     pub(crate) fn create_topics(&self) {
         let broker = Broker::kafka(&self.address);
-        for topic in [self.input(), self.output()] {
+        for topic in [self.input(), self.output(), self.first()] {
             broker.create_topic(&topic, self.partitions);
         }
     }
@@ -53,6 +53,11 @@ impl Cluster {
 
     pub(crate) fn output(&self) -> String {
         format!("{}echo", self.prefix)
+    }
+
+    /// The output with a record for each input record that finds no row of its key.
+    pub(crate) fn first(&self) -> String {
+        format!("{}first", self.prefix)
     }
 
     pub(crate) fn loopback(&self) -> String {
@@ -118,7 +123,14 @@ impl Cluster {
     /// Maps each partition with an open transaction to its last stable offset and its end offset.
     pub(crate) fn undecided(&self) -> anyhow::Result<BTreeMap<(String, i32), (i64, i64)>> {
         let mut undecided = BTreeMap::new();
-        for topic in [self.input(), self.output(), self.loopback(), self.table()] {
+        let topics = [
+            self.input(),
+            self.output(),
+            self.first(),
+            self.loopback(),
+            self.table(),
+        ];
+        for topic in topics {
             for partition in 0..self.partitions {
                 let (_, end) = self
                     .uncommitted

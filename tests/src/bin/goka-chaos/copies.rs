@@ -106,7 +106,7 @@ fn read(path: &Path) -> anyhow::Result<Copy> {
     let position = meta
         .get(&txn, b"position")?
         .context("the local copy has no position")?;
-    let (position, _inputs, _at_ms): (i64, Vec<(String, i64)>, i64) =
+    let (position, _inputs, _at_ms, _whole_from): (i64, Vec<(String, i64)>, i64, i64) =
         rmp_serde::from_slice(position)
             .context("the position of the local copy does not decode")?;
     let reaches = meta.get(&txn, b"reaches")?.and_then(<[u8]>::first_chunk);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::{
     cluster::Cluster,
     copies,
-    model::{Histories, histories, number},
+    model::{Histories, firsts_of, histories, number},
     row::Row,
     worker::{echo, loop_key},
 };
@@ -22,11 +22,20 @@ const TOLD: usize = 25;
 pub(crate) struct Findings {
     /// Number of records in the input.
     pub(crate) records: usize,
-    /// Number of input records without their echo, or without their loop message.
+    /// Number of input records without their echo, without their loop message, or without their record in the output of
+    /// the handler that looks before it emits.
     pub(crate) lost: u64,
-    /// Number of echoes and loop messages that repeat the echo or loop message of an input record.
+    /// Number of echoes, loop messages and first records that were written again for an input record.
     pub(crate) doubled: u64,
-    /// Number of rows, echoes and local copies that differ from what is expected.
+    /// Number of input records that the table counts more than once. Messages of the loop are left out.
+    pub(crate) counted_twice: u64,
+    /// Number of input records that the table does not count.
+    pub(crate) not_counted: u64,
+    /// Number of messages of the loop that the table counts more than once. With at-least-once, this is no violation.
+    pub(crate) loop_counted_twice: u64,
+    /// Number of input records that must be in the output of the handler that looks before it emits.
+    pub(crate) firsts: usize,
+    /// Number of rows, output records and local copies that differ from what is expected.
     pub(crate) mismatches: u64,
     /// Number of rows of the table that were compared with the model.
     pub(crate) rows: usize,
@@ -63,7 +72,19 @@ impl Findings {
         self.violation(what);
     }
 
-    /// Counts an input record that was processed twice. This is a violation with exactly-once, and also with
+    /// Counts how many records the row of a key counts too much or too little.
+    fn count(&mut self, row: Option<Row>, right: Option<Row>, is_looped: bool) {
+        let counted = |row: Option<Row>| row.map_or(0, |row| row.count);
+        let (row, right) = (counted(row), counted(right));
+        let more = match is_looped {
+            true => &mut self.loop_counted_twice,
+            false => &mut self.counted_twice,
+        };
+        *more += u64::try_from(row - right).unwrap_or(0);
+        self.not_counted += u64::try_from(right - row).unwrap_or(0);
+    }
+
+    /// Counts an output that was written twice for an input record. This is a violation with exactly-once, and also with
     /// at-least-once if the record was committed before the first kill or pause.
     fn doubled(&mut self, source: &Record, is_exactly_once: bool, what: String) {
         self.doubled += 1;
@@ -85,14 +106,21 @@ pub(crate) fn judge<'a>(
     let input = read_topic(address, &cluster.input());
     findings.records = input.len();
     echoes(cluster, &input, is_exactly_once, findings);
+    firsts(cluster, &input, is_exactly_once, findings);
     let loops = read_topic(address, &cluster.loopback());
     looped(cluster, &input, &loops, is_exactly_once, findings);
 
     let table = read_topic(address, &cluster.table());
+    let looped = histories(&loops);
     let expected = histories(input.iter().chain(&loops));
     drop((input, loops));
-    rows(cluster, &table, &expected, is_exactly_once, findings);
-    drop(expected);
+    let judged = Judged {
+        expected: &expected,
+        looped: &looped,
+        is_exactly_once,
+    };
+    rows(cluster, &table, &judged, findings);
+    drop((expected, looped));
     let mut furthest = BTreeMap::new();
     for state in states {
         let found = copies::compare(state, &table, &mut |what| findings.mismatch(what))?;
@@ -174,6 +202,40 @@ fn echoes(cluster: &Cluster, input: &[Record], is_exactly_once: bool, findings: 
     }
 }
 
+/// Checks the output of the handler that looks before it emits: it has a record for each input record that finds no row
+/// of its key, and for no other input record. The model says which input records these are, so this check also fails
+/// if the handler has seen a row of a record that it handled again.
+fn firsts(cluster: &Cluster, input: &[Record], is_exactly_once: bool, findings: &mut Findings) {
+    let mut missing: BTreeMap<_, _> = firsts_of(input)
+        .map(|record| {
+            let text = echo(record.partition, record.offset, number(record));
+            (text, (record, 0_u32))
+        })
+        .collect();
+    findings.firsts = missing.len();
+    let topic = cluster.first();
+    for record in read_topic(&cluster.address, &topic) {
+        let (at, text) = (place(&topic, &record), record.value_text());
+        let Some((source, seen)) = missing.get_mut(text) else {
+            findings.mismatch(format!(
+                "{at}: `{text}` names an input record whose key had a row already, or that does not exist"
+            ));
+            continue;
+        };
+        *seen += 1;
+        if *seen > 1 {
+            let what = format!("{at}: `{text}` was written twice");
+            findings.doubled(source, is_exactly_once, what);
+        }
+    }
+    for (text, (record, _)) in missing.iter().filter(|(_, (_, seen))| *seen == 0) {
+        let at = place(&cluster.input(), record);
+        findings.lost(format!(
+            "{at}: `{topic}` lacks `{text}`, although the key of this input record had no row"
+        ));
+    }
+}
+
 /// Checks that every input record that sends a loop message has sent it, and counts messages that were sent again.
 fn looped(
     cluster: &Cluster,
@@ -212,16 +274,20 @@ fn looped(
     }
 }
 
-/// Compares the rows with the model. With exactly-once, every row of a key is compared; with at-least-once, only its
-/// last row, which may count too much but not too little.
-fn rows(
-    cluster: &Cluster,
-    table: &[Record],
-    expected: &Histories,
+/// What the rows are compared with.
+struct Judged<'a> {
+    expected: &'a Histories,
+    /// The rows that come from messages of the loop.
+    looped: &'a Histories,
     is_exactly_once: bool,
-    findings: &mut Findings,
-) {
+}
+
+/// Compares the rows with the model. With exactly-once, every row of a key is compared. With at-least-once, only the
+/// last row of a key is compared, because rows that were undone are in the changelog as well; the last row of a key of
+/// the loop may count too much.
+fn rows(cluster: &Cluster, table: &[Record], judged: &Judged<'_>, findings: &mut Findings) {
     let topic = cluster.table();
+    let (expected, is_exactly_once) = (judged.expected, judged.is_exactly_once);
     let mut found: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
     for record in table {
         found.entry(record.key_text()).or_default().push(record);
@@ -247,9 +313,10 @@ fn rows(
                 continue;
             }
         };
+        let is_looped = judged.looped.contains_key(key);
+        findings.count(row, right, is_looped);
         let is_right = match (right, row) {
-            _ if is_exactly_once => right == row,
-            (Some(right), Some(row)) => is_at_least(row, right),
+            (Some(right), Some(row)) if is_looped && !is_exactly_once => is_at_least(row, right),
             (right, row) => right == row,
         };
         if !is_right {

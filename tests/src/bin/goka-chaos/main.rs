@@ -66,7 +66,8 @@ struct Options {
     /// Starts a broker with scripts/kafka.sh instead, with its data in this directory.
     #[arg(long, value_name = "DIR", conflicts_with = "brokers")]
     kafka_dir: Option<PathBuf>,
-    /// Guarantee to check: exactly-once (no record lost or doubled) or at-least-once (none lost).
+    /// Guarantee to check. exactly-once: no record is lost or doubled. at-least-once: each record counts once in the
+    /// table, except for messages of the loop, and no output is lost.
     #[arg(long, value_enum, default_value = "exactly-once")]
     guarantee: Guarantee,
     /// Number of processes that share the partitions.

@@ -1,7 +1,7 @@
 //! The model of the expected result: computes the rows of each key from the input records in their order. Knows nothing
 //! of processes, commits and owners of partitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use goka_tests::Record;
 
@@ -38,4 +38,17 @@ pub(crate) fn histories<'a>(records: impl IntoIterator<Item = &'a Record>) -> Hi
         rows.push(row);
     }
     histories
+}
+
+/// The records of the input that find no row of their key: the first record with a number of each key, also after a
+/// tombstone.
+pub(crate) fn firsts_of(input: &[Record]) -> impl Iterator<Item = &Record> {
+    let mut keys = BTreeSet::new();
+    input.iter().filter(move |record| match number(record) {
+        Some(_) => keys.insert(record.key_text()),
+        None => {
+            keys.remove(record.key_text());
+            false
+        }
+    })
 }

@@ -36,13 +36,17 @@ struct Numbers;
 #[goka::stream("echo", value = String)]
 struct Echo;
 
+/// The output of a handler that looks before it emits: one record for each input record that finds no row of its key.
+#[goka::stream("first", value = String)]
+struct First;
+
 /// The table: for each key, a summary of its records, see [`Row`].
 #[goka::table(value = String)]
 struct Rows;
 
 struct Chaos;
 
-#[goka::processor(group = "chaos", table = Rows, output = Echo)]
+#[goka::processor(group = "chaos", table = Rows, output(Echo, First))]
 impl Chaos {
     #[input(Numbers)]
     fn number(&self, ctx: &mut Context<'_, Self>, number: Option<i64>) -> anyhow::Result<()> {
@@ -53,6 +57,9 @@ impl Chaos {
         };
         if let Some(key) = loop_key(number) {
             ctx.loopback(&key, &number)?;
+        }
+        if ctx.value()?.is_none() {
+            ctx.emit::<First>(ctx.key(), &echo)?;
         }
         let row = Row::after(ctx.value()?.as_deref(), ctx.offset(), number)?;
         Ok(ctx.set_value(&row.to_string())?)
@@ -65,7 +72,7 @@ impl Chaos {
     }
 }
 
-/// The text that is written to the output for an input record. `number` is `None` for a tombstone.
+/// The text that is written to the outputs for an input record. `number` is `None` for a tombstone.
 pub(crate) fn echo(partition: i32, offset: i64, number: Option<i64>) -> String {
     let held = number.map_or("tombstone".to_owned(), |number| number.to_string());
     format!("{partition} {offset} {held}")
