@@ -12,9 +12,9 @@
 //! | after flush | `delivered` | an interval is acknowledged | the same |
 //! | after offsets were sent | `offsets-sent` | never | offsets are in the transaction |
 //! | after Kafka's commit | `committed` | offsets committed, before `stored` | transaction committed, before `stored` |
-//! | after LMDB's commit | `stored` | all is done | all is done |
+//! | after LMDB's commit | `stored` | all is done | the same |
 //! | in recovery | `replayed` | a row was read, and is not in the local copy | the same |
-//! | in recovery | `replaying` | rows are in the local copy, no row behind the commit is undone yet | the same |
+//! | in recovery | `replaying` | rows are in the local copy, the partition is not claimed yet | the same |
 //! | in a revoke | `revoking` | partitions are finished, the group is not answered | the same |
 //! | after a revoke | `released` | the group was answered | the same |
 
