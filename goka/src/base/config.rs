@@ -89,8 +89,13 @@ impl fmt::Debug for Keys {
 /// that processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Guarantee {
-    /// Every record is processed. After a failure, the records of the last commit interval may be processed again, and
-    /// their outputs may be written twice. The default.
+    /// After any number of kills, moves and pauses, each input record counts once in the table and no output is lost;
+    /// outputs may be repeated by at most one commit interval. The default.
+    ///
+    /// This holds for a group without a loop whose handlers depend only on key, value and row. A handler may look at
+    /// its row before it emits. After a failure, the records since the group's last commit are processed again; before
+    /// that, goka undoes the rows that these records had written. Messages of a loop may be written twice, and then
+    /// count twice. `docs/guarantees.md` lists all limits.
     #[default]
     AtLeastOnce,
     /// The effects of a record on the table, the outputs and the loop are committed once, together with the offset of
@@ -215,8 +220,9 @@ impl Config {
         self
     }
 
-    /// The processing guarantee, by default [`Guarantee::AtLeastOnce`]. The attribute of a processor may override it
-    /// with `guarantee = ...`.
+    /// The processing guarantee, by default [`Guarantee::AtLeastOnce`]: the table is exact, and outputs may be repeated
+    /// after a failure. With [`Guarantee::ExactlyOnce`], outputs are not repeated either. The attribute of a processor
+    /// may override the guarantee with `guarantee = ...`.
     #[must_use]
     pub fn guarantee(mut self, guarantee: Guarantee) -> Self {
         self.guarantee = guarantee;

@@ -11,10 +11,10 @@
 //! | after produce | `handled` | the effects of a record are in the producer | the same |
 //! | after flush | `delivered` | an interval is acknowledged | the same |
 //! | after offsets were sent | `offsets-sent` | never | offsets are in the transaction |
-//! | after Kafka's commit | `committed` | offsets committed, after `stored` | transaction committed, before `stored` |
-//! | after LMDB's commit | `stored` | the group does not have the offsets yet | all is done |
+//! | after Kafka's commit | `committed` | offsets committed, before `stored` | transaction committed, before `stored` |
+//! | after LMDB's commit | `stored` | all is done | the same |
 //! | in recovery | `replayed` | a row was read, and is not in the local copy | the same |
-//! | in recovery | `replaying` | rows are in the local copy, the partition does not run yet | the same |
+//! | in recovery | `replaying` | rows are in the local copy, the partition is not claimed yet | the same |
 //! | in a revoke | `revoking` | partitions are finished, the group is not answered | the same |
 //! | after a revoke | `released` | the group was answered | the same |
 

@@ -2,8 +2,8 @@
 //! does there.
 
 /// A step of the commit protocol or of recovery. The variants are in the order in which a worker takes these steps,
-/// with one exception: under exactly-once, the group has the positions ([`Step::Committed`]) before the local
-/// transaction is committed ([`Step::Stored`]).
+/// with one exception: under both guarantees, the group has the positions ([`Step::Committed`]) before rows are written
+/// to the local copy ([`Step::Storing`], [`Step::Stored`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
     /// The effects of one record were handed to the producer.
@@ -21,7 +21,8 @@ pub(crate) enum Step {
     Committed,
     /// A row of the changelog was read, but is not in the local copy yet.
     Replayed,
-    /// Rows of the changelog are in the local copy, but the partition does not run yet.
+    /// Rows of the changelog are in the local copy, but the partition is not claimed yet. Rows behind the group's commit
+    /// may still have to be undone.
     Replaying,
     /// The partitions that the group revokes are finished and closed, but the group has not been answered yet.
     Revoking,
