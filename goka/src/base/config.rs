@@ -90,7 +90,7 @@ impl fmt::Debug for Keys {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Guarantee {
     /// After any number of kills, moves and pauses, each input record counts once in the table and no output is lost;
-    /// outputs may be repeated by at most one commit interval. The default.
+    /// outputs since the group's last commit, normally those of one commit interval, may be repeated. The default.
     ///
     /// This holds for a group without a loop whose handlers depend only on key, value and row. A handler may look at
     /// its row before it emits. After a failure, the records since the group's last commit are processed again; before

@@ -21,8 +21,8 @@ pub(crate) enum Step {
     Committed,
     /// A row of the changelog was read, but is not in the local copy yet.
     Replayed,
-    /// Rows of the changelog are in the local copy, but the partition is not claimed yet. Rows behind the group's commit
-    /// may still have to be undone.
+    /// Rows of the changelog are in the local copy, but the partition is not claimed yet. Rows behind the group's
+    /// commit may still have to be undone.
     Replaying,
     /// The partitions that the group revokes are finished and closed, but the group has not been answered yet.
     Revoking,
