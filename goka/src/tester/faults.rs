@@ -17,8 +17,7 @@ use crate::{
 
 /// A step of the commit protocol at which a process can be killed. See [`Tester::crash_at`].
 ///
-/// The steps are in the order of at-least-once. Under exactly-once, offsets are committed before the local copy is
-/// written.
+/// The offsets of a commit interval are committed before its rows are in the local copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CommitStep {

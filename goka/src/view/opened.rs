@@ -104,7 +104,7 @@ impl<T> View<T> {
     /// A processor under at-least-once writes its rows before it commits the offsets of the records that caused them.
     /// If the processor is killed in between, it undoes these rows when it restarts, and handles the records again. A
     /// view that was opened with [`open`](Self::open) shows such rows for a moment. A view that was opened with this
-    /// method shows them only when the group has committed them: later by the processor's `commit_interval` (one second
+    /// method shows them only when the group has committed them: later by the processor's `commit_interval` (100 ms
     /// by default) and up to a quarter of a second. Under exactly-once, every view shows only committed rows, and this
     /// method delays them by up to a quarter of a second.
     ///
