@@ -99,7 +99,7 @@ fn assert_refused(answer: &Answer, status: u16, with: &str) {
 fn separate_programs_end_with_what_an_independent_count_finds() {
     let mut apps = Application::on(broker(), "composed");
     if broker().is_kafka() {
-        // With at-least-once, a kill makes the group count the clicks of the unfinished commit interval twice.
+        // Under exactly-once, a kill does not repeat outputs either.
         apps.set("GOKA_GUARANTEE", "exactly_once");
     }
     let load = ["--rate", "600", "--messages", "3000", "--users", "40"];

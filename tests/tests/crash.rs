@@ -45,7 +45,7 @@ fn partitions_over_time(processor: &Program) -> Vec<BTreeSet<i32>> {
 
 #[test]
 #[ignore = "needs a real Kafka"]
-fn killed_ten_times_it_never_counts_too_low() {
+fn killed_ten_times_it_counts_each_click_once() {
     // The embedded broker repeats records around each rebalance, so this test would show nothing there.
     needs_kafka();
     let mut chance = chance();
@@ -59,24 +59,11 @@ fn killed_ten_times_it_never_counts_too_low() {
         processor.kill();
     }
     let mut processor = clicks.processor("one");
-    let expected = clicks.expected();
-    clicks.wait_until_all_counted(&expected);
+    // The rows in the changelog do not say when all clicks are counted: some rows were undone after a kill.
+    clicks.wait_until_committed();
     processor.interrupt();
     processor.succeed();
-
-    let counted = clicks.counted();
-    for (user, clicks) in &expected {
-        let counted = counted.get(user).copied().unwrap_or(0);
-        assert!(
-            counted >= *clicks,
-            "{user}: counted {counted} of {clicks} clicks"
-        );
-    }
-    let (total, wanted) = (
-        counted.values().sum::<i64>(),
-        expected.values().sum::<i64>(),
-    );
-    println!("{} clicks of {wanted} were counted twice", total - wanted);
+    assert_eq!(clicks.counted(), clicks.expected());
 }
 
 #[test]
@@ -235,12 +222,15 @@ fn full_disk(guarantee: &str) {
     }
     processor.let_files_grow();
     let expected = clicks.expected();
-    clicks.wait_until_all_counted(&expected);
     wait_for_partitions(&mut processor, 4);
+    match broker().is_kafka() {
+        true => clicks.wait_until_committed(),
+        false => clicks.wait_until_counted(20_000),
+    }
     processor.interrupt();
     processor.succeed();
     let counted = clicks.counted();
-    if guarantee == "exactly_once" {
+    if broker().is_kafka() {
         assert_eq!(counted, expected);
     }
     let lower = |(user, clicks): &(&String, &i64)| counted.get(*user).is_none_or(|n| n < *clicks);

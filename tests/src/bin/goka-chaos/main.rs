@@ -97,6 +97,9 @@ struct Options {
     /// Worker threads per process.
     #[arg(long, default_value_t = 1)]
     workers: usize,
+    /// Lets each process keep copies of all partitions, ready to take over.
+    #[arg(long)]
+    standby: bool,
     /// Prints the report as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -136,6 +139,7 @@ struct Report {
     fault: Option<Fault>,
     processes: usize,
     workers: usize,
+    standby: bool,
     seed: u64,
     seconds: u64,
     #[serde(flatten)]
@@ -225,6 +229,7 @@ fn storm(options: &Options) -> anyhow::Result<ExitCode> {
         fault: options.fault,
         processes: options.processes,
         workers: options.workers,
+        standby: options.standby,
         seed,
         seconds: began.elapsed().as_secs(),
         tally,
@@ -251,6 +256,9 @@ fn environment(options: &Options, cluster: &Cluster) -> Vec<(String, String)> {
         ("GOKA_GUARANTEE", guarantee.to_owned()),
         ("GOKA_WORKERS", options.workers.to_string()),
     ];
+    if options.standby {
+        environment.push(("GOKA_STANDBY", "all".to_owned()));
+    }
     if let Some(fault) = options.fault.and_then(|fault| fault.to_possible_value()) {
         environment.push(("GOKA_FAULT", fault.get_name().to_owned()));
     }
