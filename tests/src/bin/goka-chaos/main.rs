@@ -130,6 +130,8 @@ enum Fault {
     DropTombstone,
     /// Applies the effects of a record twice.
     DoubleApply,
+    /// Does not undo rows behind the group's commit (at-least-once).
+    KeepTail,
 }
 
 /// The report of a run, as it is printed.
