@@ -84,7 +84,7 @@ impl Findings {
         self.not_counted += u64::try_from(right - row).unwrap_or(0);
     }
 
-    /// Counts an output that was written twice for an input record. This is a violation with exactly-once, and also with
+    /// Counts an output that was written twice for an input record. This is a violation with exactly-once, and with
     /// at-least-once if the record was committed before the first kill or pause.
     fn doubled(&mut self, source: &Record, is_exactly_once: bool, what: String) {
         self.doubled += 1;

@@ -130,6 +130,8 @@ enum Fault {
     DropTombstone,
     /// Applies the effects of a record twice.
     DoubleApply,
+    /// Does not undo rows behind the group's commit (at-least-once).
+    KeepTail,
 }
 
 /// The report of a run, as it is printed.
@@ -208,7 +210,10 @@ fn storm(options: &Options) -> anyhow::Result<ExitCode> {
         .map(|n| storm.fleet.state(n))
         .collect();
     if options.kills >= ALL_POINTS {
-        for point in storm.tally.never_hit() {
+        // With standbys, the copy of a partition may have all rows already when the partition is assigned.
+        let is_optional = |point: &str| options.standby && storm::REPLAYS.contains(&point);
+        let missed = storm.tally.never_hit();
+        for point in missed.filter(|point| !is_optional(point)) {
             findings.violation(format!(
                 "no process was killed at crash point `{point}`, so the run does not cover this point"
             ));

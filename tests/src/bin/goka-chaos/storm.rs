@@ -53,7 +53,7 @@ const POINTS: &[(&str, u32)] = &[
 /// Crash points that a process passes only when it gives up partitions.
 const MOVES: [&str; 2] = ["revoking", "released"];
 /// Crash points that a process passes only when its local copies lack rows.
-const REPLAYS: [&str; 2] = ["replayed", "replaying"];
+pub(crate) const REPLAYS: [&str; 2] = ["replayed", "replaying"];
 /// The crash point that a process passes only with exactly-once.
 const OFFSETS_SENT: &str = "offsets-sent";
 
