@@ -96,11 +96,14 @@ impl Cuts {
                 highest: Vec::new(),
                 kept: Kept {
                     compacted: stage.compacted.borrow().get(&number).copied(),
-                    may_lose: stage.compacted.borrow().contains_key(&number)
-                        && stage.world.mishaps().expelled > 0,
                     ..Kept::default()
                 },
             });
+        }
+        let commits = stage.world.commits();
+        for partition in &mut cuts {
+            partition.kept.may_lose =
+                partition.kept.compacted.is_some() && partition.has_rows_of_zombies(&commits);
         }
         let mut cuts = Cuts(cuts);
         cuts.follow(stage)?;
@@ -197,6 +200,22 @@ impl Partition {
         if let Some(input) = INPUTS.iter().position(|topic| *entry.topic == **topic) {
             self.offsets[input] = Some(entry.offset);
         }
+    }
+
+    /// Whether a worker has written a row although the last commit of the partition was another worker's, and the next
+    /// one, which the row may have undone something for, is as well.
+    fn has_rows_of_zombies(&self, commits: &[CommitEntry]) -> bool {
+        let commits: Vec<_> = commits
+            .iter()
+            .filter(|commit| commit.partition == self.number)
+            .collect();
+        self.table.iter().any(|row| {
+            let next = commits.partition_point(|commit| commit.moment < row.moment);
+            let before = next.checked_sub(1).and_then(|last| commits.get(last));
+            let around = before.into_iter().chain(commits.get(next));
+            let is_worker = row.by.starts_with("worker-");
+            is_worker && !around.into_iter().any(|commit| commit.by == row.by)
+        })
     }
 
     fn found(&self) -> Found {
