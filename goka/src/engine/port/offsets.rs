@@ -41,8 +41,8 @@ pub(crate) struct GroupOffsets {
 }
 
 impl Committed {
-    /// Who has committed this offset, if it was goka: an instance or, under exactly-once, a transactional id. A claim also
-    /// names the previous owners, whose records may still arrive.
+    /// Who has committed this offset, if it was goka: an instance or, under exactly-once, a transactional id. A claim
+    /// also names the previous owners, whose records may still arrive.
     pub(crate) fn committers(metadata: &str) -> impl Iterator<Item = &str> {
         let names = metadata.strip_prefix(OURS);
         names.into_iter().flat_map(|names| names.split(' '))
@@ -50,6 +50,6 @@ impl Committed {
 }
 
 /// Prefix of the metadata of an input's offset that goka committed. The prefix is followed by the name of the
-/// instance; under exactly-once, by the transactional id. If the offset was committed by a claim under exactly-once, the
-/// transactional ids of the previous owners follow, each after a space.
+/// instance; under exactly-once, by the transactional id. If the offset was committed by a claim under exactly-once,
+/// the transactional ids of the previous owners follow, each after a space.
 pub(crate) const OURS: &str = "goka ";

@@ -454,8 +454,8 @@ fn age(actions: &mut [Action], chance: &mut Chance) {
     }
 }
 
-/// Workers commit rows of a key, and die with a newer row of the key behind the cut. The changelog is compacted, and the
-/// local copies have to be read again.
+/// Workers commit rows of a key, and die with a newer row of the key behind the cut. The changelog is compacted, and
+/// the local copies have to be read again.
 fn crash_and_compact(chance: &mut Chance, keys: u64, age_h: u64) -> Vec<Action> {
     let (input, key) = (chance.index(2), chance.below(keys));
     let feed = |count| Action::Feed {
