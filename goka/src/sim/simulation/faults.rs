@@ -140,7 +140,6 @@ fn a_copy_beyond_a_late_commit_that_is_used_is_found() {
 }
 
 #[test]
-#[ignore = "none of the first 1000 seeds finds this fault yet"]
 fn a_hole_before_the_cut_that_is_not_noticed_is_found() {
     is_found(Fault::Lag0LaggingCopy, &[AT_LEAST_ONCE]);
 }
@@ -151,7 +150,6 @@ fn a_torn_commit_that_counts_as_taken_is_found() {
 }
 
 #[test]
-#[ignore = "none of the first 1000 seeds finds this fault yet"]
 fn an_old_tail_that_counts_as_young_is_found() {
     is_found(Fault::EventTimeRows, &[AT_LEAST_ONCE]);
 }
