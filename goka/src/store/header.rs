@@ -1,7 +1,7 @@
 //! The header of a local copy, in the LMDB table `meta`: format, identity and position.
 //!
 //! The header is part of the data format. `format` is 32 bits, big-endian, in every version of the format. `identity`
-//! and `position` are MessagePack arrays; versions before 0.2 wrote the position without its fourth element.
+//! and `position` are MessagePack arrays; earlier versions wrote the position without its fourth element.
 //! `reaches`, 64 bits, big-endian, is an offset in the changelog. It exists while rows may be ahead of the position
 //! because a batch was stored in parts: all rows of that batch are in the changelog below this offset. Must not know
 //! rows.
@@ -138,12 +138,14 @@ fn identity(bytes: &[u8]) -> Option<Identity> {
 }
 
 fn position(bytes: &[u8]) -> Option<Position> {
-    let earlier = || {
-        let (changelog, inputs, at_ms) = rmp_serde::from_slice(bytes).ok()?;
-        Some((changelog, inputs, at_ms, 0))
+    // The first byte of an array of three elements, as an earlier version wrote it.
+    let (changelog, inputs, at_ms, whole_from) = match bytes.first() {
+        Some(0x93) => {
+            let (changelog, inputs, at_ms) = rmp_serde::from_slice(bytes).ok()?;
+            (changelog, inputs, at_ms, 0)
+        }
+        _ => rmp_serde::from_slice(bytes).ok()?,
     };
-    let (changelog, inputs, at_ms, whole_from) =
-        rmp_serde::from_slice(bytes).ok().or_else(earlier)?;
     Some(Position {
         changelog,
         inputs,

@@ -9,7 +9,7 @@ use crate::engine::port::fault::Fault;
 /// The number of seeds within which each fault must be found.
 const SEEDS: u64 = 1000;
 /// Maximum number of attempts to shorten a schedule: a trace of a few pages is short enough.
-const TRIES: usize = 150;
+const TRIES: usize = 40;
 
 const AT_LEAST_ONCE: fn(u64) -> Schedule = Schedule::of;
 const EXACTLY_ONCE: fn(u64) -> Schedule = Schedule::exactly_once;
