@@ -222,8 +222,8 @@ fn a_plain_worker_holds() {
     });
 }
 
-/// Checks that every flaw of a plain worker is found, with a short schedule. No action of a shortened schedule can be left
-/// out, but another schedule may become shorter: one of the first three that fail has to be short.
+/// Checks that every flaw of a plain worker is found, with a short schedule. No action of a shortened schedule can be
+/// left out, but another schedule may become shorter: one of the first three that fail has to be short.
 #[test]
 fn flaws_are_found() {
     for flaw in plain::FLAWS {
