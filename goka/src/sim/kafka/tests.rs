@@ -1,5 +1,6 @@
 //! Tests of the behaviour of the Kafka in memory, one for each property.
 
+mod commits;
 mod transactions;
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
