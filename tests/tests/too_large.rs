@@ -93,9 +93,11 @@ async fn a_record_that_the_topic_refuses_ends_the_processor_and_is_written_once_
         let running = start(&place, guarantee).await;
         let last = loop {
             let rows = wait_for_records(place.physical("writes-state"), 3).await;
+            // The undo of a first row is a tombstone.
             let rows: Vec<u32> = rows
                 .iter()
-                .filter_map(|r| r.value_text().parse().ok())
+                .filter(|row| row.value.is_some())
+                .filter_map(|row| row.value_text().parse().ok())
                 .collect();
             if rows.last().is_some_and(|last| *last >= 20_040) {
                 break rows;
@@ -117,6 +119,7 @@ async fn a_record_that_the_topic_refuses_ends_the_processor_and_is_written_once_
                 for size in [10, 20_000, 30] {
                     assert!(lengths.contains(&size), "{lengths:?}");
                 }
+                assert_eq!(last.last(), Some(&20_040), "each job counts once: {last:?}");
             }
         }
         let is_text = |text: &Record| text.value_text() == noise(text.value_text().len() as u32);
