@@ -97,6 +97,7 @@ fn wait_for_none(cluster: &Cluster, group: &str, give_up: Instant) -> Result {
                 member.id
             )));
         }
+        // Kafka sends no event when a member leaves, and this thread does nothing else.
         thread::sleep(ASK_AGAIN);
     }
 }

@@ -82,6 +82,12 @@ impl Setback {
         }
     }
 
+    /// A setback because a record was not delivered.
+    pub(crate) fn undelivered(scope: Scope, failure: Undelivered) -> Self {
+        let why = Why::Undelivered(failure);
+        Setback { scope, why }
+    }
+
     /// A setback of one partition, after which the worker ends.
     pub(crate) fn fatal(partition: i32, error: Error) -> Self {
         Setback {
@@ -97,6 +103,17 @@ impl fmt::Display for Why {
             Why::Dropped(reason) | Why::Slow(reason) => f.write_str(reason),
             Why::Undelivered(failure) => f.write_str(&failure.reason),
             Why::NoRoom(error) | Why::Fatal(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Halt {
+    /// Makes a fatal error the setback of one partition, so that the other partitions are still finished before the
+    /// worker ends.
+    pub(crate) fn of_partition(self, partition: i32) -> Self {
+        match self {
+            Halt::Fatal(error) => Setback::fatal(partition, error).into(),
+            setback => setback,
         }
     }
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     base::error::Error,
-    engine::port::{Committed, Cuts, GroupCommits, GroupOffsets},
+    engine::port::{Committed, Cuts, GroupCommits},
 };
 
 /// How often the ids of topics are fetched again: a topic that is deleted and created again gets another id.
@@ -243,18 +243,11 @@ impl GroupCuts {
                 .map(str::to_owned)
                 .collect(),
         };
-        let mut committed = |topic: &str, partition| offsets.remove(&(topic.to_owned(), partition));
-        let partitions = (0..self.partitions).map(|partition| GroupOffsets {
-            sources: topics
-                .iter()
-                .map(|topic| committed(topic, partition))
-                .collect(),
-            changelog: committed(&self.changelog, partition),
-        });
-        GroupCommits {
-            partitions: partitions.collect(),
-            inputs: topics.iter().map(|topic| self.name(topic)).collect(),
-        }
+        let inputs = topics.iter().map(|topic| self.name(topic)).collect();
+        GroupCommits::of(inputs, self.partitions, |input, partition| {
+            let topic = input.map_or(&self.changelog, |input| &topics[input]);
+            offsets.remove(&(topic.clone(), partition))
+        })
     }
 
     /// The name of an input as the group's members know it.

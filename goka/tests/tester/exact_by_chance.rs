@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use goka::{Context, Deferred, Processor, Table, Tester, tester::CommitStep};
+use goka::{
+    Context, Deferred, Processor, Table, Tester,
+    graph::{Emits, Persists},
+    tester::CommitStep,
+};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use crate::graphs_by_chance::seeds;
@@ -43,12 +47,33 @@ struct Accepted;
 type Guards = Arc<Mutex<Vec<Deferred>>>;
 
 /// A processor that accepts each order once and counts clicks, both in one table.
-trait Shop: Processor + Sized {
+trait Shop: Processor<Key = String> + Sized {
     type Rows: Table<Key = String, Value = u64>;
     /// Whether records are deferred.
     const DEFERS: bool = false;
 
     fn new(guards: &Guards) -> Self;
+}
+
+/// Accepts an order, unless it was accepted before.
+fn accept<S>(ctx: &mut Context<'_, S>, number: u64) -> goka::Result
+where
+    S: Shop + Persists<<S as Shop>::Rows> + Emits<Accepted>,
+{
+    if ctx.value()?.is_none() {
+        ctx.set_value(&number)?;
+        ctx.emit::<Accepted>(ctx.key(), &number)?;
+    }
+    Ok(())
+}
+
+/// Adds clicks to the row of a user.
+fn count<S>(ctx: &mut Context<'_, S>, clicks: u64) -> goka::Result
+where
+    S: Shop + Persists<<S as Shop>::Rows>,
+{
+    let before = ctx.value()?.unwrap_or(0);
+    ctx.set_value(&(before + clicks))
 }
 
 /// Handlers that return at once.
@@ -61,17 +86,12 @@ struct PlainRows;
 impl Plain {
     #[input(Orders)]
     fn order(&self, ctx: &mut Context<'_, Self>, number: u64) -> goka::Result {
-        if ctx.value()?.is_none() {
-            ctx.set_value(&number)?;
-            ctx.emit::<Accepted>(ctx.key(), &number)?;
-        }
-        Ok(())
+        accept(ctx, number)
     }
 
     #[input(Clicks)]
     fn click(&self, ctx: &mut Context<'_, Self>, clicks: u64) -> goka::Result {
-        let before = ctx.value()?.unwrap_or(0);
-        ctx.set_value(&(before + clicks))
+        count(ctx, clicks)
     }
 }
 
@@ -93,17 +113,12 @@ struct CoalescedRows;
 impl Coalesced {
     #[input(Orders)]
     fn order(&self, ctx: &mut Context<'_, Self>, number: u64) -> goka::Result {
-        if ctx.value()?.is_none() {
-            ctx.set_value(&number)?;
-            ctx.emit::<Accepted>(ctx.key(), &number)?;
-        }
-        Ok(())
+        accept(ctx, number)
     }
 
     #[input(Clicks)]
     fn click(&self, ctx: &mut Context<'_, Self>, clicks: u64) -> goka::Result {
-        let before = ctx.value()?.unwrap_or(0);
-        ctx.set_value(&(before + clicks))
+        count(ctx, clicks)
     }
 }
 
@@ -126,17 +141,12 @@ impl Waiting {
     #[input(Orders)]
     async fn order(&self, ctx: &mut Context<'_, Self>, number: u64) -> goka::Result {
         wait(number).await;
-        if ctx.value()?.is_none() {
-            ctx.set_value(&number)?;
-            ctx.emit::<Accepted>(ctx.key(), &number)?;
-        }
-        Ok(())
+        accept(ctx, number)
     }
 
     #[input(Clicks)]
     async fn click(&self, ctx: &mut Context<'_, Self>, clicks: u64) -> goka::Result {
-        let before = ctx.value()?.unwrap_or(0);
-        ctx.set_value(&(before + clicks))?;
+        count(ctx, clicks)?;
         wait(clicks).await;
         Ok(())
     }
@@ -171,11 +181,7 @@ impl Deferring {
         if number.is_multiple_of(4) {
             self.defer(ctx);
         }
-        if ctx.value()?.is_none() {
-            ctx.set_value(&number)?;
-            ctx.emit::<Accepted>(ctx.key(), &number)?;
-        }
-        Ok(())
+        accept(ctx, number)
     }
 
     #[input(Clicks)]
@@ -183,8 +189,7 @@ impl Deferring {
         if clicks.is_multiple_of(4) {
             self.defer(ctx);
         }
-        let before = ctx.value()?.unwrap_or(0);
-        ctx.set_value(&(before + clicks))
+        count(ctx, clicks)
     }
 }
 

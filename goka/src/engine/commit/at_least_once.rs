@@ -21,7 +21,7 @@ use tracing::warn;
 use super::{offsets::Answer, work::Work};
 use crate::engine::{
     env::Env,
-    halt::{Halt, Scope, Setback, Voided, Why},
+    halt::{Halt, Scope, Voided},
     partition::{Partition, Partitions},
     port::{Step, fault::Fault},
 };
@@ -51,23 +51,18 @@ impl AtLeastOnce {
     /// Whether the open interval takes one more record. `false`: the interval was full, and this call has advanced its
     /// commit.
     pub(crate) fn has_room(&mut self, work: &mut Work<'_>, number: i32) -> Result<bool, Halt> {
-        let settings = &work.env.spec.settings;
-        let Some(partition) = work.partitions.running(number) else {
-            return Err(Setback::dropped(number, "it does not run").into());
-        };
-        let intervals = partition.intervals();
-        if intervals.open_records() < settings.records_max
-            && !intervals.is_barred()
-            && partition.rows().open_size() < settings.bytes_max
-        {
+        if work.takes_record(number)? {
             return Ok(true);
         }
-        if !intervals.is_closing() && work.close_if_free(number)? {
+        let partition = work.partitions.running(number);
+        let is_closing = partition.is_some_and(|partition| partition.intervals().is_closing());
+        if !is_closing && work.close_if_free(number)? {
             return Ok(false);
         }
         work.partitions.serve(&work.env, Duration::from_millis(5));
         advance(work, number)?;
-        offer(work)?;
+        work.take_commit()?;
+        offer(work);
         Ok(false)
     }
 
@@ -91,7 +86,7 @@ impl AtLeastOnce {
             }
             advance(work, number)?;
         }
-        match offer(work)? {
+        match offer(work) {
             true => Ok(()),
             false => self.keep_idle(work),
         }
@@ -119,8 +114,7 @@ impl AtLeastOnce {
 }
 
 /// Sends the offsets that are due to the group. Returns whether any are due.
-fn offer(work: &mut Work<'_>) -> Result<bool, Halt> {
-    work.take_commit()?;
+fn offer(work: &mut Work<'_>) -> bool {
     let (now, interval) = (work.env.now(), work.env.spec.settings.commit_interval);
     // Also commits the offsets of idle partitions again while other partitions are busy. Otherwise, these offsets would
     // expire.
@@ -129,15 +123,15 @@ fn offer(work: &mut Work<'_>) -> Result<bool, Halt> {
         partition.is_running() && (intervals.is_uncommitted() || intervals.is_stale(now))
     };
     if work.partitions.next(0, is_offered).is_none() {
-        return Ok(false);
+        return false;
     }
     let is_due = now.saturating_sub(work.offsets.committed_at()) >= interval;
     if is_due || is_store_waiting(work) {
         work.offsets.set_committed_at(now);
         work.begin_commit(is_offered);
-        return Ok(true);
+        return true;
     }
-    Ok(false)
+    false
 }
 
 /// Whether a store that is due waits until offsets are sent to the group.
@@ -164,12 +158,9 @@ fn advance(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     if !is_closing || !is_delivered {
         return Ok(());
     }
-    if let Some(failure) = work.partitions.ledger_mut().failure(number) {
-        let (scope, why) = (Scope::Partition(number), Why::Undelivered(failure));
-        return Err(Setback { scope, why }.into());
-    }
+    work.check_delivered(number)?;
     if work.partitions.ledger().has_gaps(number) && !is_harmless(work, number)? {
-        return of_partition(number, work.bar(number));
+        return work.bar(number).map_err(|halt| halt.of_partition(number));
     }
     work.env.kafka.reached(Step::Delivered)?;
     work.acknowledge(number);
@@ -182,28 +173,17 @@ fn settle(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
     if work.partitions.ledger().pending(number) > 0 {
         return Ok(());
     }
-    if let Some(failure) = work.partitions.ledger_mut().failure(number) {
-        let (scope, why) = (Scope::Partition(number), Why::Undelivered(failure));
-        return Err(Setback { scope, why }.into());
-    }
+    work.check_delivered(number)?;
     let gaps = work.partitions.ledger_mut().take_gaps(number);
     if !gaps.is_empty() {
-        let repaired = of_partition(number, work.repair(number, gaps))?;
-        if repaired != Some(0) {
+        let repaired = work.repair(number, gaps);
+        if repaired.map_err(|halt| halt.of_partition(number))? != Some(0) {
             return Ok(());
         }
     }
     work.env.kafka.reached(Step::Delivered)?;
     work.acknowledge_barred(number);
     work.store_if_due(number)
-}
-
-/// Makes an error the setback of one partition, so that the other partitions are not affected.
-fn of_partition<T>(number: i32, result: Result<T, Halt>) -> Result<T, Halt> {
-    result.map_err(|halt| match halt {
-        Halt::Fatal(error) => Setback::fatal(number, error).into(),
-        setback => setback,
-    })
 }
 
 /// The planted fault `BarrierOnlyIfRepair`: whether no foreign row in the gaps needs a repair. Otherwise `false`.
@@ -232,7 +212,7 @@ fn look_behind(work: &mut Work<'_>, number: i32) -> Result<(), Halt> {
             ledger.expect_row(number, end);
             ledger.return_gaps(number, gaps);
             // Closes an interval without records: the repairs are sent in this interval.
-            of_partition(number, work.bar(number))?;
+            work.bar(number).map_err(|halt| halt.of_partition(number))?;
             settle(work, number)
         }
         _ => work.refresh(number),
@@ -277,11 +257,7 @@ fn drain(work: &mut Work<'_>, numbers: &[i32], give_up: Duration) -> Result<(), 
     loop {
         let mut is_busy = false;
         for &number in numbers {
-            is_busy |= match drain_one(work, number) {
-                // Make the error a setback of this partition only, so that the other partitions are still finished.
-                Err(Halt::Fatal(error)) => Err(Setback::fatal(number, error).into()),
-                drained => drained,
-            }?;
+            is_busy |= drain_one(work, number).map_err(|halt| halt.of_partition(number))?;
         }
         // Wait also for the records in flight of a failed interval: they must not be written after rows of the next
         // owner.

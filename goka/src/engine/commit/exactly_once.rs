@@ -61,14 +61,7 @@ impl ExactlyOnce {
     /// Whether the open interval takes one more record. `false`: the interval was full, or too many records wait for
     /// the next transaction; this call has advanced the commit.
     pub(crate) fn has_room(&mut self, work: &mut Work<'_>, number: i32) -> Result<bool, Halt> {
-        let settings = &work.env.spec.settings;
-        let Some(partition) = work.partitions.running(number) else {
-            return Err(Setback::dropped(number, "it does not run").into());
-        };
-        if partition.intervals().open_records() < settings.records_max
-            && partition.rows().open_size() < settings.bytes_max
-            && (self.is_open() || !work.env.kafka.is_full())
-        {
+        if work.takes_record(number)? && (self.is_open() || !work.env.kafka.is_full()) {
             return Ok(true);
         }
         work.partitions.serve(&work.env, Duration::from_millis(1));
@@ -159,8 +152,7 @@ impl ExactlyOnce {
         let failures = failures.filter_map(|&number| Some((number, ledger.failure(number)?)));
         // Prefer a final failure to failures that may pass: other records were given up because of the final failure.
         if let Some((number, failure)) = failures.min_by_key(|(_, failure)| failure.may_pass) {
-            let (scope, why) = (Scope::Partition(number), Why::Undelivered(failure));
-            return Err(Setback { scope, why }.into());
+            return Err(Setback::undelivered(Scope::Partition(number), failure).into());
         }
         work.env.kafka.reached(Step::Delivered)?;
         if work.env.spec.settings.fault.is(Fault::CommitBeforeAck) {

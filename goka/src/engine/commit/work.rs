@@ -15,7 +15,7 @@ use super::offsets::{Answer, Offsets};
 use crate::{
     engine::{
         env::Env,
-        halt::{Halt, Setback, stored},
+        halt::{Halt, Scope, Setback, stored},
         partition::{Partitions, ledger::Sent},
         port::{Step, fault::Fault},
         table::rows::{KEPT_BYTES, UNCOMMITTED_BYTES},
@@ -43,6 +43,26 @@ pub(crate) struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Whether the open interval of a running partition takes one more record, as far as its limits allow.
+    pub(crate) fn takes_record(&self, number: i32) -> Result<bool, Halt> {
+        let settings = &self.env.spec.settings;
+        let Some(partition) = self.partitions.running(number) else {
+            return Err(Setback::dropped(number, "the partition does not run").into());
+        };
+        let intervals = partition.intervals();
+        Ok(intervals.open_records() < settings.records_max
+            && !intervals.is_barred()
+            && partition.rows().open_size() < settings.bytes_max)
+    }
+
+    /// Returns the setback of a partition of which a record was not delivered.
+    pub(crate) fn check_delivered(&mut self, number: i32) -> Result<(), Halt> {
+        match self.partitions.ledger_mut().failure(number) {
+            None => Ok(()),
+            Some(failure) => Err(Setback::undelivered(Scope::Partition(number), failure).into()),
+        }
+    }
+
     /// Closes the open interval of a partition. If the table coalesces, closes the interval only if membership is
     /// proven, and then sends the rows of the interval.
     pub(crate) fn close_interval(&mut self, number: i32) -> Result<(), Halt> {
@@ -58,10 +78,8 @@ impl Work<'_> {
             return Ok(());
         }
         // Some of the rows may have been sent before the error, so that the interval is void.
-        self.send_rows(number, 0).map_err(|halt| match halt {
-            Halt::Fatal(error) => Setback::fatal(number, error).into(),
-            setback => setback,
-        })
+        self.send_rows(number, 0)
+            .map_err(|halt| halt.of_partition(number))
     }
 
     /// Closes the open interval of a partition, unless its close has to wait for a store that is due. Returns whether

@@ -162,7 +162,7 @@ impl Copy {
             let is_same = (before.changelog, &before.inputs) == (changelog, &position.inputs);
             return match is_same {
                 true => Ok(()),
-                false => store.batch().and_then(|batch| batch.commit(position)),
+                false => self.move_to(position),
             };
         }
         for (key, value) in kept.sorted() {

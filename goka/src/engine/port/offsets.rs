@@ -40,6 +40,13 @@ pub(crate) struct GroupOffsets {
     pub(crate) changelog: Option<Committed>,
 }
 
+impl GroupOffsets {
+    /// Whether the group has committed no offset of any source.
+    pub(crate) fn has_no_sources(&self) -> bool {
+        self.sources.iter().all(Option::is_none)
+    }
+}
+
 impl Committed {
     /// Who has committed this offset, if it was goka: an instance or, under exactly-once, a transactional id. A claim
     /// also names the previous owners, whose records may still arrive.

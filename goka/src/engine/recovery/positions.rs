@@ -47,7 +47,7 @@ impl Recovery {
             // The rows may be those of another owner, which took the partition over after the committed offsets were
             // fetched. Therefore ask for the committed offsets again.
             let still = env.kafka.committed(number);
-            if !still.is_ok_and(|committed| committed.sources.iter().all(Option::is_none)) {
+            if !still.is_ok_and(|committed| committed.has_no_sources()) {
                 self.fetch_again(env, number);
                 return Ok(Resume::Unknown);
             }

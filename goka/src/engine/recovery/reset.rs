@@ -9,7 +9,7 @@ use super::{phase::Phase, state::Recovery};
 use crate::{
     engine::{
         env::Env,
-        halt::{Halt, Scope, Setback, Why, stored},
+        halt::{Halt, Scope, Setback, stored},
         partition::{Partitions, ledger::Sent},
     },
     store::Position,
@@ -61,8 +61,8 @@ impl Recovery {
         }
         let outcome = partitions.ledger_mut().take(number, HALF);
         if let Some(failure) = outcome.failed {
-            let (scope, why) = (Scope::Transaction(Some(number)), Why::Undelivered(failure));
-            return Err(Setback { scope, why }.into());
+            let scope = Scope::Transaction(Some(number));
+            return Err(Setback::undelivered(scope, failure).into());
         }
         Ok(Some(Deleted {
             keys,

@@ -189,7 +189,7 @@ impl Recovery {
         let is_full = replay.take(rows, &record, log_end)?;
         env.kafka.reached(Step::Replayed)?;
         if is_full {
-            let no_offsets = offsets.sources.iter().all(Option::is_none);
+            let no_offsets = offsets.has_no_sources();
             let at_ms = replay.at_ms(store, env.kafka.wall_ms());
             let written = replay.store(rows, store, no_offsets, at_ms);
             replay.log_progress(env.kafka.now());
@@ -239,7 +239,7 @@ impl Recovery {
         replay.pass(from);
         tail.reach(replay.whole_from(store) > from);
         if replay.next() != store.position().changelog {
-            let no_offsets = offsets.sources.iter().all(Option::is_none);
+            let no_offsets = offsets.has_no_sources();
             let at_ms = replay.at_ms(store, env.kafka.wall_ms());
             stored(number, replay.store(rows, store, no_offsets, at_ms))?;
         }
@@ -312,7 +312,7 @@ impl Recovery {
             && let Some((rows, store)) = partition.copy_mut().layers()
             && next != store.position().changelog
         {
-            let no_offsets = offsets.sources.iter().all(Option::is_none);
+            let no_offsets = offsets.has_no_sources();
             let written = replay.store(rows, store, no_offsets, env.kafka.wall_ms());
             stored(number, written)?;
         }

@@ -8,7 +8,7 @@ use crate::{
     base::error::Error,
     engine::{
         env::Env,
-        halt::{Halt, Scope, Setback, Why},
+        halt::{Halt, Scope, Setback},
         partition::{Partitions, ledger::Sent},
         port::fault::Fault,
         table::{overlay::Overlay, rows::Rows},
@@ -84,8 +84,8 @@ impl Undo {
         let outcome = ledger.take(number, HALF);
         ledger.take_gaps(number);
         if let Some(failure) = outcome.failed {
-            let (scope, why) = (Scope::Transaction(Some(number)), Why::Undelivered(failure));
-            return Err(Setback { scope, why }.into());
+            let scope = Scope::Transaction(Some(number));
+            return Err(Setback::undelivered(scope, failure).into());
         }
         let next = outcome.changelog.unwrap_or(self.end);
         let is_contiguous =

@@ -288,7 +288,7 @@ impl Copy {
         at_ms: i64,
     ) -> Result<bool, Error> {
         while let Some(row) = self.held.as_mut().and_then(Held::release) {
-            self.add(&row.as_record(self.number), reader, board, now, at_ms)?;
+            self.add(&row.as_record(), reader, board, now, at_ms)?;
         }
         let complete = self.held.as_ref().filter(|held| held.is_complete());
         match complete.map(Held::released_to) {

@@ -11,8 +11,8 @@
 use std::collections::VecDeque;
 
 use crate::{
-    base::record::{Headers, Record},
-    engine::cut::Found,
+    base::record::Record,
+    engine::{cut::Found, program::OwnedRecord},
 };
 
 /// How much memory the held rows of a partition may take, in bytes. Beyond this, the replica stops reading the
@@ -39,31 +39,10 @@ pub(super) struct Held {
 }
 
 /// A row that is held back.
-pub(super) struct Row {
-    offset: i64,
-    timestamp: i64,
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
+struct Row {
+    record: OwnedRecord,
     /// When the row was read, milliseconds since 1970.
     read_ms: i64,
-}
-
-impl Row {
-    fn size(&self) -> usize {
-        let part = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-        size_of::<Self>() + part(&self.key) + part(&self.value)
-    }
-
-    pub(super) fn as_record(&self, partition: i32) -> Record<'_> {
-        Record {
-            partition,
-            offset: self.offset,
-            timestamp: self.timestamp,
-            key: self.key.as_deref(),
-            value: self.value.as_deref(),
-            headers: Headers(None),
-        }
-    }
 }
 
 impl Held {
@@ -81,15 +60,12 @@ impl Held {
         if self.rows.is_empty() && record.offset < self.limit {
             return false;
         }
-        let row = Row {
-            offset: record.offset,
-            timestamp: record.timestamp,
-            key: record.key.map(<[u8]>::to_vec),
-            value: record.value.map(<[u8]>::to_vec),
+        let record = OwnedRecord::of(record);
+        self.bytes += record.size();
+        self.rows.push_back(Row {
+            record,
             read_ms: at_ms,
-        };
-        self.bytes += row.size();
-        self.rows.push_back(row);
+        });
         true
     }
 
@@ -120,10 +96,11 @@ impl Held {
     }
 
     /// The next row that may be stored, which is no longer held back. `None` if there is none.
-    pub(super) fn release(&mut self) -> Option<Row> {
-        let row = self.rows.pop_front_if(|row| row.offset < self.limit)?;
-        self.bytes -= row.size();
-        Some(row)
+    pub(super) fn release(&mut self) -> Option<OwnedRecord> {
+        let is_free = |row: &mut Row| row.record.offset < self.limit;
+        let Row { record, .. } = self.rows.pop_front_if(is_free)?;
+        self.bytes -= record.size();
+        Some(record)
     }
 
     /// The offset before which every row was released.

@@ -211,6 +211,7 @@ impl Cluster {
                     "topic `{physical}` was created, but the broker does not know it after 10 s: check the cluster"
                 )));
             }
+            // No broker tells when it knows a topic; it can only be asked again, until the deadline.
             std::thread::sleep(Duration::from_millis(20));
         }
     }

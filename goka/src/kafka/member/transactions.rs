@@ -332,6 +332,8 @@ impl Coordinator {
                 "cannot initialize a transactional producer; trying again",
                 &problem,
             );
+            // The brokers refused the request or were away, and send no event when they would accept it. Only the
+            // thread of the transactions waits here.
             thread::sleep(PAUSE);
         }
     }

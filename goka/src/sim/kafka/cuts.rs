@@ -9,7 +9,7 @@ use std::{
 use super::{group::Group, state::State, world::World};
 use crate::{
     base::error::Error,
-    engine::port::{Cuts, GroupCommits, GroupOffsets},
+    engine::port::{Cuts, GroupCommits},
 };
 
 /// A client that asks for the committed offsets of one group.
@@ -23,8 +23,8 @@ struct MemoryCuts {
 }
 
 impl World {
-    #[cfg_attr(not(test), allow(dead_code, reason = "simulations ask"))]
     /// The committed offsets of a group whose changelog is `changelog`, with as many partitions as the changelog.
+    #[cfg_attr(not(test), allow(dead_code, reason = "simulations ask"))]
     pub(crate) fn cuts(&self, group: &str, changelog: &str) -> Box<dyn Cuts> {
         Box::new(MemoryCuts {
             state: Rc::clone(&self.0),
@@ -49,18 +49,13 @@ impl MemoryCuts {
             .flat_map(Group::topics_committed)
             .filter(|topic| *topic != self.changelog)
             .collect();
-        let committed = |topic: &str, partition| group?.committed(topic, partition).cloned();
-        let partitions = (0..self.partitions).map(|partition| GroupOffsets {
-            sources: topics
-                .iter()
-                .map(|topic| committed(topic, partition))
-                .collect(),
-            changelog: committed(&self.changelog, partition),
-        });
-        Ok(GroupCommits {
-            partitions: partitions.collect(),
-            inputs: topics.iter().map(|&topic| topic.to_owned()).collect(),
-        })
+        let inputs: Vec<String> = topics.iter().map(|&topic| topic.to_owned()).collect();
+        let topics = inputs.clone();
+        let of = |input: Option<usize>, partition| {
+            let topic = input.map_or(&self.changelog, |input| &topics[input]);
+            group?.committed(topic, partition).cloned()
+        };
+        Ok(GroupCommits::of(inputs, self.partitions, of))
     }
 }
 
