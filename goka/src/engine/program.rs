@@ -11,7 +11,7 @@ use crate::{
         options::{ProcessorOptions, TableOptions},
         partitioner::Partitioner,
         policy::OnError,
-        record::{OwnedHeaders, Record, headers_size},
+        record::{OwnedRecord, Record},
     },
     engine::{effects::Effects, replica::tables::Tables, table::rows::Rows},
 };
@@ -149,47 +149,4 @@ pub(crate) enum Stage {
     /// The record is not the cause: other records would fail as well. The processor fails, whatever the error policies
     /// say.
     Broken,
-}
-
-/// A copy of a record that outlives the poll that returned the record.
-pub(crate) struct OwnedRecord {
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
-    pub(crate) timestamp: i64,
-    pub(crate) key: Option<Vec<u8>>,
-    pub(crate) value: Option<Vec<u8>>,
-    pub(crate) headers: OwnedHeaders,
-}
-
-impl OwnedRecord {
-    pub(crate) fn of(record: &Record<'_>) -> Self {
-        let headers = record.headers.iter();
-        OwnedRecord {
-            partition: record.partition,
-            offset: record.offset,
-            timestamp: record.timestamp,
-            key: record.key.map(<[u8]>::to_vec),
-            value: record.value.map(<[u8]>::to_vec),
-            headers: headers
-                .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
-                .collect(),
-        }
-    }
-
-    /// The memory that the record takes, bytes.
-    pub(crate) fn size(&self) -> usize {
-        let part = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-        size_of::<Self>() + part(&self.key) + part(&self.value) + headers_size(&self.headers)
-    }
-
-    pub(crate) fn as_record(&self) -> Record<'_> {
-        Record {
-            partition: self.partition,
-            offset: self.offset,
-            timestamp: self.timestamp,
-            key: self.key.as_deref(),
-            value: self.value.as_deref(),
-            headers: crate::base::record::Headers(Some(&self.headers)),
-        }
-    }
 }

@@ -3,10 +3,13 @@
 use std::{any::Any, rc::Rc, sync::Arc};
 
 use crate::{
-    base::{index::EdgeIx, record::Record},
+    base::{
+        index::EdgeIx,
+        record::{OwnedRecord, Record},
+    },
     engine::{
         effects::Effects,
-        program::{EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Waiting},
+        program::{EdgeInfo, Failure, Program, Reads, SharedReads, Waiting},
     },
 };
 

@@ -17,13 +17,11 @@ use crate::{
         partitioner::Partitioner,
         policy,
         policy::OnError,
-        record::Record,
+        record::{OwnedRecord, Record},
     },
     engine::{
         effects::Effects,
-        program::{
-            EdgeInfo, Failure, OwnedRecord, Program, Reads, SharedReads, Stage, Visit, Waiting,
-        },
+        program::{EdgeInfo, Failure, Program, Reads, SharedReads, Stage, Visit, Waiting},
     },
     typed::{
         check::{self, Derived, Undecodable},

@@ -11,7 +11,7 @@ use crate::{
     base::{
         error::BoxError,
         index::{EdgeIx, SourceIx},
-        record::Record,
+        record::{OwnedRecord, Record},
     },
     engine::{
         effects::Effects,
@@ -20,7 +20,7 @@ use crate::{
             Partition, Waiter,
             origin::{By, Origin},
         },
-        program::{Failure, OwnedRecord, Reads, SharedReads, Stage, Visit},
+        program::{Failure, Reads, SharedReads, Stage, Visit},
     },
 };
 

@@ -14,7 +14,7 @@ use crate::{
         excerpt,
         kind::Kind,
         policy::{Last, OnError, Policy, Verdict},
-        record::{Meta, NO_HEADERS, RECORD_OVERHEAD, Record, wire_size},
+        record::{Meta, NO_HEADERS, OwnedRecord, RECORD_OVERHEAD, Record, wire_size},
     },
     engine::{
         effects::{Effects, Row},
@@ -25,7 +25,7 @@ use crate::{
             origin::{By, Origin},
         },
         port::fault::Fault,
-        program::{EdgeInfo, Failure, OwnedRecord, Stage},
+        program::{EdgeInfo, Failure, Stage},
     },
 };
 

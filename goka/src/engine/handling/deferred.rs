@@ -5,7 +5,12 @@ use tracing::warn;
 
 use super::{conclude::topic_of, state::Handling};
 use crate::{
-    base::{error::BoxError, policy::Last, policy::Verdict, record::Record},
+    base::{
+        error::BoxError,
+        policy::Last,
+        policy::Verdict,
+        record::{OwnedRecord, Record},
+    },
     engine::{
         effects::Effects,
         env::Env,
@@ -16,7 +21,7 @@ use crate::{
             origin::{By, Cause, Origin},
         },
         port::fault::Fault,
-        program::{Failure, OwnedRecord, Stage},
+        program::{Failure, Stage},
     },
 };
 

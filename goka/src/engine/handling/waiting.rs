@@ -11,7 +11,11 @@ use std::{
 
 use super::{call::panicked, state::Handling};
 use crate::{
-    base::{error::Error, index::SourceIx, record::Record},
+    base::{
+        error::Error,
+        index::SourceIx,
+        record::{OwnedRecord, Record},
+    },
     engine::{
         effects::Effects,
         env::Env,
@@ -20,7 +24,7 @@ use crate::{
             Partition, Partitions, Trouble, Waiter,
             origin::{By, Origin},
         },
-        program::{Failure, OwnedRecord, Visit},
+        program::{Failure, Visit},
     },
 };
 

@@ -7,9 +7,9 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::origin::Cause;
+use crate::base::record::OwnedRecord;
 use crate::engine::{
     effects::{Effects, Row},
-    program::OwnedRecord,
     table::rows::Rows,
 };
 

@@ -5,11 +5,8 @@ use std::{collections::VecDeque, rc::Rc, time::Duration};
 
 use super::{deferrals::Deferrals, origin::Origin};
 use crate::{
-    base::index::SourceIx,
-    engine::{
-        program::{OwnedRecord, Waiting},
-        table::rows::Rows,
-    },
+    base::{index::SourceIx, record::OwnedRecord},
+    engine::{program::Waiting, table::rows::Rows},
 };
 
 /// Once a partition's backlog has this many records, the partition's inputs are unassigned.

@@ -11,8 +11,8 @@
 use std::collections::VecDeque;
 
 use crate::{
-    base::record::Record,
-    engine::{cut::Found, program::OwnedRecord},
+    base::record::{OwnedRecord, Record},
+    engine::cut::Found,
 };
 
 /// How much memory the held rows of a partition may take, in bytes. Beyond this, the replica stops reading the

@@ -21,11 +21,11 @@ use crate::{
         index::EdgeIx,
         kind::Kind,
         options::TableOptions,
-        record::{Meta, Record},
+        record::{Meta, OwnedRecord, Record},
     },
     engine::{
         effects::{Effects, Row},
-        program::{EdgeInfo, Failure, OwnedRecord, SharedReads, Stage, Waiting},
+        program::{EdgeInfo, Failure, SharedReads, Stage, Waiting},
         table::rows::Rows,
     },
     sim::{parts, scripted::Scripted},

@@ -10,11 +10,11 @@ use crate::{
     base::{
         index::EdgeIx,
         policy::OnError,
-        record::{Meta, Record},
+        record::{Meta, OwnedRecord, Record},
     },
     engine::{
         effects::Effects,
-        program::{Failure, OwnedRecord, Reads, SharedReads, Visit, Waiting},
+        program::{Failure, Reads, SharedReads, Visit, Waiting},
         visits::{Cancelled, Visits},
         worker::Worker,
     },
