@@ -1,5 +1,7 @@
 //! Tests of one worker on the in-memory Kafka, turn by turn, for cases that a random simulation meets only by luck.
 
+mod foreign;
+
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
@@ -12,7 +14,10 @@ use tempfile::TempDir;
 
 use super::{
     effects::Row,
-    port::Step,
+    port::{
+        Step,
+        fault::{Fault, Planted},
+    },
     program::{EdgeInfo, Failure, Program},
     spec::{Settings, Spec, TableSpec},
     worker::Worker,
@@ -80,6 +85,10 @@ struct Stage {
     dies_at: Option<(Point, u32)>,
     start: Option<Start>,
     partitions: i32,
+    fault: Option<Fault>,
+    /// Before a worker sends its n-th record, the earlier ones are written, and then a zombie's row with this value,
+    /// for the key `a`.
+    foreign_at: Option<(u32, &'static str)>,
 }
 
 impl Stage {
@@ -106,6 +115,8 @@ impl Stage {
             dies_at: None,
             start: None,
             partitions,
+            fault: None,
+            foreign_at: None,
         }
     }
 
@@ -125,8 +136,13 @@ impl Stage {
     fn worker(&self, name: &str) -> Worker {
         let (guarantee, dies_at) = (self.guarantee, self.dies_at);
         let passes = Cell::new(0);
+        let zombie = self.zombie();
         let kafka = self.world.connect(ConnectionSpec {
             on_point: Some(Rc::new(move |point| match dies_at {
+                _ if point == Point::Sends => {
+                    zombie();
+                    Ok(())
+                }
                 Some((at, nth)) if point == at => {
                     passes.set(passes.get() + 1);
                     match passes.get() == nth {
@@ -141,6 +157,7 @@ impl Stage {
         let settings = Settings {
             handler_max: Duration::from_secs(2),
             start: self.start,
+            fault: Planted::new(self.fault),
             ..parts::settings(guarantee, &format!("{GROUP}-{name}"))
         };
         let spec = Spec {
@@ -151,6 +168,22 @@ impl Stage {
             ..parts::spec(Arc::clone(&self.program), settings)
         };
         Worker::new(spec, Box::new(kafka.unwrap()))
+    }
+
+    /// Called before a worker sends a record: see [`foreign_at`](Self::foreign_at).
+    fn zombie(&self) -> impl Fn() + 'static {
+        let (world, foreign_at) = (self.world.clone(), self.foreign_at);
+        let sends = Cell::new(0);
+        move || {
+            sends.set(sends.get() + 1);
+            if let Some((nth, value)) = foreign_at
+                && sends.get() == nth
+            {
+                world.advance(Duration::from_secs(1));
+                let value = Some(value.as_bytes());
+                world.append(TABLE, 0, Some(b"a"), value).unwrap();
+            }
+        }
     }
 
     fn put(&self, key: &str, value: &str) {

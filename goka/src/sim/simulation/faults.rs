@@ -1,5 +1,7 @@
 //! Tests that the simulation finds each fault that can be planted in the engine within a thousand seeds, and reports
-//! the seed and a short schedule. With `GOKA_SIM_SURVEY=1`, schedules are not shortened.
+//! the seed and a short schedule. `NoUndoGap` and `BarrierOnlyIfRepair` need a zombie's row between two rows of one
+//! batch, which none of these seeds has: `engine/tests/foreign.rs` finds them. With `GOKA_SIM_SURVEY=1`, schedules are
+//! not shortened.
 
 use std::env;
 
@@ -105,18 +107,6 @@ fn a_claim_that_keeps_the_mark_of_a_clean_close_is_found() {
 #[test]
 fn a_claim_of_the_offset_before_the_undo_is_found() {
     is_found(Fault::ClaimOldT, &[AT_LEAST_ONCE]);
-}
-
-#[test]
-#[ignore = "none of the first 1000 seeds finds this fault yet"]
-fn a_gap_without_a_barrier_is_found() {
-    is_found(Fault::BarrierOnlyIfRepair, &[AT_LEAST_ONCE]);
-}
-
-#[test]
-#[ignore = "none of the first 1000 seeds finds this fault yet"]
-fn a_gap_in_the_undo_that_is_not_noticed_is_found() {
-    is_found(Fault::NoUndoGap, &[AT_LEAST_ONCE]);
 }
 
 #[test]
